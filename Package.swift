@@ -1,0 +1,148 @@
+// swift-tools-version: 6.2
+// SPDX-License-Identifier: Apache-2.0
+// Eft: fine-tuning, quantizing and running large language models in little memory.
+// Targets stand lowest layer first; a target may import only targets that stand above it.
+import PackageDescription
+
+/// Arithmetic is compiled optimized in every configuration (a debug build would be 12 times slower), and without
+/// contraction: a fused multiply-add is used only where the source says so, which keeps results reproducible.
+let kernelSettings: [CSetting] = [
+    .unsafeFlags(["-O3", "-ffp-contract=off", "-fno-math-errno"]),
+    .enableWarning("all"), .enableWarning("extra"), .treatAllWarnings(as: .error),
+]
+
+let swiftSettings: [SwiftSetting] = [.swiftLanguageMode(.v6), .treatAllWarnings(as: .error)]
+
+func layer(_ name: String, _ dependencies: [Target.Dependency]) -> Target {
+    .target(
+        name: name, dependencies: dependencies, exclude: ["README.md"], swiftSettings: swiftSettings
+    )
+}
+
+func tests(_ name: String, _ dependencies: [Target.Dependency]) -> Target {
+    .testTarget(
+        name: name + "Tests",
+        dependencies: [.target(name: name), "EftTestSupport"] + dependencies,
+        swiftSettings: swiftSettings)
+}
+
+let package = Package(
+    name: "eft",
+    products: [
+        .executable(name: "eft", targets: ["eft"]),
+        .library(name: "EftKit", targets: ["EftKit"]),
+    ],
+    targets: [
+        // Layer 0: C arithmetic, and shims for Debian's libraries.
+        .target(
+            name: "CEftKernels", exclude: ["README.md"], cSettings: kernelSettings,
+            linkerSettings: [.linkedLibrary("pthread"), .linkedLibrary("m")]),
+        .systemLibrary(name: "CYAML", pkgConfig: "yaml-0.1", providers: [.apt(["libyaml-dev"])]),
+        .systemLibrary(
+            name: "CPCRE2", pkgConfig: "libpcre2-8", providers: [.apt(["libpcre2-dev"])]),
+        .systemLibrary(name: "CLAPACK", providers: [.apt(["libopenblas-dev", "liblapacke-dev"])]),
+        .systemLibrary(name: "CZlib", pkgConfig: "zlib", providers: [.apt(["zlib1g-dev"])]),
+
+        // Layer 1: values without models.
+        layer("EftTensor", ["CEftKernels"]),
+        layer("EftConfig", ["CYAML"]),
+
+        // Layer 2: files and text.
+        layer("EftFormats", ["EftTensor", "EftConfig", "CZlib"]),
+        layer("EftTokenizers", ["EftConfig", "CPCRE2"]),
+        layer("EftQuant", ["EftTensor", "EftFormats", "CEftKernels"]),
+
+        // Layers 3 and 4: the decoder.
+        layer("EftNN", ["EftTensor", "EftQuant", "CEftKernels"]),
+        layer("EftModels", ["EftTensor", "EftConfig", "EftFormats", "EftQuant", "EftNN"]),
+
+        // Layer 5: what is done with a model; these never import each other.
+        layer(
+            "EftConversion",
+            [
+                "EftTensor", "EftConfig", "EftFormats", "EftTokenizers", "EftQuant", "EftNN",
+                "EftModels", "CLAPACK",
+            ]),
+        layer(
+            "EftTraining",
+            [
+                "EftTensor", "EftConfig", "EftFormats", "EftTokenizers", "EftQuant", "EftNN",
+                "EftModels",
+            ]),
+        layer(
+            "EftGeneration",
+            [
+                "EftTensor", "EftConfig", "EftFormats", "EftTokenizers", "EftQuant", "EftNN",
+                "EftModels",
+            ]),
+        layer(
+            "EftPlanning",
+            ["EftTensor", "EftConfig", "EftFormats", "EftQuant", "EftNN", "EftModels"]),
+
+        // Layer 6 and 7: the library's face and the command line.
+        layer(
+            "EftKit",
+            [
+                "EftTensor", "EftConfig", "EftFormats", "EftTokenizers", "EftModels",
+                "EftConversion", "EftTraining",
+                "EftGeneration", "EftPlanning",
+            ]),
+        layer("EftCommandLine", ["EftConfig"]),
+        .executableTarget(
+            name: "eft",
+            dependencies: [
+                "EftCommandLine", "EftTensor", "EftConfig", "EftFormats", "EftTokenizers",
+                "EftQuant", "EftNN",
+                "EftModels", "EftConversion", "EftTraining", "EftGeneration", "EftPlanning",
+                "EftBenchmarks",
+            ],
+            exclude: ["README.md"], swiftSettings: swiftSettings),
+        .target(
+            name: "EftBenchmarks",
+            dependencies: [
+                "CEftKernels", "EftTensor", "EftConfig", "EftFormats", "EftQuant", "EftNN",
+                "EftModels", "EftTraining",
+                "EftGeneration",
+            ],
+            path: "Benchmarks/EftBenchmarks", swiftSettings: swiftSettings),
+
+        // Tests.
+        .target(
+            name: "EftTestSupport", dependencies: ["EftTensor", "EftConfig", "EftFormats"],
+            path: "Tests/EftTestSupport", swiftSettings: swiftSettings),
+        tests("EftTensor", ["CEftKernels"]),
+        tests("EftConfig", []),
+        tests("EftFormats", ["EftTensor", "EftConfig"]),
+        tests("EftTokenizers", ["EftConfig"]),
+        tests("EftQuant", ["EftTensor", "EftFormats", "CEftKernels"]),
+        tests("EftNN", ["EftTensor", "EftQuant", "CEftKernels"]),
+        tests("EftModels", ["EftTensor", "EftConfig", "EftFormats", "EftQuant", "EftNN"]),
+        tests(
+            "EftConversion",
+            [
+                "EftTensor", "EftConfig", "EftFormats", "EftTokenizers", "EftQuant", "EftNN",
+                "EftModels",
+            ]),
+        tests(
+            "EftTraining",
+            [
+                "EftTensor", "EftConfig", "EftFormats", "EftTokenizers", "EftQuant", "EftNN",
+                "EftModels",
+            ]),
+        tests(
+            "EftGeneration",
+            [
+                "EftTensor", "EftConfig", "EftFormats", "EftTokenizers", "EftQuant", "EftNN",
+                "EftModels",
+            ]),
+        tests(
+            "EftPlanning",
+            ["EftTensor", "EftConfig", "EftFormats", "EftQuant", "EftNN", "EftModels"]),
+        tests("EftCommandLine", ["EftConfig"]),
+        .testTarget(
+            name: "EftEndToEndTests",
+            dependencies: ["EftTestSupport", "EftTensor", "EftConfig", "EftFormats"],
+            swiftSettings: swiftSettings),
+    ],
+    cLanguageStandard: .c17
+)

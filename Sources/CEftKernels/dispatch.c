@@ -1,0 +1,1 @@
+int eft_placeholder(void);int eft_placeholder(void){return 0;}

@@ -1,0 +1,34 @@
+// SPDX-License-Identifier: Apache-2.0
+// Element types of tensors, as safetensors spells them.
+
+/// The element type of a stored tensor.
+package enum DType: String, Sendable, CaseIterable, Hashable {
+    case f64 = "F64"
+    case f32 = "F32"
+    case f16 = "F16"
+    case bf16 = "BF16"
+    case i64 = "I64"
+    case i32 = "I32"
+    case i16 = "I16"
+    case i8 = "I8"
+    case u8 = "U8"
+    case bool = "BOOL"
+
+    /// Bytes that one element takes.
+    package var byteWidth: Int {
+        switch self {
+        case .f64, .i64: 8
+        case .f32, .i32: 4
+        case .f16, .bf16, .i16: 2
+        case .i8, .u8, .bool: 1
+        }
+    }
+
+    /// Whether the type holds real numbers.
+    package var isFloatingPoint: Bool {
+        switch self {
+        case .f64, .f32, .f16, .bf16: true
+        default: false
+        }
+    }
+}

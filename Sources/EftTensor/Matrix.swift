@@ -1,0 +1,61 @@
+// SPDX-License-Identifier: Apache-2.0
+// Row-major f32 matrices: what layers take and give.
+
+/// A row-major f32 matrix that owns its memory or shares it with others.
+package struct Matrix: Sendable {
+    /// The memory, kept alive.
+    package let buffer: Buffer
+    /// First element, in floats from the start of `buffer`.
+    package let offset: Int
+    /// Number of rows.
+    package let rows: Int
+    /// Number of columns; consecutive rows are this many floats apart.
+    package let columns: Int
+
+    /// Allocates a zeroed matrix under a purpose.
+    /// - Throws: `TensorError` when it does not fit the ledger.
+    package init(
+        rows: Int, columns: Int, ledger: MemoryLedger?, purpose: MemoryPurpose = .activations
+    ) throws(TensorError) {
+        buffer = try Buffer(byteCount: rows * columns * 4, ledger: ledger, purpose: purpose)
+        offset = 0
+        self.rows = rows
+        self.columns = columns
+    }
+
+    /// A matrix over part of existing memory.
+    package init(sharing buffer: Buffer, offset: Int = 0, rows: Int, columns: Int) {
+        precondition(offset >= 0 && (offset + rows * columns) * 4 <= buffer.byteCount)
+        self.buffer = buffer
+        self.offset = offset
+        self.rows = rows
+        self.columns = columns
+    }
+
+    /// First element.
+    package var pointer: UnsafeMutablePointer<Float> { buffer.floats + offset }
+    /// Number of elements.
+    package var count: Int { rows * columns }
+
+    /// Rows `range`, sharing the memory.
+    package func rows(_ range: Range<Int>) -> Matrix {
+        precondition(range.lowerBound >= 0 && range.upperBound <= rows)
+        return Matrix(
+            sharing: buffer, offset: offset + range.lowerBound * columns, rows: range.count,
+            columns: columns)
+    }
+
+    /// Copies the elements out, row by row.
+    package var array: [Float] { Array(UnsafeBufferPointer(start: pointer, count: count)) }
+
+    /// Copies elements in, row by row; `values` must have `count` elements.
+    package func assign(_ values: [Float]) {
+        precondition(values.count == count)
+        values.withUnsafeBufferPointer { source in
+            if let base = source.baseAddress { pointer.update(from: base, count: count) }
+        }
+    }
+
+    /// Sets every element to zero.
+    package func zero() { pointer.update(repeating: 0, count: count) }
+}
