@@ -1,1 +1,296 @@
-// placeholder
+// SPDX-License-Identifier: Apache-2.0
+// The arithmetic of Eft: matrix products over every weight format, norms, rotary, attention, losses, quantizers.
+//
+// No allocation but the context itself, no I/O, no knowledge of models. Every kernel exists as a plain scalar version,
+// which is its definition, and as faster versions chosen at run time. Shapes are given in one alphabet:
+//   T tokens (rows), K inputs, N outputs, H heads, Hkv key/value heads, D head dimension, V vocabulary, G scale groups.
+// All matrices are row-major; a leading dimension (`ld...`) is the distance of two rows in elements.
+//
+// Reproducibility: at one instruction-set level, each element of a result is computed by the same sequence of operations
+// whatever the number of rows in the call and whatever the number of threads.
+#ifndef C_EFT_KERNELS_H
+#define C_EFT_KERNELS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+// ---------------------------------------------------------------------------------------------------------------------
+// Context: an instruction-set level and a pool of workers
+// ---------------------------------------------------------------------------------------------------------------------
+
+/// Levels of instruction sets, each including those before it.
+typedef enum eft_isa {
+    EFT_ISA_SCALAR = 0,
+    EFT_ISA_AVX2 = 1,         // AVX2, FMA, F16C
+    EFT_ISA_AVX512 = 2,       // AVX-512 F, BW, VL, DQ
+    EFT_ISA_AVX512_BF16 = 3,  // and BF16, VNNI, VBMI
+} eft_isa;
+
+/// The highest level that this machine has.
+eft_isa eft_isa_best(void);
+/// The level to use: the best, or the one that the environment variable EFT_ISA names (scalar, avx2, avx512,
+/// avx512_bf16) when the machine has it.
+eft_isa eft_isa_default(void);
+/// "scalar", "avx2", "avx512" or "avx512_bf16".
+const char *eft_isa_name(eft_isa isa);
+
+typedef struct eft_context eft_context;
+
+/// Makes a context with `threads` workers (the caller is one of them). NULL when the machine lacks the level or memory.
+/// Calls on one context from several threads wait for each other.
+eft_context *eft_context_create(eft_isa isa, size_t threads);
+void eft_context_destroy(eft_context *context);
+eft_isa eft_context_isa(const eft_context *context);
+size_t eft_context_threads(const eft_context *context);
+
+/// Calls body(argument, index, worker) for every index below `count`, spread over the workers in no particular order.
+typedef void (*eft_body)(void *argument, size_t index, size_t worker);
+void eft_parallel_for(eft_context *context, size_t count, eft_body body, void *argument);
+
+// ---------------------------------------------------------------------------------------------------------------------
+// Number types
+// ---------------------------------------------------------------------------------------------------------------------
+
+typedef enum eft_float_type { EFT_F32 = 0, EFT_F16 = 1, EFT_BF16 = 2 } eft_float_type;
+
+/// Converts `count` numbers; to a narrower type with round-to-nearest-even, subnormals, infinities and NaN kept.
+void eft_convert(eft_context *context, size_t count, const void *source, eft_float_type source_type,
+                 void *target, eft_float_type target_type);
+/// Whether no number is infinite or NaN.
+bool eft_all_finite(eft_context *context, size_t count, const void *source, eft_float_type type);
+
+// ---------------------------------------------------------------------------------------------------------------------
+// Weights: panels of 16 outputs
+// ---------------------------------------------------------------------------------------------------------------------
+
+/// Outputs of a panel: one 32-bit lane an output.
+#define EFT_PANEL 16
+/// Inputs of a block, the unit of packing. K is padded to a multiple with inputs that are zero.
+#define EFT_BLOCK 32
+
+typedef enum eft_weight_kind {
+    EFT_WEIGHT_F32 = 0,    // panel: [blocks*32][16] f32
+    EFT_WEIGHT_F16 = 1,    // panel: [blocks*16][16] lanes; low half input 2i, high half input 2i+1
+    EFT_WEIGHT_BF16 = 2,   // likewise
+    EFT_WEIGHT_CODED = 3,  // panel: for each group its blocks, each `bits` rows of 16 lanes (see eft_codes_pack)
+} eft_weight_kind;
+
+/// What a code stands for.
+typedef enum eft_code_book {
+    EFT_CODES_SIGNED = 0,  // code - 2^(bits-1), as EXL2
+    EFT_CODES_NF4 = 1,     // the 16 values of NF4 (4 bits only)
+} eft_code_book;
+
+/// A scale group: consecutive blocks of inputs that share a width and, for each output, a scale.
+typedef struct eft_group {
+    uint32_t first_block;
+    uint32_t blocks;
+    uint32_t bits;        // 2, 3, 4, 5, 6 or 8
+    uint32_t row_offset;  // where the group begins in a panel, in rows of 64 bytes
+} eft_group;
+
+/// A weight matrix W of K inputs by N outputs, packed in ceil(N/16) panels. Lanes beyond N hold anything finite.
+typedef struct eft_weight {
+    eft_weight_kind kind;
+    size_t inputs;       // K
+    size_t outputs;      // N
+    size_t blocks;       // ceil(K/32)
+    const void *panels;  // 64-byte aligned
+    size_t panel_bytes;
+    // Coded weights only:
+    eft_code_book code_book;
+    eft_float_type scale_type;  // EFT_F32 or EFT_F16
+    const void *scales;         // [panel][group][16]
+    const eft_group *groups;
+    size_t group_count;
+    /// NULL, or [blocks*32]: the input that stored row i multiplies; UINT32_MAX for padding.
+    const uint32_t *permutation;
+} eft_weight;
+
+/// Precision of activations in products with bf16 and coded weights; products with f32 and f16 weights are in f32.
+typedef enum eft_precision {
+    EFT_PRECISION_BF16 = 0,  // activations rounded to bf16
+    EFT_PRECISION_F32 = 1,   // activations in f32, or split in two bf16 numbers (high and low part)
+} eft_precision;
+
+/// Packs outputs [first, first+count) of a dense weight from row-major source rows [count][K] into w->panels (cast to
+/// writable `panels`, of the whole matrix). `first` is a multiple of 16. Padding inputs, and lanes beyond N, become zero.
+void eft_dense_pack(eft_context *context, const eft_weight *w, void *panels, const void *source,
+                    eft_float_type source_type, size_t first, size_t count);
+/// Packs 32 inputs by 16 outputs: codes[input*16 + output] to `bits` rows of 16 32-bit lanes.
+/// A lane's low 16 bits hold the even inputs, its high 16 bits the odd ones; a pair is inputs 2p and 2p+1, p = 0...15.
+///   2 bits: row p/8, bit 2*(p%8).  4 bits: row p/4, bit 4*(p%4).  8 bits: row p/2, bit 8*(p%2).
+///   3 bits: p < 15: row p/5, bit 3*(p%5); pair 15: its bit r is bit 15 of row r.
+///   5 bits: p < 15: row p/3, bit 5*(p%3); pair 15: its bit r is bit 15 of row r.
+///   6 bits: two triples of rows; in triple t (pairs 8t...8t+7): pairs q = 0...5: row q/2, bit 6*(q%2); pair 6: low 4 bits are
+///           bits 12-15 of row 0, high 2 bits are bits 12-13 of row 2; pair 7: bits 12-15 of row 1, bits 14-15 of row 2.
+void eft_codes_pack(uint32_t bits, const uint8_t *codes, uint32_t *rows);
+/// The inverse of eft_codes_pack.
+void eft_codes_unpack(uint32_t bits, const uint32_t *rows, uint8_t *codes);
+/// Packs bitsandbytes' 4-bit bytes of a [N][K] matrix (element 2i in the high nibble of byte i; K even, multiple of 32)
+/// into the panels of a coded weight (4 bits everywhere).
+void eft_nf4_pack(eft_context *context, const eft_weight *w, void *panels, const uint8_t *packed);
+/// Packs EXL2's q_weight words [R][ldn] (little-endian bit stream down each column, restarted at each group; columns
+/// beyond N ignored) into panels. `first_rows[g]` is the packed row where group g begins. K is a multiple of 32.
+void eft_exl2_pack(eft_context *context, const eft_weight *w, void *panels, const uint32_t *q_weight,
+                   size_t ldn, const uint32_t *first_rows);
+
+/// Gathers rows of W' (one row an output, K numbers in the order of the inputs): out[i][k] = W[k][rows[i]].
+/// Coded weights: code value times scale in f32. The embedding look-up.
+void eft_weight_rows(eft_context *context, const eft_weight *w, const int32_t *rows, size_t count,
+                     float *out, size_t ldo);
+
+/// y[T][N] (+)= x[T][K] W. Group sums are formed in order of inputs from zero, scaled and added to the total in order of
+/// groups; dense weights fold every 512 inputs likewise.
+size_t eft_matmul_workspace(const eft_context *context, const eft_weight *w, eft_precision precision,
+                            size_t rows);
+void eft_matmul(eft_context *context, const eft_weight *w, eft_precision precision, size_t rows,
+                const float *x, size_t ldx, float *y, size_t ldy, bool accumulate, void *workspace);
+/// dx[T][K] (+)= dy[T][N] W'.
+size_t eft_matmul_transposed_workspace(const eft_context *context, const eft_weight *w,
+                                       eft_precision precision, size_t rows);
+void eft_matmul_transposed(eft_context *context, const eft_weight *w, eft_precision precision,
+                           size_t rows, const float *dy, size_t lddy, float *dx, size_t lddx,
+                           bool accumulate, void *workspace);
+
+/// A matrix of f32 numbers with any strides.
+typedef struct eft_view {
+    const float *data;
+    size_t row_stride;
+    size_t column_stride;
+} eft_view;
+
+/// C[M][N] = alpha A[M][K] B[K][N] + beta C, all in f32 (beta 0 ignores what C held). Element (i, j) of C is at
+/// c[(j / 16) * c_panel_stride + i * c_row_stride + j % 16]: c_panel_stride 16 for a row-major C, or the panel form.
+size_t eft_gemm_workspace(const eft_context *context, size_t m, size_t n, size_t k);
+void eft_gemm(eft_context *context, size_t m, size_t n, size_t k, float alpha, eft_view a, eft_view b,
+              float beta, float *c, size_t c_row_stride, size_t c_panel_stride, void *workspace);
+
+// ---------------------------------------------------------------------------------------------------------------------
+// Layers
+// ---------------------------------------------------------------------------------------------------------------------
+
+/// y = x / sqrt(mean(x^2) + eps) * weight, row by row. `inverse_rms` [T] is written when not NULL. y may be x.
+void eft_rms_norm(eft_context *context, size_t rows, size_t columns, const float *x, size_t ldx,
+                  const float *weight, float eps, float *y, size_t ldy, float *inverse_rms);
+/// dx (+)= gradient of x; dweight [columns] += gradient of the weight, when not NULL. dx may be dy when not accumulating.
+void eft_rms_norm_backward(eft_context *context, size_t rows, size_t columns, const float *x,
+                           size_t ldx, const float *weight, float eps, const float *dy, size_t lddy,
+                           float *dx, size_t lddx, bool accumulate, float *dweight);
+
+/// Rotates each head in place: pairs (i, i + D/2) by the angle whose cosine and sine stand in [T][D/2] tables.
+/// `inverse` rotates back (the backward pass).
+void eft_rope(eft_context *context, size_t rows, size_t heads, size_t head_dim, float *x, size_t ldx,
+              const float *cosines, const float *sines, bool inverse);
+
+/// y = silu(gate) * up, element-wise on [T][columns].
+void eft_swiglu(eft_context *context, size_t rows, size_t columns, const float *gate, size_t ldg,
+                const float *up, size_t ldu, float *y, size_t ldy);
+/// dgate and dup from dy; may overwrite gate and up.
+void eft_swiglu_backward(eft_context *context, size_t rows, size_t columns, const float *gate,
+                         size_t ldg, const float *up, size_t ldu, const float *dy, size_t lddy,
+                         float *dgate, size_t lddg, float *dup, size_t lddu);
+
+/// y += factor * x.
+void eft_add_scaled(eft_context *context, size_t count, float factor, const float *x, float *y);
+/// x *= factor.
+void eft_scale(eft_context *context, size_t count, float factor, float *x);
+/// x[t][:] += bias for every row.
+void eft_add_bias(eft_context *context, size_t rows, size_t columns, const float *bias, float *x,
+                  size_t ldx);
+/// sums[c] += sum over rows of x[t][c], in order of rows.
+void eft_column_sums(eft_context *context, size_t rows, size_t columns, const float *x, size_t ldx,
+                     float *sums);
+/// y = x * mask / (1 - p), the mask a function of (seed, index) only, so that the backward pass draws the same one.
+void eft_dropout(eft_context *context, size_t count, const float *x, float *y, float p, uint64_t seed);
+/// The sum of squares, in an order that does not depend on the number of threads.
+double eft_sum_squares(eft_context *context, size_t count, const float *x);
+
+/// Cross entropy of each row of logits [T][V] with its label; a negative label gives loss 0 and no gradient.
+/// When `gradient_scale` is not 0 the logits are replaced by (softmax - onehot) * gradient_scale.
+void eft_cross_entropy(eft_context *context, size_t rows, size_t vocabulary, float *logits, size_t ldl,
+                       const int32_t *labels, float gradient_scale, float *losses);
+
+/// One AdamW step with decoupled decay (Loshchilov and Hutter 2019, as PyTorch computes it) on `count` numbers:
+/// p *= 1 - lr*decay; m, v updated with gradient*gradient_scale; p -= lr/c1 * m / (sqrt(v)/sqrt(c2) + eps),
+/// with c1 = 1 - beta1^step, c2 = 1 - beta2^step.
+typedef struct eft_adamw {
+    float learning_rate, beta1, beta2, epsilon, decay, gradient_scale;
+    uint64_t step;  // counted from 1
+} eft_adamw;
+void eft_adamw_step(eft_context *context, eft_adamw parameters, size_t count, float *p, const float *g,
+                    float *m, float *v);
+
+// ---------------------------------------------------------------------------------------------------------------------
+// Attention over pages of 16 tokens
+// ---------------------------------------------------------------------------------------------------------------------
+
+/// Tokens of a page.
+#define EFT_PAGE 16
+
+/// A page holds, for one layer, keys [Hkv][D][16] (token innermost) and then values [Hkv][16][D], both of kv_type.
+typedef struct eft_attention {
+    size_t heads, kv_heads, head_dim;
+    float scale;
+    eft_float_type kv_type;
+} eft_attention;
+
+/// Consecutive query rows of one sequence. Row r stands at position first_position + r and sees positions 0 up to its own.
+typedef struct eft_attention_run {
+    size_t rows;
+    size_t first_position;
+    void *const *pages;  // ceil((first_position + rows) / 16) pages
+    const float *q;      // [rows][H*D]
+    float *out;          // [rows][H*D]
+    float *lse;          // NULL, or [rows][H]: log of the sum of exponentials, for the backward pass
+    // Backward only:
+    const float *dout;           // [rows][H*D]
+    float *dq;                   // [rows][H*D], written
+    void *const *gradient_pages; // laid out as pages, f32, added to
+} eft_attention_run;
+
+size_t eft_kv_page_bytes(const eft_attention *attention);
+/// Writes keys and values [rows][Hkv*D] of positions first_position... into pages.
+void eft_kv_write(eft_context *context, const eft_attention *attention, size_t rows,
+                  size_t first_position, const float *k, size_t ldk, const float *v, size_t ldv,
+                  void *const *pages);
+/// Reads keys and values (or their gradients, in f32 pages) back into rows.
+void eft_kv_read(eft_context *context, const eft_attention *attention, size_t rows,
+                 size_t first_position, void *const *pages, float *k, size_t ldk, float *v, size_t ldv);
+/// out = softmax(q k' * scale) v for every run; strides are those of q/dq and out/dout rows.
+void eft_attention_forward(eft_context *context, const eft_attention *attention,
+                           const eft_attention_run *runs, size_t run_count, size_t ldq, size_t ldo);
+/// dq, and gradients of keys and values added into gradient_pages. Pages must be f32.
+void eft_attention_backward(eft_context *context, const eft_attention *attention,
+                            const eft_attention_run *runs, size_t run_count, size_t ldq, size_t ldo);
+
+// ---------------------------------------------------------------------------------------------------------------------
+// Quantizers
+// ---------------------------------------------------------------------------------------------------------------------
+
+/// The 16 values of NF4, and the 15 decision points between them (Dettmers et al. 2023, as bitsandbytes 0.49.1).
+extern const float eft_nf4_values[16];
+extern const float eft_nf4_midpoints[15];
+
+/// NF4 of `count` numbers in blocks of `block_size`: value * (1/absmax) in f32, element 2i in the high nibble of byte i.
+void eft_nf4_quantize(eft_context *context, size_t count, size_t block_size, const float *x,
+                      uint8_t *packed, float *absmax);
+/// code value * absmax in f32.
+void eft_nf4_dequantize(eft_context *context, size_t count, size_t block_size, const uint8_t *packed,
+                        const float *absmax, float *x);
+/// The 8-bit dynamic map of bitsandbytes, signed or unsigned, bit for bit.
+void eft_dynamic_map(bool is_signed, float map[256]);
+/// 8-bit codes of `count` numbers in blocks: nearest entry of a sorted map to x / absmax.
+void eft_blockwise8_quantize(eft_context *context, size_t count, size_t block_size, const float map[256],
+                             const float *x, uint8_t *codes, float *absmax);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif
