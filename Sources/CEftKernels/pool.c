@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // The pool of workers: one job at a time, indices handed out one by one, the caller works too.
+#define _POSIX_C_SOURCE 200809L
 #include "kernels_internal.h"
 
 #include <pthread.h>
