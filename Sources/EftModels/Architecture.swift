@@ -27,7 +27,7 @@ package enum ArchitectureRegistry {
         for architecture in all where architecture.modelTypes.contains(type) {
             return try architecture.describe(config)
         }
-        let known = all.flatMap(\.modelTypes).joined(separator: ", ")
+        let known = all.flatMap { $0.modelTypes }.joined(separator: ", ")
         throw ModelError(
             .unsupported, "model_type '\(type)' is not supported; supported are \(known)",
             path: config.file)

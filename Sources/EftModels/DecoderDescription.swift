@@ -105,7 +105,8 @@ package struct DecoderDescription: Sendable, Hashable {
     package var parameterCount: Int {
         var count = vocabulary * shape.hidden * (tiedEmbeddings ? 1 : 2) + shape.hidden
         for linear in linears(layer: 0) {
-            count += layers * (linear.inputs * linear.outputs + (linear.hasBias ? linear.outputs : 0))
+            count +=
+                layers * (linear.inputs * linear.outputs + (linear.hasBias ? linear.outputs : 0))
         }
         return count + layers * 2 * shape.hidden
     }

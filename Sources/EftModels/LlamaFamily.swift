@@ -13,13 +13,16 @@ enum LlamaFamily {
     ) throws -> DecoderDescription {
         let hidden = try extent("hidden_size", config)
         let heads = try extent("num_attention_heads", config)
-        let kvHeads = try config.optional("num_key_value_heads") == nil
+        let kvHeads =
+            try config.optional("num_key_value_heads") == nil
             ? heads : extent("num_key_value_heads", config)
-        let headDim = try config.optional("head_dim") == nil
+        let headDim =
+            try config.optional("head_dim") == nil
             ? hidden / heads : extent("head_dim", config)
         guard heads % kvHeads == 0 else {
             throw config.error(
-                .badValue, "num_attention_heads (\(heads)) is no multiple of num_key_value_heads (\(kvHeads))")
+                .badValue,
+                "num_attention_heads (\(heads)) is no multiple of num_key_value_heads (\(kvHeads))")
         }
         guard headDim > 0, headDim % 2 == 0 else {
             throw config.error(.badValue, "head_dim (\(headDim)) must be even and positive")
@@ -30,7 +33,8 @@ enum LlamaFamily {
                 .unsupported, "hidden_act '\(activation)' is not supported; supported is silu",
                 path: config.file)
         }
-        let context = try config.optional("max_position_embeddings") == nil
+        let context =
+            try config.optional("max_position_embeddings") == nil
             ? 2048 : extent("max_position_embeddings", config)
         let epsilon = try config.double("rms_norm_eps", default: 1e-6)
         guard epsilon > 0, epsilon < 1 else {
@@ -54,7 +58,8 @@ enum LlamaFamily {
         let cursor = try config.required(key)
         let value = try cursor.int()
         guard value > 0, value <= largestExtent else {
-            throw cursor.error(.badValue, "\(key) (\(value)) must lie between 1 and \(largestExtent)")
+            throw cursor.error(
+                .badValue, "\(key) (\(value)) must lie between 1 and \(largestExtent)")
         }
         return value
     }

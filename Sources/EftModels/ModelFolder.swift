@@ -22,7 +22,8 @@ package struct ModelFolder: Sendable {
         let configPath = isFolder ? FileSystem.join(path, "config.json") : path
         guard FileSystem.exists(configPath) else {
             throw ModelError(
-                .missing, "no config.json here; give the folder of a Hugging Face model", path: path)
+                .missing, "no config.json here; give the folder of a Hugging Face model", path: path
+            )
         }
         let bytes = try FileSystem.read(configPath)
         let config = ConfigCursor(try JSONParser.parse(bytes, file: configPath), file: configPath)

@@ -12,12 +12,16 @@ enum RotaryConfig {
         let theta =
             try parameters?.optional("rope_theta")?.double()
             ?? config.double("rope_theta", default: 10000)
-        guard theta > 1 else { throw config.error(.badValue, "rope_theta (\(theta)) must exceed 1") }
-        if let partial = try parameters?.optional("partial_rotary_factor")?.double(), partial != 1 {
-            throw ModelError(.unsupported, "partial rotary embedding is not supported", path: config.file)
+        guard theta > 1 else {
+            throw config.error(.badValue, "rope_theta (\(theta)) must exceed 1")
         }
-        let scaling = try parameters.map { try scaling($0, config, context: context) } ?? .none
-        return RotaryEmbedding(headDim: headDim, theta: theta, scaling: scaling)
+        if let partial = try parameters?.optional("partial_rotary_factor")?.double(), partial != 1 {
+            throw ModelError(
+                .unsupported, "partial rotary embedding is not supported", path: config.file)
+        }
+        let scaling = try parameters.map { try self.scaling($0, config, context: context) }
+        return RotaryEmbedding(
+            headDim: headDim, theta: theta, scaling: scaling ?? RotaryScaling.none)
     }
 
     private static func scaling(
@@ -29,7 +33,8 @@ enum RotaryConfig {
         case "default": return .none
         case "linear": return .linear(factor: try factor(rope))
         case "dynamic":
-            return .dynamic(factor: try factor(rope), originalContext: try original(rope, config, context))
+            return .dynamic(
+                factor: try factor(rope), originalContext: try original(rope, config, context))
         case "llama3":
             return .llama3(
                 factor: try factor(rope),
@@ -54,7 +59,8 @@ enum RotaryConfig {
         if attention == nil, let mscale = try rope.optional("mscale")?.double(),
             let all = try rope.optional("mscale_all_dim")?.double(), mscale != 0, all != 0
         {
-            attention = RotaryScaling.yarnScale(factor, mscale) / RotaryScaling.yarnScale(factor, all)
+            attention =
+                RotaryScaling.yarnScale(factor, mscale) / RotaryScaling.yarnScale(factor, all)
         }
         return RotaryScaling.YaRN(
             factor: factor, originalContext: try original(rope, config, context),
@@ -63,7 +69,9 @@ enum RotaryConfig {
             truncates: try rope.bool("truncate", default: true))
     }
 
-    private static func factor(_ rope: ConfigCursor) throws -> Double { try positive(rope, "factor") }
+    private static func factor(_ rope: ConfigCursor) throws -> Double {
+        try positive(rope, "factor")
+    }
 
     private static func positive(_ rope: ConfigCursor, _ key: String) throws -> Double {
         let cursor = try rope.required(key)

@@ -128,13 +128,12 @@ package final class DecoderLayer: @unchecked Sendable {
     // MARK: Backward
 
     /// Turns the gradient of the layer's value into the gradient of its input x, in place, and adds to the gradients
-    /// of what is trainable. `forward` of the same x must have filled the activations and the cache just before.
-    package func backward(_ x: Matrix, gradient: Matrix, cache: PassCache, _ state: LayerPass)
-        throws
-    {
-        guard let gradients = state.activations.gradients else {
-            preconditionFailure("activations were made without a backward pass")
-        }
+    /// of what is trainable. `forward` or `recompute` of the same x must have filled activations and cache just before.
+    package func backward(
+        _ x: Matrix, gradient: Matrix, gradients: LayerGradients, cache: PassCache,
+        _ state: LayerPass
+    ) throws {
+        precondition(state.activations.backward, "activations were made without a backward pass")
         try feedForwardBackward(gradient, gradients, state)
         try attendBackward(x, gradient, gradients, cache, state)
     }

@@ -62,7 +62,8 @@ package final class LayerActivations: Sendable {
 
 /// Gradients inside a layer, used again by every layer's backward pass.
 package final class LayerGradients: Sendable {
-    let normed: Matrix
+    /// The gradient of a norm's value; free for others' use between layers.
+    package let normed: Matrix
     let attention: Matrix
     let query: Matrix
     let activated: Matrix

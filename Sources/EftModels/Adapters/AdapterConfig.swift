@@ -55,7 +55,8 @@ package struct AdapterConfig: Sendable, Hashable {
     package static func read(folder: String) throws -> AdapterConfig {
         let path = FileSystem.join(folder, "adapter_config.json")
         guard FileSystem.exists(path) else {
-            throw ModelError(.missing, "no adapter_config.json here; give a PEFT adapter's folder", path: folder)
+            throw ModelError(
+                .missing, "no adapter_config.json here; give a PEFT adapter's folder", path: folder)
         }
         let config = ConfigCursor(
             try JSONParser.parse(try FileSystem.read(path), file: path), file: path)
@@ -101,7 +102,9 @@ package struct AdapterConfig: Sendable, Hashable {
         where try config.bool(key, default: false) {
             throw refuse(key)
         }
-        guard try config.string("bias", default: "none") == "none" else { throw refuse("trained biases") }
+        guard try config.string("bias", default: "none") == "none" else {
+            throw refuse("trained biases")
+        }
         if let modules = try config.optional("modules_to_save"), try !modules.elements().isEmpty {
             throw refuse("modules_to_save")
         }

@@ -25,7 +25,9 @@ package enum AdapterFile {
         for linear in decoder.linears + [decoder.head] {
             let path = prefix + linear.name
             let names = (a: path + ".lora_A.weight", b: path + ".lora_B.weight")
-            guard checkpoint.find(names.a) != nil || checkpoint.find(names.b) != nil else { continue }
+            guard checkpoint.find(names.a) != nil || checkpoint.find(names.b) != nil else {
+                continue
+            }
             let (rank, scale) = config.settings(for: linear.name)
             try check(checkpoint, names.a, [rank, linear.weight.inputs])
             try check(checkpoint, names.b, [linear.weight.outputs, rank])
@@ -46,7 +48,8 @@ package enum AdapterFile {
             return slot
         }
         throw ModelError(
-            .mismatch, "the adapter's tensor '\(stranger)' has no place in this base model", path: folder)
+            .mismatch, "the adapter's tensor '\(stranger)' has no place in this base model",
+            path: folder)
     }
 
     private static func check(
@@ -57,7 +60,8 @@ package enum AdapterFile {
             throw ModelError(
                 .mismatch,
                 "the adapter's tensor '\(name)' has shape \(shape), its configuration and the base model "
-                    + "ask for \(expected); it was made for another base or rank", path: checkpoint.path)
+                    + "ask for \(expected); it was made for another base or rank",
+                path: checkpoint.path)
         }
     }
 

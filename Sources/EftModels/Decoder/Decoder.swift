@@ -76,7 +76,8 @@ package final class Decoder: @unchecked Sendable {
         guard rows.count <= workspace.logits.rows else {
             throw ModelError(
                 .invalidInput,
-                "\(rows.count) rows of logits asked for, the workspace holds \(workspace.logits.rows)")
+                "\(rows.count) rows of logits asked for, the workspace holds \(workspace.logits.rows)"
+            )
         }
         let width = description.shape.hidden
         let selected = workspace.selected.rows(0..<rows.count)
@@ -101,7 +102,8 @@ package final class Decoder: @unchecked Sendable {
     func embed(_ batch: DecoderBatch, into hidden: Matrix, _ workspace: DecoderWorkspace) throws {
         guard batch.count <= workspace.rows else {
             throw ModelError(
-                .invalidInput, "a batch of \(batch.count) rows, the workspace holds \(workspace.rows)")
+                .invalidInput,
+                "a batch of \(batch.count) rows, the workspace holds \(workspace.rows)")
         }
         if let bad = batch.tokens.first(where: { $0 < 0 || Int($0) >= description.vocabulary }) {
             throw ModelError(

@@ -71,7 +71,8 @@ extension Decoder {
             }
             return DecoderLayer(
                 index: index, shape: description.shape,
-                inputNorm: Norm(name: description.inputNormName(index), weight: try vector(hidden, 1)),
+                inputNorm: Norm(
+                    name: description.inputNormName(index), weight: try vector(hidden, 1)),
                 middleNorm: Norm(
                     name: description.middleNormName(index), weight: try vector(hidden, 1)),
                 query: try linear(.query), key: try linear(.key), value: try linear(.value),

@@ -32,7 +32,9 @@ extension Decoder {
         for layer in layers {
             for linear in layer.linears {
                 for slot in linear.adapters.keys.sorted() {
-                    if let pair = linear.adapters[slot]?.parameters { parameters += [pair.a, pair.b] }
+                    if let pair = linear.adapters[slot]?.parameters {
+                        parameters += [pair.a, pair.b]
+                    }
                 }
                 if let weight = linear.weightParameter { parameters.append(weight) }
                 if let bias = linear.biasParameter { parameters.append(bias) }

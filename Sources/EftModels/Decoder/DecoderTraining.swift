@@ -118,7 +118,8 @@ package final class TrainingPass: Sendable {
         let rows = 0..<batch.count
         guard batch.count <= workspace.rows else {
             throw ModelError(
-                .invalidInput, "a batch of \(batch.count) rows, the workspace holds \(workspace.rows)")
+                .invalidInput,
+                "a batch of \(batch.count) rows, the workspace holds \(workspace.rows)")
         }
         try decoder.embed(batch, into: kept[0].rows(rows), workspace)
         for (index, layer) in decoder.layers.enumerated() {

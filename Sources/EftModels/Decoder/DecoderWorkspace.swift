@@ -37,7 +37,8 @@ package struct DecoderWorkspaceNeed: Sendable, Hashable {
     package func byteCount(_ description: DecoderDescription) -> Int {
         let shape = description.shape
         let floats =
-            rows * (shape.hidden + shape.headDim) + logitRows * (shape.hidden + description.vocabulary)
+            rows * (shape.hidden + shape.headDim) + logitRows
+            * (shape.hidden + description.vocabulary)
         return floats * 4 + adapterNeed.byteCount
             + LayerActivations.byteCount(rows: rows, shape: shape, backward: backward)
     }

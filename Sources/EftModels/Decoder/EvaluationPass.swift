@@ -16,7 +16,8 @@ package final class EvaluationPass: Sendable {
     ) -> Int {
         need(rows: rows, adapterRank: adapterRank).byteCount(description)
             + PassCache.byteCount(
-                pages: pageCount(tokens: rows) + sequences, shape: description.shape, backward: false)
+                pages: pageCount(tokens: rows) + sequences, shape: description.shape,
+                backward: false)
             + LossHead.byteCount(vocabulary: description.vocabulary, rows: rows)
     }
 
