@@ -88,9 +88,11 @@ package final class Decoder: @unchecked Sendable {
         finalNorm.forward(
             selected, into: selected, epsilon: description.shape.normEpsilon, backend)
         let logits = workspace.logits.rows(0..<rows.count)
-        // The head carries no adapter segments of its own rows: adapters on it act on all rows alike.
-        let slots = batch.adapterSegments.first?.slots ?? []
-        let segments = slots.isEmpty ? [] : [AdapterSegment(rows: 0..<rows.count, slots: slots)]
+        // Each chosen row keeps the adapters of its row in the batch.
+        let segments = rows.enumerated().flatMap { target, source in
+            batch.adapterSegments.filter { $0.rows.contains(source) }
+                .map { AdapterSegment(rows: target..<target + 1, slots: $0.slots) }
+        }
         let pass = Pass(
             backend: backend, adapterSegments: segments, adapterScratch: workspace.adapterScratch)
         try head.forward(selected, into: logits, pass)
