@@ -1,1 +1,86 @@
-int eft_placeholder(void);int eft_placeholder(void){return 0;}
+// SPDX-License-Identifier: Apache-2.0
+// Which instruction-set levels the machine has, and contexts.
+#include "kernels_internal.h"
+
+#include <stdlib.h>
+
+#if EFT_X86
+#include <cpuid.h>
+
+static uint64_t enabled_states(void) {
+    uint32_t low, high;
+    __asm__ volatile("xgetbv" : "=a"(low), "=d"(high) : "c"(0));
+    return ((uint64_t)high << 32) | low;
+}
+
+static bool has(uint32_t word, uint32_t mask) { return (word & mask) == mask; }
+
+eft_isa eft_isa_best(void) {
+    uint32_t a, b, c, d;
+    const uint32_t fma = 1u << 12, osxsave = 1u << 27, avx = 1u << 28, f16c = 1u << 29;
+    if (!__get_cpuid(1, &a, &b, &c, &d) || !has(c, fma | osxsave | avx | f16c)) return EFT_ISA_SCALAR;
+    // The operating system must save the registers too: XMM and YMM, then masks and the ZMM halves.
+    uint64_t states = enabled_states();
+    if ((states & 0x6) != 0x6) return EFT_ISA_SCALAR;
+    const uint32_t bmi1 = 1u << 3, avx2 = 1u << 5, bmi2 = 1u << 8;
+    if (!__get_cpuid_count(7, 0, &a, &b, &c, &d) || !has(b, bmi1 | avx2 | bmi2)) return EFT_ISA_SCALAR;
+    const uint32_t avx512f = 1u << 16, avx512dq = 1u << 17, avx512bw = 1u << 30, avx512vl = 1u << 31;
+    if ((states & 0xe0) != 0xe0 || !has(b, avx512f | avx512dq | avx512bw | avx512vl))
+        return EFT_ISA_AVX2;
+    const uint32_t vbmi = 1u << 1, vnni = 1u << 11, bf16 = 1u << 5;
+    if (!has(c, vbmi | vnni)) return EFT_ISA_AVX512;
+    if (a < 1 || !__get_cpuid_count(7, 1, &a, &b, &c, &d) || !has(a, bf16)) return EFT_ISA_AVX512;
+    return EFT_ISA_AVX512_BF16;
+}
+#else
+eft_isa eft_isa_best(void) { return EFT_ISA_SCALAR; }
+#endif
+
+static const char *const names[] = {"scalar", "avx2", "avx512", "avx512_bf16"};
+
+const char *eft_isa_name(eft_isa isa) {
+    return (size_t)isa < sizeof names / sizeof names[0] ? names[isa] : "unknown";
+}
+
+eft_isa eft_isa_default(void) {
+    eft_isa best = eft_isa_best();
+    const char *wish = getenv("EFT_ISA");
+    if (wish == NULL) return best;
+    for (int isa = EFT_ISA_SCALAR; isa <= (int)best; isa++)
+        if (strcmp(wish, names[isa]) == 0) return (eft_isa)isa;
+    return best;
+}
+
+eft_context *eft_context_create(eft_isa isa, size_t threads) {
+    if (isa < EFT_ISA_SCALAR || isa > eft_isa_best()) return NULL;
+    eft_context *context = calloc(1, sizeof *context);
+    if (context == NULL) return NULL;
+    context->isa = isa;
+    context->threads = eft_max(threads, 1);
+    if (context->threads > 1) {
+        context->pool = eft_pool_create(context->threads);
+        if (context->pool == NULL) {
+            free(context);
+            return NULL;
+        }
+    }
+    return context;
+}
+
+void eft_context_destroy(eft_context *context) {
+    if (context == NULL) return;
+    eft_pool_destroy(context->pool);
+    free(context);
+}
+
+eft_isa eft_context_isa(const eft_context *context) { return context->isa; }
+
+size_t eft_context_threads(const eft_context *context) { return context->threads; }
+
+void eft_parallel_for(eft_context *context, size_t count, eft_body body, void *argument) {
+    if (context->pool != NULL && count > 1) {
+        eft_pool_run(context->pool, count, body, argument);
+        return;
+    }
+    for (size_t i = 0; i < count; i++) body(argument, i, 0);
+}

@@ -54,11 +54,19 @@ package final class DecoderLayer: @unchecked Sendable {
     package func forward(
         _ x: Matrix, into out: Matrix, _ state: LayerPass, observer: Observer? = nil
     ) throws {
-        let rows = 0..<x.rows
         let acts = state.activations
-        let middle = acts.backward ? acts.middle.rows(rows) : out
+        let middle = acts.backward ? acts.middle.rows(0..<x.rows) : out
         try attend(x, into: middle, state, observer)
-        try feedForward(middle, into: out, state, observer)
+        try feedForward(middle, state, observer)
+        copy(middle, to: out)
+        try down.forward(acts.activated.rows(0..<x.rows), into: out, accumulate: true, state.pass)
+    }
+
+    /// Computes what the backward pass needs of a forward pass that was made before: all but the layer's value.
+    package func recompute(_ x: Matrix, _ state: LayerPass) throws {
+        let middle = state.activations.middle.rows(0..<x.rows)
+        try attend(x, into: middle, state, nil)
+        try feedForward(middle, state, nil)
     }
 
     private func attend(
@@ -90,7 +98,7 @@ package final class DecoderLayer: @unchecked Sendable {
     }
 
     private func feedForward(
-        _ middle: Matrix, into out: Matrix, _ state: LayerPass, _ observer: Observer?
+        _ middle: Matrix, _ state: LayerPass, _ observer: Observer?
     ) throws {
         let (pass, acts, backend) = (state.pass, state.activations, state.pass.backend)
         let rows = 0..<middle.rows
@@ -103,8 +111,6 @@ package final class DecoderLayer: @unchecked Sendable {
         let activated = acts.activated.rows(rows)
         backend.swiglu(gate: g, up: u, into: activated)
         try observer?([down], activated)
-        copy(middle, to: out)
-        try down.forward(activated, into: out, accumulate: true, pass)
     }
 
     private func rotate(_ q: Matrix, _ k: Matrix, _ state: LayerPass, inverse: Bool) {
@@ -122,19 +128,18 @@ package final class DecoderLayer: @unchecked Sendable {
     // MARK: Backward
 
     /// Turns the gradient of the layer's value into the gradient of its input x, in place, and adds to the gradients
-    /// of what is trainable. `forward` of the same x must have filled the activations and the cache just before.
-    package func backward(_ x: Matrix, gradient: Matrix, cache: PassCache, _ state: LayerPass)
-        throws
-    {
-        guard let gradients = state.activations.gradients else {
-            preconditionFailure("activations were made without a backward pass")
-        }
+    /// of what is trainable. `forward` or `recompute` of the same x must have filled activations and cache just before.
+    package func backward(
+        _ x: Matrix, gradient: Matrix, gradients: LayerGradients, cache: PassCache,
+        _ state: LayerPass
+    ) throws {
+        precondition(state.activations.backward, "activations were made without a backward pass")
         try feedForwardBackward(gradient, gradients, state)
         try attendBackward(x, gradient, gradients, cache, state)
     }
 
     private func feedForwardBackward(
-        _ gradient: Matrix, _ gradients: LayerActivations.Gradients, _ state: LayerPass
+        _ gradient: Matrix, _ gradients: LayerGradients, _ state: LayerPass
     ) throws {
         let (pass, acts, backend) = (state.pass, state.activations, state.pass.backend)
         let rows = 0..<gradient.rows
@@ -153,7 +158,7 @@ package final class DecoderLayer: @unchecked Sendable {
     }
 
     private func attendBackward(
-        _ x: Matrix, _ gradient: Matrix, _ gradients: LayerActivations.Gradients,
+        _ x: Matrix, _ gradient: Matrix, _ gradients: LayerGradients,
         _ cache: PassCache, _ state: LayerPass
     ) throws {
         let (pass, acts, backend) = (state.pass, state.activations, state.pass.backend)

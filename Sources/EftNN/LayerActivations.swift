@@ -2,10 +2,10 @@
 // What one decoder layer computes on the way, in memory that is stated before it is taken.
 import EftTensor
 
-/// The matrices that a layer fills in its forward pass, and those that its backward pass needs besides.
+/// The matrices that a layer fills in its forward pass.
 ///
-/// One set serves every layer: the forward pass of generation writes over what is no longer needed, and training
-/// computes a layer again before its backward pass.
+/// One set serves every layer: generation writes over what is no longer needed, and training computes a layer again
+/// before its backward pass (or holds a set for each layer, when memory allows).
 package final class LayerActivations: Sendable {
     /// Whether a backward pass can follow.
     package let backward: Bool
@@ -20,31 +20,16 @@ package final class LayerActivations: Sendable {
     let up: Matrix
     let activated: Matrix
     let logSumExp: Matrix?
-    let gradients: Gradients?
-
-    struct Gradients: Sendable {
-        let normed: Matrix
-        let attention: Matrix
-        let query: Matrix
-        let activated: Matrix
-    }
-
-    /// Floats for each row of a batch.
-    private static func floatsPerRow(_ shape: DecoderShape, backward: Bool) -> Int {
-        let forward =
-            shape.hidden + 2 * shape.queryWidth + 2 * shape.keyWidth + 2 * shape.intermediate
-        guard backward else { return forward }
-        let kept = 2 * shape.hidden + shape.intermediate + shape.heads
-        let gradients = shape.hidden + 2 * shape.queryWidth + shape.intermediate
-        return forward + kept + gradients
-    }
 
     /// All bytes for batches of at most `rows` rows.
     package static func byteCount(rows: Int, shape: DecoderShape, backward: Bool) -> Int {
-        rows * floatsPerRow(shape, backward: backward) * 4
+        let always =
+            shape.hidden + 2 * shape.queryWidth + 2 * shape.keyWidth + 2 * shape.intermediate
+        let kept = backward ? 2 * shape.hidden + shape.intermediate + shape.heads : 0
+        return rows * (always + kept) * 4
     }
 
-    /// Allocates for batches of at most `rows` rows; `residual` is written over when no backward pass follows.
+    /// Allocates for batches of at most `rows` rows.
     /// - Throws: `TensorError` when it does not fit the ledger.
     package init(
         rows: Int, shape: DecoderShape, backward: Bool, ledger: MemoryLedger?
@@ -65,16 +50,35 @@ package final class LayerActivations: Sendable {
             normedMiddle = try matrix(shape.hidden)
             activated = try matrix(shape.intermediate)
             logSumExp = try matrix(shape.heads)
-            gradients = Gradients(
-                normed: try matrix(shape.hidden), attention: try matrix(shape.queryWidth),
-                query: try matrix(shape.queryWidth), activated: try matrix(shape.intermediate))
         } else {
             // Without a backward pass the MLP's input may replace the attention's, and its value the gate's.
             middle = normedInput
             normedMiddle = normedInput
             activated = gate
             logSumExp = nil
-            gradients = nil
         }
+    }
+}
+
+/// Gradients inside a layer, used again by every layer's backward pass.
+package final class LayerGradients: Sendable {
+    /// The gradient of a norm's value; free for others' use between layers.
+    package let normed: Matrix
+    let attention: Matrix
+    let query: Matrix
+    let activated: Matrix
+
+    /// All bytes for batches of at most `rows` rows.
+    package static func byteCount(rows: Int, shape: DecoderShape) -> Int {
+        rows * (shape.hidden + 2 * shape.queryWidth + shape.intermediate) * 4
+    }
+
+    /// Allocates for batches of at most `rows` rows.
+    /// - Throws: `TensorError` when it does not fit the ledger.
+    package init(rows: Int, shape: DecoderShape, ledger: MemoryLedger?) throws(TensorError) {
+        normed = try Matrix(rows: rows, columns: shape.hidden, ledger: ledger)
+        attention = try Matrix(rows: rows, columns: shape.queryWidth, ledger: ledger)
+        query = try Matrix(rows: rows, columns: shape.queryWidth, ledger: ledger)
+        activated = try Matrix(rows: rows, columns: shape.intermediate, ledger: ledger)
     }
 }

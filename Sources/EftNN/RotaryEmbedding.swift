@@ -40,9 +40,16 @@ package enum RotaryScaling: Sendable, Hashable {
             self.originalContext = originalContext
             self.betaFast = betaFast
             self.betaSlow = betaSlow
-            self.attentionFactor = attentionFactor ?? (factor <= 1 ? 1 : 0.1 * log(factor) + 1)
+            self.attentionFactor = attentionFactor ?? RotaryScaling.yarnScale(factor, 1)
             self.truncates = truncates
         }
+    }
+}
+
+extension RotaryScaling {
+    /// YaRN's attention temperature for a stretch: 0.1 m ln(factor) + 1.
+    package static func yarnScale(_ factor: Double, _ m: Double) -> Double {
+        factor <= 1 ? 1 : 0.1 * m * log(factor) + 1
     }
 }
 

@@ -1,0 +1,1 @@
+package enum JSONWriter { package static func string(_ n: ConfigNode, indent: Int) -> String { "" } }
