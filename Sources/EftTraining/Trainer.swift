@@ -241,7 +241,7 @@ package final class Trainer {
             to: folder)
         let all = TrainingCheckpoint.list(settings.outputDir)
         for old in all.dropLast(max(settings.saveTotalLimit, 1)) {
-            try FileSystem.remove(old.folder)
+            try TrainingCheckpoint.remove(old.folder)
         }
         try onEvent(.saved(step: optimizer.steps, folder: folder))
     }

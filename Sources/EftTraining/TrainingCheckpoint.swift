@@ -99,6 +99,11 @@ package enum TrainingCheckpoint {
             fingerprint: try cursor.required("fingerprint").string())
     }
 
+    /// Removes a checkpoint; its state file goes first, so that what is left is never taken for whole.
+    package static func remove(_ folder: String) throws {
+        try FileSystem.removeFolder(folder, first: [stateFile])
+    }
+
     /// The whole checkpoints of an output folder, oldest first; half-written ones have no state file.
     package static func list(_ outputDir: String) -> [(step: Int, folder: String)] {
         let names = (try? FileSystem.list(outputDir)) ?? []
