@@ -14,8 +14,8 @@ package enum CheckpointFolder {
 
     /// Opens a folder, a weight file or an index file.
     ///
-    /// In a folder it looks, in this order, for `model.safetensors`, its index, any other safetensors files,
-    /// `pytorch_model.bin`, its index, `adapter_model.safetensors`, `adapter_model.bin`. In an EXL2 folder an index
+    /// In a folder it looks, in this order, for `model.safetensors`, its index, shards without an index,
+    /// `output.safetensors` or its shards, any other safetensors files, `pytorch_model.bin`, its index, `adapter_model.safetensors`, `adapter_model.bin`. In an EXL2 folder an index
     /// that names missing files is ignored: its makers copy the index of the unquantized model along.
     /// - Throws: `FormatError`.
     package static func open(
@@ -50,8 +50,9 @@ package enum CheckpointFolder {
             }
         }
         if !others.isEmpty {
-            try requireAllShards(others, folder: folder)
-            return try ShardedCheckpoint(folder: folder, files: others)
+            let files = withoutIndex(others)
+            try requireAllShards(files, folder: folder)
+            return try ShardedCheckpoint(folder: folder, files: files)
         }
         let pickle = FileSystem.join(folder, "pytorch_model.bin")
         if FileSystem.exists(pickle) { return try TorchPickle(path: pickle) }
@@ -60,6 +61,18 @@ package enum CheckpointFolder {
             return try ShardedCheckpoint(folder: folder, index: ShardIndex(path: pickleIndex))
         }
         return nil
+    }
+
+    /// The weight files among all safetensors files: the shards of a model, else EXL2's output, else all.
+    private static func withoutIndex(_ names: [String]) -> [String] {
+        for stem in ["model", "output"] {
+            let group = names.filter { name in
+                let base = String(name.dropLast(".safetensors".count))
+                return base == stem || ShardName(base)?.stem == stem
+            }
+            if !group.isEmpty { return group }
+        }
+        return names
     }
 
     /// Opens one weight file, told apart by its first bytes, or an index file.
@@ -114,7 +127,8 @@ package final class ShardedCheckpoint: CheckpointReader {
     /// - Throws: `FormatError`; `missing` for an absent file, `damaged` where index and shards disagree.
     convenience init(folder: String, index: ShardIndex) throws(FormatError) {
         for file in index.files where !FileSystem.exists(FileSystem.join(folder, file)) {
-            throw FormatError(.missing, "the index names \(file), which is missing", path: index.path)
+            throw FormatError(
+                .missing, "the index names \(file), which is missing", path: index.path)
         }
         try self.init(folder: folder, files: index.files)
         let names = index.files.enumerated().map { ($1, $0) }
@@ -163,7 +177,9 @@ package final class ShardedCheckpoint: CheckpointReader {
         return shards[home]
     }
 
-    package func find(_ name: String) -> TensorInfo? { homes[name].flatMap { shards[$0].find(name) } }
+    package func find(_ name: String) -> TensorInfo? {
+        homes[name].flatMap { shards[$0].find(name) }
+    }
 
     package func read(
         _ name: String, bytes range: Range<Int>, into target: UnsafeMutableRawBufferPointer

@@ -6,7 +6,8 @@ extension [UInt8] {
     func withRawBytes<R, E: Error>(
         _ body: (UnsafeRawBufferPointer) throws(E) -> R
     ) throws(E) -> R {
-        try withUnsafeBufferPointer { (buffer) throws(E) in try body(UnsafeRawBufferPointer(buffer)) }
+        try withUnsafeBufferPointer { (buffer) throws(E) in try body(UnsafeRawBufferPointer(buffer))
+        }
     }
 
     /// Gives `body` a writable view of the bytes, valid only during the call.

@@ -25,7 +25,8 @@ package final class MappedFile: Sendable {
         // Without O_NONBLOCK a named pipe would wait for a writer for ever.
         let file = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK)
         guard file >= 0 else {
-            let code: FormatError.Code = errno == ENOENT || errno == ENOTDIR ? .missing : .unreadable
+            let code: FormatError.Code =
+                errno == ENOENT || errno == ENOTDIR ? .missing : .unreadable
             throw .system(code, "cannot open the file", path: path, errno: errno)
         }
         var status = stat()

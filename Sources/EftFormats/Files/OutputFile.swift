@@ -37,7 +37,7 @@ package final class OutputFile {
             throw FormatError(.io, "another process is writing this file", path: path)
         }
         ownsPartial = true
-        guard ftruncate(descriptor, 0) == 0 else {
+        guard opened.st_size == 0 || ftruncate(descriptor, 0) == 0 else {
             throw .system(.io, "cannot empty the partial file", path: path, errno: errno)
         }
     }

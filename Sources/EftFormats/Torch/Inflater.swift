@@ -46,7 +46,8 @@ final class Inflater {
     }
 
     /// Decompresses at most `room` bytes; 0 at the end.
-    private func step(_ target: UnsafeMutablePointer<UInt8>, _ room: Int) throws(FormatError) -> Int {
+    private func step(_ target: UnsafeMutablePointer<UInt8>, _ room: Int) throws(FormatError) -> Int
+    {
         guard isReady else { throw damaged }
         // zlib counts in 32 bits and its input pointer is not const.
         let available = min(source.count - consumed, 1 << 30)

@@ -64,7 +64,9 @@ extension PickleMachine {
 
     /// A persistent id: ("storage", type, key, location, elements), in old files with a view (key, offset, elements).
     private mutating func pushStorage() throws(FormatError) {
-        guard case .tuple(let index) = try pop() else { throw damaged("a persistent id is no tuple") }
+        guard case .tuple(let index) = try pop() else {
+            throw damaged("a persistent id is no tuple")
+        }
         let fields = heap.tuples[index]
         guard fields.count == 5 || fields.count == 6, case .text("storage") = fields[0],
             case .global(.storage(let dtype)) = fields[1], case .text(let key) = fields[2],

@@ -126,6 +126,12 @@ struct PickleMachine {
         // Byte strings of Python 2 are names too.
         case UInt8(ascii: "T"): stack.append(.text(try reader.text(Int(try reader.u32()))))
         case UInt8(ascii: "U"): stack.append(.text(try reader.text(Int(try reader.u8()))))
+        case UInt8(ascii: "S"):
+            let line = try reader.line()
+            guard line.utf8.count >= 2, let quote = line.utf8.first, quote == line.utf8.last,
+                quote == UInt8(ascii: "'") || quote == UInt8(ascii: "\""), !line.contains("\\")
+            else { throw damaged("a quoted string is broken, or has escapes") }
+            stack.append(.text(String(line.dropFirst().dropLast())))
         case UInt8(ascii: "B"):
             try reader.skip(Int(try reader.u32()))
             stack.append(.bytes)

@@ -23,7 +23,10 @@ struct StateDict {
             throw FormatError(
                 .unsupported, "the file holds no state dict (a dictionary of tensors)", path: path)
         }
-        if let inner = wrapped(index) { index = inner }
+        for _ in 0..<StateDict.maximumDepth {
+            guard let inner = wrapped(index) else { break }
+            index = inner
+        }
         try collect(.dictionary(index), name: "", depth: 0)
         var names: Set<String> = []
         for (name, _) in tensors where !names.insert(name).inserted {

@@ -11,6 +11,8 @@ enum TorchGlobal: Sendable, Hashable {
     case orderedDictionary
     case size
     case device
+    /// Bytes in protocol 2 are a call of `_codecs.encode` on text; no tensor needs them, so nothing is encoded.
+    case encode
     case storage(DType)
 
     private static let known: [String: TorchGlobal] = [
@@ -21,6 +23,7 @@ enum TorchGlobal: Sendable, Hashable {
         "collections.OrderedDict": .orderedDictionary,
         "torch.Size": .size,
         "torch.device": .device,
+        "_codecs.encode": .encode,
         "torch.DoubleStorage": .storage(.f64),
         "torch.FloatStorage": .storage(.f32),
         "torch.HalfStorage": .storage(.f16),
@@ -70,6 +73,8 @@ enum TorchGlobal: Sendable, Hashable {
             return heap.makeTuple(items)
         case .device:
             return .ignored
+        case .encode:
+            return .bytes
         case .storage:
             return nil
         }

@@ -70,7 +70,8 @@ package final class TorchPickle: CheckpointReader {
             let info = try TensorInfo(name: name, dtype: storage.dtype, shape: tensor.shape)
             guard info.byteCount <= max(size, TorchPickle.maximumExpandedBytes) else {
                 throw FormatError(
-                    .unsupported, "an expanded view, far larger than what is stored; save it contiguous",
+                    .unsupported,
+                    "an expanded view, far larger than what is stored; save it contiguous",
                     path: path, tensor: name)
             }
             infos.append(info)

@@ -1,0 +1,28 @@
+// SPDX-License-Identifier: Apache-2.0
+// What a training run holds besides weights, stated before it is taken.
+import EftModels
+import EftNN
+import EftTensor
+
+/// The memory of a training run besides weights and adapters.
+package struct TrainingMemory: Sendable, Hashable {
+    /// Trainable numbers.
+    package var trainableCount: Int
+    /// The need of the pass over a micro-batch.
+    package var pass: TrainingNeed
+
+    /// States the memory.
+    package init(trainableCount: Int, pass: TrainingNeed) {
+        self.trainableCount = trainableCount
+        self.pass = pass
+    }
+
+    /// Bytes by purpose, without scratch memory.
+    package func table(_ description: DecoderDescription) -> MemoryTable {
+        MemoryTable([
+            .gradients: trainableCount * 4,
+            .optimizer: AdamW.stateBytes(parameterBytes: trainableCount * 4),
+            .activations: pass.byteCount(description),
+        ])
+    }
+}
