@@ -5,6 +5,10 @@ import EftFormats
 import EftNN
 import EftTensor
 
+#if canImport(Glibc)
+    import Glibc
+#endif
+
 /// A folder `checkpoint-N`: what was trained in the ecosystem's format, and the exact state of the run.
 ///
 /// | file | content |
@@ -13,6 +17,7 @@ import EftTensor
 /// | `trainer_state.json` | step, number of steps, fingerprint of data and settings; written last |
 package enum TrainingCheckpoint {
     private static let stateFile = "trainer_state.json"
+    private static let prefix = "checkpoint-"
     private static let tensorBase = "trainer_state"
 
     /// What a run must have in common with the checkpoint that it goes on from.
@@ -23,6 +28,30 @@ package enum TrainingCheckpoint {
         package var totalSteps: Int
         /// A hash of data and settings.
         package var fingerprint: String
+    }
+
+    /// The folder of the checkpoint after `step` steps.
+    package static func folder(_ outputDir: String, step: Int) -> String {
+        FileSystem.join(outputDir, prefix + "\(step)")
+    }
+
+    /// Marks a folder as no checkpoint, before its files are written anew.
+    package static func invalidate(_ folder: String) throws {
+        try FileSystem.remove(FileSystem.join(folder, stateFile))
+    }
+
+    /// Removes a checkpoint; the state file goes first, so that a half-removed one is never resumed from.
+    package static func remove(_ folder: String) throws {
+        try invalidate(folder)
+        for name in try FileSystem.list(folder) {
+            let path = FileSystem.join(folder, name)
+            if !FileSystem.isFolder(path) { try FileSystem.remove(path) }
+        }
+        // A folder that holds what others put there stays.
+        guard rmdir(folder) == 0 || errno == ENOTEMPTY || errno == EEXIST else {
+            throw TrainingError(
+                .checkpoint, "cannot remove \(folder): \(String(cString: strerror(errno)))")
+        }
     }
 
     /// Writes the state of a run into a folder.
@@ -50,13 +79,13 @@ package enum TrainingCheckpoint {
         object["global_step"] = ConfigNode(.integer(state.step))
         object["max_steps"] = ConfigNode(.integer(state.totalSteps))
         object["fingerprint"] = ConfigNode(.string(state.fingerprint))
-        let text = JSONWriter.string(ConfigNode(.object(object)), indent: 2) + "\n"
+        let text = JSONWriter.text(ConfigNode(.object(object)), layout: .indented(2)) + "\n"
         try AtomicFile.write(FileSystem.join(folder, stateFile), Array(text.utf8))
     }
 
     /// Reads the state of a run; parameters and moments are overwritten.
     /// - Throws: `TrainingError` (`checkpoint`) when it belongs to another run.
-    package static func restore(_ optimizer: AdamW, from folder: String) throws -> State {
+    package static func restore(_ optimizer: AdamW, from folder: String) throws {
         let state = try read(folder)
         let path = FileSystem.join(folder, tensorBase + ".safetensors")
         let checkpoint = try CheckpointFolder.open(path)
@@ -79,7 +108,6 @@ package enum TrainingCheckpoint {
             }
         }
         optimizer.steps = state.step
-        return state
     }
 
     /// Reads the description of a checkpoint.
@@ -103,7 +131,9 @@ package enum TrainingCheckpoint {
     package static func list(_ outputDir: String) -> [(step: Int, folder: String)] {
         let names = (try? FileSystem.list(outputDir)) ?? []
         let found = names.compactMap { name -> (step: Int, folder: String)? in
-            guard name.hasPrefix("checkpoint-"), let step = Int(name.dropFirst(11)) else { return nil }
+            guard name.hasPrefix(prefix), let step = Int(name.dropFirst(prefix.count)) else {
+                return nil
+            }
             let folder = FileSystem.join(outputDir, name)
             guard FileSystem.exists(FileSystem.join(folder, stateFile)) else { return nil }
             return (step, folder)

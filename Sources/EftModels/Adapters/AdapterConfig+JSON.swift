@@ -39,11 +39,11 @@ extension AdapterConfig {
         ]
         var object = ConfigObject()
         for (key, node) in entries { object[key] = node }
-        return JSONWriter.string(ConfigNode(.object(object)), indent: 2) + "\n"
+        return JSONWriter.text(ConfigNode(.object(object)), layout: .indented(2)) + "\n"
     }
 
     /// Whole numbers are written as integers, as PEFT does.
-    private func number(_ value: Double) -> ConfigNode.Value {
+    private func number(_ value: Double) -> ConfigNode.Content {
         Int(exactly: value).map { .integer($0) } ?? .real(value)
     }
 }
