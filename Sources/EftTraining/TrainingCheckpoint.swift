@@ -5,10 +5,6 @@ import EftFormats
 import EftNN
 import EftTensor
 
-#if canImport(Glibc)
-    import Glibc
-#endif
-
 /// A folder `checkpoint-N`: what was trained in the ecosystem's format, and the exact state of the run.
 ///
 /// | file | content |
@@ -38,20 +34,6 @@ package enum TrainingCheckpoint {
     /// Marks a folder as no checkpoint, before its files are written anew.
     package static func invalidate(_ folder: String) throws {
         try FileSystem.remove(FileSystem.join(folder, stateFile))
-    }
-
-    /// Removes a checkpoint; the state file goes first, so that a half-removed one is never resumed from.
-    package static func remove(_ folder: String) throws {
-        try invalidate(folder)
-        for name in try FileSystem.list(folder) {
-            let path = FileSystem.join(folder, name)
-            if !FileSystem.isFolder(path) { try FileSystem.remove(path) }
-        }
-        // A folder that holds what others put there stays.
-        guard rmdir(folder) == 0 || errno == ENOTEMPTY || errno == EEXIST else {
-            throw TrainingError(
-                .checkpoint, "cannot remove \(folder): \(String(cString: strerror(errno)))")
-        }
     }
 
     /// Writes the state of a run into a folder.
@@ -125,6 +107,11 @@ package enum TrainingCheckpoint {
         return State(
             step: step, totalSteps: try cursor.required("max_steps").int(),
             fingerprint: try cursor.required("fingerprint").string())
+    }
+
+    /// Removes a checkpoint; its state file goes first, so that what is left is never taken for whole.
+    package static func remove(_ folder: String) throws {
+        try FileSystem.removeFolder(folder, first: [stateFile])
     }
 
     /// The whole checkpoints of an output folder, oldest first; half-written ones have no state file.

@@ -30,6 +30,24 @@ struct TorchPickleTests {
         }
     }
 
+    @Test(arguments: ["deflated.bin", "zip64.bin"])
+    func `reads archives that were zipped again`(file: String) throws {
+        let original = try TorchPickle(path: Fixtures.path("formats/bin/views.bin"))
+        let reader = try TorchPickle(path: Fixtures.path("formats/bin-zips/\(file)"))
+        #expect(reader.tensors == original.tensors)
+        for info in original.tensors {
+            let bytes = try original.bytes(of: info.name)
+            #expect(try reader.bytes(of: info.name) == bytes)
+            for start in stride(from: 0, to: bytes.count, by: 4) {
+                var part = [UInt8](repeating: 0, count: 4)
+                try part.withUnsafeMutableBytes {
+                    try reader.read(info.name, bytes: start..<start + 4, into: $0)
+                }
+                #expect(part == Array(bytes[start..<start + 4]))
+            }
+        }
+    }
+
     @Test func `any part of a strided view can be read`() throws {
         let reader = try TorchPickle(path: Fixtures.path("formats/bin/views.bin"))
         for info in reader.tensors {
@@ -118,9 +136,12 @@ struct TorchPickleTests {
         #expect(throws: FormatError.self) { try TorchPickle(path: path) }
     }
 
-    @Test(arguments: ["views.bin", "parameters.legacy.bin", "nested.bin", "protocol4.bin"])
+    @Test(arguments: [
+        "bin/views.bin", "bin/parameters.legacy.bin", "bin/nested.bin", "bin/protocol4.bin",
+        "bin-zips/deflated.bin", "bin-zips/zip64.bin",
+    ])
     func `no altered file makes the reader crash`(file: String) throws {
-        let original = try FileSystem.read(Fixtures.path("formats/bin/\(file)"))
+        let original = try FileSystem.read(Fixtures.path("formats/\(file)"))
         let folder = try TemporaryFolder()
         var accepted = 0
         var random = SplitMix(seed: 11)

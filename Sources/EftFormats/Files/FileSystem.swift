@@ -110,6 +110,19 @@ package enum FileSystem {
         }
     }
 
+    /// Removes a folder of plain files, those of `first` before all others; one that is not there is fine.
+    /// - Throws: `FormatError` (`io`), also when the folder holds other folders.
+    package static func removeFolder(
+        _ path: String, first: [String] = []
+    ) throws(FormatError) {
+        guard isFolder(path) else { return }
+        for name in first { try remove(join(path, name)) }
+        for name in try list(path) { try remove(join(path, name)) }
+        guard rmdir(path) == 0 else {
+            throw .system(.io, "cannot remove the folder", path: path, errno: errno)
+        }
+    }
+
     /// The whole of a small file.
     /// - Throws: `FormatError`; `unsupported` when it is larger than `limit` bytes.
     package static func read(
