@@ -8,6 +8,7 @@ import PackageDescription
 /// contraction: a fused multiply-add is used only where the source says so, which keeps results reproducible.
 let kernelSettings: [CSetting] = [
     .unsafeFlags(["-O3", "-ffp-contract=off", "-fno-math-errno"]),
+    .headerSearchPath("."),
     .enableWarning("all"), .enableWarning("extra"), .treatAllWarnings(as: .error),
 ]
 

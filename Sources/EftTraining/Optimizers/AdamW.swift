@@ -13,9 +13,6 @@ package final class AdamW {
     package var steps = 0
     private let settings: TrainingSettings
 
-    /// Bytes of state for parameters of `bytes` bytes.
-    package static func stateBytes(parameterBytes bytes: Int) -> Int { 2 * bytes }
-
     /// Takes memory for the state.
     /// - Throws: `TensorError` when it does not fit the ledger.
     package init(

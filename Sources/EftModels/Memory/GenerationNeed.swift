@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
 // The memory of generation besides weights, stated before it is taken.
-import EftModels
 import EftNN
 import EftTensor
 
@@ -30,11 +29,12 @@ package struct GenerationNeed: Sendable, Hashable {
     }
 
     /// Most rows of a batch: no more than a prompt can have.
-    var rows: Int { max(min(prefillChunk, contextLength), sequences) }
+    package var rows: Int { max(min(prefillChunk, contextLength), sequences) }
     /// Pages of the cache.
-    var pages: Int { pageCount(tokens: contextLength) * sequences }
+    package var pages: Int { pageCount(tokens: contextLength) * sequences }
 
-    var workspace: DecoderWorkspaceNeed {
+    /// The need of the forward pass.
+    package var workspace: DecoderWorkspaceNeed {
         DecoderWorkspaceNeed(rows: rows, logitRows: sequences, adapterRank: adapterRank)
     }
 

@@ -1,11 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 // What a training run holds besides weights, stated before it is taken.
-import EftModels
 import EftNN
 import EftTensor
 
 /// The memory of a training run besides weights and adapters.
 package struct TrainingMemory: Sendable, Hashable {
+    /// Bytes of optimizer state for each trainable number: two moments in f32.
+    package static let optimizerBytes = 8
+
     /// Trainable numbers.
     package var trainableCount: Int
     /// The need of the pass over a micro-batch.
@@ -21,7 +23,7 @@ package struct TrainingMemory: Sendable, Hashable {
     package func table(_ description: DecoderDescription) -> MemoryTable {
         MemoryTable([
             .gradients: trainableCount * 4,
-            .optimizer: AdamW.stateBytes(parameterBytes: trainableCount * 4),
+            .optimizer: trainableCount * TrainingMemory.optimizerBytes,
             .activations: pass.byteCount(description),
         ])
     }
