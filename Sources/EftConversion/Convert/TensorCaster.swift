@@ -60,27 +60,21 @@ final class TensorCaster {
         guard info.dtype.isFloatingPoint else { return UnsafeRawBufferPointer(raw) }
         var type = info.dtype
         if type == .f64 {
-            if dtype == .f64 {
-                try requireFiniteDoubles(raw, info)
-                return UnsafeRawBufferPointer(raw)
-            }
             try requireFiniteDoubles(raw, info)
+            if dtype == .f64 { return UnsafeRawBufferPointer(raw) }
             narrow(raw)
             type = .f32
         }
-        if type == dtype {
-            let bytes = UnsafeRawBufferPointer(start: source.base, count: range.count * 4)
-            try Numbers.requireFinite(
-                source.base, range.count, stored: (source.base, type), dtype, info.name, backend,
-                path: checkpoint.path)
-            return UnsafeRawBufferPointer(rebasing: bytes[..<(range.count * dtype.byteWidth)])
+        let stored = UnsafeRawPointer(source.base)
+        var result = stored
+        if type != dtype {
+            backend.convert(count: range.count, from: stored, type, to: target.base, dtype)
+            result = UnsafeRawPointer(target.base)
         }
-        backend.convert(count: range.count, from: source.base, type, to: target.base, dtype)
         try Numbers.requireFinite(
-            target.base, range.count, stored: (source.base, type), dtype, info.name, backend,
+            result, range.count, stored: (stored, type), dtype, info.name, backend,
             path: checkpoint.path)
-        return UnsafeRawBufferPointer(
-            rebasing: UnsafeRawBufferPointer(target.bytes)[..<(range.count * dtype.byteWidth)])
+        return UnsafeRawBufferPointer(start: result, count: range.count * dtype.byteWidth)
     }
 
     private func requireFiniteDoubles(
