@@ -50,7 +50,7 @@ package enum TrainingCheckpoint {
         object["global_step"] = ConfigNode(.integer(state.step))
         object["max_steps"] = ConfigNode(.integer(state.totalSteps))
         object["fingerprint"] = ConfigNode(.string(state.fingerprint))
-        let text = JSONWriter.string(ConfigNode(.object(object)), indent: 2) + "\n"
+        let text = JSONWriter.text(ConfigNode(.object(object)), layout: .indented(2)) + "\n"
         try AtomicFile.write(FileSystem.join(folder, stateFile), Array(text.utf8))
     }
 

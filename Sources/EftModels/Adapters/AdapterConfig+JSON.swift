@@ -11,7 +11,7 @@ extension AdapterConfig {
         }
         var alphas = ConfigObject()
         for key in alphaPattern.keys.sorted() {
-            alphas[key] = alphaPattern[key].map { ConfigNode(number($0)) }
+            alphas[key] = alphaPattern[key].map(number)
         }
         let null = ConfigNode(.null)
         let no = ConfigNode(.bool(false))
@@ -25,7 +25,7 @@ extension AdapterConfig {
             ("init_lora_weights", ConfigNode(.bool(true))), ("layer_replication", null),
             ("layers_pattern", null), ("layers_to_transform", null),
             ("loftq_config", ConfigNode(.object(ConfigObject()))),
-            ("lora_alpha", ConfigNode(number(alpha))), ("lora_bias", no),
+            ("lora_alpha", number(alpha)), ("lora_bias", no),
             ("lora_dropout", ConfigNode(.real(dropout))), ("megatron_config", null),
             ("megatron_core", ConfigNode(.string("megatron.core"))), ("modules_to_save", null),
             ("peft_type", ConfigNode(.string("LORA"))),
@@ -39,11 +39,11 @@ extension AdapterConfig {
         ]
         var object = ConfigObject()
         for (key, node) in entries { object[key] = node }
-        return JSONWriter.string(ConfigNode(.object(object)), indent: 2) + "\n"
+        return JSONWriter.text(ConfigNode(.object(object)), layout: .indented(2)) + "\n"
     }
 
     /// Whole numbers are written as integers, as PEFT does.
-    private func number(_ value: Double) -> ConfigNode.Value {
-        Int(exactly: value).map { .integer($0) } ?? .real(value)
+    private func number(_ value: Double) -> ConfigNode {
+        Int(exactly: value).map { ConfigNode($0) } ?? ConfigNode(value)
     }
 }

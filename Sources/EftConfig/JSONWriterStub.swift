@@ -1,1 +1,0 @@
-package enum JSONWriter { package static func string(_ n: ConfigNode, indent: Int) -> String { "" } }
