@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Merges against PEFT's, and the round trip through NF4 against bitsandbytes.
 import EftConfig
+import EftConversion
 import EftFormats
 import EftModels
 import EftNN
@@ -8,8 +9,6 @@ import EftQuant
 import EftTensor
 import EftTestSupport
 import Testing
-
-@testable import EftConversion
 
 struct MergeGoldenTests {
     /// The largest difference, relative to the largest number.

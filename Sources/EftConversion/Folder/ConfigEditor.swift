@@ -52,6 +52,6 @@ struct ConfigEditor {
 enum JSONText {
     /// The document, with a line for each entry.
     static func string(_ node: ConfigNode, indent: Int = 2) -> String {
-        JSONWriter.string(node, indent: indent)
+        JSONWriter.text(node, layout: .indented(indent))
     }
 }

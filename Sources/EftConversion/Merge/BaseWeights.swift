@@ -6,9 +6,9 @@ import EftQuant
 import EftTensor
 
 /// The base of a merge: which tensors come out, in the order in which they lie in the files.
-struct BaseWeights {
+package struct BaseWeights {
     /// A tensor that comes out.
-    enum Item {
+    package enum Item {
         /// A tensor that is copied: norms, biases, and whatever else the checkpoint holds.
         case tensor(TensorInfo)
         /// The weight of a linear layer or embedding, in whatever form it is stored.
@@ -16,24 +16,29 @@ struct BaseWeights {
     }
 
     /// A weight matrix.
-    struct Module {
-        let name: String
+    package struct Module {
+        /// The prefix of its tensors.
+        package let name: String
         /// Whether training in 4 bits holds it in NF4.
-        let isDecoderLinear: Bool
-        let inputs: Int
-        let outputs: Int
+        package let isDecoderLinear: Bool
+        /// K.
+        package let inputs: Int
+        /// N.
+        package let outputs: Int
         /// The type of its values.
-        let dtype: DType
+        package let dtype: DType
         /// Whether it is stored in plain numbers.
-        let isDense: Bool
+        package let isDense: Bool
     }
 
-    let items: [Item]
-    let checkpoint: any CheckpointReader
+    /// The tensors.
+    package let items: [Item]
+    /// Where they are.
+    package let checkpoint: any CheckpointReader
 
     /// Finds and checks all weights of a model; reads no weights.
     /// - Throws: `FormatError`, `ModelError`, `ConversionError`.
-    init(_ folder: ModelFolder) throws {
+    package init(_ folder: ModelFolder) throws {
         guard let checkpoint = folder.checkpoint else {
             throw ConversionError(.usage, "the base folder has no weights", path: folder.path)
         }
@@ -75,7 +80,7 @@ struct BaseWeights {
     }
 
     /// Opens the weight of a module again.
-    func source(_ module: Module) throws -> LinearSource {
+    package func source(_ module: Module) throws -> LinearSource {
         try LinearSource(
             module: module.name, checkpoint: checkpoint, inputs: module.inputs,
             outputs: module.outputs)

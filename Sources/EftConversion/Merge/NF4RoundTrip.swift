@@ -5,12 +5,12 @@ import EftQuant
 import EftTensor
 
 /// A dense weight, quantized to NF4 with double quantization, whose values are read back by runs of rows.
-struct NF4RoundTrip {
+package struct NF4RoundTrip {
     private let matrix: NF4Matrix
     private let columns: Int
 
     /// Most bytes that it takes, under `.workspace`, for a weight stored as `dtype`.
-    static func byteCount(inputs: Int, outputs: Int) -> Int {
+    package static func byteCount(inputs: Int, outputs: Int) -> Int {
         let blocks = NF4Format.blocks(inputs * outputs)
         let nested = NF4Format.blocks(blocks, size: NF4Format.nestedBlockSize) * 4
         return NF4Format.packedBytes(inputs * outputs) + blocks * 5 + nested
@@ -18,7 +18,9 @@ struct NF4RoundTrip {
 
     /// Quantizes the stored weight of a module.
     /// - Throws: `FormatError`, `TensorError`.
-    init(_ module: BaseWeights.Module, of checkpoint: any CheckpointReader, backend: CPUBackend)
+    package init(
+        _ module: BaseWeights.Module, of checkpoint: any CheckpointReader, backend: CPUBackend
+    )
         throws
     {
         let info = try checkpoint.tensor(module.name + ".weight")
@@ -28,7 +30,7 @@ struct NF4RoundTrip {
     }
 
     /// Decodes rows, rounded to the weight's own type as bitsandbytes rounds them.
-    func read(_ rows: Range<Int>, into target: UnsafeMutablePointer<Float>) {
+    package func read(_ rows: Range<Int>, into target: UnsafeMutablePointer<Float>) {
         let codes = matrix.packed.base.assumingMemoryBound(to: UInt8.self)
         let absmax = matrix.absmax.floats
         let (first, end) = (rows.lowerBound * columns, rows.upperBound * columns)
