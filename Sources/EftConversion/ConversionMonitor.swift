@@ -12,14 +12,14 @@ package struct ConversionMonitor {
         package let total: Int
     }
 
-    private let report: (Progress) -> Void
+    private let report: (Progress) throws -> Void
     /// Called between pieces of work; what it throws ends the conversion, with nothing half-made left behind.
     package let checkInterrupt: () throws -> Void
 
-    /// Makes a monitor; without arguments nobody watches.
+    /// Makes a monitor; without arguments nobody watches. What `report` throws ends the conversion too.
     package init(
         checkInterrupt: @escaping () throws -> Void = {},
-        report: @escaping (Progress) -> Void = { _ in }
+        report: @escaping (Progress) throws -> Void = { _ in }
     ) {
         self.report = report
         self.checkInterrupt = checkInterrupt
@@ -27,7 +27,7 @@ package struct ConversionMonitor {
 
     /// Tells how far the work is, and asks whether to go on.
     func step(_ item: String, done: Int, total: Int) throws {
-        report(Progress(item: item, done: done, total: total))
+        try report(Progress(item: item, done: done, total: total))
         try checkInterrupt()
     }
 }
