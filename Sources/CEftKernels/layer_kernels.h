@@ -111,8 +111,7 @@ EFT_FAMILY(quantize)
 #undef EFT_FAMILY
 
 /// The table of a family for a context; `scalar` is the file's own.
-#define EFT_LAYERS_X86 0
-#if EFT_LAYERS_X86
+#if EFT_X86
 #define EFT_KERNELS(family, context, scalar)                           \
     ((context)->isa >= EFT_ISA_AVX512 ? &eft_##family##_avx512         \
      : (context)->isa >= EFT_ISA_AVX2 ? &eft_##family##_avx2           \

@@ -27,6 +27,25 @@ package struct DecoderDescription: Sendable, Hashable {
     /// Standard deviation of fresh weights.
     package var initializerRange: Double
 
+    /// Makes a description.
+    package init(
+        architecture: String, vocabulary: Int, layers: Int, shape: DecoderShape,
+        rotary: RotaryEmbedding, contextLength: Int, tiedEmbeddings: Bool, queryKeyValueBias: Bool,
+        outputBias: Bool, mlpBias: Bool, initializerRange: Double
+    ) {
+        self.architecture = architecture
+        self.vocabulary = vocabulary
+        self.layers = layers
+        self.shape = shape
+        self.rotary = rotary
+        self.contextLength = contextLength
+        self.tiedEmbeddings = tiedEmbeddings
+        self.queryKeyValueBias = queryKeyValueBias
+        self.outputBias = outputBias
+        self.mlpBias = mlpBias
+        self.initializerRange = initializerRange
+    }
+
     /// What a linear layer does in its decoder layer; the raw value is the last part of its name.
     package enum Role: String, Sendable, CaseIterable {
         case query = "self_attn.q_proj"

@@ -143,7 +143,7 @@ static void gemm_row(void *argument, size_t i, size_t worker) {
         float *c = job->c + panel * job->c_panel_stride + i * job->c_row_stride;
         for (size_t lane = 0; lane < lanes; lane++) {
             float scaled = job->alpha * totals[lane];
-            c[lane] = job->beta != 0 ? fmaf(job->beta, c[lane], scaled) : scaled;
+            c[lane] = job->beta == 0 ? scaled : job->beta * c[lane] + scaled;
         }
     }
 }

@@ -224,11 +224,14 @@ package struct NF4Scheme: QuantScheme {
         var absmax = [Float](repeating: 0, count: blocks.count)
         try absmax.withUnsafeMutableBufferPointer { try scales.read(blocks, into: $0) }
         let values = NF4Format.values
-        for (index, element) in elements.enumerated() {
-            let byte = packed[element / 2 - bytes.lowerBound]
-            let code = element & 1 == 0 ? byte >> 4 : byte & 15
-            let value = values[Int(code)] * absmax[element / size - blocks.lowerBound]
-            target[index] = state.dtype.rounded(value)
+        for (index, block) in blocks.enumerated() {
+            let scale = absmax[index]
+            for element in elements.clamped(to: block * size..<(block + 1) * size) {
+                let byte = packed[element / 2 - bytes.lowerBound]
+                let code = element & 1 == 0 ? byte >> 4 : byte & 15
+                target[element - elements.lowerBound] = state.dtype.rounded(
+                    values[Int(code)] * scale)
+            }
         }
     }
 }
