@@ -17,6 +17,9 @@ package struct AdapterConfig: Sendable, Hashable {
     package var rankPattern: [String: Int]
     /// Alphas of modules that differ, by name pattern.
     package var alphaPattern: [String: Double]
+    /// Patterns of the file in its order.
+    private var rankOrder: [String] = []
+    private var alphaOrder: [String] = []
     /// Whether alpha is divided by the square root of the rank.
     package var rankStabilized: Bool
     /// The base model's path or name.
@@ -38,16 +41,38 @@ package struct AdapterConfig: Sendable, Hashable {
         self.baseModel = baseModel
     }
 
-    /// Rank and scale of a module. A pattern matches the whole name or its end behind a dot, as PEFT's do.
+    /// Rank and scale of a module. Patterns are tried in the order of the file, as PEFT tries them.
     package func settings(for module: String) -> (rank: Int, scale: Double) {
-        func match<V>(_ patterns: [String: V]) -> V? {
-            patterns.keys.sorted { $0.count > $1.count }
-                .first { module == $0 || module.hasSuffix("." + $0) }.flatMap { patterns[$0] }
+        func match<V>(_ patterns: [String: V], _ order: [String]) -> V? {
+            let others = patterns.keys.filter { !order.contains($0) }.sorted()
+            return (order + others).first {
+                patterns[$0] != nil && AdapterConfig.matches($0, module)
+            }.flatMap { patterns[$0] }
         }
-        let rank = match(rankPattern) ?? self.rank
-        let alpha = match(alphaPattern) ?? self.alpha
+        let rank = match(rankPattern, rankOrder) ?? self.rank
+        let alpha = match(alphaPattern, alphaOrder) ?? self.alpha
         let divisor = rankStabilized ? Double(rank).squareRoot() : Double(rank)
         return (rank, alpha / divisor)
+    }
+
+    /// Whether a pattern, a regular expression, matches a module's whole name or its end behind a dot.
+    private static func matches(_ pattern: String, _ module: String) -> Bool {
+        if module == pattern || module.hasSuffix("." + pattern) { return true }
+        // Most patterns are plain names; a dot in them stands for itself.
+        let plain = pattern.utf8.allSatisfy { byte in
+            byte == UInt8(ascii: "_") || byte == UInt8(ascii: ".")
+                || (UInt8(ascii: "0")...UInt8(ascii: "9")).contains(byte)
+                || (UInt8(ascii: "a")...UInt8(ascii: "z")).contains(byte | 0x20)
+        }
+        guard !plain, let regex = try? Regex("(?:.*\\.)?(?:\(pattern))") else { return false }
+        return (try? regex.wholeMatch(in: module)) != nil
+    }
+
+    /// Refuses patterns that are no regular expressions.
+    private static func checkPattern(_ pattern: String, _ cursor: ConfigCursor) throws {
+        guard pattern.utf8.count <= 512, (try? Regex(pattern)) != nil else {
+            throw cursor.error(.badValue, "the pattern '\(pattern)' is no regular expression")
+        }
     }
 
     /// Reads `adapter_config.json` of a folder.
@@ -76,10 +101,15 @@ package struct AdapterConfig: Sendable, Hashable {
         }
         for (key, _) in try config.optional("rank_pattern")?.object().entries ?? [] {
             let value = try config.required("rank_pattern").required(key)
+            try checkPattern(key, value)
             result.rankPattern[key] = try checkedRank(value)
+            result.rankOrder.append(key)
         }
         for (key, _) in try config.optional("alpha_pattern")?.object().entries ?? [] {
-            result.alphaPattern[key] = try config.required("alpha_pattern").required(key).double()
+            let value = try config.required("alpha_pattern").required(key)
+            try checkPattern(key, value)
+            result.alphaPattern[key] = try value.double()
+            result.alphaOrder.append(key)
         }
         return result
     }
