@@ -1,0 +1,77 @@
+// SPDX-License-Identifier: Apache-2.0
+// The matrix products: which version runs.
+#include "products.h"
+
+const eft_product_table *eft_product_table_for(eft_isa isa, const eft_weight *w, eft_precision precision, bool transposed,
+                                               eft_form *form) {
+    *form = EFT_FORM_F32;
+#if EFT_X86
+    if (isa == EFT_ISA_AVX2) return &eft_products_avx2;
+    bool pairs = isa == EFT_ISA_AVX512_BF16 && w != NULL && (w->kind == EFT_WEIGHT_BF16 || w->kind == EFT_WEIGHT_CODED);
+    (void)pairs, (void)precision, (void)transposed;
+    if (isa >= EFT_ISA_AVX512) return &eft_products_avx512;
+#else
+    (void)isa, (void)w, (void)precision, (void)transposed;
+#endif
+    return NULL;
+}
+
+size_t eft_matmul_workspace(const eft_context *context, const eft_weight *w, eft_precision precision, size_t rows) {
+    eft_form form;
+    const eft_product_table *table = eft_product_table_for(context->isa, w, precision, false, &form);
+    if (table == NULL || rows == 0) return 0;
+    eft_context sizes = *context;
+    return eft_fast_matmul(&sizes, table, form, w, eft_rounds(w, precision), rows, NULL, 0, NULL, 0, false, NULL);
+}
+
+void eft_matmul(eft_context *context, const eft_weight *w, eft_precision precision, size_t rows, const float *x,
+                size_t ldx, float *y, size_t ldy, bool accumulate, void *workspace) {
+    eft_form form;
+    const eft_product_table *table = eft_product_table_for(context->isa, w, precision, false, &form);
+    if (rows == 0) return;
+    if (table == NULL)
+        eft_scalar_matmul(context, w, precision, rows, x, ldx, y, ldy, accumulate);
+    else
+        eft_fast_matmul(context, table, form, w, eft_rounds(w, precision), rows, x, ldx, y, ldy, accumulate, workspace);
+}
+
+size_t eft_matmul_transposed_workspace(const eft_context *context, const eft_weight *w, eft_precision precision,
+                                       size_t rows) {
+    eft_form form;
+    const eft_product_table *table = eft_product_table_for(context->isa, w, precision, true, &form);
+    if (table == NULL || rows == 0) return 0;
+    eft_context sizes = *context;
+    return eft_fast_matmul_transposed(&sizes, table, form, w, eft_rounds(w, precision), rows, NULL, 0, NULL, 0, false,
+                                      NULL);
+}
+
+void eft_matmul_transposed(eft_context *context, const eft_weight *w, eft_precision precision, size_t rows,
+                           const float *dy, size_t lddy, float *dx, size_t lddx, bool accumulate, void *workspace) {
+    eft_form form;
+    const eft_product_table *table = eft_product_table_for(context->isa, w, precision, true, &form);
+    if (rows == 0) return;
+    if (table == NULL)
+        eft_scalar_matmul_transposed(context, w, precision, rows, dy, lddy, dx, lddx, accumulate);
+    else
+        eft_fast_matmul_transposed(context, table, form, w, eft_rounds(w, precision), rows, dy, lddy, dx, lddx,
+                                   accumulate, workspace);
+}
+
+size_t eft_gemm_workspace(const eft_context *context, size_t m, size_t n, size_t k) {
+    eft_form form;
+    const eft_product_table *table = eft_product_table_for(context->isa, NULL, EFT_PRECISION_F32, false, &form);
+    if (table == NULL) return 0;
+    eft_context sizes = *context;
+    eft_view none = {0};
+    return eft_fast_gemm(&sizes, table, m, n, k, 1, none, none, 0, NULL, 0, 0, NULL);
+}
+
+void eft_gemm(eft_context *context, size_t m, size_t n, size_t k, float alpha, eft_view a, eft_view b, float beta,
+              float *c, size_t c_row_stride, size_t c_panel_stride, void *workspace) {
+    eft_form form;
+    const eft_product_table *table = eft_product_table_for(context->isa, NULL, EFT_PRECISION_F32, false, &form);
+    if (table == NULL)
+        eft_scalar_gemm(context, m, n, k, alpha, a, b, beta, c, c_row_stride, c_panel_stride);
+    else
+        eft_fast_gemm(context, table, m, n, k, alpha, a, b, beta, c, c_row_stride, c_panel_stride, workspace);
+}

@@ -1,0 +1,202 @@
+// SPDX-License-Identifier: Apache-2.0
+// What the files of the matrix products share: the definitions' helpers, and the table of functions of a fast version.
+#ifndef EFT_PRODUCTS_H
+#define EFT_PRODUCTS_H
+
+#include "kernels_internal.h"
+
+/// Inputs after which the sum of a dense product is folded into the total, and a product of f32 matrices likewise.
+#define EFT_FOLD 512
+/// Outputs after which the sum of a transposed product is folded.
+#define EFT_FOLD_OUTPUTS 256
+
+// generic/weights.c
+float eft_code_value(eft_code_book book, uint32_t bits, uint8_t code);
+float eft_weight_scale(const eft_weight *w, size_t panel, size_t group, size_t lane);
+/// The values, not scaled, of a block of a panel, [input][output]. `group` holds the block, when coded.
+void eft_weight_block(const eft_weight *w, size_t panel, size_t group, size_t block,
+                      float values[EFT_BLOCK * EFT_PANEL]);
+
+/// Whether a product rounds its operands to bf16: activations and gradients; code values; scaled values when transposed.
+static inline bool eft_rounds(const eft_weight *w, eft_precision precision) {
+    return precision == EFT_PRECISION_BF16 && (w->kind == EFT_WEIGHT_BF16 || w->kind == EFT_WEIGHT_CODED);
+}
+
+static inline float eft_rounded(float x, bool rounds) { return rounds ? eft_f32_of_bf16(eft_bf16_of_f32(x)) : x; }
+
+// Segments of a weight, whose sums are folded into the total: scale groups, or EFT_FOLD inputs when dense.
+static inline size_t eft_segments(const eft_weight *w) {
+    return w->kind == EFT_WEIGHT_CODED ? w->group_count : eft_ceil_div(w->blocks, EFT_FOLD / EFT_BLOCK);
+}
+static inline size_t eft_segment_first(const eft_weight *w, size_t s) {
+    return w->kind == EFT_WEIGHT_CODED ? w->groups[s].first_block : s * (EFT_FOLD / EFT_BLOCK);
+}
+static inline size_t eft_segment_blocks(const eft_weight *w, size_t s) {
+    return w->kind == EFT_WEIGHT_CODED ? w->groups[s].blocks
+                                       : eft_min(w->blocks - s * (EFT_FOLD / EFT_BLOCK), EFT_FOLD / EFT_BLOCK);
+}
+
+// generic/matmul.c: the definitions.
+void eft_scalar_matmul(eft_context *context, const eft_weight *w, eft_precision precision, size_t rows, const float *x,
+                       size_t ldx, float *y, size_t ldy, bool accumulate);
+void eft_scalar_matmul_transposed(eft_context *context, const eft_weight *w, eft_precision precision, size_t rows,
+                                  const float *dy, size_t lddy, float *dx, size_t lddx, bool accumulate);
+void eft_scalar_gemm(eft_context *context, size_t m, size_t n, size_t k, float alpha, eft_view a, eft_view b,
+                     float beta, float *c, size_t c_row_stride, size_t c_panel_stride);
+
+// ---------------------------------------------------------------------------------------------------------------------
+// Fast versions
+// ---------------------------------------------------------------------------------------------------------------------
+
+/// How the inputs in a block of 32 are coded; what an unpacking routine is chosen by.
+typedef enum eft_coding {
+    EFT_CODING_F32,
+    EFT_CODING_F16,
+    EFT_CODING_BF16,
+    EFT_CODING_2,
+    EFT_CODING_3,
+    EFT_CODING_4,
+    EFT_CODING_5,
+    EFT_CODING_6,
+    EFT_CODING_8,
+    EFT_CODING_NF4,
+} eft_coding;
+
+static inline eft_coding eft_coding_of(const eft_weight *w, size_t segment) {
+    if (w->kind == EFT_WEIGHT_F32) return EFT_CODING_F32;
+    if (w->kind == EFT_WEIGHT_F16) return EFT_CODING_F16;
+    if (w->kind == EFT_WEIGHT_BF16) return EFT_CODING_BF16;
+    if (w->code_book == EFT_CODES_NF4) return EFT_CODING_NF4;
+    uint32_t bits = w->groups[segment].bits;
+    return bits == 8 ? EFT_CODING_8 : (eft_coding)(EFT_CODING_2 + (bits - 2));
+}
+
+/// 32-bit words of a block of a panel.
+static inline size_t eft_block_words(eft_coding coding) {
+    static const uint8_t rows[] = {32, 16, 16, 2, 3, 4, 5, 6, 8, 4};
+    return (size_t)rows[coding] * EFT_PANEL;
+}
+
+/// Where a block of a panel begins.
+static inline const uint32_t *eft_block_data(const eft_weight *w, size_t panel, size_t segment, size_t block) {
+    const uint32_t *data = (const uint32_t *)((const uint8_t *)w->panels + panel * w->panel_bytes);
+    if (w->kind != EFT_WEIGHT_CODED) return data + block * eft_block_words(eft_coding_of(w, segment));
+    const eft_group *g = &w->groups[segment];
+    return data + ((size_t)g->row_offset + (block - g->first_block) * g->bits) * EFT_PANEL;
+}
+
+/// The scales of a panel in a segment, NULL when dense.
+static inline const void *eft_scale_data(const eft_weight *w, size_t panel, size_t segment) {
+    if (w->kind != EFT_WEIGHT_CODED) return NULL;
+    size_t width = w->scale_type == EFT_F32 ? 4 : 2;
+    return (const uint8_t *)w->scales + (panel * w->group_count + segment) * EFT_PANEL * width;
+}
+
+/// How a version multiplies: in f32; with bf16 pairs; or with bf16 pairs of which one or both sides are split in two.
+typedef enum eft_form {
+    EFT_FORM_F32,      // both sides f32
+    EFT_FORM_BF16,     // both sides bf16 pairs
+    EFT_FORM_SPLIT_1,  // activations in a high and a low part, weights exact in one
+    EFT_FORM_SPLIT_2,  // both sides in a high and a low part (the product of the low parts is left out)
+} eft_form;
+
+/// Part of a segment that a chunk of the inputs holds.
+typedef struct eft_piece {
+    size_t segment;
+    size_t blocks;
+    size_t steps;      // steps of the micro-kernel: inputs, or pairs of them
+    bool first, last;  // whether the sum starts from zero, and whether it is folded into the total
+} eft_piece;
+
+/// Tiles of `tile_rows` rows (broadcast operand `a`) by one or two panels of 16 lanes (vector operand `b`).
+typedef struct eft_tile_call {
+    size_t rows;
+    const void *a;
+    size_t a_tile_bytes;  // from one tile of rows to the next
+    size_t a_row_stride, a_step_stride;  // in elements; only where the function does not know them
+    const void *b[2];
+    size_t panels;
+    const eft_piece *pieces;
+    size_t piece_count;
+    const void *scales[2];  // of segment 0, [segment][16]; NULL: all 1
+    eft_float_type scale_type;
+    float *totals[2];  // [tile][tile_rows][16]
+    float *sums[2];    // likewise, when a segment is cut in pieces
+} eft_tile_call;
+
+/// A matrix-vector product over some panels, for 1, 2 or 4 rows, that unpacks in registers.
+typedef struct eft_direct_call {
+    const eft_weight *w;
+    eft_form form;
+    bool rounds;
+    size_t first_panel, panels;
+    size_t rows, height;  // rows, and rows in the packing (1, 2 or 4)
+    const void *x;
+    float *y;
+    size_t ldy;
+    bool accumulate;
+} eft_direct_call;
+
+/// The functions of one instruction set for one form.
+typedef struct eft_product_table {
+    size_t tile_rows, tile_panels;
+    size_t direct_rows;      // most rows of `direct`
+    size_t row_block_bytes;  // packed activations: a row's 32 inputs; packed gradients: a row's 32 outputs
+    size_t weight_block_bytes;
+    size_t steps_per_block;
+    /// Whether panels of this coding are already what `unpack` would make.
+    eft_coding native;
+    /// Packs up to `height` rows (the rest zero): [step][height], blocks in [first, first+blocks).
+    void (*pack_rows)(const eft_weight *w, eft_form form, bool rounds, size_t rows, size_t height, const float *x,
+                      size_t ldx, size_t first, size_t blocks, void *out);
+    /// Unpacks blocks of a panel's segment, not scaled: [step][16].
+    void (*unpack)(const eft_weight *w, eft_form form, bool rounds, size_t panel, size_t segment, size_t block,
+                   size_t blocks, void *out);
+    void (*tiles)(eft_form form, const eft_tile_call *call);
+    void (*direct)(const eft_direct_call *call);
+    /// Packs up to 16 rows of gradients: [output step][16]. Outputs [first, first+count), zero beyond `outputs`.
+    void (*pack_gradients)(eft_form form, bool rounds, size_t rows, const float *dy, size_t lddy, size_t outputs,
+                           size_t first, size_t count, void *out);
+    /// Unpacks, scaled, one block of inputs of panels [first, first+panels): [input][EFT_FOLD_OUTPUTS].
+    void (*unpack_scaled)(const eft_weight *w, eft_form form, bool rounds, size_t segment, size_t block, size_t first,
+                          size_t panels, void *out);
+    void (*tiles_transposed)(eft_form form, const eft_tile_call *call);
+    /// Like `tiles` in f32, with the strides of the call.
+    void (*tiles_strided)(const eft_tile_call *call);
+} eft_product_table;
+
+extern const eft_product_table eft_products_avx2;
+extern const eft_product_table eft_products_avx512;
+extern const eft_product_table eft_products_avx512_bf16;
+
+/// The table and form for a weight; NULL where the scalar version runs. Without a weight: f32 on both sides.
+const eft_product_table *eft_product_table_for(eft_isa isa, const eft_weight *w, eft_precision precision, bool transposed,
+                                               eft_form *form);
+
+// products_forward.c, products_backward.c, products_gemm.c: the loops around the tiles. They give the bytes that they
+// need when `space` is NULL.
+size_t eft_fast_matmul(eft_context *context, const eft_product_table *table, eft_form form, const eft_weight *w,
+                       bool rounds, size_t rows, const float *x, size_t ldx, float *y, size_t ldy, bool accumulate,
+                       void *space);
+size_t eft_fast_matmul_transposed(eft_context *context, const eft_product_table *table, eft_form form,
+                                  const eft_weight *w, bool rounds, size_t rows, const float *dy, size_t lddy,
+                                  float *dx, size_t lddx, bool accumulate, void *space);
+size_t eft_fast_gemm(eft_context *context, const eft_product_table *table, size_t m, size_t n, size_t k, float alpha,
+                     eft_view a, eft_view b, float beta, float *c, size_t c_row_stride, size_t c_panel_stride,
+                     void *space);
+
+/// Cuts a workspace into pieces of whole cache lines.
+typedef struct eft_carver {
+    uint8_t *base;
+    size_t used;
+} eft_carver;
+
+static inline void *eft_carve(eft_carver *carver, size_t bytes) {
+    void *piece = carver->base == NULL ? NULL : carver->base + carver->used;
+    carver->used += eft_round_up(bytes, 64);
+    return piece;
+}
+
+static inline void *eft_aligned(void *space) { return (void *)(((uintptr_t)space + 63) & ~(uintptr_t)63); }
+
+#endif

@@ -1,0 +1,219 @@
+// SPDX-License-Identifier: Apache-2.0
+// y = x W: packing of the activations, and the loops around the tiles.
+#include "products.h"
+
+/// Bytes that the packed activations of one round of rows may take, unless that left too few rows to pay for unpacking.
+#define PACKED_BYTES ((size_t)16 << 20)
+#define MIN_ROUND 96
+#define MAX_ROUND 512
+/// Bytes of packed activations that one chunk of the inputs should have: they are read again for each panel.
+#define CHUNK_BYTES ((size_t)256 << 10)
+/// Most blocks in a chunk.
+#define CHUNK_BLOCKS (EFT_FOLD / EFT_BLOCK)
+/// Most panels of a job.
+#define JOB_PANELS 4
+
+typedef struct forward {
+    const eft_product_table *table;
+    eft_form form;
+    const eft_weight *w;
+    bool rounds, accumulate;
+    // Of the round:
+    size_t rows;
+    const float *x;
+    size_t ldx;
+    float *y;
+    size_t ldy;
+    // Packed activations: tiles of `height` rows.
+    uint8_t *packed;
+    size_t height, tile_bytes;
+    // Jobs: some tiles of rows by some panels.
+    size_t panels, job_tiles, job_panels, row_jobs, chunk_blocks;
+    // Of each worker: unpacked panels, totals, and sums when a segment does not fit in a chunk.
+    uint8_t *unpacked, *totals, *sums;
+    size_t unpacked_bytes, totals_bytes, sums_bytes;
+} forward;
+
+static bool has_long_segments(const eft_weight *w) {
+    for (size_t s = 0; s < eft_segments(w); s++)
+        if (eft_segment_blocks(w, s) > CHUNK_BLOCKS) return true;
+    return false;
+}
+
+/// Cuts the work, and carves the workspace for the largest round.
+static size_t forward_plan(forward *f, const eft_context *context, size_t rows, void *space) {
+    const eft_product_table *t = f->table;
+    size_t threads = context->threads;
+    f->panels = eft_ceil_div(f->w->outputs, EFT_PANEL);
+    eft_carver carver = {eft_aligned(space), 0};
+    if (rows <= t->direct_rows) {
+        f->height = rows <= 2 ? rows : 4;
+        f->tile_bytes = f->w->blocks * t->row_block_bytes * f->height;
+        f->packed = eft_carve(&carver, f->tile_bytes);
+        // Several panels run side by side; a job is long enough to be worth handing out.
+        f->job_panels = eft_min(eft_max(eft_round_up(eft_ceil_div(f->panels, threads * 8), 8), 8), 32);
+        return carver.used + 64;
+    }
+    f->height = t->tile_rows;
+    f->tile_bytes = f->w->blocks * t->row_block_bytes * t->tile_rows;
+    size_t tiles = eft_ceil_div(rows, t->tile_rows);
+    f->packed = eft_carve(&carver, tiles * f->tile_bytes);
+    f->job_tiles = tiles;
+    f->job_panels = eft_round_up(JOB_PANELS, t->tile_panels);
+    while (f->job_panels > t->tile_panels && eft_ceil_div(f->panels, f->job_panels) < 3 * threads)
+        f->job_panels = eft_round_up(f->job_panels / 2, t->tile_panels);
+    size_t most_tiles = tiles;  // what the workspace is for: never less with more rows
+    while (f->job_tiles > 6 && eft_ceil_div(f->panels, f->job_panels) * eft_ceil_div(tiles, f->job_tiles) < 2 * threads)
+        f->job_tiles = eft_ceil_div(f->job_tiles, 2);
+    f->chunk_blocks = CHUNK_BLOCKS;
+    if (f->w->kind == EFT_WEIGHT_CODED) {
+        size_t row_bytes = f->job_tiles * t->tile_rows * t->row_block_bytes;
+        f->chunk_blocks = eft_min(eft_max(CHUNK_BYTES / row_bytes, 4), CHUNK_BLOCKS);
+    } else {
+        // A segment of a dense weight is a whole chunk: fewer rows at a time keep them in the cache.
+        size_t limit = eft_max(CHUNK_BYTES / (t->tile_rows * t->row_block_bytes * CHUNK_BLOCKS), 1);
+        size_t jobs = eft_ceil_div(f->job_tiles, limit);
+        f->job_tiles = eft_ceil_div(f->job_tiles, jobs);
+        most_tiles = eft_min(most_tiles, limit);
+    }
+    f->row_jobs = eft_ceil_div(tiles, f->job_tiles);
+    f->unpacked_bytes = CHUNK_BLOCKS * t->weight_block_bytes * t->tile_panels;
+    f->totals_bytes = f->job_panels * most_tiles * t->tile_rows * EFT_PANEL * sizeof(float);
+    f->sums_bytes = has_long_segments(f->w) ? f->totals_bytes : 0;
+    f->unpacked = eft_carve(&carver, threads * f->unpacked_bytes);
+    f->totals = eft_carve(&carver, threads * f->totals_bytes);
+    f->sums = eft_carve(&carver, threads * f->sums_bytes);
+    return carver.used + 64;
+}
+
+static void pack_tile(void *argument, size_t index, size_t worker) {
+    (void)worker;
+    const forward *f = argument;
+    size_t first = index * f->height;
+    f->table->pack_rows(f->w, f->form, f->rounds, eft_min(f->rows - first, f->height), f->height,
+                        f->x + first * f->ldx, f->ldx, 0, f->w->blocks, f->packed + index * f->tile_bytes);
+}
+
+/// The next chunk of the inputs: whole segments as long as they fit, or part of a long one.
+static size_t next_chunk(const forward *f, size_t *segment, size_t *done, eft_piece pieces[CHUNK_BLOCKS]) {
+    size_t count = 0, blocks = 0;
+    for (size_t segments = eft_segments(f->w); *segment < segments && count < CHUNK_BLOCKS;) {
+        size_t length = eft_segment_blocks(f->w, *segment), left = length - *done;
+        size_t take = eft_min(left, CHUNK_BLOCKS);
+        if (count > 0 && blocks + take > f->chunk_blocks) break;
+        pieces[count++] = (eft_piece){*segment, take, take * f->table->steps_per_block, *done == 0, take == left};
+        blocks += take;
+        *done = take == left ? 0 : *done + take;
+        if (*done == 0) ++*segment;
+        if (blocks >= f->chunk_blocks) break;
+    }
+    return count;
+}
+
+/// The operand of a panel in a chunk: the panel itself, or what it unpacks to.
+static const void *panel_operand(const forward *f, size_t panel, const eft_piece *pieces, size_t count, size_t block,
+                                 uint8_t *out) {
+    if (eft_coding_of(f->w, pieces[0].segment) == f->table->native)
+        return eft_block_data(f->w, panel, pieces[0].segment, block);
+    uint8_t *at = out;
+    for (size_t i = 0; i < count; i++) {
+        f->table->unpack(f->w, f->form, f->rounds, panel, pieces[i].segment, block, pieces[i].blocks, at);
+        at += pieces[i].blocks * f->table->weight_block_bytes;
+        block += pieces[i].blocks;
+    }
+    return out;
+}
+
+static void store_job(const forward *f, size_t first_tile, size_t tiles, size_t first_panel, size_t panels,
+                      const float *totals) {
+    size_t first = first_tile * f->height, rows = eft_min(f->rows - first, tiles * f->height);
+    for (size_t r = 0; r < rows; r++)
+        for (size_t p = 0; p < panels; p++) {
+            size_t column = (first_panel + p) * EFT_PANEL, lanes = eft_min(f->w->outputs - column, EFT_PANEL);
+            const float *total = totals + (p * f->job_tiles * f->height + r) * EFT_PANEL;
+            float *y = f->y + (first + r) * f->ldy + column;
+            for (size_t lane = 0; lane < lanes; lane++) y[lane] = f->accumulate ? y[lane] + total[lane] : total[lane];
+        }
+}
+
+static void tile_job(void *argument, size_t index, size_t worker) {
+    const forward *f = argument;
+    const eft_product_table *t = f->table;
+    size_t first_tile = index % f->row_jobs * f->job_tiles, first_panel = index / f->row_jobs * f->job_panels;
+    size_t tiles = eft_min(eft_ceil_div(f->rows, f->height) - first_tile, f->job_tiles);
+    size_t rows = eft_min(f->rows - first_tile * f->height, tiles * f->height);
+    size_t panels = eft_min(f->panels - first_panel, f->job_panels);
+    uint8_t *unpacked = f->unpacked + worker * f->unpacked_bytes;
+    float *totals = (float *)(f->totals + worker * f->totals_bytes);
+    float *sums = (float *)(f->sums + worker * f->sums_bytes);
+    size_t panel_floats = f->job_tiles * f->height * EFT_PANEL;
+    memset(totals, 0, panels * panel_floats * sizeof(float));
+    eft_piece pieces[CHUNK_BLOCKS];
+    for (size_t segment = 0, done = 0, count; segment < eft_segments(f->w);) {
+        size_t block = eft_segment_first(f->w, segment) + done;
+        count = next_chunk(f, &segment, &done, pieces);
+        for (size_t p = 0; p < panels; p += t->tile_panels) {
+            eft_tile_call call = {
+                .rows = rows,
+                .a = f->packed + first_tile * f->tile_bytes + block * t->row_block_bytes * f->height,
+                .a_tile_bytes = f->tile_bytes,
+                .panels = eft_min(panels - p, t->tile_panels),
+                .pieces = pieces,
+                .piece_count = count,
+                .scale_type = f->w->scale_type,
+            };
+            for (size_t i = 0; i < call.panels; i++) {
+                uint8_t *space = unpacked + i * CHUNK_BLOCKS * t->weight_block_bytes;
+                call.b[i] = panel_operand(f, first_panel + p + i, pieces, count, block, space);
+                call.scales[i] = eft_scale_data(f->w, first_panel + p + i, 0);
+                call.totals[i] = totals + (p + i) * panel_floats;
+                call.sums[i] = sums + (p + i) * panel_floats;
+            }
+            t->tiles(f->form, &call);
+        }
+    }
+    store_job(f, first_tile, tiles, first_panel, panels, totals);
+}
+
+static void direct_job(void *argument, size_t index, size_t worker) {
+    (void)worker;
+    const forward *f = argument;
+    size_t first = index * f->job_panels;
+    eft_direct_call call = {
+        .w = f->w,
+        .form = f->form,
+        .rounds = f->rounds,
+        .first_panel = first,
+        .panels = eft_min(f->panels - first, f->job_panels),
+        .rows = f->rows,
+        .height = f->height,
+        .x = f->packed,
+        .y = f->y,
+        .ldy = f->ldy,
+        .accumulate = f->accumulate,
+    };
+    f->table->direct(&call);
+}
+
+size_t eft_fast_matmul(eft_context *context, const eft_product_table *table, eft_form form, const eft_weight *w,
+                       bool rounds, size_t rows, const float *x, size_t ldx, float *y, size_t ldy, bool accumulate,
+                       void *space) {
+    forward f = {.table = table, .form = form, .w = w, .rounds = rounds, .accumulate = accumulate, .ldx = ldx, .ldy = ldy};
+    size_t row_bytes = eft_max(w->blocks * table->row_block_bytes, 1);
+    size_t round = eft_min(eft_max(PACKED_BYTES / row_bytes, MIN_ROUND), MAX_ROUND) / table->tile_rows * table->tile_rows;
+    if (space == NULL) return forward_plan(&f, context, eft_min(rows, round), NULL);
+    for (size_t first = 0; first < rows; first += round) {
+        f.rows = eft_min(rows - first, round);
+        f.x = x + first * ldx;
+        f.y = y + first * ldy;
+        forward_plan(&f, context, f.rows, space);
+        if (f.rows <= table->direct_rows) {
+            pack_tile(&f, 0, 0);
+            eft_parallel_for(context, eft_ceil_div(f.panels, f.job_panels), direct_job, &f);
+            continue;
+        }
+        eft_parallel_for(context, eft_ceil_div(f.rows, f.height), pack_tile, &f);
+        eft_parallel_for(context, eft_ceil_div(f.panels, f.job_panels) * f.row_jobs, tile_job, &f);
+    }
+    return 0;
+}
