@@ -7,7 +7,7 @@ import EftTensor
 import EftTraining
 
 /// The verb `train`.
-struct TrainCommand {
+enum TrainCommand: Command {
     static let specification = CommandSpecification(
         name: "train",
         abstract: "Train an adapter (LoRA, QLoRA) or a whole model from an Axolotl configuration.",
