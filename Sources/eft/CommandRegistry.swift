@@ -7,6 +7,7 @@ enum CommandRegistry {
     static let all: [any Command.Type] = [
         PlanCommand.self,
         InspectCommand.self,
+        TrainCommand.self,
         RunCommand.self,
         EvalCommand.self,
         BenchCommand.self,
