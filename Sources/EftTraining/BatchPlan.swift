@@ -16,7 +16,8 @@ package struct BatchPlan: Sendable {
     /// - Throws: `TrainingError` when there is nothing to train on.
     package init(lengths: [Int], settings: TrainingSettings) throws(TrainingError) {
         guard !lengths.isEmpty else {
-            throw TrainingError(.data, "no example is left to train on; see the counts of dropped rows")
+            throw TrainingError(
+                .data, "no example is left to train on; see the counts of dropped rows")
         }
         let limit = settings.maxSteps ?? BatchPlan.mostSteps
         var steps: [[[Int]]] = []

@@ -30,7 +30,9 @@ package final class Trainer {
         package let save: @Sendable (_ folder: String) throws -> Void
 
         /// Makes an output.
-        package init(save: @escaping @Sendable (_ folder: String) throws -> Void) { self.save = save }
+        package init(save: @escaping @Sendable (_ folder: String) throws -> Void) {
+            self.save = save
+        }
     }
 
     /// Takes all memory of the run.

@@ -63,8 +63,9 @@ import Testing
         #expect(try order(43) != first)
     }
 
-    @Test(arguments: [(0.5, nil, 5), (1.5, nil, 15), (1.0, 3, 3), (1.0, 25, 25), (0.01, nil, 1)]
-        as [(Double, Int?, Int)])
+    @Test(
+        arguments: [(0.5, nil, 5), (1.5, nil, 15), (1.0, 3, 3), (1.0, 25, 25), (0.01, nil, 1)]
+            as [(Double, Int?, Int)])
     func `fractions of epochs and max_steps bound the run`(
         _ epochs: Double, _ most: Int?, _ expected: Int
     ) throws {

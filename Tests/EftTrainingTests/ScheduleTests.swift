@@ -22,12 +22,14 @@ import Testing
         #expect(abs(schedule.rate(step: step) - expected) < 1e-12)
     }
 
-    @Test(arguments: [
-        // Axolotl's default: 3 % of the steps, at most 100, and never a single one.
-        (nil, nil, 100, 3), (nil, nil, 10000, 100), (nil, nil, 40, 2), (nil, nil, 20, 0),
-        (nil, 0.1, 100, 10), (nil, 0.1, 19, 2), (nil, 0.1, 99, 9), (7, nil, 10, 7), (1, nil, 10, 2),
-        (0, nil, 100, 0),
-    ] as [(Int?, Double?, Int, Int)])
+    @Test(
+        arguments: [
+            // Axolotl's default: 3 % of the steps, at most 100, and never a single one.
+            (nil, nil, 100, 3), (nil, nil, 10000, 100), (nil, nil, 40, 2), (nil, nil, 20, 0),
+            (nil, 0.1, 100, 10), (nil, 0.1, 19, 2), (nil, 0.1, 99, 9), (7, nil, 10, 7),
+            (1, nil, 10, 2),
+            (0, nil, 100, 0),
+        ] as [(Int?, Double?, Int, Int)])
     func `warm-up is counted as Axolotl counts it`(
         _ steps: Int?, _ ratio: Double?, _ total: Int, _ expected: Int
     ) {

@@ -38,10 +38,12 @@ enum TinyModel {
         let template: ConfigNode = [
             "type": "TemplateProcessing",
             "single": [
-                ["SpecialToken": ["id": "<s>", "type_id": 0]], ["Sequence": ["id": "A", "type_id": 0]],
+                ["SpecialToken": ["id": "<s>", "type_id": 0]],
+                ["Sequence": ["id": "A", "type_id": 0]],
             ],
             "pair": [
-                ["SpecialToken": ["id": "<s>", "type_id": 0]], ["Sequence": ["id": "A", "type_id": 0]],
+                ["SpecialToken": ["id": "<s>", "type_id": 0]],
+                ["Sequence": ["id": "A", "type_id": 0]],
                 ["Sequence": ["id": "B", "type_id": 1]],
             ],
             "special_tokens": ["<s>": ["id": "<s>", "ids": [260], "tokens": ["<s>"]]],

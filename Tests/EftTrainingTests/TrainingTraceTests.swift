@@ -29,7 +29,8 @@ import Testing
                 }
             }
             examples = try (0..<2).map {
-                TrainingExample(tokens: try integers("ids_\($0)"), labels: try integers("labels_\($0)"))
+                TrainingExample(
+                    tokens: try integers("ids_\($0)"), labels: try integers("labels_\($0)"))
             }
             let json = try ConfigFile.read(Fixtures.path("\(folder)/training.json"))
             losses = try json.required("losses" + prefix).doubles()
@@ -84,10 +85,12 @@ import Testing
         #expect(reports.count == 10)
         let losses = try reports.map(\.loss) + [trainer.evaluationLoss().loss]
         for (index, (loss, expected)) in zip(losses, trace.losses).enumerated() {
-            #expect(abs(loss - expected) <= tolerance * expected, "step \(index): \(loss), \(expected)")
+            #expect(
+                abs(loss - expected) <= tolerance * expected, "step \(index): \(loss), \(expected)")
         }
         for (report, expected) in zip(reports, trace.norms) {
-            #expect(abs(report.gradientNorm - expected) <= normTolerance * expected, "\(report.step)")
+            #expect(
+                abs(report.gradientNorm - expected) <= normTolerance * expected, "\(report.step)")
         }
     }
 

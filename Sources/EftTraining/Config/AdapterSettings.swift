@@ -51,7 +51,8 @@ package struct AdapterSettings: Sendable, Hashable {
         let fourBit = try config.lenientBool("load_in_4bit") ?? false
         let eightBit = try config.lenientBool("load_in_8bit") ?? false
         guard let kind = try config.optional("adapter"), try kind.string() != "" else {
-            for (key, isSet) in [("load_in_4bit", fourBit), ("load_in_8bit", eightBit)] where isSet {
+            for (key, isSet) in [("load_in_4bit", fourBit), ("load_in_8bit", eightBit)] where isSet
+            {
                 throw try config.required(key).error(
                     .badValue, "a quantized base cannot be trained itself; set adapter: qlora")
             }
@@ -68,7 +69,8 @@ package struct AdapterSettings: Sendable, Hashable {
             }
         case let other:
             throw kind.error(
-                .badValue, "the adapter '\(excerpt(other))' is not supported; there are lora and qlora")
+                .badValue,
+                "the adapter '\(excerpt(other))' is not supported; there are lora and qlora")
         }
         var settings = AdapterSettings(quantizesBase: fourBit)
         settings.folder = try config.text("lora_model_dir")

@@ -35,7 +35,8 @@ package struct DatasetSplit: Sendable, Hashable {
         let text = try cursor.string()
         let fault = cursor.error(
             .badValue,
-            "'\(excerpt(text))' is no split; write for instance train, train[:10%] or train[100:200]")
+            "'\(excerpt(text))' is no split; write for instance train, train[:10%] or train[100:200]"
+        )
         let parts = text.split(separator: "[", omittingEmptySubsequences: false)
         guard let name = parts.first, !name.isEmpty, parts.count <= 2 else { throw fault }
         self.name = String(name)
@@ -45,7 +46,8 @@ package struct DatasetSplit: Sendable, Hashable {
         }
         guard parts[1].hasSuffix("]") else { throw fault }
         let bounds = parts[1].dropLast().split(separator: ":", omittingEmptySubsequences: false)
-        guard bounds.count == 2, let lower = Self.bound(bounds[0]), let upper = Self.bound(bounds[1])
+        guard bounds.count == 2, let lower = Self.bound(bounds[0]),
+            let upper = Self.bound(bounds[1])
         else { throw fault }
         (self.lower, self.upper) = (lower, upper)
     }

@@ -146,7 +146,8 @@ package struct TrainingData: Sendable {
         guard wanted < Double(max(count, 1)) else {
             throw TrainingError(
                 .data,
-                "val_set_size takes \(Int(wanted)) of \(count) examples and leaves none to train on")
+                "val_set_size takes \(Int(wanted)) of \(count) examples and leaves none to train on"
+            )
         }
         return Int(wanted)
     }

@@ -28,7 +28,8 @@ package struct BaseModel: Sendable {
         if isFresh {
             guard !hasAdapter else {
                 throw try config.document.required("reinit_weights").error(
-                    .badValue, "an adapter needs a base with weights; train with adapter left empty")
+                    .badValue, "an adapter needs a base with weights; train with adapter left empty"
+                )
             }
             let path = model.baseModelConfig ?? model.baseModel
             guard FileSystem.exists(path) else { throw Self.missing(path, cursor) }
@@ -36,7 +37,8 @@ package struct BaseModel: Sendable {
         } else {
             if let other = model.baseModelConfig, other != model.baseModel {
                 throw try config.document.required("base_model_config").error(
-                    .badValue, "a config.json other than the weights' own is only used with reinit_weights")
+                    .badValue,
+                    "a config.json other than the weights' own is only used with reinit_weights")
             }
             folder = try ModelFolder.open(model.baseModel)
         }
@@ -73,7 +75,8 @@ package struct BaseModel: Sendable {
         progress: (_ done: Int, _ total: Int) throws -> Void
     ) throws -> Decoder {
         if isFresh {
-            return try Decoder.random(folder.description, seed: mixedSeed(seed, 1), backend: backend)
+            return try Decoder.random(
+                folder.description, seed: mixedSeed(seed, 1), backend: backend)
         }
         return try withoutActuallyEscaping(progress) { progress in
             try DecoderLoader(folder: folder, options: options)
@@ -94,7 +97,9 @@ package struct BaseModel: Sendable {
 
     /// Whether a folder has anything that may be weights; a damaged file must not pass for none.
     private static func holdsWeights(_ path: String) -> Bool {
-        guard FileSystem.isFolder(path), let names = try? FileSystem.list(path) else { return false }
+        guard FileSystem.isFolder(path), let names = try? FileSystem.list(path) else {
+            return false
+        }
         return names.contains { name in
             (name.hasSuffix(".safetensors") || name.hasSuffix(".bin")
                 || name.hasSuffix(".index.json")) && !name.hasPrefix("adapter_model")

@@ -173,7 +173,9 @@ package final class TrainingJob {
             config.training.samplePacking ? UInt64(config.training.sequenceLen) : 0)
         func add(_ values: [Int32]) {
             hash = mixedSeed(hash, UInt64(values.count))
-            for value in values { hash = (hash ^ UInt64(UInt32(bitPattern: value))) &* 0x100_0000_01B3 }
+            for value in values {
+                hash = (hash ^ UInt64(UInt32(bitPattern: value))) &* 0x100_0000_01B3
+            }
         }
         for example in data.train {
             add(example.tokens)
@@ -203,15 +205,14 @@ extension TrainingJob.Summary {
     }
 
     /// The summary as an object for machines.
-    package var node: ConfigNode {
-        var object: ConfigObject = [
+    package var entries: ConfigObject {
+        [
             "output": ConfigNode(outputDir), "steps": ConfigNode(steps),
+            "loss": loss.map { ConfigNode($0) } ?? .null,
+            "eval_loss": evaluationLoss.map { ConfigNode($0) } ?? .null,
             "tokens": ConfigNode(tokens), "seconds": ConfigNode(seconds),
             "tokens_per_second": ConfigNode(seconds > 0 ? Double(tokens) / seconds : 0),
-            "peak_bytes": ConfigNode(peakBytes),
+            "peak_ledger": ConfigNode(peakBytes),
         ]
-        object["loss"] = loss.map { ConfigNode($0) } ?? .null
-        object["eval_loss"] = evaluationLoss.map { ConfigNode($0) } ?? .null
-        return ConfigNode(object)
     }
 }

@@ -37,7 +37,8 @@ struct TrainingTokenizer: Sendable {
                     + "set special_tokens.eos_token")
         }
         // Special tokens beyond the model's vocabulary are common, and harmless while no text holds them.
-        let beyond = Int32(clamping: vocabulary)..<Int32(clamping: max(vocabulary, tokenizer.idBound))
+        let beyond =
+            Int32(clamping: vocabulary)..<Int32(clamping: max(vocabulary, tokenizer.idBound))
         let tokenizer = tokenizer
         guard beyond.allSatisfy({ tokenizer.token(for: $0) == nil || tokenizer.isSpecial($0) })
         else {

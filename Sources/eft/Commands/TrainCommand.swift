@@ -6,17 +6,15 @@ import EftPlanning
 import EftTensor
 import EftTraining
 
-/// The verb `train`.
 enum TrainCommand: Command {
     static let specification = CommandSpecification(
         name: "train",
         abstract: "Train an adapter (LoRA, QLoRA) or a whole model from an Axolotl configuration.",
-        discussion: """
-            Reads the YAML that Axolotl reads; any of its keys can be given as --key value and then wins. \
-            base_model is a local folder, datasets[].path a local JSON or JSONL file.
-            The plan is printed first, and a run that does not fit the memory is refused before any work. \
-            Ctrl-C saves a checkpoint from which --resume-from-checkpoint goes on.
-            """,
+        discussion:
+            "Reads the YAML that Axolotl reads; any of its keys can be given as --key value and then wins. "
+            + "base_model is a local folder, datasets[].path a local JSON or JSONL file.\n"
+            + "The plan is shown first, and a run that does not fit is refused before any work. Ctrl-C saves a "
+            + "checkpoint from which --resume-from-checkpoint goes on.",
         examples: [
             Example("eft train qlora.yml --memory 8GiB", "train within 8 GiB"),
             Example(
@@ -27,84 +25,76 @@ enum TrainCommand: Command {
                 "go on from a checkpoint"),
         ],
         options: [
+            CommonOptions.memory, CommonOptions.threads,
             OptionSpecification(
-                "--memory", kind: .value("SIZE"), help: "The most memory that may be held.",
-                defaultText: "the machine's less a margin"),
-            OptionSpecification(
-                "--threads", kind: .value("N"), help: "Worker threads.",
-                defaultText: "all processors"),
-            OptionSpecification(
-                "--precision", kind: .value("TYPE"),
-                help: "The precision of activations in products with 16-bit and quantized weights.",
+                "--precision", kind: .value("WORD"),
+                help: "activations in products with bf16 and quantized weights",
                 defaultText: "as bf16 and float32 say in the configuration",
                 choices: ActivationPrecision.allCases.map(\.rawValue)),
-            OptionSpecification("--json", help: "Print one JSON object with the result."),
+            CommonOptions.json,
         ],
-        arguments: [ArgumentSpecification("CONFIG", help: "The configuration, a YAML file.")],
+        arguments: [ArgumentSpecification("CONFIG", help: "the configuration, a YAML file")],
         unknownOptions: .passedThrough(booleanKeys: AxolotlConfig.booleanKeys))
 
     static func run(_ arguments: ParsedArguments) throws {
-        InterruptFlag.install()
         let overrides = arguments.passedThrough.map { ConfigOverride($0.key, $0.value) }
         let config = try AxolotlConfig.read(
             arguments.requiredArgument("CONFIG"), overrides: overrides)
-        let limit = try arguments.memorySize("memory")?.bytes ?? ProcessMemory.defaultLimit
+        let limit = try CommonOptions.limit(arguments)
+        let room = limit == .max ? limit : max(0, limit - ProcessMemory.resident)
         let precision = arguments.string("precision").flatMap(ActivationPrecision.init)
         let backend = try CPUBackend(
-            ledger: MemoryLedger(limit: limit),
-            threads: arguments.int("threads", in: 1...1024),
+            ledger: MemoryLedger(limit: room), threads: arguments.int("threads", in: 1...1024),
             precision: precision ?? config.precision)
         let job = try TrainingJob(config, backend: backend, shouldStop: { InterruptFlag.isRaised })
-        let isJSON = arguments.flag("json")
-        let progress = TrainProgress(job)
-        progress.begin()
+        let budget = Budget(plan: plan(job), limit: limit)
+        let progress = TrainProgress(job, limit: limit)
+        progress.begin(budget)
+        try budget.announce(quiet: true)
         let summary = try job.run(
             onEvent: { progress.show($0) }, shouldStop: { InterruptFlag.isRaised })
-        progress.end(summary)
-        if isJSON {
-            var object = try summary.node.object()
-            object["plan"] = progress.plan.node
-            JSONOutput.print(ConfigNode(object))
-        }
+        progress.end(summary, budget)
+        guard arguments.flag("json") else { return }
+        var object = summary.entries
+        object["peak_memory_planned"] = ConfigNode(budget.peaks.planned)
+        object["peak_memory_measured"] = ConfigNode(budget.peaks.measured)
+        JSONOutput.print(ConfigNode(object))
     }
-}
 
-extension ConfigNode {
-    /// The mapping that this is.
-    fileprivate func object() throws -> ConfigObject { try ConfigCursor(self).object() }
+    /// What the run needs, what the program and the data hold already included.
+    private static func plan(_ job: TrainingJob) -> StagePlan {
+        let training = job.config.training
+        let kind = job.config.adapter.map { $0.quantizesBase ? "QLoRA" : "LoRA" } ?? "all weights"
+        var memory = job.memory
+        memory[.program] = ProcessMemory.resident
+        return StagePlan(
+            name: "train", memory: memory,
+            detail: "\(kind), \(job.totalSteps) steps of \(training.gradientAccumulationSteps) x "
+                + "\(training.microBatchSize) x \(training.sequenceLen) tokens at most")
+    }
 }
 
 /// The lines that a training run shows on standard error.
 private final class TrainProgress {
-    /// What the run needs.
-    let plan: PlanReport
     private let job: TrainingJob
+    private let limit: Int
     private let reporter = ProgressReporter()
     private var seconds = 0.0
     private var steps = 0
 
-    init(_ job: TrainingJob) {
+    init(_ job: TrainingJob, limit: Int) {
         self.job = job
-        let training = job.config.training
-        let kind = job.config.adapter.map { $0.quantizesBase ? "QLoRA" : "LoRA" } ?? "all weights"
-        let tokens = "\(training.microBatchSize) x \(training.sequenceLen) tokens"
-        plan = PlanReport(
-            stages: [
-                StagePlan(
-                    name: "train", memory: job.memory,
-                    detail: "\(kind), \(job.totalSteps) steps of "
-                        + "\(training.gradientAccumulationSteps) x \(tokens)")
-            ], limit: job.backend.ledger.limit)
+        self.limit = limit
     }
 
-    func begin() {
+    func begin(_ budget: Budget) {
         for notice in job.notices { reporter.note("note: \(notice)") }
         let counts = job.data.counts
         reporter.note(
             "data: \(job.data.train.count) examples to train on, \(job.data.validation.count) to "
                 + "evaluate on (\(counts.summary))")
-        for stage in plan.stages { reporter.note("plan: \(stage.detail)") }
-        let rows = plan.rows
+        reporter.note("plan: \(budget.plan.detail)")
+        let rows = PlanReport(stages: [budget.plan], limit: limit).rows
         var table = TableRenderer(
             (rows.first ?? []).enumerated().map { place, title in
                 TableRenderer.Column(title, place == 0 ? .left : .right)
@@ -117,7 +107,7 @@ private final class TrainProgress {
     func show(_ event: TrainingJob.Event) {
         switch event {
         case .loading(let done, let total):
-            reporter.update("loading layer \(done) of \(total), memory \(memory)")
+            reporter.update("loading layer \(done) of \(total)  memory \(memory)")
         case .resumed(let step): reporter.note("going on after step \(step)")
         case .training(.step(let report)): show(report)
         case .training(.evaluation(let step, let loss, let tokens)):
@@ -152,20 +142,19 @@ private final class TrainProgress {
     }
 
     private var memory: String {
-        let ledger = job.backend.ledger
-        return "\(formatBytes(ledger.current.total)) of \(formatBytes(ledger.limit))"
+        "\(formatBytes(ProcessMemory.resident)) of \(formatBytes(limit))"
     }
 
-    func end(_ summary: TrainingJob.Summary) {
+    func end(_ summary: TrainingJob.Summary, _ budget: Budget) {
+        reporter.finish()
         var parts = ["\(summary.steps) steps"]
         if let loss = summary.loss { parts.append("loss \(formatFixed(loss, decimals: 4))") }
         if let loss = summary.evaluationLoss {
             parts.append("eval loss \(formatFixed(loss, decimals: 4))")
         }
         let rate = summary.seconds > 0 ? Double(summary.tokens) / summary.seconds : 0
-        parts.append(formatRate(rate, "tokens"))
-        parts.append("peak \(formatBytes(summary.peakBytes))")
-        reporter.finish()
-        reporter.note("done: " + parts.joined(separator: ", ") + "; results in \(summary.outputDir)")
+        parts += [formatRate(rate, "tokens"), budget.outcome]
+        reporter.note(
+            "done: " + parts.joined(separator: ", ") + "; results in \(summary.outputDir)")
     }
 }

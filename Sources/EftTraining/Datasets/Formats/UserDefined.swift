@@ -13,7 +13,8 @@ package struct UserDefined: DatasetFormat {
     private let systemFormat: String
 
     private static let known = [
-        "system_prompt", "field_system", "field_instruction", "field_input", "field_output", "format",
+        "system_prompt", "field_system", "field_instruction", "field_input", "field_output",
+        "format",
         "no_input_format", "system_format", "field", "train_on_split",
     ]
 
