@@ -51,7 +51,7 @@ let package = Package(
         // Layer 2: files and text.
         layer("EftFormats", ["EftTensor", "EftConfig", "CZlib"]),
         layer("EftTokenizers", ["EftConfig", "CPCRE2"]),
-        layer("EftQuant", ["EftTensor", "EftFormats", "CEftKernels"]),
+        layer("EftQuant", ["EftTensor", "EftConfig", "EftFormats", "CEftKernels"]),
 
         // Layers 3 and 4: the decoder.
         layer("EftNN", ["EftTensor", "EftQuant", "CEftKernels"]),

@@ -82,6 +82,33 @@ package struct Planner {
         return nil
     }
 
+    /// Scoring windows of `rows` tokens over weights of given layouts.
+    package func evaluate(
+        name: String, layouts: DecoderLayouts, adapterBytes: Int, loadScratch: Int, rows: Int,
+        adapterRank: Int
+    ) -> StagePlan {
+        func memory(_ rows: Int) -> MemoryTable {
+            let chunk = LossHead.chunkRows(vocabulary: description.vocabulary, rows: rows)
+            let scratch = DecoderScratch(
+                linears: layouts.linears, head: layouts.head, rows: rows, headRows: chunk,
+                adapterRank: adapterRank)
+            return MemoryTable([
+                .weights: layouts.byteCount, .adapters: adapterBytes,
+                .activations: EvaluationPass.byteCount(
+                    description, rows: rows, sequences: 1, adapterRank: adapterRank),
+                .workspace: max(loadScratch, scratch.byteCount(on: backend)),
+                .program: programBytes,
+            ])
+        }
+        var plan = StagePlan(name: name, memory: memory(rows), detail: "windows of \(rows) tokens")
+        var smaller = rows
+        while !plan.fits(limit), plan.remedy == nil, smaller > 64 {
+            smaller /= 2
+            if memory(smaller).total <= limit { plan.remedy = "--length \(smaller)" }
+        }
+        return plan
+    }
+
     // MARK: Train
 
     /// What a training run trains.

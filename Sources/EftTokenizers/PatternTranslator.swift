@@ -227,7 +227,10 @@ struct PatternTranslator {
         case "a": return .scalar("\u{07}")
         case "e": return .scalar("\u{1B}")
         case "x": return .scalar(try hexadecimal())
-        case "u": return .scalar(try scalar(hex: take(4), limit: 0x10FFFF))
+        case "u":
+            let digits = take(4)
+            guard digits.count == 4 else { throw error("expected four digits after '\\u'") }
+            return .scalar(try scalar(hex: digits, limit: 0x10FFFF))
         case "0" where !(peek().map { "0"..."7" ~= $0 } ?? false): return .scalar("\0")
         case "0"..."9", "a"..."z", "A"..."Z":
             throw error("the escape '\\\(next)' is not supported")

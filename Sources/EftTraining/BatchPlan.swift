@@ -5,58 +5,53 @@
 package struct BatchPlan: Sendable {
     /// For each step, its micro-batches, each a list of example numbers.
     package let steps: [[[Int]]]
-    /// For each step, the epoch that it belongs to, from 0.
-    package let epochs: [Int]
     /// Steps of the first epoch.
     package let stepsPerEpoch: Int
 
-    /// Plans a run.
+    /// Most steps of a run; more is a mistake in num_epochs or max_steps.
+    package static let mostSteps = 100_000_000
+
+    /// Plans a run: `maxSteps` steps when given, else `numEpochs` epochs, of which the last may be a part.
     /// - Parameter lengths: tokens of each example; none longer than a micro-batch.
     /// - Throws: `TrainingError` when there is nothing to train on.
     package init(lengths: [Int], settings: TrainingSettings) throws(TrainingError) {
         guard !lengths.isEmpty else {
             throw TrainingError(.data, "no example is left to train on; see the counts of dropped rows")
         }
+        let limit = settings.maxSteps ?? BatchPlan.mostSteps
         var steps: [[[Int]]] = []
-        var epochs: [Int] = []
         var firstEpoch = 0
-        let whole = Int(settings.numEpochs.rounded(.up))
-        for epoch in 0..<max(whole, 1) {
-            var generator = ShuffleGenerator(seed: settings.seed &+ UInt64(epoch))
-            let order = lengths.indices.shuffled(using: &generator)
-            let micro = BatchPlan.microBatches(order, lengths: lengths, settings: settings)
-            var grouped = BatchPlan.group(micro, settings.gradientAccumulationSteps)
+        var epoch = 0
+        while steps.count < limit, settings.maxSteps != nil || Double(epoch) < settings.numEpochs {
+            var grouped = BatchPlan.epoch(epoch, lengths: lengths, settings: settings)
             if epoch == 0 { firstEpoch = grouped.count }
-            // The last epoch may be a fraction of one.
-            let share = min(1, settings.numEpochs - Double(epoch))
-            let count = Int((Double(grouped.count) * share).rounded(.up))
-            grouped.removeLast(grouped.count - max(count, epoch == 0 ? 1 : 0))
-            steps += grouped
-            epochs += grouped.map { _ in epoch }
-        }
-        if let most = settings.maxSteps {
-            // More steps than the epochs give: the epochs are gone through again.
-            let once = steps
-            while steps.count < most {
-                let last = epochs.last ?? 0
-                steps += once
-                epochs += epochs.prefix(once.count).map { $0 + last + 1 }
+            if settings.maxSteps == nil {
+                let share = min(1, settings.numEpochs - Double(epoch))
+                let count = (Double(grouped.count) * share).rounded(.up)
+                grouped = Array(grouped.prefix(Int(count)))
             }
-            steps = Array(steps.prefix(most))
-            epochs = Array(epochs.prefix(most))
+            steps += grouped.prefix(limit - steps.count)
+            epoch += 1
         }
         self.steps = steps
-        self.epochs = epochs
         stepsPerEpoch = firstEpoch
     }
 
-    /// Micro-batches of one epoch: bins of tokens when packing, else a fixed number of examples.
-    private static func microBatches(
-        _ order: [Int], lengths: [Int], settings: TrainingSettings
-    ) -> [[Int]] {
-        guard settings.samplePacking else { return group(order, settings.microBatchSize) }
-        return firstFit(order, lengths: lengths, capacity: settings.microBatchTokens)
+    /// The steps of one epoch, in an order of its own.
+    private static func epoch(
+        _ epoch: Int, lengths: [Int], settings: TrainingSettings
+    ) -> [[[Int]]] {
+        var generator = ShuffleGenerator(seed: settings.seed, stream: UInt64(epoch))
+        let order = lengths.indices.shuffled(using: &generator)
+        let micro =
+            settings.samplePacking
+            ? firstFit(order, lengths: lengths, capacity: settings.microBatchTokens)
+            : group(order, settings.microBatchSize)
+        return group(micro, settings.gradientAccumulationSteps)
     }
+
+    /// Bins that stay open for more examples.
+    private static let openBins = 1024
 
     /// First-fit in arrival order, as Axolotl's multipack; open bins are bounded so that it stays quick.
     static func firstFit(_ order: [Int], lengths: [Int], capacity: Int) -> [[Int]] {
@@ -66,8 +61,8 @@ package struct BatchPlan: Sendable {
         for index in order {
             let length = lengths[index]
             while firstOpen < bins.count, room[firstOpen] == 0 { firstOpen += 1 }
-            let fit = (max(firstOpen, bins.count - 1024)..<bins.count).first { room[$0] >= length }
-            if let bin = fit {
+            let open = max(firstOpen, bins.count - openBins)..<bins.count
+            if let bin = open.first(where: { room[$0] >= length }) {
                 bins[bin].append(index)
                 room[bin] -= length
             } else {
@@ -86,19 +81,4 @@ package struct BatchPlan: Sendable {
 
     /// Most examples of a micro-batch.
     package var mostExamples: Int { steps.joined().map(\.count).max() ?? 0 }
-}
-
-/// Random numbers for shuffling, the same for the same seed everywhere (SplitMix64).
-struct ShuffleGenerator: RandomNumberGenerator {
-    private var state: UInt64
-
-    init(seed: UInt64) { state = seed &* 0x9E37_79B9_7F4A_7C15 }
-
-    mutating func next() -> UInt64 {
-        state &+= 0x9E37_79B9_7F4A_7C15
-        var z = state
-        z = (z ^ (z >> 30)) &* 0xBF58_476D_1CE4_E5B9
-        z = (z ^ (z >> 27)) &* 0x94D0_49BB_1331_11EB
-        return z ^ (z >> 31)
-    }
 }

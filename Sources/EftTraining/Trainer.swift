@@ -20,6 +20,7 @@ package final class Trainer {
     private let optimizer: AdamW
     private let pass: TrainingPass
     private let schedule: LearningRateSchedule
+    private let validationBins: [[Int]]
     private let fingerprint: String
     private let output: Output
 
@@ -55,8 +56,10 @@ package final class Trainer {
         optimizer = try AdamW(
             parameters: parameters, settings: settings, ledger: decoder.backend.ledger)
         let need = Trainer.need(
-            plan: plan, train: train, validation: validation, settings: settings,
+            plan: plan, train: train.map(\.tokens.count),
+            validation: validation.map(\.tokens.count), settings: settings,
             adapterExtents: decoder.adapterExtents)
+        validationBins = Trainer.bins(validation.map(\.tokens.count), capacity: need.rows)
         pass = try TrainingPass(decoder: decoder, need: need)
         try decoder.backend.reserveScratch(
             DecoderScratch(
@@ -68,16 +71,17 @@ package final class Trainer {
     }
 
     /// The need of the pass, from the largest micro-batch that the plan holds.
+    /// - Parameters:
+    ///   - train: tokens of each example to train on.
+    ///   - validation: tokens of each example to evaluate on.
     package static func need(
-        plan: BatchPlan, train: [TrainingExample], validation: [TrainingExample],
-        settings: TrainingSettings, adapterExtents: (rank: Int, droppedInputs: Int)
+        plan: BatchPlan, train: [Int], validation: [Int], settings: TrainingSettings,
+        adapterExtents: (rank: Int, droppedInputs: Int)
     ) -> TrainingNeed {
         var rows = 1
-        for batch in plan.steps.joined() {
-            rows = max(rows, batch.reduce(0) { $0 + train[$1].tokens.count })
-        }
-        let bins = validationBins(validation, capacity: rows, settings: settings)
-        for bin in bins { rows = max(rows, bin.reduce(0) { $0 + validation[$1].tokens.count }) }
+        for batch in plan.steps.joined() { rows = max(rows, batch.reduce(0) { $0 + train[$1] }) }
+        rows = max(rows, validation.max() ?? 0)
+        let bins = Trainer.bins(validation, capacity: rows)
         let sequences = max(plan.mostExamples, bins.map(\.count).max() ?? 0)
         return TrainingNeed(
             rows: rows, sequences: sequences, adapterRank: adapterExtents.rank,
@@ -85,30 +89,38 @@ package final class Trainer {
             checkpointing: settings.gradientCheckpointing)
     }
 
-    private static func validationBins(
-        _ validation: [TrainingExample], capacity: Int, settings: TrainingSettings
-    ) -> [[Int]] {
-        let lengths = validation.map(\.tokens.count)
-        return BatchPlan.firstFit(
-            Array(lengths.indices), lengths: lengths, capacity: max(capacity, lengths.max() ?? 0))
+    /// Validation examples in batches of at most `capacity` tokens.
+    private static func bins(_ lengths: [Int], capacity: Int) -> [[Int]] {
+        BatchPlan.firstFit(Array(lengths.indices), lengths: lengths, capacity: capacity)
     }
 
     /// Steps of the run.
     package var totalSteps: Int { plan.steps.count }
 
+    /// Steps made so far.
+    package var stepsDone: Int { optimizer.steps }
+
     // MARK: Resuming
 
     /// Goes on from a checkpoint.
+    ///
+    /// A run may be longer than the one that saved the checkpoint: then the learning rate follows the longer curve.
     /// - Throws: `TrainingError` (`checkpoint`) when it belongs to other data or settings.
     package func resume(from folder: String) throws {
         let state = try TrainingCheckpoint.read(folder)
-        guard state.fingerprint == fingerprint, state.totalSteps == totalSteps else {
+        guard state.fingerprint == fingerprint else {
             throw TrainingError(
                 .checkpoint,
-                "\(folder) was saved with other data or settings; resume with those, or train anew by "
-                    + "removing resume_from_checkpoint")
+                "\(folder) was saved with other data, order or adapter settings; resume with those, or "
+                    + "train anew by removing resume_from_checkpoint")
         }
-        _ = try TrainingCheckpoint.restore(optimizer, from: folder)
+        guard state.step <= totalSteps else {
+            throw TrainingError(
+                .checkpoint,
+                "\(folder) was saved after \(state.step) steps, this run has \(totalSteps); raise "
+                    + "num_epochs or max_steps")
+        }
+        try TrainingCheckpoint.restore(optimizer, from: folder)
     }
 
     // MARK: The loop
@@ -121,35 +133,53 @@ package final class Trainer {
     package func run(
         onEvent: (TrainingEvent) throws -> Void, shouldStop: () -> Bool
     ) throws {
+        do {
+            try steps(onEvent, shouldStop)
+        } catch is Stopped {
+            try saveAndStop(onEvent)
+        }
+        try output.save(settings.outputDir)
+    }
+
+    /// Thrown and caught inside the loop when the user wants to stop.
+    private struct Stopped: Error {}
+
+    private func steps(
+        _ onEvent: (TrainingEvent) throws -> Void, _ shouldStop: () -> Bool
+    ) throws {
+        if settings.evaluatesAtStart, optimizer.steps == 0 { try evaluate(onEvent, shouldStop) }
         var lastEvaluated = -1
+        var lastSaved = -1
         while optimizer.steps < totalSteps {
-            let step = optimizer.steps
-            let start = ContinuousClock.now
-            guard let result = try accumulate(step, shouldStop: shouldStop) else {
-                try saveAndStop(onEvent)
+            try onEvent(.step(try step(optimizer.steps, shouldStop)))
+            let done = optimizer.steps
+            if isDue(settings.evaluations, after: done) {
+                try evaluate(onEvent, shouldStop)
+                lastEvaluated = done
             }
-            let rate = schedule.rate(step: step)
-            let norm = optimizer.step(learningRate: rate, decoder.backend)
-            guard norm.isFinite else { throw diverged("the gradient", step) }
-            let elapsed = ContinuousClock.now - start
-            try onEvent(
-                .step(
-                    StepReport(
-                        step: step + 1, totalSteps: totalSteps, epoch: epochs(after: step + 1),
-                        loss: result.loss, gradientNorm: norm, learningRate: rate,
-                        trainedTokens: result.trainedTokens, tokens: result.tokens,
-                        seconds: elapsed.seconds)))
-            if isDue(settings.evaluations, after: step + 1) {
-                try evaluate(onEvent)
-                lastEvaluated = step + 1
-            }
-            if isDue(settings.saves, after: step + 1), step + 1 < totalSteps {
+            if isDue(settings.saves, after: done) {
                 try saveCheckpoint(onEvent)
+                lastSaved = done
             }
         }
-        if lastEvaluated != totalSteps, settings.evaluations != .never { try evaluate(onEvent) }
-        try saveCheckpoint(onEvent)
-        try output.save(settings.outputDir)
+        if lastEvaluated != totalSteps, settings.evaluations != .never {
+            try evaluate(onEvent, shouldStop)
+        }
+        if lastSaved != totalSteps, settings.saves != .never { try saveCheckpoint(onEvent) }
+    }
+
+    private func step(_ step: Int, _ shouldStop: () -> Bool) throws -> StepReport {
+        let start = ContinuousClock.now
+        let result = try accumulate(step, shouldStop)
+        let rate = schedule.rate(step: step)
+        let norm = optimizer.gradientNorm(decoder.backend)
+        guard norm.isFinite else { throw diverged("the gradient", step) }
+        optimizer.step(learningRate: rate, gradientNorm: norm, decoder.backend)
+        return StepReport(
+            step: step + 1, totalSteps: totalSteps,
+            epoch: Double(step + 1) / Double(max(plan.stepsPerEpoch, 1)), loss: result.loss,
+            gradientNorm: norm, learningRate: rate, trainedTokens: result.trainedTokens,
+            tokens: result.tokens, seconds: (ContinuousClock.now - start).seconds)
     }
 
     private struct StepResult {
@@ -158,8 +188,8 @@ package final class Trainer {
         var trainedTokens = 0
     }
 
-    /// Adds up the gradients of a step; nil when the user stopped.
-    private func accumulate(_ step: Int, shouldStop: () -> Bool) throws -> StepResult? {
+    /// Adds up the gradients of a step.
+    private func accumulate(_ step: Int, _ shouldStop: () -> Bool) throws -> StepResult {
         let batches = plan.steps[step].map { indices in
             MicroBatch(indices.map { train[$0] }, slots: slots)
         }
@@ -169,11 +199,10 @@ package final class Trainer {
         guard result.trainedTokens > 0 else { return result }
         var sum = 0.0
         for (index, micro) in batches.enumerated() {
-            if shouldStop() { return nil }
-            let seed = settings.seed &* 0x5851_F42D_4C95_7F2D &+ UInt64(step) << 20 &+ UInt64(index)
+            if shouldStop() { throw Stopped() }
             let losses = try pass.run(
                 micro.batch, labels: micro.labels, gradientScale: 1 / Float(result.trainedTokens),
-                dropoutSeed: seed)
+                dropoutSeed: mixedSeed(settings.seed, UInt64(step), UInt64(index)))
             sum += losses.reduce(0) { $0 + Double($1) }
             result.tokens += micro.batch.count
         }
@@ -189,14 +218,13 @@ package final class Trainer {
                 + "and data; the last checkpoint is untouched")
     }
 
-    private func epochs(after step: Int) -> Double {
-        Double(step) / Double(max(plan.stepsPerEpoch, 1))
-    }
-
     private func isDue(_ cadence: TrainingSettings.Cadence, after step: Int) -> Bool {
         switch cadence {
         case .never: return false
         case .steps(let every): return step % max(every, 1) == 0
+        case .share(let share):
+            let every = (Double(totalSteps) * share).rounded(.up)
+            return step % max(Int(min(every, 1e9)), 1) == 0
         case .epochs(let times):
             // True where the number of parts gone through grows with this step.
             let parts = max(times, 1)
@@ -208,13 +236,12 @@ package final class Trainer {
     // MARK: Evaluation and saving
 
     /// Mean loss of the validation set's learned tokens.
-    package func evaluationLoss() throws -> (loss: Double, tokens: Int) {
-        let rows = Trainer.need(
-            plan: plan, train: train, validation: validation, settings: settings,
-            adapterExtents: decoder.adapterExtents
-        ).rows
+    package func evaluationLoss(
+        shouldStop: () -> Bool = { false }
+    ) throws -> (loss: Double, tokens: Int) {
         var (sum, tokens) = (0.0, 0)
-        for bin in Trainer.validationBins(validation, capacity: rows, settings: settings) {
+        for bin in validationBins {
+            if shouldStop() { throw Stopped() }
             let micro = MicroBatch(bin.map { validation[$0] }, slots: slots)
             let losses = try pass.run(micro.batch, labels: micro.labels, gradientScale: 0)
             sum += losses.reduce(0) { $0 + Double($1) }
@@ -223,27 +250,38 @@ package final class Trainer {
         return (tokens > 0 ? sum / Double(tokens) : 0, tokens)
     }
 
-    private func evaluate(_ onEvent: (TrainingEvent) throws -> Void) throws {
+    private func evaluate(
+        _ onEvent: (TrainingEvent) throws -> Void, _ shouldStop: () -> Bool
+    ) throws {
         guard !validation.isEmpty else { return }
-        let (loss, tokens) = try evaluationLoss()
+        let (loss, tokens) = try evaluationLoss(shouldStop: shouldStop)
         try onEvent(.evaluation(step: optimizer.steps, loss: loss, tokens: tokens))
     }
 
     /// Writes `checkpoint-N`; the state file comes last, so that a half-written folder is never resumed from.
     private func saveCheckpoint(_ onEvent: (TrainingEvent) throws -> Void) throws {
-        let folder = FileSystem.join(settings.outputDir, "checkpoint-\(optimizer.steps)")
+        let folder = TrainingCheckpoint.folder(settings.outputDir, step: optimizer.steps)
         try FileSystem.createFolder(folder)
+        try TrainingCheckpoint.invalidate(folder)
         try output.save(folder)
         try TrainingCheckpoint.save(
             optimizer,
             state: TrainingCheckpoint.State(
                 step: optimizer.steps, totalSteps: totalSteps, fingerprint: fingerprint),
             to: folder)
-        let all = TrainingCheckpoint.list(settings.outputDir)
-        for old in all.dropLast(max(settings.saveTotalLimit, 1)) {
+        try removeOldCheckpoints()
+        try onEvent(.saved(step: optimizer.steps, folder: folder))
+    }
+
+    /// Keeps the newest of this run; those of other runs in the same folder are not its business.
+    private func removeOldCheckpoints() throws {
+        let own = TrainingCheckpoint.list(settings.outputDir).filter { found in
+            found.step <= optimizer.steps
+                && (try? TrainingCheckpoint.read(found.folder))?.fingerprint == fingerprint
+        }
+        for old in own.dropLast(max(settings.saveTotalLimit, 1)) {
             try TrainingCheckpoint.remove(old.folder)
         }
-        try onEvent(.saved(step: optimizer.steps, folder: folder))
     }
 
     private func saveAndStop(_ onEvent: (TrainingEvent) throws -> Void) throws -> Never {
@@ -255,7 +293,7 @@ package final class Trainer {
             .interrupted,
             "interrupted after step \(optimizer.steps) of \(totalSteps); saved in \(settings.outputDir). "
                 + "Go on with --resume-from-checkpoint "
-                + FileSystem.join(settings.outputDir, "checkpoint-\(optimizer.steps)"))
+                + TrainingCheckpoint.folder(settings.outputDir, step: optimizer.steps))
     }
 }
 

@@ -13,6 +13,7 @@ import EftTensor
 /// | `trainer_state.json` | step, number of steps, fingerprint of data and settings; written last |
 package enum TrainingCheckpoint {
     private static let stateFile = "trainer_state.json"
+    private static let prefix = "checkpoint-"
     private static let tensorBase = "trainer_state"
 
     /// What a run must have in common with the checkpoint that it goes on from.
@@ -23,6 +24,16 @@ package enum TrainingCheckpoint {
         package var totalSteps: Int
         /// A hash of data and settings.
         package var fingerprint: String
+    }
+
+    /// The folder of the checkpoint after `step` steps.
+    package static func folder(_ outputDir: String, step: Int) -> String {
+        FileSystem.join(outputDir, prefix + "\(step)")
+    }
+
+    /// Marks a folder as no checkpoint, before its files are written anew.
+    package static func invalidate(_ folder: String) throws {
+        try FileSystem.remove(FileSystem.join(folder, stateFile))
     }
 
     /// Writes the state of a run into a folder.
@@ -56,7 +67,7 @@ package enum TrainingCheckpoint {
 
     /// Reads the state of a run; parameters and moments are overwritten.
     /// - Throws: `TrainingError` (`checkpoint`) when it belongs to another run.
-    package static func restore(_ optimizer: AdamW, from folder: String) throws -> State {
+    package static func restore(_ optimizer: AdamW, from folder: String) throws {
         let state = try read(folder)
         let path = FileSystem.join(folder, tensorBase + ".safetensors")
         let checkpoint = try CheckpointFolder.open(path)
@@ -79,7 +90,6 @@ package enum TrainingCheckpoint {
             }
         }
         optimizer.steps = state.step
-        return state
     }
 
     /// Reads the description of a checkpoint.
@@ -108,7 +118,9 @@ package enum TrainingCheckpoint {
     package static func list(_ outputDir: String) -> [(step: Int, folder: String)] {
         let names = (try? FileSystem.list(outputDir)) ?? []
         let found = names.compactMap { name -> (step: Int, folder: String)? in
-            guard name.hasPrefix("checkpoint-"), let step = Int(name.dropFirst(11)) else { return nil }
+            guard name.hasPrefix(prefix), let step = Int(name.dropFirst(prefix.count)) else {
+                return nil
+            }
             let folder = FileSystem.join(outputDir, name)
             guard FileSystem.exists(FileSystem.join(folder, stateFile)) else { return nil }
             return (step, folder)

@@ -52,6 +52,19 @@ package enum AdapterFile {
             path: folder)
     }
 
+    /// Highest rank of an adapter, and the bytes that it takes in memory (f32).
+    package static func extents(_ folder: String) throws -> (rank: Int, bytes: Int) {
+        let checkpoint = try CheckpointFolder.open(folder, kind: .adapter)
+        var (rank, count) = (0, 0)
+        for tensor in checkpoint.tensors {
+            count += tensor.shape.count
+            if tensor.name.hasSuffix(".lora_A.weight"), let rows = tensor.shape.dims.first {
+                rank = max(rank, rows)
+            }
+        }
+        return (rank, count.multipliedReportingOverflow(by: 4).partialValue)
+    }
+
     private static func check(
         _ checkpoint: any CheckpointReader, _ name: String, _ expected: [Int]
     ) throws {

@@ -7,7 +7,9 @@ import EftTensor
 package final class AdamW {
     /// Parameters in the order of the model.
     package let parameters: [Parameter]
+    /// Running means of gradients.
     package private(set) var firstMoments: [Buffer] = []
+    /// Running means of squared gradients.
     package private(set) var secondMoments: [Buffer] = []
     /// Steps made.
     package var steps = 0
@@ -33,10 +35,8 @@ package final class AdamW {
     }
 
     /// One step at a learning rate, gradients scaled down to the norm of the settings.
-    /// - Returns: the norm before scaling.
-    @discardableResult
-    package func step(learningRate: Double, _ backend: any Backend) -> Double {
-        let norm = gradientNorm(backend)
+    /// - Parameter norm: the norm of all gradients, which the caller has found to be finite.
+    package func step(learningRate: Double, gradientNorm norm: Double, _ backend: any Backend) {
         let most = settings.maxGradNorm
         let scale = most > 0 && norm > most ? most / (norm + 1e-6) : 1
         steps += 1
@@ -50,7 +50,6 @@ package final class AdamW {
                 value: parameter.value, gradient: parameter.gradient,
                 firstMoment: firstMoments[index], secondMoment: secondMoments[index])
         }
-        return norm
     }
 
     /// Sets all gradients to zero.

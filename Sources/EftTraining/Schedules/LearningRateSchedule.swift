@@ -5,7 +5,7 @@
     import Glibc
 #endif
 
-/// The learning rate as a function of the step, as the Hugging Face trainer computes it.
+/// The learning rate as a function of the step, as Axolotl and the Hugging Face trainer compute it.
 package struct LearningRateSchedule: Sendable {
     /// The form of the curve after warm-up, by Axolotl's word.
     package enum Kind: String, Sendable, CaseIterable {
@@ -23,33 +23,38 @@ package struct LearningRateSchedule: Sendable {
     package let warmup: Int
     /// Steps of the run.
     package let total: Int
+    private let minRatio: Double
+    private let constantRatio: Double?
 
     /// Makes a schedule for a run of `total` steps.
     package init(_ settings: TrainingSettings, total: Int) {
         kind = settings.schedule
         peak = settings.learningRate
         self.total = total
-        if kind == .constant {
-            warmup = 0
-        } else if let steps = settings.warmupSteps {
-            warmup = steps
-        } else if let ratio = settings.warmupRatio {
-            warmup = Int((Double(total) * ratio).rounded(.up))
-        } else {
-            // Axolotl's default; a single step of warm-up would train with a rate of 0 and then jump.
-            let steps = min(Int(0.03 * Double(total)), 100)
-            warmup = steps == 1 ? 2 : steps
-        }
+        minRatio = settings.cosineMinLRRatio
+        constantRatio = settings.cosineConstantLRRatio
+        let steps =
+            settings.warmupSteps
+            ?? settings.warmupRatio.map { Int($0 * Double(total)) }
+            ?? min(Int(0.03 * Double(total)), 100)
+        // The rate of the first step is 0: a warm-up of one step would only lose that step.
+        warmup = kind == .constant ? 0 : steps == 1 ? 2 : steps
     }
 
     /// The rate of a step, counted from 0.
     package func rate(step: Int) -> Double {
         if step < warmup { return peak * Double(step) / Double(max(1, warmup)) }
-        let progress = Double(step - warmup) / Double(max(1, total - warmup))
         switch kind {
         case .constant, .constantWithWarmup: return peak
-        case .linear: return peak * max(0, 1 - progress)
-        case .cosine: return peak * max(0, 0.5 * (1 + cos(Double.pi * progress)))
+        case .linear: return peak * max(0, 1 - progress(step, end: total))
+        case .cosine:
+            let end = constantRatio.map { Int(Double(total) * $0) } ?? total
+            let factor = max(0, 0.5 * (1 + cos(Double.pi * min(1, progress(step, end: end)))))
+            return peak * (minRatio + (1 - minRatio) * factor)
         }
+    }
+
+    private func progress(_ step: Int, end: Int) -> Double {
+        Double(step - warmup) / Double(max(1, end - warmup))
     }
 }
