@@ -7,6 +7,9 @@ enum CommandRegistry {
     static let all: [any Command.Type] = [
         PlanCommand.self,
         InspectCommand.self,
+        ConvertCommand.self,
+        MergeCommand.self,
+        QuantizeCommand.self,
         RunCommand.self,
         EvalCommand.self,
         BenchCommand.self,

@@ -140,8 +140,10 @@ struct QuantizePlan {
             .workspace: scratchBytes(stored: dtype, length: length, on: backend)
                 + LinearAlgebra.workspaceBytes(threads: backend.threads),
         ])
-        return (layerMoments(stored: dtype, length: length) + headMoments(length: length)).map { fixed + $0 }
-            .max { $0.total < $1.total } ?? fixed
+        return (layerMoments(stored: dtype, length: length) + headMoments(length: length)).map {
+            fixed + $0
+        }
+        .max { $0.total < $1.total } ?? fixed
     }
 
     /// What stands beside the fixed part while a layer is worked on.
