@@ -170,7 +170,7 @@ typedef struct eft_product_table {
 
 extern const eft_product_table eft_products_avx2;
 extern const eft_product_table eft_products_avx512;
-extern const eft_product_table eft_products_avx512_bf16;
+extern const eft_product_table eft_products_avx512_bf16[3];  // EFT_FORM_BF16, _SPLIT_1, _SPLIT_2
 
 /// The table and form for a weight; NULL where the scalar version runs. Without a weight: f32 on both sides.
 const eft_product_table *eft_product_table_for(eft_isa isa, const eft_weight *w, eft_precision precision, bool transposed,
@@ -212,6 +212,16 @@ static inline void eft_store_totals(float *restrict y, const float *restrict tot
         return;
     }
     for (size_t lane = 0; lane < lanes; lane++) y[lane] = accumulate ? y[lane] + totals[lane] : totals[lane];
+}
+
+/// Stores the totals [panel][height][16] of a matrix-vector product.
+static inline void eft_store_direct(const eft_direct_call *call, size_t panel, size_t count, const float *totals) {
+    for (size_t p = 0; p < count; p++)
+        for (size_t r = 0; r < call->rows; r++) {
+            size_t first = (panel + p) * EFT_PANEL, lanes = eft_min(call->w->outputs - first, EFT_PANEL);
+            eft_store_totals(call->y + r * call->ldy + first, totals + (p * call->height + r) * EFT_PANEL, lanes,
+                             call->accumulate);
+        }
 }
 
 /// Cuts a workspace into pieces of whole cache lines.
