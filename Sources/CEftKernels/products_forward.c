@@ -150,7 +150,7 @@ static void store_job(const forward *f, size_t first_tile, size_t tiles, size_t 
             size_t column = (first_panel + p) * EFT_PANEL, lanes = eft_min(f->w->outputs - column, EFT_PANEL);
             const float *total = totals + (p * f->job_tiles * f->height + r) * EFT_PANEL;
             float *y = f->y + (first + r) * f->ldy + column;
-            for (size_t lane = 0; lane < lanes; lane++) y[lane] = f->accumulate ? y[lane] + total[lane] : total[lane];
+            eft_store_totals(y, total, lanes, f->accumulate);
         }
 }
 
@@ -165,7 +165,9 @@ static void tile_job(void *argument, size_t index, size_t worker) {
     float *totals = (float *)(f->totals + worker * f->totals_bytes);
     float *sums = (float *)(f->sums + worker * f->sums_bytes);
     size_t panel_floats = f->job_tiles * f->height * EFT_PANEL;
-    memset(totals, 0, panels * panel_floats * sizeof(float));
+    // A long segment is folded late; otherwise the first fold begins the totals.
+    bool cut = f->w->blocks == 0 || eft_segment_blocks(f->w, 0) > CHUNK_BLOCKS;
+    if (cut) memset(totals, 0, panels * panel_floats * sizeof(float));
     eft_piece pieces[CHUNK_BLOCKS];
     for (size_t segment = 0, done = 0, count; segment < eft_segments(f->w);) {
         size_t block = eft_segment_first(f->w, segment) + done;
@@ -180,6 +182,7 @@ static void tile_job(void *argument, size_t index, size_t worker) {
                 .pieces = pieces,
                 .piece_count = count,
                 .scale_type = f->w->scale_type,
+                .fresh = block == 0 && !cut,
             };
             for (size_t i = 0; i < call.panels; i++) {
                 uint8_t *space = unpacked + i * CHUNK_BLOCKS * t->weight_block_bytes;
