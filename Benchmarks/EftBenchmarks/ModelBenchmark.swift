@@ -118,7 +118,7 @@ package enum ModelBenchmark {
             optimizer.zeroGradients()
             _ = try pass.run(
                 micro.batch, labels: micro.labels, gradientScale: 1 / Float(micro.trainedTokens))
-            optimizer.step(learningRate: 1e-4, backend)
+            optimizer.step(learningRate: 1e-4, gradientNorm: optimizer.gradientNorm(backend), backend)
         }
         let tokens = Double(micro.batch.count)
         return result(

@@ -172,9 +172,8 @@ package final class Trainer {
         let start = ContinuousClock.now
         let result = try accumulate(step, shouldStop)
         let rate = schedule.rate(step: step)
-        let norm = optimizer.gradientNorm(decoder.backend)
+        let norm = optimizer.step(learningRate: rate, decoder.backend)
         guard norm.isFinite else { throw diverged("the gradient", step) }
-        optimizer.step(learningRate: rate, gradientNorm: norm, decoder.backend)
         return StepReport(
             step: step + 1, totalSteps: totalSteps,
             epoch: Double(step + 1) / Double(max(plan.stepsPerEpoch, 1)), loss: result.loss,

@@ -8,6 +8,7 @@ enum CommandRegistry {
         PlanCommand.self,
         InspectCommand.self,
         ConvertCommand.self,
+        TrainCommand.self,
         MergeCommand.self,
         QuantizeCommand.self,
         RunCommand.self,

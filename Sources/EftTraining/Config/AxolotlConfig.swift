@@ -33,6 +33,9 @@ package struct AxolotlConfig: Sendable {
         case newest(required: Bool)
     }
 
+    /// Keys that may stand on the command line without a value.
+    package static let booleanKeys = AxolotlKeys.booleans
+
     /// Reads a file and applies overrides from the command line.
     /// - Throws: `ConfigError` with file, line and key.
     package static func read(

@@ -35,8 +35,11 @@ package final class AdamW {
     }
 
     /// One step at a learning rate, gradients scaled down to the norm of the settings.
-    /// - Parameter norm: the norm of all gradients, which the caller has found to be finite.
-    package func step(learningRate: Double, gradientNorm norm: Double, _ backend: any Backend) {
+    /// - Returns: the norm before scaling; when it is not finite nothing was changed.
+    @discardableResult
+    package func step(learningRate: Double, _ backend: any Backend) -> Double {
+        let norm = gradientNorm(backend)
+        guard norm.isFinite else { return norm }
         let most = settings.maxGradNorm
         let scale = most > 0 && norm > most ? most / (norm + 1e-6) : 1
         steps += 1
@@ -50,6 +53,7 @@ package final class AdamW {
                 value: parameter.value, gradient: parameter.gradient,
                 firstMoment: firstMoments[index], secondMoment: secondMoments[index])
         }
+        return norm
     }
 
     /// Sets all gradients to zero.
