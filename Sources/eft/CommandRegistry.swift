@@ -7,8 +7,12 @@ enum CommandRegistry {
     static let all: [any Command.Type] = [
         PlanCommand.self,
         InspectCommand.self,
+<<<<<<< HEAD
         TrainCommand.self,
+=======
+>>>>>>> conversion
         ConvertCommand.self,
+        TrainCommand.self,
         MergeCommand.self,
         QuantizeCommand.self,
         RunCommand.self,

@@ -3,7 +3,7 @@
 
 import Testing
 
-@testable import EftTokenizers
+import EftTokenizers
 
 struct BPETests {
     @Test func `merges the pair of lowest rank first, leftmost first`() {

@@ -4,7 +4,7 @@
 import EftConfig
 import Testing
 
-@testable import EftTokenizers
+import EftTokenizers
 
 struct PatternTests {
     @Test func `splits as the library does, with every behavior`() throws {

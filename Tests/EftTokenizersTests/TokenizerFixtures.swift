@@ -5,7 +5,7 @@ import EftConfig
 import Foundation
 import Testing
 
-@testable import EftTokenizers
+import EftTokenizers
 
 /// Reads Tests/Fixtures/tokenizers.
 enum TokenizerFixtures {

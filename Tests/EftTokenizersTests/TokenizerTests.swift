@@ -4,7 +4,7 @@
 import EftConfig
 import Testing
 
-@testable import EftTokenizers
+import EftTokenizers
 
 struct TokenizerTests {
     @Test(arguments: TokenizerFixtures.kinds)
