@@ -7,12 +7,8 @@ enum CommandRegistry {
     static let all: [any Command.Type] = [
         PlanCommand.self,
         InspectCommand.self,
-<<<<<<< HEAD
         TrainCommand.self,
-=======
->>>>>>> conversion
         ConvertCommand.self,
-        TrainCommand.self,
         MergeCommand.self,
         QuantizeCommand.self,
         RunCommand.self,
