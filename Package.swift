@@ -8,6 +8,7 @@ import PackageDescription
 /// contraction: a fused multiply-add is used only where the source says so, which keeps results reproducible.
 let kernelSettings: [CSetting] = [
     .unsafeFlags(["-O3", "-ffp-contract=off", "-fno-math-errno"]),
+    .headerSearchPath("."),
     .enableWarning("all"), .enableWarning("extra"), .treatAllWarnings(as: .error),
 ]
 
@@ -50,7 +51,7 @@ let package = Package(
         // Layer 2: files and text.
         layer("EftFormats", ["EftTensor", "EftConfig", "CZlib"]),
         layer("EftTokenizers", ["EftConfig", "CPCRE2"]),
-        layer("EftQuant", ["EftTensor", "EftFormats", "CEftKernels"]),
+        layer("EftQuant", ["EftTensor", "EftConfig", "EftFormats", "CEftKernels"]),
 
         // Layers 3 and 4: the decoder.
         layer("EftNN", ["EftTensor", "EftQuant", "CEftKernels"]),

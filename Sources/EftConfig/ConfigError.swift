@@ -11,6 +11,8 @@ package struct ConfigError: Error, Sendable, CustomStringConvertible {
         case missingKey
         case wrongType
         case badValue
+        /// The document is larger or deeper, or its aliases expand further, than is accepted.
+        case tooLarge
     }
 
     /// The kind of fault.
@@ -38,7 +40,28 @@ package struct ConfigError: Error, Sendable, CustomStringConvertible {
     package var description: String {
         var place = file ?? ""
         if let line { place += place.isEmpty ? "line \(line)" : ":\(line)" }
-        if !keyPath.isEmpty { place += place.isEmpty ? keyPath : " (\(keyPath))" }
+        if !keyPath.isEmpty {
+            let path = excerpt(keyPath)
+            place += place.isEmpty ? path : " (\(path))"
+        }
         return place.isEmpty ? message : "\(place): \(message)"
     }
+}
+
+/// Text from a file, made fit for a message: at most `limit` characters, control characters spelled
+/// as escapes.
+package func excerpt(_ text: String, limit: Int = 80) -> String {
+    var result = ""
+    var count = 0
+    for scalar in text.unicodeScalars {
+        guard count < limit else { return result + "…" }
+        let isControl = scalar.value < 0x20 || (0x7F...0x9F).contains(scalar.value)
+        if isControl {
+            result += "\\u{\(String(scalar.value, radix: 16))}"
+        } else {
+            result.unicodeScalars.append(scalar)
+        }
+        count += 1
+    }
+    return result
 }

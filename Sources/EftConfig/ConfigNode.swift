@@ -4,7 +4,7 @@
 /// A value of a YAML or JSON document, with the line where it begins.
 package struct ConfigNode: Sendable {
     /// The value itself.
-    package indirect enum Value: Sendable {
+    package enum Content: Sendable {
         case null
         case bool(Bool)
         case integer(Int)
@@ -15,12 +15,12 @@ package struct ConfigNode: Sendable {
     }
 
     /// The value.
-    package let value: Value
+    package let value: Content
     /// The line in the document, counted from 1; 0 for values made by the program.
     package let line: Int
 
     /// Makes a node.
-    package init(_ value: Value, line: Int = 0) {
+    package init(_ value: Content, line: Int = 0) {
         self.value = value
         self.line = line
     }
@@ -39,32 +39,31 @@ package struct ConfigNode: Sendable {
     }
 }
 
-/// The entries of a mapping, in the order of the document; keys are unique.
-package struct ConfigObject: Sendable {
-    /// Keys in document order.
-    package private(set) var keys: [String] = []
-    private var values: [String: ConfigNode] = [:]
+// MARK: - Equality
 
-    /// Makes an empty mapping.
-    package init() {}
+/// Nodes are equal when their contents are: lines and the order of keys do not count, kinds of
+/// number do.
+extension ConfigNode: Equatable {
+    package static func == (a: ConfigNode, b: ConfigNode) -> Bool { a.value == b.value }
+}
 
-    /// The value of a key; setting an existing key keeps its place, setting nil removes it.
-    package subscript(key: String) -> ConfigNode? {
-        get { values[key] }
-        set {
-            if let newValue {
-                if values.updateValue(newValue, forKey: key) == nil { keys.append(key) }
-            } else if values.removeValue(forKey: key) != nil {
-                keys.removeAll { $0 == key }
-            }
+extension ConfigNode.Content: Equatable {
+    package static func == (a: ConfigNode.Content, b: ConfigNode.Content) -> Bool {
+        switch (a, b) {
+        case (.null, .null): true
+        case (.bool(let a), .bool(let b)): a == b
+        case (.integer(let a), .integer(let b)): a == b
+        case (.real(let a), .real(let b)): a == b
+        case (.string(let a), .string(let b)): a.utf8.elementsEqual(b.utf8)
+        case (.array(let a), .array(let b)): a == b
+        case (.object(let a), .object(let b)): a == b
+        default: false
         }
     }
+}
 
-    /// Number of entries.
-    package var count: Int { keys.count }
-
-    /// Entries in document order.
-    package var entries: [(key: String, node: ConfigNode)] {
-        keys.compactMap { key in values[key].map { (key, $0) } }
+extension ConfigObject: Equatable {
+    package static func == (a: ConfigObject, b: ConfigObject) -> Bool {
+        a.count == b.count && a.entries.allSatisfy { b[$0.key] == $0.node }
     }
 }

@@ -1,24 +1,36 @@
 // SPDX-License-Identifier: Apache-2.0
-// A strict JSON reader (RFC 8259) that keeps order and lines, refuses duplicate keys, and bounds depth.
+// A strict JSON reader (RFC 8259) that keeps order and lines and bounds depth.
 
 /// Reads JSON text into `ConfigNode`s.
 ///
-/// Strict where files are checked: duplicate keys, trailing text, lone surrogates, invalid UTF-8 and nesting deeper
-/// than the limit are errors. Integers beyond 64 bits become real numbers.
+/// Strict where files are checked: duplicate keys, trailing text, lone surrogates, invalid UTF-8
+/// and nesting deeper than the limit are errors. Integers beyond 64 bits become real numbers. A
+/// byte-order mark in front is passed over.
 package struct JSONParser {
     private let bytes: UnsafeBufferPointer<UInt8>
     private var position = 0
-    private var line = 1
+    private var line: Int
     private var depth = 0
     private let maximumDepth: Int
+    private let acceptsNonFinite: Bool
     private let file: String?
 
     /// Parses a whole document.
-    /// - Throws: `ConfigError` (`syntax`, `duplicateKey`) with the line.
+    /// - Parameters:
+    ///   - maximumDepth: deepest nesting of lists and mappings.
+    ///   - acceptsNonFinite: whether `NaN`, `Infinity` and `-Infinity` are numbers, as in Python.
+    ///   - firstLine: the line at which the text stands in its file, counted from 1.
+    /// - Throws: `ConfigError` (`syntax`, `duplicateKey`, `tooLarge`) with the line.
     package static func parse(
-        _ bytes: UnsafeBufferPointer<UInt8>, file: String? = nil, maximumDepth: Int = 256
+        _ bytes: UnsafeBufferPointer<UInt8>, file: String? = nil, maximumDepth: Int = 256,
+        acceptsNonFinite: Bool = false, firstLine: Int = 1
     ) throws(ConfigError) -> ConfigNode {
-        var parser = JSONParser(bytes: bytes, maximumDepth: maximumDepth, file: file)
+        var parser = JSONParser(
+            bytes: bytes, file: file, maximumDepth: maximumDepth,
+            acceptsNonFinite: acceptsNonFinite, firstLine: firstLine)
+        if bytes.count >= 3, bytes[0] == 0xEF, bytes[1] == 0xBB, bytes[2] == 0xBF {
+            parser.position = 3
+        }
         let node = try parser.value()
         parser.skipSpace()
         guard parser.position == bytes.count else {
@@ -29,24 +41,34 @@ package struct JSONParser {
 
     /// Parses a whole document given as bytes.
     package static func parse(
-        _ bytes: [UInt8], file: String? = nil, maximumDepth: Int = 256
+        _ bytes: [UInt8], file: String? = nil, maximumDepth: Int = 256,
+        acceptsNonFinite: Bool = false
     ) throws(ConfigError) -> ConfigNode {
         try bytes.withUnsafeBufferPointer { (buffer) throws(ConfigError) in
-            try parse(buffer, file: file, maximumDepth: maximumDepth)
+            try parse(
+                buffer, file: file, maximumDepth: maximumDepth, acceptsNonFinite: acceptsNonFinite)
         }
     }
 
     /// Parses a whole document given as text.
     package static func parse(
-        _ text: String, file: String? = nil, maximumDepth: Int = 256
+        _ text: String, file: String? = nil, maximumDepth: Int = 256,
+        acceptsNonFinite: Bool = false
     ) throws(ConfigError) -> ConfigNode {
-        try parse(Array(text.utf8), file: file, maximumDepth: maximumDepth)
+        try parse(
+            Array(text.utf8), file: file, maximumDepth: maximumDepth,
+            acceptsNonFinite: acceptsNonFinite)
     }
 
-    private init(bytes: UnsafeBufferPointer<UInt8>, maximumDepth: Int, file: String?) {
+    private init(
+        bytes: UnsafeBufferPointer<UInt8>, file: String?, maximumDepth: Int,
+        acceptsNonFinite: Bool, firstLine: Int
+    ) {
         self.bytes = bytes
-        self.maximumDepth = maximumDepth
         self.file = file
+        self.maximumDepth = maximumDepth
+        self.acceptsNonFinite = acceptsNonFinite
+        self.line = firstLine
     }
 
     // MARK: Values
@@ -68,8 +90,15 @@ package struct JSONParser {
         case UInt8(ascii: "n"):
             try literal("null")
             return ConfigNode(.null, line: start)
+        case UInt8(ascii: "N") where acceptsNonFinite:
+            try literal("NaN")
+            return ConfigNode(.real(.nan), line: start)
+        case UInt8(ascii: "I") where acceptsNonFinite:
+            try literal("Infinity")
+            return ConfigNode(.real(.infinity), line: start)
         case UInt8(ascii: "-"), UInt8(ascii: "0")...UInt8(ascii: "9"):
             return ConfigNode(try number(), line: start)
+        case UInt8(ascii: "'"): throw syntax("strings stand in double quotes, not in single ones")
         default: throw syntax("unexpected \(describe(byte)) where a value is expected")
         }
     }
@@ -84,13 +113,13 @@ package struct JSONParser {
             guard peek == UInt8(ascii: "\"") else { throw syntax("expected a key in quotes") }
             let keyLine = line
             let key = try string()
-            guard object[key] == nil else {
-                throw ConfigError(
-                    .duplicateKey, "the key '\(key)' appears twice", file: file, line: keyLine)
-            }
             skipSpace()
             guard take(UInt8(ascii: ":")) else { throw syntax("expected ':' after a key") }
-            object[key] = try value()
+            guard object.insert(key, try value(), line: keyLine) else {
+                throw ConfigError(
+                    .duplicateKey, "the key '\(excerpt(key))' appears twice", file: file,
+                    line: keyLine)
+            }
             skipSpace()
             if take(UInt8(ascii: ",")) { continue }
             guard take(UInt8(ascii: "}")) else { throw syntax("expected ',' or '}'") }
@@ -116,7 +145,9 @@ package struct JSONParser {
         position += 1
         depth += 1
         guard depth <= maximumDepth else {
-            throw syntax("values are nested deeper than \(maximumDepth)")
+            throw ConfigError(
+                .tooLarge, "values are nested deeper than \(maximumDepth)", file: file,
+                line: line)
         }
     }
 
@@ -130,15 +161,20 @@ package struct JSONParser {
             guard bytes.count - position >= expected.count else { return false }
             return expected.indices.allSatisfy { bytes[position + $0] == expected[$0] }
         }
-        guard matches else { throw syntax("unknown word; expected true, false or null") }
+        guard matches else {
+            throw syntax("unknown word; expected true, false, null or a string in quotes")
+        }
         position += text.utf8CodeUnitCount
     }
 
     // MARK: Numbers
 
-    private mutating func number() throws(ConfigError) -> ConfigNode.Value {
+    private mutating func number() throws(ConfigError) -> ConfigNode.Content {
         let start = position
-        _ = take(UInt8(ascii: "-"))
+        if take(UInt8(ascii: "-")), acceptsNonFinite, peek == UInt8(ascii: "I") {
+            try literal("Infinity")
+            return .real(-.infinity)
+        }
         if take(UInt8(ascii: "0")) {
             if let next = peek, isDigit(next) { throw syntax("a number may not begin with 0") }
         } else {
@@ -158,7 +194,7 @@ package struct JSONParser {
         let text = String(decoding: bytes[start..<position], as: UTF8.self)
         if isInteger, let integer = Int(text) { return .integer(integer) }
         guard let real = Double(text), real.isFinite else {
-            throw syntax("the number \(text) is out of range")
+            throw syntax("the number \(excerpt(text, limit: 40)) is out of range")
         }
         return .real(real)
     }
@@ -229,13 +265,22 @@ package struct JSONParser {
     private mutating func hex4() throws(ConfigError) -> UInt32 {
         var code: UInt32 = 0
         for _ in 0..<4 {
-            guard let byte = peek, let digit = Character(Unicode.Scalar(byte)).hexDigitValue else {
+            guard let byte = peek, let digit = hexadecimalDigit(byte) else {
                 throw syntax("expected four hexadecimal digits after \\u")
             }
-            code = code << 4 | UInt32(digit)
+            code = code << 4 | digit
             position += 1
         }
         return code
+    }
+
+    private func hexadecimalDigit(_ byte: UInt8) -> UInt32? {
+        switch byte {
+        case UInt8(ascii: "0")...UInt8(ascii: "9"): UInt32(byte - UInt8(ascii: "0"))
+        case UInt8(ascii: "a")...UInt8(ascii: "f"): UInt32(byte - UInt8(ascii: "a") + 10)
+        case UInt8(ascii: "A")...UInt8(ascii: "F"): UInt32(byte - UInt8(ascii: "A") + 10)
+        default: nil
+        }
     }
 
     private func utf8(_ slice: some Collection<UInt8>) throws(ConfigError) -> String {

@@ -289,6 +289,17 @@ void eft_dynamic_map(bool is_signed, float map[256]);
 void eft_blockwise8_quantize(eft_context *context, size_t count, size_t block_size, const float map[256],
                              const float *x, uint8_t *codes, float *absmax);
 
+// ---------------------------------------------------------------------------------------------------------------------
+// Limits of the machine, for comparison
+// ---------------------------------------------------------------------------------------------------------------------
+
+/// Makes independent f32 fused multiply-adds on all workers; returns how many operations (two each).
+double eft_limit_fma(eft_context *context, size_t rounds, float *sink);
+/// The same with bf16 dot products; 0 where the level has none.
+double eft_limit_bf16(eft_context *context, size_t rounds, float *sink);
+/// Reads `bytes` bytes once, spread over all workers.
+void eft_limit_read(eft_context *context, const void *data, size_t bytes, float *sink);
+
 #ifdef __cplusplus
 }
 #endif

@@ -1,0 +1,97 @@
+// SPDX-License-Identifier: Apache-2.0
+// Products at TinyLlama's shapes beside the machine's limits.
+import EftModels
+import EftQuant
+import EftTensor
+
+/// Times matrix-vector and matrix products.
+package enum KernelBenchmark {
+    private static let shapes = [(2048, 2048), (2048, 5632), (5632, 2048)]
+
+    /// Runs all.
+    package static func run(_ backend: CPUBackend, limits: MachineLimits) throws -> [BenchmarkResult] {
+        try vectors(backend, limits) + matrices(backend, limits)
+    }
+
+    private static func layouts(
+        inputs: Int, outputs: Int
+    ) -> [(name: String, layout: WeightLayout)] {
+        let nf4 = DenseScheme.layout(
+            stored: .bf16, as: .nf4(doubleQuantization: true), inputs: inputs, outputs: outputs)
+        var all: [(String, WeightLayout)] = [("NF4", nf4)]
+        for bits in EXL2Geometry.uniformWidths {
+            if let groups = EXL2Geometry.uniform(bits: bits, inputs: inputs) {
+                all.append(("EXL2 \(bits)-bit", EXL2Table(groups).layout(outputs: outputs)))
+            }
+        }
+        all.append(("bf16", WeightLayout(.bf16, inputs: inputs, outputs: outputs)))
+        all.append(("f32", WeightLayout(.f32, inputs: inputs, outputs: outputs)))
+        return all
+    }
+
+    /// One row; enough copies of the weight that they do not stay in the caches.
+    private static func vectors(
+        _ backend: CPUBackend, _ limits: MachineLimits
+    ) throws -> [BenchmarkResult] {
+        try layouts(inputs: 2048, outputs: 5632).map { name, layout in
+            let copies = max(1, (192 << 20) / layout.byteCount)
+            let weights = try (0..<copies).map {
+                try RandomWeights.weight(layout, seed: UInt64($0 + 1), ledger: nil)
+            }
+            let x = try input(rows: 1, columns: layout.inputs)
+            let y = try Matrix(rows: 1, columns: layout.outputs, ledger: nil)
+            let seconds = try Stopwatch.median(5) {
+                for weight in weights { try backend.multiply(x, weight, into: y, accumulate: false) }
+            }
+            let speed = Double(copies * layout.byteCount) / seconds
+            return BenchmarkResult(
+                "\(name) matrix-vector 2048 x 5632", speed / 1e9, "GB/s",
+                limit: limits.readBandwidth / 1e9, limitName: "read bandwidth")
+        }
+    }
+
+    private static func matrices(
+        _ backend: CPUBackend, _ limits: MachineLimits
+    ) throws -> [BenchmarkResult] {
+        var results: [BenchmarkResult] = []
+        for (inputs, outputs) in shapes {
+            for (name, layout) in layouts(inputs: inputs, outputs: outputs)
+            where ["NF4", "EXL2 4-bit", "bf16", "f32"].contains(name) {
+                let isF32 = name == "f32"
+                let peak = isF32 ? limits.fmaPeak : limits.productPeak
+                let limitName = isF32 ? "FMA peak" : limits.productPeakName
+                for backward in [false, true] {
+                    let speed = try product(backend, layout, rows: 512, backward: backward)
+                    let direction = backward ? "transposed product" : "product"
+                    results.append(
+                        BenchmarkResult(
+                            "\(name) \(direction) 512 x \(inputs) x \(outputs)", speed / 1e9,
+                            "GFLOP/s", limit: peak / 1e9, limitName: limitName))
+                }
+            }
+        }
+        return results
+    }
+
+    private static func product(
+        _ backend: CPUBackend, _ layout: WeightLayout, rows: Int, backward: Bool
+    ) throws -> Double {
+        let weight = try RandomWeights.weight(layout, seed: 3, ledger: nil)
+        let x = try input(rows: rows, columns: layout.inputs)
+        let y = try input(rows: rows, columns: layout.outputs)
+        let seconds = try Stopwatch.median(5) {
+            if backward {
+                try backend.multiplyTransposed(y, weight, into: x, accumulate: false)
+            } else {
+                try backend.multiply(x, weight, into: y, accumulate: false)
+            }
+        }
+        return 2 * Double(rows) * Double(layout.inputs) * Double(layout.outputs) / seconds
+    }
+
+    private static func input(rows: Int, columns: Int) throws -> Matrix {
+        let matrix = try Matrix(rows: rows, columns: columns, ledger: nil)
+        for index in 0..<matrix.count { matrix.pointer[index] = Float(index % 17) * 0.01 - 0.08 }
+        return matrix
+    }
+}

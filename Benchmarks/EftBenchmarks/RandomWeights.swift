@@ -1,0 +1,92 @@
+// SPDX-License-Identifier: Apache-2.0
+// Weights of random codes: speed does not depend on values, and the shapes are real.
+import EftModels
+import EftNN
+import EftQuant
+import EftTensor
+
+/// Makes weights and models of a shape without a checkpoint.
+package enum RandomWeights {
+    /// A weight of random numbers; scales are small, so that activations stay finite.
+    package static func weight(
+        _ layout: WeightLayout, seed: UInt64, ledger: MemoryLedger?
+    ) throws -> PackedWeight {
+        var permutation: [UInt32] = []
+        if case .coded(_, _, _, true) = layout.format {
+            permutation = (0..<UInt32(layout.inputs)).map { $0 }
+        }
+        let weight = try PackedWeight(layout: layout, permutation: permutation, ledger: ledger)
+        var state = seed &* 0x9E37_79B9_7F4A_7C15 | 1
+        switch layout.format {
+        case .coded(_, let scaleType, _, _):
+            fill(weight.panels, &state) { $0 }
+            if scaleType == .f16 {
+                // 2^-9 in f16.
+                let scales = weight.scales.base.assumingMemoryBound(to: UInt16.self)
+                scales.update(repeating: 0x1800, count: weight.scales.byteCount / 2)
+            } else {
+                weight.scales.floats.update(repeating: 0.02, count: weight.scales.floatCount)
+            }
+        case .bf16, .f16:
+            // Sign and the low mantissa bits random, the exponent fixed: magnitudes around 0.02.
+            let base: UInt64 = layout.format == .bf16 ? 0x3CA0_3CA0_3CA0_3CA0 : 0x2520_2520_2520_2520
+            fill(weight.panels, &state) { ($0 & 0x801F_801F_801F_801F) | base }
+        case .f32:
+            fill(weight.panels, &state) { ($0 & 0x801F_FFFF_801F_FFFF) | 0x3CA0_0000_3CA0_0000 }
+        }
+        return weight
+    }
+
+    private static func fill(
+        _ buffer: Buffer, _ state: inout UInt64, _ shape: (UInt64) -> UInt64
+    ) {
+        let words = buffer.base.assumingMemoryBound(to: UInt64.self)
+        for index in 0..<buffer.byteCount / 8 {
+            state ^= state << 13
+            state ^= state >> 7
+            state ^= state << 17
+            words[index] = shape(state)
+        }
+    }
+
+    /// A decoder of random weights in a format.
+    package static func decoder(
+        _ description: DecoderDescription, format: PlannedFormat, backend: CPUBackend
+    ) throws -> Decoder {
+        let layouts = try DecoderLayouts(description, format: format)
+        let hidden = description.shape.hidden
+        var seed: UInt64 = 1
+        func weight(_ layout: WeightLayout) throws -> PackedWeight {
+            seed += 1
+            return try RandomWeights.weight(layout, seed: seed, ledger: backend.ledger)
+        }
+        func norm(_ name: String) throws -> Norm {
+            let buffer = try Buffer(byteCount: hidden * 4, ledger: backend.ledger, purpose: .weights)
+            buffer.floats.update(repeating: 1, count: hidden)
+            return Norm(name: name, weight: buffer)
+        }
+        let embedding = try weight(layouts.embedding)
+        var next = 0
+        func linear(_ role: DecoderDescription.Role, _ layer: Int) throws -> Linear {
+            defer { next += 1 }
+            return Linear(
+                name: description.linear(role, layer: layer).name, ordinal: UInt64(next + 1),
+                weight: try weight(layouts.linears[next]), bias: nil)
+        }
+        let layers = try (0..<description.layers).map { index in
+            DecoderLayer(
+                index: index, shape: description.shape,
+                inputNorm: try norm(description.inputNormName(index)),
+                middleNorm: try norm(description.middleNormName(index)),
+                query: try linear(.query, index), key: try linear(.key, index),
+                value: try linear(.value, index), output: try linear(.output, index),
+                gate: try linear(.gate, index), up: try linear(.up, index),
+                down: try linear(.down, index))
+        }
+        let head = layouts.isTied ? embedding : try weight(layouts.head)
+        return Decoder(
+            description: description, backend: backend, embedding: embedding, layers: layers,
+            finalNorm: try norm(description.finalNormName),
+            head: Linear(name: description.headName, ordinal: 0, weight: head, bias: nil))
+    }
+}

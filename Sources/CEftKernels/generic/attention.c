@@ -1,0 +1,267 @@
+// SPDX-License-Identifier: Apache-2.0
+// Attention over pages of 16 tokens: reading and writing pages, the softmax-weighted sum, its backward step.
+#include "../layer_kernels.h"
+
+#include <math.h>
+
+static const char *keys_of(const eft_attention *a, const void *page, size_t kv_head) {
+    return (const char *)page + kv_head * a->head_dim * EFT_PAGE * eft_float_width(a->kv_type);
+}
+
+static const char *values_of(const eft_attention *a, const void *page, size_t kv_head) {
+    return keys_of(a, page, a->kv_heads + kv_head);
+}
+
+/// A query's product with one key, times the scale.
+static float score(const eft_attention *a, const float *q, const char *keys, size_t slot) {
+    float sum = 0;
+    for (size_t d = 0; d < a->head_dim; d++) sum += q[d] * eft_load_number(keys, a->kv_type, d * EFT_PAGE + slot);
+    return sum * a->scale;
+}
+
+/// One head of one row: a running softmax, page by page.
+static void attend(const eft_attention *a, const eft_attention_run *run, size_t kv_head, size_t visible,
+                   const float *q, float *out, float *lse) {
+    float max = -INFINITY, total = 0;
+    for (size_t d = 0; d < a->head_dim; d++) out[d] = 0;
+    for (size_t first = 0; first < visible; first += EFT_PAGE) {
+        size_t slots = eft_min(EFT_PAGE, visible - first);
+        const void *page = run->pages[first / EFT_PAGE];
+        const char *keys = keys_of(a, page, kv_head), *values = values_of(a, page, kv_head);
+        float weights[EFT_PAGE], before = max;
+        for (size_t j = 0; j < slots; j++) {
+            weights[j] = score(a, q, keys, j);
+            if (weights[j] > max) max = weights[j];
+        }
+        float shrink = expf(before - max);
+        total *= shrink;
+        for (size_t j = 0; j < slots; j++) total += weights[j] = expf(weights[j] - max);
+        for (size_t d = 0; d < a->head_dim; d++) {
+            float sum = out[d] * shrink;
+            for (size_t j = 0; j < slots; j++)
+                sum += weights[j] * eft_load_number(values, a->kv_type, j * a->head_dim + d);
+            out[d] = sum;
+        }
+    }
+    for (size_t d = 0; d < a->head_dim; d++) out[d] /= total;
+    if (lse != NULL) *lse = max + logf(total);
+}
+
+static void forward(const eft_attention *a, const eft_attention_run *run, size_t kv_head, size_t first, size_t count,
+                    size_t ldq, size_t ldo) {
+    size_t group = a->heads / a->kv_heads;
+    for (size_t i = first; i < first + count; i++) {
+        size_t row = i / group, head = kv_head * group + i % group;
+        attend(a, run, kv_head, run->first_position + row + 1, run->q + row * ldq + head * a->head_dim,
+               run->out + row * ldo + head * a->head_dim, run->lse == NULL ? NULL : run->lse + row * a->heads + head);
+    }
+}
+
+/// Adds one key's share to the gradients of one head of one row.
+static void backward_key(const eft_attention *a, const float *q, const float *dout, float lse, float dot,
+                         const float *keys, const float *values, float *dkeys, float *dvalues, float *dq) {
+    // Pointers to the key's own numbers: keys[d * 16], values[d].
+    float s = 0, weight_gradient = 0;
+    for (size_t d = 0; d < a->head_dim; d++) {
+        s += q[d] * keys[d * EFT_PAGE];
+        weight_gradient += dout[d] * values[d];
+    }
+    float weight = expf(s * a->scale - lse), ds = weight * (weight_gradient - dot) * a->scale;
+    for (size_t d = 0; d < a->head_dim; d++) {
+        dvalues[d] += weight * dout[d];
+        dkeys[d * EFT_PAGE] += ds * q[d];
+        dq[d] += ds * keys[d * EFT_PAGE];
+    }
+}
+
+// With p the softmax and D = dout . out: dv += p dout, ds = p (dout . v - D) scale, dq += ds k, dk += ds q.
+static void backward(const eft_attention *a, const eft_attention_run *run, size_t kv_head, size_t ldq, size_t ldo) {
+    size_t group = a->heads / a->kv_heads, dim = a->head_dim;
+    for (size_t i = 0; i < run->rows * group; i++) {
+        size_t row = i / group, head = kv_head * group + i % group;
+        const float *q = run->q + row * ldq + head * dim, *dout = run->dout + row * ldo + head * dim;
+        const float *out = run->out + row * ldo + head * dim;
+        float *dq = run->dq + row * ldq + head * dim, lse = run->lse[row * a->heads + head], dot = 0;
+        for (size_t d = 0; d < dim; d++) dq[d] = 0, dot += dout[d] * out[d];
+        for (size_t j = 0; j <= run->first_position + row; j++) {
+            const void *page = run->pages[j / EFT_PAGE], *gradient = run->gradient_pages[j / EFT_PAGE];
+            size_t slot = j % EFT_PAGE;
+            backward_key(a, q, dout, lse, dot, (const float *)keys_of(a, page, kv_head) + slot,
+                         (const float *)values_of(a, page, kv_head) + slot * dim,
+                         (float *)(uintptr_t)keys_of(a, gradient, kv_head) + slot,
+                         (float *)(uintptr_t)values_of(a, gradient, kv_head) + slot * dim, dq);
+        }
+    }
+}
+
+static void write_page(const eft_attention *a, size_t slot, size_t rows, const float *k, size_t ldk, const float *v,
+                       size_t ldv, void *page) {
+    size_t columns = a->kv_heads * a->head_dim;
+    void *values = (char *)page + columns * EFT_PAGE * eft_float_width(a->kv_type);
+    for (size_t r = 0; r < rows; r++)
+        for (size_t c = 0; c < columns; c++) {
+            size_t head = c / a->head_dim, d = c % a->head_dim;
+            eft_store_number(page, a->kv_type, c * EFT_PAGE + slot + r, k[r * ldk + c]);
+            eft_store_number(values, a->kv_type, (head * EFT_PAGE + slot + r) * a->head_dim + d, v[r * ldv + c]);
+        }
+}
+
+static void read_page(const eft_attention *a, size_t slot, size_t rows, const void *page, float *k, size_t ldk,
+                      float *v, size_t ldv) {
+    size_t columns = a->kv_heads * a->head_dim;
+    const void *values = (const char *)page + columns * EFT_PAGE * eft_float_width(a->kv_type);
+    for (size_t r = 0; r < rows; r++)
+        for (size_t c = 0; c < columns; c++) {
+            size_t head = c / a->head_dim, d = c % a->head_dim;
+            k[r * ldk + c] = eft_load_number(page, a->kv_type, c * EFT_PAGE + slot + r);
+            v[r * ldv + c] = eft_load_number(values, a->kv_type, (head * EFT_PAGE + slot + r) * a->head_dim + d);
+        }
+}
+
+static const eft_attention_kernels scalar = {forward, backward, write_page, read_page};
+
+size_t eft_kv_page_bytes(const eft_attention *attention) {
+    return 2 * attention->kv_heads * attention->head_dim * EFT_PAGE * eft_float_width(attention->kv_type);
+}
+
+typedef struct page_job {
+    const eft_attention_kernels *kernels;
+    const eft_attention *attention;
+    size_t first_position, end;
+    const float *k, *v;
+    float *k_out, *v_out;
+    size_t ldk, ldv;
+    void *const *pages;
+} page_job;
+
+/// The rows of a task's page: first row, its slot, how many.
+static size_t page_rows(const page_job *job, size_t index, size_t *page, size_t *slot, size_t *rows) {
+    *page = job->first_position / EFT_PAGE + index;
+    size_t first = eft_max(*page * EFT_PAGE, job->first_position);
+    *slot = first % EFT_PAGE;
+    *rows = eft_min((*page + 1) * EFT_PAGE, job->end) - first;
+    return first - job->first_position;
+}
+
+static void write_task(void *argument, size_t index, size_t worker) {
+    (void)worker;
+    page_job *job = argument;
+    size_t page, slot, rows, first = page_rows(job, index, &page, &slot, &rows);
+    job->kernels->write_page(job->attention, slot, rows, job->k + first * job->ldk, job->ldk, job->v + first * job->ldv,
+                             job->ldv, job->pages[page]);
+}
+
+static void read_task(void *argument, size_t index, size_t worker) {
+    (void)worker;
+    page_job *job = argument;
+    size_t page, slot, rows, first = page_rows(job, index, &page, &slot, &rows);
+    job->kernels->read_page(job->attention, slot, rows, job->pages[page], job->k_out + first * job->ldk, job->ldk,
+                            job->v_out + first * job->ldv, job->ldv);
+}
+
+static void run_page_job(eft_context *context, page_job *job, eft_body body) {
+    if (job->end == job->first_position) return;
+    size_t pages = eft_ceil_div(job->end, EFT_PAGE) - job->first_position / EFT_PAGE;
+    size_t columns = 2 * job->attention->kv_heads * job->attention->head_dim;
+    eft_run_tasks(context, pages, (job->end - job->first_position) * columns, body, job);
+}
+
+void eft_kv_write(eft_context *context, const eft_attention *attention, size_t rows, size_t first_position,
+                  const float *k, size_t ldk, const float *v, size_t ldv, void *const *pages) {
+    page_job job = {.kernels = EFT_KERNELS(attention, context, scalar),
+                    .attention = attention,
+                    .first_position = first_position,
+                    .end = first_position + rows,
+                    .k = k,
+                    .v = v,
+                    .ldk = ldk,
+                    .ldv = ldv,
+                    .pages = pages};
+    run_page_job(context, &job, write_task);
+}
+
+void eft_kv_read(eft_context *context, const eft_attention *attention, size_t rows, size_t first_position,
+                 void *const *pages, float *k, size_t ldk, float *v, size_t ldv) {
+    page_job job = {.kernels = EFT_KERNELS(attention, context, scalar),
+                    .attention = attention,
+                    .first_position = first_position,
+                    .end = first_position + rows,
+                    .k_out = k,
+                    .v_out = v,
+                    .ldk = ldk,
+                    .ldv = ldv,
+                    .pages = pages};
+    run_page_job(context, &job, read_task);
+}
+
+/// Runs of one parallel loop; more runs take several loops.
+#define RUNS_A_LOOP 256
+
+typedef struct attention_job {
+    const eft_attention_kernels *kernels;
+    const eft_attention *attention;
+    const eft_attention_run *runs;
+    size_t run_count, ldq, ldo;
+    size_t first_task[RUNS_A_LOOP + 1];  // of each run, and behind the last one
+} attention_job;
+
+static void forward_task(void *argument, size_t index, size_t worker) {
+    (void)worker;
+    attention_job *job = argument;
+    size_t low = 0, high = job->run_count;  // the run is in [low, high)
+    while (high - low > 1) {
+        size_t middle = (low + high) / 2;
+        if (job->first_task[middle] <= index)
+            low = middle;
+        else
+            high = middle;
+    }
+    const eft_attention_run *run = &job->runs[low];
+    size_t vectors = run->rows * (job->attention->heads / job->attention->kv_heads);
+    size_t chunks = eft_ceil_div(vectors, EFT_QUERY_CHUNK), task = index - job->first_task[low];
+    // Late rows see more and take longer: they come first.
+    size_t first = (chunks - 1 - task / job->attention->kv_heads) * EFT_QUERY_CHUNK;
+    job->kernels->forward(job->attention, run, task % job->attention->kv_heads, first,
+                          eft_min(EFT_QUERY_CHUNK, vectors - first), job->ldq, job->ldo);
+}
+
+/// Multiplications, roughly, over 8: what makes waking workers worth while.
+static size_t attention_work(const eft_attention *a, const eft_attention_run *run) {
+    return run->rows * a->heads * a->head_dim * (run->first_position + run->rows) / 8;
+}
+
+void eft_attention_forward(eft_context *context, const eft_attention *attention, const eft_attention_run *runs,
+                           size_t run_count, size_t ldq, size_t ldo) {
+    size_t group = attention->heads / attention->kv_heads;
+    attention_job job;
+    job.kernels = EFT_KERNELS(attention, context, scalar);
+    job.attention = attention, job.ldq = ldq, job.ldo = ldo;
+    for (size_t done = 0; done < run_count; done += job.run_count) {
+        job.runs = runs + done, job.run_count = eft_min(RUNS_A_LOOP, run_count - done);
+        size_t tasks = 0, work = 0;
+        for (size_t i = 0; i < job.run_count; i++) {
+            job.first_task[i] = tasks;
+            tasks += attention->kv_heads * eft_ceil_div(job.runs[i].rows * group, EFT_QUERY_CHUNK);
+            work += attention_work(attention, &job.runs[i]);
+        }
+        job.first_task[job.run_count] = tasks;
+        eft_run_tasks(context, tasks, work, forward_task, &job);
+    }
+}
+
+static void backward_task(void *argument, size_t index, size_t worker) {
+    (void)worker;
+    attention_job *job = argument;
+    job->kernels->backward(job->attention, &job->runs[index / job->attention->kv_heads],
+                           index % job->attention->kv_heads, job->ldq, job->ldo);
+}
+
+void eft_attention_backward(eft_context *context, const eft_attention *attention, const eft_attention_run *runs,
+                            size_t run_count, size_t ldq, size_t ldo) {
+    attention_job job;
+    job.kernels = EFT_KERNELS(attention, context, scalar);
+    job.attention = attention, job.runs = runs, job.run_count = run_count, job.ldq = ldq, job.ldo = ldo;
+    size_t work = 0;
+    for (size_t i = 0; i < run_count; i++) work += attention_work(attention, &runs[i]);
+    eft_run_tasks(context, run_count * attention->kv_heads, work, backward_task, &job);
+}

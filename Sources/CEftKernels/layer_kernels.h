@@ -1,0 +1,176 @@
+// SPDX-License-Identifier: Apache-2.0
+// Families of kernels beside the matrix products: what one task of each computes, one table an instruction-set level.
+//
+// The entry points (generic/*.c) cut the work into tasks whose size depends on the shapes alone, never on the number of
+// threads; a table's functions compute one task on one thread.
+#ifndef EFT_LAYER_KERNELS_H
+#define EFT_LAYER_KERNELS_H
+
+#include "kernels_internal.h"
+
+/// Numbers of a task over a flat array.
+#define EFT_CHUNK 8192
+/// Columns of a task that sums over rows.
+#define EFT_COLUMN_CHUNK 64
+/// Below this many numbers the caller works alone.
+#define EFT_SMALL_WORK 16384
+/// Query vectors (a row's heads of one kv head, rows in order) of an attention task.
+#define EFT_QUERY_CHUNK 48
+
+typedef struct eft_convert_kernels {
+    void (*convert)(size_t count, const void *source, eft_float_type source_type, void *target,
+                    eft_float_type target_type);
+    bool (*all_finite)(size_t count, const void *source, eft_float_type type);
+} eft_convert_kernels;
+
+typedef struct eft_norm_kernels {
+    /// 1 / sqrt(mean(x^2) + eps)
+    float (*inverse_rms)(size_t columns, const float *x, float eps);
+    void (*apply)(size_t columns, const float *x, float inverse, const float *weight, float *y);
+    void (*backward)(size_t columns, const float *x, float inverse, const float *weight, const float *dy, float *dx,
+                     bool accumulate);
+    /// dweight[c] += dy[t][c] * x[t][c] * inverse[t] in order of rows.
+    void (*backward_weight)(size_t rows, size_t columns, const float *x, size_t ldx, const float *inverse,
+                            const float *dy, size_t lddy, float *dweight);
+} eft_norm_kernels;
+
+typedef struct eft_rope_kernels {
+    void (*row)(size_t heads, size_t head_dim, float *x, const float *cosines, const float *sines, bool inverse);
+} eft_rope_kernels;
+
+typedef struct eft_swiglu_kernels {
+    void (*forward)(size_t columns, const float *gate, const float *up, float *y);
+    void (*backward)(size_t columns, const float *gate, const float *up, const float *dy, float *dgate, float *dup);
+} eft_swiglu_kernels;
+
+/// What a drop-out draws from: index i is kept when its 24 random bits are below `threshold`.
+typedef struct eft_dropout_draw {
+    uint64_t seed;
+    uint32_t threshold;
+    float scale;
+} eft_dropout_draw;
+
+typedef struct eft_elementwise_kernels {
+    void (*add_scaled)(size_t count, float factor, const float *x, float *y);
+    void (*scale)(size_t count, float factor, float *x);
+    void (*column_sums)(size_t rows, size_t columns, const float *x, size_t ldx, float *sums);
+    void (*dropout)(size_t count, size_t first_index, eft_dropout_draw draw, const float *x, float *y);
+    double (*sum_squares)(size_t count, const float *x);
+} eft_elementwise_kernels;
+
+typedef struct eft_cross_entropy_kernels {
+    /// The log of the sum of exponentials of a row.
+    double (*log_sum_exp)(size_t vocabulary, const float *logits);
+    /// logits = exp(logits - lse) * scale
+    void (*softmax)(size_t vocabulary, float *logits, double lse, float scale);
+} eft_cross_entropy_kernels;
+
+/// The constants of an AdamW step, each rounded once.
+typedef struct eft_adamw_constants {
+    float keep, beta1_rest, beta2, beta2_rest, gradient_scale, root_c2, epsilon, step_size;
+} eft_adamw_constants;
+
+typedef struct eft_adamw_kernels {
+    void (*step)(const eft_adamw_constants *constants, size_t count, float *p, const float *g, float *m, float *v);
+} eft_adamw_kernels;
+
+typedef struct eft_attention_kernels {
+    /// `count` query vectors of one kv head from `first`; vector i is head i % group of row i / group.
+    void (*forward)(const eft_attention *attention, const eft_attention_run *run, size_t kv_head, size_t first,
+                    size_t count, size_t ldq, size_t ldo);
+    /// All of one kv head of one run.
+    void (*backward)(const eft_attention *attention, const eft_attention_run *run, size_t kv_head, size_t ldq,
+                     size_t ldo);
+    /// Slots [slot, slot+rows) of one page.
+    void (*write_page)(const eft_attention *attention, size_t slot, size_t rows, const float *k, size_t ldk,
+                       const float *v, size_t ldv, void *page);
+    void (*read_page)(const eft_attention *attention, size_t slot, size_t rows, const void *page, float *k, size_t ldk,
+                      float *v, size_t ldv);
+} eft_attention_kernels;
+
+typedef struct eft_quantize_kernels {
+    /// Whole blocks but for the last one; the first number stands at an even index.
+    void (*nf4_quantize)(size_t count, size_t block_size, const float *x, uint8_t *packed, float *absmax);
+    void (*nf4_dequantize)(size_t count, size_t block_size, const uint8_t *packed, const float *absmax, float *x);
+    void (*blockwise8)(size_t count, size_t block_size, const float *midpoints, const float *x, uint8_t *codes,
+                       float *absmax);
+} eft_quantize_kernels;
+
+#define EFT_FAMILY(family)                                \
+    extern const eft_##family##_kernels eft_##family##_avx2; \
+    extern const eft_##family##_kernels eft_##family##_avx512;
+EFT_FAMILY(convert)
+EFT_FAMILY(norm)
+EFT_FAMILY(rope)
+EFT_FAMILY(swiglu)
+EFT_FAMILY(elementwise)
+EFT_FAMILY(cross_entropy)
+EFT_FAMILY(adamw)
+EFT_FAMILY(attention)
+EFT_FAMILY(quantize)
+#undef EFT_FAMILY
+
+/// The table of a family for a context; `scalar` is the file's own.
+#if EFT_X86
+#define EFT_KERNELS(family, context, scalar)                           \
+    ((context)->isa >= EFT_ISA_AVX512 ? &eft_##family##_avx512         \
+     : (context)->isa >= EFT_ISA_AVX2 ? &eft_##family##_avx2           \
+                                      : &(scalar))
+#else
+#define EFT_KERNELS(family, context, scalar) ((void)(context), &(scalar))
+#endif
+
+/// Runs tasks that work on `numbers` numbers altogether, without waking workers for little.
+static inline void eft_run_tasks(eft_context *context, size_t count, size_t numbers, eft_body body, void *argument) {
+    if (numbers >= EFT_SMALL_WORK) {
+        eft_parallel_for(context, count, body, argument);
+        return;
+    }
+    for (size_t i = 0; i < count; i++) body(argument, i, 0);
+}
+
+/// Rows of a task when each row has `columns` numbers.
+static inline size_t eft_rows_a_task(size_t columns) { return eft_max(1, EFT_CHUNK / eft_max(columns, 1)); }
+
+static inline size_t eft_float_width(eft_float_type type) { return type == EFT_F32 ? 4 : 2; }
+
+static inline float eft_load_number(const void *source, eft_float_type type, size_t i) {
+    if (type == EFT_F16) return eft_f32_of_f16(((const uint16_t *)source)[i]);
+    if (type == EFT_BF16) return eft_f32_of_bf16(((const uint16_t *)source)[i]);
+    return ((const float *)source)[i];
+}
+
+static inline void eft_store_number(void *target, eft_float_type type, size_t i, float x) {
+    if (type == EFT_F16)
+        ((uint16_t *)target)[i] = eft_f16_of_f32(x);
+    else if (type == EFT_BF16)
+        ((uint16_t *)target)[i] = eft_bf16_of_f32(x);
+    else
+        ((float *)target)[i] = x;
+}
+
+/// 32 well mixed bits of an index and two keys, for drop-out.
+static inline uint32_t eft_dropout_hash(uint32_t x, uint32_t key0, uint32_t key1) {
+    x = (x ^ key0) * 0x9e3779b1u;
+    x = (x ^ (x >> 16)) * 0x7feb352du;
+    x = (x ^ (x >> 15)) * 0x846ca68bu;
+    x = (x ^ (x >> 16)) + key1;
+    x = (x ^ (x >> 16)) * 0x7feb352du;
+    x = (x ^ (x >> 15)) * 0x846ca68bu;
+    return x ^ (x >> 16);
+}
+
+/// A step of splitmix64 (Steele, Lea, Flood 2014).
+static inline uint64_t eft_split_mix(uint64_t x) {
+    x += 0x9e3779b97f4a7c15u;
+    x = (x ^ (x >> 30)) * 0xbf58476d1ce4e5b9u;
+    x = (x ^ (x >> 27)) * 0x94d049bb133111ebu;
+    return x ^ (x >> 31);
+}
+
+/// The keys of the 2^32 indices that share their high half.
+static inline uint64_t eft_dropout_keys(uint64_t seed, uint64_t high_half) {
+    return eft_split_mix(eft_split_mix(seed) ^ high_half);
+}
+
+#endif

@@ -1,0 +1,148 @@
+// SPDX-License-Identifier: Apache-2.0
+// What this machine can do at best: the limits that speeds are compared with.
+#include "kernels_internal.h"
+
+#if EFT_X86
+#include <immintrin.h>
+#endif
+
+typedef struct limit_task {
+    const unsigned char *data;
+    size_t bytes_each;
+    size_t rounds;
+    eft_isa isa;
+    float sums[256];
+} limit_task;
+
+/// Accumulators: enough chains to hide the latency of a fused multiply-add on two ports.
+#define CHAINS 12
+
+static float fma_scalar(size_t rounds) {
+    float sums[CHAINS] = {0};
+    for (size_t r = 0; r < rounds; r++)
+        for (int c = 0; c < CHAINS; c++) sums[c] = sums[c] * 0.999f + 1.0f;
+    float total = 0;
+    for (int c = 0; c < CHAINS; c++) total += sums[c];
+    return total;
+}
+
+static uint64_t read_scalar(const unsigned char *data, size_t bytes) {
+    uint64_t total = 0;
+    for (size_t i = 0; i + 8 <= bytes; i += 8) {
+        uint64_t word;
+        memcpy(&word, data + i, sizeof word);
+        total ^= word;
+    }
+    return total;
+}
+
+#if EFT_X86
+#pragma clang attribute push(__attribute__((target(EFT_TARGET_AVX2))), apply_to = function)
+static float fma_avx2(size_t rounds) {
+    __m256 sums[CHAINS], factor = _mm256_set1_ps(0.999f), one = _mm256_set1_ps(1.0f);
+    for (int c = 0; c < CHAINS; c++) sums[c] = _mm256_set1_ps((float)c);
+    for (size_t r = 0; r < rounds; r++) {
+#pragma clang loop unroll(full)
+        for (int c = 0; c < CHAINS; c++) sums[c] = _mm256_fmadd_ps(sums[c], factor, one);
+    }
+    for (int c = 1; c < CHAINS; c++) sums[0] = _mm256_add_ps(sums[0], sums[c]);
+    return _mm256_cvtss_f32(sums[0]);
+}
+
+static uint64_t read_avx2(const unsigned char *data, size_t bytes) {
+    __m256i sums[4] = {_mm256_setzero_si256(), _mm256_setzero_si256(), _mm256_setzero_si256(),
+                       _mm256_setzero_si256()};
+    for (size_t i = 0; i + 128 <= bytes; i += 128)
+        for (int j = 0; j < 4; j++)
+            sums[j] = _mm256_xor_si256(sums[j], _mm256_loadu_si256((const __m256i *)(data + i + 32 * j)));
+    for (int j = 1; j < 4; j++) sums[0] = _mm256_xor_si256(sums[0], sums[j]);
+    return (uint64_t)_mm256_extract_epi64(sums[0], 0);
+}
+#pragma clang attribute pop
+
+#pragma clang attribute push(__attribute__((target(EFT_TARGET_AVX512_BF16))), apply_to = function)
+static float fma_avx512(size_t rounds) {
+    __m512 sums[CHAINS], factor = _mm512_set1_ps(0.999f), one = _mm512_set1_ps(1.0f);
+    for (int c = 0; c < CHAINS; c++) sums[c] = _mm512_set1_ps((float)c);
+    for (size_t r = 0; r < rounds; r++) {
+#pragma clang loop unroll(full)
+        for (int c = 0; c < CHAINS; c++) sums[c] = _mm512_fmadd_ps(sums[c], factor, one);
+    }
+    for (int c = 1; c < CHAINS; c++) sums[0] = _mm512_add_ps(sums[0], sums[c]);
+    return _mm512_cvtss_f32(sums[0]);
+}
+
+static float bf16_avx512(size_t rounds) {
+    __m512 sums[CHAINS];
+    __m512bh a = (__m512bh)_mm512_set1_epi32(0x3f803f80), b = (__m512bh)_mm512_set1_epi32(0x3c003c00);
+    for (int c = 0; c < CHAINS; c++) sums[c] = _mm512_set1_ps((float)c);
+    for (size_t r = 0; r < rounds; r++) {
+#pragma clang loop unroll(full)
+        for (int c = 0; c < CHAINS; c++) sums[c] = _mm512_dpbf16_ps(sums[c], a, b);
+    }
+    for (int c = 1; c < CHAINS; c++) sums[0] = _mm512_add_ps(sums[0], sums[c]);
+    return _mm512_cvtss_f32(sums[0]);
+}
+#pragma clang attribute pop
+#endif
+
+static void fma_body(void *argument, size_t index, size_t worker) {
+    (void)worker;
+    limit_task *task = argument;
+    float sum;
+#if EFT_X86
+    // AVX-512 without BF16 is measured by the same instructions, which are of the foundation set.
+    if (task->isa >= EFT_ISA_AVX512) sum = fma_avx512(task->rounds);
+    else if (task->isa == EFT_ISA_AVX2) sum = fma_avx2(task->rounds);
+    else
+#endif
+        sum = fma_scalar(task->rounds);
+    task->sums[index % 256] = sum;
+}
+
+double eft_limit_fma(eft_context *context, size_t rounds, float *sink) {
+    limit_task task = {.rounds = rounds, .isa = context->isa};
+    eft_parallel_for(context, context->threads, fma_body, &task);
+    for (size_t i = 0; i < eft_min(context->threads, 256); i++) *sink += task.sums[i];
+    size_t lanes = context->isa >= EFT_ISA_AVX512 ? 16 : context->isa == EFT_ISA_AVX2 ? 8 : 1;
+    return 2.0 * CHAINS * (double)lanes * (double)rounds * (double)context->threads;
+}
+
+static void bf16_body(void *argument, size_t index, size_t worker) {
+    (void)worker;
+    limit_task *task = argument;
+#if EFT_X86
+    task->sums[index % 256] = bf16_avx512(task->rounds);
+#else
+    task->sums[index % 256] = 0;
+#endif
+}
+
+double eft_limit_bf16(eft_context *context, size_t rounds, float *sink) {
+    if (context->isa < EFT_ISA_AVX512_BF16) return 0;
+    limit_task task = {.rounds = rounds, .isa = context->isa};
+    eft_parallel_for(context, context->threads, bf16_body, &task);
+    for (size_t i = 0; i < eft_min(context->threads, 256); i++) *sink += task.sums[i];
+    return 2.0 * CHAINS * 32.0 * (double)rounds * (double)context->threads;
+}
+
+static void read_body(void *argument, size_t index, size_t worker) {
+    (void)worker;
+    limit_task *task = argument;
+    const unsigned char *data = task->data + index * task->bytes_each;
+    uint64_t sum;
+#if EFT_X86
+    if (task->isa >= EFT_ISA_AVX2) sum = read_avx2(data, task->bytes_each);
+    else
+#endif
+        sum = read_scalar(data, task->bytes_each);
+    if (sum == 1) task->sums[index % 256] = 1;
+}
+
+void eft_limit_read(eft_context *context, const void *data, size_t bytes, float *sink) {
+    // Pieces small enough that workers end together.
+    size_t pieces = 16 * context->threads;
+    limit_task task = {.data = data, .bytes_each = bytes / pieces / 128 * 128, .isa = context->isa};
+    eft_parallel_for(context, pieces, read_body, &task);
+    *sink += task.sums[0];
+}

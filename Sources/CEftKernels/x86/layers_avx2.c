@@ -1,0 +1,23 @@
+// SPDX-License-Identifier: Apache-2.0
+// The layer kernels for AVX2 with FMA.
+#include "../layer_kernels.h"
+
+#if EFT_X86
+#include <immintrin.h>
+#include <math.h>
+
+#define EFT_TABLE(family) eft_##family##_avx2
+
+#pragma clang attribute push(__attribute__((target(EFT_TARGET_AVX2))), apply_to = function)
+#include "vector.inc"
+
+#include "adamw.inc"
+#include "convert.inc"
+#include "cross_entropy.inc"
+#include "elementwise.inc"
+#include "norm.inc"
+#include "quantize.inc"
+#include "rope.inc"
+#include "swiglu.inc"
+#pragma clang attribute pop
+#endif

@@ -1,0 +1,16 @@
+// SPDX-License-Identifier: Apache-2.0
+// What the program's exit status says.
+
+/// Exit statuses of the program.
+package enum ExitStatus: Int32, Sendable, Hashable, CaseIterable {
+    case done = 0
+    case failed = 1
+    /// The command line or the configuration is wrong.
+    case usage = 2
+    /// The work does not fit the memory budget.
+    case doesNotFit = 3
+    /// A file is damaged, or of a kind that is not supported.
+    case damagedFile = 4
+    /// Stopped by a signal, after saving what can be resumed.
+    case interrupted = 130
+}

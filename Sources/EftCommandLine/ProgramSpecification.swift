@@ -1,0 +1,90 @@
+// SPDX-License-Identifier: Apache-2.0
+// The program: its verbs, and what a command line asks of it.
+
+import EftConfig
+
+/// What a command line asks for.
+package enum Invocation: Sendable {
+    /// The list of verbs.
+    case programHelp
+    /// The help of a verb.
+    case commandHelp(CommandSpecification)
+    /// The version.
+    case version
+    /// A completion script.
+    case completionScript(Shell)
+    /// A verb.
+    case run(CommandSpecification, ParsedArguments)
+}
+
+/// A program made of verbs.
+package struct ProgramSpecification: Sendable {
+    /// The program's name, as typed.
+    package let name: String
+    /// The version, without the name.
+    package let version: String
+    /// What it is, in one line.
+    package let abstract: String
+    /// Its verbs, in the order of the help.
+    package let commands: [CommandSpecification]
+    /// Command lines that show its use.
+    package let examples: [Example]
+
+    /// Makes a program.
+    package init(
+        name: String, version: String, abstract: String, commands: [CommandSpecification],
+        examples: [Example] = []
+    ) {
+        self.name = name
+        self.version = version
+        self.abstract = abstract
+        self.commands = commands
+        self.examples = examples
+    }
+
+    /// The verb of this name or alias; underscores count as dashes.
+    package func command(named name: String) -> CommandSpecification? {
+        let name = name.replacing("_", with: "-")
+        return commands.first { $0.name == name || $0.aliases.contains(name) }
+    }
+
+    /// Reads a command line, the program's own name left out.
+    ///
+    /// Besides the verbs there are `help [VERB]`, `--help`, `--version` and `completion SHELL`.
+    /// - Throws: `UsageError`.
+    package func resolve(_ words: [String]) throws(UsageError) -> Invocation {
+        guard let first = words.first else { return .programHelp }
+        switch first {
+        case "--help", "-h": return .programHelp
+        case "--version", "version": return .version
+        case "help":
+            guard words.count > 1 else { return .programHelp }
+            return .commandHelp(try verb(words[1]))
+        case "completion" where command(named: first) == nil:
+            return try completion(Array(words.dropFirst()))
+        default: break
+        }
+        guard !first.hasPrefix("-") else {
+            throw UsageError("the verb comes first, then its options; found '\(excerpt(first))'")
+        }
+        let command = try verb(first)
+        let parsed = try ArgumentParser.parse(Array(words.dropFirst()), for: command)
+        return parsed.isHelpRequested ? .commandHelp(command) : .run(command, parsed)
+    }
+
+    private func verb(_ name: String) throws(UsageError) -> CommandSpecification {
+        if let command = command(named: name) { return command }
+        let near = closestMatch(name, in: commands.flatMap { [$0.name] + $0.aliases })
+        let hint = near.map { "did you mean '\($0)'?" } ?? "'\(self.name) --help' lists the verbs"
+        throw UsageError("unknown verb '\(excerpt(name))'; \(hint)")
+    }
+
+    private func completion(_ words: [String]) throws(UsageError) -> Invocation {
+        let names = Shell.allCases.map(\.rawValue).joined(separator: ", ")
+        guard words.count == 1, let shell = Shell(rawValue: words[0]) else {
+            if words == ["--help"] || words == ["-h"] { return .programHelp }
+            throw UsageError("'\(name) completion' takes the name of a shell: \(names)")
+        }
+        return .completionScript(shell)
+    }
+}

@@ -1,0 +1,137 @@
+// SPDX-License-Identifier: Apache-2.0
+// Any checkpoint folder to safetensors, in the same or another type of real numbers.
+import EftConfig
+import EftFormats
+import EftTensor
+
+/// Rewrites a model or adapter folder as safetensors, tensor by tensor.
+///
+/// Real numbers take the type asked for, integers and truth values stay. `config.json` tells the new type; all files
+/// that hold no weights are copied. The weights get their names last, so that no half-made folder looks whole.
+package final class CheckpointConverter {
+    /// What to write.
+    package struct Options: Sendable, Hashable {
+        /// The type of real numbers; nil for as stored.
+        package var dtype: DType?
+        /// Bytes of a shard at most.
+        package var maxShardBytes: Int
+
+        /// Makes options.
+        package init(
+            dtype: DType? = nil, maxShardBytes: Int = SafetensorsWriter.defaultShardBytes
+        ) {
+            self.dtype = dtype
+            self.maxShardBytes = maxShardBytes
+        }
+    }
+
+    private let input: String
+    private let output: String
+    private let options: Options
+    private let backend: CPUBackend
+    private let checkpoint: any CheckpointReader
+    private let sources: [TensorInfo]
+    /// What will be written.
+    package let tensors: [TensorInfo]
+
+    /// Bytes that `run` takes, by purpose; independent of the checkpoint.
+    package static var memory: MemoryTable { MemoryTable([.window: TensorCaster.byteCount]) }
+
+    /// Opens and checks the input; writes nothing yet.
+    /// - Throws: `ConversionError`, `FormatError`, `ConfigError`.
+    package init(
+        input: String, output: String, options: Options, backend: CPUBackend
+    ) throws {
+        try OutputFolder.requireApart(output, from: [input])
+        checkpoint = try CheckpointFolder.open(input)
+        if let opaque = checkpoint.opaqueTensors.first {
+            throw ConversionError(
+                .unsupported, "element type \(opaque.typeName) cannot be converted",
+                path: checkpoint.path, tensor: opaque.name)
+        }
+        if options.dtype != nil { try CheckpointConverter.refuseQuantized(checkpoint) }
+        self.input = input
+        self.output = output
+        self.options = options
+        self.backend = backend
+        let tied = try CheckpointConverter.repeatsTiedHead(input, checkpoint)
+        sources = checkpoint.tensors.filter { !(tied && $0.name == "lm_head.weight") }
+        tensors = try sources.map { info in
+            try TensorInfo(
+                name: info.name,
+                dtype: TensorCaster.outputType(of: info, wanted: options.dtype), shape: info.shape)
+        }
+        try OutputFolder.requireNoOtherWeights(output, stem: baseName)
+    }
+
+    /// Bytes that will be written.
+    package var byteCount: Int { tensors.reduce(0) { $0 + $1.byteCount } }
+
+    private var isAdapter: Bool {
+        FileSystem.exists(FileSystem.join(input, "adapter_config.json"))
+            && !FileSystem.exists(FileSystem.join(input, "config.json"))
+    }
+
+    private var baseName: String { isAdapter ? "adapter_model" : "model" }
+
+    private static func refuseQuantized(_ checkpoint: any CheckpointReader) throws {
+        let marks = [".q_weight", ".qweight", ".quant_state.bitsandbytes__nf4"]
+        for tensor in checkpoint.tensors where marks.contains(where: tensor.name.hasSuffix) {
+            throw ConversionError(
+                .unsupported,
+                "the weights are quantized, and changing the type of their scales would break them; "
+                    + "leave out --dtype, or start from the unquantized model",
+                path: checkpoint.path, tensor: tensor.name)
+        }
+    }
+
+    /// Whether a tied head is stored a second time, as `.bin` files have it.
+    private static func repeatsTiedHead(
+        _ input: String, _ checkpoint: any CheckpointReader
+    ) throws -> Bool {
+        let names = ("lm_head.weight", "model.embed_tokens.weight")
+        guard let head = checkpoint.find(names.0), let embedding = checkpoint.find(names.1),
+            head.shape == embedding.shape, head.dtype == embedding.dtype,
+            case .bool(true)? = try ConfigEditor(folder: input)?.object["tie_word_embeddings"]?
+                .value
+        else { return false }
+        let step = 1 << 20
+        for first in stride(from: 0, to: head.byteCount, by: step) {
+            let range = first..<min(first + step, head.byteCount)
+            var (a, b) = (
+                [UInt8](repeating: 0, count: range.count), [UInt8](repeating: 0, count: range.count)
+            )
+            try a.withUnsafeMutableBytes { try checkpoint.read(names.0, bytes: range, into: $0) }
+            try b.withUnsafeMutableBytes { try checkpoint.read(names.1, bytes: range, into: $0) }
+            if a != b { return false }
+        }
+        return true
+    }
+
+    /// Writes the folder.
+    /// - Returns: the weight files.
+    /// - Throws: `ConversionError`, `FormatError`, `TensorError`, and what the monitor throws.
+    @discardableResult
+    package func run(_ monitor: ConversionMonitor = ConversionMonitor()) throws -> [String] {
+        let writer = try SafetensorsWriter(
+            folder: output, baseName: baseName, tensors: tensors,
+            maxShardBytes: options.maxShardBytes)
+        let caster = try TensorCaster(checkpoint, backend: backend)
+        var done = 0
+        let total = byteCount
+        for (source, target) in zip(sources, tensors) {
+            try caster.copy(source, as: target.dtype, to: writer) { bytes in
+                done += bytes
+                try monitor.step(source.name, done: done, total: total)
+            }
+        }
+        if FileSystem.isFolder(input) {
+            try OutputFolder.copyOtherFiles(from: input, to: output)
+            if var config = try ConfigEditor(folder: input) {
+                if let dtype = options.dtype { config.setDType(dtype) }
+                try config.write(to: output)
+            }
+        }
+        return try writer.finish()
+    }
+}

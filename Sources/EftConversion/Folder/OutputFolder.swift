@@ -1,0 +1,90 @@
+// SPDX-License-Identifier: Apache-2.0
+// What a converted model folder holds besides weights: checks of its path, and copies of other files.
+import EftConfig
+import EftFormats
+
+#if canImport(Glibc)
+    import Glibc
+#endif
+
+/// The folder that a conversion writes.
+package enum OutputFolder {
+    /// Ends of names of files that hold weights, or are on their way to.
+    private static let weightSuffixes = [
+        ".safetensors", ".bin", ".index.json", ".partial", ".pt", ".pth", ".h5", ".msgpack",
+        ".gguf", ".onnx",
+    ]
+
+    /// Files of a tokenizer.
+    private static let tokenizerNames: Set<String> = [
+        "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json",
+        "vocab.json", "merges.txt", "tokenizer.model", "chat_template.jinja", "chat_template.json",
+    ]
+
+    /// Refuses an output that is one of the inputs, whatever names they are given by.
+    /// - Throws: `ConversionError` (`usage`).
+    package static func requireApart(_ output: String, from inputs: [String]) throws {
+        guard !output.isEmpty else {
+            throw ConversionError(.usage, "the output folder has no name; give one")
+        }
+        for input in inputs {
+            let folder = FileSystem.isFolder(input) ? input : FileSystem.folder(of: input)
+            guard output != folder, !isSame(output, folder) else {
+                throw ConversionError(
+                    .usage, "this is the input or work folder; give another folder for the output",
+                    path: output)
+            }
+        }
+        guard !FileSystem.exists(output) || FileSystem.isFolder(output) else {
+            throw ConversionError(
+                .usage, "there is a file of this name; give a folder", path: output)
+        }
+    }
+
+    private static func isSame(_ a: String, _ b: String) -> Bool {
+        var (first, second) = (stat(), stat())
+        guard stat(a, &first) == 0, stat(b, &second) == 0 else { return false }
+        return first.st_ino == second.st_ino && first.st_dev == second.st_dev
+    }
+
+    /// Refuses an output folder whose other weights a reader would take for the new ones.
+    /// - Parameter stem: the base name of the new weight files, the only ones that may be there.
+    /// - Throws: `ConversionError` (`usage`).
+    static func requireNoOtherWeights(_ output: String, stem: String) throws {
+        guard FileSystem.isFolder(output) else { return }
+        for name in try FileSystem.list(output) where name.hasSuffix(".safetensors") {
+            guard name.hasPrefix(stem + ".") || name.hasPrefix(stem + "-") else {
+                throw ConversionError(
+                    .usage, "other weights (\(name)) are here already; give an empty folder",
+                    path: output)
+            }
+        }
+    }
+
+    /// Copies all plain files but weights, their indexes, and `config.json`, which changes.
+    /// - Throws: `FormatError`.
+    static func copyOtherFiles(
+        from source: String, to output: String, except names: Set<String> = ["config.json"]
+    ) throws {
+        for name in try FileSystem.list(source) where !names.contains(name) {
+            let path = FileSystem.join(source, name)
+            if name.hasPrefix(".") || FileSystem.isFolder(path)
+                || weightSuffixes.contains(where: name.hasSuffix)
+            {
+                continue
+            }
+            try FileSystem.copy(path, to: FileSystem.join(output, name))
+        }
+    }
+
+    /// Copies the files of a tokenizer where `source` holds a whole one.
+    /// - Throws: `FormatError`.
+    static func copyTokenizer(from source: String, to output: String) throws {
+        let names = try FileSystem.list(source)
+        guard names.contains("tokenizer.json") else { return }
+        for name in names where tokenizerNames.contains(name) {
+            try FileSystem.copy(
+                FileSystem.join(source, name), to: FileSystem.join(output, name))
+        }
+    }
+}

@@ -1,0 +1,230 @@
+// SPDX-License-Identifier: Apache-2.0
+// A base model and a PEFT adapter to one 16-bit folder.
+import EftConfig
+import EftFormats
+import EftModels
+import EftQuant
+import EftTensor
+
+/// Merges a LoRA adapter into its base: W' = W + scale * B A in f32, cast to the type of W.
+///
+/// One module at a time, in runs of rows; everything is checked before the first byte is written. A base that is
+/// stored quantized comes out in the type from which it was quantized.
+package final class AdapterMerger {
+    /// What to write.
+    package struct Options: Sendable, Hashable {
+        /// The type of all real numbers; nil for each tensor's own.
+        package var dtype: DType?
+        /// Whether training held the linear layers in NF4, so that W is what NF4 makes of it. Embedding and head are never
+        /// held so; a base that is stored quantized needs no such care.
+        package var roundTripsNF4: Bool
+        /// Bytes of a shard at most.
+        package var maxShardBytes: Int
+
+        /// Makes options.
+        package init(
+            dtype: DType? = nil, roundTripsNF4: Bool = false,
+            maxShardBytes: Int = SafetensorsWriter.defaultShardBytes
+        ) {
+            self.dtype = dtype
+            self.roundTripsNF4 = roundTripsNF4
+            self.maxShardBytes = maxShardBytes
+        }
+    }
+
+    private let folder: ModelFolder
+    private let adapterPath: String
+    private let output: String
+    private let options: Options
+    private let backend: CPUBackend
+    private let base: BaseWeights
+    private let adapter: AdapterWeights
+    /// What will be written.
+    package let tensors: [TensorInfo]
+
+    /// Numbers in a run of rows at most, unless one row has more.
+    private static let runCount = 1 << 20
+
+    /// Opens and checks base and adapter; writes nothing yet.
+    /// - Throws: `ConversionError`, `ModelError`, `FormatError`, `ConfigError`.
+    package init(
+        base path: String, adapter adapterPath: String, output: String, options: Options,
+        backend: CPUBackend
+    ) throws {
+        try OutputFolder.requireApart(output, from: [path, adapterPath])
+        try OutputFolder.requireNoOtherWeights(output, stem: "model")
+        folder = try ModelFolder.open(path)
+        base = try BaseWeights(folder)
+        adapter = try AdapterWeights(folder: adapterPath, base: folder.description)
+        self.adapterPath = adapterPath
+        self.output = output
+        self.options = options
+        self.backend = backend
+        tensors = try base.items.map { item in
+            switch item {
+            case .tensor(let info):
+                let type = TensorCaster.outputType(of: info, wanted: options.dtype)
+                return try TensorInfo(name: info.name, dtype: type, shape: info.shape)
+            case .module(let module):
+                return try TensorInfo(
+                    name: module.name + ".weight", dtype: options.dtype ?? module.dtype,
+                    shape: Shape(module.outputs, module.inputs))
+            }
+        }
+    }
+
+    /// Bytes that will be written.
+    package var byteCount: Int { tensors.reduce(0) { $0 + $1.byteCount } }
+
+    // MARK: Memory
+
+    /// Most bytes that `run` takes, by purpose.
+    package var memory: MemoryTable {
+        AdapterMerger.memory(
+            folder.description, adapterBytes: adapter.largestBytes,
+            roundTripsNF4: options.roundTripsNF4, backend: backend)
+    }
+
+    /// Most bytes that a merge takes, by purpose.
+    /// - Parameter adapterBytes: A and B of the largest adapted module in f32.
+    package static func memory(
+        _ model: DecoderDescription, adapterBytes: Int, roundTripsNF4: Bool, backend: CPUBackend
+    ) -> MemoryTable {
+        var (scratch, run, nf4, rowScratch) = (0, 0, 0, 0)
+        let linears = model.linears(layer: 0)
+        let extents =
+            linears.map { ($0.inputs, $0.outputs) } + [(model.shape.hidden, model.vocabulary)]
+        for (inputs, outputs) in extents {
+            let rows = runRows(inputs: inputs, outputs: outputs)
+            run = max(run, rows * inputs)
+            let rank = max(1, adapterBytes / 4 / (inputs + outputs))
+            scratch = max(scratch, backend.gemmScratchBytes(m: rows, n: inputs, k: rank))
+        }
+        if roundTripsNF4 {
+            for linear in linears {
+                let (inputs, outputs) = (linear.inputs, linear.outputs)
+                nf4 = max(nf4, NF4RoundTrip.byteCount(inputs: inputs, outputs: outputs))
+                // A run of rows as stored, and once more in f32.
+                let stored = DenseScheme.scratchBytes(
+                    stored: .bf16, as: .asStored, inputs: inputs, outputs: outputs)
+                rowScratch = max(rowScratch, stored * 3)
+            }
+        }
+        let runs = 3 * run * 4
+        // Rows are quantized before adapter and runs are there.
+        let excess = max(0, rowScratch - runs - adapterBytes)
+        return MemoryTable([
+            .adapters: adapterBytes, .workspace: scratch + nf4 + excess,
+            .window: TensorCaster.byteCount + runs,
+        ])
+    }
+
+    private static func runRows(inputs: Int, outputs: Int) -> Int {
+        min(max(runCount / inputs, 1), outputs)
+    }
+
+    // MARK: Run
+
+    /// Writes the folder.
+    /// - Returns: the weight files.
+    /// - Throws: `ConversionError`, `FormatError`, `TensorError`, and what the monitor throws.
+    @discardableResult
+    package func run(_ monitor: ConversionMonitor = ConversionMonitor()) throws -> [String] {
+        let writer = try SafetensorsWriter(
+            folder: output, tensors: tensors, maxShardBytes: options.maxShardBytes)
+        let caster = try TensorCaster(base.checkpoint, backend: backend)
+        var done = 0
+        let total = byteCount
+        for (item, target) in zip(base.items, tensors) {
+            let advance = { (bytes: Int) in
+                done += bytes
+                try monitor.step(target.name, done: done, total: total)
+            }
+            switch item {
+            case .tensor(let info):
+                try caster.copy(info, as: target.dtype, to: writer, advance: advance)
+            case .module(let module):
+                try write(module, target, to: writer, advance: advance)
+            }
+        }
+        try writeOtherFiles()
+        return try writer.finish()
+    }
+
+    private func write(
+        _ module: BaseWeights.Module, _ target: TensorInfo, to writer: SafetensorsWriter,
+        advance: (Int) throws -> Void
+    ) throws {
+        let source = try base.source(module)
+        let roundTrip =
+            options.roundTripsNF4 && module.isDecoderLinear && module.isDense
+            ? try NF4RoundTrip(module, of: base.checkpoint, backend: backend) : nil
+        let lora = try adapter.modules[module.name].map {
+            (scale: $0.scale, matrices: try adapter.load($0, backend: backend))
+        }
+        let rows = AdapterMerger.runRows(inputs: module.inputs, outputs: module.outputs)
+        func matrix() throws -> Matrix {
+            try Matrix(
+                rows: rows, columns: module.inputs, ledger: backend.ledger, purpose: .window)
+        }
+        let (weight, delta, cast) = (try matrix(), try matrix(), try matrix())
+        for first in stride(from: 0, to: module.outputs, by: rows) {
+            let range = first..<min(first + rows, module.outputs)
+            let (w, d) = (weight.rows(0..<range.count), delta.rows(0..<range.count))
+            try load(range, of: module, source, roundTrip, into: w)
+            if let lora {
+                // Three roundings, as PEFT's product, scaling and sum are apart.
+                try backend.gemm(
+                    lora.matrices.b.rows(range), transposeA: false, lora.matrices.a,
+                    transposeB: false, into: d, alpha: 1, beta: 0)
+                backend.scale(d, by: lora.scale)
+                backend.addScaled(d, factor: 1, to: w)
+            }
+            let bytes = try narrow(w, to: target.dtype, cast, target.name)
+            try writer.write(target.name, bytes)
+            try advance(bytes.count)
+        }
+    }
+
+    private func load(
+        _ rows: Range<Int>, of module: BaseWeights.Module, _ source: LinearSource,
+        _ roundTrip: NF4RoundTrip?, into matrix: Matrix
+    ) throws {
+        if let roundTrip {
+            roundTrip.read(rows, into: matrix.pointer)
+        } else {
+            try source.dequantize(
+                outputs: rows,
+                into: UnsafeMutableBufferPointer(start: matrix.pointer, count: matrix.count))
+        }
+        guard backend.allFinite(count: matrix.count, matrix.pointer, .f32) else {
+            throw ConversionError(
+                .numbers, Numbers.stored, path: base.checkpoint.path,
+                tensor: module.name + ".weight")
+        }
+    }
+
+    private func narrow(
+        _ matrix: Matrix, to dtype: DType, _ target: Matrix, _ name: String
+    ) throws -> UnsafeRawBufferPointer {
+        backend.convert(count: matrix.count, from: matrix.pointer, .f32, to: target.pointer, dtype)
+        try Numbers.requireFinite(
+            target.pointer, matrix.count, stored: (UnsafeRawPointer(matrix.pointer), .f32), dtype,
+            name, backend, path: output)
+        return UnsafeRawBufferPointer(
+            start: target.pointer, count: matrix.count * dtype.byteWidth)
+    }
+
+    private func writeOtherFiles() throws {
+        try OutputFolder.copyOtherFiles(from: folder.path, to: output)
+        try OutputFolder.copyTokenizer(from: adapterPath, to: output)
+        var config = try ConfigEditor(folder.config)
+        config.set("quantization_config", nil)
+        if let dtype = options.dtype { config.setDType(dtype) }
+        // An EXL2 base brings a head of its own although its config says that it is tied.
+        if !folder.description.tiedEmbeddings, config.object["tie_word_embeddings"] != nil {
+            config.set("tie_word_embeddings", ConfigNode(.bool(false)))
+        }
+        try config.write(to: output)
+    }
+}

@@ -1,0 +1,111 @@
+// SPDX-License-Identifier: Apache-2.0
+// The tensors of a PEFT adapter, matched with the modules of a base model before anything is written.
+import EftFormats
+import EftModels
+import EftTensor
+
+/// A PEFT adapter that fits a base model: A and B of each module, read when they are needed.
+struct AdapterWeights {
+    /// One adapted module.
+    struct Module: Sendable {
+        /// r.
+        let rank: Int
+        /// Factor of B A.
+        let scale: Float
+        /// K and N.
+        let inputs: Int
+        let outputs: Int
+        let nameA: String
+        let nameB: String
+    }
+
+    private static let prefix = "base_model.model."
+    private static let suffixes = (a: ".lora_A.weight", b: ".lora_B.weight")
+
+    /// Adapted modules by their names in the base.
+    let modules: [String: Module]
+    private let checkpoint: any CheckpointReader
+
+    /// Opens an adapter and checks names, shapes and settings against a base.
+    /// - Throws: `ConversionError` (`mismatch`), `ModelError`, `FormatError`, `ConfigError`.
+    init(folder: String, base: DecoderDescription) throws {
+        let config = try AdapterConfig.read(folder: folder)
+        checkpoint = try CheckpointFolder.open(folder, kind: .adapter)
+        var modules: [String: Module] = [:]
+        var unused = Set(checkpoint.tensors.map(\.name) + checkpoint.opaqueTensors.map(\.name))
+        for (name, inputs, outputs) in AdapterWeights.extents(base) {
+            let path = AdapterWeights.prefix + name
+            let names = (path + AdapterWeights.suffixes.a, path + AdapterWeights.suffixes.b)
+            guard unused.contains(names.0) || unused.contains(names.1) else { continue }
+            let (rank, scale) = config.settings(for: name)
+            try AdapterWeights.check(checkpoint, names.0, [rank, inputs])
+            try AdapterWeights.check(checkpoint, names.1, [outputs, rank])
+            guard Float(scale).isFinite else {
+                throw ConversionError(
+                    .mismatch, "the adapter's scale is not a finite number", path: folder,
+                    tensor: names.0)
+            }
+            modules[name] = Module(
+                rank: rank, scale: Float(scale), inputs: inputs, outputs: outputs,
+                nameA: names.0, nameB: names.1)
+            unused.subtract([names.0, names.1])
+        }
+        if let stranger = unused.min() {
+            throw ConversionError(
+                .mismatch, "has no place in this base model; it was made for another one",
+                path: checkpoint.path, tensor: stranger)
+        }
+        guard !modules.isEmpty else {
+            throw ConversionError(.mismatch, "the adapter holds no tensor", path: folder)
+        }
+        if base.tiedEmbeddings, modules[base.headName] != nil {
+            throw ConversionError(
+                .unsupported,
+                "an adapter on a head that is tied to the embedding cannot be merged; run it unmerged",
+                path: checkpoint.path, tensor: AdapterWeights.prefix + base.headName)
+        }
+        self.modules = modules
+    }
+
+    private static func extents(_ base: DecoderDescription) -> [(String, Int, Int)] {
+        let linears = (0..<base.layers).flatMap { base.linears(layer: $0) }
+            .map { ($0.name, $0.inputs, $0.outputs) }
+        return linears + [(base.headName, base.shape.hidden, base.vocabulary)]
+    }
+
+    private static func check(
+        _ checkpoint: any CheckpointReader, _ name: String, _ expected: [Int]
+    ) throws {
+        let info = try checkpoint.tensor(name)
+        guard info.shape.dims == expected, info.dtype.isFloatingPoint else {
+            throw ConversionError(
+                .mismatch,
+                "has shape \(info.shape) of \(info.dtype.rawValue); its configuration and the base "
+                    + "ask for \(expected) of real numbers",
+                path: checkpoint.path, tensor: name)
+        }
+    }
+
+    /// Most bytes of A and B of a module.
+    var largestBytes: Int {
+        modules.values.map { $0.rank * ($0.inputs + $0.outputs) * 4 }.max() ?? 0
+    }
+
+    /// Reads A `[r][K]` and B `[N][r]` of a module, entered under adapters.
+    /// - Throws: `ConversionError` (`numbers`), `FormatError`, `TensorError`.
+    func load(_ module: Module, backend: CPUBackend) throws -> (a: Matrix, b: Matrix) {
+        let a = try Matrix(
+            rows: module.rank, columns: module.inputs, ledger: backend.ledger, purpose: .adapters)
+        let b = try Matrix(
+            rows: module.outputs, columns: module.rank, ledger: backend.ledger, purpose: .adapters)
+        for (name, matrix) in [(module.nameA, a), (module.nameB, b)] {
+            let target = UnsafeMutableBufferPointer(start: matrix.pointer, count: matrix.count)
+            try checkpoint.readFloats(name, elements: 0..<matrix.count, into: target)
+            guard backend.allFinite(count: matrix.count, matrix.pointer, .f32) else {
+                throw ConversionError(
+                    .numbers, Numbers.stored, path: checkpoint.path, tensor: name)
+            }
+        }
+        return (a, b)
+    }
+}

@@ -1,0 +1,88 @@
+// SPDX-License-Identifier: Apache-2.0
+// The weights of a base model as the tensors that a merged folder holds.
+import EftFormats
+import EftModels
+import EftQuant
+import EftTensor
+
+/// The base of a merge: which tensors come out, in the order in which they lie in the files.
+package struct BaseWeights {
+    /// A tensor that comes out.
+    package enum Item {
+        /// A tensor that is copied: norms, biases, and whatever else the checkpoint holds.
+        case tensor(TensorInfo)
+        /// The weight of a linear layer or embedding, in whatever form it is stored.
+        case module(Module)
+    }
+
+    /// A weight matrix.
+    package struct Module {
+        /// The prefix of its tensors.
+        package let name: String
+        /// Whether training in 4 bits holds it in NF4.
+        package let isDecoderLinear: Bool
+        /// K.
+        package let inputs: Int
+        /// N.
+        package let outputs: Int
+        /// The type of its values.
+        package let dtype: DType
+        /// Whether it is stored in plain numbers.
+        package let isDense: Bool
+    }
+
+    /// The tensors.
+    package let items: [Item]
+    /// Where they are.
+    package let checkpoint: any CheckpointReader
+
+    /// Finds and checks all weights of a model; reads no weights.
+    /// - Throws: `FormatError`, `ModelError`, `ConversionError`.
+    package init(_ folder: ModelFolder) throws {
+        guard let checkpoint = folder.checkpoint else {
+            throw ConversionError(.usage, "the base folder has no weights", path: folder.path)
+        }
+        if let opaque = checkpoint.opaqueTensors.first {
+            throw ConversionError(
+                .unsupported, "element type \(opaque.typeName) cannot be merged",
+                path: checkpoint.path, tensor: opaque.name)
+        }
+        self.checkpoint = checkpoint
+        var owners: [String: Module] = [:]
+        for (name, inputs, outputs, isLinear) in BaseWeights.extents(folder.description) {
+            let source = try LinearSource(
+                module: name, checkpoint: checkpoint, inputs: inputs, outputs: outputs)
+            let type = source.scheme.valueType
+            let module = Module(
+                name: name, isDecoderLinear: isLinear, inputs: inputs, outputs: outputs,
+                dtype: type == .f64 ? .f32 : type, isDense: source.isDense)
+            for tensor in source.scheme.storedTensors { owners[tensor.name] = module }
+        }
+        var items: [Item] = []
+        var seen: Set<String> = []
+        for info in checkpoint.tensors {
+            guard let module = owners[info.name] else {
+                items.append(.tensor(info))
+                continue
+            }
+            if seen.insert(module.name).inserted { items.append(.module(module)) }
+        }
+        self.items = items
+    }
+
+    private static func extents(_ model: DecoderDescription) -> [(String, Int, Int, Bool)] {
+        let (hidden, vocabulary) = (model.shape.hidden, model.vocabulary)
+        var all = (0..<model.layers).flatMap { model.linears(layer: $0) }
+            .map { ($0.name, $0.inputs, $0.outputs, true) }
+        all.append((model.embeddingName, hidden, vocabulary, false))
+        if !model.tiedEmbeddings { all.append((model.headName, hidden, vocabulary, false)) }
+        return all
+    }
+
+    /// Opens the weight of a module again.
+    package func source(_ module: Module) throws -> LinearSource {
+        try LinearSource(
+            module: module.name, checkpoint: checkpoint, inputs: module.inputs,
+            outputs: module.outputs)
+    }
+}

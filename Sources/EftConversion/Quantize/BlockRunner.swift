@@ -1,0 +1,112 @@
+// SPDX-License-Identifier: Apache-2.0
+// One decoder layer at a time: put together, run on calibration rows, and let go of.
+import EftFormats
+import EftModels
+import EftNN
+import EftQuant
+import EftTensor
+
+/// Runs single decoder layers on calibration rows.
+final class BlockRunner {
+    private let description: DecoderDescription
+    private let backend: CPUBackend
+    private let activations: LayerActivations
+    private let cache: PassCache
+    private let cosines: Matrix
+    private let sines: Matrix
+    private let scratch: AdapterScratch
+    /// The length for which the rotary tables stand.
+    private var tableLength = 0
+
+    /// Bytes of activations for rows of at most `length` tokens.
+    static func byteCount(_ description: DecoderDescription, length: Int) -> Int {
+        LayerActivations.byteCount(rows: length, shape: description.shape, backward: false)
+            + PassCache.byteCount(
+                pages: pageCount(tokens: length), shape: description.shape, backward: false)
+            + length * description.shape.headDim * 4
+    }
+
+    /// Takes the memory.
+    /// - Throws: `TensorError` when it does not fit.
+    init(
+        _ description: DecoderDescription, length: Int, backend: CPUBackend
+    ) throws(TensorError) {
+        let ledger = backend.ledger
+        let half = description.shape.headDim / 2
+        self.description = description
+        self.backend = backend
+        activations = try LayerActivations(
+            rows: length, shape: description.shape, backward: false, ledger: ledger)
+        cache = try PassCache(
+            pageCount: pageCount(tokens: length), shape: description.shape, backward: false,
+            ledger: ledger)
+        cosines = try Matrix(rows: length, columns: half, ledger: ledger)
+        sines = try Matrix(rows: length, columns: half, ledger: ledger)
+        scratch = try AdapterScratch(
+            backend: backend,
+            need: AdapterScratch.Need(rows: length, rank: 0, droppedInputs: 0, backward: false))
+    }
+
+    /// A pass without adapters.
+    var pass: Pass { Pass(backend: backend, adapterSegments: [], adapterScratch: scratch) }
+
+    // MARK: Layers
+
+    /// Puts a layer together; `checkpoint` says where each linear layer is.
+    /// - Throws: `FormatError`, `TensorError`.
+    func layer(
+        _ index: Int, vectors: any CheckpointReader,
+        checkpoint: (String) throws -> any CheckpointReader
+    ) throws -> DecoderLayer {
+        func linear(_ role: DecoderDescription.Role) throws -> Linear {
+            let shape = description.linear(role, layer: index)
+            let reader = try checkpoint(shape.name)
+            let source = try LinearSource(
+                module: shape.name, checkpoint: reader, inputs: shape.inputs,
+                outputs: shape.outputs)
+            var bias: Buffer?
+            if shape.hasBias {
+                bias = try VectorSource.load(
+                    shape.name + ".bias", count: shape.outputs, checkpoint: reader,
+                    backend: backend)
+            }
+            return Linear(
+                name: shape.name, ordinal: 0,
+                weight: try source.load(as: .asStored, backend: backend), bias: bias)
+        }
+        return DecoderLayer(
+            index: index, shape: description.shape,
+            inputNorm: try norm(description.inputNormName(index), vectors),
+            middleNorm: try norm(description.middleNormName(index), vectors),
+            query: try linear(.query), key: try linear(.key), value: try linear(.value),
+            output: try linear(.output), gate: try linear(.gate), up: try linear(.up),
+            down: try linear(.down))
+    }
+
+    /// Loads a norm.
+    func norm(_ name: String, _ checkpoint: any CheckpointReader) throws -> Norm {
+        Norm(
+            name: name,
+            weight: try VectorSource.load(
+                name + ".weight", count: description.shape.hidden, checkpoint: checkpoint,
+                backend: backend))
+    }
+
+    /// Computes a layer's value of one row of tokens.
+    func forward(
+        _ layer: DecoderLayer, _ x: Matrix, into out: Matrix,
+        observer: DecoderLayer.Observer? = nil
+    ) throws {
+        let length = x.rows
+        if length != tableLength {
+            description.rotary.fill(
+                cosines: cosines, sines: sines, rows: 0..<length, firstPosition: 0, length: length)
+            tableLength = length
+        }
+        let batch = DecoderBatch(sequences: [[Int32](repeating: 0, count: length)])
+        let state = LayerPass(
+            batch: batch, pass: pass, activations: activations, cache: cache,
+            cosines: cosines.rows(0..<length), sines: sines.rows(0..<length))
+        try layer.forward(x, into: out, state, observer: observer)
+    }
+}

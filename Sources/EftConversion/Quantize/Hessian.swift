@@ -1,0 +1,145 @@
+// SPDX-License-Identifier: Apache-2.0
+// The Hessian of a linear layer's output error, and the factor of its inverse that GPTQ walks along.
+import CLAPACK
+import EftTensor
+
+/// H = sum over calibration rows of X'X / rows, X being the inputs of a linear layer; then, in the same memory, the
+/// upper factor U of its damped inverse: U'U = (H + damp I)^-1.
+package final class Hessian {
+    /// K.
+    package let size: Int
+    /// What was added to the diagonal; 0 before `factor`.
+    package private(set) var damp: Double = 0
+    /// The input that each row stands for, most active first; in order before `factor`.
+    package private(set) var permutation: [UInt32]
+    private let buffer: Buffer
+    private var batches = 0
+
+    /// Bytes of the matrix, under `.workspace`.
+    package static func byteCount(_ size: Int) -> Int { size * size * 4 }
+
+    /// Takes the memory.
+    /// - Throws: `TensorError` when it does not fit.
+    package init(size: Int, ledger: MemoryLedger?) throws(TensorError) {
+        self.size = size
+        permutation = (0..<UInt32(size)).map { $0 }
+        buffer = try Buffer(
+            byteCount: Hessian.byteCount(size), ledger: ledger, purpose: .workspace)
+    }
+
+    /// The matrix, row by row; only the lower triangle is right before `factor`, only the upper one after it.
+    package var values: UnsafeMutablePointer<Float> { buffer.floats }
+
+    /// Adds a calibration row's inputs `[T][K]`.
+    package func add(_ x: Matrix) {
+        precondition(x.columns == size && damp == 0, "inputs of another layer")
+        cblas_ssyrk(
+            CblasRowMajor, CblasLower, CblasTrans, blasint(size), blasint(x.rows), 1, x.pointer,
+            blasint(size), 1, values, blasint(size))
+        batches += 1
+    }
+
+    private var diagonal: [Float] { (0..<size).map { values[$0 * size + $0] } }
+
+    /// Orders inputs by activity and turns the matrix into the factor.
+    /// - Throws: `ConversionError` (`numbers`) when it has no inverse.
+    package func factor(module: String) throws(ConversionError) {
+        let scale = 1 / Float(max(batches, 1))
+        for row in 0..<size {
+            for column in 0...row {
+                let value = values[row * size + column] * scale
+                values[row * size + column] = value
+                values[column * size + row] = value
+            }
+        }
+        guard diagonal.allSatisfy(\.isFinite) else {
+            throw ConversionError(
+                .numbers, "its inputs hold infinite or NaN values in calibration", tensor: module)
+        }
+        permute()
+        let original = diagonal
+        let mean = original.reduce(0.0) { $0 + Double($1) } / Double(size)
+        let step = max(0.12 * mean, 1e-5)
+        for attempt in 1...10 {
+            damp = step * Double(attempt)
+            for row in 0..<size {
+                for column in row + 1..<max(size, row + 1) {
+                    values[row * size + column] = values[column * size + row]
+                }
+                values[row * size + row] = original[row] + Float(damp)
+            }
+            if invert() { return }
+        }
+        throw ConversionError(
+            .numbers, "the Hessian of its inputs has no inverse; use more calibration text",
+            tensor: module)
+    }
+
+    /// Cholesky, inverse, Cholesky, in the upper triangle; false when the matrix is not positive definite.
+    ///
+    /// To LAPACK, which counts by columns, the upper triangle by rows is the lower one.
+    private func invert() -> Bool {
+        let n = Int32(size)
+        let lower = CChar(UInt8(ascii: "L"))
+        guard LAPACKE_spotrf(LAPACK_COL_MAJOR, lower, n, values, n) == 0,
+            LAPACKE_spotri(LAPACK_COL_MAJOR, lower, n, values, n) == 0,
+            LAPACKE_spotrf(LAPACK_COL_MAJOR, lower, n, values, n) == 0
+        else { return false }
+        return (0..<size).allSatisfy { row in
+            let value = values[row * size + row]
+            return value.isFinite && value > 0
+        }
+    }
+
+    /// Sorts rows and columns by falling diagonal, in place; equal ones keep their order.
+    private func permute() {
+        let activity = diagonal
+        let order = (0..<size).sorted {
+            (activity[$1], $0) < (activity[$0], $1)
+        }
+        permutation = order.map { UInt32($0) }
+        var row = [Float](repeating: 0, count: size)
+        for index in 0..<size {
+            let line = values + index * size
+            for column in 0..<size { row[column] = line[order[column]] }
+            line.update(from: row, count: size)
+        }
+        var done = [Bool](repeating: false, count: size)
+        for start in 0..<size where !done[start] {
+            row.withUnsafeMutableBufferPointer {
+                $0.baseAddress?.update(from: values + start * size, count: size)
+            }
+            var target = start
+            while order[target] != start {
+                (values + target * size).update(from: values + order[target] * size, count: size)
+                done[target] = true
+                target = order[target]
+            }
+            (values + target * size).update(from: row, count: size)
+            done[target] = true
+        }
+    }
+
+    /// tr(D'HD) of a matrix `[K][N]` in the order of `permutation`, without the damping; overwrites it.
+    package func energy(_ matrix: Matrix, backend: CPUBackend) -> Double {
+        precondition(matrix.rows == size && damp > 0, "before the factor is there")
+        precondition(matrix.buffer.byteCount == matrix.count * 4, "a part of a matrix")
+        let plain = backend.sumOfSquares(matrix.buffer)
+        cblas_strsm(
+            CblasRowMajor, CblasLeft, CblasUpper, CblasTrans, CblasNonUnit, blasint(size),
+            blasint(matrix.columns), 1, values, blasint(size), matrix.pointer,
+            blasint(matrix.columns))
+        return max(backend.sumOfSquares(matrix.buffer) - damp * plain, 0)
+    }
+}
+
+/// Settings of the linear-algebra library.
+package enum LinearAlgebra {
+    /// Sets the number of its threads.
+    package static func useThreads(_ count: Int) {
+        openblas_set_num_threads(Int32(clamping: count))
+    }
+
+    /// Bytes that it takes by itself, for packing.
+    package static func workspaceBytes(threads: Int) -> Int { threads * (8 << 20) }
+}

@@ -1,0 +1,156 @@
+// SPDX-License-Identifier: Apache-2.0
+// The few operations on files and folders that checkpoints need.
+#if canImport(Glibc)
+    import Glibc
+#endif
+
+/// Files and folders by path.
+package enum FileSystem {
+    // MARK: Paths
+
+    /// `name` inside `folder`.
+    package static func join(_ folder: String, _ name: String) -> String {
+        if folder.isEmpty || folder == "." { return name }
+        return folder.hasSuffix("/") ? folder + name : folder + "/" + name
+    }
+
+    /// The folder part of a path; "." when there is none.
+    package static func folder(of path: String) -> String {
+        guard let slash = path.lastIndex(of: "/") else { return "." }
+        return slash == path.startIndex ? "/" : String(path[..<slash])
+    }
+
+    /// The last part of a path.
+    package static func name(of path: String) -> String {
+        guard let slash = path.lastIndex(of: "/") else { return path }
+        return String(path[path.index(after: slash)...])
+    }
+
+    // MARK: Questions
+
+    /// Whether something is there.
+    package static func exists(_ path: String) -> Bool { access(path, F_OK) == 0 }
+
+    /// Whether a folder is there.
+    package static func isFolder(_ path: String) -> Bool {
+        var status = stat()
+        return stat(path, &status) == 0 && status.st_mode & S_IFMT == S_IFDIR
+    }
+
+    /// Size of a file in bytes, or nil when it is not there.
+    package static func byteCount(_ path: String) -> Int? {
+        var status = stat()
+        return stat(path, &status) == 0 ? Int(status.st_size) : nil
+    }
+
+    /// Names in a folder, sorted by their bytes, without "." and "..".
+    /// - Throws: `FormatError` (`missing`, `unreadable`).
+    package static func list(_ folder: String) throws(FormatError) -> [String] {
+        guard let stream = opendir(folder) else {
+            let code: FormatError.Code = errno == ENOENT ? .missing : .unreadable
+            throw .system(code, "cannot list the folder", path: folder, errno: errno)
+        }
+        defer { closedir(stream) }
+        var names: [String] = []
+        while let entry = readdir(stream) {
+            let name = withUnsafePointer(to: &entry.pointee.d_name) { tuple in
+                tuple.withMemoryRebound(to: CChar.self, capacity: 256) { String(cString: $0) }
+            }
+            if name != "." && name != ".." { names.append(name) }
+        }
+        return names.sorted { $0.utf8.lexicographicallyPrecedes($1.utf8) }
+    }
+
+    /// Bytes that an ordinary user can still write where `folder` lies, or nil when that is not known.
+    package static func freeBytes(_ folder: String) -> Int? {
+        var status = statvfs()
+        guard statvfs(folder, &status) == 0 else { return nil }
+        let (bytes, overflow) = Int(clamping: status.f_bavail).multipliedReportingOverflow(
+            by: Int(clamping: status.f_frsize))
+        return overflow ? .max : bytes
+    }
+
+    // MARK: Changes
+
+    /// Makes a folder and the folders above it; one that is there already is fine.
+    /// - Throws: `FormatError` (`io`).
+    package static func createFolder(_ path: String) throws(FormatError) {
+        if path.isEmpty || isFolder(path) { return }
+        let parent = folder(of: path)
+        if parent != path && parent != "." { try createFolder(parent) }
+        guard mkdir(path, 0o755) == 0 || (errno == EEXIST && isFolder(path)) else {
+            throw .system(.io, "cannot create the folder", path: path, errno: errno)
+        }
+    }
+
+    /// Copies a file, aside first, so that a half-made copy is never taken for whole.
+    /// - Throws: `FormatError`.
+    package static func copy(_ source: String, to target: String) throws(FormatError) {
+        let input = try MappedFile(path: source)
+        let output = try OutputFile(path: target)
+        var buffer = [UInt8](repeating: 0, count: min(max(input.byteCount, 1), 1 << 20))
+        var offset = 0
+        while offset < input.byteCount {
+            let count = min(buffer.count, input.byteCount - offset)
+            try buffer.withMutableRawBytes { (bytes) throws(FormatError) in
+                let part = UnsafeMutableRawBufferPointer(rebasing: bytes[..<count])
+                try input.read(at: offset, into: part)
+                try output.write(UnsafeRawBufferPointer(part))
+            }
+            offset += count
+        }
+        try output.publish()
+    }
+
+    /// Removes a file; one that is not there is fine.
+    /// - Throws: `FormatError` (`io`).
+    package static func remove(_ path: String) throws(FormatError) {
+        guard unlink(path) == 0 || errno == ENOENT else {
+            throw .system(.io, "cannot remove the file", path: path, errno: errno)
+        }
+    }
+
+    /// Removes a folder of plain files, those of `first` before all others; one that is not there is fine.
+    /// - Throws: `FormatError` (`io`), also when the folder holds other folders.
+    package static func removeFolder(
+        _ path: String, first: [String] = []
+    ) throws(FormatError) {
+        guard isFolder(path) else { return }
+        for name in first { try remove(join(path, name)) }
+        for name in try list(path) { try remove(join(path, name)) }
+        guard rmdir(path) == 0 else {
+            throw .system(.io, "cannot remove the folder", path: path, errno: errno)
+        }
+    }
+
+    /// The whole of a small file.
+    /// - Throws: `FormatError`; `unsupported` when it is larger than `limit` bytes.
+    package static func read(
+        _ path: String, limit: Int = 1 << 28
+    ) throws(FormatError) -> [UInt8] {
+        let file = try MappedFile(path: path)
+        guard file.byteCount <= limit else {
+            throw FormatError(
+                .unsupported, "\(file.byteCount) bytes are more than such a file may have",
+                path: path)
+        }
+        var bytes = [UInt8](repeating: 0, count: file.byteCount)
+        try bytes.withMutableRawBytes { (buffer) throws(FormatError) in
+            try file.read(at: 0, into: buffer)
+        }
+        return bytes
+    }
+
+    /// Brings a folder's entries onto the disk, so that a rename survives a power cut.
+    static func syncFolder(_ path: String) throws(FormatError) {
+        let descriptor = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC)
+        guard descriptor >= 0 else {
+            throw .system(.io, "cannot open the folder", path: path, errno: errno)
+        }
+        defer { close(descriptor) }
+        // Some file systems cannot sync a folder; then the rename is as safe as they make it.
+        guard fsync(descriptor) == 0 || errno == EINVAL else {
+            throw .system(.io, "cannot bring the folder onto the disk", path: path, errno: errno)
+        }
+    }
+}

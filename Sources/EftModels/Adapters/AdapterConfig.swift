@@ -1,0 +1,143 @@
+// SPDX-License-Identifier: Apache-2.0
+// PEFT's adapter_config.json.
+import EftConfig
+import EftFormats
+
+/// Settings of a LoRA adapter, as PEFT 0.19 reads and writes them.
+package struct AdapterConfig: Sendable, Hashable {
+    /// r.
+    package var rank: Int
+    /// alpha.
+    package var alpha: Double
+    /// Probability of dropout in training.
+    package var dropout: Double
+    /// Names of the adapted modules, such as `q_proj`.
+    package var targetModules: [String]
+    /// Ranks of modules that differ, by name pattern.
+    package var rankPattern: [String: Int]
+    /// Alphas of modules that differ, by name pattern.
+    package var alphaPattern: [String: Double]
+    /// Patterns of the file in its order.
+    private var rankOrder: [String] = []
+    private var alphaOrder: [String] = []
+    /// Whether alpha is divided by the square root of the rank.
+    package var rankStabilized: Bool
+    /// The base model's path or name.
+    package var baseModel: String
+
+    /// Makes settings.
+    package init(
+        rank: Int, alpha: Double, dropout: Double = 0, targetModules: [String],
+        rankPattern: [String: Int] = [:], alphaPattern: [String: Double] = [:],
+        rankStabilized: Bool = false, baseModel: String = ""
+    ) {
+        self.rank = rank
+        self.alpha = alpha
+        self.dropout = dropout
+        self.targetModules = targetModules
+        self.rankPattern = rankPattern
+        self.alphaPattern = alphaPattern
+        self.rankStabilized = rankStabilized
+        self.baseModel = baseModel
+    }
+
+    /// Rank and scale of a module. Patterns are tried in the order of the file, as PEFT tries them.
+    package func settings(for module: String) -> (rank: Int, scale: Double) {
+        func match<V>(_ patterns: [String: V], _ order: [String]) -> V? {
+            let others = patterns.keys.filter { !order.contains($0) }.sorted()
+            return (order + others).first {
+                patterns[$0] != nil && AdapterConfig.matches($0, module)
+            }.flatMap { patterns[$0] }
+        }
+        let rank = match(rankPattern, rankOrder) ?? self.rank
+        let alpha = match(alphaPattern, alphaOrder) ?? self.alpha
+        let divisor = rankStabilized ? Double(rank).squareRoot() : Double(rank)
+        return (rank, alpha / divisor)
+    }
+
+    /// Whether a pattern, a regular expression, matches a module's whole name or its end behind a dot.
+    private static func matches(_ pattern: String, _ module: String) -> Bool {
+        if module == pattern || module.hasSuffix("." + pattern) { return true }
+        // Most patterns are plain names; a dot in them stands for itself.
+        let plain = pattern.utf8.allSatisfy { byte in
+            byte == UInt8(ascii: "_") || byte == UInt8(ascii: ".")
+                || (UInt8(ascii: "0")...UInt8(ascii: "9")).contains(byte)
+                || (UInt8(ascii: "a")...UInt8(ascii: "z")).contains(byte | 0x20)
+        }
+        guard !plain, let regex = try? Regex("(?:.*\\.)?(?:\(pattern))") else { return false }
+        return (try? regex.wholeMatch(in: module)) != nil
+    }
+
+    /// Refuses patterns that are no regular expressions.
+    private static func checkPattern(_ pattern: String, _ cursor: ConfigCursor) throws {
+        guard pattern.utf8.count <= 512, (try? Regex(pattern)) != nil else {
+            throw cursor.error(.badValue, "the pattern '\(pattern)' is no regular expression")
+        }
+    }
+
+    /// Reads `adapter_config.json` of a folder.
+    /// - Throws: `ConfigError`, `FormatError`, and `ModelError` for kinds of adapters that Eft does not have.
+    package static func read(folder: String) throws -> AdapterConfig {
+        let path = FileSystem.join(folder, "adapter_config.json")
+        guard FileSystem.exists(path) else {
+            throw ModelError(
+                .missing, "no adapter_config.json here; give a PEFT adapter's folder", path: folder)
+        }
+        let config = ConfigCursor(
+            try JSONParser.parse(try FileSystem.read(path), file: path), file: path)
+        try refuseUnsupported(config)
+        let rank = try config.required("r")
+        var result = AdapterConfig(
+            rank: try checkedRank(rank), alpha: try config.required("lora_alpha").double(),
+            dropout: try config.double("lora_dropout", default: 0), targetModules: [],
+            rankStabilized: try config.bool("use_rslora", default: false),
+            baseModel: try config.string("base_model_name_or_path", default: ""))
+        if let targets = try config.optional("target_modules") {
+            if case .string(let one) = targets.node.value {
+                result.targetModules = [one]
+            } else {
+                result.targetModules = try targets.elements().map { try $0.string() }
+            }
+        }
+        for (key, _) in try config.optional("rank_pattern")?.object().entries ?? [] {
+            let value = try config.required("rank_pattern").required(key)
+            try checkPattern(key, value)
+            result.rankPattern[key] = try checkedRank(value)
+            result.rankOrder.append(key)
+        }
+        for (key, _) in try config.optional("alpha_pattern")?.object().entries ?? [] {
+            let value = try config.required("alpha_pattern").required(key)
+            try checkPattern(key, value)
+            result.alphaPattern[key] = try value.double()
+            result.alphaOrder.append(key)
+        }
+        return result
+    }
+
+    private static func checkedRank(_ cursor: ConfigCursor) throws -> Int {
+        let rank = try cursor.int()
+        guard rank > 0, rank <= 65536 else {
+            throw cursor.error(.badValue, "a rank must lie between 1 and 65536, found \(rank)")
+        }
+        return rank
+    }
+
+    private static func refuseUnsupported(_ config: ConfigCursor) throws {
+        func refuse(_ what: String) -> ModelError {
+            ModelError(.unsupported, "adapters with \(what) are not supported", path: config.file)
+        }
+        let type = try config.string("peft_type", default: "LORA")
+        guard type == "LORA" else { throw refuse("peft_type \(type)") }
+        for key in ["use_dora", "fan_in_fan_out", "use_qalora", "use_bdlora", "lora_bias"]
+        where try config.bool(key, default: false) {
+            throw refuse(key)
+        }
+        guard try config.string("bias", default: "none") == "none" else {
+            throw refuse("trained biases")
+        }
+        if let modules = try config.optional("modules_to_save"), try !modules.elements().isEmpty {
+            throw refuse("modules_to_save")
+        }
+        if try config.optional("layer_replication") != nil { throw refuse("layer_replication") }
+    }
+}

@@ -1,0 +1,121 @@
+// SPDX-License-Identifier: Apache-2.0
+// PEFT adapter folders: adapter_config.json and adapter_model.safetensors.
+import EftConfig
+import EftFormats
+import EftNN
+import EftTensor
+
+/// Reads and writes LoRA adapters as PEFT does.
+///
+/// | tensor | shape |
+/// |---|---|
+/// | `base_model.model.<path>.lora_A.weight` | [r, in] |
+/// | `base_model.model.<path>.lora_B.weight` | [out, r] |
+package enum AdapterFile {
+    static let prefix = "base_model.model."
+
+    /// Loads an adapter into a decoder, and returns its slot.
+    /// - Throws: `ModelError` (`mismatch`) when it does not fit the decoder.
+    package static func load(_ folder: String, into decoder: Decoder) throws -> Int {
+        let config = try AdapterConfig.read(folder: folder)
+        let checkpoint = try CheckpointFolder.open(folder, kind: .adapter)
+        var unused = Set(checkpoint.tensors.map(\.name))
+        let slot = decoder.adapterNames.count
+        var loaded: [(Linear, LoRA)] = []
+        for linear in decoder.linears + [decoder.head] {
+            let path = prefix + linear.name
+            let names = (a: path + ".lora_A.weight", b: path + ".lora_B.weight")
+            guard checkpoint.find(names.a) != nil || checkpoint.find(names.b) != nil else {
+                continue
+            }
+            let (rank, scale) = config.settings(for: linear.name)
+            try check(checkpoint, names.a, [rank, linear.weight.inputs])
+            try check(checkpoint, names.b, [linear.weight.outputs, rank])
+            let adapter = try LoRA(
+                inputs: linear.weight.inputs, outputs: linear.weight.outputs, rank: rank,
+                scale: Float(scale), dropout: Float(config.dropout), ledger: decoder.backend.ledger)
+            try read(checkpoint, names.a, into: adapter.a)
+            try read(checkpoint, names.b, into: adapter.b)
+            unused.subtract([names.a, names.b])
+            loaded.append((linear, adapter))
+        }
+        guard let stranger = unused.min() else {
+            guard !loaded.isEmpty else {
+                throw ModelError(.missing, "the adapter holds no tensor", path: folder)
+            }
+            for (linear, adapter) in loaded { linear.adapters[slot] = adapter }
+            decoder.adapterNames.append(folder)
+            return slot
+        }
+        throw ModelError(
+            .mismatch, "the adapter's tensor '\(stranger)' has no place in this base model",
+            path: folder)
+    }
+
+    /// Highest rank of an adapter, and the bytes that it takes in memory (f32).
+    package static func extents(_ folder: String) throws -> (rank: Int, bytes: Int) {
+        let checkpoint = try CheckpointFolder.open(folder, kind: .adapter)
+        var (rank, count) = (0, 0)
+        for tensor in checkpoint.tensors {
+            count += tensor.shape.count
+            if tensor.name.hasSuffix(".lora_A.weight"), let rows = tensor.shape.dims.first {
+                rank = max(rank, rows)
+            }
+        }
+        return (rank, count.multipliedReportingOverflow(by: 4).partialValue)
+    }
+
+    private static func check(
+        _ checkpoint: any CheckpointReader, _ name: String, _ expected: [Int]
+    ) throws {
+        let shape = try checkpoint.tensor(name).shape
+        guard shape.dims == expected else {
+            throw ModelError(
+                .mismatch,
+                "the adapter's tensor '\(name)' has shape \(shape), its configuration and the base model "
+                    + "ask for \(expected); it was made for another base or rank",
+                path: checkpoint.path)
+        }
+    }
+
+    private static func read(
+        _ checkpoint: any CheckpointReader, _ name: String, into matrix: Matrix
+    ) throws {
+        let target = UnsafeMutableBufferPointer(start: matrix.pointer, count: matrix.count)
+        try checkpoint.readFloats(name, elements: 0..<matrix.count, into: target)
+        guard target.allSatisfy(\.isFinite) else {
+            throw ModelError(
+                .mismatch, "the adapter's tensor '\(name)' holds NaN or infinite numbers",
+                path: checkpoint.path)
+        }
+    }
+
+    /// Writes the adapter of a slot.
+    /// - Throws: `FormatError` when the folder cannot be written.
+    package static func save(
+        _ decoder: Decoder, slot: Int, config: AdapterConfig, to folder: String
+    ) throws {
+        try FileSystem.createFolder(folder)
+        var infos: [TensorInfo] = []
+        var values: [(String, Matrix)] = []
+        for linear in decoder.linears + [decoder.head] {
+            guard let adapter = linear.adapters[slot] else { continue }
+            for (name, matrix) in [("lora_A", adapter.a), ("lora_B", adapter.b)] {
+                let path = prefix + linear.name + ".\(name).weight"
+                infos.append(
+                    try TensorInfo(
+                        name: path, dtype: .f32, shape: Shape(matrix.rows, matrix.columns)))
+                values.append((path, matrix))
+            }
+        }
+        let writer = try SafetensorsWriter(
+            folder: folder, baseName: "adapter_model", tensors: infos, metadata: ["format": "pt"])
+        for (name, matrix) in values {
+            try writer.write(
+                name, UnsafeRawBufferPointer(start: matrix.pointer, count: matrix.count * 4))
+        }
+        try writer.finish()
+        try AtomicFile.write(
+            FileSystem.join(folder, "adapter_config.json"), Array(config.json.utf8))
+    }
+}

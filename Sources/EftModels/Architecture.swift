@@ -1,0 +1,35 @@
+// SPDX-License-Identifier: Apache-2.0
+// How a model family reads its config.json.
+import EftConfig
+
+/// A family of models that describes itself as a `DecoderDescription`.
+package protocol Architecture: Sendable {
+    /// The values of `model_type` that it reads.
+    static var modelTypes: [String] { get }
+    /// Reads `config.json`.
+    /// - Throws: `ConfigError` for missing or senseless keys, `ModelError` for options that Eft does not have.
+    static func describe(_ config: ConfigCursor) throws -> DecoderDescription
+}
+
+/// All architectures, found by the `model_type` of `config.json`.
+package enum ArchitectureRegistry {
+    /// One line for each file in `Architectures/`.
+    package static let all: [any Architecture.Type] = [
+        Llama.self,
+        Mistral.self,
+        Qwen2.self,
+    ]
+
+    /// Describes the model of a `config.json`.
+    /// - Throws: `ModelError` when no architecture knows its `model_type`.
+    package static func describe(_ config: ConfigCursor) throws -> DecoderDescription {
+        let type = try config.required("model_type").string()
+        for architecture in all where architecture.modelTypes.contains(type) {
+            return try architecture.describe(config)
+        }
+        let known = all.flatMap { $0.modelTypes }.joined(separator: ", ")
+        throw ModelError(
+            .unsupported, "model_type '\(type)' is not supported; supported are \(known)",
+            path: config.file)
+    }
+}

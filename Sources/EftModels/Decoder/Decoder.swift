@@ -1,0 +1,137 @@
+// SPDX-License-Identifier: Apache-2.0
+// The one decoder: training, prefill and decoding are the same forward pass over ragged batches.
+import EftNN
+import EftTensor
+
+/// A decoder-only language model in memory, with the adapters that were loaded on top.
+///
+/// Changed only while it is put together (adapters, gradients), hence unchecked.
+package final class Decoder: @unchecked Sendable {
+    /// What it is made of.
+    package let description: DecoderDescription
+    /// Where it computes.
+    package let backend: any Backend
+    /// The embedding, [V][C] as a weight of C inputs and V outputs.
+    package let embedding: PackedWeight
+    /// Layers in order.
+    package let layers: [DecoderLayer]
+    /// The norm before the head.
+    package let finalNorm: Norm
+    /// The head; its weight is the embedding when they are tied.
+    package let head: Linear
+    /// The embedding's trainable view in full training.
+    package internal(set) var embeddingParameter: Parameter?
+    /// Names of the loaded adapters, by slot.
+    package internal(set) var adapterNames: [String] = []
+
+    /// Puts a decoder together.
+    package init(
+        description: DecoderDescription, backend: any Backend, embedding: PackedWeight,
+        layers: [DecoderLayer], finalNorm: Norm, head: Linear
+    ) {
+        self.description = description
+        self.backend = backend
+        self.embedding = embedding
+        self.layers = layers
+        self.finalNorm = finalNorm
+        self.head = head
+    }
+
+    /// All linear layers inside the decoder layers.
+    package var linears: [Linear] { layers.flatMap(\.linears) }
+
+    /// The highest rank of any adapter, and the most inputs of a layer whose adapter uses dropout.
+    package var adapterExtents: (rank: Int, droppedInputs: Int) {
+        var (rank, inputs) = (0, 0)
+        for linear in linears + [head] {
+            for adapter in linear.adapters.values {
+                rank = max(rank, adapter.rank)
+                if adapter.dropout > 0 { inputs = max(inputs, linear.weight.inputs) }
+            }
+        }
+        return (rank, inputs)
+    }
+
+    /// Computes the hidden states of a batch, before the last norm, into the workspace.
+    ///
+    /// Keys and values go to the cache. Returns a view that the next call overwrites.
+    /// - Throws: `ModelError` for token ids beyond the vocabulary or a batch larger than the workspace.
+    package func forward(
+        _ batch: DecoderBatch, cache: any KVCache, workspace: DecoderWorkspace,
+        observer: DecoderLayer.Observer? = nil
+    ) throws -> Matrix {
+        let hidden = workspace.hidden.rows(0..<batch.count)
+        try embed(batch, into: hidden, workspace)
+        let state = layerPass(batch, cache: cache, workspace: workspace)
+        for layer in layers {
+            try layer.forward(hidden, into: hidden, state, observer: observer)
+        }
+        return hidden
+    }
+
+    /// Computes logits `[rows.count][V]` of chosen rows of hidden states into the workspace.
+    package func logits(
+        of hidden: Matrix, rows: [Int], batch: DecoderBatch, workspace: DecoderWorkspace
+    ) throws -> Matrix {
+        guard rows.count <= workspace.logits.rows else {
+            throw ModelError(
+                .invalidInput,
+                "\(rows.count) rows of logits asked for, the workspace holds \(workspace.logits.rows)"
+            )
+        }
+        let width = description.shape.hidden
+        let selected = workspace.selected.rows(0..<rows.count)
+        for (target, source) in rows.enumerated() {
+            (selected.pointer + target * width).update(
+                from: hidden.pointer + source * width, count: width)
+        }
+        finalNorm.forward(
+            selected, into: selected, epsilon: description.shape.normEpsilon, backend)
+        let logits = workspace.logits.rows(0..<rows.count)
+        // Each chosen row keeps the adapters of its row in the batch.
+        let segments = rows.enumerated().flatMap { target, source in
+            batch.adapterSegments.filter { $0.rows.contains(source) }
+                .map { AdapterSegment(rows: target..<target + 1, slots: $0.slots) }
+        }
+        let pass = Pass(
+            backend: backend, adapterSegments: segments, adapterScratch: workspace.adapterScratch)
+        try head.forward(selected, into: logits, pass)
+        return logits
+    }
+
+    // MARK: Shared by the passes
+
+    func embed(_ batch: DecoderBatch, into hidden: Matrix, _ workspace: DecoderWorkspace) throws {
+        guard batch.count <= workspace.rows else {
+            throw ModelError(
+                .invalidInput,
+                "a batch of \(batch.count) rows, the workspace holds \(workspace.rows)")
+        }
+        if let bad = batch.tokens.first(where: { $0 < 0 || Int($0) >= description.vocabulary }) {
+            throw ModelError(
+                .invalidInput,
+                "token id \(bad) is beyond the model's vocabulary of \(description.vocabulary); "
+                    + "tokenizer and model do not belong together")
+        }
+        backend.gather(embedding, rows: batch.tokens, into: hidden)
+        for run in batch.runs {
+            description.rotary.fill(
+                cosines: workspace.cosines, sines: workspace.sines, rows: run.rows,
+                firstPosition: run.firstPosition, length: run.length)
+        }
+    }
+
+    func layerPass(
+        _ batch: DecoderBatch, cache: any KVCache, workspace: DecoderWorkspace,
+        activations: LayerActivations? = nil, dropoutSeed: UInt64? = nil
+    ) -> LayerPass {
+        let rows = 0..<batch.count
+        return LayerPass(
+            batch: batch,
+            pass: Pass(
+                backend: backend, adapterSegments: batch.adapterSegments,
+                adapterScratch: workspace.adapterScratch, dropoutSeed: dropoutSeed),
+            activations: activations ?? workspace.activations, cache: cache,
+            cosines: workspace.cosines.rows(rows), sines: workspace.sines.rows(rows))
+    }
+}

@@ -1,0 +1,111 @@
+// SPDX-License-Identifier: Apache-2.0
+// A fresh decoder with random weights, for training from scratch.
+import CEftKernels
+import EftNN
+import EftTensor
+
+#if canImport(Glibc)
+    import Glibc
+#endif
+
+/// Numbers from a normal distribution, the same for the same seed everywhere.
+package struct NormalGenerator {
+    private var state: UInt64
+    private var spare: Double?
+
+    /// Starts a sequence.
+    package init(seed: UInt64) { state = seed }
+
+    /// SplitMix64 (Steele et al. 2014).
+    private mutating func next() -> UInt64 {
+        state &+= 0x9E37_79B9_7F4A_7C15
+        var z = state
+        z = (z ^ (z >> 30)) &* 0xBF58_476D_1CE4_E5B9
+        z = (z ^ (z >> 27)) &* 0x94D0_49BB_1331_11EB
+        return z ^ (z >> 31)
+    }
+
+    /// A uniform number in (0, 1).
+    package mutating func uniform() -> Double { (Double(next() >> 11) + 0.5) / 9007199254740992 }
+
+    /// A number of mean 0 and standard deviation 1, by Box and Muller's method.
+    package mutating func normal() -> Double {
+        if let value = spare {
+            spare = nil
+            return value
+        }
+        let radius = (-2 * log(uniform())).squareRoot()
+        let angle = 2 * Double.pi * uniform()
+        spare = radius * sin(angle)
+        return radius * cos(angle)
+    }
+}
+
+extension Decoder {
+    /// Makes a decoder of f32 weights drawn from a normal distribution; norms are one, biases zero.
+    /// - Throws: `TensorError` when it does not fit the ledger.
+    package static func random(
+        _ description: DecoderDescription, seed: UInt64, backend: CPUBackend
+    ) throws -> Decoder {
+        var generator = NormalGenerator(seed: seed)
+        func weight(_ inputs: Int, _ outputs: Int) throws -> PackedWeight {
+            try .random(
+                inputs: inputs, outputs: outputs, deviation: description.initializerRange,
+                generator: &generator, backend: backend)
+        }
+        func vector(_ count: Int, _ value: Float) throws -> Buffer {
+            let buffer = try Buffer(
+                byteCount: count * 4, ledger: backend.ledger, purpose: .weights)
+            buffer.floats.update(repeating: value, count: count)
+            return buffer
+        }
+        let hidden = description.shape.hidden
+        let embedding = try weight(hidden, description.vocabulary)
+        let layers = try (0..<description.layers).map { index in
+            func linear(_ role: DecoderDescription.Role) throws -> Linear {
+                let shape = description.linear(role, layer: index)
+                return Linear(
+                    name: shape.name, ordinal: description.ordinal(role, layer: index),
+                    weight: try weight(shape.inputs, shape.outputs),
+                    bias: shape.hasBias ? try vector(shape.outputs, 0) : nil)
+            }
+            return DecoderLayer(
+                index: index, shape: description.shape,
+                inputNorm: Norm(
+                    name: description.inputNormName(index), weight: try vector(hidden, 1)),
+                middleNorm: Norm(
+                    name: description.middleNormName(index), weight: try vector(hidden, 1)),
+                query: try linear(.query), key: try linear(.key), value: try linear(.value),
+                output: try linear(.output), gate: try linear(.gate), up: try linear(.up),
+                down: try linear(.down))
+        }
+        let head =
+            description.tiedEmbeddings ? embedding : try weight(hidden, description.vocabulary)
+        return Decoder(
+            description: description, backend: backend, embedding: embedding, layers: layers,
+            finalNorm: Norm(name: description.finalNormName, weight: try vector(hidden, 1)),
+            head: Linear(name: description.headName, ordinal: 0, weight: head, bias: nil))
+    }
+}
+
+extension PackedWeight {
+    /// An f32 weight of normally distributed numbers, made by a chunk of rows at a time.
+    fileprivate static func random(
+        inputs: Int, outputs: Int, deviation: Double, generator: inout NormalGenerator,
+        backend: CPUBackend
+    ) throws -> PackedWeight {
+        let weight = try PackedWeight(
+            layout: WeightLayout(.f32, inputs: inputs, outputs: outputs), ledger: backend.ledger)
+        let chunk = Int(EFT_PANEL) * 16
+        var rows = [Float](repeating: 0, count: min(chunk, outputs) * inputs)
+        for first in stride(from: 0, to: outputs, by: chunk) {
+            let count = min(chunk, outputs - first)
+            for index in 0..<count * inputs { rows[index] = Float(generator.normal() * deviation) }
+            withUnsafePointer(to: weight.descriptor) {
+                eft_dense_pack(
+                    backend.context, $0, weight.panels.base, rows, EFT_F32, first, count)
+            }
+        }
+        return weight
+    }
+}

@@ -1,0 +1,178 @@
+// SPDX-License-Identifier: Apache-2.0
+// Weights from a checkpoint to a decoder, tensor by tensor.
+import EftFormats
+import EftNN
+import EftQuant
+import EftTensor
+
+/// How a model's weights are to be held in memory.
+package struct LoadOptions: Sendable, Hashable {
+    /// The linear layers inside the decoder layers.
+    package var linears: WeightTarget
+    /// Embedding and head: as stored, or f32 for full training.
+    package var ends: WeightTarget
+
+    /// Chooses formats.
+    package init(linears: WeightTarget = .asStored, ends: WeightTarget = .asStored) {
+        self.linears = linears
+        self.ends = ends
+    }
+}
+
+/// Loads decoders, and states what they will hold.
+package struct DecoderLoader {
+    /// The folder to load from.
+    package let folder: ModelFolder
+    /// How weights are held.
+    package let options: LoadOptions
+    private let checkpoint: any CheckpointReader
+
+    /// Prepares to load.
+    /// - Throws: `ModelError` when the folder has no weights.
+    package init(folder: ModelFolder, options: LoadOptions = LoadOptions()) throws {
+        guard let checkpoint = folder.checkpoint else {
+            throw ModelError(.missing, "the folder has no weights", path: folder.path)
+        }
+        self.folder = folder
+        self.options = options
+        self.checkpoint = checkpoint
+    }
+
+    private var description: DecoderDescription { folder.description }
+
+    private func source(_ linear: DecoderDescription.LinearShape) throws -> LinearSource {
+        try LinearSource(
+            module: linear.name, checkpoint: checkpoint, inputs: linear.inputs,
+            outputs: linear.outputs)
+    }
+
+    private func endSource(_ name: String) throws -> LinearSource {
+        try LinearSource(
+            module: name, checkpoint: checkpoint, inputs: description.shape.hidden,
+            outputs: description.vocabulary)
+    }
+
+    /// The head may be quantized (EXL2) where the embedding is not; then it stays as stored.
+    private func headTarget(_ source: LinearSource) -> WeightTarget {
+        source.schemeName == DenseScheme.name ? options.ends : .asStored
+    }
+
+    // MARK: Plan
+
+    /// Layouts of all weights, by name; `lm_head` is absent when tied.
+    package func layouts() throws -> [(name: String, layout: WeightLayout)] {
+        var all: [(String, WeightLayout)] = []
+        let name = description.embeddingName
+        all.append((name, try endSource(name).layout(as: options.ends)))
+        for layer in 0..<description.layers {
+            for linear in description.linears(layer: layer) {
+                all.append((linear.name, try source(linear).layout(as: options.linears)))
+            }
+        }
+        if !description.tiedEmbeddings {
+            let head = try endSource(description.headName)
+            all.append((description.headName, try head.layout(as: headTarget(head))))
+        }
+        return all
+    }
+
+    /// Bytes of all weights in memory, norms and biases included.
+    package func weightBytes() throws -> Int {
+        try layouts().reduce(0) { $0 + $1.layout.byteCount } + description.vectorBytes
+    }
+
+    /// Temporary bytes while the neediest tensor is loaded.
+    package func loadScratchBytes() throws -> Int {
+        var most = try endSource(description.embeddingName).loadScratchBytes(as: options.ends)
+        for linear in description.linears(layer: 0) {
+            most = max(most, try source(linear).loadScratchBytes(as: options.linears))
+        }
+        if !description.tiedEmbeddings {
+            let head = try endSource(description.headName)
+            most = max(most, try head.loadScratchBytes(as: headTarget(head)))
+        }
+        return most
+    }
+
+    // MARK: Load
+
+    /// Loads everything.
+    /// - Parameter progress: told after each layer how many are done.
+    /// - Throws: `FormatError`, `ModelError`, `TensorError`.
+    package func load(
+        backend: CPUBackend, progress: ((_ done: Int, _ total: Int) throws -> Void)? = nil
+    ) throws -> Decoder {
+        let embedding = try endSource(description.embeddingName)
+            .load(as: options.ends, backend: backend)
+        var layers: [DecoderLayer] = []
+        for index in 0..<description.layers {
+            layers.append(try layer(index, backend: backend))
+            try progress?(index + 1, description.layers)
+        }
+        let headWeight: PackedWeight
+        if description.tiedEmbeddings {
+            headWeight = embedding
+        } else {
+            let source = try endSource(description.headName)
+            headWeight = try source.load(as: headTarget(source), backend: backend)
+        }
+        return Decoder(
+            description: description, backend: backend, embedding: embedding, layers: layers,
+            finalNorm: try norm(description.finalNormName, backend),
+            head: Linear(name: description.headName, ordinal: 0, weight: headWeight, bias: nil))
+    }
+
+    private func layer(_ index: Int, backend: CPUBackend) throws -> DecoderLayer {
+        func linear(_ role: DecoderDescription.Role) throws -> Linear {
+            let shape = description.linear(role, layer: index)
+            let weight = try source(shape).load(as: options.linears, backend: backend)
+            return Linear(
+                name: shape.name, ordinal: description.ordinal(role, layer: index), weight: weight,
+                bias: try bias(shape, backend))
+        }
+        return DecoderLayer(
+            index: index, shape: description.shape,
+            inputNorm: try norm(description.inputNormName(index), backend),
+            middleNorm: try norm(description.middleNormName(index), backend),
+            query: try linear(.query), key: try linear(.key), value: try linear(.value),
+            output: try linear(.output), gate: try linear(.gate), up: try linear(.up),
+            down: try linear(.down))
+    }
+
+    private func bias(
+        _ shape: DecoderDescription.LinearShape, _ backend: CPUBackend
+    ) throws -> Buffer? {
+        let name = shape.name + ".bias"
+        guard shape.hasBias else {
+            guard checkpoint.find(name) == nil else {
+                throw ModelError(
+                    .mismatch, "the checkpoint holds \(name), of which config.json says nothing",
+                    path: folder.path)
+            }
+            return nil
+        }
+        return try VectorSource.load(
+            name, count: shape.outputs, checkpoint: checkpoint, backend: backend)
+    }
+
+    private func norm(_ name: String, _ backend: CPUBackend) throws -> Norm {
+        Norm(
+            name: name,
+            weight: try VectorSource.load(
+                name + ".weight", count: description.shape.hidden, checkpoint: checkpoint,
+                backend: backend))
+    }
+}
+
+extension DecoderDescription {
+    /// Bytes of norms and biases in f32.
+    package var vectorBytes: Int {
+        let biases = linears(layer: 0).reduce(0) { $0 + ($1.hasBias ? $1.outputs : 0) }
+        return ((2 * layers + 1) * shape.hidden + layers * biases) * 4
+    }
+
+    /// A number for each linear layer, for the draws of dropout.
+    func ordinal(_ role: Role, layer: Int) -> UInt64 {
+        UInt64(layer * Role.allCases.count + (Role.allCases.firstIndex(of: role) ?? 0) + 1)
+    }
+}

@@ -1,0 +1,91 @@
+// SPDX-License-Identifier: Apache-2.0
+// A decoder's weights back to a Hugging Face checkpoint.
+import CEftKernels
+import EftFormats
+import EftNN
+import EftTensor
+
+/// Writes the weights of a decoder held in dense formats as sharded safetensors.
+package struct DecoderSaver {
+    private let decoder: Decoder
+    private let backend: CPUBackend
+    private let dtype: DType
+
+    /// Prepares to write numbers of type f32, f16 or bf16.
+    package init(decoder: Decoder, backend: CPUBackend, dtype: DType) {
+        precondition(dtype == .f32 || dtype == .f16 || dtype == .bf16)
+        self.decoder = decoder
+        self.backend = backend
+        self.dtype = dtype
+    }
+
+    private enum Source {
+        case weight(PackedWeight)
+        case vector(Buffer)
+    }
+
+    private var entries: [(name: String, source: Source)] {
+        var all: [(String, Source)] = [
+            (decoder.description.embeddingName + ".weight", .weight(decoder.embedding))
+        ]
+        for layer in decoder.layers {
+            for linear in layer.linears {
+                all.append((linear.name + ".weight", .weight(linear.weight)))
+                if let bias = linear.bias { all.append((linear.name + ".bias", .vector(bias))) }
+            }
+            for norm in layer.norms { all.append((norm.name + ".weight", .vector(norm.weight))) }
+        }
+        all.append((decoder.finalNorm.name + ".weight", .vector(decoder.finalNorm.weight)))
+        if !decoder.description.tiedEmbeddings {
+            all.append((decoder.head.name + ".weight", .weight(decoder.head.weight)))
+        }
+        return all
+    }
+
+    /// Writes `model.safetensors` (or shards with an index) into a folder.
+    /// - Throws: `FormatError`, `TensorError`.
+    package func save(to folder: String) throws {
+        let infos = try entries.map { entry in
+            let shape: Shape =
+                switch entry.source {
+                case .weight(let weight): Shape(weight.outputs, weight.inputs)
+                case .vector(let buffer): Shape(buffer.floatCount)
+                }
+            return try TensorInfo(name: entry.name, dtype: dtype, shape: shape)
+        }
+        let writer = try SafetensorsWriter(
+            folder: folder, baseName: "model", tensors: infos, metadata: ["format": "pt"])
+        for entry in entries {
+            switch entry.source {
+            case .weight(let weight): try write(weight, name: entry.name, writer)
+            case .vector(let buffer):
+                try write(buffer.floats, count: buffer.floatCount, name: entry.name, writer)
+            }
+        }
+        try writer.finish()
+    }
+
+    /// Rows at a time, so that no second copy of the tensor is ever held.
+    private func write(_ weight: PackedWeight, name: String, _ writer: SafetensorsWriter) throws {
+        let chunk = max(1, (1 << 20) / weight.inputs)
+        let rows = try Matrix(
+            rows: min(chunk, weight.outputs), columns: weight.inputs, ledger: backend.ledger,
+            purpose: .workspace)
+        for first in stride(from: 0, to: weight.outputs, by: chunk) {
+            let indices = (first..<min(first + chunk, weight.outputs)).map(Int32.init)
+            let part = rows.rows(0..<indices.count)
+            backend.gather(weight, rows: indices, into: part)
+            try write(part.pointer, count: part.count, name: name, writer)
+        }
+    }
+
+    private func write(
+        _ values: UnsafeMutablePointer<Float>, count: Int, name: String, _ writer: SafetensorsWriter
+    ) throws {
+        let converted = try Buffer(
+            byteCount: count * dtype.byteWidth, ledger: backend.ledger, purpose: .workspace)
+        let type = dtype == .f32 ? EFT_F32 : dtype == .f16 ? EFT_F16 : EFT_BF16
+        eft_convert(backend.context, count, values, EFT_F32, converted.base, type)
+        try writer.write(name, UnsafeRawBufferPointer(converted.bytes))
+    }
+}

@@ -1,0 +1,76 @@
+// SPDX-License-Identifier: Apache-2.0
+// Scratch memory of a decoder's products, stated before it is taken.
+import EftNN
+import EftTensor
+
+/// What the products of a decoder need as scratch memory.
+package struct DecoderScratch {
+    /// Layouts of the linear layers inside the decoder layers; repeated ones count once.
+    package var linears: Set<WeightLayout>
+    /// Layout of the head.
+    package var head: WeightLayout
+    /// Most rows of a batch.
+    package var rows: Int
+    /// Most rows that the head sees at once.
+    package var headRows: Int
+    /// Highest rank of an adapter; 0 without.
+    package var adapterRank: Int
+    /// Whether there is a backward pass, and whether it reaches the weights themselves.
+    package var training: Training
+
+    /// How far the backward pass goes.
+    package enum Training: Sendable, Hashable {
+        case none
+        case adapters
+        case full
+    }
+
+    /// States a need.
+    package init(
+        linears: some Sequence<WeightLayout>, head: WeightLayout, rows: Int, headRows: Int,
+        adapterRank: Int = 0, training: Training = .none
+    ) {
+        self.linears = Set(linears)
+        self.head = head
+        self.rows = rows
+        self.headRows = headRows
+        self.adapterRank = adapterRank
+        self.training = training
+    }
+
+    /// The need of a decoder that stands in memory.
+    package init(
+        _ decoder: Decoder, rows: Int, headRows: Int, training: Training = .none
+    ) {
+        self.init(
+            linears: decoder.linears.map(\.weight.layout), head: decoder.head.weight.layout,
+            rows: rows, headRows: headRows, adapterRank: decoder.adapterExtents.rank,
+            training: training)
+    }
+
+    /// Bytes on a device.
+    package func byteCount(on backend: any Backend) -> Int {
+        let backward = training != .none
+        var most = backend.scratchBytes(for: head, rows: headRows, backward: backward)
+        for layout in linears {
+            let (k, n) = (layout.inputs, layout.outputs)
+            most = max(most, backend.scratchBytes(for: layout, rows: rows, backward: backward))
+            var products: [(m: Int, n: Int, k: Int)] = []
+            let rank = adapterRank
+            if rank > 0 { products += [(rows, rank, k), (rows, n, rank)] }
+            if rank > 0, backward {
+                products += [(rows, rank, n), (rank, k, rows), (n, rank, rows), (rows, k, rank)]
+            }
+            if training == .full { products.append((k, n, rows)) }
+            for product in products {
+                most = max(
+                    most, backend.gemmScratchBytes(m: product.m, n: product.n, k: product.k))
+            }
+        }
+        if training == .full {
+            most = max(
+                most, backend.gemmScratchBytes(m: head.inputs, n: head.outputs, k: headRows))
+        }
+        return most
+    }
+}

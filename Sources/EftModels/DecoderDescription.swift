@@ -1,0 +1,137 @@
+// SPDX-License-Identifier: Apache-2.0
+// A decoder described by data: everything that the forward pass, the loader and the planner need to know.
+import EftNN
+
+/// What a decoder is made of. An architecture fills this in from `config.json`; nothing else depends on its name.
+package struct DecoderDescription: Sendable, Hashable {
+    /// The architecture's name in `config.json`, such as `LlamaForCausalLM`.
+    package var architecture: String
+    /// V.
+    package var vocabulary: Int
+    /// Number of layers.
+    package var layers: Int
+    /// Extents of a layer.
+    package var shape: DecoderShape
+    /// Rotary embedding.
+    package var rotary: RotaryEmbedding
+    /// Longest context that the model was made for.
+    package var contextLength: Int
+    /// Whether the head is the embedding.
+    package var tiedEmbeddings: Bool
+    /// Whether query, key and value projections have a bias.
+    package var queryKeyValueBias: Bool
+    /// Whether the output projection of attention has a bias.
+    package var outputBias: Bool
+    /// Whether the MLP's projections have a bias.
+    package var mlpBias: Bool
+    /// Standard deviation of fresh weights.
+    package var initializerRange: Double
+
+    /// Makes a description.
+    package init(
+        architecture: String, vocabulary: Int, layers: Int, shape: DecoderShape,
+        rotary: RotaryEmbedding, contextLength: Int, tiedEmbeddings: Bool, queryKeyValueBias: Bool,
+        outputBias: Bool, mlpBias: Bool, initializerRange: Double
+    ) {
+        self.architecture = architecture
+        self.vocabulary = vocabulary
+        self.layers = layers
+        self.shape = shape
+        self.rotary = rotary
+        self.contextLength = contextLength
+        self.tiedEmbeddings = tiedEmbeddings
+        self.queryKeyValueBias = queryKeyValueBias
+        self.outputBias = outputBias
+        self.mlpBias = mlpBias
+        self.initializerRange = initializerRange
+    }
+
+    /// What a linear layer does in its decoder layer; the raw value is the last part of its name.
+    package enum Role: String, Sendable, CaseIterable {
+        case query = "self_attn.q_proj"
+        case key = "self_attn.k_proj"
+        case value = "self_attn.v_proj"
+        case output = "self_attn.o_proj"
+        case gate = "mlp.gate_proj"
+        case up = "mlp.up_proj"
+        case down = "mlp.down_proj"
+
+        /// The name by which PEFT's `target_modules` knows it, such as `q_proj`.
+        package var moduleName: String {
+            rawValue.split(separator: ".").last.map(String.init) ?? rawValue
+        }
+    }
+
+    /// Name and extents of a linear layer.
+    package struct LinearShape: Sendable, Hashable {
+        /// The path in the checkpoint.
+        package let name: String
+        /// What it does.
+        package let role: Role
+        /// K.
+        package let inputs: Int
+        /// N.
+        package let outputs: Int
+        /// Whether it has a bias.
+        package let hasBias: Bool
+    }
+
+    /// The path of a layer in the checkpoint.
+    package func layerName(_ index: Int) -> String { "model.layers.\(index)" }
+    /// The path of the embedding.
+    package var embeddingName: String { "model.embed_tokens" }
+    /// The path of the last norm.
+    package var finalNormName: String { "model.norm" }
+    /// The path of the head.
+    package var headName: String { "lm_head" }
+    /// The path of the norm before attention.
+    package func inputNormName(_ index: Int) -> String { layerName(index) + ".input_layernorm" }
+    /// The path of the norm before the MLP.
+    package func middleNormName(_ index: Int) -> String {
+        layerName(index) + ".post_attention_layernorm"
+    }
+
+    /// A linear layer of a decoder layer.
+    package func linear(_ role: Role, layer: Int) -> LinearShape {
+        let (inputs, outputs) = extents(role)
+        let bias =
+            switch role {
+            case .query, .key, .value: queryKeyValueBias
+            case .output: outputBias
+            case .gate, .up, .down: mlpBias
+            }
+        return LinearShape(
+            name: layerName(layer) + "." + role.rawValue, role: role, inputs: inputs,
+            outputs: outputs, hasBias: bias)
+    }
+
+    /// All linear layers of a decoder layer, in the order of the computation.
+    package func linears(layer: Int) -> [LinearShape] {
+        Role.allCases.map { linear($0, layer: layer) }
+    }
+
+    private func extents(_ role: Role) -> (inputs: Int, outputs: Int) {
+        switch role {
+        case .query: (shape.hidden, shape.queryWidth)
+        case .key, .value: (shape.hidden, shape.keyWidth)
+        case .output: (shape.queryWidth, shape.hidden)
+        case .gate, .up: (shape.hidden, shape.intermediate)
+        case .down: (shape.intermediate, shape.hidden)
+        }
+    }
+
+    /// Number of all parameters; a tied head counts once.
+    package var parameterCount: Int {
+        var count = vocabulary * shape.hidden * (tiedEmbeddings ? 1 : 2) + shape.hidden
+        for linear in linears(layer: 0) {
+            count +=
+                layers * (linear.inputs * linear.outputs + (linear.hasBias ? linear.outputs : 0))
+        }
+        return count + layers * 2 * shape.hidden
+    }
+
+    /// Number of the weights of all linear layers inside the decoder layers.
+    package var linearWeightCount: Int {
+        linears(layer: 0).reduce(0) { $0 + $1.inputs * $1.outputs } * layers
+    }
+}

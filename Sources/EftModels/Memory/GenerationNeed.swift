@@ -1,0 +1,58 @@
+// SPDX-License-Identifier: Apache-2.0
+// The memory of generation besides weights, stated before it is taken.
+import EftNN
+import EftTensor
+
+/// What generation needs besides weights and adapters.
+package struct GenerationNeed: Sendable, Hashable {
+    /// Most tokens of a sequence, prompt and answer together.
+    package var contextLength: Int
+    /// Most sequences at once.
+    package var sequences: Int
+    /// Most prompt tokens read at once.
+    package var prefillChunk: Int
+    /// Type of keys and values.
+    package var kvType: DType
+    /// Highest rank of an adapter.
+    package var adapterRank: Int
+
+    /// States a need.
+    package init(
+        contextLength: Int, sequences: Int = 1, prefillChunk: Int = 512, kvType: DType = .bf16,
+        adapterRank: Int = 0
+    ) {
+        self.contextLength = contextLength
+        self.sequences = sequences
+        self.prefillChunk = max(prefillChunk, sequences)
+        self.kvType = kvType
+        self.adapterRank = adapterRank
+    }
+
+    /// Most rows of a batch: no more than a prompt can have.
+    package var rows: Int { max(min(prefillChunk, contextLength), sequences) }
+    /// Pages of the cache.
+    package var pages: Int { pageCount(tokens: contextLength) * sequences }
+
+    /// The need of the forward pass.
+    package var workspace: DecoderWorkspaceNeed {
+        DecoderWorkspaceNeed(rows: rows, logitRows: sequences, adapterRank: adapterRank)
+    }
+
+    /// Bytes by purpose, without scratch memory.
+    package func memory(_ description: DecoderDescription) -> MemoryTable {
+        MemoryTable([
+            .kvCache: PagedCache.byteCount(
+                pages: pages, layers: description.layers, shape: description.shape, kvType: kvType),
+            .activations: workspace.byteCount(description),
+        ])
+    }
+
+    /// Scratch memory for weights of these layouts.
+    package func scratch(
+        linears: some Sequence<WeightLayout>, head: WeightLayout, on backend: any Backend
+    ) -> Int {
+        DecoderScratch(
+            linears: linears, head: head, rows: rows, headRows: sequences, adapterRank: adapterRank
+        ).byteCount(on: backend)
+    }
+}

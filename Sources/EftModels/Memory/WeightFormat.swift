@@ -1,0 +1,107 @@
+// SPDX-License-Identifier: Apache-2.0
+// The weights of a model in a format that it may not stand in yet, for planning.
+import EftNN
+import EftQuant
+import EftTensor
+
+/// A format in which a model's weights could be held.
+package enum PlannedFormat: Sendable, Hashable {
+    /// Dense numbers: f32, f16 or bf16.
+    case dense(DType)
+    /// NF4 linear layers; embedding and head dense.
+    case nf4(ends: DType)
+    /// EXL2 at a uniform width; the head at another, the embedding in f16.
+    case exl2(bits: Int, headBits: Int)
+
+    /// The word for plans.
+    package var name: String {
+        switch self {
+        case .dense(let dtype): dtype.rawValue.lowercased()
+        case .nf4: "NF4"
+        case .exl2(let bits, _): "EXL2 \(bits) bits"
+        }
+    }
+}
+
+/// Layouts of all weights of a decoder.
+package struct DecoderLayouts: Sendable {
+    /// The embedding.
+    package let embedding: WeightLayout
+    /// All linear layers inside the decoder layers.
+    package let linears: [WeightLayout]
+    /// The head; the embedding itself when tied.
+    package let head: WeightLayout
+    /// Whether the head is the embedding.
+    package let isTied: Bool
+    /// Bytes of norms and biases.
+    package let vectorBytes: Int
+
+    /// Bytes in memory.
+    package var byteCount: Int {
+        embedding.byteCount + linears.reduce(0) { $0 + $1.byteCount }
+            + (isTied ? 0 : head.byteCount) + vectorBytes
+    }
+
+    /// The layouts of a model as a loader will hold it.
+    package init(_ loader: DecoderLoader) throws {
+        let all = try loader.layouts()
+        let description = loader.folder.description
+        let count = description.layers * DecoderDescription.Role.allCases.count
+        embedding = all[0].layout
+        linears = all[1...count].map(\.layout)
+        isTied = description.tiedEmbeddings
+        head = isTied ? all[0].layout : all[count + 1].layout
+        vectorBytes = description.vectorBytes
+    }
+
+    /// The layouts of a model in a format that it may not stand in yet.
+    /// - Throws: `ModelError` when the format cannot hold the model's extents.
+    package init(_ description: DecoderDescription, format: PlannedFormat) throws {
+        let (hidden, vocabulary) = (description.shape.hidden, description.vocabulary)
+        func layout(_ inputs: Int, _ outputs: Int) throws -> WeightLayout {
+            try DecoderLayouts.layout(format, inputs: inputs, outputs: outputs)
+        }
+        let shapes = description.linears(layer: 0)
+        let layer = try shapes.map { try layout($0.inputs, $0.outputs) }
+        linears = (0..<description.layers).flatMap { _ in layer }
+        vectorBytes = description.vectorBytes
+        switch format {
+        case .dense(let dtype), .nf4(let dtype):
+            embedding = DecoderLayouts.dense(dtype, hidden, vocabulary)
+            head = embedding
+            isTied = description.tiedEmbeddings
+        case .exl2(_, let headBits):
+            // A quantized head is a weight of its own, also of a tied model.
+            embedding = DecoderLayouts.dense(.f16, hidden, vocabulary)
+            guard let sections = EXL2Geometry.head(bits: headBits),
+                let groups = EXL2Geometry.groups(inputs: hidden, sections: sections)
+            else { throw DecoderLayouts.unfit(format, hidden) }
+            head = EXL2Table(groups).layout(outputs: vocabulary)
+            isTied = false
+        }
+    }
+
+    private static func layout(
+        _ format: PlannedFormat, inputs: Int, outputs: Int
+    ) throws -> WeightLayout {
+        switch format {
+        case .dense(let dtype): return dense(dtype, inputs, outputs)
+        case .nf4(let dtype):
+            return DenseScheme.layout(
+                stored: dtype, as: .nf4(doubleQuantization: true), inputs: inputs, outputs: outputs)
+        case .exl2(let bits, _):
+            guard let groups = EXL2Geometry.uniform(bits: bits, inputs: inputs) else {
+                throw unfit(format, inputs)
+            }
+            return EXL2Table(groups).layout(outputs: outputs)
+        }
+    }
+
+    private static func dense(_ dtype: DType, _ inputs: Int, _ outputs: Int) -> WeightLayout {
+        DenseScheme.layout(stored: dtype, as: .asStored, inputs: inputs, outputs: outputs)
+    }
+
+    private static func unfit(_ format: PlannedFormat, _ inputs: Int) -> ModelError {
+        ModelError(.unsupported, "\(format.name) cannot hold a layer of \(inputs) inputs")
+    }
+}

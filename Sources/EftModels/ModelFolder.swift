@@ -1,0 +1,51 @@
+// SPDX-License-Identifier: Apache-2.0
+// A Hugging Face model folder: config.json, weights, and what they say together.
+import EftConfig
+import EftFormats
+
+/// A model folder, or a bare `config.json` for planning.
+package struct ModelFolder: Sendable {
+    /// The folder, or the folder of the bare config.
+    package let path: String
+    /// The parsed `config.json`.
+    package let config: ConfigCursor
+    /// What the model is made of.
+    package let description: DecoderDescription
+    /// The weights; nil when there are none here.
+    package let checkpoint: (any CheckpointReader)?
+
+    /// Opens a folder or a path to a `config.json`.
+    /// - Parameter needsWeights: whether a folder without weights is an error.
+    /// - Throws: `ConfigError`, `FormatError`, `ModelError`.
+    package static func open(_ path: String, needsWeights: Bool = true) throws -> ModelFolder {
+        let isFolder = FileSystem.isFolder(path)
+        let configPath = isFolder ? FileSystem.join(path, "config.json") : path
+        guard FileSystem.exists(configPath) else {
+            throw ModelError(
+                .missing, "no config.json here; give the folder of a Hugging Face model", path: path
+            )
+        }
+        let bytes = try FileSystem.read(configPath)
+        let config = ConfigCursor(try JSONParser.parse(bytes, file: configPath), file: configPath)
+        var description = try ArchitectureRegistry.describe(config)
+        let folder = isFolder ? path : FileSystem.folder(of: path)
+        var checkpoint: (any CheckpointReader)?
+        if needsWeights {
+            checkpoint = try CheckpointFolder.open(folder)
+        } else if isFolder {
+            checkpoint = try? CheckpointFolder.open(folder)
+        }
+        if let checkpoint { reconcile(&description, with: checkpoint) }
+        return ModelFolder(
+            path: folder, config: config, description: description, checkpoint: checkpoint)
+    }
+
+    /// EXL2 writes a quantized copy of a tied embedding as the head: then the head is a weight of its own.
+    private static func reconcile(
+        _ description: inout DecoderDescription, with checkpoint: any CheckpointReader
+    ) {
+        if description.tiedEmbeddings, checkpoint.find(description.headName + ".q_weight") != nil {
+            description.tiedEmbeddings = false
+        }
+    }
+}

@@ -1,0 +1,81 @@
+// SPDX-License-Identifier: Apache-2.0
+// The KV cache of generation: a pool of pages, handed to sequences as they grow.
+import EftTensor
+import Synchronization
+
+/// A pool of pages for every layer; a page index means the same 16 tokens in all layers.
+package final class PagedCache: KVCache {
+    package let kvType: DType
+    /// Pages of the pool.
+    package let pageCount: Int
+    private let layers: [Buffer]
+    private let pageBytes: Int
+    private let state: Mutex<State>
+
+    private struct State {
+        var free: [Int]
+        var sequences: [Int: [Int]] = [:]
+    }
+
+    /// Bytes of a pool for all layers.
+    package static func byteCount(
+        pages: Int, layers: Int, shape: DecoderShape, kvType: DType
+    ) -> Int {
+        pages * layers * 2 * shape.keyWidth * pageTokens * kvType.byteWidth
+    }
+
+    /// Allocates a pool.
+    /// - Throws: `TensorError` when it does not fit the ledger.
+    package init(
+        pageCount: Int, layers: Int, shape: DecoderShape, kvType: DType, ledger: MemoryLedger?
+    ) throws(TensorError) {
+        self.kvType = kvType
+        self.pageCount = pageCount
+        pageBytes = 2 * shape.keyWidth * pageTokens * kvType.byteWidth
+        var buffers: [Buffer] = []
+        for _ in 0..<layers {
+            buffers.append(
+                try Buffer(byteCount: pageBytes * pageCount, ledger: ledger, purpose: .kvCache))
+        }
+        self.layers = buffers
+        state = Mutex(State(free: Array((0..<pageCount).reversed())))
+    }
+
+    /// Pages that no sequence holds.
+    package var freePages: Int { state.withLock { $0.free.count } }
+
+    /// Gives a sequence the pages it needs to hold `tokens` tokens; false, and nothing changed, when there are too few.
+    package func extend(sequence: Int, to tokens: Int) -> Bool {
+        state.withLock { state in
+            let held = state.sequences[sequence, default: []]
+            let missing = EftNN.pageCount(tokens: tokens) - held.count
+            guard missing > 0 else { return true }
+            guard state.free.count >= missing else { return false }
+            state.sequences[sequence] = held + state.free.suffix(missing).reversed()
+            state.free.removeLast(missing)
+            return true
+        }
+    }
+
+    /// Takes a sequence's pages back.
+    package func release(sequence: Int) {
+        state.withLock { state in
+            guard let pages = state.sequences.removeValue(forKey: sequence) else { return }
+            state.free.append(contentsOf: pages.reversed())
+        }
+    }
+
+    package func attentionRuns(layer: Int, batch: DecoderBatch) -> [AttentionRun] {
+        let base = layers[layer].base
+        return state.withLock { state in
+            batch.runs.map { run in
+                let needed = EftNN.pageCount(tokens: run.firstPosition + run.rows.count)
+                let held = state.sequences[run.sequence, default: []]
+                precondition(held.count >= needed, "a sequence was not given its pages")
+                return AttentionRun(
+                    rows: run.rows, firstPosition: run.firstPosition,
+                    pages: PageList(held.prefix(needed).map { base + $0 * pageBytes }))
+            }
+        }
+    }
+}

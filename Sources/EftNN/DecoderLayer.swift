@@ -1,0 +1,222 @@
+// SPDX-License-Identifier: Apache-2.0
+// One layer of a decoder: attention and a gated MLP, each behind a norm and added to the residual stream.
+import EftTensor
+
+/// One decoder layer of the Llama form, forward and backward.
+///
+/// Changed only while a model is put together, hence unchecked.
+package final class DecoderLayer: @unchecked Sendable {
+    /// The layer's number, from 0.
+    package let index: Int
+    /// Extents.
+    package let shape: DecoderShape
+    /// The norm before attention, and its weight's parameter in full training.
+    package let inputNorm: Norm
+    /// The norm before the MLP.
+    package let middleNorm: Norm
+    package let query: Linear
+    package let key: Linear
+    package let value: Linear
+    package let output: Linear
+    package let gate: Linear
+    package let up: Linear
+    package let down: Linear
+
+    /// Puts a layer together.
+    package init(
+        index: Int, shape: DecoderShape, inputNorm: Norm, middleNorm: Norm, query: Linear,
+        key: Linear, value: Linear, output: Linear, gate: Linear, up: Linear, down: Linear
+    ) {
+        self.index = index
+        self.shape = shape
+        self.inputNorm = inputNorm
+        self.middleNorm = middleNorm
+        self.query = query
+        self.key = key
+        self.value = value
+        self.output = output
+        self.gate = gate
+        self.up = up
+        self.down = down
+    }
+
+    /// The linear layers, in the order of the computation.
+    package var linears: [Linear] { [query, key, value, output, gate, up, down] }
+    /// The norms, in the order of the computation.
+    package var norms: [Norm] { [inputNorm, middleNorm] }
+
+    /// Sees the inputs of linear layers as they are computed; calibration collects them.
+    package typealias Observer = (_ layers: [Linear], _ input: Matrix) throws -> Void
+
+    // MARK: Forward
+
+    /// Computes the layer's value of x `[T][C]` into `out`, which may be x when no backward pass follows.
+    package func forward(
+        _ x: Matrix, into out: Matrix, _ state: LayerPass, observer: Observer? = nil
+    ) throws {
+        let acts = state.activations
+        let middle = acts.backward ? acts.middle.rows(0..<x.rows) : out
+        try attend(x, into: middle, state, observer)
+        try feedForward(middle, state, observer)
+        copy(middle, to: out)
+        try down.forward(acts.activated.rows(0..<x.rows), into: out, accumulate: true, state.pass)
+    }
+
+    /// Computes what the backward pass needs of a forward pass that was made before: all but the layer's value.
+    package func recompute(_ x: Matrix, _ state: LayerPass) throws {
+        let middle = state.activations.middle.rows(0..<x.rows)
+        try attend(x, into: middle, state, nil)
+        try feedForward(middle, state, nil)
+    }
+
+    private func attend(
+        _ x: Matrix, into middle: Matrix, _ state: LayerPass, _ observer: Observer?
+    ) throws {
+        let (pass, acts, backend) = (state.pass, state.activations, state.pass.backend)
+        let rows = 0..<x.rows
+        let normed = acts.normedInput.rows(rows)
+        inputNorm.forward(x, into: normed, epsilon: shape.normEpsilon, backend)
+        try observer?([query, key, value], normed)
+        let (q, k, v) = (acts.query.rows(rows), acts.key.rows(rows), acts.value.rows(rows))
+        try query.forward(normed, into: q, pass)
+        try key.forward(normed, into: k, pass)
+        try value.forward(normed, into: v, pass)
+        rotate(q, k, state, inverse: false)
+        let attention = shape.attention(kvType: state.cache.kvType)
+        let runs = state.cache.attentionRuns(layer: index, batch: state.batch)
+        for run in runs {
+            backend.writeKV(
+                attention, k: k.rows(run.rows), v: v.rows(run.rows),
+                firstPosition: run.firstPosition, pages: run.pages)
+        }
+        let attended = acts.attention.rows(rows)
+        backend.attention(
+            attention, runs: runs, q: q, out: attended, lse: acts.logSumExp?.rows(rows))
+        try observer?([output], attended)
+        copy(x, to: middle)
+        try output.forward(attended, into: middle, accumulate: true, pass)
+    }
+
+    private func feedForward(
+        _ middle: Matrix, _ state: LayerPass, _ observer: Observer?
+    ) throws {
+        let (pass, acts, backend) = (state.pass, state.activations, state.pass.backend)
+        let rows = 0..<middle.rows
+        let normed = acts.normedMiddle.rows(rows)
+        middleNorm.forward(middle, into: normed, epsilon: shape.normEpsilon, backend)
+        try observer?([gate, up], normed)
+        let (g, u) = (acts.gate.rows(rows), acts.up.rows(rows))
+        try gate.forward(normed, into: g, pass)
+        try up.forward(normed, into: u, pass)
+        let activated = acts.activated.rows(rows)
+        backend.swiglu(gate: g, up: u, into: activated)
+        try observer?([down], activated)
+    }
+
+    private func rotate(_ q: Matrix, _ k: Matrix, _ state: LayerPass, inverse: Bool) {
+        let (cosines, sines) = (state.cosines, state.sines)
+        let backend = state.pass.backend
+        backend.rope(q, headDim: shape.headDim, cosines: cosines, sines: sines, inverse: inverse)
+        backend.rope(k, headDim: shape.headDim, cosines: cosines, sines: sines, inverse: inverse)
+    }
+
+    private func copy(_ source: Matrix, to target: Matrix) {
+        guard source.pointer != target.pointer else { return }
+        target.pointer.update(from: source.pointer, count: source.count)
+    }
+
+    // MARK: Backward
+
+    /// Turns the gradient of the layer's value into the gradient of its input x, in place, and adds to the gradients
+    /// of what is trainable. `forward` or `recompute` of the same x must have filled activations and cache just before.
+    package func backward(
+        _ x: Matrix, gradient: Matrix, gradients: LayerGradients, cache: PassCache,
+        _ state: LayerPass
+    ) throws {
+        precondition(state.activations.backward, "activations were made without a backward pass")
+        try feedForwardBackward(gradient, gradients, state)
+        try attendBackward(x, gradient, gradients, cache, state)
+    }
+
+    private func feedForwardBackward(
+        _ gradient: Matrix, _ gradients: LayerGradients, _ state: LayerPass
+    ) throws {
+        let (pass, acts, backend) = (state.pass, state.activations, state.pass.backend)
+        let rows = 0..<gradient.rows
+        let (g, u) = (acts.gate.rows(rows), acts.up.rows(rows))
+        let dActivated = gradients.activated.rows(rows)
+        try down.backward(
+            acts.activated.rows(rows), dy: gradient, into: dActivated, accumulate: false, pass)
+        backend.swigluBackward(gate: g, up: u, dy: dActivated, dgate: g, dup: u)
+        let normed = acts.normedMiddle.rows(rows)
+        let dNormed = gradients.normed.rows(rows)
+        try gate.backward(normed, dy: g, into: dNormed, accumulate: false, pass)
+        try up.backward(normed, dy: u, into: dNormed, accumulate: true, pass)
+        middleNorm.backward(
+            acts.middle.rows(rows), dy: dNormed, addingTo: gradient, epsilon: shape.normEpsilon,
+            backend)
+    }
+
+    private func attendBackward(
+        _ x: Matrix, _ gradient: Matrix, _ gradients: LayerGradients,
+        _ cache: PassCache, _ state: LayerPass
+    ) throws {
+        let (pass, acts, backend) = (state.pass, state.activations, state.pass.backend)
+        let rows = 0..<gradient.rows
+        let attended = acts.attention.rows(rows)
+        let dAttended = gradients.attention.rows(rows)
+        try output.backward(attended, dy: gradient, into: dAttended, accumulate: false, pass)
+        guard let lse = acts.logSumExp?.rows(rows) else { return }
+        let attention = shape.attention(kvType: cache.kvType)
+        let runs = cache.attentionRuns(layer: index, batch: state.batch)
+        let dq = gradients.query.rows(rows)
+        cache.zeroGradients()
+        backend.attentionBackward(
+            attention, runs: runs, q: acts.query.rows(rows), out: attended, lse: lse,
+            dout: dAttended, dq: dq)
+        // Keys and values stand in pages by now; their rows take the gradients.
+        let (dk, dv) = (acts.key.rows(rows), acts.value.rows(rows))
+        for run in runs {
+            guard let pages = run.gradientPages else { continue }
+            backend.readKV(
+                attention, pages: pages, firstPosition: run.firstPosition, k: dk.rows(run.rows),
+                v: dv.rows(run.rows))
+        }
+        rotate(dq, dk, state, inverse: true)
+        let normed = acts.normedInput.rows(rows)
+        let dNormed = gradients.normed.rows(rows)
+        try query.backward(normed, dy: dq, into: dNormed, accumulate: false, pass)
+        try key.backward(normed, dy: dk, into: dNormed, accumulate: true, pass)
+        try value.backward(normed, dy: dv, into: dNormed, accumulate: true, pass)
+        inputNorm.backward(
+            x, dy: dNormed, addingTo: gradient, epsilon: shape.normEpsilon, backend)
+    }
+}
+
+/// What a layer needs to know of one pass over a batch.
+package struct LayerPass: Sendable {
+    /// The batch.
+    package let batch: DecoderBatch
+    /// Device, adapters and dropout.
+    package let pass: Pass
+    /// Where the layer keeps what it computes on the way.
+    package let activations: LayerActivations
+    /// Keys and values.
+    package let cache: any KVCache
+    /// Rotary tables `[T][D/2]`.
+    package let cosines: Matrix
+    package let sines: Matrix
+
+    /// Describes a pass.
+    package init(
+        batch: DecoderBatch, pass: Pass, activations: LayerActivations, cache: any KVCache,
+        cosines: Matrix, sines: Matrix
+    ) {
+        self.batch = batch
+        self.pass = pass
+        self.activations = activations
+        self.cache = cache
+        self.cosines = cosines
+        self.sines = sines
+    }
+}

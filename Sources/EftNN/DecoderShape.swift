@@ -1,0 +1,44 @@
+// SPDX-License-Identifier: Apache-2.0
+// The extents of one decoder layer.
+import EftTensor
+
+/// The extents and constants that all layers of a decoder share.
+package struct DecoderShape: Sendable, Hashable {
+    /// C: numbers of a hidden state.
+    package var hidden: Int
+    /// F: numbers inside the MLP.
+    package var intermediate: Int
+    /// H.
+    package var heads: Int
+    /// Hkv.
+    package var kvHeads: Int
+    /// D.
+    package var headDim: Int
+    /// Added to the mean square in norms.
+    package var normEpsilon: Float
+
+    /// Makes a shape.
+    package init(
+        hidden: Int, intermediate: Int, heads: Int, kvHeads: Int, headDim: Int, normEpsilon: Float
+    ) {
+        self.hidden = hidden
+        self.intermediate = intermediate
+        self.heads = heads
+        self.kvHeads = kvHeads
+        self.headDim = headDim
+        self.normEpsilon = normEpsilon
+    }
+
+    /// H * D.
+    package var queryWidth: Int { heads * headDim }
+    /// Hkv * D.
+    package var keyWidth: Int { kvHeads * headDim }
+
+    /// The attention's extents with keys and values of a type.
+    package func attention(kvType: DType) -> AttentionShape {
+        AttentionShape(
+            heads: heads, kvHeads: kvHeads, headDim: headDim,
+            scale: 1 / Float(headDim).squareRoot(),
+            kvType: kvType)
+    }
+}

@@ -1,0 +1,84 @@
+// SPDX-License-Identifier: Apache-2.0
+// What one decoder layer computes on the way, in memory that is stated before it is taken.
+import EftTensor
+
+/// The matrices that a layer fills in its forward pass.
+///
+/// One set serves every layer: generation writes over what is no longer needed, and training computes a layer again
+/// before its backward pass (or holds a set for each layer, when memory allows).
+package final class LayerActivations: Sendable {
+    /// Whether a backward pass can follow.
+    package let backward: Bool
+    let normedInput: Matrix
+    let query: Matrix
+    let key: Matrix
+    let value: Matrix
+    let attention: Matrix
+    let middle: Matrix
+    let normedMiddle: Matrix
+    let gate: Matrix
+    let up: Matrix
+    let activated: Matrix
+    let logSumExp: Matrix?
+
+    /// All bytes for batches of at most `rows` rows.
+    package static func byteCount(rows: Int, shape: DecoderShape, backward: Bool) -> Int {
+        let always =
+            shape.hidden + 2 * shape.queryWidth + 2 * shape.keyWidth + 2 * shape.intermediate
+        let kept = backward ? 2 * shape.hidden + shape.intermediate + shape.heads : 0
+        return rows * (always + kept) * 4
+    }
+
+    /// Allocates for batches of at most `rows` rows.
+    /// - Throws: `TensorError` when it does not fit the ledger.
+    package init(
+        rows: Int, shape: DecoderShape, backward: Bool, ledger: MemoryLedger?
+    ) throws(TensorError) {
+        self.backward = backward
+        func matrix(_ columns: Int) throws(TensorError) -> Matrix {
+            try Matrix(rows: rows, columns: columns, ledger: ledger)
+        }
+        normedInput = try matrix(shape.hidden)
+        query = try matrix(shape.queryWidth)
+        key = try matrix(shape.keyWidth)
+        value = try matrix(shape.keyWidth)
+        attention = try matrix(shape.queryWidth)
+        gate = try matrix(shape.intermediate)
+        up = try matrix(shape.intermediate)
+        if backward {
+            middle = try matrix(shape.hidden)
+            normedMiddle = try matrix(shape.hidden)
+            activated = try matrix(shape.intermediate)
+            logSumExp = try matrix(shape.heads)
+        } else {
+            // Without a backward pass the MLP's input may replace the attention's, and its value the gate's.
+            middle = normedInput
+            normedMiddle = normedInput
+            activated = gate
+            logSumExp = nil
+        }
+    }
+}
+
+/// Gradients inside a layer, used again by every layer's backward pass.
+package final class LayerGradients: Sendable {
+    /// The gradient of a norm's value; free for others' use between layers.
+    package let normed: Matrix
+    let attention: Matrix
+    let query: Matrix
+    let activated: Matrix
+
+    /// All bytes for batches of at most `rows` rows.
+    package static func byteCount(rows: Int, shape: DecoderShape) -> Int {
+        rows * (shape.hidden + 2 * shape.queryWidth + shape.intermediate) * 4
+    }
+
+    /// Allocates for batches of at most `rows` rows.
+    /// - Throws: `TensorError` when it does not fit the ledger.
+    package init(rows: Int, shape: DecoderShape, ledger: MemoryLedger?) throws(TensorError) {
+        normed = try Matrix(rows: rows, columns: shape.hidden, ledger: ledger)
+        attention = try Matrix(rows: rows, columns: shape.queryWidth, ledger: ledger)
+        query = try Matrix(rows: rows, columns: shape.queryWidth, ledger: ledger)
+        activated = try Matrix(rows: rows, columns: shape.intermediate, ledger: ledger)
+    }
+}

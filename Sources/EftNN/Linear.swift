@@ -1,0 +1,123 @@
+// SPDX-License-Identifier: Apache-2.0
+// A linear layer over a weight in any format, with any number of adapters.
+import EftTensor
+
+/// y = x W + bias, plus the adapters that the batch names for its rows.
+///
+/// Changed only while a model is put together (adapters, gradients), hence unchecked.
+package final class Linear: @unchecked Sendable {
+    /// The layer's path in the checkpoint, such as `model.layers.0.self_attn.q_proj`.
+    package let name: String
+    /// A number that is unlike that of other layers, for the draws of dropout.
+    package let ordinal: UInt64
+    /// The weight.
+    package let weight: PackedWeight
+    /// The bias, N numbers.
+    package let bias: Buffer?
+    /// Adapters by their slot in the model.
+    package var adapters: [Int: LoRA] = [:]
+    /// Gradients in full training.
+    package var weightParameter: Parameter?
+    package var biasParameter: Parameter?
+
+    /// Puts a layer together.
+    package init(name: String, ordinal: UInt64, weight: PackedWeight, bias: Buffer?) {
+        precondition(bias.map { $0.floatCount == weight.outputs } ?? true)
+        self.name = name
+        self.ordinal = ordinal
+        self.weight = weight
+        self.bias = bias
+    }
+
+    /// y (+)= the layer's value.
+    package func forward(_ x: Matrix, into y: Matrix, accumulate: Bool = false, _ pass: Pass)
+        throws(TensorError)
+    {
+        try pass.backend.multiply(x, weight, into: y, accumulate: accumulate)
+        if let bias { pass.backend.addBias(bias, to: y) }
+        for segment in pass.adapterSegments {
+            for slot in segment.slots {
+                guard let adapter = adapters[slot] else { continue }
+                try adapter.forward(
+                    x.rows(segment.rows), into: y.rows(segment.rows), seed: pass.seed(ordinal),
+                    scratch: pass.adapterScratch)
+            }
+        }
+    }
+
+    /// Adds to the gradients of what is trainable, and dx (+)= the gradient of x.
+    package func backward(
+        _ x: Matrix, dy: Matrix, into dx: Matrix, accumulate: Bool, _ pass: Pass
+    ) throws(TensorError) {
+        let backend = pass.backend
+        if let weightParameter {
+            try backend.accumulateWeightGradient(
+                x: x, dy: dy, into: weightParameter.gradient, layout: weight.layout)
+        }
+        if let biasParameter { backend.addColumnSums(of: dy, to: biasParameter.gradient) }
+        try backend.multiplyTransposed(dy, weight, into: dx, accumulate: accumulate)
+        for segment in pass.adapterSegments {
+            for slot in segment.slots {
+                guard let adapter = adapters[slot] else { continue }
+                try adapter.backward(
+                    x.rows(segment.rows), dy: dy.rows(segment.rows),
+                    addingTo: dx.rows(segment.rows), seed: pass.seed(ordinal),
+                    scratch: pass.adapterScratch)
+            }
+        }
+    }
+
+    /// Takes memory for the gradients of weight and bias (full training; f32 weights only).
+    /// - Throws: `TensorError` when they do not fit the ledger.
+    package func makeTrainable(ledger: MemoryLedger?) throws(TensorError) {
+        precondition(weight.layout.format == .f32, "full training keeps weights in f32")
+        weightParameter = try Parameter(
+            name: name + ".weight", value: weight.panels, decays: true, ledger: ledger)
+        if let bias {
+            biasParameter = try Parameter(
+                name: name + ".bias", value: bias, decays: false, ledger: ledger)
+        }
+    }
+}
+
+/// What layers need to know of one pass over a batch.
+package struct Pass: Sendable {
+    /// The device.
+    package let backend: any Backend
+    /// Which adapters act on which rows.
+    package let adapterSegments: [AdapterSegment]
+    /// Memory of the adapters.
+    package let adapterScratch: AdapterScratch
+    /// The seed of this micro-batch's dropout; nil outside training.
+    package let dropoutSeed: UInt64?
+
+    /// Describes a pass.
+    package init(
+        backend: any Backend, adapterSegments: [AdapterSegment], adapterScratch: AdapterScratch,
+        dropoutSeed: UInt64? = nil
+    ) {
+        self.backend = backend
+        self.adapterSegments = adapterSegments
+        self.adapterScratch = adapterScratch
+        self.dropoutSeed = dropoutSeed
+    }
+
+    /// The seed of one layer; the recomputed forward pass draws the same one.
+    func seed(_ ordinal: UInt64) -> UInt64? {
+        dropoutSeed.map { ($0 &+ ordinal) &* 0x9E37_79B9_7F4A_7C15 }
+    }
+}
+
+/// Rows of a batch and the adapters that act on them, by slot.
+package struct AdapterSegment: Sendable, Hashable {
+    /// Rows of the batch.
+    package let rows: Range<Int>
+    /// Slots of the adapters, all added up.
+    package let slots: [Int]
+
+    /// Makes a segment.
+    package init(rows: Range<Int>, slots: [Int]) {
+        self.rows = rows
+        self.slots = slots
+    }
+}

@@ -1,0 +1,78 @@
+// SPDX-License-Identifier: Apache-2.0
+// From hidden states to the loss, in chunks of rows: full logits are never held.
+import EftTensor
+
+/// Cross entropy of hidden states behind a linear head, forward and backward in one go.
+package struct LossHead: Sendable {
+    /// The head.
+    package let head: Linear
+    /// Logits of one chunk `[chunk][V]`.
+    private let logits: Matrix
+
+    /// Rows of a chunk: as many as 16 MiB of logits hold, at least one, at most `rows`.
+    package static func chunkRows(vocabulary: Int, rows: Int) -> Int {
+        max(1, min(rows, (16 << 20) / (vocabulary * 4)))
+    }
+
+    /// Bytes of the chunk's logits.
+    package static func byteCount(vocabulary: Int, rows: Int) -> Int {
+        chunkRows(vocabulary: vocabulary, rows: rows) * vocabulary * 4
+    }
+
+    /// Takes memory for batches of at most `rows` rows.
+    /// - Throws: `TensorError` when it does not fit the ledger.
+    package init(head: Linear, rows: Int, ledger: MemoryLedger?) throws(TensorError) {
+        self.head = head
+        let vocabulary = head.weight.outputs
+        logits = try Matrix(
+            rows: LossHead.chunkRows(vocabulary: vocabulary, rows: rows), columns: vocabulary,
+            ledger: ledger)
+    }
+
+    /// The loss of each row (0 where the label is negative).
+    ///
+    /// With `gradientScale` not 0, `gradient` becomes the gradient of the hidden states of the summed loss times that
+    /// factor, and the head's own gradients are added to.
+    package func losses(
+        hidden: Matrix, labels: [Int32], gradientScale: Float, gradient: Matrix?, _ pass: Pass
+    ) throws -> [Float] {
+        precondition(labels.count == hidden.rows)
+        var losses = [Float](repeating: 0, count: hidden.rows)
+        var first = 0
+        while first < hidden.rows {
+            let rows = first..<min(first + logits.rows, hidden.rows)
+            let chunk = logits.rows(0..<rows.count)
+            let input = hidden.rows(rows)
+            try head.forward(input, into: chunk, pass.rows(rows))
+            losses.withUnsafeMutableBufferPointer { all in
+                pass.backend.crossEntropy(
+                    logits: chunk, labels: labels[rows], gradientScale: gradientScale,
+                    losses: UnsafeMutableBufferPointer(rebasing: all[rows]))
+            }
+            if let gradient, gradientScale != 0 {
+                try head.backward(
+                    input, dy: chunk, into: gradient.rows(rows), accumulate: false, pass.rows(rows))
+            }
+            first = rows.upperBound
+        }
+        return losses
+    }
+}
+
+extension Pass {
+    /// The same pass seen by a chunk of its rows.
+    package func rows(_ range: Range<Int>) -> Pass {
+        let segments = adapterSegments.compactMap { segment -> AdapterSegment? in
+            let common = segment.rows.clamped(to: range)
+            guard !common.isEmpty else { return nil }
+            let shifted =
+                common.lowerBound - range.lowerBound..<common.upperBound - range.lowerBound
+            return AdapterSegment(rows: shifted, slots: segment.slots)
+        }
+        // Chunks must not draw the same dropout mask.
+        let seed = dropoutSeed.map { $0 &+ UInt64(range.lowerBound) &* 0xD134_2543_DE82_EF95 }
+        return Pass(
+            backend: backend, adapterSegments: segments, adapterScratch: adapterScratch,
+            dropoutSeed: seed)
+    }
+}

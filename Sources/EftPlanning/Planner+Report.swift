@@ -1,0 +1,59 @@
+// SPDX-License-Identifier: Apache-2.0
+// All stages from training to running, in one table.
+import EftModels
+import EftNN
+import EftTensor
+
+extension Planner {
+    /// Plans training, merging, converting, quantizing and running of a model.
+    /// - Throws: errors of reading a folder's tables.
+    package func report(
+        folder: ModelFolder, training: TrainingOptions, generation: GenerationNeed
+    ) throws -> PlanReport {
+        let stored = try folder.checkpoint.map { _ in try DecoderLoader(folder: folder) }
+        let sixteen = try DecoderLayouts(description, format: .dense(.bf16))
+        var stages: [StagePlan] = []
+        var full = training
+        full.rank = 0
+        stages.append(
+            train(
+                name: "train, all weights in f32",
+                layouts: try DecoderLayouts(description, format: .dense(.f32)), options: full))
+        stages.append(train(name: "train, LoRA on bf16", layouts: sixteen, options: training))
+        stages.append(
+            train(
+                name: "train, QLoRA on NF4",
+                layouts: try DecoderLayouts(description, format: .nf4(ends: .bf16)),
+                options: training))
+        stages.append(merge(rank: training.rank))
+        if let stored {
+            let layouts = try DecoderLayouts(stored)
+            stages.append(
+                run(
+                    name: "run, as stored", layouts: layouts,
+                    loadScratch: try stored.loadScratchBytes(), need: generation))
+        }
+        stages.append(run(name: "run, bf16", layouts: sixteen, need: generation))
+        for bits in [8, 6, 4, 3, 2] {
+            let format = PlannedFormat.exl2(bits: bits, headBits: max(bits, 6))
+            // Layers whose inputs are no multiple of 32 have no EXL2 form.
+            guard let layouts = try? DecoderLayouts(description, format: format) else { continue }
+            stages.append(run(name: "run, \(format.name)", layouts: layouts, need: generation))
+        }
+        return PlanReport(stages: stages, limit: limit)
+    }
+
+    /// Merging an adapter: one tensor's chunk, and the adapter of one layer.
+    package func merge(rank: Int) -> StagePlan {
+        let widest = description.linears(layer: 0).max { $0.inputs + $0.outputs < $1.inputs + $1.outputs }
+        let adapter = widest.map {
+            LoRA.byteCount(inputs: $0.inputs, outputs: $0.outputs, rank: rank)
+        }
+        return StagePlan(
+            name: "merge to 16 bits",
+            memory: MemoryTable([
+                .workspace: 32 << 20, .adapters: adapter ?? 0, .program: programBytes,
+            ]),
+            disk: description.parameterCount * 2)
+    }
+}

@@ -1,0 +1,42 @@
+// SPDX-License-Identifier: Apache-2.0
+// What the operating system says that this process holds.
+
+#if canImport(Glibc)
+    import Glibc
+#endif
+
+/// Resident memory of this process.
+package enum ProcessMemory {
+    /// A line of /proc/self/status in bytes, such as `VmRSS`; 0 where there is none.
+    private static func status(_ key: String) -> Int {
+        guard let file = fopen("/proc/self/status", "r") else { return 0 }
+        defer { fclose(file) }
+        var line = [CChar](repeating: 0, count: 256)
+        while fgets(&line, Int32(line.count), file) != nil {
+            let text = String(decoding: line.prefix { $0 != 0 }.map(UInt8.init(bitPattern:)), as: UTF8.self)
+            guard text.hasPrefix(key + ":") else { continue }
+            let digits = text.drop { !$0.isNumber }.prefix { $0.isNumber }
+            return (Int(digits) ?? 0) << 10
+        }
+        return 0
+    }
+
+    /// Resident bytes now.
+    package static var resident: Int { status("VmRSS") }
+
+    /// The most resident bytes so far.
+    package static var peakResident: Int { status("VmHWM") }
+
+    /// Bytes of the machine's memory.
+    package static var machineBytes: Int {
+        let (pages, size) = (sysconf(Int32(_SC_PHYS_PAGES)), sysconf(Int32(_SC_PAGESIZE)))
+        guard pages > 0, size > 0 else { return 0 }
+        return pages.multipliedReportingOverflow(by: size).partialValue
+    }
+
+    /// The limit when none is given: the machine's memory less an eighth of it, at most 2 GiB.
+    package static var defaultLimit: Int {
+        let machine = machineBytes
+        return machine > 0 ? machine - min(machine / 8, 2 << 30) : .max
+    }
+}

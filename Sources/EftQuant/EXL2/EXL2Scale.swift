@@ -1,0 +1,55 @@
+// SPDX-License-Identifier: Apache-2.0
+// The scales of EXL2, by the chain of half-precision products that defines them.
+import EftFormats
+
+/// Scales and values of EXL2: weight = half((code - 2^(bits-1)) * scale).
+///
+/// Every product is rounded to half with subnormals kept; the product of two halves is exact in f32, so one rounding
+/// there gives the half product.
+package enum EXL2Scale {
+    /// The scales of a group for s = 1...16, as half bits: half(s^2 * half(scale_max / 256)).
+    /// - Parameter scaleMax: half bits of the group's `q_scale_max`.
+    package static func table(scaleMax: UInt16) -> [UInt16] {
+        let step = ElementConversion.half(ElementConversion.float(half: scaleMax) * (1 / 256))
+        let value = ElementConversion.float(half: step)
+        return (1...16).map { ElementConversion.half(Float($0 * $0) * value) }
+    }
+
+    /// The value of a code under a scale.
+    @inlinable package static func value(code: Int, bits: Int, scale: Float) -> Float {
+        let product = Float(code - (1 << (bits - 1))) * scale
+        return ElementConversion.float(half: ElementConversion.half(product))
+    }
+}
+
+/// Codes of a column as the words of `q_weight`: a little-endian stream of bits down the rows.
+package enum EXL2Codes {
+    /// Packs 32 codes of `bits` bits in `bits` words that lie `stride` words apart.
+    static func pack(
+        bits: Int, codes: UnsafePointer<UInt8>, codeStride: Int,
+        words: UnsafeMutablePointer<UInt32>, stride: Int
+    ) {
+        for word in 0..<bits { words[word * stride] = 0 }
+        for index in 0..<32 {
+            let code = UInt32(codes[index * codeStride])
+            let (word, shift) = (index * bits / 32, index * bits % 32)
+            words[word * stride] |= code << UInt32(shift)
+            if shift + bits > 32 {
+                words[(word + 1) * stride] |= code >> UInt32(32 - shift)
+            }
+        }
+    }
+
+    /// Unpacks 32 codes from `bits` words.
+    static func unpack(
+        bits: Int, words: UnsafePointer<UInt32>, codes: UnsafeMutablePointer<UInt8>
+    ) {
+        let mask = (UInt32(1) << UInt32(bits)) - 1
+        for index in 0..<32 {
+            let (word, shift) = (index * bits / 32, index * bits % 32)
+            var value = words[word] >> UInt32(shift)
+            if shift + bits > 32 { value |= words[word + 1] << UInt32(32 - shift) }
+            codes[index] = UInt8(value & mask)
+        }
+    }
+}

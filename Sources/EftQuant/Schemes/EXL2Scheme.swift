@@ -1,0 +1,289 @@
+// SPDX-License-Identifier: Apache-2.0
+// EXL2 weights: codes of 2 to 8 bits in scale groups, with permuted inputs.
+import CEftKernels
+import EftFormats
+import EftTensor
+
+/// A weight that ExLlamaV2 or Eft quantized to EXL2; `EXL2Packer` lists its tensors.
+package struct EXL2Scheme: QuantScheme {
+    package static let name = "EXL2"
+
+    private let module: LinearModule
+    /// The scale groups.
+    package let table: EXL2Table
+    /// Columns of `q_weight`, N or N rounded up to 32.
+    private let padded: Int
+    private let weightInfo: TensorInfo
+    private let scaleInfo: TensorInfo
+    private let scaleMaxInfo: TensorInfo
+    private let permutationInfo: TensorInfo
+    package let storedTensors: [TensorInfo]
+
+    package static func holds(_ module: String, in checkpoint: any CheckpointReader) -> Bool {
+        checkpoint.find(module + ".q_weight") != nil
+    }
+
+    package init(_ module: LinearModule) throws {
+        guard module.inputs % 32 == 0 else {
+            throw module.error(
+                .unsupported, "q_weight",
+                "EXL2 holds multiples of 32 inputs; this layer has \(module.inputs)")
+        }
+        let weight = try module.tensor("q_weight", .i32)
+        guard weight.shape.dims.count == 2 else {
+            throw module.error(
+                .damaged, "q_weight", "has shape \(weight.shape) where two extents are expected")
+        }
+        let (rows, padded) = (weight.shape.dims[0], weight.shape.dims[1])
+        guard
+            padded == module.outputs || padded == EXL2Geometry.paddedOutputs(module.outputs),
+            padded % 8 == 0
+        else {
+            throw module.wrongShape(
+                "q_weight", found: weight.shape.dims,
+                expected: [rows, EXL2Geometry.paddedOutputs(module.outputs)])
+        }
+        let groups = try module.tensor("q_groups", .i16)
+        // A group takes at least 32 inputs; more entries than that are not worth reading.
+        guard groups.shape.dims.count == 1, groups.shape.count <= module.inputs / 16 else {
+            throw module.error(
+                .damaged, "q_groups",
+                "has shape \(groups.shape) where at most [\(module.inputs / 16)] is expected")
+        }
+        do {
+            table = try EXL2Table(
+                module.checkpoint.bytes(of: groups.name).littleEndian16, packedRows: rows,
+                inputs: module.inputs)
+        } catch let error as EXL2TableError {
+            throw module.error(.damaged, "q_groups", error.message)
+        }
+        scaleInfo = try module.tensor("q_scale", .i32, [table.groups.count, padded / 8])
+        scaleMaxInfo = try module.tensor("q_scale_max", .f16, [table.groups.count])
+        permutationInfo = try module.tensor("q_invperm", .i32, [module.inputs])
+        self.module = module
+        self.padded = padded
+        weightInfo = weight
+        storedTensors = [weight, scaleInfo, scaleMaxInfo, groups, permutationInfo]
+    }
+
+    package var valueType: DType { .f16 }
+
+    // MARK: Size
+
+    package func layout(as target: WeightTarget) throws -> WeightLayout {
+        try module.requireAsStored(target, scheme: EXL2Scheme.name)
+        return table.layout(outputs: module.outputs)
+    }
+
+    /// Packed rows that are loaded at a time; at least the 8 of a block.
+    private var chunkRows: Int {
+        min(max(RowChunks.limit / (padded * 4), 8), table.packedRows)
+    }
+
+    package func scratchBytes(as target: WeightTarget) throws -> Int {
+        _ = try layout(as: target)
+        return chunkRows * padded * 4
+    }
+
+    // MARK: Tables
+
+    /// The input that each stored row multiplies.
+    /// - Throws: `FormatError` when the tensor is no permutation.
+    package func permutation() throws(FormatError) -> [UInt32] {
+        let stored = try module.checkpoint.bytes(of: permutationInfo.name).littleEndian32
+        var permutation = [UInt32](repeating: .max, count: stored.count)
+        for (input, row) in stored.enumerated() {
+            guard row < UInt32(stored.count), permutation[Int(row)] == .max else {
+                throw module.error(
+                    .damaged, "q_invperm",
+                    "is no permutation: entry \(input) is \(Int32(bitPattern: row))")
+            }
+            permutation[Int(row)] = UInt32(input)
+        }
+        return permutation
+    }
+
+    /// The scales of a group for s = 1...16, as half bits, group by group.
+    private func scaleTables() throws(FormatError) -> [[UInt16]] {
+        let stored = try module.checkpoint.bytes(of: scaleMaxInfo.name).littleEndian16
+        guard stored.allSatisfy({ ElementConversion.float(half: $0).isFinite }) else {
+            throw module.error(.damaged, "q_scale_max", "holds infinite or NaN values")
+        }
+        return stored.map { EXL2Scale.table(scaleMax: $0) }
+    }
+
+    /// The scale codes of a group, less one, eight outputs a word.
+    private func scaleWords(_ group: Int) throws(FormatError) -> [UInt32] {
+        let width = padded / 2
+        var bytes = [UInt8](repeating: 0, count: width)
+        try bytes.withUnsafeMutableBufferPointer { (buffer) throws(FormatError) in
+            try module.checkpoint.read(
+                scaleInfo.name, bytes: group * width..<(group + 1) * width,
+                into: UnsafeMutableRawBufferPointer(buffer))
+        }
+        return bytes.littleEndian32
+    }
+
+    // MARK: Load
+
+    package func load(
+        as target: WeightTarget, backend: CPUBackend, purpose: MemoryPurpose
+    ) throws -> PackedWeight {
+        let weight = try PackedWeight(
+            layout: layout(as: target), permutation: permutation(), ledger: backend.ledger,
+            purpose: purpose)
+        try fillScales(weight)
+        let buffer = try Buffer(
+            byteCount: chunkRows * padded * 4, ledger: backend.ledger, purpose: .workspace)
+        for chunk in chunks() {
+            let start = chunk.firstPackedRow * padded * 4
+            let count = chunk.packedRows * padded * 4
+            try module.checkpoint.read(
+                weightInfo.name, bytes: start..<start + count,
+                into: UnsafeMutableRawBufferPointer(rebasing: buffer.bytes[..<count]))
+            pack(chunk, of: buffer, into: weight, context: backend.context)
+        }
+        module.checkpoint.releasePages(of: weightInfo.name)
+        return weight
+    }
+
+    private func fillScales(_ weight: PackedWeight) throws(FormatError) {
+        let lanes = Int(EFT_PANEL)
+        let count = table.groups.count
+        let target = weight.scales.base.assumingMemoryBound(to: UInt16.self)
+        for (group, table) in try scaleTables().enumerated() {
+            let words = try scaleWords(group)
+            for column in 0..<module.outputs {
+                let nibble = words[column / 8] >> UInt32(4 * (column % 8)) & 15
+                target[(column / lanes * count + group) * lanes + column % lanes] =
+                    table[Int(nibble)]
+            }
+        }
+    }
+
+    /// Packed rows that are read together, and the parts of groups that they hold.
+    private struct Chunk {
+        let firstPackedRow: Int
+        var packedRows = 0
+        var parts: [eft_group] = []
+        /// Where each part begins, in packed rows of the chunk.
+        var firstRows: [UInt32] = []
+    }
+
+    /// The matrix in chunks of at most `chunkRows` packed rows; groups are cut between blocks.
+    private func chunks() -> [Chunk] {
+        var chunks: [Chunk] = []
+        var chunk = Chunk(firstPackedRow: 0)
+        for (index, group) in table.groups.enumerated() {
+            var done = 0
+            while done < group.rows / 32 {
+                let blocks = min(
+                    group.rows / 32 - done, (chunkRows - chunk.packedRows) / group.bits)
+                guard blocks > 0 else {
+                    chunks.append(chunk)
+                    chunk = Chunk(firstPackedRow: chunk.firstPackedRow + chunk.packedRows)
+                    continue
+                }
+                chunk.parts.append(
+                    eft_group(
+                        first_block: UInt32(table.firstRows[index] / 32 + done),
+                        blocks: UInt32(blocks), bits: UInt32(group.bits),
+                        row_offset: UInt32(table.firstPackedRows[index] + done * group.bits)))
+                chunk.firstRows.append(UInt32(chunk.packedRows))
+                chunk.packedRows += blocks * group.bits
+                done += blocks
+            }
+        }
+        return chunks + [chunk]
+    }
+
+    private func pack(
+        _ chunk: Chunk, of buffer: Buffer, into weight: PackedWeight, context: OpaquePointer
+    ) {
+        var part = weight.descriptor
+        part.group_count = chunk.parts.count
+        chunk.parts.withUnsafeBufferPointer { parts in
+            part.groups = parts.baseAddress
+            withUnsafePointer(to: part) { descriptor in
+                eft_exl2_pack(
+                    context, descriptor, weight.panels.base,
+                    buffer.base.assumingMemoryBound(to: UInt32.self), padded, chunk.firstRows)
+            }
+        }
+    }
+
+    // MARK: Exact values
+
+    package func dequantize(
+        outputs: Range<Int>, into target: UnsafeMutableBufferPointer<Float>
+    ) throws {
+        precondition(target.count == outputs.count * module.inputs, "size of the target")
+        guard let base = target.baseAddress else { return }
+        let permutation = try permutation()
+        let tables = try scaleTables()
+        try module.checkpoint.withBytes(of: weightInfo.name) { bytes in
+            for (index, group) in table.groups.enumerated() {
+                let words = try scaleWords(index)
+                let scales = outputs.map { column in
+                    let nibble = words[column / 8] >> UInt32(4 * (column % 8)) & 15
+                    return ElementConversion.float(half: tables[index][Int(nibble)])
+                }
+                for block in 0..<group.rows / 32 {
+                    let inputs = permutation[table.firstRows[index] + block * 32..<table.inputs]
+                    dequantizeBlock(
+                        bits: group.bits, words: bytes,
+                        firstRow: table.firstPackedRows[index] + block * group.bits,
+                        outputs: outputs, scales: scales, inputs: inputs.prefix(32), into: base)
+                }
+            }
+        }
+        module.checkpoint.releasePages(of: weightInfo.name)
+    }
+
+    /// Decodes 32 stored rows; `inputs` says which input each of them is.
+    private func dequantizeBlock(
+        bits: Int, words: UnsafeRawBufferPointer, firstRow: Int, outputs: Range<Int>,
+        scales: [Float], inputs: ArraySlice<UInt32>, into target: UnsafeMutablePointer<Float>
+    ) {
+        withUnsafeTemporaryAllocation(of: UInt32.self, capacity: 8) { column in
+            withUnsafeTemporaryAllocation(of: UInt8.self, capacity: 32) { codes in
+                guard let from = column.baseAddress, let to = codes.baseAddress else { return }
+                for (position, output) in outputs.enumerated() {
+                    for row in 0..<bits {
+                        from[row] = words.loadUnaligned(
+                            fromByteOffset: ((firstRow + row) * padded + output) * 4,
+                            as: UInt32.self)
+                    }
+                    EXL2Codes.unpack(bits: bits, words: from, codes: to)
+                    let line = target + position * module.inputs
+                    for (row, input) in inputs.enumerated() {
+                        line[Int(input)] = EXL2Scale.value(
+                            code: Int(to[row]), bits: bits, scale: scales[position])
+                    }
+                }
+            }
+        }
+    }
+}
+
+extension [UInt8] {
+    /// The bytes as little-endian 16-bit numbers; an odd last byte is left out.
+    var littleEndian16: [UInt16] {
+        withUnsafeBytes { bytes in
+            (0..<bytes.count / 2).map { index in
+                UInt16(
+                    littleEndian: bytes.loadUnaligned(fromByteOffset: index * 2, as: UInt16.self))
+            }
+        }
+    }
+
+    /// The bytes as little-endian 32-bit numbers; up to three last bytes are left out.
+    var littleEndian32: [UInt32] {
+        withUnsafeBytes { bytes in
+            (0..<bytes.count / 4).map { index in
+                UInt32(
+                    littleEndian: bytes.loadUnaligned(fromByteOffset: index * 4, as: UInt32.self))
+            }
+        }
+    }
+}

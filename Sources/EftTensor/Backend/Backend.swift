@@ -1,0 +1,182 @@
+// SPDX-License-Identifier: Apache-2.0
+// The operations that a device implements, forward and backward.
+
+/// What a device computes, on its own memory.
+///
+/// Matrices are f32 and row-major. No operation allocates but for the shared scratch memory, which grows to the
+/// largest need and is entered in the ledger as workspace; `reserveScratch` takes it in advance.
+/// The result for a row never depends on the other rows of a call, nor on the number of threads.
+package protocol Backend: AnyObject, Sendable {
+    /// The account of this device's memory.
+    var ledger: MemoryLedger { get }
+    /// Precision of activations in products with bf16 and quantized weights.
+    var precision: ActivationPrecision { get }
+
+    // MARK: Scratch
+
+    /// Makes sure that at least `bytes` of scratch memory stand ready.
+    func reserveScratch(_ bytes: Int) throws(TensorError)
+    /// Scratch that products with such a weight take, forward only or both ways, with `rows` rows.
+    func scratchBytes(for layout: WeightLayout, rows: Int, backward: Bool) -> Int
+    /// Scratch of `gemm`.
+    func gemmScratchBytes(m: Int, n: Int, k: Int) -> Int
+
+    // MARK: Products
+
+    /// y (+)= x W: x `[T][K]`, y `[T][N]`.
+    func multiply(_ x: Matrix, _ weight: PackedWeight, into y: Matrix, accumulate: Bool)
+        throws(TensorError)
+    /// dx (+)= dy W': dy `[T][N]`, dx `[T][K]`.
+    func multiplyTransposed(
+        _ dy: Matrix, _ weight: PackedWeight, into dx: Matrix, accumulate: Bool) throws(TensorError)
+    /// C = alpha op(A) op(B) + beta C with op the identity or the transpose.
+    func gemm(
+        _ a: Matrix, transposeA: Bool, _ b: Matrix, transposeB: Bool, into c: Matrix, alpha: Float,
+        beta: Float) throws(TensorError)
+    /// The gradient of a dense f32 weight in its panel form: dW += x' dy.
+    func accumulateWeightGradient(
+        x: Matrix, dy: Matrix, into gradient: Buffer, layout: WeightLayout)
+        throws(TensorError)
+    /// Rows of the transposed weight, in input order: out[i] = W[:, rows[i]]. The embedding look-up.
+    func gather(_ weight: PackedWeight, rows: [Int32], into out: Matrix)
+
+    // MARK: Layers
+
+    /// y = x / rms(x) * weight.
+    func rmsNorm(_ x: Matrix, weight: Buffer, epsilon: Float, into y: Matrix)
+    /// dx (+)= gradient of x; dweight += gradient of the weight, when given.
+    func rmsNormBackward(
+        x: Matrix, weight: Buffer, epsilon: Float, dy: Matrix, into dx: Matrix, accumulate: Bool,
+        weightGradient: Buffer?)
+    /// Rotates heads in place by tables `[T][D/2]`; `inverse` rotates back.
+    func rope(_ x: Matrix, headDim: Int, cosines: Matrix, sines: Matrix, inverse: Bool)
+    /// y = silu(gate) * up.
+    func swiglu(gate: Matrix, up: Matrix, into y: Matrix)
+    /// dgate and dup from dy; may overwrite gate and up.
+    func swigluBackward(gate: Matrix, up: Matrix, dy: Matrix, dgate: Matrix, dup: Matrix)
+    /// y += factor * x.
+    func addScaled(_ x: Matrix, factor: Float, to y: Matrix)
+    /// x *= factor.
+    func scale(_ x: Matrix, by factor: Float)
+    /// x += bias in each row.
+    func addBias(_ bias: Buffer, to x: Matrix)
+    /// sums += the sum of the rows.
+    func addColumnSums(of x: Matrix, to sums: Buffer)
+    /// y = dropout(x), the mask drawn from (seed, index).
+    func dropout(_ x: Matrix, into y: Matrix, probability: Float, seed: UInt64)
+
+    // MARK: Attention
+
+    /// Bytes of a page of 16 tokens of one layer.
+    func pageBytes(_ shape: AttentionShape) -> Int
+    /// Writes keys and values of consecutive positions into pages.
+    func writeKV(_ shape: AttentionShape, k: Matrix, v: Matrix, firstPosition: Int, pages: PageList)
+    /// Reads keys and values (or their gradients, shape with f32 pages) back into rows.
+    func readKV(_ shape: AttentionShape, pages: PageList, firstPosition: Int, k: Matrix, v: Matrix)
+    /// Causal attention of every run over its own pages.
+    func attention(
+        _ shape: AttentionShape, runs: [AttentionRun], q: Matrix, out: Matrix, lse: Matrix?)
+    /// dq, and gradients of keys and values added into each run's gradient pages (f32).
+    func attentionBackward(
+        _ shape: AttentionShape, runs: [AttentionRun], q: Matrix, out: Matrix, lse: Matrix,
+        dout: Matrix, dq: Matrix)
+
+    // MARK: Loss and optimizer
+
+    /// Losses of rows of logits; logits become their gradient times `gradientScale` when that is not 0.
+    func crossEntropy(
+        logits: Matrix, labels: ArraySlice<Int32>, gradientScale: Float,
+        losses: UnsafeMutableBufferPointer<Float>)
+    /// The sum of squares of all elements.
+    func sumOfSquares(_ x: Buffer) -> Double
+    /// One AdamW step on f32 values.
+    func adamW(
+        _ parameters: AdamWParameters, value: Buffer, gradient: Buffer, firstMoment: Buffer,
+        secondMoment: Buffer)
+}
+
+/// Heads of an attention layer and the type of its cache.
+package struct AttentionShape: Sendable, Hashable {
+    /// Query heads.
+    package let heads: Int
+    /// Key and value heads.
+    package let kvHeads: Int
+    /// Numbers of a head.
+    package let headDim: Int
+    /// Factor of the scores.
+    package let scale: Float
+    /// Type of keys and values in pages: f32, f16 or bf16.
+    package let kvType: DType
+
+    /// Makes a shape.
+    package init(heads: Int, kvHeads: Int, headDim: Int, scale: Float, kvType: DType) {
+        precondition(kvHeads > 0 && heads % kvHeads == 0)
+        precondition(kvType == .f32 || kvType == .f16 || kvType == .bf16)
+        self.heads = heads
+        self.kvHeads = kvHeads
+        self.headDim = headDim
+        self.scale = scale
+        self.kvType = kvType
+    }
+}
+
+/// Tokens of a page of the KV cache.
+package let pageTokens = 16
+
+/// Addresses of the pages that hold one sequence's keys and values in one layer, in order of position.
+package struct PageList: @unchecked Sendable {
+    /// One address for each 16 positions.
+    package let addresses: [UnsafeMutableRawPointer?]
+
+    /// Makes a list.
+    package init(_ addresses: [UnsafeMutableRawPointer?]) { self.addresses = addresses }
+}
+
+/// Consecutive rows of a batch that belong to one sequence.
+package struct AttentionRun: Sendable {
+    /// The rows of the batch.
+    package let rows: Range<Int>
+    /// The position of the first row in its sequence.
+    package let firstPosition: Int
+    /// Pages of keys and values, up to the last row's position.
+    package let pages: PageList
+    /// Pages of gradients, for the backward pass.
+    package let gradientPages: PageList?
+
+    /// Makes a run.
+    package init(
+        rows: Range<Int>, firstPosition: Int, pages: PageList, gradientPages: PageList? = nil
+    ) {
+        self.rows = rows
+        self.firstPosition = firstPosition
+        self.pages = pages
+        self.gradientPages = gradientPages
+    }
+}
+
+/// Settings of one AdamW step (Loshchilov and Hutter 2019).
+package struct AdamWParameters: Sendable {
+    package var learningRate: Float
+    package var beta1: Float
+    package var beta2: Float
+    package var epsilon: Float
+    package var weightDecay: Float
+    /// Factor of the gradient, from clipping.
+    package var gradientScale: Float
+    /// Counted from 1.
+    package var step: Int
+
+    /// Makes settings.
+    package init(
+        learningRate: Float, beta1: Float = 0.9, beta2: Float = 0.999, epsilon: Float = 1e-8,
+        weightDecay: Float = 0, gradientScale: Float = 1, step: Int
+    ) {
+        self.learningRate = learningRate
+        self.beta1 = beta1
+        self.beta2 = beta2
+        self.epsilon = epsilon
+        self.weightDecay = weightDecay
+        self.gradientScale = gradientScale
+        self.step = step
+    }
+}

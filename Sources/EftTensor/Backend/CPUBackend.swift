@@ -1,0 +1,163 @@
+// SPDX-License-Identifier: Apache-2.0
+// The CPU as a device: a context of the C kernels, a ledger, and shared scratch memory.
+import CEftKernels
+import Synchronization
+
+#if canImport(Glibc)
+    import Glibc
+#endif
+
+/// The CPU backend. One computation at a time: callers on several threads wait for each other in the kernels' context.
+package final class CPUBackend: Backend {
+    package let ledger: MemoryLedger
+    package let precision: ActivationPrecision
+    /// The level of the kernels.
+    package let instructionSet: InstructionSet
+    /// Number of workers.
+    package let threads: Int
+    private let handle: ContextHandle
+    private let scratchBuffer = Mutex<Buffer?>(nil)
+
+    /// Owns the C context.
+    private final class ContextHandle: @unchecked Sendable {
+        let pointer: OpaquePointer
+        init(_ pointer: OpaquePointer) { self.pointer = pointer }
+        deinit { eft_context_destroy(pointer) }
+    }
+
+    /// Makes a backend.
+    /// - Parameters:
+    ///   - ledger: the device's account.
+    ///   - threads: workers; all processors when nil.
+    ///   - precision: of activations.
+    ///   - instructionSet: level of the kernels.
+    /// - Throws: `TensorError` when the machine lacks the instruction set.
+    package init(
+        ledger: MemoryLedger = MemoryLedger(), threads: Int? = nil,
+        precision: ActivationPrecision = .f32, instructionSet: InstructionSet = .standard
+    ) throws(TensorError) {
+        let count = threads ?? max(1, sysconf(Int32(_SC_NPROCESSORS_ONLN)))
+        guard let context = eft_context_create(eft_isa(rawValue: instructionSet.rawValue), count)
+        else {
+            throw TensorError(
+                .unsupportedMachine,
+                "this machine cannot run the \(instructionSet.name) kernels; unset EFT_ISA")
+        }
+        handle = ContextHandle(context)
+        self.ledger = ledger
+        self.precision = precision
+        self.instructionSet = instructionSet
+        self.threads = count
+    }
+
+    /// The C context, for kernels that have no place in `Backend`.
+    package var context: OpaquePointer { handle.pointer }
+
+    // MARK: Scratch
+
+    package func reserveScratch(_ bytes: Int) throws(TensorError) { _ = try scratch(bytes) }
+
+    /// Scratch of at least `bytes`; the old memory is given back before more is taken.
+    private func scratch(_ bytes: Int) throws(TensorError) -> Buffer {
+        let result: Result<Buffer, TensorError> = scratchBuffer.withLock { current in
+            if let current, current.byteCount >= bytes { return .success(current) }
+            current = nil
+            do throws(TensorError) {
+                let fresh = try Buffer(byteCount: bytes, ledger: ledger, purpose: .workspace)
+                current = fresh
+                return .success(fresh)
+            } catch {
+                return .failure(error)
+            }
+        }
+        return try result.get()
+    }
+
+    package func scratchBytes(for layout: WeightLayout, rows: Int, backward: Bool) -> Int {
+        layout.withDescriptor { weight in
+            let forward = eft_matmul_workspace(context, weight, precision.kernelValue, rows)
+            guard backward else { return forward }
+            return max(
+                forward,
+                eft_matmul_transposed_workspace(context, weight, precision.kernelValue, rows))
+        }
+    }
+
+    package func gemmScratchBytes(m: Int, n: Int, k: Int) -> Int {
+        eft_gemm_workspace(context, m, n, k)
+    }
+
+    // MARK: Products
+
+    package func multiply(
+        _ x: Matrix, _ weight: PackedWeight, into y: Matrix, accumulate: Bool
+    ) throws(TensorError) {
+        precondition(x.columns == weight.inputs && y.columns == weight.outputs && x.rows == y.rows)
+        let bytes = withUnsafePointer(to: weight.descriptor) {
+            eft_matmul_workspace(context, $0, precision.kernelValue, x.rows)
+        }
+        let workspace = try scratch(bytes)
+        withUnsafePointer(to: weight.descriptor) {
+            eft_matmul(
+                context, $0, precision.kernelValue, x.rows, x.pointer, x.columns, y.pointer,
+                y.columns, accumulate, workspace.base)
+        }
+    }
+
+    package func multiplyTransposed(
+        _ dy: Matrix, _ weight: PackedWeight, into dx: Matrix, accumulate: Bool
+    ) throws(TensorError) {
+        precondition(
+            dx.columns == weight.inputs && dy.columns == weight.outputs && dx.rows == dy.rows)
+        let bytes = withUnsafePointer(to: weight.descriptor) {
+            eft_matmul_transposed_workspace(context, $0, precision.kernelValue, dy.rows)
+        }
+        let workspace = try scratch(bytes)
+        withUnsafePointer(to: weight.descriptor) {
+            eft_matmul_transposed(
+                context, $0, precision.kernelValue, dy.rows, dy.pointer, dy.columns, dx.pointer,
+                dx.columns, accumulate, workspace.base)
+        }
+    }
+
+    private func view(_ matrix: Matrix, transposed: Bool) -> eft_view {
+        eft_view(
+            data: UnsafePointer(matrix.pointer), row_stride: transposed ? 1 : matrix.columns,
+            column_stride: transposed ? matrix.columns : 1)
+    }
+
+    package func gemm(
+        _ a: Matrix, transposeA: Bool, _ b: Matrix, transposeB: Bool, into c: Matrix, alpha: Float,
+        beta: Float
+    ) throws(TensorError) {
+        let (m, k) = transposeA ? (a.columns, a.rows) : (a.rows, a.columns)
+        let (kB, n) = transposeB ? (b.columns, b.rows) : (b.rows, b.columns)
+        precondition(k == kB && c.rows == m && c.columns == n, "gemm shapes")
+        let workspace = try scratch(eft_gemm_workspace(context, m, n, k))
+        eft_gemm(
+            context, m, n, k, alpha, view(a, transposed: transposeA),
+            view(b, transposed: transposeB),
+            beta, c.pointer, c.columns, 16, workspace.base)
+    }
+
+    package func accumulateWeightGradient(
+        x: Matrix, dy: Matrix, into gradient: Buffer, layout: WeightLayout
+    ) throws(TensorError) {
+        precondition(
+            layout.format == .f32 && gradient.byteCount == layout.panels * layout.panelBytes)
+        let (k, n) = (layout.inputs, layout.outputs)
+        precondition(x.columns == k && dy.columns == n && x.rows == dy.rows)
+        let workspace = try scratch(eft_gemm_workspace(context, k, n, x.rows))
+        eft_gemm(
+            context, k, n, x.rows, 1, view(x, transposed: true), view(dy, transposed: false), 1,
+            gradient.floats, 16, layout.panelBytes / 4, workspace.base)
+    }
+
+    package func gather(_ weight: PackedWeight, rows: [Int32], into out: Matrix) {
+        precondition(out.rows == rows.count && out.columns == weight.inputs)
+        precondition(rows.allSatisfy { $0 >= 0 && Int($0) < weight.outputs }, "row out of range")
+        withUnsafePointer(to: weight.descriptor) {
+            eft_weight_rows(context, $0, rows, rows.count, out.pointer, out.columns)
+        }
+    }
+}

@@ -1,0 +1,106 @@
+// SPDX-License-Identifier: Apache-2.0
+// A weight matrix in the form that the kernels multiply.
+import CEftKernels
+
+/// A weight matrix of K inputs by N outputs in panels of 16 outputs, owning its memory.
+///
+/// Filled once by a loader and read-only afterwards, but for full training, where the optimizer updates f32 panels
+/// between steps; hence the unchecked conformance.
+package final class PackedWeight: @unchecked Sendable {
+    /// Sizes and formats.
+    package let layout: WeightLayout
+    /// All panels, one after the other.
+    package let panels: Buffer
+    /// Scales `[panel][group][16]` of coded weights; empty for dense ones.
+    package let scales: Buffer
+    /// For coded weights `groups`, then the permutation when there is one.
+    private let tables: Buffer
+    /// The descriptor that kernels take; its pointers live as long as this object.
+    package let descriptor: eft_weight
+
+    /// K.
+    package var inputs: Int { layout.inputs }
+    /// N.
+    package var outputs: Int { layout.outputs }
+
+    /// Allocates an empty weight.
+    /// - Parameters:
+    ///   - layout: what to hold.
+    ///   - permutation: for permuted layouts, the input that each stored row multiplies, `inputs` entries.
+    ///   - purpose: the ledger's row.
+    /// - Throws: `TensorError` when it does not fit the ledger.
+    package init(
+        layout: WeightLayout, permutation: [UInt32] = [], ledger: MemoryLedger?,
+        purpose: MemoryPurpose = .weights
+    ) throws(TensorError) {
+        self.layout = layout
+        panels = try Buffer(
+            byteCount: layout.panels * layout.panelBytes, ledger: ledger, purpose: purpose)
+        scales = try Buffer(byteCount: layout.scaleBytes, ledger: ledger, purpose: purpose)
+        tables = try Buffer(byteCount: layout.tableBytes, ledger: ledger, purpose: purpose)
+        var descriptor = layout.descriptor
+        descriptor.panels = UnsafeRawPointer(panels.base)
+        if case .coded(_, _, let groups, let permuted) = layout.format {
+            precondition(permutation.count == (permuted ? layout.inputs : 0))
+            let table = tables.base.assumingMemoryBound(to: eft_group.self)
+            for (index, group) in layout.kernelGroups.enumerated() { table[index] = group }
+            descriptor.scales = UnsafeRawPointer(scales.base)
+            descriptor.groups = UnsafePointer(table)
+            if permuted {
+                let rows = UnsafeMutableRawPointer(table + groups.count)
+                    .assumingMemoryBound(to: UInt32.self)
+                for row in 0..<layout.blocks * 32 {
+                    rows[row] = row < permutation.count ? permutation[row] : .max
+                }
+                descriptor.permutation = UnsafePointer(rows)
+            }
+        }
+        self.descriptor = descriptor
+    }
+}
+
+extension WeightLayout {
+    /// The kernels' group table; empty for dense formats.
+    var kernelGroups: [eft_group] {
+        guard case .coded(_, _, let groups, _) = format else { return [] }
+        var (block, row) = (0, 0)
+        return groups.map { group in
+            defer {
+                block += group.blocks
+                row += group.blocks * group.bits
+            }
+            return eft_group(
+                first_block: UInt32(block), blocks: UInt32(group.blocks), bits: UInt32(group.bits),
+                row_offset: UInt32(row))
+        }
+    }
+
+    /// Gives `body` a description with its group table and without weights; enough to ask for workspace sizes.
+    func withDescriptor<R>(_ body: (UnsafePointer<eft_weight>) -> R) -> R {
+        kernelGroups.withUnsafeBufferPointer { groups in
+            var weight = descriptor
+            weight.groups = groups.baseAddress
+            return withUnsafePointer(to: weight, body)
+        }
+    }
+
+    /// The kernels' description of this layout, without any memory.
+    var descriptor: eft_weight {
+        var weight = eft_weight()
+        weight.inputs = inputs
+        weight.outputs = outputs
+        weight.blocks = blocks
+        weight.panel_bytes = panelBytes
+        switch format {
+        case .f32: weight.kind = EFT_WEIGHT_F32
+        case .f16: weight.kind = EFT_WEIGHT_F16
+        case .bf16: weight.kind = EFT_WEIGHT_BF16
+        case .coded(let book, let scales, let groups, _):
+            weight.kind = EFT_WEIGHT_CODED
+            weight.code_book = book == .nf4 ? EFT_CODES_NF4 : EFT_CODES_SIGNED
+            weight.scale_type = scales == .f16 ? EFT_F16 : EFT_F32
+            weight.group_count = groups.count
+        }
+        return weight
+    }
+}

@@ -1,0 +1,99 @@
+// SPDX-License-Identifier: Apache-2.0
+// The size and shape of a weight matrix in the form that the kernels multiply, known before any memory is taken.
+import CEftKernels
+
+/// How a weight matrix is held in memory: panels of 16 outputs, dense or in coded scale groups.
+///
+/// The planner asks the layout for its size and the loader allocates by it, so that the two cannot disagree.
+package struct WeightLayout: Sendable, Hashable {
+    /// The numbers that make up the matrix.
+    package enum Format: Sendable, Hashable {
+        case f32
+        case f16
+        case bf16
+        /// Codes in scale groups, with f16 or f32 scales.
+        case coded(book: CodeBook, scales: DType, groups: [Group], permuted: Bool)
+    }
+
+    /// What a code stands for.
+    package enum CodeBook: Sendable, Hashable {
+        /// code - 2^(bits-1), as EXL2.
+        case signed
+        /// The 16 values of NF4.
+        case nf4
+    }
+
+    /// Consecutive blocks of 32 inputs that share a width in bits and, for each output, a scale.
+    package struct Group: Sendable, Hashable {
+        /// Number of blocks of 32 inputs.
+        package let blocks: Int
+        /// Width of a code: 2, 3, 4, 5, 6 or 8.
+        package let bits: Int
+
+        /// Makes a group.
+        package init(blocks: Int, bits: Int) {
+            self.blocks = blocks
+            self.bits = bits
+        }
+    }
+
+    /// The numbers that make up the matrix.
+    package let format: Format
+    /// K.
+    package let inputs: Int
+    /// N.
+    package let outputs: Int
+
+    /// Makes a layout for K inputs and N outputs.
+    package init(_ format: Format, inputs: Int, outputs: Int) {
+        precondition(inputs > 0 && outputs > 0, "empty weight")
+        self.format = format
+        self.inputs = inputs
+        self.outputs = outputs
+        if case .coded(_, _, let groups, _) = format {
+            precondition(groups.reduce(0) { $0 + $1.blocks } == blocks, "groups do not cover K")
+        }
+    }
+
+    /// Blocks of 32 inputs, the last one padded.
+    package var blocks: Int { (inputs + Int(EFT_BLOCK) - 1) / Int(EFT_BLOCK) }
+    /// Panels of 16 outputs, the last one padded.
+    package var panels: Int { (outputs + Int(EFT_PANEL) - 1) / Int(EFT_PANEL) }
+
+    /// Bytes of one panel.
+    package var panelBytes: Int {
+        switch format {
+        case .f32: blocks * 32 * 64
+        case .f16, .bf16: blocks * 16 * 64
+        case .coded(_, _, let groups, _): groups.reduce(0) { $0 + $1.blocks * $1.bits } * 64
+        }
+    }
+
+    /// Scale groups; 0 for dense formats.
+    package var groupCount: Int {
+        if case .coded(_, _, let groups, _) = format { groups.count } else { 0 }
+    }
+
+    /// Bytes of all scales.
+    package var scaleBytes: Int {
+        if case .coded(_, let scales, let groups, _) = format {
+            panels * groups.count * Int(EFT_PANEL) * scales.byteWidth
+        } else {
+            0
+        }
+    }
+
+    /// Bytes of the group table and the permutation.
+    package var tableBytes: Int {
+        guard case .coded(_, _, let groups, let permuted) = format else { return 0 }
+        return groups.count * MemoryLayout<eft_group>.stride + (permuted ? blocks * 32 * 4 : 0)
+    }
+
+    /// All bytes that the weight takes in memory.
+    package var byteCount: Int { panels * panelBytes + scaleBytes + tableBytes }
+
+    /// Bits for each of the K x N weights, everything counted.
+    package var bitsPerWeight: Double {
+        Double(byteCount) * 8 / (Double(inputs) * Double(outputs))
+    }
+}

@@ -1,0 +1,108 @@
+// SPDX-License-Identifier: Apache-2.0
+// The files of a model folder that make up its tokenizer.
+
+import EftConfig
+
+/// The tokenizer's files in a model folder.
+package enum TokenizerFiles {
+    /// The names that are looked for, all but the first optional.
+    package static let names = [
+        "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json",
+        "chat_template.jinja", "generation_config.json", "vocab.json", "merges.txt",
+        "tokenizer.model",
+    ]
+
+    /// Copies those of the tokenizer's files that exist; each is written aside and renamed into place.
+    /// - Returns: the names of the files copied; none when both folders are the same.
+    /// - Throws: `TokenizerError` (`unreadable`).
+    @discardableResult
+    package static func copy(
+        from source: String, to destination: String
+    ) throws(TokenizerError) -> [String] {
+        if FileAccess.isSameFolder(source, destination) { return [] }
+        var copied: [String] = []
+        for name in names {
+            guard let bytes = try FileAccess.read(source + "/" + name) else { continue }
+            try FileAccess.write(bytes, to: destination + "/" + name)
+            copied.append(name)
+        }
+        return copied
+    }
+}
+
+extension Tokenizer {
+    /// Reads the tokenizer of a model folder: tokenizer.json, and the special tokens from the files beside it.
+    /// - Throws: `TokenizerError` with file, key path and line.
+    package static func load(folder: String) throws(TokenizerError) -> Tokenizer {
+        let path = folder + "/tokenizer.json"
+        guard let bytes = try FileAccess.read(path) else {
+            throw TokenizerError(
+                .unreadable,
+                "there is no tokenizer.json in this folder; save the tokenizer in the fast format",
+                file: path)
+        }
+        return try Tokenizer(json: bytes, file: path, folder: folder)
+    }
+}
+
+/// The special ids that a model folder names.
+struct SpecialTokenIDs: Sendable {
+    private(set) var bos: Int32?
+    private(set) var eos: Int32?
+    private(set) var pad: Int32?
+    /// The tokens that end generation.
+    private(set) var stops: [Int32] = []
+
+    /// Reads tokenizer_config.json, special_tokens_map.json, generation_config.json and config.json, the first that
+    /// names a token deciding; only the last two name ids.
+    /// - Parameter find: the id of a token by its text.
+    /// - Throws: `TokenizerError` for a faulty file or value.
+    init(folder: String?, find: (String) -> Int32?) throws(TokenizerError) {
+        guard let folder else { return }
+        for name in ["tokenizer_config.json", "special_tokens_map.json"] {
+            guard let node = try Self.node(folder, name) else { continue }
+            if bos == nil { bos = try Self.id(node, "bos_token", find) }
+            if eos == nil { eos = try Self.id(node, "eos_token", find) }
+            if pad == nil { pad = try Self.id(node, "pad_token", find) }
+        }
+        for name in ["generation_config.json", "config.json"] {
+            guard let node = try Self.node(folder, name) else { continue }
+            if bos == nil { bos = try Self.ids(node, "bos_token_id").first }
+            if pad == nil { pad = try Self.ids(node, "pad_token_id").first }
+            let ends = try Self.ids(node, "eos_token_id")
+            eos = eos ?? ends.first
+            if stops.isEmpty && name == "generation_config.json" { stops = ends }
+        }
+        if stops.isEmpty, let eos { stops = [eos] }
+    }
+
+    private static func node(
+        _ folder: String, _ name: String
+    ) throws(TokenizerError) -> TokenizerNode? {
+        let path = folder + "/" + name
+        guard let bytes = try FileAccess.read(path) else { return nil }
+        do {
+            return TokenizerNode(ConfigCursor(try JSONParser.parse(bytes, file: path), file: path))
+        } catch { throw TokenizerError(error) }
+    }
+
+    private static func id(
+        _ node: TokenizerNode, _ key: String, _ find: (String) -> Int32?
+    ) throws(TokenizerError) -> Int32? {
+        try node.optional(key)?.tokenContent().flatMap(find)
+    }
+
+    /// One id or a list of ids.
+    private static func ids(_ node: TokenizerNode, _ key: String) throws(TokenizerError) -> [Int32]
+    {
+        guard let place = try node.optional(key) else { return [] }
+        guard case .array = place.cursor.node.value else {
+            let value = try place.int()
+            // Some configurations write -1 for none.
+            return value < 0 ? [] : [try place.tokenID()]
+        }
+        var ids: [Int32] = []
+        for item in try place.elements() { ids.append(try item.tokenID()) }
+        return ids
+    }
+}

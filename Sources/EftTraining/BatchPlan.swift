@@ -1,0 +1,85 @@
+// SPDX-License-Identifier: Apache-2.0
+// Which examples go through the model in which step.
+
+/// The order of all examples over all epochs, known before the first step and the same for the same seed.
+package struct BatchPlan: Sendable {
+    /// For each step, its micro-batches, each a list of example numbers.
+    package let steps: [[[Int]]]
+    /// Steps of the first epoch.
+    package let stepsPerEpoch: Int
+
+    /// Most steps of a run; more is a mistake in num_epochs or max_steps.
+    package static let mostSteps = 100_000_000
+
+    /// Plans a run: `maxSteps` steps when given, else `numEpochs` epochs, of which the last may be a part.
+    /// - Parameter lengths: tokens of each example; none longer than a micro-batch.
+    /// - Throws: `TrainingError` when there is nothing to train on.
+    package init(lengths: [Int], settings: TrainingSettings) throws(TrainingError) {
+        guard !lengths.isEmpty else {
+            throw TrainingError(
+                .data, "no example is left to train on; see the counts of dropped rows")
+        }
+        let limit = settings.maxSteps ?? BatchPlan.mostSteps
+        var steps: [[[Int]]] = []
+        var firstEpoch = 0
+        var epoch = 0
+        while steps.count < limit, settings.maxSteps != nil || Double(epoch) < settings.numEpochs {
+            var grouped = BatchPlan.epoch(epoch, lengths: lengths, settings: settings)
+            if epoch == 0 { firstEpoch = grouped.count }
+            if settings.maxSteps == nil {
+                let share = min(1, settings.numEpochs - Double(epoch))
+                let count = (Double(grouped.count) * share).rounded(.up)
+                grouped = Array(grouped.prefix(Int(count)))
+            }
+            steps += grouped.prefix(limit - steps.count)
+            epoch += 1
+        }
+        self.steps = steps
+        stepsPerEpoch = firstEpoch
+    }
+
+    /// The steps of one epoch, in an order of its own.
+    private static func epoch(
+        _ epoch: Int, lengths: [Int], settings: TrainingSettings
+    ) -> [[[Int]]] {
+        var generator = ShuffleGenerator(seed: settings.seed, stream: UInt64(epoch))
+        let order = lengths.indices.shuffled(using: &generator)
+        let micro =
+            settings.samplePacking
+            ? firstFit(order, lengths: lengths, capacity: settings.microBatchTokens)
+            : group(order, settings.microBatchSize)
+        return group(micro, settings.gradientAccumulationSteps)
+    }
+
+    /// Bins that stay open for more examples.
+    private static let openBins = 1024
+
+    /// First-fit in arrival order, as Axolotl's multipack; open bins are bounded so that it stays quick.
+    static func firstFit(_ order: [Int], lengths: [Int], capacity: Int) -> [[Int]] {
+        var bins: [[Int]] = []
+        var room: [Int] = []
+        var firstOpen = 0
+        for index in order {
+            let length = lengths[index]
+            while firstOpen < bins.count, room[firstOpen] == 0 { firstOpen += 1 }
+            let open = max(firstOpen, bins.count - openBins)..<bins.count
+            if let bin = open.first(where: { room[$0] >= length }) {
+                bins[bin].append(index)
+                room[bin] -= length
+            } else {
+                bins.append([index])
+                room.append(capacity - length)
+            }
+        }
+        return bins
+    }
+
+    private static func group<T>(_ items: [T], _ size: Int) -> [[T]] {
+        stride(from: 0, to: items.count, by: max(size, 1)).map { first in
+            Array(items[first..<min(first + max(size, 1), items.count)])
+        }
+    }
+
+    /// Most examples of a micro-batch.
+    package var mostExamples: Int { steps.joined().map(\.count).max() ?? 0 }
+}

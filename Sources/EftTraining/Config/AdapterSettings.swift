@@ -1,0 +1,134 @@
+// SPDX-License-Identifier: Apache-2.0
+// The keys that describe the adapter.
+import EftConfig
+import EftModels
+
+/// The adapter of a run.
+package struct AdapterSettings: Sendable, Hashable {
+    /// Which linear layers get an adapter.
+    package enum Targets: Sendable, Hashable {
+        /// Names or ends of names, such as `q_proj`; every linear layer inside the decoder layers when `all`.
+        case modules([String], all: Bool)
+        /// A regular expression that the whole name must match.
+        case pattern(String)
+    }
+
+    /// How A starts; B starts at zero.
+    package enum Initialization: Sendable, Hashable {
+        /// Uniform between plus and minus one over the square root of the number of inputs.
+        case uniform
+        /// Normal with a standard deviation of one over the rank.
+        case gaussian
+    }
+
+    /// Whether the base is held in 4 bits.
+    package var quantizesBase: Bool
+    /// The folder of an adapter to go on training; its own settings then count.
+    package var folder: String?
+    /// r.
+    package var rank = 0
+    /// alpha.
+    package var alpha = 0.0
+    /// Probability of dropout.
+    package var dropout = 0.0
+    /// Which layers.
+    package var targets = Targets.modules([], all: true)
+    /// Ranks that differ, by the end of a layer's name.
+    package var rankPattern: [String: Int] = [:]
+    /// Alphas that differ, by the end of a layer's name.
+    package var alphaPattern: [String: Double] = [:]
+    /// Whether alpha is divided by the square root of the rank.
+    package var rankStabilized = false
+    /// How A starts.
+    package var initialization = Initialization.uniform
+
+    private static let rankRange = 1...65536
+
+    private init(quantizesBase: Bool) { self.quantizesBase = quantizesBase }
+
+    /// Reads the adapter's keys; nil when all weights are to be trained.
+    static func read(_ config: ConfigCursor) throws(ConfigError) -> AdapterSettings? {
+        let fourBit = try config.lenientBool("load_in_4bit") ?? false
+        let eightBit = try config.lenientBool("load_in_8bit") ?? false
+        guard let kind = try config.optional("adapter"), try kind.string() != "" else {
+            for (key, isSet) in [("load_in_4bit", fourBit), ("load_in_8bit", eightBit)] where isSet
+            {
+                throw try config.required(key).error(
+                    .badValue, "a quantized base cannot be trained itself; set adapter: qlora")
+            }
+            return nil
+        }
+        switch try kind.string() {
+        case "lora": break
+        case "qlora":
+            guard fourBit else {
+                throw kind.error(.badValue, "adapter: qlora needs load_in_4bit: true")
+            }
+            guard !eightBit else {
+                throw kind.error(.badValue, "adapter: qlora does not go with load_in_8bit: true")
+            }
+        case let other:
+            throw kind.error(
+                .badValue,
+                "the adapter '\(excerpt(other))' is not supported; there are lora and qlora")
+        }
+        var settings = AdapterSettings(quantizesBase: fourBit)
+        settings.folder = try config.text("lora_model_dir")
+        if settings.folder == nil { try settings.readShape(config) }
+        return settings
+    }
+
+    private mutating func readShape(_ config: ConfigCursor) throws(ConfigError) {
+        guard let rank = try config.lenientInt("lora_r", in: Self.rankRange),
+            let alpha = try config.lenientDouble("lora_alpha", in: -1e6...1e6)
+        else {
+            throw config.error(.missingKey, "an adapter needs lora_r and lora_alpha")
+        }
+        (self.rank, self.alpha) = (rank, alpha)
+        dropout = try config.lenientDouble("lora_dropout", in: 0...0.99) ?? 0
+        rankStabilized = try config.lenientBool("peft_use_rslora") ?? false
+        for (key, value) in try config.optional("lora_rank_pattern")?.entries() ?? [] {
+            rankPattern[key] = try value.int(in: Self.rankRange)
+        }
+        for (key, value) in try config.optional("lora_alpha_pattern")?.entries() ?? [] {
+            alphaPattern[key] = try value.double()
+        }
+        try readInitialization(config)
+        try readTargets(config)
+    }
+
+    private mutating func readInitialization(_ config: ConfigCursor) throws(ConfigError) {
+        guard let value = try config.optional("peft_init_lora_weights") else { return }
+        switch value.node.value {
+        case .bool(true), .string("true"): break
+        case .string("gaussian"): initialization = .gaussian
+        default:
+            throw value.error(.badValue, "not supported yet; there are true and gaussian")
+        }
+    }
+
+    private mutating func readTargets(_ config: ConfigCursor) throws(ConfigError) {
+        let all = try config.lenientBool("lora_target_linear") ?? false
+        guard let value = try config.optional("lora_target_modules") else {
+            guard all else {
+                throw config.error(
+                    .missingKey,
+                    "an adapter needs lora_target_linear: true or a list lora_target_modules")
+            }
+            return
+        }
+        if case .string(let pattern) = value.node.value, pattern != "" {
+            if pattern == "all-linear" { return }
+            guard (try? Regex(pattern)) != nil else {
+                throw value.error(.badValue, "'\(excerpt(pattern))' is no regular expression")
+            }
+            targets = .pattern(pattern)
+            return
+        }
+        let names = try config.texts("lora_target_modules") ?? []
+        guard all || !names.isEmpty else {
+            throw value.error(.badValue, "the list is empty and lora_target_linear is not set")
+        }
+        targets = .modules(names, all: all)
+    }
+}

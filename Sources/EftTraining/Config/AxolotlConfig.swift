@@ -1,0 +1,131 @@
+// SPDX-License-Identifier: Apache-2.0
+// An Axolotl configuration, resolved into what a training run needs.
+import EftConfig
+import EftTensor
+
+/// A training run as an Axolotl YAML describes it.
+package struct AxolotlConfig: Sendable {
+    /// The base model and its tokenizer.
+    package var model: ModelSettings
+    /// The adapter to train; nil trains all weights.
+    package var adapter: AdapterSettings?
+    /// Where examples come from.
+    package var data: DataSettings
+    /// The loop.
+    package var training: TrainingSettings
+    /// Whether and where to go on.
+    package var resume: Resume
+    /// The precision in which activations enter products.
+    package var precision: ActivationPrecision
+    /// The type in which a fully trained model is written.
+    package var outputType: DType
+    /// Lines for the user: unknown keys, and keys that have another effect than one may think.
+    package var notices: [String]
+    /// The document with all overrides applied.
+    package let document: ConfigCursor
+
+    /// What an earlier run left that is to be gone on from.
+    package enum Resume: Sendable, Hashable {
+        case never
+        /// The checkpoint in this folder.
+        case folder(String)
+        /// The newest checkpoint of the output folder, which must be there when `required`.
+        case newest(required: Bool)
+    }
+
+    /// Keys that may stand on the command line without a value.
+    package static let booleanKeys = AxolotlKeys.booleans
+
+    /// Reads a file and applies overrides from the command line.
+    /// - Throws: `ConfigError` with file, line and key.
+    package static func read(
+        _ path: String, overrides: [ConfigOverride] = []
+    ) throws(ConfigError) -> AxolotlConfig {
+        try AxolotlConfig(ConfigOverride.apply(overrides, to: ConfigFile.read(path)))
+    }
+
+    /// Resolves a document.
+    /// - Throws: `ConfigError` with file, line and key.
+    package init(_ document: ConfigCursor) throws(ConfigError) {
+        self.document = document
+        notices = try AxolotlKeys.check(document)
+        model = try ModelSettings(document)
+        adapter = try AdapterSettings.read(document)
+        data = try DataSettings(document)
+        training = try TrainingSettings(document, hasValidation: data.hasValidation)
+        resume = try Resume(document)
+        let types = try AxolotlConfig.types(document)
+        (precision, outputType) = (types.precision, types.output)
+        notices += try AxolotlConfig.remarks(document)
+        notices += data.datasets.flatMap(\.notices) + data.testDatasets.flatMap(\.notices)
+    }
+
+    // MARK: Precision
+
+    private static func types(
+        _ config: ConfigCursor
+    ) throws(ConfigError) -> (precision: ActivationPrecision, output: DType) {
+        func asks(_ keys: String...) throws(ConfigError) -> Bool? {
+            for key in keys {
+                guard let value = try config.optional(key) else { continue }
+                if case .string("auto") = value.node.value { return true }
+                if case .string("full") = value.node.value { return true }
+                return try config.lenientBool(key)
+            }
+            return nil
+        }
+        let half = try asks("fp16", "float16") ?? false
+        let brain = try asks("bf16", "bfloat16")
+        if try asks("float32") == true { return (.f32, .f32) }
+        if half { return (.bf16, .f16) }
+        // Axolotl's default is `bf16: auto`.
+        return brain ?? true ? (.bf16, .bf16) : (.f32, .f32)
+    }
+
+    // MARK: Remarks
+
+    private static func remarks(_ config: ConfigCursor) throws(ConfigError) -> [String] {
+        var lines: [String] = []
+        if let optimizer = try config.text("optimizer"),
+            let bits = try OptimizerName(config)?.promisedBits
+        {
+            lines.append("optimizer '\(optimizer)' runs with f32 state, not \(bits)-bit state")
+        }
+        if let checkpointing = try config.optional("gradient_checkpointing"),
+            case .string(let word) = checkpointing.node.value, word.hasPrefix("offload")
+        {
+            lines.append(
+                "gradient_checkpointing '\(word)' recomputes layers; kept inputs stay in memory")
+        }
+        if let value = try config.optional("activation_offloading"), value.asksForSomething {
+            lines.append("activation_offloading recomputes layers; kept inputs stay in memory")
+        }
+        if try config.lenientBool("load_in_8bit") ?? false {
+            lines.append("load_in_8bit has no effect: the base is held as it is stored")
+        }
+        if try config.text("evaluation_strategy") != nil {
+            lines.append("evaluation_strategy is now called eval_strategy")
+        }
+        return lines
+    }
+}
+
+extension AxolotlConfig.Resume {
+    fileprivate init(_ config: ConfigCursor) throws(ConfigError) {
+        let auto = try config.lenientBool("auto_resume_from_checkpoints") ?? false
+        guard let value = try config.optional("resume_from_checkpoint"), value.asksForSomething
+        else {
+            self = auto ? .newest(required: false) : .never
+            return
+        }
+        if case .string(let text) = value.node.value, YAMLScalar.resolve(text) != .bool(true) {
+            self = .folder(text)
+        } else {
+            guard try config.lenientBool("resume_from_checkpoint") ?? false else {
+                self = .never
+                return
+            }
+            self = .newest(required: true)
+        }
+    }
+}

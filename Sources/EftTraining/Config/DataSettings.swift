@@ -1,0 +1,112 @@
+// SPDX-License-Identifier: Apache-2.0
+// The keys that say where examples come from and how they are prepared.
+import EftConfig
+
+/// The data of a run.
+package struct DataSettings: Sendable {
+    /// What happens to examples that are longer than `sequence_len`.
+    package enum ExcessLength: String, Sendable, CaseIterable {
+        case drop
+        case truncate
+        case `raise`
+    }
+
+    /// Data sets to train on.
+    package var datasets: [DatasetEntry]
+    /// Data sets to evaluate on.
+    package var testDatasets: [DatasetEntry]
+    /// The share (below 1) or number of examples taken from the end for evaluation.
+    package var valSetSize: Double
+    /// Most tokens of an example to train on.
+    package var sequenceLen: Int
+    /// Most tokens of an example to evaluate on.
+    package var evalSequenceLen: Int
+    /// Fewest tokens of an example.
+    package var minSampleLen: Int
+    /// What happens to longer ones.
+    package var excessLength: ExcessLength
+    /// Whether prompts are learned too.
+    package var trainOnInputs: Bool
+    /// Whether equal examples count once.
+    package var deduplicates: Bool
+    /// Whether examples are shuffled before the validation set is taken.
+    package var shuffles: Bool
+
+    /// Whether there is anything to evaluate on.
+    package var hasValidation: Bool { valSetSize > 0 || !testDatasets.isEmpty }
+
+    /// Longest example that is believed.
+    static let longestSequence = 1 << 24
+
+    init(_ config: ConfigCursor) throws(ConfigError) {
+        let lengths = 1...Self.longestSequence
+        sequenceLen = try config.lenientInt("sequence_len", in: lengths) ?? 512
+        evalSequenceLen = try config.lenientInt("eval_sequence_len", in: lengths) ?? sequenceLen
+        minSampleLen = try config.lenientInt("min_sample_len", in: lengths) ?? 2
+        excessLength = .drop
+        if let value = try config.optional("excess_length_strategy") {
+            guard let strategy = ExcessLength(rawValue: try value.string()) else {
+                throw value.error(.badValue, "expected drop, truncate or raise")
+            }
+            excessLength = strategy
+        }
+        trainOnInputs = try config.lenientBool("train_on_inputs") ?? false
+        deduplicates = try config.lenientBool("dataset_exact_deduplication") ?? false
+        shuffles = try config.lenientBool("shuffle_merged_datasets") ?? true
+        valSetSize = try config.lenientDouble("val_set_size", in: 0...1e12) ?? 0
+        datasets = try Self.entries(config, "datasets")
+        testDatasets = try Self.entries(config, "test_datasets")
+        guard !datasets.isEmpty else {
+            throw config.error(.missingKey, "the list 'datasets' is missing or empty")
+        }
+        guard testDatasets.isEmpty || valSetSize == 0 else {
+            throw try config.required("val_set_size").error(
+                .badValue, "val_set_size and test_datasets exclude each other")
+        }
+    }
+
+    private static func entries(
+        _ config: ConfigCursor, _ key: String
+    ) throws(ConfigError) -> [DatasetEntry] {
+        guard let list = try config.optional(key) else { return [] }
+        var entries: [DatasetEntry] = []
+        for item in try list.elements() { entries.append(try DatasetEntry(item)) }
+        return entries
+    }
+}
+
+/// One entry of `datasets`.
+package struct DatasetEntry: Sendable {
+    /// A file or a folder.
+    package let path: String
+    /// Files, relative to the folder `path` where that is one.
+    package let dataFiles: [String]
+    /// Which part of the data.
+    package let split: DatasetSplit
+    /// How rows become examples: a name, or a mapping of the user's own.
+    package let type: ConfigCursor
+    /// The entry as a whole, for the keys that formats read.
+    package let cursor: ConfigCursor
+    /// Lines for the user.
+    package let notices: [String]
+
+    private static let known = [
+        "path", "name", "split", "type", "data_files", "ds_type", "revision", "trust_remote_code",
+        "shards", "shards_idx", "preprocess_shards", "field", "conversation", "field_messages",
+        "message_property_mappings", "message_field_role", "message_field_content", "roles",
+        "roles_to_train", "train_on_eos", "train_on_eot", "chat_template", "chat_template_jinja",
+        "field_tools", "field_thinking", "template_thinking_key", "split_thinking",
+        "drop_system_message", "message_field_training", "message_field_training_detail",
+        "train_on_split", "temperature", "skip", "input_format", "input_transform",
+        "field_human", "field_model", "logprobs_field",
+    ]
+
+    init(_ cursor: ConfigCursor) throws(ConfigError) {
+        self.cursor = cursor
+        path = try cursor.required("path").string()
+        type = try cursor.required("type")
+        dataFiles = try cursor.texts("data_files") ?? []
+        split = try DatasetSplit(cursor)
+        notices = try cursor.unknownKeys(known: Self.known).map { "\($0); it is ignored" }
+    }
+}

@@ -1,0 +1,90 @@
+// SPDX-License-Identifier: Apache-2.0
+// The files that an entry of `datasets` means.
+import EftConfig
+import EftFormats
+
+/// Finds the local files of a data set.
+enum DatasetFiles {
+    private static let suffixes = [".json", ".jsonl"]
+    /// Words by which Hugging Face tells the files of splits apart.
+    private static let splitWords: [String: [String]] = [
+        "train": ["train", "training"], "test": ["test", "testing", "eval", "evaluation"],
+        "validation": ["validation", "valid", "dev", "val"],
+    ]
+
+    /// The files of an entry, in order.
+    /// - Throws: `ConfigError` when there are none, with what to do.
+    static func find(_ entry: DatasetEntry) throws -> [String] {
+        let path = entry.path
+        if !entry.dataFiles.isEmpty {
+            // `path: json` with `data_files` is how Hugging Face names local files.
+            let base = FileSystem.isFolder(path) ? path : "."
+            return try entry.dataFiles.map { name in
+                let file = name.hasPrefix("/") ? name : FileSystem.join(base, name)
+                guard FileSystem.exists(file), !FileSystem.isFolder(file) else {
+                    throw try entry.cursor.required("data_files").error(
+                        .badValue, "the file \(excerpt(file)) does not exist")
+                }
+                try check(file, entry)
+                return file
+            }
+        }
+        guard FileSystem.exists(path) else { throw try missing(entry) }
+        guard FileSystem.isFolder(path) else {
+            try check(path, entry)
+            return [path]
+        }
+        let all = try FileSystem.list(path).filter { name in
+            suffixes.contains { name.lowercased().hasSuffix($0) } && name != "dataset_infos.json"
+        }
+        let chosen = files(all, of: entry.split.name)
+        guard !chosen.isEmpty else {
+            throw try entry.cursor.required("path").error(
+                .badValue,
+                "the folder \(excerpt(path)) holds no .json or .jsonl file for the split "
+                    + "'\(excerpt(entry.split.name))'")
+        }
+        return chosen.map { FileSystem.join(path, $0) }
+    }
+
+    /// Files whose names say that they belong to a split; those that name no split belong to `train`.
+    private static func files(_ names: [String], of split: String) -> [String] {
+        func belongs(_ name: String, _ words: [String]) -> Bool {
+            let parts = name.lowercased().split { !$0.isLetter }
+            return parts.contains { words.contains(String($0)) }
+        }
+        let named = names.filter { belongs($0, splitWords[split] ?? [split]) }
+        if !named.isEmpty || split != "train" { return named }
+        return names.filter { name in !splitWords.values.contains { belongs(name, $0) } }
+    }
+
+    private static func check(_ file: String, _ entry: DatasetEntry) throws {
+        let name = file.lowercased()
+        for other in [".parquet", ".arrow", ".csv", ".txt", ".gz", ".zst", ".zip"]
+        where name.hasSuffix(other) {
+            throw try entry.cursor.required("path").error(
+                .badValue, "\(other) files are not read yet; convert \(excerpt(file)) to .jsonl")
+        }
+    }
+
+    private static func missing(_ entry: DatasetEntry) throws -> ConfigError {
+        let path = entry.path
+        let cursor = try entry.cursor.required("path")
+        if path.contains("://") {
+            return cursor.error(
+                .badValue, "nothing is downloaded; fetch \(excerpt(path)) and give the file's path")
+        }
+        let parts = path.split(separator: "/", omittingEmptySubsequences: false)
+        let isHubID =
+            parts.count == 2 && !path.hasPrefix(".") && parts.allSatisfy { !$0.isEmpty }
+            && !suffixes.contains { path.hasSuffix($0) }
+        guard isHubID else {
+            return cursor.error(.badValue, "\(excerpt(path)) does not exist")
+        }
+        let id = excerpt(path)
+        return cursor.error(
+            .badValue,
+            "'\(id)' is no local file or folder, and nothing is downloaded; fetch it with "
+                + "'hf download --repo-type dataset \(id) --local-dir DIR' and give that path")
+    }
+}

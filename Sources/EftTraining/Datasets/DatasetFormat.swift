@@ -1,0 +1,62 @@
+// SPDX-License-Identifier: Apache-2.0
+// What a kind of data set has to offer, and the list of all of them.
+import EftConfig
+
+/// A kind of data set: how one row becomes examples.
+///
+/// One file in `Formats/` each, and one line in `DatasetRegistry.all`.
+package protocol DatasetFormat: Sendable {
+    /// The words of the key `type` that name it; empty for one that is named by a mapping.
+    static var names: [String] { get }
+
+    /// Reads the entry of `datasets` that names it.
+    /// - Throws: `ConfigError` for keys that it cannot use.
+    init(_ entry: DatasetEntry) throws(ConfigError)
+
+    /// The examples of one row.
+    /// - Throws: `ConfigError` with file, line and field when the row does not have what the format needs.
+    func examples(_ row: ConfigCursor, _ encoder: PromptEncoder) throws -> [TrainingExample]
+}
+
+/// All kinds of data sets.
+package enum DatasetRegistry {
+    /// One line for each file in `Formats/`.
+    package static let all: [any DatasetFormat.Type] = [
+        Alpaca.self,
+        Completion.self,
+        InputOutput.self,
+        UserDefined.self,
+    ]
+
+    /// The format that an entry of `datasets` names.
+    /// - Throws: `ConfigError` with the nearest known name.
+    package static func format(_ entry: DatasetEntry) throws(ConfigError) -> any DatasetFormat {
+        if case .object = entry.type.node.value { return try UserDefined(entry) }
+        let name = try entry.type.string()
+        for format in all where format.names.contains(name) { return try format.init(entry) }
+        let known = all.flatMap { $0.names }
+        let near = closestMatch(name, in: known).map { "; did you mean '\($0)'?" } ?? ""
+        let hint =
+            name.hasPrefix("sharegpt")
+            ? " (removed by Axolotl in favour of chat_template)" : ""
+        throw entry.type.error(
+            .badValue,
+            "the data set type '\(excerpt(name))'\(hint) is not supported yet\(near); there are "
+                + known.joined(separator: ", ") + ", and mappings of your own")
+    }
+}
+
+extension ConfigCursor {
+    /// The text of a field of a row; empty when absent.
+    func field(_ key: String) throws(ConfigError) -> String {
+        try optional(key)?.string() ?? ""
+    }
+
+    /// The text of a field that a row must have.
+    func requiredField(_ key: String) throws(ConfigError) -> String {
+        guard let value = try optional(key) else {
+            throw error(.missingKey, "the row has no field '\(key)'")
+        }
+        return try value.string()
+    }
+}

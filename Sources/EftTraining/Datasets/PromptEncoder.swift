@@ -1,0 +1,69 @@
+// SPDX-License-Identifier: Apache-2.0
+// Text to token ids by the rules of instruction data sets.
+
+/// Encodes prompts and responses as Axolotl does.
+///
+/// Prompt and response are encoded each by itself and the ids joined, so that no token spans the border.
+package struct PromptEncoder: Sendable {
+    /// Most tokens of a prompt or a response.
+    package let sequenceLen: Int
+    /// Whether prompts are learned too.
+    package let trainOnInputs: Bool
+    private let bosID: Int32?
+    private let eosID: Int32?
+    private let encode: @Sendable (_ text: String, _ addSpecialTokens: Bool) throws -> [Int32]
+
+    /// Makes an encoder.
+    /// - Parameters:
+    ///   - bosID: the token at the beginning of a text, if there is one.
+    ///   - eosID: the token that ends a response, if there is one.
+    ///   - encode: the ids of a text, with or without the tokens that the tokenizer puts around it.
+    package init(
+        sequenceLen: Int, trainOnInputs: Bool, bosID: Int32?, eosID: Int32?,
+        encode: @escaping @Sendable (_ text: String, _ addSpecialTokens: Bool) throws -> [Int32]
+    ) {
+        self.sequenceLen = sequenceLen
+        self.trainOnInputs = trainOnInputs
+        self.bosID = bosID
+        self.eosID = eosID
+        self.encode = encode
+    }
+
+    /// A prompt and the response to it; the response is learned, the prompt only with `trainOnInputs`.
+    package func instruction(prompt: String, response: String) throws -> TrainingExample {
+        let promptIDs = try beginning(prompt)
+        let responseIDs = try ending(response)
+        let ignored = [Int32](repeating: TrainingExample.ignoreIndex, count: promptIDs.count)
+        return TrainingExample(
+            tokens: promptIDs + responseIDs,
+            labels: (trainOnInputs ? promptIDs : ignored) + responseIDs)
+    }
+
+    /// The ids of a text with the tokenizer's special tokens, but no EOS, at most `sequenceLen`.
+    private func beginning(_ text: String) throws -> [Int32] {
+        if text.isEmpty { return [] }
+        var ids = Array(try encode(text, true).prefix(sequenceLen))
+        if let eosID, ids.last == eosID { ids.removeLast() }
+        return ids
+    }
+
+    /// The ids of a text without BOS, at most `sequenceLen`, with EOS where that leaves room for it.
+    private func ending(_ text: String) throws -> [Int32] {
+        var ids = try document(text, limit: sequenceLen)
+        if let bosID, ids.first == bosID { ids.removeFirst() }
+        return ids
+    }
+
+    /// The ids of a whole text with special tokens, at most `limit`, with EOS where that leaves room for it.
+    package func document(_ text: String, limit: Int) throws -> [Int32] {
+        if text.isEmpty { return [] }
+        var ids = Array(try encode(text, true).prefix(limit))
+        if let eosID, ids.last != eosID, ids.count < limit { ids.append(eosID) }
+        return ids
+    }
+
+    /// The ids of a text and nothing else.
+    package func plain(_ text: String) throws -> [Int32] {
+        text.isEmpty ? [] : try encode(text, false)
+    }
+}

@@ -1,0 +1,149 @@
+// SPDX-License-Identifier: Apache-2.0
+// Which layers get an adapter, and fresh adapters for them.
+import EftConfig
+import EftFormats
+import EftModels
+import EftNN
+import EftTensor
+
+/// The adapter of a run: its settings as PEFT writes them, and the layers that it acts on.
+struct AdapterTargets: Sendable {
+    /// Settings as they are saved.
+    let config: AdapterConfig
+    /// Names of layers and the rank and scale of each.
+    let layers: [String: (rank: Int, scale: Double)]
+    private let initialization: AdapterSettings.Initialization
+    /// The folder that A and B are read from; nil when they are fresh.
+    private let folder: String?
+
+    private static let prefix = "base_model.model."
+
+    /// Finds the layers that the settings mean.
+    /// - Throws: `ModelError` when they mean none, `ConfigError` and `FormatError` for an adapter to go on from.
+    init(
+        _ settings: AdapterSettings, description: DecoderDescription, baseModel: String
+    ) throws {
+        initialization = settings.initialization
+        folder = settings.folder
+        let all = (0..<description.layers).flatMap { description.linears(layer: $0) }
+        if let folder = settings.folder {
+            config = try AdapterConfig.read(folder: folder)
+            let checkpoint = try CheckpointFolder.open(folder, kind: .adapter)
+            let config = config
+            let named = all.map(\.name).filter {
+                checkpoint.find(Self.prefix + $0 + ".lora_A.weight") != nil
+            }
+            layers = Dictionary(
+                uniqueKeysWithValues: named.map { ($0, config.settings(for: $0)) })
+            return
+        }
+        let matches = try Self.matcher(settings.targets)
+        let chosen = try all.filter { try matches($0) }
+        guard !chosen.isEmpty else {
+            throw ModelError(
+                .mismatch,
+                "lora_target_modules matches no linear layer of the model; it has "
+                    + DecoderDescription.Role.allCases.map(\.moduleName).joined(separator: ", "))
+        }
+        let modules = DecoderDescription.Role.allCases.filter { role in
+            chosen.contains { $0.role == role }
+        }
+        var targets = modules.map(\.moduleName)
+        if case .pattern(let pattern) = settings.targets { targets = [pattern] }
+        let config = AdapterConfig(
+            rank: settings.rank, alpha: settings.alpha, dropout: settings.dropout,
+            targetModules: targets, rankPattern: settings.rankPattern,
+            alphaPattern: settings.alphaPattern, rankStabilized: settings.rankStabilized,
+            baseModel: baseModel)
+        self.config = config
+        layers = Dictionary(
+            uniqueKeysWithValues: chosen.map { ($0.name, config.settings(for: $0.name)) })
+    }
+
+    private static func matcher(
+        _ targets: AdapterSettings.Targets
+    ) throws -> (DecoderDescription.LinearShape) throws -> Bool {
+        switch targets {
+        case .pattern(let pattern):
+            let regex = try Regex(pattern)
+            return { try regex.wholeMatch(in: $0.name) != nil }
+        case .modules(let names, let all):
+            let roles = DecoderDescription.Role.allCases
+            for name in names
+            where !roles.contains(where: { ends($0.rawValue, name) || ends(name, $0.rawValue) }) {
+                throw ModelError(
+                    .unsupported,
+                    "lora_target_modules names '\(excerpt(name))', which is no linear layer inside the "
+                        + "decoder layers; those are "
+                        + roles.map(\.moduleName).joined(separator: ", "))
+            }
+            return { linear in all || names.contains { ends(linear.name, $0) } }
+        }
+    }
+
+    /// Whether a name is another or ends with it behind a dot.
+    private static func ends(_ name: String, _ end: String) -> Bool {
+        name == end || name.hasSuffix("." + end)
+    }
+
+    // MARK: Sizes
+
+    /// Bytes of all A and B.
+    func byteCount(_ description: DecoderDescription) -> Int {
+        linears(description).reduce(0) {
+            $0
+                + LoRA.byteCount(
+                    inputs: $1.inputs, outputs: $1.outputs, rank: layers[$1.name]?.rank ?? 0)
+        }
+    }
+
+    /// The highest rank, and the most inputs of a layer with dropout.
+    func extents(_ description: DecoderDescription) -> (rank: Int, droppedInputs: Int) {
+        let inputs = linears(description).map(\.inputs).max() ?? 0
+        return (layers.values.map(\.rank).max() ?? 0, config.dropout > 0 ? inputs : 0)
+    }
+
+    private func linears(_ description: DecoderDescription) -> [DecoderDescription.LinearShape] {
+        (0..<description.layers).flatMap { description.linears(layer: $0) }
+            .filter { layers[$0.name] != nil }
+    }
+
+    // MARK: Making
+
+    /// Puts the adapter into a decoder and makes it trainable; returns its slot.
+    /// - Throws: `TensorError` when it does not fit the ledger; for one that is read also what reading throws.
+    func attach(to decoder: Decoder, seed: UInt64) throws -> Int {
+        let slot: Int
+        if let folder {
+            slot = try AdapterFile.load(folder, into: decoder)
+        } else {
+            slot = decoder.adapterNames.count
+            try makeFresh(decoder, slot: slot, seed: seed)
+        }
+        for linear in decoder.linears {
+            try linear.adapters[slot]?.makeTrainable(
+                prefix: Self.prefix + linear.name, ledger: decoder.backend.ledger)
+        }
+        return slot
+    }
+
+    private func makeFresh(_ decoder: Decoder, slot: Int, seed: UInt64) throws {
+        for linear in decoder.linears {
+            guard let (rank, scale) = layers[linear.name] else { continue }
+            let adapter = try LoRA(
+                inputs: linear.weight.inputs, outputs: linear.weight.outputs, rank: rank,
+                scale: Float(scale), dropout: Float(config.dropout), ledger: decoder.backend.ledger)
+            // A seed for each layer: adding a layer to the targets leaves the others as they were.
+            var generator = NormalGenerator(seed: mixedSeed(seed, linear.ordinal))
+            let bound = 1 / Double(linear.weight.inputs).squareRoot()
+            for index in 0..<adapter.a.count {
+                adapter.a.pointer[index] =
+                    switch initialization {
+                    case .uniform: Float((2 * generator.uniform() - 1) * bound)
+                    case .gaussian: Float(generator.normal() / Double(rank))
+                    }
+            }
+            linear.adapters[slot] = adapter
+        }
+    }
+}

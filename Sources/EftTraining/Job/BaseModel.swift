@@ -1,0 +1,121 @@
+// SPDX-License-Identifier: Apache-2.0
+// The base model of a run: its folder, and in what form its weights will be held.
+import EftConfig
+import EftFormats
+import EftModels
+import EftQuant
+import EftTensor
+
+/// A model folder, opened for training.
+package struct BaseModel: Sendable {
+    /// The folder.
+    package let folder: ModelFolder
+    /// Whether weights are drawn instead of read.
+    package let isFresh: Bool
+    /// How weights are held.
+    package let options: LoadOptions
+
+    /// Opens the base model of a configuration.
+    /// - Throws: `ConfigError`, `FormatError`, `ModelError`.
+    package init(_ config: AxolotlConfig) throws {
+        let model = config.model
+        let cursor = try config.document.required("base_model")
+        let hasAdapter = config.adapter != nil
+        guard FileSystem.exists(model.baseModel) || model.reinitWeights else {
+            throw Self.missing(model.baseModel, cursor)
+        }
+        isFresh = model.reinitWeights || (!hasAdapter && !Self.holdsWeights(model.baseModel))
+        if isFresh {
+            guard !hasAdapter else {
+                throw try config.document.required("reinit_weights").error(
+                    .badValue, "an adapter needs a base with weights; train with adapter left empty"
+                )
+            }
+            let path = model.baseModelConfig ?? model.baseModel
+            guard FileSystem.exists(path) else { throw Self.missing(path, cursor) }
+            folder = try ModelFolder.open(path, needsWeights: false)
+        } else {
+            if let other = model.baseModelConfig, other != model.baseModel {
+                throw try config.document.required("base_model_config").error(
+                    .badValue,
+                    "a config.json other than the weights' own is only used with reinit_weights")
+            }
+            folder = try ModelFolder.open(model.baseModel)
+        }
+        guard let adapter = config.adapter else {
+            options = LoadOptions(linears: .f32, ends: .f32)
+            return
+        }
+        let quantizes = try adapter.quantizesBase && Self.isDense(folder)
+        options = LoadOptions(
+            linears: quantizes
+                ? .nf4(doubleQuantization: model.doubleQuantization) : .asStored)
+    }
+
+    /// The folder of the tokenizer.
+    package func tokenizerFolder(_ settings: ModelSettings) -> String {
+        settings.tokenizerConfig ?? folder.path
+    }
+
+    /// Layouts of all weights.
+    package func layouts() throws -> DecoderLayouts {
+        isFresh
+            ? try DecoderLayouts(folder.description, format: .dense(.f32))
+            : try DecoderLayouts(DecoderLoader(folder: folder, options: options))
+    }
+
+    /// Most temporary bytes while weights are loaded.
+    package func loadScratchBytes() throws -> Int {
+        isFresh ? 0 : try DecoderLoader(folder: folder, options: options).loadScratchBytes()
+    }
+
+    /// Loads weights, or draws them.
+    package func load(
+        backend: CPUBackend, seed: UInt64,
+        progress: (_ done: Int, _ total: Int) throws -> Void
+    ) throws -> Decoder {
+        if isFresh {
+            return try Decoder.random(
+                folder.description, seed: mixedSeed(seed, 1), backend: backend)
+        }
+        return try withoutActuallyEscaping(progress) { progress in
+            try DecoderLoader(folder: folder, options: options)
+                .load(backend: backend, progress: progress)
+        }
+    }
+
+    // MARK: Questions
+
+    private static func isDense(_ folder: ModelFolder) throws -> Bool {
+        guard let checkpoint = folder.checkpoint else { return true }
+        let first = folder.description.linear(.query, layer: 0)
+        return try LinearSource(
+            module: first.name, checkpoint: checkpoint, inputs: first.inputs,
+            outputs: first.outputs
+        ).isDense
+    }
+
+    /// Whether a folder has anything that may be weights; a damaged file must not pass for none.
+    private static func holdsWeights(_ path: String) -> Bool {
+        guard FileSystem.isFolder(path), let names = try? FileSystem.list(path) else {
+            return false
+        }
+        return names.contains { name in
+            (name.hasSuffix(".safetensors") || name.hasSuffix(".bin")
+                || name.hasSuffix(".index.json")) && !name.hasPrefix("adapter_model")
+                && name != "training_args.bin"
+        }
+    }
+
+    private static func missing(_ path: String, _ cursor: ConfigCursor) -> ConfigError {
+        let parts = path.split(separator: "/", omittingEmptySubsequences: false)
+        guard parts.count == 2, !path.hasPrefix("."), parts.allSatisfy({ !$0.isEmpty }) else {
+            return cursor.error(.badValue, "the folder \(excerpt(path)) does not exist")
+        }
+        let id = excerpt(path)
+        return cursor.error(
+            .badValue,
+            "'\(id)' is no local folder, and nothing is downloaded; fetch it with "
+                + "'hf download \(id) --local-dir DIR' and give that folder")
+    }
+}

@@ -1,0 +1,150 @@
+// SPDX-License-Identifier: Apache-2.0
+// What a training run will hold, stated before anything is loaded.
+import EftModels
+import EftNN
+import EftTensor
+
+/// Tokens of the examples of a run.
+package struct ExampleLengths: Sendable, Hashable {
+    /// Of each example to train on.
+    package var train: [Int]
+    /// Of each example to evaluate on.
+    package var validation: [Int]
+
+    /// Takes lengths.
+    package init(train: [Int], validation: [Int] = []) {
+        self.train = train
+        self.validation = validation
+    }
+}
+
+extension TrainingJob {
+    /// Peak bytes by purpose, the program itself left out.
+    ///
+    /// The workspace row holds what is temporary: scratch memory of products, of loading and of saving; the latter two
+    /// only as far as they pass what the rest takes at another time. The total is what the ledger's peak will be.
+    /// - Parameter lengths: of the examples; when nil, every row is taken to be as long as allowed.
+    package static func memory(
+        _ base: BaseModel, config: AxolotlConfig, lengths: ExampleLengths? = nil,
+        backend: any Backend
+    ) throws -> MemoryTable {
+        let description = base.folder.description
+        let layouts = try base.layouts()
+        let adapter = try config.adapter.map {
+            try AdapterTargets($0, description: description, baseModel: config.model.baseModel)
+        }
+        let need = try need(
+            config.training, lengths, extents: adapter?.extents(description) ?? (0, 0))
+        let adapterBytes = adapter?.byteCount(description) ?? 0
+        let trainable = (adapter == nil ? layouts.byteCount : adapterBytes) / 4
+        var table = TrainingMemory(trainableCount: trainable, pass: need).table(description)
+        table[.adapters] = adapterBytes
+        let products = DecoderScratch(
+            linears: layouts.linears, head: layouts.head, rows: need.rows,
+            headRows: LossHead.chunkRows(vocabulary: description.vocabulary, rows: need.rows),
+            adapterRank: need.adapterRank, training: adapter == nil ? .full : .adapters
+        ).byteCount(on: backend)
+        let saving = adapter == nil ? DecoderSaver.scratchBytes(layouts, config.outputType) : 0
+        let loading = try base.loadScratchBytes() - table.total
+        table[.workspace] = max(products + saving, loading)
+        table[.weights] = layouts.byteCount
+        return table
+    }
+
+    private static func need(
+        _ settings: TrainingSettings, _ lengths: ExampleLengths?,
+        extents: (rank: Int, droppedInputs: Int)
+    ) throws -> TrainingNeed {
+        guard let lengths else {
+            // A guess for packing: examples of 64 tokens, each of which may leave a page unfilled.
+            let rows = settings.microBatchTokens
+            let sequences = settings.samplePacking ? rows / 64 + 1 : settings.microBatchSize
+            return TrainingNeed(
+                rows: rows, sequences: sequences, adapterRank: extents.rank,
+                droppedInputs: extents.droppedInputs, checkpointing: settings.gradientCheckpointing)
+        }
+        return Trainer.need(
+            plan: try BatchPlan(lengths: lengths.train, settings: settings), train: lengths.train,
+            validation: lengths.validation, settings: settings, adapterExtents: extents)
+    }
+
+    // MARK: Refusing
+
+    /// Checks a run against the budget.
+    /// - Throws: `TensorError` (`outOfBudget`) with the table and, when one is found, a change that makes it fit.
+    static func requireFit(
+        _ table: MemoryTable, _ base: BaseModel, config: AxolotlConfig, lengths: ExampleLengths?,
+        backend: any Backend
+    ) throws {
+        let limit = backend.ledger.limit
+        guard table.total > limit else { return }
+        var remedy = "nothing smaller was found to fit; raise --memory, or train a smaller model"
+        for (change, candidate) in smaller(config) {
+            let fitting = lengths.map { clipped($0, candidate.training.sequenceLen) }
+            let base = try BaseModel(candidate)
+            let needed = try memory(base, config: candidate, lengths: fitting, backend: backend)
+            if needed.total <= limit {
+                remedy = "it fits with \(change), or with --memory \(suggested(table.total))"
+                break
+            }
+        }
+        throw TensorError(
+            .outOfBudget,
+            """
+            training needs \(formatBytes(table.total)), the budget is \(formatBytes(limit)):
+            \(table.rendered)
+            \(remedy)
+            """)
+    }
+
+    /// A size in whole MiB that holds `bytes`.
+    private static func suggested(_ bytes: Int) -> String { "\((bytes >> 20) + 1)MiB" }
+
+    private static func clipped(_ lengths: ExampleLengths, _ most: Int) -> ExampleLengths {
+        let train = lengths.train.filter { $0 <= most }
+        return ExampleLengths(
+            train: train.isEmpty ? [most] : train,
+            validation: lengths.validation.filter { $0 <= most })
+    }
+
+    /// The configuration with one change after the other, each on top of those before.
+    private static func smaller(_ config: AxolotlConfig) -> [(String, AxolotlConfig)] {
+        var candidates: [(String, AxolotlConfig)] = []
+        var current = config
+        var changes: [String] = []
+        func add(_ change: String, replacing last: Bool = false) {
+            if last { changes.removeLast() }
+            changes.append(change)
+            candidates.append((changes.joined(separator: ", "), current))
+        }
+        if !current.training.gradientCheckpointing {
+            current.training.gradientCheckpointing = true
+            add("gradient_checkpointing: true")
+        }
+        if current.training.microBatchSize > 1 {
+            current.training.microBatchSize = 1
+            add("micro_batch_size: 1")
+        }
+        if current.adapter?.quantizesBase == false {
+            current.adapter?.quantizesBase = true
+            add("adapter: qlora, load_in_4bit: true")
+        }
+        var halved = false
+        while current.training.sequenceLen > 128 {
+            current.training.sequenceLen /= 2
+            add("sequence_len: \(current.training.sequenceLen)", replacing: halved)
+            halved = true
+        }
+        return candidates
+    }
+}
+
+extension DecoderSaver {
+    /// Most temporary bytes while weights of these layouts are written as numbers of a type.
+    static func scratchBytes(_ layouts: DecoderLayouts, _ dtype: DType) -> Int {
+        ([layouts.embedding, layouts.head] + layouts.linears).map { layout in
+            let rows = min(max(1, (1 << 20) / layout.inputs), layout.outputs)
+            return rows * layout.inputs * (4 + dtype.byteWidth)
+        }.max() ?? 0
+    }
+}

@@ -1,0 +1,218 @@
+// SPDX-License-Identifier: Apache-2.0
+// A whole training run, from a configuration to files.
+import EftConfig
+import EftFormats
+import EftModels
+import EftNN
+import EftTensor
+import EftTokenizers
+
+/// A training run: prepared by `init`, which loads no weights, and made by `run`.
+package final class TrainingJob {
+    /// The configuration.
+    package let config: AxolotlConfig
+    /// The device, whose ledger bounds the run.
+    package let backend: CPUBackend
+    /// The base model.
+    package let base: BaseModel
+    /// The examples.
+    package let data: TrainingData
+    /// Peak bytes by purpose.
+    package let memory: MemoryTable
+    /// Steps of the run.
+    package let totalSteps: Int
+    /// Lines for the user.
+    package let notices: [String]
+    private let tokenizer: TrainingTokenizer
+    private let adapter: AdapterTargets?
+    /// The checkpoint to go on from.
+    package let resumeFolder: String?
+
+    /// What happens while a run is made.
+    package enum Event: Sendable {
+        /// So many layers of the base are loaded.
+        case loading(done: Int, total: Int)
+        /// The loop goes on from a checkpoint after so many steps.
+        case resumed(step: Int)
+        /// Something happened in the loop.
+        case training(TrainingEvent)
+    }
+
+    /// What a run came to.
+    package struct Summary: Sendable, Hashable {
+        /// Steps of the run.
+        package var steps = 0
+        /// The loss of the last step made; nil when none was left to make.
+        package var loss: Double?
+        /// The last loss of the validation set; nil without one.
+        package var evaluationLoss: Double?
+        /// Tokens that went through the model in training.
+        package var tokens = 0
+        /// Seconds of all steps.
+        package var seconds = 0.0
+        /// The highest total of the ledger.
+        package var peakBytes = 0
+        /// The folder with the results.
+        package var outputDir = ""
+    }
+
+    /// Opens the model, reads the data, and checks that the run fits.
+    /// - Parameter shouldStop: asked now and then; when it says yes, `TrainingError` (`interrupted`) is thrown.
+    /// - Throws: `ConfigError`, `FormatError`, `ModelError`, `TokenizerError`, `TrainingError`, and `TensorError`
+    ///   (`outOfBudget`) when it does not fit.
+    package init(
+        _ config: AxolotlConfig, backend: CPUBackend, shouldStop: () -> Bool = { false }
+    ) throws {
+        self.config = config
+        self.backend = backend
+        base = try BaseModel(config)
+        let description = base.folder.description
+        adapter = try config.adapter.map {
+            try AdapterTargets($0, description: description, baseModel: config.model.baseModel)
+        }
+        // What does not fit with a single short example is refused before the data is read.
+        let least = ExampleLengths(train: [2])
+        try TrainingJob.requireFit(
+            TrainingJob.memory(base, config: config, lengths: least, backend: backend), base,
+            config: config, lengths: least, backend: backend)
+        resumeFolder = try TrainingJob.resumeFolder(config)
+        tokenizer = try TrainingTokenizer(
+            config.model, folder: base.tokenizerFolder(config.model),
+            vocabulary: description.vocabulary)
+        data = try TrainingData(
+            config.data, encoder: tokenizer.encoder(config.data), seed: config.training.seed,
+            shouldStop: shouldStop)
+        try tokenizer.check(data, vocabulary: description.vocabulary)
+        notices = config.notices + tokenizer.notices
+        let lengths = ExampleLengths(
+            train: data.train.map(\.tokens.count), validation: data.validation.map(\.tokens.count))
+        memory = try TrainingJob.memory(base, config: config, lengths: lengths, backend: backend)
+        try TrainingJob.requireFit(
+            memory, base, config: config, lengths: lengths, backend: backend)
+        totalSteps = try BatchPlan(lengths: lengths.train, settings: config.training).steps.count
+    }
+
+    private static func resumeFolder(_ config: AxolotlConfig) throws -> String? {
+        switch config.resume {
+        case .never: return nil
+        case .folder(let folder):
+            _ = try TrainingCheckpoint.read(folder)
+            return folder
+        case .newest(let required):
+            let newest = TrainingCheckpoint.list(config.training.outputDir).last
+            guard newest != nil || !required else {
+                throw TrainingError(
+                    .checkpoint,
+                    "\(config.training.outputDir) holds no checkpoint to resume from; remove "
+                        + "resume_from_checkpoint to start anew")
+            }
+            return newest?.folder
+        }
+    }
+
+    // MARK: Running
+
+    /// Loads the model, trains, and writes the results.
+    /// - Parameters:
+    ///   - onEvent: told what happens; what it throws ends the run.
+    ///   - shouldStop: asked between micro-batches and layers; when it says yes, the last whole step is saved and
+    ///     `TrainingError` (`interrupted`) thrown.
+    package func run(
+        onEvent: (Event) throws -> Void, shouldStop: () -> Bool = { false }
+    ) throws -> Summary {
+        let settings = config.training
+        try FileSystem.createFolder(settings.outputDir)
+        try AtomicFile.write(
+            FileSystem.join(settings.outputDir, "axolotl_config.yml"),
+            YAMLWriter.text(config.document.node))
+        let decoder = try load(onEvent, shouldStop)
+        let slot = try adapter?.attach(to: decoder, seed: mixedSeed(settings.seed, 2))
+        if slot == nil { try decoder.makeFullyTrainable() }
+        let trainer = try Trainer(
+            decoder: decoder, settings: settings, train: data.train, validation: data.validation,
+            slots: slot.map { [$0] } ?? [], fingerprint: fingerprint,
+            output: TrainingOutput(
+                config: config, base: base, decoder: decoder, backend: backend,
+                adapter: adapter.flatMap { adapter in slot.map { ($0, adapter.config) } },
+                tokenizerFolder: base.tokenizerFolder(config.model)
+            ).output)
+        if let resumeFolder {
+            try trainer.resume(from: resumeFolder)
+            try onEvent(.resumed(step: trainer.stepsDone))
+        }
+        let log = try TrainingLog(settings.outputDir, keepingSteps: trainer.stepsDone)
+        var summary = Summary()
+        try trainer.run(
+            onEvent: { event in
+                try log.append(event)
+                summary.add(event)
+                try onEvent(.training(event))
+            }, shouldStop: shouldStop)
+        summary.steps = trainer.totalSteps
+        summary.peakBytes = backend.ledger.peakTotal
+        summary.outputDir = settings.outputDir
+        return summary
+    }
+
+    private func load(
+        _ onEvent: (Event) throws -> Void, _ shouldStop: () -> Bool
+    ) throws -> Decoder {
+        try base.load(backend: backend, seed: config.training.seed) { done, total in
+            if shouldStop() {
+                throw TrainingError(.interrupted, "interrupted while loading; nothing to save")
+            }
+            try onEvent(.loading(done: done, total: total))
+        }
+    }
+
+    /// A hash of the examples and of what decides their order and the trained parameters.
+    private var fingerprint: String {
+        var hash = mixedSeed(
+            config.training.seed, UInt64(config.training.microBatchSize),
+            UInt64(config.training.gradientAccumulationSteps),
+            config.training.samplePacking ? UInt64(config.training.sequenceLen) : 0)
+        func add(_ values: [Int32]) {
+            hash = mixedSeed(hash, UInt64(values.count))
+            for value in values {
+                hash = (hash ^ UInt64(UInt32(bitPattern: value))) &* 0x100_0000_01B3
+            }
+        }
+        for example in data.train {
+            add(example.tokens)
+            add(example.labels)
+        }
+        let kind = adapter.map { adapter in
+            // The base's path may differ from machine to machine.
+            var settings = adapter.config
+            settings.baseModel = ""
+            return settings.json
+        }
+        for byte in (kind ?? "full").utf8 { hash = (hash ^ UInt64(byte)) &* 0x100_0000_01B3 }
+        return String(mixedSeed(hash), radix: 16)
+    }
+}
+
+extension TrainingJob.Summary {
+    fileprivate mutating func add(_ event: TrainingEvent) {
+        switch event {
+        case .step(let report):
+            loss = report.loss
+            tokens += report.tokens
+            seconds += report.seconds
+        case .evaluation(_, let loss, _): evaluationLoss = loss
+        case .saved: break
+        }
+    }
+
+    /// The summary as an object for machines.
+    package var entries: ConfigObject {
+        [
+            "output": ConfigNode(outputDir), "steps": ConfigNode(steps),
+            "loss": loss.map { ConfigNode($0) } ?? .null,
+            "eval_loss": evaluationLoss.map { ConfigNode($0) } ?? .null,
+            "tokens": ConfigNode(tokens), "seconds": ConfigNode(seconds),
+            "tokens_per_second": ConfigNode(seconds > 0 ? Double(tokens) / seconds : 0),
+            "peak_ledger": ConfigNode(peakBytes),
+        ]
+    }
+}

@@ -1,0 +1,75 @@
+// SPDX-License-Identifier: Apache-2.0
+// The tokenizer of a run, with the special tokens of its configuration.
+import EftConfig
+import EftModels
+import EftTokenizers
+
+/// A tokenizer that fits the model.
+struct TrainingTokenizer: Sendable {
+    private let tokenizer: Tokenizer
+    private let folder: String
+    private let bosID: Int32?
+    private let eosID: Int32?
+    /// Lines for the user.
+    private(set) var notices: [String] = []
+
+    /// Loads the tokenizer of a folder.
+    /// - Throws: `TokenizerError`, and `ModelError` when tokenizer and model do not belong together.
+    init(_ settings: ModelSettings, folder: String, vocabulary: Int) throws {
+        tokenizer = try Tokenizer.load(folder: folder)
+        self.folder = folder
+        var ids = ["bos_token": tokenizer.bosID, "eos_token": tokenizer.eosID]
+        for special in settings.specialTokens {
+            guard let id = tokenizer.id(for: special.text) else {
+                // Rows are never padded, so that a padding token need not be there.
+                if special.role == "pad_token" { continue }
+                throw ModelError(
+                    .mismatch,
+                    "special_tokens.\(special.role) '\(excerpt(special.text))' is not in the vocabulary; "
+                        + "adding tokens is not supported yet", path: folder)
+            }
+            ids[special.role] = id
+        }
+        (bosID, eosID) = (ids["bos_token"] ?? nil, ids["eos_token"] ?? nil)
+        if eosID == nil {
+            notices.append(
+                "the tokenizer names no EOS token: responses will be learned without an end; "
+                    + "set special_tokens.eos_token")
+        }
+        // Special tokens beyond the model's vocabulary are common, and harmless while no text holds them.
+        let beyond =
+            Int32(clamping: vocabulary)..<Int32(clamping: max(vocabulary, tokenizer.idBound))
+        let tokenizer = tokenizer
+        guard beyond.allSatisfy({ tokenizer.token(for: $0) == nil || tokenizer.isSpecial($0) })
+        else {
+            throw ModelError(
+                .mismatch,
+                "the tokenizer has ids up to \(tokenizer.idBound - 1), the model a vocabulary of "
+                    + "\(vocabulary); they do not belong together", path: folder)
+        }
+    }
+
+    /// An encoder for the data.
+    func encoder(_ settings: DataSettings) -> PromptEncoder {
+        PromptEncoder(
+            sequenceLen: settings.sequenceLen, trainOnInputs: settings.trainOnInputs, bosID: bosID,
+            eosID: eosID
+        ) { [tokenizer] text, addSpecialTokens in
+            try tokenizer.encode(text, addSpecialTokens: addSpecialTokens)
+        }
+    }
+
+    /// Checks that the model knows every token of the data.
+    /// - Throws: `ModelError` (`mismatch`).
+    func check(_ data: TrainingData, vocabulary: Int) throws(ModelError) {
+        for example in data.train + data.validation {
+            guard let bad = example.tokens.first(where: { $0 < 0 || Int($0) >= vocabulary }) else {
+                continue
+            }
+            throw ModelError(
+                .mismatch,
+                "the data holds the token '\(excerpt(tokenizer.token(for: bad) ?? ""))' with id \(bad), the "
+                    + "model has a vocabulary of \(vocabulary)", path: folder)
+        }
+    }
+}

@@ -1,0 +1,306 @@
+// SPDX-License-Identifier: Apache-2.0
+// The training loop.
+import EftConfig
+import EftFormats
+import EftModels
+import EftNN
+import EftTensor
+
+/// Trains what of a decoder is trainable.
+///
+/// The loss of a step is the mean over all learned tokens of its micro-batches together, so that the result does not
+/// depend on how examples are spread over them (`num_items_in_batch` of the Hugging Face trainer).
+package final class Trainer {
+    private let decoder: Decoder
+    private let settings: TrainingSettings
+    private let train: [TrainingExample]
+    private let validation: [TrainingExample]
+    private let slots: [Int]
+    private let plan: BatchPlan
+    private let optimizer: AdamW
+    private let pass: TrainingPass
+    private let schedule: LearningRateSchedule
+    private let validationBins: [[Int]]
+    private let fingerprint: String
+    private let output: Output
+
+    /// How a run's results are written.
+    package struct Output: Sendable {
+        /// Writes what was trained, in the ecosystem's format, into a folder.
+        package let save: @Sendable (_ folder: String) throws -> Void
+
+        /// Makes an output.
+        package init(save: @escaping @Sendable (_ folder: String) throws -> Void) {
+            self.save = save
+        }
+    }
+
+    /// Takes all memory of the run.
+    /// - Parameters:
+    ///   - slots: the adapter that is trained and those that act beside it.
+    ///   - fingerprint: a hash of data and settings; a checkpoint of another one is refused.
+    /// - Throws: `TrainingError` for unusable data, `TensorError` when the run does not fit.
+    package init(
+        decoder: Decoder, settings: TrainingSettings, train: [TrainingExample],
+        validation: [TrainingExample], slots: [Int], fingerprint: String, output: Output
+    ) throws {
+        let parameters = decoder.parameters
+        precondition(!parameters.isEmpty, "nothing is trainable")
+        self.decoder = decoder
+        self.settings = settings
+        self.train = train
+        self.validation = validation
+        self.slots = slots
+        self.fingerprint = fingerprint
+        self.output = output
+        plan = try BatchPlan(lengths: train.map(\.tokens.count), settings: settings)
+        schedule = LearningRateSchedule(settings, total: plan.steps.count)
+        optimizer = try AdamW(
+            parameters: parameters, settings: settings, ledger: decoder.backend.ledger)
+        let need = Trainer.need(
+            plan: plan, train: train.map(\.tokens.count),
+            validation: validation.map(\.tokens.count), settings: settings,
+            adapterExtents: decoder.adapterExtents)
+        validationBins = Trainer.bins(validation.map(\.tokens.count), capacity: need.rows)
+        pass = try TrainingPass(decoder: decoder, need: need)
+        try decoder.backend.reserveScratch(
+            DecoderScratch(
+                decoder, rows: need.rows,
+                headRows: LossHead.chunkRows(
+                    vocabulary: decoder.description.vocabulary, rows: need.rows),
+                training: decoder.embeddingParameter == nil ? .adapters : .full
+            ).byteCount(on: decoder.backend))
+    }
+
+    /// The need of the pass, from the largest micro-batch that the plan holds.
+    /// - Parameters:
+    ///   - train: tokens of each example to train on.
+    ///   - validation: tokens of each example to evaluate on.
+    package static func need(
+        plan: BatchPlan, train: [Int], validation: [Int], settings: TrainingSettings,
+        adapterExtents: (rank: Int, droppedInputs: Int)
+    ) -> TrainingNeed {
+        var rows = 1
+        for batch in plan.steps.joined() { rows = max(rows, batch.reduce(0) { $0 + train[$1] }) }
+        rows = max(rows, validation.max() ?? 0)
+        let bins = Trainer.bins(validation, capacity: rows)
+        let sequences = max(plan.mostExamples, bins.map(\.count).max() ?? 0)
+        return TrainingNeed(
+            rows: rows, sequences: sequences, adapterRank: adapterExtents.rank,
+            droppedInputs: adapterExtents.droppedInputs,
+            checkpointing: settings.gradientCheckpointing)
+    }
+
+    /// Validation examples in batches of at most `capacity` tokens.
+    private static func bins(_ lengths: [Int], capacity: Int) -> [[Int]] {
+        BatchPlan.firstFit(Array(lengths.indices), lengths: lengths, capacity: capacity)
+    }
+
+    /// Steps of the run.
+    package var totalSteps: Int { plan.steps.count }
+
+    /// Steps made so far.
+    package var stepsDone: Int { optimizer.steps }
+
+    // MARK: Resuming
+
+    /// Goes on from a checkpoint.
+    ///
+    /// A run may be longer than the one that saved the checkpoint: then the learning rate follows the longer curve.
+    /// - Throws: `TrainingError` (`checkpoint`) when it belongs to other data or settings.
+    package func resume(from folder: String) throws {
+        let state = try TrainingCheckpoint.read(folder)
+        guard state.fingerprint == fingerprint else {
+            throw TrainingError(
+                .checkpoint,
+                "\(folder) was saved with other data, order or adapter settings; resume with those, or "
+                    + "train anew by removing resume_from_checkpoint")
+        }
+        guard state.step <= totalSteps else {
+            throw TrainingError(
+                .checkpoint,
+                "\(folder) was saved after \(state.step) steps, this run has \(totalSteps); raise "
+                    + "num_epochs or max_steps")
+        }
+        try TrainingCheckpoint.restore(optimizer, from: folder)
+    }
+
+    // MARK: The loop
+
+    /// Makes all remaining steps, then writes the results to the output folder.
+    /// - Parameters:
+    ///   - onEvent: told of steps, evaluations and checkpoints.
+    ///   - shouldStop: asked between micro-batches; when it says yes, the last whole step is saved and
+    ///     `TrainingError` (`interrupted`) thrown.
+    package func run(
+        onEvent: (TrainingEvent) throws -> Void, shouldStop: () -> Bool
+    ) throws {
+        do {
+            try steps(onEvent, shouldStop)
+        } catch is Stopped {
+            try saveAndStop(onEvent)
+        }
+        try output.save(settings.outputDir)
+    }
+
+    /// Thrown and caught inside the loop when the user wants to stop.
+    private struct Stopped: Error {}
+
+    private func steps(
+        _ onEvent: (TrainingEvent) throws -> Void, _ shouldStop: () -> Bool
+    ) throws {
+        if settings.evaluatesAtStart, optimizer.steps == 0 { try evaluate(onEvent, shouldStop) }
+        var lastEvaluated = -1
+        var lastSaved = -1
+        while optimizer.steps < totalSteps {
+            try onEvent(.step(try step(optimizer.steps, shouldStop)))
+            let done = optimizer.steps
+            if isDue(settings.evaluations, after: done) {
+                try evaluate(onEvent, shouldStop)
+                lastEvaluated = done
+            }
+            if isDue(settings.saves, after: done) {
+                try saveCheckpoint(onEvent)
+                lastSaved = done
+            }
+        }
+        if lastEvaluated != totalSteps, settings.evaluations != .never {
+            try evaluate(onEvent, shouldStop)
+        }
+        if lastSaved != totalSteps, settings.saves != .never { try saveCheckpoint(onEvent) }
+    }
+
+    private func step(_ step: Int, _ shouldStop: () -> Bool) throws -> StepReport {
+        let start = ContinuousClock.now
+        let result = try accumulate(step, shouldStop)
+        let rate = schedule.rate(step: step)
+        let norm = optimizer.step(learningRate: rate, decoder.backend)
+        guard norm.isFinite else { throw diverged("the gradient", step) }
+        return StepReport(
+            step: step + 1, totalSteps: totalSteps,
+            epoch: Double(step + 1) / Double(max(plan.stepsPerEpoch, 1)), loss: result.loss,
+            gradientNorm: norm, learningRate: rate, trainedTokens: result.trainedTokens,
+            tokens: result.tokens, seconds: (ContinuousClock.now - start).seconds)
+    }
+
+    private struct StepResult {
+        var loss = 0.0
+        var tokens = 0
+        var trainedTokens = 0
+    }
+
+    /// Adds up the gradients of a step.
+    private func accumulate(_ step: Int, _ shouldStop: () -> Bool) throws -> StepResult {
+        let batches = plan.steps[step].map { indices in
+            MicroBatch(indices.map { train[$0] }, slots: slots)
+        }
+        var result = StepResult()
+        result.trainedTokens = batches.reduce(0) { $0 + $1.trainedTokens }
+        optimizer.zeroGradients()
+        guard result.trainedTokens > 0 else { return result }
+        var sum = 0.0
+        for (index, micro) in batches.enumerated() {
+            if shouldStop() { throw Stopped() }
+            let losses = try pass.run(
+                micro.batch, labels: micro.labels, gradientScale: 1 / Float(result.trainedTokens),
+                dropoutSeed: mixedSeed(settings.seed, UInt64(step), UInt64(index)))
+            sum += losses.reduce(0) { $0 + Double($1) }
+            result.tokens += micro.batch.count
+        }
+        result.loss = sum / Double(result.trainedTokens)
+        guard result.loss.isFinite else { throw diverged("the loss", step) }
+        return result
+    }
+
+    private func diverged(_ what: String, _ step: Int) -> TrainingError {
+        TrainingError(
+            .diverged,
+            "\(what) of step \(step + 1) is not a finite number; lower learning_rate, or check the weights "
+                + "and data; the last checkpoint is untouched")
+    }
+
+    private func isDue(_ cadence: TrainingSettings.Cadence, after step: Int) -> Bool {
+        switch cadence {
+        case .never: return false
+        case .steps(let every): return step % max(every, 1) == 0
+        case .share(let share):
+            let every = (Double(totalSteps) * share).rounded(.up)
+            return step % max(Int(min(every, 1e9)), 1) == 0
+        case .epochs(let times):
+            // True where the number of parts gone through grows with this step.
+            let parts = max(times, 1)
+            let per = max(plan.stepsPerEpoch, 1)
+            return step * parts / per != (step - 1) * parts / per
+        }
+    }
+
+    // MARK: Evaluation and saving
+
+    /// Mean loss of the validation set's learned tokens.
+    package func evaluationLoss(
+        shouldStop: () -> Bool = { false }
+    ) throws -> (loss: Double, tokens: Int) {
+        var (sum, tokens) = (0.0, 0)
+        for bin in validationBins {
+            if shouldStop() { throw Stopped() }
+            let micro = MicroBatch(bin.map { validation[$0] }, slots: slots)
+            let losses = try pass.run(micro.batch, labels: micro.labels, gradientScale: 0)
+            sum += losses.reduce(0) { $0 + Double($1) }
+            tokens += micro.trainedTokens
+        }
+        return (tokens > 0 ? sum / Double(tokens) : 0, tokens)
+    }
+
+    private func evaluate(
+        _ onEvent: (TrainingEvent) throws -> Void, _ shouldStop: () -> Bool
+    ) throws {
+        guard !validation.isEmpty else { return }
+        let (loss, tokens) = try evaluationLoss(shouldStop: shouldStop)
+        try onEvent(.evaluation(step: optimizer.steps, loss: loss, tokens: tokens))
+    }
+
+    /// Writes `checkpoint-N`; the state file comes last, so that a half-written folder is never resumed from.
+    private func saveCheckpoint(_ onEvent: (TrainingEvent) throws -> Void) throws {
+        let folder = TrainingCheckpoint.folder(settings.outputDir, step: optimizer.steps)
+        try FileSystem.createFolder(folder)
+        try TrainingCheckpoint.invalidate(folder)
+        try output.save(folder)
+        try TrainingCheckpoint.save(
+            optimizer,
+            state: TrainingCheckpoint.State(
+                step: optimizer.steps, totalSteps: totalSteps, fingerprint: fingerprint),
+            to: folder)
+        try removeOldCheckpoints()
+        try onEvent(.saved(step: optimizer.steps, folder: folder))
+    }
+
+    /// Keeps the newest of this run; those of other runs in the same folder are not its business.
+    private func removeOldCheckpoints() throws {
+        let own = TrainingCheckpoint.list(settings.outputDir).filter { found in
+            found.step <= optimizer.steps
+                && (try? TrainingCheckpoint.read(found.folder))?.fingerprint == fingerprint
+        }
+        for old in own.dropLast(max(settings.saveTotalLimit, 1)) {
+            try TrainingCheckpoint.remove(old.folder)
+        }
+    }
+
+    private func saveAndStop(_ onEvent: (TrainingEvent) throws -> Void) throws -> Never {
+        guard optimizer.steps > 0 else {
+            throw TrainingError(.interrupted, "interrupted before the first step; nothing to save")
+        }
+        try saveCheckpoint(onEvent)
+        throw TrainingError(
+            .interrupted,
+            "interrupted after step \(optimizer.steps) of \(totalSteps); saved in \(settings.outputDir). "
+                + "Go on with --resume-from-checkpoint "
+                + TrainingCheckpoint.folder(settings.outputDir, step: optimizer.steps))
+    }
+}
+
+extension Duration {
+    /// The duration in seconds.
+    package var seconds: Double {
+        Double(components.seconds) + Double(components.attoseconds) * 1e-18
+    }
+}

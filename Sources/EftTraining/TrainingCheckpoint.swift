@@ -1,0 +1,130 @@
+// SPDX-License-Identifier: Apache-2.0
+// Checkpoints from which a run goes on as if it had never stopped.
+import EftConfig
+import EftFormats
+import EftNN
+import EftTensor
+
+/// A folder `checkpoint-N`: what was trained in the ecosystem's format, and the exact state of the run.
+///
+/// | file | content |
+/// |---|---|
+/// | `trainer_state.safetensors` | for each parameter its value, first and second moment in f32 |
+/// | `trainer_state.json` | step, number of steps, fingerprint of data and settings; written last |
+package enum TrainingCheckpoint {
+    private static let stateFile = "trainer_state.json"
+    private static let prefix = "checkpoint-"
+    private static let tensorBase = "trainer_state"
+
+    /// What a run must have in common with the checkpoint that it goes on from.
+    package struct State: Sendable, Hashable {
+        /// Steps made.
+        package var step: Int
+        /// Steps of the whole run.
+        package var totalSteps: Int
+        /// A hash of data and settings.
+        package var fingerprint: String
+    }
+
+    /// The folder of the checkpoint after `step` steps.
+    package static func folder(_ outputDir: String, step: Int) -> String {
+        FileSystem.join(outputDir, prefix + "\(step)")
+    }
+
+    /// Marks a folder as no checkpoint, before its files are written anew.
+    package static func invalidate(_ folder: String) throws {
+        try FileSystem.remove(FileSystem.join(folder, stateFile))
+    }
+
+    /// Writes the state of a run into a folder.
+    package static func save(_ optimizer: AdamW, state: State, to folder: String) throws {
+        var infos: [TensorInfo] = []
+        var buffers: [(String, Buffer)] = []
+        for (index, parameter) in optimizer.parameters.enumerated() {
+            let parts = [
+                ("value", parameter.value), ("exp_avg", optimizer.firstMoments[index]),
+                ("exp_avg_sq", optimizer.secondMoments[index]),
+            ]
+            for (part, buffer) in parts {
+                let name = parameter.name + "." + part
+                infos.append(
+                    try TensorInfo(name: name, dtype: .f32, shape: Shape(buffer.floatCount)))
+                buffers.append((name, buffer))
+            }
+        }
+        let writer = try SafetensorsWriter(folder: folder, baseName: tensorBase, tensors: infos)
+        for (name, buffer) in buffers {
+            try writer.write(name, UnsafeRawBufferPointer(buffer.bytes))
+        }
+        try writer.finish()
+        var object = ConfigObject()
+        object["global_step"] = ConfigNode(.integer(state.step))
+        object["max_steps"] = ConfigNode(.integer(state.totalSteps))
+        object["fingerprint"] = ConfigNode(.string(state.fingerprint))
+        let text = JSONWriter.text(ConfigNode(.object(object)), layout: .indented(2)) + "\n"
+        try AtomicFile.write(FileSystem.join(folder, stateFile), Array(text.utf8))
+    }
+
+    /// Reads the state of a run; parameters and moments are overwritten.
+    /// - Throws: `TrainingError` (`checkpoint`) when it belongs to another run.
+    package static func restore(_ optimizer: AdamW, from folder: String) throws {
+        let state = try read(folder)
+        let path = FileSystem.join(folder, tensorBase + ".safetensors")
+        let checkpoint = try CheckpointFolder.open(path)
+        for (index, parameter) in optimizer.parameters.enumerated() {
+            let parts = [
+                ("value", parameter.value), ("exp_avg", optimizer.firstMoments[index]),
+                ("exp_avg_sq", optimizer.secondMoments[index]),
+            ]
+            for (part, buffer) in parts {
+                let name = parameter.name + "." + part
+                guard let info = checkpoint.find(name), info.byteCount == buffer.byteCount,
+                    info.dtype == .f32
+                else {
+                    throw TrainingError(
+                        .checkpoint,
+                        "\(path) has no '\(name)' of \(buffer.floatCount) numbers; it was saved by a run "
+                            + "with another model or other adapter settings")
+                }
+                try checkpoint.read(name, into: buffer.bytes)
+            }
+        }
+        optimizer.steps = state.step
+    }
+
+    /// Reads the description of a checkpoint.
+    package static func read(_ folder: String) throws -> State {
+        let path = FileSystem.join(folder, stateFile)
+        guard FileSystem.exists(path) else {
+            throw TrainingError(.checkpoint, "\(folder) holds no trainer_state.json to resume from")
+        }
+        let cursor = ConfigCursor(
+            try JSONParser.parse(try FileSystem.read(path), file: path), file: path)
+        let step = try cursor.required("global_step").int()
+        guard step >= 0, step < 1 << 40 else {
+            throw cursor.error(.badValue, "global_step \(step) makes no sense")
+        }
+        return State(
+            step: step, totalSteps: try cursor.required("max_steps").int(),
+            fingerprint: try cursor.required("fingerprint").string())
+    }
+
+    /// Removes a checkpoint; its state file goes first, so that what is left is never taken for whole.
+    package static func remove(_ folder: String) throws {
+        try FileSystem.removeFolder(folder, first: [stateFile])
+    }
+
+    /// The whole checkpoints of an output folder, oldest first; half-written ones have no state file.
+    package static func list(_ outputDir: String) -> [(step: Int, folder: String)] {
+        let names = (try? FileSystem.list(outputDir)) ?? []
+        let found = names.compactMap { name -> (step: Int, folder: String)? in
+            guard name.hasPrefix(prefix), let step = Int(name.dropFirst(prefix.count)) else {
+                return nil
+            }
+            let folder = FileSystem.join(outputDir, name)
+            guard FileSystem.exists(FileSystem.join(folder, stateFile)) else { return nil }
+            return (step, folder)
+        }
+        return found.sorted { $0.step < $1.step }
+    }
+}

@@ -1,0 +1,49 @@
+// SPDX-License-Identifier: Apache-2.0
+// What a training run tells while it goes on.
+import EftConfig
+
+/// Something that happened in a training run.
+package enum TrainingEvent: Sendable {
+    /// A step was made.
+    case step(StepReport)
+    /// The validation set was evaluated after so many steps.
+    case evaluation(step: Int, loss: Double, tokens: Int)
+    /// A checkpoint was written.
+    case saved(step: Int, folder: String)
+}
+
+/// One step of training.
+package struct StepReport: Sendable {
+    /// Steps made, this one included.
+    package let step: Int
+    /// Steps of the run.
+    package let totalSteps: Int
+    /// Epochs gone through, as a fraction.
+    package let epoch: Double
+    /// Mean loss of the step's learned tokens.
+    package let loss: Double
+    /// The norm of the gradient before clipping.
+    package let gradientNorm: Double
+    /// The learning rate of the step.
+    package let learningRate: Double
+    /// Learned tokens of the step.
+    package let trainedTokens: Int
+    /// All tokens of the step.
+    package let tokens: Int
+    /// Seconds that the step took.
+    package let seconds: Double
+
+    /// The step as a line of the log.
+    package var node: ConfigNode {
+        var object = ConfigObject()
+        object["step"] = ConfigNode(.integer(step))
+        object["epoch"] = ConfigNode(.real(epoch))
+        object["loss"] = ConfigNode(.real(loss))
+        object["grad_norm"] = ConfigNode(.real(gradientNorm))
+        object["learning_rate"] = ConfigNode(.real(learningRate))
+        object["tokens"] = ConfigNode(.integer(tokens))
+        object["trained_tokens"] = ConfigNode(.integer(trainedTokens))
+        object["tokens_per_second"] = ConfigNode(.real(seconds > 0 ? Double(tokens) / seconds : 0))
+        return ConfigNode(.object(object))
+    }
+}

@@ -1,0 +1,73 @@
+// SPDX-License-Identifier: Apache-2.0
+// What the training loop needs to know, resolved from a configuration.
+
+/// Settings of the training loop, under the names of Axolotl's keys.
+package struct TrainingSettings: Sendable, Hashable {
+    /// Most tokens of an example.
+    package var sequenceLen = 512
+    /// Examples (rows of `sequenceLen` tokens when packing) that go through the model together.
+    package var microBatchSize = 1
+    /// Micro-batches of a step.
+    package var gradientAccumulationSteps = 1
+    /// Times that the data is gone through; the last may be a part.
+    package var numEpochs = 1.0
+    /// The number of steps, whatever the number of epochs, when given.
+    package var maxSteps: Int?
+    /// Whether short examples share a row.
+    package var samplePacking = false
+    /// Whether layers are computed again in the backward pass instead of being kept.
+    package var gradientCheckpointing = false
+    /// The highest learning rate.
+    package var learningRate = 0.0
+    /// The form of the learning rate's curve.
+    package var schedule = LearningRateSchedule.Kind.cosine
+    /// Warm-up in steps; wins over the ratio.
+    package var warmupSteps: Int?
+    /// Warm-up as a share of all steps.
+    package var warmupRatio: Double?
+    /// The lowest rate of a cosine schedule as a share of the highest.
+    package var cosineMinLRRatio = 0.0
+    /// The share of steps after which a cosine schedule stays at its lowest rate.
+    package var cosineConstantLRRatio: Double?
+    /// Decoupled weight decay.
+    package var weightDecay = 0.0
+    /// Decay of the first moment.
+    package var adamBeta1 = 0.9
+    /// Decay of the second moment.
+    package var adamBeta2 = 0.999
+    /// Added to the root of the second moment.
+    package var adamEpsilon = 1e-8
+    /// Gradients are scaled down to this norm; 0 for never.
+    package var maxGradNorm = 1.0
+    /// Seeds order, dropout and fresh weights.
+    package var seed: UInt64 = 42
+    /// Steps between lines of progress.
+    package var loggingSteps = 1
+    /// When to save checkpoints.
+    package var saves = Cadence.epochs(1)
+    /// When to evaluate besides the end.
+    package var evaluations = Cadence.never
+    /// Whether to evaluate before the first step.
+    package var evaluatesAtStart = false
+    /// Checkpoints kept; older ones of the run are removed.
+    package var saveTotalLimit = 4
+    /// Where results go.
+    package var outputDir = "./model-out"
+
+    /// Starts from Axolotl's defaults.
+    package init() {}
+
+    /// How often something happens.
+    package enum Cadence: Sendable, Hashable {
+        case never
+        /// So many times in each epoch.
+        case epochs(Int)
+        /// Every so many steps.
+        case steps(Int)
+        /// Every so large a part of all steps.
+        case share(Double)
+    }
+
+    /// Most tokens of a micro-batch.
+    package var microBatchTokens: Int { microBatchSize * sequenceLen }
+}

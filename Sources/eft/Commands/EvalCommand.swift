@@ -1,0 +1,68 @@
+// SPDX-License-Identifier: Apache-2.0
+// eft eval: perplexity of a text.
+import EftCommandLine
+import EftConfig
+import EftGeneration
+import EftModels
+import EftTensor
+import EftTokenizers
+
+enum EvalCommand: Command {
+    static let specification = CommandSpecification(
+        name: "eval", abstract: "Score a text: mean negative log-likelihood and perplexity.",
+        discussion:
+            "The file is tokenized once, with the special tokens that the tokenizer adds, and cut into "
+            + "consecutive windows; each is scored from its second token.",
+        examples: [
+            Example("eft eval -m ./model --data wiki.txt --length 2048", "perplexity of a base model"),
+            Example("eft eval -m ./base --adapter ./adapter --data test.txt --json", "with an adapter"),
+        ],
+        options: [
+            CommonOptions.model, CommonOptions.adapter,
+            OptionSpecification(
+                "--data", kind: .value("FILE"), help: "a UTF-8 text, or .jsonl rows with a text",
+                isRequired: true, completion: .file),
+            OptionSpecification(
+                "--length", kind: .value("N"), help: "tokens of a window", defaultText: "2048"),
+            CommonOptions.memory, CommonOptions.threads, CommonOptions.precision, CommonOptions.json,
+        ])
+
+    static func run(_ arguments: ParsedArguments) throws {
+        let model = try LoadedModel(arguments)
+        let length = try arguments.int("length", default: 2048, in: 2...(1 << 20))
+        let tokens = try EvaluationText.tokens(arguments.required("data"), tokenizer: model.tokenizer)
+        let rows = min(length, tokens.count)
+        let (rank, adapterBytes) = try model.adapterExtents()
+        let budget = Budget(
+            plan: model.planner().evaluate(
+                name: "eval", layouts: model.layouts, adapterBytes: adapterBytes,
+                loadScratch: try model.loader.loadScratchBytes(), rows: rows, adapterRank: rank),
+            limit: model.limit)
+        let isJSON = arguments.flag("json")
+        try budget.announce(quiet: isJSON)
+        let (decoder, slots) = try model.load()
+        let progress = ProgressReporter(output: .standardError)
+        let score = try PerplexityEvaluator(decoder: decoder, slots: slots, length: rows)
+            .score(tokens) { done in
+                guard !InterruptFlag.isRaised else { throw Interruption(description: "interrupted") }
+                if !isJSON { progress.update("\(done) of \(tokens.count) tokens") }
+            }
+        progress.finish()
+        if isJSON {
+            JSONOutput.print(
+                [
+                    "tokens": ConfigNode(score.tokens), "nll": ConfigNode(score.nll),
+                    "perplexity": ConfigNode(score.perplexity),
+                    "tokens_per_second": ConfigNode(score.tokensPerSecond),
+                    "peak_memory_planned": ConfigNode(budget.peaks.planned),
+                    "peak_memory_measured": ConfigNode(budget.peaks.measured),
+                ])
+        } else {
+            TerminalOutput.standardOutput.writeLine(
+                "tokens \(score.tokens)  nll \(formatFixed(score.nll, decimals: 5))  "
+                    + "perplexity \(formatFixed(score.perplexity, decimals: 4))")
+            TerminalOutput.standardError.writeLine(
+                "\(formatRate(score.tokensPerSecond, "tokens")); \(budget.outcome)")
+        }
+    }
+}

@@ -1,0 +1,160 @@
+// SPDX-License-Identifier: Apache-2.0
+// `eft train`: a training run from an Axolotl configuration.
+import EftCommandLine
+import EftConfig
+import EftPlanning
+import EftTensor
+import EftTraining
+
+enum TrainCommand: Command {
+    static let specification = CommandSpecification(
+        name: "train",
+        abstract: "Train an adapter (LoRA, QLoRA) or a whole model from an Axolotl configuration.",
+        discussion:
+            "Reads the YAML that Axolotl reads; any of its keys can be given as --key value and then wins. "
+            + "base_model is a local folder, datasets[].path a local JSON or JSONL file.\n"
+            + "The plan is shown first, and a run that does not fit is refused before any work. Ctrl-C saves a "
+            + "checkpoint from which --resume-from-checkpoint goes on.",
+        examples: [
+            Example("eft train qlora.yml --memory 8GiB", "train within 8 GiB"),
+            Example(
+                "eft train qlora.yml --learning-rate 1e-4 --special_tokens.pad_token '<pad>'",
+                "override keys of the configuration"),
+            Example(
+                "eft train qlora.yml --resume-from-checkpoint out/checkpoint-100",
+                "go on from a checkpoint"),
+        ],
+        options: [
+            CommonOptions.memory, CommonOptions.threads,
+            OptionSpecification(
+                "--precision", kind: .value("WORD"),
+                help: "activations in products with bf16 and quantized weights",
+                defaultText: "as bf16 and float32 say in the configuration",
+                choices: ActivationPrecision.allCases.map(\.rawValue)),
+            CommonOptions.json,
+        ],
+        arguments: [ArgumentSpecification("CONFIG", help: "the configuration, a YAML file")],
+        unknownOptions: .passedThrough(booleanKeys: AxolotlConfig.booleanKeys))
+
+    static func run(_ arguments: ParsedArguments) throws {
+        let overrides = arguments.passedThrough.map { ConfigOverride($0.key, $0.value) }
+        let config = try AxolotlConfig.read(
+            arguments.requiredArgument("CONFIG"), overrides: overrides)
+        let limit = try CommonOptions.limit(arguments)
+        let room = limit == .max ? limit : max(0, limit - ProcessMemory.resident)
+        let precision = arguments.string("precision").flatMap(ActivationPrecision.init)
+        let backend = try CPUBackend(
+            ledger: MemoryLedger(limit: room), threads: arguments.int("threads", in: 1...1024),
+            precision: precision ?? config.precision)
+        let job = try TrainingJob(config, backend: backend, shouldStop: { InterruptFlag.isRaised })
+        let budget = Budget(plan: plan(job), limit: limit)
+        let progress = TrainProgress(job, limit: limit)
+        progress.begin(budget)
+        try budget.announce(quiet: true)
+        let summary = try job.run(
+            onEvent: { progress.show($0) }, shouldStop: { InterruptFlag.isRaised })
+        progress.end(summary, budget)
+        guard arguments.flag("json") else { return }
+        var object = summary.entries
+        object["peak_memory_planned"] = ConfigNode(budget.peaks.planned)
+        object["peak_memory_measured"] = ConfigNode(budget.peaks.measured)
+        JSONOutput.print(ConfigNode(object))
+    }
+
+    /// What the run needs, what the program and the data hold already included.
+    private static func plan(_ job: TrainingJob) -> StagePlan {
+        let training = job.config.training
+        let kind = job.config.adapter.map { $0.quantizesBase ? "QLoRA" : "LoRA" } ?? "all weights"
+        var memory = job.memory
+        memory[.program] = ProcessMemory.resident
+        return StagePlan(
+            name: "train", memory: memory,
+            detail: "\(kind), \(job.totalSteps) steps of \(training.gradientAccumulationSteps) x "
+                + "\(training.microBatchSize) x \(training.sequenceLen) tokens at most")
+    }
+}
+
+/// The lines that a training run shows on standard error.
+private final class TrainProgress {
+    private let job: TrainingJob
+    private let limit: Int
+    private let reporter = ProgressReporter()
+    private var seconds = 0.0
+    private var steps = 0
+
+    init(_ job: TrainingJob, limit: Int) {
+        self.job = job
+        self.limit = limit
+    }
+
+    func begin(_ budget: Budget) {
+        for notice in job.notices { reporter.note("note: \(notice)") }
+        let counts = job.data.counts
+        reporter.note(
+            "data: \(job.data.train.count) examples to train on, \(job.data.validation.count) to "
+                + "evaluate on (\(counts.summary))")
+        reporter.note("plan: \(budget.plan.detail)")
+        let rows = PlanReport(stages: [budget.plan], limit: limit).rows
+        var table = TableRenderer(
+            (rows.first ?? []).enumerated().map { place, title in
+                TableRenderer.Column(title, place == 0 ? .left : .right)
+            })
+        for row in rows.dropFirst() { table.add(row) }
+        for line in table.render().split(separator: "\n") { reporter.note(String(line)) }
+        if let folder = job.resumeFolder { reporter.note("going on from \(folder)") }
+    }
+
+    func show(_ event: TrainingJob.Event) {
+        switch event {
+        case .loading(let done, let total):
+            reporter.update("loading layer \(done) of \(total)  memory \(memory)")
+        case .resumed(let step): reporter.note("going on after step \(step)")
+        case .training(.step(let report)): show(report)
+        case .training(.evaluation(let step, let loss, let tokens)):
+            reporter.note(
+                "step \(step): eval loss \(formatFixed(loss, decimals: 4)) over \(tokens) tokens")
+        case .training(.saved(_, let folder)): reporter.note("saved \(folder)")
+        }
+    }
+
+    private func show(_ report: StepReport) {
+        seconds += report.seconds
+        steps += 1
+        let left = Double(report.totalSteps - report.step) * seconds / Double(steps)
+        let line = [
+            "step \(report.step)/\(report.totalSteps)",
+            "loss \(formatFixed(report.loss, decimals: 4))",
+            "lr \(shortened(report.learningRate))",
+            formatRate(report.seconds > 0 ? Double(report.tokens) / report.seconds : 0, "tokens"),
+            "\(formatDuration(left)) left", "memory \(memory)",
+        ].joined(separator: "  ")
+        reporter.update(line)
+    }
+
+    /// Three significant digits, also of very small numbers.
+    private func shortened(_ rate: Double) -> String {
+        guard rate > 0 else { return "0" }
+        var (mantissa, exponent) = (rate, 0)
+        while mantissa < 1, exponent > -300 { (mantissa, exponent) = (mantissa * 10, exponent - 1) }
+        return exponent == 0
+            ? formatFixed(rate, decimals: 3)
+            : formatFixed(mantissa, decimals: 2) + "e\(exponent)"
+    }
+
+    private var memory: String {
+        "\(formatBytes(ProcessMemory.resident)) of \(formatBytes(limit))"
+    }
+
+    func end(_ summary: TrainingJob.Summary, _ budget: Budget) {
+        reporter.finish()
+        var parts = ["\(summary.steps) steps"]
+        if let loss = summary.loss { parts.append("loss \(formatFixed(loss, decimals: 4))") }
+        if let loss = summary.evaluationLoss {
+            parts.append("eval loss \(formatFixed(loss, decimals: 4))")
+        }
+        let rate = summary.seconds > 0 ? Double(summary.tokens) / summary.seconds : 0
+        parts += [formatRate(rate, "tokens"), budget.outcome]
+        reporter.note(
+            "done: " + parts.joined(separator: ", ") + "; results in \(summary.outputDir)")
+    }
+}

@@ -1,0 +1,73 @@
+// SPDX-License-Identifier: Apache-2.0
+// Which exit status an error is.
+import EftCommandLine
+import EftConfig
+import EftConversion
+import EftFormats
+import EftGeneration
+import EftModels
+import EftTensor
+import EftTokenizers
+import EftTraining
+
+/// An error as the user sees it.
+struct Failure {
+    let status: ExitStatus
+    private let error: any Error
+
+    init(_ error: any Error) {
+        self.error = error
+        status =
+            switch error {
+            case is UsageError, is ConfigError, is GenerationError: .usage
+            case let error as TensorError: Failure.status(error)
+            case let error as FormatError: Failure.status(error)
+            case let error as ModelError: error.code == .invalidInput ? .usage : .damagedFile
+            case let error as ConversionError: error.code == .usage ? .usage : .damagedFile
+            case is TokenizerError: .damagedFile
+            case let error as TrainingError: Failure.status(error)
+            case is BudgetError: .doesNotFit
+            case is Interruption: .interrupted
+            default: .failed
+            }
+    }
+
+    private static func status(_ error: TensorError) -> ExitStatus {
+        switch error.code {
+        case .outOfBudget, .outOfMemory: .doesNotFit
+        case .invalidBudget: .usage
+        case .invalidShape, .unsupportedMachine: .failed
+        }
+    }
+
+    private static func status(_ error: FormatError) -> ExitStatus {
+        switch error.code {
+        case .damaged, .unsupported, .missing: .damagedFile
+        case .unreadable, .io: .failed
+        }
+    }
+
+    private static func status(_ error: TrainingError) -> ExitStatus {
+        switch error.code {
+        case .configuration: .usage
+        case .interrupted: .interrupted
+        case .data, .diverged, .checkpoint: .failed
+        }
+    }
+
+    /// The lines for standard error.
+    func text(program: String) -> String {
+        if let usage = error as? UsageError { return usage.text(program: program) }
+        return "\(program): \(error)"
+    }
+}
+
+/// The work does not fit the budget; nothing was done.
+struct BudgetError: Error, CustomStringConvertible {
+    let description: String
+}
+
+/// The user stopped the work.
+struct Interruption: Error, CustomStringConvertible {
+    let description: String
+}

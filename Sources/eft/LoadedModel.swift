@@ -1,0 +1,69 @@
+// SPDX-License-Identifier: Apache-2.0
+// A model with its adapters and tokenizer, planned first and loaded then.
+import EftCommandLine
+import EftFormats
+import EftGeneration
+import EftModels
+import EftPlanning
+import EftTensor
+import EftTokenizers
+
+/// What `run` and `eval` start from.
+struct LoadedModel {
+    let folder: ModelFolder
+    let tokenizer: Tokenizer
+    let loader: DecoderLoader
+    let layouts: DecoderLayouts
+    let adapters: [String]
+    let limit: Int
+    let backend: CPUBackend
+
+    /// Opens everything and reads tables, no weights.
+    init(_ arguments: ParsedArguments) throws {
+        folder = try ModelFolder.open(arguments.required("model"))
+        tokenizer = try Tokenizer.load(folder: folder.path)
+        guard tokenizer.idBound <= folder.description.vocabulary else {
+            throw ModelError(
+                .mismatch,
+                "the tokenizer knows token ids up to \(tokenizer.idBound - 1), the model's vocabulary has "
+                    + "\(folder.description.vocabulary); they do not belong together", path: folder.path)
+        }
+        loader = try DecoderLoader(folder: folder)
+        layouts = try DecoderLayouts(loader)
+        adapters = arguments.strings("adapter")
+        limit = try CommonOptions.limit(arguments)
+        backend = try CommonOptions.backend(arguments, limit: limit)
+    }
+
+    /// Rank and bytes of the adapters.
+    func adapterExtents() throws -> (rank: Int, bytes: Int) {
+        var (rank, bytes) = (0, 0)
+        for adapter in adapters {
+            let extents = try AdapterFile.extents(adapter)
+            rank = max(rank, extents.rank)
+            bytes += extents.bytes
+        }
+        return (rank, bytes)
+    }
+
+    /// The planner for this model and machine.
+    func planner() -> Planner {
+        Planner(
+            description: folder.description, limit: limit, programBytes: ProcessMemory.resident,
+            backend: backend)
+    }
+
+    /// Loads weights and adapters; returns the adapters' slots.
+    func load() throws -> (decoder: Decoder, slots: [Int]) {
+        let progress = ProgressReporter(output: .standardError)
+        let decoder = try loader.load(backend: backend) { done, total in
+            guard !InterruptFlag.isRaised else {
+                throw Interruption(description: "interrupted while loading")
+            }
+            progress.update("loading layer \(done) of \(total)")
+        }
+        progress.finish()
+        let slots = try adapters.map { try AdapterFile.load($0, into: decoder) }
+        return (decoder, slots)
+    }
+}

@@ -1,0 +1,137 @@
+// SPDX-License-Identifier: Apache-2.0
+// Merges against PEFT's, and the round trip through NF4 against bitsandbytes.
+import EftConfig
+import EftConversion
+import EftFormats
+import EftModels
+import EftNN
+import EftQuant
+import EftTensor
+import EftTestSupport
+import Testing
+
+struct MergeGoldenTests {
+    /// The largest difference, relative to the largest number.
+    private func error(_ found: [Float], _ wanted: [Float]) -> Float {
+        let largest = wanted.reduce(0) { max($0, abs($1)) }
+        return zip(found, wanted).reduce(0) { max($0, abs($1.0 - $1.1)) } / largest
+    }
+
+    private func merge(
+        _ base: String, _ adapter: String, into folder: TemporaryFolder,
+        _ options: AdapterMerger.Options = .init()
+    ) throws {
+        let merger = try AdapterMerger(
+            base: Fixtures.path(base), adapter: Fixtures.path(adapter),
+            output: folder.file("merged"), options: options,
+            backend: CPUBackend(ledger: MemoryLedger(), threads: 2))
+        try merger.run()
+    }
+
+    @Test(arguments: ["gqa-tied", "rslora-patterns"])
+    func `equals PEFT's merge in f32`(_ name: String) throws {
+        let folder = try TemporaryFolder()
+        try merge("models/gqa-tied", "lora/\(name)/adapter", into: folder)
+        let merged = try CheckpointFolder.open(folder.file("merged"))
+        let golden = try SafetensorsFile(path: Fixtures.path("lora/\(name)/merged.safetensors"))
+        #expect(!golden.tensors.isEmpty)
+        for info in golden.tensors {
+            let e = error(try merged.floats(of: info.name), try golden.floats(of: info.name))
+            #expect(e < 1e-6, "\(info.name)")
+        }
+        let base = try CheckpointFolder.open(Fixtures.path("models/gqa-tied"))
+        #expect(Set(merged.tensors.map(\.name)) == Set(base.tensors.map(\.name)))
+        for info in base.tensors where golden.find(info.name) == nil {
+            #expect(try merged.bytes(of: info.name) == base.bytes(of: info.name), "\(info.name)")
+        }
+    }
+
+    @Test func `equals PEFT's merge in bf16, bit for bit`() throws {
+        let folder = try TemporaryFolder()
+        try merge("models/bf16", "lora/bf16/adapter", into: folder)
+        let merged = try CheckpointFolder.open(folder.file("merged"))
+        let golden = try SafetensorsFile(path: Fixtures.path("lora/bf16/merged.safetensors"))
+        #expect(!golden.tensors.isEmpty)
+        for info in golden.tensors {
+            #expect(try merged.tensor(info.name).dtype == .bf16)
+            #expect(try merged.bytes(of: info.name) == golden.bytes(of: info.name), "\(info.name)")
+        }
+    }
+
+    @Test(arguments: ["gqa-tied", "rslora-patterns"])
+    func `merged logits equal unmerged ones`(_ name: String) throws {
+        let folder = try TemporaryFolder()
+        try merge("models/gqa-tied", "lora/\(name)/adapter", into: folder)
+        let golden = try SafetensorsFile(path: Fixtures.path("lora/\(name)/golden.safetensors"))
+        let logits = try Logits(folder.file("merged"))
+        for index in 0..<3 {
+            let ids = try Logits.ids(golden, "ids_\(index)")
+            let e = error(try logits(ids), try golden.floats(of: "logits_\(index)"))
+            #expect(e < 1e-4, "logits_\(index)")
+        }
+    }
+
+    @Test func `the round trip through NF4 equals bitsandbytes' values`() throws {
+        let source = try ModelFolder.open(Fixtures.path("nf4-model/source"))
+        let golden = try SafetensorsFile(
+            path: Fixtures.path("nf4-model/dequantized.safetensors"))
+        let base = try BaseWeights(source)
+        let backend = try CPUBackend(ledger: MemoryLedger(), threads: 2)
+        var compared = 0
+        for case .module(let module) in base.items where module.isDecoderLinear {
+            let name = module.name + ".weight"
+            guard golden.find(name) != nil else { continue }
+            let trip = try NF4RoundTrip(module, of: base.checkpoint, backend: backend)
+            var values = [Float](repeating: 0, count: module.inputs * module.outputs)
+            values.withUnsafeMutableBufferPointer {
+                guard let start = $0.baseAddress else { return }
+                trip.read(0..<module.outputs, into: start)
+            }
+            #expect(try values == golden.floats(of: name), "\(name)")
+            compared += 1
+        }
+        #expect(compared > 0)
+    }
+}
+
+/// Logits of a folder's model in f32, for comparisons.
+struct Logits {
+    private let decoder: Decoder
+
+    init(_ path: String, threads: Int = 2) throws {
+        let backend = try CPUBackend(
+            ledger: MemoryLedger(), threads: threads, precision: .f32)
+        decoder = try DecoderLoader(folder: .open(path)).load(backend: backend)
+    }
+
+    static func ids(_ file: any CheckpointReader, _ name: String) throws -> [Int32] {
+        let info = try file.tensor(name)
+        let bytes = try file.bytes(of: name)
+        let width = info.dtype.byteWidth
+        return bytes.withUnsafeBytes { raw in
+            (0..<info.shape.count).map { index in
+                width == 8
+                    ? Int32(
+                        truncatingIfNeeded: raw.loadUnaligned(
+                            fromByteOffset: index * 8, as: Int64.self))
+                    : raw.loadUnaligned(fromByteOffset: index * 4, as: Int32.self)
+            }
+        }
+    }
+
+    /// All logits of one sequence, `[T][V]`.
+    func callAsFunction(_ ids: [Int32]) throws -> [Float] {
+        let shape = decoder.description.shape
+        let cache = try PassCache(
+            pageCount: pageCount(tokens: ids.count), shape: shape, backward: false,
+            ledger: decoder.backend.ledger)
+        let workspace = try DecoderWorkspace(
+            DecoderWorkspaceNeed(rows: ids.count, logitRows: ids.count),
+            description: decoder.description, backend: decoder.backend)
+        let batch = DecoderBatch(sequences: [ids])
+        let hidden = try decoder.forward(batch, cache: cache, workspace: workspace)
+        return try decoder.logits(
+            of: hidden, rows: Array(0..<ids.count), batch: batch, workspace: workspace
+        ).array
+    }
+}

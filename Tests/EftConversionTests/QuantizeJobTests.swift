@@ -1,0 +1,147 @@
+// SPDX-License-Identifier: Apache-2.0
+// Whole quantizations of tiny models: quality, files, resuming, memory.
+import EftConfig
+import EftConversion
+import EftFormats
+import EftModels
+import EftNN
+import EftQuant
+import EftTensor
+import EftTestSupport
+import Testing
+
+struct QuantizeJobTests {
+    private struct Stop: Error {}
+
+    private func calibration(rows: Int = 6, length: Int = 40) throws -> CalibrationRows {
+        var generator = NormalGenerator(seed: 7)
+        let tokens = (0..<rows * length).map { _ in
+            Int32(generator.uniform() * Double(TinyModel.vocabulary))
+        }
+        return try CalibrationRows(name: "text.txt", tokens: tokens, rows: rows, length: length)
+    }
+
+    private func job(
+        _ folder: TemporaryFolder, output: String = "out", work: String = "work", tied: Bool = true,
+        bias: Bool = false, bits: Int = 4, headBits: Int = 6,
+        ledger: MemoryLedger = MemoryLedger(), anew: Bool = false
+    ) throws -> QuantizeJob {
+        let path = folder.file("model")
+        if !FileSystem.exists(path) {
+            _ = try TinyModel.write(to: folder, tied: tied, bias: bias)
+        }
+        return try QuantizeJob(
+            input: path, work: folder.file(work), output: folder.file(output),
+            calibration: calibration(),
+            options: QuantizeOptions(bits: bits, headBits: headBits, startsAnew: anew),
+            backend: CPUBackend(ledger: ledger, threads: 2))
+    }
+
+    private func ids(_ vocabulary: Int) -> [Int32] {
+        (0..<24).map { Int32(($0 * 5 + 3) % vocabulary) }
+    }
+
+    private func error(_ found: [Float], _ wanted: [Float]) -> Float {
+        let largest = wanted.reduce(0) { max($0, abs($1)) }
+        return zip(found, wanted).reduce(0) { max($0, abs($1.0 - $1.1)) } / largest
+    }
+
+    @Test(arguments: [(8, 8, Float(0.02)), (6, 6, 0.08), (4, 6, 0.3), (2, 4, 2)])
+    func `the written folder gives logits near the unquantized`(
+        bits: Int, headBits: Int, bound: Float
+    ) throws {
+        let folder = try TemporaryFolder()
+        let report = try job(folder, bits: bits, headBits: headBits).run()
+        let model = try ModelFolder.open(folder.file("out"))
+        #expect(!model.description.tiedEmbeddings)
+        let quantization = try model.config.required("quantization_config")
+        #expect(try quantization.required("quant_method").string() == "exl2")
+        let base = try ModelFolder.open(folder.file("model"))
+        let ids = ids(base.description.vocabulary)
+        let wanted = try Logits(base.path)(ids)
+        #expect(try error(Logits(model.path)(ids), wanted) < bound)
+        #expect(report.linears.count == base.description.layers * 7 + 1)
+        #expect(report.layerErrors.count == base.description.layers)
+        #expect(report.calibrationPerplexity.map { $0.isFinite } ?? false)
+    }
+
+    @Test(arguments: [2, 3, 4, 5])
+    func `GPTQ loses less of the output than plain rounding in every layer`(_ bits: Int) throws {
+        let folder = try TemporaryFolder()
+        let report = try job(folder, bits: bits, headBits: 4).run()
+        for linear in report.linears {
+            #expect(linear.error < linear.roundingError, "\(linear.name)")
+        }
+    }
+
+    @Test func `biases are kept in f16`() throws {
+        let folder = try TemporaryFolder()
+        _ = try job(folder, tied: false, bias: true, bits: 8, headBits: 8).run()
+        let out = try CheckpointFolder.open(folder.file("out"))
+        let base = try CheckpointFolder.open(folder.file("model"))
+        var found = 0
+        for info in base.tensors where info.name.hasSuffix(".bias") {
+            #expect(try out.tensor(info.name).dtype == .f16)
+            found += 1
+        }
+        #expect(found > 0)
+    }
+
+    @Test func `a run that was stopped goes on to the same bytes`() throws {
+        let folder = try TemporaryFolder()
+        _ = try job(folder, output: "whole", work: "one").run()
+        let stopped = try job(folder, work: "two")
+        let last = "model.layers.1.mlp.gate_proj"
+        #expect(throws: Stop.self) {
+            try stopped.run(
+                ConversionMonitor(report: { if $0.item == last { throw Stop() } }))
+        }
+        #expect(!FileSystem.exists(folder.file("out/output.safetensors")))
+        let again = try job(folder, work: "two")
+        #expect(again.resumedLayers == 1)
+        let report = try again.run()
+        let name = "output.safetensors"
+        #expect(
+            try FileSystem.read(folder.file("out/\(name)"))
+                == FileSystem.read(folder.file("whole/\(name)")))
+        #expect(report.layerErrors.count == 2)
+        // Finished: it does nothing but tell the report again.
+        #expect(try job(folder, work: "two").run() == report)
+    }
+
+    @Test func `another job in the work folder is refused, or begun anew`() throws {
+        let folder = try TemporaryFolder()
+        _ = try job(folder).run()
+        #expect(throws: ConversionError.self) { try job(folder, bits: 3) }
+        _ = try job(folder, bits: 3, anew: true).run()
+    }
+
+    @Test func `memory stays within what was stated`() throws {
+        let folder = try TemporaryFolder()
+        let ledger = MemoryLedger()
+        let job = try job(folder, ledger: ledger)
+        let stated = try job.memory()
+        _ = try job.run()
+        #expect(ledger.peakTotal <= stated.total)
+        #expect(Double(ledger.peakTotal) > 0.95 * Double(stated.total))
+        #expect(ledger.current.total <= stated.total / 2 || ledger.current.total < 1 << 24)
+    }
+
+    @Test(arguments: [(7, 6), (4, 7), (0, 6), (16, 6)])
+    func `widths that EXL2 does not have are refused`(bits: Int, headBits: Int) throws {
+        let folder = try TemporaryFolder()
+        #expect(throws: ConversionError.self) { try job(folder, bits: bits, headBits: headBits) }
+    }
+
+    @Test func `calibration rows are consecutive, and a short text is one row`() throws {
+        let tokens = (0..<10).map { Int32($0) }
+        let rows = try CalibrationRows(name: "x", tokens: tokens, rows: 9, length: 4)
+        #expect(rows.rows == [[0, 1, 2, 3], [4, 5, 6, 7]])
+        #expect(try CalibrationRows(name: "x", tokens: tokens, rows: 1, length: 4).rows.count == 1)
+        #expect(
+            try CalibrationRows(name: "x", tokens: tokens, rows: 2, length: 99).rows == [tokens])
+        #expect(throws: ConversionError.self) {
+            try CalibrationRows(name: "x", tokens: [1], rows: 2, length: 4)
+        }
+    }
+}

@@ -1,0 +1,40 @@
+// SPDX-License-Identifier: Apache-2.0
+// Small random models as Hugging Face folders.
+import EftConfig
+import EftFormats
+import EftModels
+import EftTensor
+import EftTestSupport
+
+/// Writes random models.
+enum TinyModel {
+    /// Tokens of the vocabulary; no multiple of 32.
+    static let vocabulary = 100
+
+    /// Writes a model of two layers, 64 hidden and 96 inner numbers.
+    /// - Returns: its folder.
+    static func write(
+        to folder: TemporaryFolder, tied: Bool = true, bias: Bool = false, dtype: DType = .bf16
+    ) throws -> String {
+        let path = folder.file("model")
+        try FileSystem.createFolder(path)
+        let config = """
+            {"architectures": ["LlamaForCausalLM"], "model_type": "llama", "vocab_size": \(vocabulary),
+             "hidden_size": 64, "intermediate_size": 96, "num_hidden_layers": 2,
+             "num_attention_heads": 4, "num_key_value_heads": 2, "max_position_embeddings": 128,
+             "rms_norm_eps": 1e-5, "rope_theta": 10000.0, "tie_word_embeddings": \(tied),
+             "attention_bias": \(bias), "initializer_range": 0.1, "torch_dtype": "bfloat16"}
+            """
+        try AtomicFile.write(FileSystem.join(path, "config.json"), config)
+        try AtomicFile.write(FileSystem.join(path, "tokenizer.json"), "{\"stands in\": true}")
+        let backend = try CPUBackend(ledger: MemoryLedger(), threads: 2)
+        let description = try ModelFolder.open(path, needsWeights: false).description
+        let decoder = try Decoder.random(description, seed: 3, backend: backend)
+        for linear in decoder.linears {
+            guard let values = linear.bias else { continue }
+            for index in 0..<values.floatCount { values.floats[index] = Float(index % 7) * 0.01 }
+        }
+        try DecoderSaver(decoder: decoder, backend: backend, dtype: dtype).save(to: path)
+        return path
+    }
+}

@@ -1,0 +1,78 @@
+// SPDX-License-Identifier: Apache-2.0
+// Decoding through the cache equals reading at once, bit for bit.
+import EftModels
+import EftNN
+import EftTensor
+import EftTestSupport
+import Testing
+
+@Suite struct DecodingTests {
+    /// Logits of the last token of each chunk, read through a paged cache.
+    private func logits(
+        _ model: GoldenModel, _ ids: [Int32], chunks: [Int], kvType: DType, length: Int
+    ) throws -> [[Float]] {
+        let decoder = model.decoder
+        let need = DecoderWorkspaceNeed(rows: ids.count, logitRows: 1)
+        let workspace = try DecoderWorkspace(
+            need, description: decoder.description, backend: decoder.backend)
+        let cache = try PagedCache(
+            pageCount: 8, layers: decoder.description.layers, shape: decoder.description.shape,
+            kvType: kvType, ledger: nil)
+        // Another sequence holds the first page, so that pages do not lie in order.
+        #expect(cache.extend(sequence: 7, to: 1))
+        #expect(cache.extend(sequence: 3, to: ids.count))
+        var all: [[Float]] = []
+        var done = 0
+        for chunk in chunks {
+            let tokens = Array(ids[done..<done + chunk])
+            let batch = DecoderBatch(
+                tokens: tokens,
+                runs: [
+                    DecoderBatch.Run(
+                        sequence: 3, rows: 0..<chunk, firstPosition: done, length: length)
+                ])
+            let hidden = try decoder.forward(batch, cache: cache, workspace: workspace)
+            let logits = try decoder.logits(
+                of: hidden, rows: [chunk - 1], batch: batch, workspace: workspace)
+            all.append(logits.array)
+            done += chunk
+        }
+        return all
+    }
+
+    @Test(
+        arguments: ["plain", "gqa-tied", "odd-head", "rope-dynamic", "bf16", "f16"],
+        [DType.f32, .bf16, .f16])
+    func `token by token equals all at once`(_ name: String, _ kvType: DType) throws {
+        for level in InstructionSet.available {
+            let model = try GoldenModel("models/\(name)", instructionSet: level)
+            let ids = try #require(try model.ids(2))
+            let one = try logits(
+                model, ids, chunks: [ids.count], kvType: kvType, length: ids.count)
+            let single = try logits(
+                model, ids, chunks: ids.map { _ in 1 }, kvType: kvType, length: ids.count)
+            let halves = [ids.count / 2, ids.count - ids.count / 2]
+            let chunked = try logits(model, ids, chunks: halves, kvType: kvType, length: ids.count)
+            #expect(one.last == single.last, "\(level)")
+            #expect(one.last == chunked.last, "\(level)")
+        }
+    }
+
+    @Test func `pages go back to the pool and a full pool says so`() throws {
+        let shape = DecoderShape(
+            hidden: 8, intermediate: 8, heads: 1, kvHeads: 1, headDim: 8, normEpsilon: 1e-5)
+        let ledger = MemoryLedger()
+        let cache = try PagedCache(
+            pageCount: 3, layers: 2, shape: shape, kvType: .bf16, ledger: ledger)
+        #expect(
+            ledger.current[.kvCache]
+                == PagedCache.byteCount(pages: 3, layers: 2, shape: shape, kvType: .bf16))
+        #expect(cache.extend(sequence: 0, to: 17))
+        #expect(cache.freePages == 1)
+        #expect(!cache.extend(sequence: 1, to: 33))
+        #expect(cache.freePages == 1)
+        #expect(cache.extend(sequence: 1, to: 16))
+        cache.release(sequence: 0)
+        #expect(cache.freePages == 2)
+    }
+}

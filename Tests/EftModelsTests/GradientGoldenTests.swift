@@ -1,0 +1,118 @@
+// SPDX-License-Identifier: Apache-2.0
+// Adapters and gradients against PEFT and PyTorch.
+import EftFormats
+import EftModels
+import EftNN
+import EftQuant
+import EftTensor
+import EftTestSupport
+import Testing
+
+@Suite struct GradientGoldenTests {
+    /// A golden batch of two sequences with labels.
+    struct Batch {
+        let sequences: [[Int32]]
+        let labels: [Int32]
+        let trained: Int
+
+        init(_ golden: any CheckpointReader) throws {
+            func integers(_ name: String) throws -> [Int32] {
+                let info = try golden.tensor(name)
+                return try golden.bytes(of: name).withUnsafeBytes { raw in
+                    (0..<info.shape.count).map {
+                        Int32(raw.loadUnaligned(fromByteOffset: $0 * 8, as: Int64.self))
+                    }
+                }
+            }
+            sequences = try [integers("ids_0"), integers("ids_1")]
+            labels = try [integers("labels_0"), integers("labels_1")].flatMap { $0.dropFirst() + [-100] }
+            trained = labels.count { $0 >= 0 }
+        }
+    }
+
+    private func gradients(
+        _ decoder: Decoder, _ batch: Batch, slots: [Int], checkpointing: Bool
+    ) throws -> (loss: Float, gradients: [String: Parameter]) {
+        let rows = batch.labels.count
+        let need = TrainingNeed(
+            rows: rows, sequences: 2, adapterRank: decoder.adapterExtents.rank, droppedInputs: 0,
+            checkpointing: checkpointing)
+        let pass = try TrainingPass(decoder: decoder, need: need)
+        let losses = try pass.run(
+            DecoderBatch(sequences: batch.sequences, slots: slots), labels: batch.labels,
+            gradientScale: 1 / Float(batch.trained))
+        var byName: [String: Parameter] = [:]
+        for parameter in decoder.parameters { byName[parameter.name] = parameter }
+        return (losses.reduce(0, +) / Float(batch.trained), byName)
+    }
+
+    @Test(arguments: ["gqa-tied", "bias", "rslora-patterns"])
+    func `an adapter made by PEFT gives PEFT's logits`(_ name: String) throws {
+        let base = name == "bias" ? "models/bias" : "models/gqa-tied"
+        let model = try GoldenModel(base, golden: "lora/\(name)")
+        let slot = try AdapterFile.load(Fixtures.path("lora/\(name)/adapter"), into: model.decoder)
+        for index in 0..<3 {
+            let ids = try #require(try model.ids(index))
+            let expected = try model.golden.floats(of: "logits_\(index)")
+            #expect(relativeError(try model.logits([ids], slots: [slot]), expected) < 1e-4)
+        }
+    }
+
+    @Test(arguments: ["gqa-tied", "bias"], [true, false])
+    func `gradients of adapters equal PyTorch's`(_ name: String, _ checkpointing: Bool) throws {
+        let model = try GoldenModel("models/\(name)", golden: "lora/\(name)")
+        let decoder = model.decoder
+        let slot = try AdapterFile.load(Fixtures.path("lora/\(name)/adapter"), into: decoder)
+        for linear in decoder.linears {
+            try linear.adapters[slot]?.makeTrainable(
+                prefix: "base_model.model." + linear.name, ledger: nil)
+        }
+        let golden = try CheckpointFolder.open(Fixtures.path("lora/\(name)/training.safetensors"))
+        let batch = try Batch(golden)
+        let (loss, found) = try gradients(
+            decoder, batch, slots: [slot], checkpointing: checkpointing)
+        #expect(abs(loss - (try golden.floats(of: "loss"))[0]) < 1e-4 * abs(loss))
+        var compared = 0
+        for info in golden.tensors where info.name.hasPrefix("grad/") {
+            let parameter = try #require(found[String(info.name.dropFirst(5))])
+            let values = Array(
+                UnsafeBufferPointer(start: parameter.gradient.floats, count: info.shape.count))
+            let expected = try golden.floats(of: info.name)
+            #expect(relativeError(values, expected) < 2e-4, "\(info.name)")
+            compared += 1
+        }
+        #expect(compared == 28)
+    }
+
+    @Test(arguments: ["gqa-tied", "bias"])
+    func `gradients of all weights equal PyTorch's`(_ name: String) throws {
+        let model = try GoldenModel(
+            "models/\(name)", options: LoadOptions(linears: .f32, ends: .f32))
+        let decoder = model.decoder
+        try decoder.makeFullyTrainable()
+        let golden = try CheckpointFolder.open(Fixtures.path("full/\(name)/training.safetensors"))
+        let batch = try Batch(golden)
+        let (_, found) = try gradients(decoder, batch, slots: [], checkpointing: true)
+        var compared = 0
+        for info in golden.tensors where info.name.hasPrefix("grad/") {
+            let parameter = try #require(found[String(info.name.dropFirst(5))], "\(info.name)")
+            let expected = try golden.floats(of: info.name)
+            let values = unpanelled(parameter, shape: info.shape.dims)
+            #expect(relativeError(values, expected) < 2e-4, "\(info.name)")
+            compared += 1
+        }
+        #expect(compared == decoder.parameters.count)
+    }
+
+    /// A gradient in the order of the checkpoint: [out][in] from panels of 16 outputs.
+    private func unpanelled(_ parameter: Parameter, shape: [Int]) -> [Float] {
+        let gradient = parameter.gradient.floats
+        guard shape.count == 2 else {
+            return Array(UnsafeBufferPointer(start: gradient, count: shape[0]))
+        }
+        let panel = WeightLayout(.f32, inputs: shape[1], outputs: shape[0]).panelBytes / 4
+        return (0..<shape[0]).flatMap { output in
+            (0..<shape[1]).map { gradient[output / 16 * panel + $0 * 16 + output % 16] }
+        }
+    }
+}

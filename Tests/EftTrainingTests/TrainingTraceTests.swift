@@ -1,0 +1,154 @@
+// SPDX-License-Identifier: Apache-2.0
+// Ten steps of AdamW against PyTorch, PEFT and bitsandbytes.
+import EftConfig
+import EftFormats
+import EftModels
+import EftNN
+import EftTensor
+import EftTestSupport
+import EftTraining
+import Testing
+
+@Suite struct TrainingTraceTests {
+    /// A trace made by PyTorch: see scripts/fixtures/README.md.
+    struct Trace {
+        let examples: [TrainingExample]
+        let losses: [Double]
+        let norms: [Double]
+        let golden: any CheckpointReader
+
+        init(_ folder: String, prefix: String = "") throws {
+            golden = try CheckpointFolder.open(Fixtures.path("\(folder)/training.safetensors"))
+            let golden = golden
+            func integers(_ name: String) throws -> [Int32] {
+                let info = try golden.tensor(name)
+                return try golden.bytes(of: name).withUnsafeBytes { raw in
+                    (0..<info.shape.count).map {
+                        Int32(raw.loadUnaligned(fromByteOffset: $0 * 8, as: Int64.self))
+                    }
+                }
+            }
+            examples = try (0..<2).map {
+                TrainingExample(
+                    tokens: try integers("ids_\($0)"), labels: try integers("labels_\($0)"))
+            }
+            let json = try ConfigFile.read(Fixtures.path("\(folder)/training.json"))
+            losses = try json.required("losses" + prefix).doubles()
+            norms = try json.optional("grad_norms" + prefix)?.doubles() ?? []
+        }
+    }
+
+    private var settings: TrainingSettings {
+        var settings = TrainingSettings()
+        settings.learningRate = 0.01
+        settings.weightDecay = 0.01
+        settings.schedule = .constant
+        settings.numEpochs = 10
+        settings.microBatchSize = 2
+        settings.saves = .never
+        return settings
+    }
+
+    private func decoder(
+        _ folder: String, options: LoadOptions = LoadOptions()
+    ) throws -> Decoder {
+        let folder = try ModelFolder.open(Fixtures.path(folder))
+        let backend = try CPUBackend(threads: 2, precision: .f32)
+        return try DecoderLoader(folder: folder, options: options).load(backend: backend)
+    }
+
+    private func attach(_ adapter: String, to decoder: Decoder) throws -> Int {
+        let slot = try AdapterFile.load(Fixtures.path(adapter), into: decoder)
+        for linear in decoder.linears {
+            try linear.adapters[slot]?.makeTrainable(
+                prefix: "base_model.model." + linear.name, ledger: nil)
+        }
+        return slot
+    }
+
+    /// Trains ten steps and compares the loss before each and after the last.
+    private func follow(
+        _ trace: Trace, _ decoder: Decoder, _ settings: TrainingSettings, slots: [Int],
+        tolerance: Double, normTolerance: Double = 1e-3
+    ) throws {
+        let folder = try TemporaryFolder()
+        var settings = settings
+        settings.outputDir = folder.path
+        let trainer = try Trainer(
+            decoder: decoder, settings: settings, train: trace.examples,
+            validation: trace.examples, slots: slots, fingerprint: "",
+            output: Trainer.Output { _ in })
+        var reports: [StepReport] = []
+        try trainer.run(
+            onEvent: { if case .step(let report) = $0 { reports.append(report) } },
+            shouldStop: { false })
+        #expect(reports.count == 10)
+        let losses = try reports.map(\.loss) + [trainer.evaluationLoss().loss]
+        for (index, (loss, expected)) in zip(losses, trace.losses).enumerated() {
+            #expect(
+                abs(loss - expected) <= tolerance * expected, "step \(index): \(loss), \(expected)")
+        }
+        for (report, expected) in zip(reports, trace.norms) {
+            #expect(
+                abs(report.gradientNorm - expected) <= normTolerance * expected, "\(report.step)")
+        }
+    }
+
+    @Test(arguments: ["gqa-tied", "bias"], [true, false])
+    func `training an adapter follows PEFT`(_ name: String, _ checkpointing: Bool) throws {
+        let decoder = try decoder("models/\(name)")
+        let slot = try attach("lora/\(name)/adapter", to: decoder)
+        let trace = try Trace("lora/\(name)")
+        var settings = settings
+        settings.gradientCheckpointing = checkpointing
+        try follow(trace, decoder, settings, slots: [slot], tolerance: 1e-4)
+        for parameter in decoder.parameters {
+            let expected = try trace.golden.floats(of: "final/" + parameter.name)
+            let found = UnsafeBufferPointer(start: parameter.value.floats, count: expected.count)
+            let scale = expected.reduce(0) { max($0, abs($1)) }
+            let error = zip(found, expected).reduce(0) { max($0, abs($1.0 - $1.1)) }
+            #expect(error < 1e-3 * scale, "\(parameter.name)")
+        }
+    }
+
+    @Test(arguments: ["gqa-tied", "bias"])
+    func `micro-batches of a step count as one batch`(_ name: String) throws {
+        let decoder = try decoder("models/\(name)")
+        let slot = try attach("lora/\(name)/adapter", to: decoder)
+        var settings = settings
+        settings.microBatchSize = 1
+        settings.gradientAccumulationSteps = 2
+        try follow(
+            Trace("lora/\(name)"), decoder, settings, slots: [slot], tolerance: 1e-4)
+    }
+
+    @Test(arguments: ["gqa-tied", "bias"], [true, false])
+    func `training all weights follows PyTorch`(_ name: String, _ packing: Bool) throws {
+        let decoder = try decoder(
+            "models/\(name)", options: LoadOptions(linears: .f32, ends: .f32))
+        try decoder.makeFullyTrainable()
+        var settings = settings
+        settings.samplePacking = packing
+        settings.sequenceLen = packing ? 32 : 16
+        settings.microBatchSize = packing ? 1 : 2
+        try follow(Trace("full/\(name)"), decoder, settings, slots: [], tolerance: 1e-4)
+    }
+
+    @Test func `training an adapter on NF4 follows bitsandbytes`() throws {
+        let decoder = try decoder("nf4-model/bnb-4bit")
+        let slot = try attach("qlora/adapter", to: decoder)
+        try follow(
+            Trace("qlora", prefix: "_bnb_f32"), decoder, settings, slots: [slot], tolerance: 1e-3,
+            normTolerance: 5e-3)
+    }
+
+    @Test func `NF4 made while loading trains like NF4 that was stored`() throws {
+        let decoder = try decoder(
+            "nf4-model/source",
+            options: LoadOptions(linears: .nf4(doubleQuantization: true)))
+        let slot = try attach("qlora/adapter", to: decoder)
+        try follow(
+            Trace("qlora", prefix: "_bnb_f32"), decoder, settings, slots: [slot], tolerance: 1e-3,
+            normTolerance: 5e-3)
+    }
+}
