@@ -98,7 +98,7 @@ import Testing
 
     @Test func `a bare config is planned in every format`() throws {
         let folder = try ModelFolder.open(
-            Fixtures.path("models/gqa-tied/config.json"), needsWeights: false)
+            Fixtures.packageRoot + "/Examples/demo/model/config.json", needsWeights: false)
         let report = try planner(folder, limit: 1 << 30).report(
             folder: folder,
             training: Planner.TrainingOptions(rank: 8, sequenceLen: 64, microBatchSize: 1),
