@@ -210,13 +210,9 @@ INLINE void tile(const int R, const int V, const layout l, const eft_tile_call *
                 if (V == 2) sum[r][1] = LOADF(call->sums[1] + offset + r * EFT_PANEL);
             }
         }
-#pragma clang loop unroll_count(2)
+#pragma clang loop unroll(disable)
         for (size_t k = 0; k < piece->steps; k++) {
-            u32x16 high0 = LOADW(b0), high1 = V == 2 ? LOADW(b1) : high0, low0 = high0, low1 = high1;
-            if (l.b_parts == 2) {
-                low0 = LOADW(b0 + EFT_PANEL);
-                low1 = V == 2 ? LOADW(b1 + EFT_PANEL) : low0;
-            }
+            u32x16 high0 = LOADW(b0), high1 = V == 2 ? LOADW(b1) : high0;
             UNROLL for (int r = 0; r < R; r++) {
                 u32x16 x = splat_pair(a[(size_t)r * l.row]);
                 sum[r][0] = dot(sum[r][0], high0, x);
@@ -230,6 +226,9 @@ INLINE void tile(const int R, const int V, const layout l, const eft_tile_call *
                 }
             }
             if (l.b_parts == 2) {
+                // Broadcasts the high parts again: there are no registers to keep them in.
+                __asm__ volatile("" ::: "memory");
+                u32x16 low0 = LOADW(b0 + EFT_PANEL), low1 = V == 2 ? LOADW(b1 + EFT_PANEL) : low0;
                 UNROLL for (int r = 0; r < R; r++) {
                     u32x16 x = splat_pair(a[(size_t)r * l.row]);
                     sum[r][0] = dot(sum[r][0], low0, x);
