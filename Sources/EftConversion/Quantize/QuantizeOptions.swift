@@ -125,6 +125,12 @@ struct QuantizePlan {
             .byteCount(on: backend)
     }
 
+    /// What the linear-algebra library takes by itself.
+    func linearAlgebraBytes(on backend: CPUBackend) -> Int {
+        let size = description.linears(layer: 0).map(\.inputs).max() ?? 0
+        return LinearAlgebra.workspaceBytes(threads: backend.threads, size: size)
+    }
+
     /// Most bytes that the job takes, by purpose: the neediest moment.
     /// - Parameters:
     ///   - dtype: the type of the stored weights.
@@ -138,7 +144,7 @@ struct QuantizePlan {
             .activations: (all + kept) * hidden * 4
                 + BlockRunner.byteCount(description, length: length),
             .workspace: scratchBytes(stored: dtype, length: length, on: backend)
-                + LinearAlgebra.workspaceBytes(threads: backend.threads),
+                + linearAlgebraBytes(on: backend),
         ])
         return (layerMoments(stored: dtype, length: length) + headMoments(length: length)).map {
             fixed + $0
