@@ -45,7 +45,9 @@ extension Planner {
 
     /// Merging an adapter: one tensor's chunk, and the adapter of one layer.
     package func merge(rank: Int) -> StagePlan {
-        let widest = description.linears(layer: 0).max { $0.inputs + $0.outputs < $1.inputs + $1.outputs }
+        let widest = description.linears(layer: 0).max {
+            $0.inputs + $0.outputs < $1.inputs + $1.outputs
+        }
         let adapter = widest.map {
             LoRA.byteCount(inputs: $0.inputs, outputs: $0.outputs, rank: rank)
         }

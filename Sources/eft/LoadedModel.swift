@@ -26,7 +26,8 @@ struct LoadedModel {
             throw ModelError(
                 .mismatch,
                 "the tokenizer knows token ids up to \(tokenizer.idBound - 1), the model's vocabulary has "
-                    + "\(folder.description.vocabulary); they do not belong together", path: folder.path)
+                    + "\(folder.description.vocabulary); they do not belong together",
+                path: folder.path)
         }
         loader = try DecoderLoader(folder: folder)
         layouts = try DecoderLayouts(loader)

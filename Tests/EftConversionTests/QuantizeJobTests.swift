@@ -123,7 +123,9 @@ struct QuantizeJobTests {
         let job = try job(folder, ledger: ledger)
         let stated = try job.memory()
         _ = try job.run()
-        #expect(ledger.peakTotal <= stated.total)
+        #expect(
+            ledger.peakTotal <= stated.total,
+            "held \(ledger.peak.rendered), stated \(stated.rendered)")
         #expect(Double(ledger.peakTotal) > 0.95 * Double(stated.total))
         #expect(ledger.current.total <= stated.total / 2 || ledger.current.total < 1 << 24)
     }

@@ -35,7 +35,9 @@ struct Program {
     @Test func `help lists every verb and each has examples`() throws {
         let help = try Program("--help")
         #expect(help.status == 0)
-        for verb in ["plan", "inspect", "train", "merge", "convert", "quantize", "run", "eval", "bench"] {
+        for verb in [
+            "plan", "inspect", "train", "merge", "convert", "quantize", "run", "eval", "bench",
+        ] {
             #expect(help.output.contains("\n  \(verb) "), "\(verb)")
             let own = try Program(verb, "--help")
             #expect(own.status == 0)
@@ -87,11 +89,15 @@ struct Program {
 
     @Test func `the demo model answers, the same every time`() throws {
         let arguments = ["run", "-m", "Examples/demo/model", "-p", "One day", "-t", "8", "--json"]
-        let one = try Program(arguments[0], arguments[1], arguments[2], arguments[3], arguments[4], arguments[5], arguments[6], arguments[7])
+        let one = try Program(
+            arguments[0], arguments[1], arguments[2], arguments[3], arguments[4], arguments[5],
+            arguments[6], arguments[7])
         #expect(one.status == 0)
         let answer = ConfigCursor(try JSONParser.parse(one.output))
         #expect(try answer.required("tokens").elements().count == 8)
-        let two = try Program(arguments[0], arguments[1], arguments[2], arguments[3], arguments[4], arguments[5], arguments[6], arguments[7], "--threads", "1")
+        let two = try Program(
+            arguments[0], arguments[1], arguments[2], arguments[3], arguments[4], arguments[5],
+            arguments[6], arguments[7], "--threads", "1")
         let other = ConfigCursor(try JSONParser.parse(two.output))
         #expect(try other.required("text").string() == answer.required("text").string())
     }

@@ -146,10 +146,14 @@ struct QuantizePlan {
             .workspace: scratchBytes(stored: dtype, length: length, on: backend)
                 + linearAlgebraBytes(on: backend),
         ])
-        return (layerMoments(stored: dtype, length: length) + headMoments(length: length)).map {
-            fixed + $0
-        }
-        .max { $0.total < $1.total } ?? fixed
+        let quantizing = (layerMoments(stored: dtype, length: length) + headMoments(length: length))
+            .map { fixed + $0 }
+        // Pieces of the base and of a quantized tensor on their way to the output, beside the products' scratch.
+        let writing = MemoryTable([
+            .window: 2 * TensorCaster.byteCount,
+            .workspace: scratchBytes(stored: dtype, length: length, on: backend),
+        ])
+        return (quantizing + [writing]).max { $0.total < $1.total } ?? fixed
     }
 
     /// What stands beside the fixed part while a layer is worked on.

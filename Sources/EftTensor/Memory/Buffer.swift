@@ -46,7 +46,8 @@ package final class Buffer: @unchecked Sendable {
     private static func allocate(_ byteCount: Int, mapped: Bool) -> UnsafeMutableRawPointer? {
         if mapped {
             let pointer = mmap(
-                nil, byteCount, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_POPULATE, -1,
+                nil, byteCount, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_POPULATE,
+                -1,
                 0)
             return pointer == MAP_FAILED ? nil : pointer
         }

@@ -14,11 +14,14 @@ enum PlanCommand: Command {
             + "themselves allocate.",
         examples: [
             Example("eft plan ./Llama-3.1-8B --memory 24GiB", "all stages of a folder"),
-            Example("eft plan config.json --memory 16GiB --rank 32 --sequence-len 2048", "a bare config"),
+            Example(
+                "eft plan config.json --memory 16GiB --rank 32 --sequence-len 2048", "a bare config"
+            ),
         ],
         options: [
             CommonOptions.memory,
-            OptionSpecification("--rank", kind: .value("R"), help: "rank of adapters", defaultText: "16"),
+            OptionSpecification(
+                "--rank", kind: .value("R"), help: "rank of adapters", defaultText: "16"),
             OptionSpecification(
                 "--sequence-len", kind: .value("N"), help: "tokens of a training sequence",
                 defaultText: "512"),
@@ -28,11 +31,14 @@ enum PlanCommand: Command {
             OptionSpecification(
                 "--context", kind: .value("N"), help: "tokens of context when running",
                 defaultText: "2048, or what the model was made for"),
-            OptionSpecification("--batch", kind: .value("N"), help: "sequences run at once", defaultText: "1"),
-            CommonOptions.kvType, CommonOptions.threads, CommonOptions.precision, CommonOptions.json,
+            OptionSpecification(
+                "--batch", kind: .value("N"), help: "sequences run at once", defaultText: "1"),
+            CommonOptions.kvType, CommonOptions.threads, CommonOptions.precision,
+            CommonOptions.json,
         ],
         arguments: [
-            ArgumentSpecification("MODEL", help: "a model's folder or a config.json", completion: .file)
+            ArgumentSpecification(
+                "MODEL", help: "a model's folder or a config.json", completion: .file)
         ])
 
     static func run(_ arguments: ParsedArguments) throws {
@@ -52,7 +58,8 @@ enum PlanCommand: Command {
                 sequenceLen: arguments.int("sequence-len", default: 512, in: 1...(1 << 24)),
                 microBatchSize: arguments.int("micro-batch-size", default: 1, in: 1...65536)),
             generation: GenerationNeed(
-                contextLength: context, sequences: arguments.int("batch", default: 1, in: 1...65536),
+                contextLength: context,
+                sequences: arguments.int("batch", default: 1, in: 1...65536),
                 kvType: CommonOptions.cacheType(arguments)))
         if arguments.flag("json") {
             JSONOutput.print(report.node)
