@@ -28,6 +28,10 @@ enum CommonOptions {
     static let adapter = OptionSpecification(
         "--adapter", kind: .repeated("DIR"), help: "a PEFT adapter on top; several add up",
         completion: .folder)
+    static let fourBits = OptionSpecification(
+        "--load-in-4bit",
+        help: "hold a 16-bit model's layers in NF4 with double quantization, as QLoRA training does"
+    )
     static let context = OptionSpecification(
         "--max-seq-len", "-l", kind: .value("N"), help: "tokens of context",
         defaultText: "prompt and answer")

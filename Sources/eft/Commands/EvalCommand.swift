@@ -20,7 +20,7 @@ enum EvalCommand: Command {
                 "eft eval -m ./base --adapter ./adapter --data test.txt --json", "with an adapter"),
         ],
         options: [
-            CommonOptions.model, CommonOptions.adapter,
+            CommonOptions.model, CommonOptions.adapter, CommonOptions.fourBits,
             OptionSpecification(
                 "--data", kind: .value("FILE"), help: "a UTF-8 text, or .jsonl rows with a text",
                 isRequired: true, completion: .file),
@@ -44,7 +44,7 @@ enum EvalCommand: Command {
             limit: model.limit)
         let isJSON = arguments.flag("json")
         try budget.announce(quiet: isJSON)
-        let (decoder, slots) = try model.load()
+        let (decoder, slots) = try model.load(quiet: arguments.flag("json"))
         let progress = ProgressReporter(output: .standardError)
         let score = try PerplexityEvaluator(decoder: decoder, slots: slots, length: rows)
             .score(tokens) { done in

@@ -20,7 +20,7 @@ enum RunCommand: Command {
                 "sampled, with an adapter"),
         ],
         options: [
-            CommonOptions.model, CommonOptions.adapter,
+            CommonOptions.model, CommonOptions.adapter, CommonOptions.fourBits,
             OptionSpecification(
                 "-p", "--prompt", kind: .value("TEXT"), help: "the prompt", isRequired: true),
             OptionSpecification(
@@ -69,7 +69,7 @@ enum RunCommand: Command {
                 loadScratch: try model.loader.loadScratchBytes(), need: need),
             limit: model.limit)
         try budget.announce(quiet: arguments.flag("json"))
-        let (decoder, slots) = try model.load()
+        let (decoder, slots) = try model.load(quiet: arguments.flag("json"))
         let generator = try Generator(decoder: decoder, need: need)
         try generate(
             generator, GenerationRequest(prompt: prompt, parameters: parameters, adapters: slots),
