@@ -1,0 +1,208 @@
+// SPDX-License-Identifier: Apache-2.0
+// A packed weight beside the plain matrix that it stands for.
+import CEftKernels
+import Testing
+
+/// What a test weight is made of.
+enum WeightForm: Sendable, CaseIterable, CustomTestStringConvertible {
+    case f32, f16, bf16, codes2, codes3, codes4, codes5, codes6, codes8, nf4, mixed
+
+    var testDescription: String { "\(self)" }
+    var isDense: Bool { self == .f32 || self == .f16 || self == .bf16 }
+
+    /// Widths of the groups, used in turn, and their blocks; the last group is cut short.
+    var groups: [(bits: UInt32, blocks: UInt32)] {
+        switch self {
+        case .f32, .f16, .bf16: []
+        case .codes2: [(2, 2)]
+        case .codes3: [(3, 2)]
+        case .codes4: [(4, 2)]
+        case .codes5: [(5, 1)]
+        case .codes6: [(6, 3)]
+        case .codes8: [(8, 20)]
+        case .nf4: [(4, 2)]
+        case .mixed: [(8, 1), (6, 2), (5, 1), (4, 3), (3, 17), (2, 2)]
+        }
+    }
+}
+
+/// Memory of 64-byte alignment that is freed with its owner.
+final class Chunk {
+    let bytes: UnsafeMutableRawPointer
+    let count: Int
+
+    init(_ count: Int) {
+        self.count = max(count, 64)
+        bytes = .allocate(byteCount: self.count, alignment: 64)
+        bytes.initializeMemory(as: UInt8.self, repeating: 0xff, count: self.count)
+    }
+    deinit { bytes.deallocate() }
+}
+
+/// A packed weight, and `values[input][output]` that it stands for, in the order of inputs.
+final class TestWeight {
+    private(set) var weight = eft_weight()
+    let inputs: Int, outputs: Int
+    /// Code values (or dense values), and the scale of each, [input][output].
+    private(set) var codeValues: [Float] = []
+    private(set) var scales: [Float] = []
+    private var storage: [Chunk] = []
+
+    init(
+        _ form: WeightForm, inputs: Int, outputs: Int, halfScales: Bool = false,
+        permuted: Bool = false
+    ) throws {
+        self.inputs = inputs
+        self.outputs = outputs
+        var noise = Noise(inputs * 1000 + outputs)
+        weight.inputs = inputs
+        weight.outputs = outputs
+        weight.blocks = (inputs + 31) / 32
+        scales = Array(repeating: 1, count: inputs * outputs)
+        codeValues = Array(repeating: 0, count: inputs * outputs)
+        var order = (0..<weight.blocks * 32).map { $0 < inputs ? UInt32($0) : .max }
+        if permuted {
+            for i in order.indices.dropFirst() {
+                order.swapAt(i, Int(noise.bits() % UInt64(i + 1)))
+            }
+            let memory = keep(order.count * 4, of: UInt32.self)
+            memory.update(from: order, count: order.count)
+            weight.permutation = UnsafePointer(memory)
+        }
+        if form.isDense {
+            try fillDense(form, &noise)
+        } else {
+            fillCoded(form, &noise, order, halfScales)
+        }
+    }
+
+    private func keep<T>(_ bytes: Int, of type: T.Type) -> UnsafeMutablePointer<T> {
+        let chunk = Chunk(bytes)
+        storage.append(chunk)
+        return chunk.bytes.bindMemory(to: type, capacity: chunk.count / MemoryLayout<T>.stride)
+    }
+
+    private func fillDense(_ form: WeightForm, _ noise: inout Noise) throws {
+        weight.kind =
+            form == .f32 ? EFT_WEIGHT_F32 : form == .f16 ? EFT_WEIGHT_F16 : EFT_WEIGHT_BF16
+        weight.panel_bytes = weight.blocks * (form == .f32 ? 2048 : 1024)
+        let panels = keep((outputs + 15) / 16 * weight.panel_bytes, of: UInt8.self)
+        weight.panels = UnsafeRawPointer(panels)
+        // Few significant bits, so that f16 and bf16 hold them exactly.
+        let source = (0..<inputs * outputs).map { _ in Float(Int(noise.bits() % 255) - 127) / 64 }
+        try KernelLevel.scalar.run {
+            eft_dense_pack($0, &weight, panels, source, EFT_F32, 0, outputs)
+        }
+        for k in 0..<inputs {
+            for n in 0..<outputs { codeValues[k * outputs + n] = source[n * inputs + k] }
+        }
+    }
+
+    private func fillCoded(
+        _ form: WeightForm, _ noise: inout Noise, _ order: [UInt32], _ halfScales: Bool
+    ) {
+        weight.kind = EFT_WEIGHT_CODED
+        weight.code_book = form == .nf4 ? EFT_CODES_NF4 : EFT_CODES_SIGNED
+        weight.scale_type = halfScales ? EFT_F16 : EFT_F32
+        var groups: [eft_group] = []
+        var block: UInt32 = 0, row: UInt32 = 0
+        while block < UInt32(weight.blocks) {
+            let shape = form.groups[groups.count % form.groups.count]
+            let blocks = min(shape.blocks, UInt32(weight.blocks) - block)
+            groups.append(
+                eft_group(first_block: block, blocks: blocks, bits: shape.bits, row_offset: row))
+            block += blocks
+            row += blocks * shape.bits
+        }
+        let table = keep(groups.count * 16, of: eft_group.self)
+        table.update(from: groups, count: groups.count)
+        weight.groups = UnsafePointer(table)
+        weight.group_count = groups.count
+        weight.panel_bytes = Int(row) * 64
+        let panelCount = (outputs + 15) / 16
+        let panels = keep(panelCount * weight.panel_bytes, of: UInt32.self)
+        weight.panels = UnsafeRawPointer(panels)
+        let wide = keep(panelCount * groups.count * 64, of: Float.self)
+        let half = keep(panelCount * groups.count * 32, of: Float16.self)
+        weight.scales = halfScales ? UnsafeRawPointer(half) : UnsafeRawPointer(wide)
+        for panel in 0..<panelCount {
+            for (g, group) in groups.enumerated() {
+                let at = (panel * groups.count + g) * 16
+                for lane in 0..<16 {
+                    half[at + lane] = Float16(0.02 + 0.01 * noise.number())
+                    wide[at + lane] = Float(half[at + lane])
+                }
+                for b in 0..<Int(group.blocks) {
+                    let codes = (0..<512).map { _ in UInt8(noise.bits() % (1 << UInt64(group.bits)))
+                    }
+                    let rows = Int(group.row_offset) + b * Int(group.bits)
+                    eft_codes_pack(
+                        group.bits, codes, panels + panel * weight.panel_bytes / 4 + rows * 16)
+                    note(codes, group, block: Int(group.first_block) + b, panel, wide + at, order)
+                }
+            }
+        }
+    }
+
+    /// Records what the codes of a block stand for.
+    private func note(
+        _ codes: [UInt8], _ group: eft_group, block: Int, _ panel: Int,
+        _ laneScales: UnsafePointer<Float>, _ order: [UInt32]
+    ) {
+        let nf4 = withUnsafeBytes(of: eft_nf4_values) { Array($0.bindMemory(to: Float.self)) }
+        for k in 0..<32 {
+            let input = order[block * 32 + k]
+            for lane in 0..<16 where input < inputs && panel * 16 + lane < outputs {
+                let code = codes[k * 16 + lane]
+                let at = Int(input) * outputs + panel * 16 + lane
+                codeValues[at] =
+                    weight.code_book == EFT_CODES_NF4
+                    ? nf4[Int(code)] : Float(Int(code) - (1 << (Int(group.bits) - 1)))
+                scales[at] = laneScales[lane]
+            }
+        }
+    }
+}
+
+/// Nearest bf16 number, ties to even.
+func bf16(_ x: Float) -> Float {
+    let bits = x.bitPattern
+    return Float(bitPattern: (bits &+ 0x7fff &+ ((bits >> 16) & 1)) & 0xffff_0000)
+}
+
+/// One of the two products, with the workspace that it asks for and not a byte more.
+struct Product: Sendable, CustomTestStringConvertible {
+    let transposed: Bool
+    var testDescription: String { transposed ? "dx = dy W'" : "y = x W" }
+    static let both = [Product(transposed: false), Product(transposed: true)]
+
+    /// Columns of the operand and of the result.
+    func columns(of w: TestWeight) -> (from: Int, to: Int) {
+        transposed ? (w.outputs, w.inputs) : (w.inputs, w.outputs)
+    }
+
+    /// Runs on `rows` rows of `x` from row `first`; strides exceed the columns by 3. What the result held is 2.
+    func callAsFunction(
+        _ context: OpaquePointer, _ w: TestWeight, _ precision: eft_precision, rows: Int,
+        first: Int = 0, x: [Float], accumulate: Bool = false
+    ) -> [Float] {
+        let (from, to) = columns(of: w)
+        var weight = w.weight
+        var y = [Float](repeating: 2, count: rows * (to + 3))
+        let bytes =
+            transposed
+            ? eft_matmul_transposed_workspace(context, &weight, precision, rows)
+            : eft_matmul_workspace(context, &weight, precision, rows)
+        let workspace = Chunk(bytes + 64)
+        x.withUnsafeBufferPointer { x in
+            guard let x = x.baseAddress else { return }
+            let run = transposed ? eft_matmul_transposed : eft_matmul
+            run(
+                context, &weight, precision, rows, x + first * (from + 3), from + 3, &y, to + 3,
+                accumulate, workspace.bytes)
+        }
+        let guardBytes = UnsafeRawBufferPointer(start: workspace.bytes + bytes, count: 64)
+        #expect(guardBytes.allSatisfy { $0 == 0xff }, "wrote beyond its workspace")
+        return y
+    }
+}
