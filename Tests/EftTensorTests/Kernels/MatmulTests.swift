@@ -12,7 +12,7 @@ struct MatmulTests {
         _ product: Product, _ w: TestWeight, rounded: Bool, rows: Int, x: [Float]
     ) -> [Double] {
         let (from, to) = product.columns(of: w)
-        let round: (Float) -> Float = rounded ? bf16 : { $0 }
+        func round(_ x: Float) -> Float { rounded ? bf16(x) : x }
         var result = [Double](repeating: 2, count: rows * (to + 3))
         for r in 0..<rows {
             for j in 0..<to {
