@@ -57,6 +57,9 @@ enum RunCommand: Command {
         try parameters.validate()
         let prompt = try model.tokenizer.encode(
             text(arguments), addSpecialTokens: !arguments.flag("no-bos"))
+        guard !prompt.isEmpty else {
+            throw arguments.error("prompt", "has no token; give some text, or leave out --no-bos")
+        }
         let (rank, adapterBytes) = try model.adapterExtents()
         let context =
             try arguments.int("max-seq-len", in: 1...(1 << 24))
