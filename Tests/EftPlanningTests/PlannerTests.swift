@@ -102,7 +102,7 @@ import Testing
         let report = try planner(folder, limit: 1 << 30).report(
             folder: folder,
             training: Planner.TrainingOptions(rank: 8, sequenceLen: 64, microBatchSize: 1),
-            generation: GenerationNeed(contextLength: 64))
+            conversions: [], generation: GenerationNeed(contextLength: 64))
         #expect(report.stages.count >= 8)
         #expect(report.fits)
         let bits = report.stages.filter { $0.name.contains("EXL2") }.map { $0.memory[.weights] }
