@@ -12,6 +12,14 @@ package enum Stopwatch {
         return Double(elapsed.components.seconds) + Double(elapsed.components.attoseconds) * 1e-18
     }
 
+    /// The shortest of several timings after one that does not count: what a machine can do when nothing disturbs it.
+    package static func best(_ repeats: Int, _ body: () throws -> Void) rethrows -> Double {
+        try body()
+        var least = Double.infinity
+        for _ in 0..<max(repeats, 1) { least = min(least, try seconds(body)) }
+        return least
+    }
+
     /// The median of several timings after one that does not count.
     package static func median(_ repeats: Int, _ body: () throws -> Void) rethrows -> Double {
         try body()

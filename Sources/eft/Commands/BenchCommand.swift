@@ -33,11 +33,12 @@ enum BenchCommand: Command {
                 "no benchmark is called '\(unknown)'; there are \(kinds.joined(separator: ", "))")
         }
         let backend = try CommonOptions.backend(arguments, limit: .max)
-        let limits = try MachineLimits(backend)
+        var limits = try MachineLimits(backend)
         var options = ModelBenchmark.Options()
         options.layers = try arguments.int("layers", default: 22, in: 1...1000)
-        var results = limits.results
+        var results: [BenchmarkResult] = []
         for kind in kinds where asked.isEmpty || asked.contains(kind) {
+            try limits.refresh(backend)
             switch kind {
             case "kernels": results += try KernelBenchmark.run(backend, limits: limits)
             case "decode":
@@ -50,6 +51,7 @@ enum BenchCommand: Command {
             default: break
             }
         }
+        results = limits.results + results
         if arguments.flag("json") {
             JSONOutput.print(
                 [
