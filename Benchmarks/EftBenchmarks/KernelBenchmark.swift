@@ -9,7 +9,9 @@ package enum KernelBenchmark {
     private static let shapes = [(2048, 2048), (2048, 5632), (5632, 2048)]
 
     /// Runs all.
-    package static func run(_ backend: CPUBackend, limits: MachineLimits) throws -> [BenchmarkResult] {
+    package static func run(_ backend: CPUBackend, limits: MachineLimits) throws
+        -> [BenchmarkResult]
+    {
         try vectors(backend, limits) + matrices(backend, limits)
     }
 
@@ -41,7 +43,9 @@ package enum KernelBenchmark {
             let x = try input(rows: 1, columns: layout.inputs)
             let y = try Matrix(rows: 1, columns: layout.outputs, ledger: nil)
             let seconds = try Stopwatch.median(5) {
-                for weight in weights { try backend.multiply(x, weight, into: y, accumulate: false) }
+                for weight in weights {
+                    try backend.multiply(x, weight, into: y, accumulate: false)
+                }
             }
             let speed = Double(copies * layout.byteCount) / seconds
             return BenchmarkResult(

@@ -26,7 +26,9 @@ package struct MachineLimits: Sendable {
         let memory = try Buffer(byteCount: 256 << 20, ledger: nil, purpose: .workspace)
         // Touched first, so that every page is really there.
         memory.bytes.initializeMemory(as: UInt8.self, repeating: 1)
-        let read = Stopwatch.median(7) { eft_limit_read(context, memory.base, memory.byteCount, &sink) }
+        let read = Stopwatch.median(7) {
+            eft_limit_read(context, memory.base, memory.byteCount, &sink)
+        }
         readBandwidth = Double(memory.byteCount) / read
         let rounds = 10_000_000
         var operations = 0.0

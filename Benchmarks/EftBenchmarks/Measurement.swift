@@ -36,7 +36,8 @@ package struct BenchmarkResult: Sendable {
 
     /// Makes a result.
     package init(
-        _ name: String, _ value: Double, _ unit: String, limit: Double? = nil, limitName: String = ""
+        _ name: String, _ value: Double, _ unit: String, limit: Double? = nil,
+        limitName: String = ""
     ) {
         self.name = name
         self.value = value

@@ -122,7 +122,8 @@ package enum ModelBenchmark {
         }
         let tokens = Double(micro.batch.count)
         return result(
-            "QLoRA step on NF4, 2 x \(options.promptTokens) tokens, rank 16", tokens: tokens, seconds,
+            "QLoRA step on NF4, 2 x \(options.promptTokens) tokens, rank 16", tokens: tokens,
+            seconds,
             operations: 3 * 2 * productWeights(description) * tokens, limits)
     }
 

@@ -29,7 +29,8 @@ package enum RandomWeights {
             }
         case .bf16, .f16:
             // Sign and the low mantissa bits random, the exponent fixed: magnitudes around 0.02.
-            let base: UInt64 = layout.format == .bf16 ? 0x3CA0_3CA0_3CA0_3CA0 : 0x2520_2520_2520_2520
+            let base: UInt64 =
+                layout.format == .bf16 ? 0x3CA0_3CA0_3CA0_3CA0 : 0x2520_2520_2520_2520
             fill(weight.panels, &state) { ($0 & 0x801F_801F_801F_801F) | base }
         case .f32:
             fill(weight.panels, &state) { ($0 & 0x801F_FFFF_801F_FFFF) | 0x3CA0_0000_3CA0_0000 }
@@ -61,7 +62,8 @@ package enum RandomWeights {
             return try RandomWeights.weight(layout, seed: seed, ledger: backend.ledger)
         }
         func norm(_ name: String) throws -> Norm {
-            let buffer = try Buffer(byteCount: hidden * 4, ledger: backend.ledger, purpose: .weights)
+            let buffer = try Buffer(
+                byteCount: hidden * 4, ledger: backend.ledger, purpose: .weights)
             buffer.floats.update(repeating: 1, count: hidden)
             return Norm(name: name, weight: buffer)
         }

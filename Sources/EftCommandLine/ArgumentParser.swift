@@ -156,7 +156,12 @@ package struct ArgumentParser {
         result.passedThrough.append((key, value ?? "true"))
     }
 
-    private static let truthWords: Set = ["true", "false", "yes", "no", "on", "off"]
+    /// Truth values, and the words that some keys take beside them.
+    private static let truthWords: Set = [
+        "true", "false", "yes", "no", "on", "off", "auto", "offload", "offload_disk", "disk",
+        "legacy",
+        "hidden_states", "null",
+    ]
 
     private func unknownOption(_ name: String) -> UsageError {
         let names = command.options.flatMap(\.names) + ["--help"]

@@ -44,7 +44,8 @@ package struct GenerationParameters: Sendable, Hashable {
         }
         try require(maxTokens >= 1, "max-tokens must be at least 1, found \(maxTokens)")
         try require(
-            temperature >= 0 && temperature.isFinite, "temperature must be 0 or more, found \(temperature)")
+            temperature >= 0 && temperature.isFinite,
+            "temperature must be 0 or more, found \(temperature)")
         try require(topK >= 0, "top-k must be 0 (off) or more, found \(topK)")
         try require(topP > 0 && topP <= 1, "top-p must lie in (0, 1], found \(topP)")
         try require(minP >= 0 && minP <= 1, "min-p must lie in [0, 1], found \(minP)")

@@ -103,14 +103,16 @@ package final class Generator {
     private func check(_ request: GenerationRequest) throws(GenerationError) {
         try request.parameters.validate()
         guard !request.prompt.isEmpty else {
-            throw GenerationError("the prompt has no token; a model without a start token needs some text")
+            throw GenerationError(
+                "the prompt has no token; a model without a start token needs some text")
         }
         let (total, overflow) = request.prompt.count
             .addingReportingOverflow(request.parameters.maxTokens)
         guard !overflow, total <= need.contextLength else {
             throw GenerationError(
                 "the prompt has \(request.prompt.count) tokens and \(request.parameters.maxTokens) more are "
-                    + "asked for, the context holds \(need.contextLength); ask for fewer or raise --max-seq-len")
+                    + "asked for, the context holds \(need.contextLength); ask for fewer or raise --max-seq-len"
+            )
         }
     }
 

@@ -62,7 +62,8 @@ package struct PerplexityEvaluator {
         }
         guard sum.isFinite else {
             throw GenerationError(
-                "the negative log-likelihood is not a finite number; the model's weights may be damaged")
+                "the negative log-likelihood is not a finite number; the model's weights may be damaged"
+            )
         }
         let elapsed = ContinuousClock.now - start
         let seconds =

@@ -58,7 +58,10 @@ package struct Inspection {
     ) throws -> [Module] {
         let description = model.description
         var all: [(role: String, name: String, inputs: Int, outputs: Int)] = [
-            ("embed_tokens", description.embeddingName, description.shape.hidden, description.vocabulary)
+            (
+                "embed_tokens", description.embeddingName, description.shape.hidden,
+                description.vocabulary
+            )
         ]
         for layer in 0..<description.layers {
             for linear in description.linears(layer: layer) {
@@ -66,13 +69,15 @@ package struct Inspection {
             }
         }
         if !description.tiedEmbeddings {
-            all.append(("lm_head", description.headName, description.shape.hidden, description.vocabulary))
+            all.append(
+                ("lm_head", description.headName, description.shape.hidden, description.vocabulary))
         }
         var groups: [Module] = []
         for (role, name, inputs, outputs) in all {
             let source = try LinearSource(
                 module: name, checkpoint: checkpoint, inputs: inputs, outputs: outputs)
-            let format = source.isDense
+            let format =
+                source.isDense
                 ? source.scheme.storedTensors.first?.dtype.rawValue ?? "" : source.schemeName
             let memory = try source.layout(as: .asStored).byteCount
             if let index = groups.firstIndex(where: { $0.role == role && $0.format == format }) {
@@ -95,18 +100,23 @@ package struct Inspection {
         var lines: [String] = []
         if let model {
             let d = model.description
-            lines.append("\(d.architecture): \(d.layers) layers, hidden \(d.shape.hidden), "
-                + "MLP \(d.shape.intermediate), \(d.shape.heads) heads (\(d.shape.kvHeads) for keys and "
-                + "values) of \(d.shape.headDim), vocabulary \(d.vocabulary), context \(d.contextLength)"
-                + (d.tiedEmbeddings ? ", tied embeddings" : ""))
-            lines.append("\(d.parameterCount) parameters, \(formatBytes(checkpoint.byteCount)) stored")
+            lines.append(
+                "\(d.architecture): \(d.layers) layers, hidden \(d.shape.hidden), "
+                    + "MLP \(d.shape.intermediate), \(d.shape.heads) heads (\(d.shape.kvHeads) for keys and "
+                    + "values) of \(d.shape.headDim), vocabulary \(d.vocabulary), context \(d.contextLength)"
+                    + (d.tiedEmbeddings ? ", tied embeddings" : ""))
+            lines.append(
+                "\(d.parameterCount) parameters, \(formatBytes(checkpoint.byteCount)) stored")
         } else if let adapter {
-            lines.append("LoRA adapter: rank \(adapter.rank), alpha \(adapter.alpha), for "
-                + adapter.targetModules.joined(separator: ", "))
+            lines.append(
+                "LoRA adapter: rank \(adapter.rank), alpha \(adapter.alpha), for "
+                    + adapter.targetModules.joined(separator: ", "))
             lines.append("made for \(adapter.baseModel)")
-            lines.append("\(checkpoint.tensors.count) tensors, \(formatBytes(checkpoint.byteCount))")
+            lines.append(
+                "\(checkpoint.tensors.count) tensors, \(formatBytes(checkpoint.byteCount))")
         } else {
-            lines.append("\(checkpoint.tensors.count) tensors, \(formatBytes(checkpoint.byteCount))")
+            lines.append(
+                "\(checkpoint.tensors.count) tensors, \(formatBytes(checkpoint.byteCount))")
         }
         return lines
     }

@@ -5,10 +5,12 @@ import EftNN
 import EftTensor
 
 extension Planner {
-    /// Plans training, merging, converting, quantizing and running of a model.
+    /// Plans training, running, and the conversions between, of a model.
+    /// - Parameter conversions: merging, converting and quantizing, as those who do it state their need.
     /// - Throws: errors of reading a folder's tables.
     package func report(
-        folder: ModelFolder, training: TrainingOptions, generation: GenerationNeed
+        folder: ModelFolder, training: TrainingOptions, conversions: [StagePlan],
+        generation: GenerationNeed
     ) throws -> PlanReport {
         let stored = try folder.checkpoint.map { _ in try DecoderLoader(folder: folder) }
         let sixteen = try DecoderLayouts(description, format: .dense(.bf16))
@@ -25,7 +27,7 @@ extension Planner {
                 name: "train, QLoRA on NF4",
                 layouts: try DecoderLayouts(description, format: .nf4(ends: .bf16)),
                 options: training))
-        stages.append(merge(rank: training.rank))
+        stages += conversions
         if let stored {
             let layouts = try DecoderLayouts(stored)
             stages.append(
@@ -41,19 +43,5 @@ extension Planner {
             stages.append(run(name: "run, \(format.name)", layouts: layouts, need: generation))
         }
         return PlanReport(stages: stages, limit: limit)
-    }
-
-    /// Merging an adapter: one tensor's chunk, and the adapter of one layer.
-    package func merge(rank: Int) -> StagePlan {
-        let widest = description.linears(layer: 0).max { $0.inputs + $0.outputs < $1.inputs + $1.outputs }
-        let adapter = widest.map {
-            LoRA.byteCount(inputs: $0.inputs, outputs: $0.outputs, rank: rank)
-        }
-        return StagePlan(
-            name: "merge to 16 bits",
-            memory: MemoryTable([
-                .workspace: 32 << 20, .adapters: adapter ?? 0, .program: programBytes,
-            ]),
-            disk: description.parameterCount * 2)
     }
 }

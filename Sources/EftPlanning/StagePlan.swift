@@ -82,7 +82,10 @@ package struct PlanReport: Sendable, Hashable {
         return [header]
             + stages.map { stage in
                 [stage.name] + purposes.map { cell(stage.memory[$0]) }
-                    + [cell(stage.memory.total), cell(stage.disk), stage.fits(limit) ? "yes" : "no"]
+                    + [
+                        cell(stage.memory.total), cell(stage.disk),
+                        stage.fits(limit) ? "yes" : "no",
+                    ]
             }
     }
 
@@ -92,8 +95,11 @@ package struct PlanReport: Sendable, Hashable {
     package var advice: [String] {
         stages.filter { !$0.fits(limit) }.map { stage in
             let over = formatBytes(stage.memory.total - limit)
-            let remedy = stage.remedy.map { "; it fits with \($0)" } ?? "; nothing smaller was found to fit"
-            return "\(stage.name): \(over) too much, most of it for \(stage.largestPurpose.rawValue)" + remedy
+            let remedy =
+                stage.remedy.map { "; it fits with \($0)" } ?? "; nothing smaller was found to fit"
+            return
+                "\(stage.name): \(over) too much, most of it for \(stage.largestPurpose.rawValue)"
+                + remedy
         }
     }
 

@@ -25,7 +25,8 @@ enum CommandRegistry {
         abstract: "Fine-tune, quantize and run large language models inside the memory you have.",
         commands: all.map { $0.specification },
         examples: [
-            Example("eft plan ./Llama-3.1-8B --memory 24GiB", "what fits, before anything is loaded"),
+            Example(
+                "eft plan ./Llama-3.1-8B --memory 24GiB", "what fits, before anything is loaded"),
             Example("eft train qlora.yml --memory 16GiB", "fine-tune from an Axolotl config"),
             Example(
                 "eft run -m ./Llama-3.1-8B --adapter ./outputs/qlora-out -p \"Hello\"",

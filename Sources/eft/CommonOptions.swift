@@ -9,7 +9,8 @@ import EftTensor
 enum CommonOptions {
     static let memory = OptionSpecification(
         "--memory", kind: .value("SIZE"),
-        help: "the most memory to hold, such as 24GiB; what does not fit is refused before any work",
+        help:
+            "the most memory to hold, such as 24GiB; what does not fit is refused before any work",
         defaultText: "the machine's memory less a margin")
     static let threads = OptionSpecification(
         "--threads", kind: .value("N"), help: "workers", defaultText: "all processors")
@@ -27,6 +28,10 @@ enum CommonOptions {
     static let adapter = OptionSpecification(
         "--adapter", kind: .repeated("DIR"), help: "a PEFT adapter on top; several add up",
         completion: .folder)
+    static let fourBits = OptionSpecification(
+        "--load-in-4bit",
+        help: "hold a 16-bit model's layers in NF4 with double quantization, as QLoRA training does"
+    )
     static let context = OptionSpecification(
         "--max-seq-len", "-l", kind: .value("N"), help: "tokens of context",
         defaultText: "prompt and answer")
@@ -78,12 +83,15 @@ struct Budget {
         let report = PlanReport(stages: [plan], limit: limit)
         guard plan.fits(limit) else {
             throw BudgetError(
-                description: (["\(plan.name) does not fit \(formatBytes(limit)):", plan.memory.rendered]
+                description: ([
+                    "\(plan.name) does not fit \(formatBytes(limit)):", plan.memory.rendered,
+                ]
                     + report.advice).joined(separator: "\n"))
         }
         guard !quiet else { return }
         TerminalOutput.standardError.writeLine(
-            "plan: \(plan.name): \(formatBytes(plan.memory.total)) of \(formatBytes(limit)) (\(summary))")
+            "plan: \(plan.name): \(formatBytes(plan.memory.total)) of \(formatBytes(limit)) (\(summary))"
+        )
     }
 
     private var summary: String {

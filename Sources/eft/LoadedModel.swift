@@ -5,6 +5,7 @@ import EftFormats
 import EftGeneration
 import EftModels
 import EftPlanning
+import EftQuant
 import EftTensor
 import EftTokenizers
 
@@ -26,9 +27,12 @@ struct LoadedModel {
             throw ModelError(
                 .mismatch,
                 "the tokenizer knows token ids up to \(tokenizer.idBound - 1), the model's vocabulary has "
-                    + "\(folder.description.vocabulary); they do not belong together", path: folder.path)
+                    + "\(folder.description.vocabulary); they do not belong together",
+                path: folder.path)
         }
-        loader = try DecoderLoader(folder: folder)
+        let linears: WeightTarget =
+            arguments.flag("load-in-4bit") ? .nf4(doubleQuantization: true) : .asStored
+        loader = try DecoderLoader(folder: folder, options: LoadOptions(linears: linears))
         layouts = try DecoderLayouts(loader)
         adapters = arguments.strings("adapter")
         limit = try CommonOptions.limit(arguments)
@@ -54,13 +58,14 @@ struct LoadedModel {
     }
 
     /// Loads weights and adapters; returns the adapters' slots.
-    func load() throws -> (decoder: Decoder, slots: [Int]) {
+    /// - Parameter quiet: whether to say nothing of the progress.
+    func load(quiet: Bool) throws -> (decoder: Decoder, slots: [Int]) {
         let progress = ProgressReporter(output: .standardError)
         let decoder = try loader.load(backend: backend) { done, total in
             guard !InterruptFlag.isRaised else {
                 throw Interruption(description: "interrupted while loading")
             }
-            progress.update("loading layer \(done) of \(total)")
+            if !quiet { progress.update("loading layer \(done) of \(total)") }
         }
         progress.finish()
         let slots = try adapters.map { try AdapterFile.load($0, into: decoder) }

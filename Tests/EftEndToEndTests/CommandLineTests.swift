@@ -12,7 +12,9 @@ struct Program {
     let output: String
     let errors: String
 
-    init(_ arguments: String...) throws {
+    init(_ arguments: String...) throws { try self.init(arguments) }
+
+    init(_ arguments: [String]) throws {
         let process = Process()
         let path = FileSystem.join(Fixtures.packageRoot, ".build/release/eft")
         process.executableURL = URL(fileURLWithPath: path)
@@ -35,7 +37,9 @@ struct Program {
     @Test func `help lists every verb and each has examples`() throws {
         let help = try Program("--help")
         #expect(help.status == 0)
-        for verb in ["plan", "inspect", "train", "merge", "convert", "quantize", "run", "eval", "bench"] {
+        for verb in [
+            "plan", "inspect", "train", "merge", "convert", "quantize", "run", "eval", "bench",
+        ] {
             #expect(help.output.contains("\n  \(verb) "), "\(verb)")
             let own = try Program(verb, "--help")
             #expect(own.status == 0)
@@ -85,13 +89,32 @@ struct Program {
         #expect(pickle.status == 4 && pickle.errors.contains("system"))
     }
 
+    @Test func `a run that was stopped goes on from its checkpoint to the same adapter`() throws {
+        let folder = try TemporaryFolder()
+        let common = [
+            "train", "Examples/demo/qlora.yml", "--max_steps", "4", "--saves_per_epoch", "7",
+        ]
+        let whole = try Program(common + ["--output_dir", folder.file("whole")])
+        #expect(whole.status == 0)
+        let resumed = try Program(
+            common + [
+                "--output_dir", folder.file("resumed"), "--resume-from-checkpoint",
+                folder.file("whole/checkpoint-2"),
+            ])
+        #expect(resumed.status == 0, "\(resumed.errors)")
+        let name = "adapter_model.safetensors"
+        #expect(
+            try FileSystem.read(folder.file("whole/" + name))
+                == FileSystem.read(folder.file("resumed/" + name)))
+    }
+
     @Test func `the demo model answers, the same every time`() throws {
         let arguments = ["run", "-m", "Examples/demo/model", "-p", "One day", "-t", "8", "--json"]
-        let one = try Program(arguments[0], arguments[1], arguments[2], arguments[3], arguments[4], arguments[5], arguments[6], arguments[7])
+        let one = try Program(arguments)
         #expect(one.status == 0)
         let answer = ConfigCursor(try JSONParser.parse(one.output))
         #expect(try answer.required("tokens").elements().count == 8)
-        let two = try Program(arguments[0], arguments[1], arguments[2], arguments[3], arguments[4], arguments[5], arguments[6], arguments[7], "--threads", "1")
+        let two = try Program(arguments + ["--threads", "1"])
         let other = ConfigCursor(try JSONParser.parse(two.output))
         #expect(try other.required("text").string() == answer.required("text").string())
     }

@@ -32,7 +32,9 @@ struct GoldenModel {
         guard let info = golden.find("ids_\(index)") else { return nil }
         let bytes = try golden.bytes(of: info.name)
         return bytes.withUnsafeBytes { raw in
-            (0..<info.shape.count).map { Int32(raw.loadUnaligned(fromByteOffset: $0 * 8, as: Int64.self)) }
+            (0..<info.shape.count).map {
+                Int32(raw.loadUnaligned(fromByteOffset: $0 * 8, as: Int64.self))
+            }
         }
     }
 
@@ -120,11 +122,14 @@ func relativeError(_ found: [Float], _ expected: [Float]) -> Float {
         #expect(try model.logits([ids]) == reference.logits([ids]))
     }
 
-    @Test(arguments: ["plain", "gqa-tied", "bias", "rope-llama3", "rope-linear", "rope-yarn", "rope-dynamic"])
+    @Test(arguments: [
+        "plain", "gqa-tied", "bias", "rope-llama3", "rope-linear", "rope-yarn", "rope-dynamic",
+    ])
     func `both spellings of config.json describe the same decoder`(_ name: String) throws {
         let folder = Fixtures.path("models/\(name)")
         let new = try ModelFolder.open(folder).description
-        let old = try ModelFolder.open(folder + "/config_legacy.json", needsWeights: false).description
+        let old = try ModelFolder.open(folder + "/config_legacy.json", needsWeights: false)
+            .description
         #expect(new == old)
     }
 

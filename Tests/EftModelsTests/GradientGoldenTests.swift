@@ -25,7 +25,9 @@ import Testing
                 }
             }
             sequences = try [integers("ids_0"), integers("ids_1")]
-            labels = try [integers("labels_0"), integers("labels_1")].flatMap { $0.dropFirst() + [-100] }
+            labels = try [integers("labels_0"), integers("labels_1")].flatMap {
+                $0.dropFirst() + [-100]
+            }
             trained = labels.count { $0 >= 0 }
         }
     }

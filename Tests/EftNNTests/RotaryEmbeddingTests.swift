@@ -20,7 +20,9 @@ import Testing
             if ids.shape.count <= 16 {
                 for (a, b) in zip(found, expected) { #expect(abs(a - b) <= 1e-6 * abs(b)) }
             } else {
-                #expect(found.count == expected.count && found[1] < embedding.inverseFrequencies(length: 1)[1])
+                #expect(
+                    found.count == expected.count
+                        && found[1] < embedding.inverseFrequencies(length: 1)[1])
             }
             index += 1
         }

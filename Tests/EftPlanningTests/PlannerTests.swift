@@ -98,11 +98,11 @@ import Testing
 
     @Test func `a bare config is planned in every format`() throws {
         let folder = try ModelFolder.open(
-            Fixtures.path("models/gqa-tied/config.json"), needsWeights: false)
+            Fixtures.packageRoot + "/Examples/demo/model/config.json", needsWeights: false)
         let report = try planner(folder, limit: 1 << 30).report(
             folder: folder,
             training: Planner.TrainingOptions(rank: 8, sequenceLen: 64, microBatchSize: 1),
-            generation: GenerationNeed(contextLength: 64))
+            conversions: [], generation: GenerationNeed(contextLength: 64))
         #expect(report.stages.count >= 8)
         #expect(report.fits)
         let bits = report.stages.filter { $0.name.contains("EXL2") }.map { $0.memory[.weights] }

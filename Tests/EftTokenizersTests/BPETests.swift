@@ -3,7 +3,7 @@
 
 import Testing
 
-import EftTokenizers
+@testable import EftTokenizers
 
 struct BPETests {
     @Test func `merges the pair of lowest rank first, leftmost first`() {

@@ -4,7 +4,7 @@
 import EftConfig
 import Testing
 
-import EftTokenizers
+@testable import EftTokenizers
 
 struct PatternTests {
     @Test func `splits as the library does, with every behavior`() throws {

@@ -5,7 +5,7 @@ import EftConfig
 import Foundation
 import Testing
 
-import EftTokenizers
+@testable import EftTokenizers
 
 /// Reads Tests/Fixtures/tokenizers.
 enum TokenizerFixtures {

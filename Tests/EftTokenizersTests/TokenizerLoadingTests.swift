@@ -4,7 +4,7 @@
 import Foundation
 import Testing
 
-import EftTokenizers
+@testable import EftTokenizers
 
 struct TokenizerLoadingTests {
     /// A small document; each part can be replaced.

@@ -4,7 +4,7 @@
 import EftConfig
 import Testing
 
-import EftTokenizers
+@testable import EftTokenizers
 
 struct TokenizerTests {
     @Test(arguments: TokenizerFixtures.kinds)

@@ -140,6 +140,9 @@ package enum LinearAlgebra {
         openblas_set_num_threads(Int32(clamping: count))
     }
 
-    /// Bytes that it takes by itself, for packing.
-    package static func workspaceBytes(threads: Int) -> Int { threads * (8 << 20) }
+    /// Bytes that it takes by itself for packing, as measured for symmetric updates, factors and triangular
+    /// systems of `size` rows from 256 to 5632.
+    package static func workspaceBytes(threads: Int, size: Int) -> Int {
+        threads * ((1 << 20) + 1280 * size)
+    }
 }

@@ -149,7 +149,8 @@ package final class QuantizeJob {
         try FileSystem.createFolder(work.outTensors)
         if case .layer(let first) = progress {
             LinearAlgebra.useThreads(backend.threads)
-            let reserved = try LinearAlgebraReserve(backend)
+            let reserved = try LinearAlgebraReserve(
+                plan.linearAlgebraBytes(on: backend), backend.ledger)
             try quantize(from: first, monitor)
             withExtendedLifetime(reserved) {}
             try note(.compile)
@@ -268,9 +269,9 @@ private final class LinearAlgebraReserve {
     private let ledger: MemoryLedger
     private let bytes: Int
 
-    init(_ backend: CPUBackend) throws(TensorError) {
-        ledger = backend.ledger
-        bytes = LinearAlgebra.workspaceBytes(threads: backend.threads)
+    init(_ bytes: Int, _ ledger: MemoryLedger) throws(TensorError) {
+        self.ledger = ledger
+        self.bytes = bytes
         try ledger.reserve(bytes, for: .workspace)
     }
 

@@ -125,6 +125,12 @@ struct QuantizePlan {
             .byteCount(on: backend)
     }
 
+    /// What the linear-algebra library takes by itself.
+    func linearAlgebraBytes(on backend: CPUBackend) -> Int {
+        let size = description.linears(layer: 0).map(\.inputs).max() ?? 0
+        return LinearAlgebra.workspaceBytes(threads: backend.threads, size: size)
+    }
+
     /// Most bytes that the job takes, by purpose: the neediest moment.
     /// - Parameters:
     ///   - dtype: the type of the stored weights.
@@ -138,12 +144,16 @@ struct QuantizePlan {
             .activations: (all + kept) * hidden * 4
                 + BlockRunner.byteCount(description, length: length),
             .workspace: scratchBytes(stored: dtype, length: length, on: backend)
-                + LinearAlgebra.workspaceBytes(threads: backend.threads),
+                + linearAlgebraBytes(on: backend),
         ])
-        return (layerMoments(stored: dtype, length: length) + headMoments(length: length)).map {
-            fixed + $0
-        }
-        .max { $0.total < $1.total } ?? fixed
+        let quantizing = (layerMoments(stored: dtype, length: length) + headMoments(length: length))
+            .map { fixed + $0 }
+        // Pieces of the base and of a quantized tensor on their way to the output, beside the products' scratch.
+        let writing = MemoryTable([
+            .window: 2 * TensorCaster.byteCount,
+            .workspace: scratchBytes(stored: dtype, length: length, on: backend),
+        ])
+        return (quantizing + [writing]).max { $0.total < $1.total } ?? fixed
     }
 
     /// What stands beside the fixed part while a layer is worked on.

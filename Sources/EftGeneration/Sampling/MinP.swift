@@ -10,6 +10,9 @@ package struct MinP: LogitsProcessor {
     /// In (0, 1].
     package let minP: Float
 
+    /// Makes the step.
+    package init(minP: Float) { self.minP = minP }
+
     package func process(_ logits: inout [Float], tokens: [Int32]) {
         guard let top = logits.max() else { return }
         let least = top + log(minP)

@@ -6,6 +6,9 @@ package struct RepetitionPenalty: LogitsProcessor {
     /// Above 1 discourages, below 1 encourages.
     package let penalty: Float
 
+    /// Makes the step.
+    package init(penalty: Float) { self.penalty = penalty }
+
     package func process(_ logits: inout [Float], tokens: [Int32]) {
         for token in Set(tokens) {
             let index = Int(token)

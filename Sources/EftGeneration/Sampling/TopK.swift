@@ -6,6 +6,9 @@ package struct TopK: LogitsProcessor {
     /// At least 1.
     package let k: Int
 
+    /// Makes the step.
+    package init(k: Int) { self.k = k }
+
     package func process(_ logits: inout [Float], tokens: [Int32]) {
         guard k < logits.count else { return }
         let least = logits.sorted(by: >)[k - 1]

@@ -10,6 +10,9 @@ package struct TopP: LogitsProcessor {
     /// In (0, 1].
     package let p: Float
 
+    /// Makes the step.
+    package init(p: Float) { self.p = p }
+
     package func process(_ logits: inout [Float], tokens: [Int32]) {
         guard p < 1, let top = logits.max(), top > -.infinity else { return }
         let order = logits.indices.filter { logits[$0] > -.infinity }

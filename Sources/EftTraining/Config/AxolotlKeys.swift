@@ -129,7 +129,7 @@ enum AxolotlKeys {
             eval_sample_packing pad_to_sequence_len train_on_inputs dataset_exact_deduplication
             shuffle_merged_datasets bf16 bfloat16 fp16 float16 float32 tf32 gradient_checkpointing
             activation_offloading eval_on_start auto_resume_from_checkpoints strict
-            resume_from_checkpoint flash_attention
+            flash_attention
             """))
 
     // MARK: Checking

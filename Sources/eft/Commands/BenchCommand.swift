@@ -22,12 +22,15 @@ enum BenchCommand: Command {
                 "--layers", kind: .value("N"), help: "layers of the model", defaultText: "22"),
             CommonOptions.threads, CommonOptions.precision, CommonOptions.json,
         ],
-        arguments: [ArgumentSpecification("KIND", count: .any, help: "what to measure", completion: .none)])
+        arguments: [
+            ArgumentSpecification("KIND", count: .any, help: "what to measure", completion: .none)
+        ])
 
     static func run(_ arguments: ParsedArguments) throws {
         let asked = arguments.arguments("KIND")
         if let unknown = asked.first(where: { !kinds.contains($0) }) {
-            throw UsageError("no benchmark is called '\(unknown)'; there are \(kinds.joined(separator: ", "))")
+            throw UsageError(
+                "no benchmark is called '\(unknown)'; there are \(kinds.joined(separator: ", "))")
         }
         let backend = try CommonOptions.backend(arguments, limit: .max)
         let limits = try MachineLimits(backend)
@@ -40,7 +43,8 @@ enum BenchCommand: Command {
             case "decode":
                 results.append(try ModelBenchmark.decode(backend, limits: limits, options: options))
             case "prefill":
-                results.append(try ModelBenchmark.prefill(backend, limits: limits, options: options))
+                results.append(
+                    try ModelBenchmark.prefill(backend, limits: limits, options: options))
             case "train":
                 results.append(try ModelBenchmark.train(backend, limits: limits, options: options))
             default: break

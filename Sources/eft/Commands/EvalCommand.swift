@@ -14,23 +14,27 @@ enum EvalCommand: Command {
             "The file is tokenized once, with the special tokens that the tokenizer adds, and cut into "
             + "consecutive windows; each is scored from its second token.",
         examples: [
-            Example("eft eval -m ./model --data wiki.txt --length 2048", "perplexity of a base model"),
-            Example("eft eval -m ./base --adapter ./adapter --data test.txt --json", "with an adapter"),
+            Example(
+                "eft eval -m ./model --data wiki.txt --length 2048", "perplexity of a base model"),
+            Example(
+                "eft eval -m ./base --adapter ./adapter --data test.txt --json", "with an adapter"),
         ],
         options: [
-            CommonOptions.model, CommonOptions.adapter,
+            CommonOptions.model, CommonOptions.adapter, CommonOptions.fourBits,
             OptionSpecification(
                 "--data", kind: .value("FILE"), help: "a UTF-8 text, or .jsonl rows with a text",
                 isRequired: true, completion: .file),
             OptionSpecification(
                 "--length", kind: .value("N"), help: "tokens of a window", defaultText: "2048"),
-            CommonOptions.memory, CommonOptions.threads, CommonOptions.precision, CommonOptions.json,
+            CommonOptions.memory, CommonOptions.threads, CommonOptions.precision,
+            CommonOptions.json,
         ])
 
     static func run(_ arguments: ParsedArguments) throws {
         let model = try LoadedModel(arguments)
         let length = try arguments.int("length", default: 2048, in: 2...(1 << 20))
-        let tokens = try EvaluationText.tokens(arguments.required("data"), tokenizer: model.tokenizer)
+        let tokens = try EvaluationText.tokens(
+            arguments.required("data"), tokenizer: model.tokenizer)
         let rows = min(length, tokens.count)
         let (rank, adapterBytes) = try model.adapterExtents()
         let budget = Budget(
@@ -40,11 +44,13 @@ enum EvalCommand: Command {
             limit: model.limit)
         let isJSON = arguments.flag("json")
         try budget.announce(quiet: isJSON)
-        let (decoder, slots) = try model.load()
+        let (decoder, slots) = try model.load(quiet: arguments.flag("json"))
         let progress = ProgressReporter(output: .standardError)
         let score = try PerplexityEvaluator(decoder: decoder, slots: slots, length: rows)
             .score(tokens) { done in
-                guard !InterruptFlag.isRaised else { throw Interruption(description: "interrupted") }
+                guard !InterruptFlag.isRaised else {
+                    throw Interruption(description: "interrupted")
+                }
                 if !isJSON { progress.update("\(done) of \(tokens.count) tokens") }
             }
         progress.finish()

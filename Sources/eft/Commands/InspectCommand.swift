@@ -8,7 +8,8 @@ import EftTensor
 
 enum InspectCommand: Command {
     static let specification = CommandSpecification(
-        name: "inspect", abstract: "List architecture, tensors, formats, bits per weight and sizes.",
+        name: "inspect",
+        abstract: "List architecture, tensors, formats, bits per weight and sizes.",
         examples: [
             Example("eft inspect ./model", "a summary and the tensors of each kind"),
             Example("eft inspect ./model --tensors", "every tensor"),
@@ -16,7 +17,9 @@ enum InspectCommand: Command {
         options: [
             OptionSpecification("--tensors", help: "list every tensor"), CommonOptions.json,
         ],
-        arguments: [ArgumentSpecification("DIR", help: "a folder or a weight file", completion: .folder)])
+        arguments: [
+            ArgumentSpecification("DIR", help: "a folder or a weight file", completion: .folder)
+        ])
 
     static func run(_ arguments: ParsedArguments) throws {
         let path = try arguments.requiredArgument("DIR")
@@ -40,7 +43,8 @@ enum InspectCommand: Command {
             output.write(table.render())
         } else if !inspection.modules.isEmpty {
             var table = TableRenderer([
-                .init("weights"), .init("format"), .init("count", .right), .init("parameters", .right),
+                .init("weights"), .init("format"), .init("count", .right),
+                .init("parameters", .right),
                 .init("stored", .right), .init("bits/weight", .right), .init("in memory", .right),
             ])
             for row in inspection.moduleRows { table.add(row) }

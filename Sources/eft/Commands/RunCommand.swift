@@ -20,25 +20,33 @@ enum RunCommand: Command {
                 "sampled, with an adapter"),
         ],
         options: [
-            CommonOptions.model, CommonOptions.adapter,
-            OptionSpecification("-p", "--prompt", kind: .value("TEXT"), help: "the prompt", isRequired: true),
+            CommonOptions.model, CommonOptions.adapter, CommonOptions.fourBits,
+            OptionSpecification(
+                "-p", "--prompt", kind: .value("TEXT"), help: "the prompt", isRequired: true),
             OptionSpecification(
                 "--alpaca", help: "wrap the prompt in the Alpaca instruction format"),
             OptionSpecification(
-                "-t", "--max-tokens", kind: .value("N"), help: "most new tokens", defaultText: "128"),
+                "-t", "--max-tokens", kind: .value("N"), help: "most new tokens", defaultText: "128"
+            ),
             OptionSpecification(
-                "--temperature", kind: .value("T"), help: "0 takes the likeliest token", defaultText: "0"),
+                "--temperature", kind: .value("T"), help: "0 takes the likeliest token",
+                defaultText: "0"),
             OptionSpecification("--top-p", kind: .value("P"), help: "nucleus", defaultText: "1"),
-            OptionSpecification("--top-k", kind: .value("K"), help: "k likeliest; 0 for all", defaultText: "0"),
+            OptionSpecification(
+                "--top-k", kind: .value("K"), help: "k likeliest; 0 for all", defaultText: "0"),
             OptionSpecification(
                 "--min-p", kind: .value("P"), help: "least probability relative to the likeliest",
                 defaultText: "0"),
             OptionSpecification(
-                "--repetition-penalty", kind: .value("R"), help: "above 1 discourages", defaultText: "1"),
-            OptionSpecification("--seed", kind: .value("S"), help: "seed of the draws", defaultText: "0"),
+                "--repetition-penalty", kind: .value("R"), help: "above 1 discourages",
+                defaultText: "1"),
+            OptionSpecification(
+                "--seed", kind: .value("S"), help: "seed of the draws", defaultText: "0"),
             OptionSpecification("--ignore-eos", help: "go on after an end token"),
-            OptionSpecification("-pnb", "--no-bos", help: "encode the prompt without a start token"),
-            CommonOptions.context, CommonOptions.kvType, CommonOptions.memory, CommonOptions.threads,
+            OptionSpecification(
+                "-pnb", "--no-bos", help: "encode the prompt without a start token"),
+            CommonOptions.context, CommonOptions.kvType, CommonOptions.memory,
+            CommonOptions.threads,
             CommonOptions.precision, CommonOptions.json,
         ])
 
@@ -49,8 +57,12 @@ enum RunCommand: Command {
         try parameters.validate()
         let prompt = try model.tokenizer.encode(
             text(arguments), addSpecialTokens: !arguments.flag("no-bos"))
+        guard !prompt.isEmpty else {
+            throw arguments.error("prompt", "has no token; give some text, or leave out --no-bos")
+        }
         let (rank, adapterBytes) = try model.adapterExtents()
-        let context = try arguments.int("max-seq-len", in: 1...(1 << 24))
+        let context =
+            try arguments.int("max-seq-len", in: 1...(1 << 24))
             ?? prompt.count + parameters.maxTokens
         let need = GenerationNeed(
             contextLength: context, kvType: CommonOptions.cacheType(arguments), adapterRank: rank)
@@ -60,7 +72,7 @@ enum RunCommand: Command {
                 loadScratch: try model.loader.loadScratchBytes(), need: need),
             limit: model.limit)
         try budget.announce(quiet: arguments.flag("json"))
-        let (decoder, slots) = try model.load()
+        let (decoder, slots) = try model.load(quiet: arguments.flag("json"))
         let generator = try Generator(decoder: decoder, need: need)
         try generate(
             generator, GenerationRequest(prompt: prompt, parameters: parameters, adapters: slots),

@@ -23,8 +23,11 @@ import Testing
     @Test(
         arguments: zip(
             [1, 2, 3, 4, 9],
-            [[false, false, true, false], [false, true, true, false], [true, true, true, false], [true, true, true, true],
-             [true, true, true, true]]))
+            [
+                [false, false, true, false], [false, true, true, false], [true, true, true, false],
+                [true, true, true, true],
+                [true, true, true, true],
+            ]))
     func `top-k keeps the k largest`(_ k: Int, _ kept: [Bool]) {
         var logits: [Float] = [1, 2, 3, 0]
         TopK(k: k).process(&logits, tokens: [])
@@ -34,8 +37,11 @@ import Testing
     @Test(
         arguments: zip(
             [Float(0.01), 0.5, 0.6, 0.9, 1],
-            [[true, false, false], [true, false, false], [true, true, false], [true, true, true],
-             [true, true, true]]))
+            [
+                [true, false, false], [true, false, false], [true, true, false],
+                [true, true, true],
+                [true, true, true],
+            ]))
     func `top-p keeps the smallest set that reaches p`(_ p: Float, _ kept: [Bool]) {
         // Probabilities 0.5, 0.3, 0.2.
         var logits: [Float] = [-0.6931472, -1.2039728, -1.6094379]
