@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // The matrix products in plain C: the definition that every faster version is held to.
-#include "products.h"
+#include "../products.h"
 
 #include <math.h>
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Weights in panels of 16 outputs: packing from the public formats, and reading single outputs back.
-#include "kernels_internal.h"
-#include "products.h"
+#include "../kernels_internal.h"
+#include "../products.h"
 
 /// Columns of 16-bit halves that spare-bit fields of a code come from: bit `from` of row `row` and `count` - 1 above
 /// it are the code's bits `to`...
