@@ -50,7 +50,10 @@ let package = Package(
 
         // Layer 2: files and text.
         layer("EftFormats", ["EftTensor", "EftConfig", "CZlib"]),
-        layer("EftTokenizers", ["EftConfig", "CPCRE2"]),
+        .target(
+            name: "EftTokenizers", dependencies: ["EftConfig", "CPCRE2"], exclude: ["README.md"],
+            // Its tests look at the parts that no other target needs to see, also in release builds.
+            swiftSettings: swiftSettings + [.unsafeFlags(["-enable-testing"])]),
         layer("EftQuant", ["EftTensor", "EftConfig", "EftFormats", "CEftKernels"]),
 
         // Layers 3 and 4: the decoder.

@@ -203,8 +203,14 @@ int main(int count, char **arguments) {
     for (int i = 0; i <= (int)EFT_ISA_AVX512_BF16; i++)
         if (count > 1 && strcmp(arguments[1], eft_isa_name((eft_isa)i)) == 0) isa = (eft_isa)i;
     eft_context *scalar = eft_context_create(EFT_ISA_SCALAR, 2);
-    eft_context *fast[2] = {eft_context_create(isa, 1), eft_context_create(isa, 3)};
-    if (fast[0] == NULL || fast[1] == NULL) return printf("no %s here\n", eft_isa_name(isa)), 1;
+#ifdef EFT_EMULATE_AVX512
+    eft_isa native = EFT_ISA_AVX2;
+#else
+    eft_isa native = isa;
+#endif
+    eft_context *fast[2] = {eft_context_create(native, 1), eft_context_create(native, 3)};
+    if (scalar == NULL || fast[0] == NULL || fast[1] == NULL) return printf("no %s here\n", eft_isa_name(isa)), 1;
+    fast[0]->isa = fast[1]->isa = isa;
     static const char *const kinds[] = {"f32", "f16", "bf16", "2", "3", "4", "5", "6", "8", "nf4", "mixed"};
     static const size_t outputs[] = {1, 15, 16, 17, 48, 100};
     static const size_t few[] = {1, 2, 3, 4, 5, 6, 7, 11, 12, 13, 24, 25, 33, 40, 0};

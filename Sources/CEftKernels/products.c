@@ -7,8 +7,12 @@ const eft_product_table *eft_product_table_for(eft_isa isa, const eft_weight *w,
     *form = EFT_FORM_F32;
 #if EFT_X86
     if (isa == EFT_ISA_AVX2) return &eft_products_avx2;
-    bool pairs = isa == EFT_ISA_AVX512_BF16 && w != NULL && (w->kind == EFT_WEIGHT_BF16 || w->kind == EFT_WEIGHT_CODED);
-    (void)pairs, (void)precision, (void)transposed;
+    if (isa == EFT_ISA_AVX512_BF16 && w != NULL && (w->kind == EFT_WEIGHT_BF16 || w->kind == EFT_WEIGHT_CODED)) {
+        // Integers of up to 8 bits are bf16 numbers; values of NF4, and scaled ones, are not.
+        bool exact = w->kind == EFT_WEIGHT_BF16 || (!transposed && w->code_book == EFT_CODES_SIGNED);
+        *form = precision == EFT_PRECISION_BF16 ? EFT_FORM_BF16 : exact ? EFT_FORM_SPLIT_1 : EFT_FORM_SPLIT_2;
+        return &eft_products_avx512_bf16[*form - EFT_FORM_BF16];
+    }
     if (isa >= EFT_ISA_AVX512) return &eft_products_avx512;
 #else
     (void)isa, (void)w, (void)precision, (void)transposed;

@@ -120,6 +120,7 @@ typedef struct eft_tile_call {
     size_t piece_count;
     const void *scales[2];  // of segment 0, [segment][16]; NULL: all 1
     eft_float_type scale_type;
+    bool fresh;        // the first piece begins the totals, whatever they held (it must be a last one)
     float *totals[2];  // [tile][tile_rows][16]
     float *sums[2];    // likewise, when a segment is cut in pieces
 } eft_tile_call;
@@ -161,13 +162,15 @@ typedef struct eft_product_table {
     void (*unpack_scaled)(const eft_weight *w, eft_form form, bool rounds, size_t segment, size_t block, size_t first,
                           size_t panels, void *out);
     void (*tiles_transposed)(eft_form form, const eft_tile_call *call);
-    /// Like `tiles` in f32, with the strides of the call.
+    /// Like `tiles` in f32, with the strides of the call, of which one is 1.
     void (*tiles_strided)(const eft_tile_call *call);
+    /// Transposes `count` lines of `steps` numbers into out[step][width], width 16 or `tile_rows`; the rest is zero.
+    void (*pack_lines)(const float *data, size_t line_stride, size_t count, size_t steps, size_t width, float *out);
 } eft_product_table;
 
 extern const eft_product_table eft_products_avx2;
 extern const eft_product_table eft_products_avx512;
-extern const eft_product_table eft_products_avx512_bf16;
+extern const eft_product_table eft_products_avx512_bf16[3];  // EFT_FORM_BF16, _SPLIT_1, _SPLIT_2
 
 /// The table and form for a weight; NULL where the scalar version runs. Without a weight: f32 on both sides.
 const eft_product_table *eft_product_table_for(eft_isa isa, const eft_weight *w, eft_precision precision, bool transposed,
@@ -184,6 +187,42 @@ size_t eft_fast_matmul_transposed(eft_context *context, const eft_product_table 
 size_t eft_fast_gemm(eft_context *context, const eft_product_table *table, size_t m, size_t n, size_t k, float alpha,
                      eft_view a, eft_view b, float beta, float *c, size_t c_row_stride, size_t c_panel_stride,
                      void *space);
+
+/// The 32 numbers of a row that a block of stored inputs multiplies; 0 for padding.
+static inline void eft_gather_block(const eft_weight *w, const float *row, size_t block, float values[EFT_BLOCK]) {
+    size_t start = block * EFT_BLOCK;
+    if (w->permutation == NULL) {
+        if (start + EFT_BLOCK <= w->inputs) {
+            memcpy(values, row + start, EFT_BLOCK * sizeof(float));
+            return;
+        }
+        for (size_t k = 0; k < EFT_BLOCK; k++) values[k] = start + k < w->inputs ? row[start + k] : 0;
+        return;
+    }
+    for (size_t k = 0; k < EFT_BLOCK; k++) {
+        size_t input = w->permutation[start + k];
+        values[k] = input < w->inputs ? row[input] : 0;
+    }
+}
+
+/// Writes, or adds, the totals of one row of a panel.
+static inline void eft_store_totals(float *restrict y, const float *restrict totals, size_t lanes, bool accumulate) {
+    if (lanes == EFT_PANEL) {
+        for (size_t lane = 0; lane < EFT_PANEL; lane++) y[lane] = accumulate ? y[lane] + totals[lane] : totals[lane];
+        return;
+    }
+    for (size_t lane = 0; lane < lanes; lane++) y[lane] = accumulate ? y[lane] + totals[lane] : totals[lane];
+}
+
+/// Stores the totals [panel][height][16] of a matrix-vector product.
+static inline void eft_store_direct(const eft_direct_call *call, size_t panel, size_t count, const float *totals) {
+    for (size_t p = 0; p < count; p++)
+        for (size_t r = 0; r < call->rows; r++) {
+            size_t first = (panel + p) * EFT_PANEL, lanes = eft_min(call->w->outputs - first, EFT_PANEL);
+            eft_store_totals(call->y + r * call->ldy + first, totals + (p * call->height + r) * EFT_PANEL, lanes,
+                             call->accumulate);
+        }
+}
 
 /// Cuts a workspace into pieces of whole cache lines.
 typedef struct eft_carver {

@@ -103,7 +103,6 @@ static void input_job(void *argument, size_t index, size_t worker) {
     uint8_t *unpacked = f->unpacked + worker * f->unpacked_bytes;
     float *totals = (float *)(f->totals + worker * f->totals_bytes);
     size_t step_bytes = EFT_PANEL * element_bytes(t), steps = t->steps_per_block / 2;  // of 16 outputs
-    memset(totals, 0, panels * EFT_PANEL * JOB_INPUTS * sizeof(float));
     size_t weight_panels = eft_ceil_div(w->outputs, EFT_PANEL);
     for (size_t n = 0; n < weight_panels; n += CHUNK_PANELS) {
         size_t count = eft_min(weight_panels - n, CHUNK_PANELS);
@@ -119,6 +118,7 @@ static void input_job(void *argument, size_t index, size_t worker) {
                 .panels = eft_min(panels - p, t->tile_panels),
                 .pieces = &piece,
                 .piece_count = 1,
+                .fresh = n == 0,
             };
             for (size_t i = 0; i < call.panels; i++) {
                 call.b[i] =

@@ -26,7 +26,7 @@ typedef struct forward {
     size_t ldy;
     // Packed activations: tiles of `height` rows.
     uint8_t *packed;
-    size_t height, tile_bytes;
+    size_t height, block_bytes;  // bytes of a block of a tile
     // Jobs: some tiles of rows by some panels.
     size_t panels, job_tiles, job_panels, row_jobs, chunk_blocks;
     // Of each worker: unpacked panels, totals, and sums when a segment does not fit in a chunk.
@@ -48,16 +48,17 @@ static size_t forward_plan(forward *f, const eft_context *context, size_t rows, 
     eft_carver carver = {eft_aligned(space), 0};
     if (rows <= t->direct_rows) {
         f->height = rows <= 2 ? rows : 4;
-        f->tile_bytes = f->w->blocks * t->row_block_bytes * f->height;
-        f->packed = eft_carve(&carver, f->tile_bytes);
+        f->block_bytes = t->row_block_bytes * f->height;
+        f->packed = eft_carve(&carver, f->w->blocks * f->block_bytes);
+        f->chunk_blocks = CHUNK_BLOCKS;
         // Several panels run side by side; a job is long enough to be worth handing out.
         f->job_panels = eft_min(eft_max(eft_round_up(eft_ceil_div(f->panels, threads * 8), 8), 8), 32);
         return carver.used + 64;
     }
     f->height = t->tile_rows;
-    f->tile_bytes = f->w->blocks * t->row_block_bytes * t->tile_rows;
+    f->block_bytes = t->row_block_bytes * t->tile_rows;
     size_t tiles = eft_ceil_div(rows, t->tile_rows);
-    f->packed = eft_carve(&carver, tiles * f->tile_bytes);
+    f->packed = eft_carve(&carver, tiles * f->w->blocks * f->block_bytes);
     f->job_tiles = tiles;
     f->job_panels = eft_round_up(JOB_PANELS, t->tile_panels);
     while (f->job_panels > t->tile_panels && eft_ceil_div(f->panels, f->job_panels) < 3 * threads)
@@ -86,14 +87,6 @@ static size_t forward_plan(forward *f, const eft_context *context, size_t rows, 
     return carver.used + 64;
 }
 
-static void pack_tile(void *argument, size_t index, size_t worker) {
-    (void)worker;
-    const forward *f = argument;
-    size_t first = index * f->height;
-    f->table->pack_rows(f->w, f->form, f->rounds, eft_min(f->rows - first, f->height), f->height,
-                        f->x + first * f->ldx, f->ldx, 0, f->w->blocks, f->packed + index * f->tile_bytes);
-}
-
 /// The next chunk of the inputs: whole segments as long as they fit, or part of a long one.
 static size_t next_chunk(const forward *f, size_t *segment, size_t *done, eft_piece pieces[CHUNK_BLOCKS]) {
     size_t count = 0, blocks = 0;
@@ -108,6 +101,31 @@ static size_t next_chunk(const forward *f, size_t *segment, size_t *done, eft_pi
         if (blocks >= f->chunk_blocks) break;
     }
     return count;
+}
+
+static size_t blocks_of(const eft_piece *pieces, size_t count) {
+    size_t blocks = 0;
+    for (size_t i = 0; i < count; i++) blocks += pieces[i].blocks;
+    return blocks;
+}
+
+/// Where the chunk that begins at a block is packed: chunk after chunk, so that what a job reads again lies together.
+static uint8_t *packed_chunk(const forward *f, size_t tiles, size_t block) {
+    return f->packed + block * tiles * f->block_bytes;
+}
+
+static void pack_tile(void *argument, size_t index, size_t worker) {
+    (void)worker;
+    const forward *f = argument;
+    size_t first = index * f->height, tiles = eft_ceil_div(f->rows, f->height);
+    eft_piece pieces[CHUNK_BLOCKS];
+    for (size_t segment = 0, done = 0; segment < eft_segments(f->w);) {
+        size_t block = eft_segment_first(f->w, segment) + done;
+        size_t blocks = blocks_of(pieces, next_chunk(f, &segment, &done, pieces));
+        f->table->pack_rows(f->w, f->form, f->rounds, eft_min(f->rows - first, f->height), f->height,
+                            f->x + first * f->ldx, f->ldx, block, blocks, packed_chunk(f, tiles, block) +
+                            index * blocks * f->block_bytes);
+    }
 }
 
 /// The operand of a panel in a chunk: the panel itself, or what it unpacks to.
@@ -132,7 +150,7 @@ static void store_job(const forward *f, size_t first_tile, size_t tiles, size_t 
             size_t column = (first_panel + p) * EFT_PANEL, lanes = eft_min(f->w->outputs - column, EFT_PANEL);
             const float *total = totals + (p * f->job_tiles * f->height + r) * EFT_PANEL;
             float *y = f->y + (first + r) * f->ldy + column;
-            for (size_t lane = 0; lane < lanes; lane++) y[lane] = f->accumulate ? y[lane] + total[lane] : total[lane];
+            eft_store_totals(y, total, lanes, f->accumulate);
         }
 }
 
@@ -140,27 +158,31 @@ static void tile_job(void *argument, size_t index, size_t worker) {
     const forward *f = argument;
     const eft_product_table *t = f->table;
     size_t first_tile = index % f->row_jobs * f->job_tiles, first_panel = index / f->row_jobs * f->job_panels;
-    size_t tiles = eft_min(eft_ceil_div(f->rows, f->height) - first_tile, f->job_tiles);
+    size_t all_tiles = eft_ceil_div(f->rows, f->height), tiles = eft_min(all_tiles - first_tile, f->job_tiles);
     size_t rows = eft_min(f->rows - first_tile * f->height, tiles * f->height);
     size_t panels = eft_min(f->panels - first_panel, f->job_panels);
     uint8_t *unpacked = f->unpacked + worker * f->unpacked_bytes;
     float *totals = (float *)(f->totals + worker * f->totals_bytes);
     float *sums = (float *)(f->sums + worker * f->sums_bytes);
     size_t panel_floats = f->job_tiles * f->height * EFT_PANEL;
-    memset(totals, 0, panels * panel_floats * sizeof(float));
+    // A long segment is folded late; otherwise the first fold begins the totals.
+    bool cut = f->w->blocks == 0 || eft_segment_blocks(f->w, 0) > CHUNK_BLOCKS;
+    if (cut) memset(totals, 0, panels * panel_floats * sizeof(float));
     eft_piece pieces[CHUNK_BLOCKS];
     for (size_t segment = 0, done = 0, count; segment < eft_segments(f->w);) {
         size_t block = eft_segment_first(f->w, segment) + done;
         count = next_chunk(f, &segment, &done, pieces);
+        size_t tile_bytes = blocks_of(pieces, count) * f->block_bytes;
         for (size_t p = 0; p < panels; p += t->tile_panels) {
             eft_tile_call call = {
                 .rows = rows,
-                .a = f->packed + first_tile * f->tile_bytes + block * t->row_block_bytes * f->height,
-                .a_tile_bytes = f->tile_bytes,
+                .a = packed_chunk(f, all_tiles, block) + first_tile * tile_bytes,
+                .a_tile_bytes = tile_bytes,
                 .panels = eft_min(panels - p, t->tile_panels),
                 .pieces = pieces,
                 .piece_count = count,
                 .scale_type = f->w->scale_type,
+                .fresh = block == 0 && !cut,
             };
             for (size_t i = 0; i < call.panels; i++) {
                 uint8_t *space = unpacked + i * CHUNK_BLOCKS * t->weight_block_bytes;

@@ -50,38 +50,61 @@ static size_t gemm_plan(gemm *g, const eft_context *context, void *space) {
 }
 
 /// Packs `count` lines of a view along `steps`: out[step * width + line], lines beyond `count` zero.
-static void pack(const float *data, size_t line_stride, size_t step_stride, size_t count, size_t steps, size_t width,
-                 float *out) {
-    if (line_stride == 1) {
-        for (size_t s = 0; s < steps; s++) {
-            memcpy(out + s * width, data + s * step_stride, count * sizeof(float));
-            for (size_t i = count; i < width; i++) out[s * width + i] = 0;
-        }
+static void pack(const gemm *g, const float *data, size_t line_stride, size_t step_stride, size_t count, size_t steps,
+                 size_t width, float *out) {
+    if (step_stride == 1) {
+        g->table->pack_lines(data, line_stride, count, steps, width, out);
         return;
     }
-    // Eight steps at a time, so that a line of the cache is used while it is near.
-    for (size_t s = 0; s < steps; s += 8) {
-        size_t few = eft_min(steps - s, 8);
-        for (size_t i = 0; i < width; i++)
-            for (size_t j = 0; j < few; j++)
-                out[(s + j) * width + i] = i < count ? data[i * line_stride + (s + j) * step_stride] : 0;
+    for (size_t s = 0; s < steps; s++, out += width, data += step_stride) {
+        for (size_t i = 0; i < count; i++) out[i] = data[i * line_stride];
+        for (size_t i = count; i < width; i++) out[i] = 0;
     }
+}
+
+/// alpha total + beta c of one row of a panel.
+static inline void store_lanes(const gemm *g, float *restrict c, const float *restrict total, size_t lanes) {
+    if (g->beta == 0)
+        for (size_t lane = 0; lane < lanes; lane++) c[lane] = g->alpha * total[lane];
+    else
+        for (size_t lane = 0; lane < lanes; lane++) c[lane] = g->beta * c[lane] + g->alpha * total[lane];
 }
 
 static void store_gemm(const gemm *g, size_t first_row, size_t rows, size_t first_panel, size_t panels,
                        const float *totals) {
     size_t panel_floats = g->job_tiles * g->table->tile_rows * EFT_PANEL;
-    for (size_t p = 0; p < panels; p++) {
+    // Row by row, or panel by panel, as C lies in memory.
+    bool by_rows = g->c_panel_stride < g->c_row_stride;
+    size_t inner = by_rows ? panels : rows;
+    for (size_t i = 0; i < rows * panels; i++) {
+        size_t p = by_rows ? i % inner : i / inner, r = by_rows ? i / inner : i % inner;
         size_t lanes = eft_min(g->n - (first_panel + p) * EFT_PANEL, EFT_PANEL);
-        for (size_t r = 0; r < rows; r++) {
-            const float *total = totals + p * panel_floats + r * EFT_PANEL;
-            float *c = g->c + (first_panel + p) * g->c_panel_stride + (first_row + r) * g->c_row_stride;
-            for (size_t lane = 0; lane < lanes; lane++) {
-                float scaled = g->alpha * total[lane];
-                c[lane] = g->beta == 0 ? scaled : g->beta * c[lane] + scaled;
-            }
-        }
+        const float *total = totals + p * panel_floats + r * EFT_PANEL;
+        float *c = g->c + (first_panel + p) * g->c_panel_stride + (first_row + r) * g->c_row_stride;
+        if (lanes == EFT_PANEL)
+            store_lanes(g, c, total, EFT_PANEL);
+        else
+            store_lanes(g, c, total, lanes);
     }
+}
+
+/// Packs steps of some panels of B: [panel][step][16].
+static void pack_b(const gemm *g, size_t k, size_t steps, size_t first_panel, size_t panels, float *out) {
+    const float *data = g->b.data + k * g->b.row_stride + first_panel * EFT_PANEL * g->b.column_stride;
+    size_t whole = 0;
+    if (g->b.column_stride == 1) {
+        // Four panels of a row at once: longer reads, and the packed panels still fit side by side in the cache's sets.
+        whole = eft_min(panels, (g->n - first_panel * EFT_PANEL) / EFT_PANEL);
+        for (size_t four = 0; four < whole; four += 4)
+            for (size_t s = 0; s < steps; s++)
+                for (size_t p = four; p < eft_min(four + 4, whole); p++)
+                    memcpy(out + (p * steps + s) * EFT_PANEL, data + s * g->b.row_stride + p * EFT_PANEL,
+                           EFT_PANEL * sizeof(float));
+    }
+    for (size_t p = whole; p < panels; p++)
+        pack(g, data + p * EFT_PANEL * g->b.column_stride, g->b.column_stride, g->b.row_stride,
+             eft_min(g->n - (first_panel + p) * EFT_PANEL, EFT_PANEL), steps, EFT_PANEL,
+             out + p * EFT_PANEL * steps);
 }
 
 static void gemm_job(void *argument, size_t index, size_t worker) {
@@ -93,22 +116,20 @@ static void gemm_job(void *argument, size_t index, size_t worker) {
     float *packed_a = (float *)(g->packed_a + worker * g->a_bytes), *packed_b = (float *)(g->packed_b + worker * g->b_bytes);
     float *totals = (float *)(g->totals + worker * g->totals_bytes);
     size_t panel_floats = g->job_tiles * t->tile_rows * EFT_PANEL;
-    memset(totals, 0, panels * panel_floats * sizeof(float));
-    size_t full = g->panels <= STRIDED_PANELS ? rows / t->tile_rows : 0;  // tiles of A that are read in place
+    // Tiles of A that are read in place.
+    bool strided = g->panels <= STRIDED_PANELS && (g->a.row_stride == 1 || g->a.column_stride == 1);
+    size_t full = strided ? rows / t->tile_rows : 0;
+    if (g->k == 0) memset(totals, 0, panels * panel_floats * sizeof(float));
     for (size_t k = 0; k < g->k; k += EFT_FOLD) {
         size_t steps = eft_min(g->k - k, EFT_FOLD);
         const float *a = g->a.data + first_row * g->a.row_stride + k * g->a.column_stride;
         for (size_t i = full; i < tiles; i++)
-            pack(a + i * t->tile_rows * g->a.row_stride, g->a.row_stride, g->a.column_stride,
+            pack(g, a + i * t->tile_rows * g->a.row_stride, g->a.row_stride, g->a.column_stride,
                  eft_min(rows - i * t->tile_rows, t->tile_rows), steps, t->tile_rows, packed_a + i * t->tile_rows * steps);
-        for (size_t p = 0; p < panels; p++) {
-            size_t column = (first_panel + p) * EFT_PANEL;
-            pack(g->b.data + k * g->b.row_stride + column * g->b.column_stride, g->b.column_stride, g->b.row_stride,
-                 eft_min(g->n - column, EFT_PANEL), steps, EFT_PANEL, packed_b + p * EFT_PANEL * steps);
-        }
+        pack_b(g, k, steps, first_panel, panels, packed_b);
         eft_piece piece = {0, 0, steps, true, true};
         for (size_t p = 0; p < panels; p += t->tile_panels) {
-            eft_tile_call call = {.panels = eft_min(panels - p, t->tile_panels), .pieces = &piece, .piece_count = 1};
+            eft_tile_call call = {.panels = eft_min(panels - p, t->tile_panels), .pieces = &piece, .piece_count = 1, .fresh = k == 0};
             for (size_t i = 0; i < call.panels; i++) {
                 call.b[i] = packed_b + (p + i) * EFT_PANEL * steps;
                 call.totals[i] = totals + (p + i) * panel_floats;

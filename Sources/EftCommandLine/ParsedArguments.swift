@@ -50,6 +50,16 @@ package struct ParsedArguments: Sendable {
         preconditionFailure("the verb '\(command.name)' declares no option '\(name)'")
     }
 
+    /// Whether the verb has an option of this name.
+    package func declares(_ name: String) -> Bool {
+        let name = name.replacing("_", with: "-")
+        return command.options.contains { option in
+            option.names.contains {
+                OptionSpecification.bare(ArgumentParser.normalized($0)) == name
+            }
+        }
+    }
+
     /// An error about the value of an option.
     package func error(_ name: String, _ message: String) -> UsageError {
         UsageError("\(option(name).primaryName) \(message)", command: command.name)

@@ -28,7 +28,8 @@ struct AddedVocabulary: Sendable {
     /// Finder of the tokens that match in the normalized text.
     let normalizedFinder: AddedTokenFinder
     private let indexByContent: ByteStringTable
-    private let indexByID: [Int32: Int]
+    /// The place of the token with an id, or -1.
+    private let indexByID: [Int32]
 
     /// Reads `added_tokens`; ids are given as the library gives them: the model's for a token that the model has, else
     /// the next free one, whatever the file says.
@@ -39,7 +40,7 @@ struct AddedVocabulary: Sendable {
         var tokens: [AddedToken] = []
         var contents = ByteStringTable()
         var claimed: [Int32: Int] = [:]
-        var byID: [Int32: Int] = [:]
+        var byID: [Int32] = []
         var largest: Int32?
         for item in try node?.elements() ?? [] {
             let place = try item.required("id")
@@ -55,7 +56,8 @@ struct AddedVocabulary: Sendable {
             let size = Int32(truncatingIfNeeded: vocabulary.count)
             let id = vocabulary.id(of: content) ?? largest.map { max($0 &+ 1, size) } ?? size
             largest = max(largest ?? 0, id)
-            byID[id] = tokens.count
+            while byID.count <= Int(id) { byID.append(-1) }
+            byID[Int(id)] = Int32(truncatingIfNeeded: tokens.count)
             tokens.append(try AddedToken(item, content: content, id: id))
         }
         self.tokens = tokens
@@ -82,7 +84,13 @@ struct AddedVocabulary: Sendable {
     }
 
     /// The token with an id, or nil.
-    func token(for id: Int32) -> AddedToken? { indexByID[id].map { tokens[$0] } }
+    func token(for id: Int32) -> AddedToken? { index(for: id).map { tokens[$0] } }
+
+    /// The place in `tokens` of the token with an id, or nil.
+    func index(for id: Int32) -> Int? {
+        guard id >= 0, Int(id) < indexByID.count, indexByID[Int(id)] >= 0 else { return nil }
+        return Int(indexByID[Int(id)])
+    }
 
     /// The id of a token, or nil.
     func id(of content: String) -> Int32? {

@@ -27,9 +27,15 @@ enum ByteLevelAlphabet {
     }()
 
     /// The bytes that a token's characters stand for, or nil when one of them is not of the alphabet.
-    static func decode(_ token: some Collection<UInt8>) -> [UInt8]? {
+    static func decode(_ token: some Sequence<UInt8>) -> [UInt8]? {
         var result: [UInt8] = []
-        result.reserveCapacity(token.count)
+        return append(token, to: &result) ? result : nil
+    }
+
+    /// Appends the bytes that a token's characters stand for; false, with nothing appended, when one of them is not of
+    /// the alphabet.
+    static func append(_ token: some Sequence<UInt8>, to result: inout [UInt8]) -> Bool {
+        let start = result.count
         var lead: UInt32 = 0
         for unit in token {
             let code: UInt32
@@ -42,12 +48,15 @@ enum ByteLevelAlphabet {
                 lead = UInt32(unit)
                 continue
             } else {
-                return nil
+                code = .max
             }
-            guard code < 324, bytes[Int(code)] >= 0 else { return nil }
+            guard code < 324, bytes[Int(code)] >= 0 else {
+                result.removeLast(result.count &- start)
+                return false
+            }
             result.append(UInt8(truncatingIfNeeded: bytes[Int(code)]))
         }
-        return result
+        return true
     }
 
     /// Appends the characters of `bytes`, in UTF-8.

@@ -10,14 +10,29 @@ struct CharacterSetSpelling {
     /// What stands inside negated brackets, each a set whose complement belongs to this one.
     var negatives: [String] = []
 
+    /// Whether this is exactly the category C, whose complement has a spelling of its own.
+    private var isOther = false
+
+    /// Makes a set.
+    init(positive: String = "", negatives: [String] = []) {
+        self.positive = positive
+        self.negatives = negatives
+    }
+
     /// Adds another set's characters.
     mutating func formUnion(_ other: CharacterSetSpelling) {
+        isOther = positive.isEmpty && negatives.isEmpty && other.isOther
         positive += other.positive
         negatives += other.negatives
     }
 
     /// The characters outside the set, or nil when that cannot be spelled as a union.
     var complement: CharacterSetSpelling? {
+        if isOther {
+            var set = CharacterSetSpelling()
+            for name in ["L", "M", "N", "P", "S", "Z"] { set.formUnion(.category(name)) }
+            return set
+        }
         if negatives.isEmpty { return CharacterSetSpelling(negatives: [positive]) }
         if positive.isEmpty, negatives.count == 1 {
             return CharacterSetSpelling(positive: negatives[0])
@@ -60,6 +75,7 @@ struct CharacterSetSpelling {
             let others = name == "C" ? ["Cc", "Cf", "Co"] : []
             var set = CharacterSetSpelling(negatives: [assigned])
             for other in others { set.formUnion(category(other)) }
+            set.isOther = name == "C"
             return set
         }
         let additions = subcategories(of: name).flatMap { UnicodeTables.additions(to: $0) }

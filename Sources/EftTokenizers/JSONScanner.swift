@@ -39,9 +39,11 @@ struct JSONScanner {
 
     /// Reads a string into `text`, replacing what was there.
     /// - Throws: `TokenizerError` (`malformed`) when there is no string or it is faulty.
-    mutating func string(into text: inout [UInt8], keyPath: String) throws(TokenizerError) {
+    mutating func string(into text: inout [UInt8], keyPath: @autoclosure () -> String)
+        throws(TokenizerError)
+    {
         text.removeAll(keepingCapacity: true)
-        guard take(UInt8(ascii: "\"")) else { throw error("expected a string", keyPath) }
+        guard take(UInt8(ascii: "\"")) else { throw error("expected a string", keyPath()) }
         var start = position
         while position < end {
             let byte = bytes[position]
@@ -50,7 +52,7 @@ struct JSONScanner {
                 position &+= 1
                 return
             }
-            if byte < 0x20 { throw error("a control character inside a string", keyPath) }
+            if byte < 0x20 { throw error("a control character inside a string", keyPath()) }
             position &+= 1
             if byte == UInt8(ascii: "\\") {
                 text.append(contentsOf: bytes[start..<(position &- 1)])
@@ -58,12 +60,12 @@ struct JSONScanner {
                 start = position
             }
         }
-        throw error("the document ends inside a string", keyPath)
+        throw error("the document ends inside a string", keyPath())
     }
 
     /// Reads an integer.
     /// - Throws: `TokenizerError` (`malformed`) when there is none.
-    mutating func integer(keyPath: String) throws(TokenizerError) -> Int {
+    mutating func integer(keyPath: @autoclosure () -> String) throws(TokenizerError) -> Int {
         _ = peek()
         let start = position
         while position < end {
@@ -78,7 +80,7 @@ struct JSONScanner {
         }
         let text = String(decoding: bytes[start..<position], as: UTF8.self)
         guard let value = Int(text), !text.hasPrefix("+") else {
-            throw error("expected an integer, found '\(text)'", keyPath)
+            throw error("expected an integer, found '\(text)'", keyPath())
         }
         return value
     }
@@ -113,10 +115,10 @@ struct JSONScanner {
     }
 
     /// An error with the line of the current position.
-    func error(_ message: String, _ keyPath: String) -> TokenizerError {
+    func error(_ message: String, _ keyPath: @autoclosure () -> String) -> TokenizerError {
         var line = 1
         for index in 0..<min(position, bytes.count) where bytes[index] == 0x0A { line &+= 1 }
-        return TokenizerError(.malformed, message, file: file, keyPath: keyPath, line: line)
+        return TokenizerError(.malformed, message, file: file, keyPath: keyPath(), line: line)
     }
 
     private mutating func skipString() -> Bool {
@@ -141,9 +143,9 @@ struct JSONScanner {
     }
 
     private mutating func escape(
-        into text: inout [UInt8], _ keyPath: String
+        into text: inout [UInt8], _ keyPath: () -> String
     ) throws(TokenizerError) {
-        guard position < end else { throw error("the document ends inside a string", keyPath) }
+        guard position < end else { throw error("the document ends inside a string", keyPath()) }
         let byte = bytes[position]
         position &+= 1
         switch byte {
@@ -161,24 +163,26 @@ struct JSONScanner {
                 position &+= 2
                 let second = try hexadecimal(keyPath)
                 guard second & 0xFC00 == 0xDC00 else {
-                    throw error("a lone surrogate in a string", keyPath)
+                    throw error("a lone surrogate in a string", keyPath())
                 }
                 code = 0x10000 + ((code & 0x3FF) << 10) + (second & 0x3FF)
             }
             guard let scalar = Unicode.Scalar(code) else {
-                throw error("a lone surrogate in a string", keyPath)
+                throw error("a lone surrogate in a string", keyPath())
             }
             text.append(contentsOf: UTF8.encode(scalar) ?? .init())
-        default: throw error("an unknown escape in a string", keyPath)
+        default: throw error("an unknown escape in a string", keyPath())
         }
     }
 
-    private mutating func hexadecimal(_ keyPath: String) throws(TokenizerError) -> UInt32 {
+    private mutating func hexadecimal(_ keyPath: () -> String) throws(TokenizerError)
+        -> UInt32
+    {
         var code: UInt32 = 0
         for _ in 0..<4 {
             guard position < end,
                 let digit = Character(Unicode.Scalar(bytes[position])).hexDigitValue
-            else { throw error("expected four hexadecimal digits after \\u", keyPath) }
+            else { throw error("expected four hexadecimal digits after \\u", keyPath()) }
             code = code << 4 | UInt32(digit)
             position &+= 1
         }

@@ -1,14 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // What is done to text before it is split: Unicode normal forms, replacing, stripping.
 
-import Foundation
-
 /// A step of normalization.
 indirect enum Normalizer: Sendable {
-    /// The four normal forms of Unicode.
-    enum Form: Sendable { case nfc, nfd, nfkc, nfkd }
-
-    case form(Form)
+    case form(NormalForm)
     case lowercase
     case prepend([UInt8])
     case replace(Pattern?, with: [UInt8])
@@ -49,10 +44,7 @@ indirect enum Normalizer: Sendable {
     /// - Throws: `TokenizerError` (`matching`).
     func normalize(_ text: inout [UInt8], state: MatchState) throws(TokenizerError) {
         switch self {
-        case .form(let form):
-            // Everything before U+0300 (0xCC 0x80) is composed already, and before U+0080 decomposed.
-            let limit: UInt8 = form == .nfc ? 0xCC : 0x80
-            if text.contains(where: { $0 >= limit }) { text = Self.apply(form, to: text) }
+        case .form(let form): text = NormalForm.apply(form, to: text)
         case .lowercase:
             text = String(decoding: text, as: UTF8.self).unicodeScalars
                 .flatMap { Array($0.properties.lowercaseMapping.utf8) }
@@ -69,43 +61,6 @@ indirect enum Normalizer: Sendable {
         case .sequence(let steps):
             for step in steps { try step.normalize(&text, state: state) }
         }
-    }
-
-    /// Normalizes each stretch between code points that the library's older tables do not know.
-    private static func apply(_ form: Form, to text: [UInt8]) -> [UInt8] {
-        let string = String(decoding: text, as: UTF8.self)
-        guard string.unicodeScalars.contains(where: isInert) else { return apply(form, string) }
-        var result: [UInt8] = []
-        var stretch = String.UnicodeScalarView()
-        for scalar in string.unicodeScalars {
-            if isInert(scalar) {
-                result += apply(form, String(stretch))
-                stretch = .init()
-                result.append(contentsOf: UTF8.encode(scalar) ?? .init())
-            } else {
-                stretch.append(scalar)
-            }
-        }
-        return result + apply(form, String(stretch))
-    }
-
-    private static func apply(_ form: Form, _ text: String) -> [UInt8] {
-        switch form {
-        case .nfc: Array(text.precomposedStringWithCanonicalMapping.utf8)
-        case .nfd: Array(text.decomposedStringWithCanonicalMapping.utf8)
-        case .nfkc: Array(text.precomposedStringWithCompatibilityMapping.utf8)
-        case .nfkd: Array(text.decomposedStringWithCompatibilityMapping.utf8)
-        }
-    }
-
-    private static func isInert(_ scalar: Unicode.Scalar) -> Bool {
-        let spans = UnicodeTables.unknownToNormalization
-        var (low, high) = (0, spans.count)
-        while low < high {
-            let middle = (low + high) / 2
-            if spans[middle].last < scalar.value { low = middle + 1 } else { high = middle }
-        }
-        return low < spans.count && spans[low].first <= scalar.value
     }
 }
 

@@ -52,13 +52,19 @@ final class Pattern: Sendable {
     func firstMatch(
         in text: UnsafeBufferPointer<UInt8>, from start: Int, state: MatchState
     ) throws(TokenizerError) -> (start: Int, end: Int)? {
-        let options = Self.option(PCRE2_NO_UTF_CHECK)
-        let status =
-            isJIT
-            ? pcre2_jit_match_8(
-                code, text.baseAddress, text.count, start, options, state.data, state.context)
-            : pcre2_match_8(
-                code, text.baseAddress, text.count, start, options, state.data, state.context)
+        var status = PCRE2_ERROR_JIT_STACKLIMIT
+        if isJIT {
+            status = pcre2_jit_match_8(
+                code, text.baseAddress, text.count, start, Self.option(PCRE2_NO_UTF_CHECK),
+                state.data, state.context)
+        }
+        // The interpreter keeps its backtracking on the heap, up to a limit of its own.
+        if status == PCRE2_ERROR_JIT_STACKLIMIT {
+            status = pcre2_match_8(
+                code, text.baseAddress, text.count, start,
+                Self.option(PCRE2_NO_UTF_CHECK) | Self.option(PCRE2_NO_JIT), state.data,
+                state.context)
+        }
         // The code 0 says that there are more groups than places for them.
         if status >= 0 { return (state.bounds[0], state.bounds[1]) }
         if status == PCRE2_ERROR_NOMATCH { return nil }
@@ -104,6 +110,8 @@ final class MatchState: Sendable {
         self.data = data
         self.context = context
         self.bounds = bounds
+        // In KiB.
+        pcre2_set_heap_limit_8(context, 1 << 20)
         stack = pcre2_jit_stack_create_8(32 << 10, 8 << 20, nil)
         pcre2_jit_stack_assign_8(context, nil, stack.map { UnsafeMutableRawPointer($0) })
     }

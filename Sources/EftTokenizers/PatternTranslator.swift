@@ -84,6 +84,14 @@ struct PatternTranslator {
             groups.append((start, 1))
             return emit("(?" + opening)
         }
+        if peek() == "<" {
+            // A named group; nothing refers to it, as references are refused.
+            while let next = peek(), next != ">" { position += 1 }
+            guard peek() == ">" else { throw error("the name of a group is not closed") }
+            position += 1
+            groups.append((start, 1))
+            return emit("(?:")
+        }
         if peek() == "#" {
             while let next = peek(), next != ")" { position += next == "\\" ? 2 : 1 }
             guard peek() == ")" else { throw error("a comment is not closed") }

@@ -125,10 +125,27 @@ package final class Tokenizer: Sendable {
     package func decode(
         _ ids: some Sequence<Int32>, skipSpecialTokens: Bool = false
     ) throws(TokenizerError) -> String {
-        var stream = try StreamingDetokenizer(self, skipSpecialTokens: skipSpecialTokens)
         var text: [UInt8] = []
+        if case .byteLevel? = decoder.first, decoder.count == 1 {
+            for id in ids { appendBytes(of: id, skipSpecialTokens, to: &text) }
+            return String(decoding: text, as: UTF8.self)
+        }
+        var stream = try StreamingDetokenizer(self, skipSpecialTokens: skipSpecialTokens)
         for id in ids { try stream.append(id, into: &text) }
         try stream.finish(into: &text)
         return String(decoding: text, as: UTF8.self)
+    }
+
+    /// Appends the bytes that a byte-level token stands for.
+    private func appendBytes(
+        of id: Int32, _ skipSpecialTokens: Bool, to text: inout [UInt8]
+    ) {
+        if let index = added.index(for: id) {
+            let token = added.tokens[index]
+            if skipSpecialTokens && token.special { return }
+            if !ByteLevelAlphabet.append(token.content, to: &text) { text += token.content }
+        } else if let token = model.vocabulary.token(for: id) {
+            if !ByteLevelAlphabet.append(token, to: &text) { text += token }
+        }
     }
 }

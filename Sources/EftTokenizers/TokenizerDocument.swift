@@ -152,7 +152,8 @@ struct TokenizerDocument {
         var (left, right): ([UInt8], [UInt8]) = ([], [])
         var (entry, rank) = (0, UInt32(0))
         repeat {
-            let path = "model.merges[\(entry)]"
+            let place = entry
+            let path = { "model.merges[\(place)]" }
             entry += 1
             guard try pair(&scanner, &left, &right, path) else { continue }
             let (first, second) = try (
@@ -160,7 +161,7 @@ struct TokenizerDocument {
             )
             let merged = try id(of: left + right, vocabulary, scanner, path)
             table.set(first, second, rank: rank, id: merged)
-            guard rank < UInt32.max else { throw scanner.error("too many merges", path) }
+            guard rank < UInt32.max else { throw scanner.error("too many merges", path()) }
             rank += 1
         } while scanner.take(UInt8(ascii: ","))
         guard scanner.take(UInt8(ascii: "]")) else {
@@ -172,35 +173,35 @@ struct TokenizerDocument {
     /// Reads `"a b"` or `["a", "b"]`; false for the version line of old files.
     private static func pair(
         _ scanner: inout JSONScanner, _ left: inout [UInt8], _ right: inout [UInt8],
-        _ path: String
+        _ path: () -> String
     ) throws(TokenizerError) -> Bool {
         if scanner.take(UInt8(ascii: "[")) {
-            try scanner.string(into: &left, keyPath: path)
+            try scanner.string(into: &left, keyPath: path())
             guard scanner.take(UInt8(ascii: ",")) else {
-                throw scanner.error("a merge needs two tokens", path)
+                throw scanner.error("a merge needs two tokens", path())
             }
-            try scanner.string(into: &right, keyPath: path)
+            try scanner.string(into: &right, keyPath: path())
             guard scanner.take(UInt8(ascii: "]")) else {
-                throw scanner.error("a merge has two tokens", path)
+                throw scanner.error("a merge has two tokens", path())
             }
             return true
         }
-        try scanner.string(into: &left, keyPath: path)
+        try scanner.string(into: &left, keyPath: path())
         if left.starts(with: "#version".utf8) { return false }
         let halves = left.split(separator: UInt8(ascii: " "), omittingEmptySubsequences: false)
         guard halves.count == 2 else {
             throw scanner.error(
-                "the merge '\(text(left))' is not two tokens with one space between", path)
+                "the merge '\(text(left))' is not two tokens with one space between", path())
         }
         (left, right) = (Array(halves[0]), Array(halves[1]))
         return true
     }
 
     private static func id(
-        of token: [UInt8], _ vocabulary: Vocabulary, _ scanner: JSONScanner, _ path: String
+        of token: [UInt8], _ vocabulary: Vocabulary, _ scanner: JSONScanner, _ path: () -> String
     ) throws(TokenizerError) -> Int32 {
         guard let id = vocabulary.id(of: token) else {
-            throw scanner.error("the token '\(text(token))' is not in model.vocab", path)
+            throw scanner.error("the token '\(text(token))' is not in model.vocab", path())
         }
         return id
     }

@@ -49,11 +49,12 @@ enum CommonOptions {
     static func backend(_ arguments: ParsedArguments, limit: Int) throws -> CPUBackend {
         let program = ProcessMemory.resident
         let room = limit == .max ? limit : max(0, limit - program)
+        // Verbs that only convert have no choice of precision: they compute in f32.
+        let word = arguments.declares("precision") ? arguments.string("precision") : nil
         return try CPUBackend(
             ledger: MemoryLedger(limit: room),
             threads: arguments.int("threads", in: 1...1024),
-            precision: ActivationPrecision(rawValue: arguments.string("precision", default: "f32"))
-                ?? .f32)
+            precision: word.flatMap(ActivationPrecision.init) ?? .f32)
     }
 
     /// The type of keys and values in the cache.

@@ -2,6 +2,7 @@
 // Which exit status an error is.
 import EftCommandLine
 import EftConfig
+import EftConversion
 import EftFormats
 import EftGeneration
 import EftModels
@@ -22,6 +23,7 @@ struct Failure {
             case let error as TensorError: Failure.status(error)
             case let error as FormatError: Failure.status(error)
             case let error as ModelError: error.code == .invalidInput ? .usage : .damagedFile
+            case let error as ConversionError: error.code == .usage ? .usage : .damagedFile
             case is TokenizerError: .damagedFile
             case let error as TrainingError: Failure.status(error)
             case is BudgetError: .doesNotFit

@@ -7,6 +7,7 @@
 
 #pragma clang attribute push(__attribute__((target(EFT_TARGET_AVX2))), apply_to = function)
 #define LANES 8
+#define CHAINS 8
 #define MR 6
 #define NAME(x) avx2_##x
 #define avx2_table eft_products_avx2

@@ -7,6 +7,7 @@
 
 #pragma clang attribute push(__attribute__((target(EFT_TARGET_AVX512))), apply_to = function)
 #define LANES 16
+#define CHAINS 8
 #define MR 12
 #define NAME(x) avx512_##x
 #define avx512_table eft_products_avx512

@@ -29,9 +29,9 @@ package enum OutputFolder {
         }
         for input in inputs {
             let folder = FileSystem.isFolder(input) ? input : FileSystem.folder(of: input)
-            guard !isSame(output, folder) else {
+            guard output != folder, !isSame(output, folder) else {
                 throw ConversionError(
-                    .usage, "the output would overwrite its own input; give another folder",
+                    .usage, "this is the input or work folder; give another folder for the output",
                     path: output)
             }
         }

@@ -43,25 +43,20 @@ package struct CalibrationRows: Sendable, Hashable {
             throw ConversionError(
                 .usage, "no such calibration file; give a text or .jsonl file with -c", path: file)
         }
-        let bytes = try FileSystem.read(file)
         // Much more text than is needed would only take time.
         let (wanted, overflow) = rows.multipliedReportingOverflow(by: length)
         let enough = overflow ? Int.max : wanted
         var tokens: [Int32] = []
         if file.hasSuffix(".jsonl") || file.hasSuffix(".json") {
-            var number = 0
-            for line in bytes.split(separator: UInt8(ascii: "\n")) where tokens.count < enough {
-                number += 1
-                let row = ConfigCursor(
-                    try JSONParser.parse(Array(line), file: "\(file), row \(number)"),
-                    file: "\(file), row \(number)")
+            let lines = try JSONLines(file)
+            while tokens.count < enough, let row = try lines.next() {
                 tokens += try encode(row.required("text").string())
             }
         } else {
+            let bytes = try FileSystem.read(file)
             // A token is rarely longer than 16 bytes; the cut falls between lines.
             let limit = enough > bytes.count / 16 ? bytes.count : enough * 16
-            let end =
-                bytes[limit...].firstIndex(of: UInt8(ascii: "\n")) ?? bytes.count
+            let end = bytes[limit...].firstIndex(of: UInt8(ascii: "\n")) ?? bytes.count
             tokens = try encode(String(decoding: bytes[..<end], as: UTF8.self))
         }
         try self.init(name: file, tokens: tokens, rows: rows, length: length)

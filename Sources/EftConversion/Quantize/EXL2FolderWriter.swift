@@ -47,7 +47,7 @@ struct EXL2FolderWriter {
                 try monitor.checkInterrupt()
             }
         }
-        if job.output != job.work.path {
+        if job.writesFolder {
             try OutputFolder.copyOtherFiles(from: job.folder.path, to: job.output)
             try config().write(to: job.output, indent: 4)
         }

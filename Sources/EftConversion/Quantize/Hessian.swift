@@ -123,23 +123,13 @@ package final class Hessian {
     /// tr(D'HD) of a matrix `[K][N]` in the order of `permutation`, without the damping; overwrites it.
     package func energy(_ matrix: Matrix, backend: CPUBackend) -> Double {
         precondition(matrix.rows == size && damp > 0, "before the factor is there")
-        let plain = sumOfSquares(matrix, backend)
+        precondition(matrix.buffer.byteCount == matrix.count * 4, "a part of a matrix")
+        let plain = backend.sumOfSquares(matrix.buffer)
         cblas_strsm(
             CblasRowMajor, CblasLeft, CblasUpper, CblasTrans, CblasNonUnit, blasint(size),
             blasint(matrix.columns), 1, values, blasint(size), matrix.pointer,
             blasint(matrix.columns))
-        return max(sumOfSquares(matrix, backend) - damp * plain, 0)
-    }
-
-    private func sumOfSquares(_ matrix: Matrix, _ backend: CPUBackend) -> Double {
-        var sum = 0.0
-        for row in 0..<matrix.rows {
-            var part: Float = 0
-            let line = matrix.pointer + row * matrix.columns
-            for column in 0..<matrix.columns { part += line[column] * line[column] }
-            sum += Double(part)
-        }
-        return sum
+        return max(backend.sumOfSquares(matrix.buffer) - damp * plain, 0)
     }
 }
 

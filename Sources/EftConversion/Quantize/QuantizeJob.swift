@@ -15,6 +15,8 @@ import EftTensor
 package final class QuantizeJob {
     let folder: ModelFolder
     let output: String
+    /// Whether config.json and other files go to the output too.
+    let writesFolder: Bool
     let plan: QuantizePlan
     let calibration: CalibrationRows
     let backend: CPUBackend
@@ -38,7 +40,7 @@ package final class QuantizeJob {
     ) throws {
         try OutputFolder.requireApart(work, from: [input])
         if let output {
-            try OutputFolder.requireApart(output, from: [input])
+            try OutputFolder.requireApart(output, from: [input, work])
             try OutputFolder.requireNoOtherWeights(output, stem: "output")
         }
         folder = try ModelFolder.open(input)
@@ -50,6 +52,7 @@ package final class QuantizeJob {
         self.calibration = calibration
         self.backend = backend
         self.output = output ?? work
+        writesFolder = output != nil
         self.work = WorkFolder(path: work)
         try QuantizeJob.check(folder, checkpoint, calibration)
         settings = QuantizeJob.settings(
@@ -151,13 +154,18 @@ package final class QuantizeJob {
             withExtendedLifetime(reserved) {}
             try note(.compile)
         }
-        let isWhole = FileSystem.exists(FileSystem.join(output, "config.json"))
-        if progress == .compile || !isWhole || (try? CheckpointFolder.open(output)) == nil {
-            try EXL2FolderWriter(self).write(monitor)
-        }
+        if progress == .compile || !isWritten { try EXL2FolderWriter(self).write(monitor) }
         try note(.finished)
         try work.removeStates(except: nil)
         return report
+    }
+
+    /// Whether the output of a finished job is still there.
+    private var isWritten: Bool {
+        guard let found = try? CheckpointFolder.open(output) else { return false }
+        let hasConfig = FileSystem.exists(FileSystem.join(output, "config.json"))
+        return found.find(folder.description.headName + ".q_weight") != nil
+            && (hasConfig || !writesFolder)
     }
 
     private func quantize(from first: Int, _ monitor: ConversionMonitor) throws {

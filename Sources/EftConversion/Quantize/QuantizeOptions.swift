@@ -120,7 +120,8 @@ struct QuantizePlan {
             layouts.insert(EXL2Table(target(linear).groups).layout(outputs: linear.outputs))
         }
         let head = EXL2Table(head.groups).layout(outputs: description.vocabulary)
-        return DecoderScratch(linears: layouts, head: head, rows: length, headRows: length)
+        let headRows = LossHead.chunkRows(vocabulary: description.vocabulary, rows: length)
+        return DecoderScratch(linears: layouts, head: head, rows: length, headRows: headRows)
             .byteCount(on: backend)
     }
 
@@ -139,12 +140,14 @@ struct QuantizePlan {
             .workspace: scratchBytes(stored: dtype, length: length, on: backend)
                 + LinearAlgebra.workspaceBytes(threads: backend.threads),
         ])
-        return (layerMoments(stored: dtype) + headMoments(length: length)).map { fixed + $0 }
-            .max { $0.total < $1.total } ?? fixed
+        return (layerMoments(stored: dtype, length: length) + headMoments(length: length)).map {
+            fixed + $0
+        }
+        .max { $0.total < $1.total } ?? fixed
     }
 
     /// What stands beside the fixed part while a layer is worked on.
-    private func layerMoments(stored dtype: DType) -> [MemoryTable] {
+    private func layerMoments(stored dtype: DType, length: Int) -> [MemoryTable] {
         let linears = description.linears(layer: 0)
         func inputs(_ roles: [DecoderDescription.Role]) -> Int {
             roles.first.map { description.linear($0, layer: 0).inputs } ?? 0
@@ -157,7 +160,12 @@ struct QuantizePlan {
                 ).byteCount
         }
         let vectors = description.vectorBytes / max(description.layers, 1) + 4096
-        var moments = [MemoryTable([.weights: dense + vectors, .workspace: hessians])]
+        let scrap = length * description.shape.hidden * 4
+        var moments = [
+            MemoryTable([
+                .weights: dense + vectors, .workspace: hessians, .activations: scrap,
+            ])
+        ]
         for roles in QuantizePlan.siblings {
             let most = roles.map { role in
                 let target = target(description.linear(role, layer: 0))

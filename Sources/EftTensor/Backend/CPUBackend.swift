@@ -74,7 +74,7 @@ package final class CPUBackend: Backend {
     }
 
     package func scratchBytes(for layout: WeightLayout, rows: Int, backward: Bool) -> Int {
-        withUnsafePointer(to: layout.descriptor) { weight in
+        layout.withDescriptor { weight in
             let forward = eft_matmul_workspace(context, weight, precision.kernelValue, rows)
             guard backward else { return forward }
             return max(

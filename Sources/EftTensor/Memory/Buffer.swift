@@ -7,8 +7,9 @@
 
 /// Zeroed memory, aligned to a page when large and to a cache line when small, entered in a ledger.
 ///
-/// Large buffers come straight from the operating system and go back to it at once when freed, so that resident memory
-/// follows the ledger. Sendable because it is a plain region: who writes when is the owner's business.
+/// Large buffers come straight from the operating system, all their pages at once, and go back to it when freed, so that
+/// resident memory is what the ledger says from the first moment. Sendable because it is a plain region: who writes
+/// when is the owner's business.
 package final class Buffer: @unchecked Sendable {
     /// First byte.
     package let base: UnsafeMutableRawPointer
@@ -45,7 +46,8 @@ package final class Buffer: @unchecked Sendable {
     private static func allocate(_ byteCount: Int, mapped: Bool) -> UnsafeMutableRawPointer? {
         if mapped {
             let pointer = mmap(
-                nil, byteCount, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0)
+                nil, byteCount, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_POPULATE, -1,
+                0)
             return pointer == MAP_FAILED ? nil : pointer
         }
         let size = roundUp(max(byteCount, 1), to: 64)

@@ -43,7 +43,7 @@ package final class PackedWeight: @unchecked Sendable {
         if case .coded(_, _, let groups, let permuted) = layout.format {
             precondition(permutation.count == (permuted ? layout.inputs : 0))
             let table = tables.base.assumingMemoryBound(to: eft_group.self)
-            PackedWeight.fill(table, groups: groups)
+            for (index, group) in layout.kernelGroups.enumerated() { table[index] = group }
             descriptor.scales = UnsafeRawPointer(scales.base)
             descriptor.groups = UnsafePointer(table)
             if permuted {
@@ -57,25 +57,35 @@ package final class PackedWeight: @unchecked Sendable {
         }
         self.descriptor = descriptor
     }
-
-    private static func fill(
-        _ table: UnsafeMutablePointer<eft_group>, groups: [WeightLayout.Group]
-    ) {
-        var block = 0
-        var row = 0
-        for (index, group) in groups.enumerated() {
-            table[index] = eft_group(
-                first_block: UInt32(block), blocks: UInt32(group.blocks), bits: UInt32(group.bits),
-                row_offset: UInt32(row))
-            block += group.blocks
-            row += group.blocks * group.bits
-        }
-    }
 }
 
 extension WeightLayout {
-    /// The kernels' description of this layout, without memory; enough to ask for workspace sizes.
-    package var descriptor: eft_weight {
+    /// The kernels' group table; empty for dense formats.
+    var kernelGroups: [eft_group] {
+        guard case .coded(_, _, let groups, _) = format else { return [] }
+        var (block, row) = (0, 0)
+        return groups.map { group in
+            defer {
+                block += group.blocks
+                row += group.blocks * group.bits
+            }
+            return eft_group(
+                first_block: UInt32(block), blocks: UInt32(group.blocks), bits: UInt32(group.bits),
+                row_offset: UInt32(row))
+        }
+    }
+
+    /// Gives `body` a description with its group table and without weights; enough to ask for workspace sizes.
+    func withDescriptor<R>(_ body: (UnsafePointer<eft_weight>) -> R) -> R {
+        kernelGroups.withUnsafeBufferPointer { groups in
+            var weight = descriptor
+            weight.groups = groups.baseAddress
+            return withUnsafePointer(to: weight, body)
+        }
+    }
+
+    /// The kernels' description of this layout, without any memory.
+    var descriptor: eft_weight {
         var weight = eft_weight()
         weight.inputs = inputs
         weight.outputs = outputs

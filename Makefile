@@ -1,0 +1,43 @@
+# SPDX-License-Identifier: Apache-2.0
+# The project's commands. On a fresh machine `make demo` and `make test` do all set-up.
+
+SWIFT ?= swift
+EFT := .build/release/eft
+SOURCES := Package.swift Sources Tests Benchmarks
+
+.PHONY: all setup build demo test bench format lint model fixtures clean
+
+all: build
+
+setup: ## Installs missing Debian packages, checks the toolchain.
+	@scripts/setup
+
+build: setup ## The program, optimized: .build/release/eft
+	$(SWIFT) build -c release --product eft
+
+demo: build ## From a base model to a fine-tuned, merged, quantized one, in a small budget.
+	@scripts/demo/run $(EFT)
+
+test: setup ## All tests.
+	$(SWIFT) build -c release --build-tests
+	$(SWIFT) test -c release --skip-build
+
+bench: build ## Speeds as ratios to limits measured in the same run.
+	$(EFT) bench
+
+format: ## Formats all Swift sources.
+	$(SWIFT) format format -i -p -r $(SOURCES)
+
+lint: ## Checks the format of all Swift sources.
+	$(SWIFT) format lint --strict -p -r $(SOURCES)
+
+model: build ## Trains the demo's small model again, from generated text (needs Python 3.9 to generate it).
+	python3 scripts/demo/make_corpus.py build/demo/corpus
+	$(EFT) train Examples/demo/pretrain.yml
+	cp build/demo/model/model.safetensors Examples/demo/model/
+
+fixtures: ## Makes the tests' reference numbers again (see scripts/fixtures/README.md).
+	python3 scripts/fixtures/make.py
+
+clean:
+	rm -rf .build build

@@ -1,0 +1,142 @@
+// SPDX-License-Identifier: Apache-2.0
+// eft convert: any checkpoint to safetensors.
+import EftCommandLine
+import EftConfig
+import EftConversion
+import EftFormats
+import EftPlanning
+import EftTensor
+
+enum ConvertCommand: Command {
+    static let specification = CommandSpecification(
+        name: "convert",
+        abstract: "Rewrite a checkpoint as safetensors, in the same or another type of numbers.",
+        discussion:
+            "Reads .bin and .safetensors, sharded or not, a small piece of a tensor at a time. Integers stay "
+            + "as they are; config.json tells the new type; the tokenizer and other files are copied.",
+        examples: [
+            Example(
+                "eft convert ./llama-bin ./llama --dtype bf16", "PyTorch .bin to bf16 safetensors"),
+            Example("eft convert ./model ./model-f16 --dtype f16", "bf16 to f16, overflow refused"),
+        ],
+        options: [
+            ConversionOptions.dtype, ConversionOptions.shard, CommonOptions.memory,
+            CommonOptions.threads, CommonOptions.json,
+        ],
+        arguments: [
+            ArgumentSpecification("IN", help: "the folder or file to read", completion: .folder),
+            ArgumentSpecification("OUT", help: "the folder to write", completion: .folder),
+        ])
+
+    static func run(_ arguments: ParsedArguments) throws {
+        let limit = try CommonOptions.limit(arguments)
+        let backend = try CommonOptions.backend(arguments, limit: limit)
+        let output = try arguments.requiredArgument("OUT")
+        let converter = try CheckpointConverter(
+            input: arguments.requiredArgument("IN"), output: output,
+            options: CheckpointConverter.Options(
+                dtype: ConversionOptions.type(arguments),
+                maxShardBytes: ConversionOptions.shardBytes(arguments)),
+            backend: backend)
+        let watch = try ConversionWatch(
+            arguments,
+            plan: StagePlan(
+                name: "convert", memory: CheckpointConverter.memory, disk: converter.byteCount),
+            limit: limit)
+        let files = try watch.run("converting") { try converter.run($0) }
+        watch.finish(
+            [
+                "output": ConfigNode(output), "tensors": ConfigNode(converter.tensors.count),
+                "bytes": ConfigNode(converter.byteCount), "files": ConfigNode(files),
+            ],
+            "wrote \(converter.tensors.count) tensors, \(formatBytes(converter.byteCount)), to \(output)"
+        )
+    }
+}
+
+/// Options that convert, merge and quantize share.
+enum ConversionOptions {
+    static let dtype = OptionSpecification(
+        "--dtype", kind: .value("TYPE"), help: "the type of all real numbers",
+        defaultText: "as stored", choices: ["bf16", "f16", "f32"])
+    static let shard = OptionSpecification(
+        "--max-shard-size", kind: .value("SIZE"), help: "the most bytes of a weight file",
+        defaultText: "5GB")
+
+    static func type(_ arguments: ParsedArguments) -> DType? {
+        arguments.string("dtype").flatMap { DType(rawValue: $0.uppercased()) }
+    }
+
+    static func shardBytes(_ arguments: ParsedArguments) throws -> Int {
+        try arguments.memorySize("max-shard-size")?.bytes ?? SafetensorsWriter.defaultShardBytes
+    }
+}
+
+/// Plan, progress and outcome of a conversion, for people or machines.
+struct ConversionWatch {
+    private let budget: Budget
+    private let isJSON: Bool
+    private let progress = ProgressReporter(output: .standardError)
+
+    /// Shows the plan, or refuses it.
+    /// - Throws: `BudgetError`.
+    init(_ arguments: ParsedArguments, plan: StagePlan, limit: Int) throws {
+        isJSON = arguments.flag("json")
+        var plan = plan
+        plan.memory[.program] += ProcessMemory.resident
+        budget = Budget(plan: plan, limit: limit)
+        try budget.announce(quiet: isJSON)
+    }
+
+    /// Runs work under a progress line that Ctrl-C ends.
+    func run<R>(
+        _ verb: String, count: (Int) -> String = formatBytes,
+        resumes: String = "the half-made output was removed",
+        _ work: (ConversionMonitor) throws -> R
+    ) throws -> R {
+        let (progress, isJSON) = (progress, isJSON)
+        let start = ContinuousClock.now
+        return try withoutActuallyEscaping(count) { count in
+            let monitor = ConversionMonitor(
+                checkInterrupt: {
+                    guard !InterruptFlag.isRaised else {
+                        progress.finish()
+                        throw Interruption(description: "interrupted; \(resumes)")
+                    }
+                },
+                report: { step in
+                    guard !isJSON else { return }
+                    progress.update(line(verb, step, count, since: start))
+                })
+            let result = try work(monitor)
+            progress.finish()
+            return result
+        }
+    }
+
+    /// Prints the outcome, with peaks.
+    func finish(_ object: ConfigObject, _ text: String) {
+        let (planned, measured) = budget.peaks
+        guard isJSON else {
+            TerminalOutput.standardOutput.writeLine(text)
+            TerminalOutput.standardError.writeLine(budget.outcome)
+            return
+        }
+        var object = object
+        object["peak_memory_planned"] = ConfigNode(planned)
+        object["peak_memory_measured"] = ConfigNode(measured)
+        JSONOutput.print(ConfigNode(object))
+    }
+}
+
+/// A line of progress: what, how far, how long still.
+private func line(
+    _ verb: String, _ step: ConversionMonitor.Progress, _ count: (Int) -> String,
+    since start: ContinuousClock.Instant
+) -> String {
+    let elapsed = (ContinuousClock.now - start) / .seconds(1)
+    let share = step.total > 0 ? Double(step.done) / Double(step.total) : 1
+    let left = share > 0.01 ? ", \(formatDuration(elapsed / share - elapsed)) left" : ""
+    return "\(verb) \(formatFixed(100 * share, decimals: 1)) % (\(count(step.done)) of "
+        + "\(count(step.total))\(left)): \(step.item)"
+}

@@ -1,0 +1,149 @@
+// SPDX-License-Identifier: Apache-2.0
+// eft quantize: a 16-bit model to EXL2.
+import EftCommandLine
+import EftConfig
+import EftConversion
+import EftFormats
+import EftModels
+import EftPlanning
+import EftTensor
+import EftTokenizers
+
+enum QuantizeCommand: Command {
+    static let specification = CommandSpecification(
+        name: "quantize",
+        abstract: "Quantize a model to EXL2 by GPTQ, at 2 to 8 bits a weight.",
+        discussion:
+            "Layer by layer, on calibration text: one layer's weights are in memory at a time. A run that "
+            + "was stopped goes on at the last finished layer when it is started again with the same "
+            + "options.",
+        examples: [
+            Example(
+                "eft quantize -i ./llama -o ./work -cf ./llama-4bit -b 4 -c wiki.txt",
+                "4 bits, the head at 6"),
+            Example(
+                "eft quantize -i ./llama -o ./work -cf ./llama-3bit -b 3 -hb 8 -c rows.jsonl -r 200",
+                "3 bits, 200 calibration rows"),
+        ],
+        options: [
+            OptionSpecification(
+                "-i", "--in-dir", kind: .value("DIR"), help: "the model's folder", isRequired: true,
+                completion: .folder),
+            OptionSpecification(
+                "-o", "--out-dir", kind: .value("DIR"), help: "the work folder", isRequired: true,
+                completion: .folder),
+            OptionSpecification(
+                "-cf", "--compile-full", kind: .value("DIR"),
+                help: "where the finished model goes; without it the weights go to the work folder",
+                completion: .folder),
+            OptionSpecification(
+                "-b", "--bits", kind: .value("N"), help: "bits of a weight: 2, 3, 4, 5, 6 or 8",
+                defaultText: "4"),
+            OptionSpecification(
+                "-hb", "--head-bits", kind: .value("N"),
+                help: "bits of the head: 2, 3, 4, 5, 6 or 8",
+                defaultText: "6"),
+            OptionSpecification(
+                "-c", "--cal-dataset", kind: .value("FILE"),
+                help: "calibration: a UTF-8 text, or .jsonl rows with a text",
+                defaultText: "calibration.txt or calibration.jsonl in the model's folder",
+                completion: .file),
+            OptionSpecification(
+                "-r", "--dataset-rows", kind: .value("N"), help: "calibration rows",
+                defaultText: "100"),
+            OptionSpecification(
+                "-l", "--length", kind: .value("N"), help: "tokens of a row",
+                defaultText: "2048, or the model's context if that is shorter"),
+            OptionSpecification(
+                "-ss", "--shard-size", kind: .value("MB"),
+                help: "MiB of a weight file; 0: one file",
+                defaultText: "8192"),
+            OptionSpecification("-nr", "--no-resume", help: "start anew in the work folder"),
+            CommonOptions.memory, CommonOptions.threads, CommonOptions.json,
+        ])
+
+    static func run(_ arguments: ParsedArguments) throws {
+        let limit = try CommonOptions.limit(arguments)
+        let backend = try CommonOptions.backend(arguments, limit: limit)
+        let input = try arguments.required("in-dir")
+        let folder = try ModelFolder.open(input)
+        let options = try options(arguments, folder.description)
+        try options.check()
+        let calibration = try calibration(arguments, folder, options)
+        let work = try arguments.required("out-dir")
+        let output = arguments.string("compile-full")
+        let job = try QuantizeJob(
+            input: input, work: work, output: output, calibration: calibration, options: options,
+            backend: backend)
+        let watch = try ConversionWatch(
+            arguments, plan: StagePlan(name: "quantize", memory: try job.memory()), limit: limit)
+        if job.resumedLayers > 0, !arguments.flag("json") {
+            TerminalOutput.standardError.writeLine(
+                "\(job.resumedLayers) of \(folder.description.layers) layers are done already")
+        }
+        let report = try watch.run(
+            "quantizing", count: { "\($0 / 1_000_000) M weights" },
+            resumes: "run it again with the same options to go on at the last finished layer"
+        ) { try job.run($0) }
+        var object: ConfigObject = ["output": ConfigNode(output ?? work)]
+        for (key, node) in try ConfigCursor(report.node).object().entries { object[key] = node }
+        watch.finish(object, text(report, to: output ?? work))
+    }
+
+    private static func options(
+        _ arguments: ParsedArguments, _ model: DecoderDescription
+    ) throws -> QuantizeOptions {
+        let bits = try arguments.double("bits", default: 4, in: 0...32)
+        guard let width = Int(exactly: bits) else {
+            throw arguments.error(
+                "bits", "takes 2, 3, 4, 5, 6 or 8; mixed widths are not made yet, found \(bits)")
+        }
+        let shard = try arguments.int("shard-size", default: 8192, in: 0...(1 << 30))
+        return QuantizeOptions(
+            bits: width, headBits: try arguments.int("head-bits", default: 6),
+            rows: try arguments.int("dataset-rows", default: 100, in: 1...(1 << 20)),
+            length: try arguments.int(
+                "length", default: min(2048, model.contextLength), in: 2...(1 << 20)),
+            maxShardBytes: shard == 0 ? .max : shard << 20,
+            startsAnew: arguments.flag("no-resume"))
+    }
+
+    private static func calibration(
+        _ arguments: ParsedArguments, _ folder: ModelFolder, _ options: QuantizeOptions
+    ) throws -> CalibrationRows {
+        let own = ["calibration.txt", "calibration.jsonl"]
+            .map { FileSystem.join(folder.path, $0) }.first(where: FileSystem.exists)
+        guard let file = arguments.string("cal-dataset") ?? own else {
+            throw arguments.error(
+                "cal-dataset",
+                "is required: give a text like those that the model will read (-c calibration.txt), or "
+                    + ".jsonl rows with a text; some 100 kB are enough to begin with")
+        }
+        let tokenizer = try Tokenizer.load(folder: folder.path)
+        return try CalibrationRows(file: file, rows: options.rows, length: options.length) {
+            try tokenizer.encode($0, addSpecialTokens: true)
+        }
+    }
+
+    private static func text(_ report: QuantizeReport, to output: String) -> String {
+        var table = TableRenderer([
+            .init("layer"), .init("bits", .right), .init("error", .right),
+            .init("plain rounding", .right),
+        ])
+        func percent(_ value: Double) -> String {
+            formatFixed(100 * value.squareRoot(), decimals: 2) + " %"
+        }
+        for linear in report.linears {
+            table.add([
+                linear.name, formatFixed(linear.bitsPerWeight, decimals: 2), percent(linear.error),
+                percent(linear.roundingError),
+            ])
+        }
+        var lines = table.render()
+        if let perplexity = report.calibrationPerplexity {
+            lines += "calibration perplexity \(formatFixed(perplexity, decimals: 3))\n"
+        }
+        let bits = formatFixed(report.bitsPerWeight, decimals: 2)
+        return lines + "\(bits) bits a weight in the decoder's layers; wrote \(output)"
+    }
+}

@@ -1,0 +1,111 @@
+// SPDX-License-Identifier: Apache-2.0
+// A plan is what the components then hold, to the byte.
+import EftModels
+import EftNN
+import EftPlanning
+import EftTensor
+import EftTestSupport
+import Testing
+
+@Suite struct PlannerTests {
+    static let folders = ["plain", "gqa-tied", "bias", "odd-head", "bf16", "f16"]
+
+    private func planner(_ folder: ModelFolder, limit: Int = .max) throws -> Planner {
+        Planner(
+            description: folder.description, limit: limit, programBytes: 0,
+            backend: try CPUBackend(threads: 2))
+    }
+
+    @Test(arguments: folders, [1, 17, 40])
+    func `a run holds what was planned`(_ name: String, _ context: Int) throws {
+        let folder = try ModelFolder.open(Fixtures.path("models/\(name)"))
+        let loader = try DecoderLoader(folder: folder)
+        let need = GenerationNeed(contextLength: context, sequences: 2, prefillChunk: 8)
+        let plan = try planner(folder).run(
+            name: "run", layouts: DecoderLayouts(loader), loadScratch: loader.loadScratchBytes(),
+            need: need)
+        let ledger = MemoryLedger(limit: plan.memory.total)
+        let backend = try CPUBackend(ledger: ledger, threads: 2)
+        let decoder = try loader.load(backend: backend)
+        let description = decoder.description
+        let cache = try PagedCache(
+            pageCount: need.pages, layers: description.layers, shape: description.shape,
+            kvType: need.kvType, ledger: ledger)
+        let workspace = try DecoderWorkspace(
+            need.workspace, description: description, backend: backend)
+        try backend.reserveScratch(
+            need.scratch(
+                linears: decoder.linears.map(\.weight.layout), head: decoder.head.weight.layout,
+                on: backend))
+        for purpose in [MemoryPurpose.weights, .kvCache, .activations] {
+            #expect(ledger.current[purpose] == plan.memory[purpose], "\(purpose.rawValue)")
+        }
+        #expect(ledger.peakTotal <= plan.memory.total)
+        _ = (cache, workspace)
+    }
+
+    @Test(arguments: folders, [true, false])
+    func `a training pass holds what was planned`(_ name: String, _ checkpointing: Bool) throws {
+        let folder = try ModelFolder.open(Fixtures.path("models/\(name)"))
+        let loader = try DecoderLoader(folder: folder)
+        let options = Planner.TrainingOptions(
+            rank: 3, sequenceLen: 21, microBatchSize: 2, checkpointing: checkpointing)
+        let plan = try planner(folder).train(
+            name: "train", layouts: DecoderLayouts(loader), options: options)
+        let ledger = MemoryLedger()
+        let backend = try CPUBackend(ledger: ledger, threads: 2)
+        let decoder = try loader.load(backend: backend)
+        for linear in decoder.linears {
+            let adapter = try LoRA(
+                inputs: linear.weight.inputs, outputs: linear.weight.outputs, rank: 3, scale: 1,
+                dropout: 0, ledger: ledger)
+            try adapter.makeTrainable(prefix: linear.name, ledger: ledger)
+            linear.adapters[0] = adapter
+        }
+        let pass = try TrainingPass(
+            decoder: decoder,
+            need: TrainingNeed(
+                rows: 42, sequences: 2, adapterRank: 3, droppedInputs: 0,
+                checkpointing: checkpointing))
+        for purpose in [MemoryPurpose.weights, .adapters, .gradients, .activations] {
+            #expect(ledger.current[purpose] == plan.memory[purpose], "\(purpose.rawValue)")
+        }
+        let before = plan.memory[.workspace]
+        try backend.reserveScratch(before)
+        let batch = DecoderBatch(
+            sequences: [Array(repeating: 1, count: 21), Array(repeating: 2, count: 21)], slots: [0])
+        _ = try pass.run(
+            batch, labels: batch.tokens.map { $0 }, gradientScale: 1)
+        // Nothing grew: the plan named the neediest product.
+        #expect(ledger.current[.workspace] == before)
+    }
+
+    @Test func `a stage that does not fit says what would`() throws {
+        let folder = try ModelFolder.open(Fixtures.path("models/plain"), needsWeights: false)
+        let options = Planner.TrainingOptions(
+            rank: 4, sequenceLen: 512, microBatchSize: 4, checkpointing: false)
+        let free = try planner(folder)
+        let layouts = try DecoderLayouts(folder.description, format: .dense(.f32))
+        let whole = free.train(name: "train", layouts: layouts, options: options)
+        let tight = try planner(folder, limit: whole.memory.total - 1)
+        let plan = tight.train(name: "train", layouts: layouts, options: options)
+        #expect(!plan.fits(tight.limit))
+        #expect(plan.remedy?.contains("gradient_checkpointing") == true)
+        let report = PlanReport(stages: [plan], limit: tight.limit)
+        #expect(!report.fits && report.advice.count == 1)
+        #expect(whole.fits(whole.memory.total))
+    }
+
+    @Test func `a bare config is planned in every format`() throws {
+        let folder = try ModelFolder.open(
+            Fixtures.path("models/gqa-tied/config.json"), needsWeights: false)
+        let report = try planner(folder, limit: 1 << 30).report(
+            folder: folder,
+            training: Planner.TrainingOptions(rank: 8, sequenceLen: 64, microBatchSize: 1),
+            generation: GenerationNeed(contextLength: 64))
+        #expect(report.stages.count >= 8)
+        #expect(report.fits)
+        let bits = report.stages.filter { $0.name.contains("EXL2") }.map { $0.memory[.weights] }
+        #expect(bits == bits.sorted(by: >))
+    }
+}

@@ -1,0 +1,114 @@
+// SPDX-License-Identifier: Apache-2.0
+// Sums, scales, biases, drop-out and norms.
+import CEftKernels
+import Testing
+
+struct ElementwiseTests {
+    @Test(arguments: KernelLevel.all, oddSizes + [30_000])
+    func `sums and scales round as written`(level: KernelLevel, count: Int) throws {
+        var noise = Noise(count)
+        let x = noise.numbers(count), start = noise.numbers(count)
+        var y = start, z = start
+        try level.run(threads: 2) {
+            eft_add_scaled($0, count, 0.3, x, &y)
+            eft_scale($0, count, 0.7, &z)
+        }
+        #expect(sameBits(y, zip(start, x).map { $0 + 0.3 * $1 }))
+        #expect(sameBits(z, start.map { $0 * 0.7 }))
+    }
+
+    @Test(arguments: KernelLevel.all, oddSizes)
+    func `biases are added to rows and rows summed in order`(level: KernelLevel, columns: Int)
+        throws
+    {
+        var noise = Noise(columns)
+        let rows = 37, ld = columns + 3
+        let start = noise.numbers(rows * ld), bias = noise.numbers(columns)
+        var x = start, sums = bias
+        try level.run(threads: 2) {
+            eft_add_bias($0, rows, columns, bias, &x, ld)
+            eft_column_sums($0, rows, columns, start, ld, &sums)
+        }
+        var biased = start, wanted = bias
+        for t in 0..<rows {
+            for c in 0..<columns {
+                biased[t * ld + c] += bias[c]
+                wanted[c] += start[t * ld + c]
+            }
+        }
+        #expect(sameBits(x, biased))
+        #expect(sameBits(sums, wanted))
+    }
+
+    @Test(arguments: KernelLevel.all, oddSizes + [3_000_001])
+    func `the sum of squares does not depend on threads`(level: KernelLevel, count: Int) throws {
+        var noise = Noise(count)
+        var x = noise.numbers(count)
+        x[0] = 1e25
+        let wanted = x.reduce(0.0) { $0 + Double($1) * Double($1) }
+        let sums = try (1...3).map { threads in
+            try level.run(threads: threads) { eft_sum_squares($0, count, x) }
+        }
+        #expect(abs(sums[0] - wanted) <= 1e-12 * wanted)
+        #expect(sums[0] == sums[1] && sums[0] == sums[2])
+        #expect(try level.run { eft_sum_squares($0, 0, x) } == 0)
+    }
+
+    private static func dropout(
+        _ x: [Float], _ p: Float, seed: UInt64, level: KernelLevel, threads: Int = 1
+    ) throws -> [Float] {
+        var y = x
+        try level.run(threads: threads) { context in
+            y.withUnsafeMutableBufferPointer {
+                eft_dropout(context, x.count, $0.baseAddress, $0.baseAddress, p, seed)
+            }
+        }
+        return y
+    }
+
+    @Test(arguments: KernelLevel.all, oddSizes + [40_000])
+    func `drop-out draws by seed and index alone`(level: KernelLevel, count: Int) throws {
+        let ones = [Float](repeating: 1, count: count)
+        let mask = try Self.dropout(ones, 0.25, seed: 11, level: .scalar)
+        #expect(mask.allSatisfy { $0 == 0 || $0 == 1 / 0.75 })
+        for threads in 1...3 {
+            #expect(try mask == Self.dropout(ones, 0.25, seed: 11, level: level, threads: threads))
+        }
+        // The backward pass: other numbers, the same draw. A prefix draws the same too.
+        let twos = [Float](repeating: -2, count: count)
+        #expect(try Self.dropout(twos, 0.25, seed: 11, level: level) == mask.map { -2 * $0 })
+        let prefix = Array(ones.prefix(count / 2 + 1))
+        #expect(
+            try Self.dropout(prefix, 0.25, seed: 11, level: level)
+                == Array(mask.prefix(prefix.count)))
+    }
+
+    @Test(arguments: KernelLevel.all)
+    func `drop-out keeps the share it should and seeds differ`(level: KernelLevel) throws {
+        let ones = [Float](repeating: 1, count: 400_000)
+        for p: Float in [0.05, 0.5, 0.9] {
+            let a = try Self.dropout(ones, p, seed: 1, level: level)
+            let b = try Self.dropout(ones, p, seed: 2, level: level)
+            let keep = Double(1 - p), deviation = (keep * (1 - keep) / 400_000).squareRoot()
+            let share = Double(a.count { $0 != 0 }) / 400_000
+            #expect(abs(share - keep) < 5 * deviation)
+            let both = Double(zip(a, b).count { $0 != 0 && $1 != 0 }) / 400_000
+            #expect(
+                abs(both - keep * keep) < 5
+                    * (keep * keep * (1 - keep * keep) / 400_000).squareRoot())
+            // Neighbours, and numbers a power of two apart, are independent.
+            for distance in [1, 2, 16, 1024, 65536] {
+                let pairs = 400_000 - distance
+                let together =
+                    Double((0..<pairs).count { a[$0] != 0 && a[$0 + distance] != 0 })
+                    / Double(pairs)
+                let spread = (keep * keep * (1 - keep * keep) / Double(pairs)).squareRoot()
+                #expect(abs(together - keep * keep) < 6 * spread)
+            }
+        }
+        #expect(try Self.dropout(ones, 0, seed: 1, level: level) == ones)
+        #expect(try Self.dropout(ones, 1, seed: 1, level: level).allSatisfy { $0 == 0 })
+        let bad = [Float](repeating: .nan, count: 64)
+        #expect(try Self.dropout(bad, 0.5, seed: 1, level: level).contains { $0 == 0 })
+    }
+}
