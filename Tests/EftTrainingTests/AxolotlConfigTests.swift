@@ -230,6 +230,12 @@ import Testing
         #expect(throws: ConfigError.self) { try config("", [ConfigOverride(key, value)]) }
     }
 
+    @Test(arguments: ["resume_from_checkpoint", "bf16", "tf32", "gradient_checkpointing"])
+    func `keys that also take words are not flags`(_ key: String) {
+        #expect(!AxolotlConfig.booleanKeys.contains(key))
+        #expect(AxolotlConfig.booleanKeys.contains("sample_packing"))
+    }
+
     @Test func `a strict configuration takes no new keys`() throws {
         #expect(throws: ConfigError.self) {
             try config("strict: true", [ConfigOverride("micro_batch_size", "2")])

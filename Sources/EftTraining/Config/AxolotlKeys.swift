@@ -121,15 +121,13 @@ enum AxolotlKeys {
         text.split { $0 == " " || $0 == "\n" }.map(String.init)
     }
 
-    /// Keys that are truth values, for `--key` and `--no-key` without a value.
+    /// Keys that are truth values and nothing else, for `--key` and `--no-key` without a value.
     static let booleans = Set(
         words(
             """
             load_in_4bit load_in_8bit reinit_weights lora_target_linear peft_use_rslora sample_packing
             eval_sample_packing pad_to_sequence_len train_on_inputs dataset_exact_deduplication
-            shuffle_merged_datasets bf16 bfloat16 fp16 float16 float32 tf32 gradient_checkpointing
-            activation_offloading eval_on_start auto_resume_from_checkpoints strict
-            flash_attention
+            shuffle_merged_datasets float32 eval_on_start auto_resume_from_checkpoints strict flash_attention
             """))
 
     // MARK: Checking

@@ -74,16 +74,19 @@ extension TrainingJob {
     /// - Throws: `TensorError` (`outOfBudget`) with the table and, when one is found, a change that makes it fit.
     static func requireFit(
         _ table: MemoryTable, _ base: BaseModel, config: AxolotlConfig, lengths: ExampleLengths?,
-        backend: any Backend
+        programBytes: Int, backend: any Backend
     ) throws {
-        let limit = backend.ledger.limit
-        guard table.total > limit else { return }
+        let room = backend.ledger.limit
+        guard table.total > room else { return }
+        var table = table
+        table[.program] = programBytes
+        let limit = room + programBytes
         var remedy = "nothing smaller was found to fit; raise --memory, or train a smaller model"
         for (change, candidate) in smaller(config) {
             let fitting = lengths.map { clipped($0, candidate.training.sequenceLen) }
             let base = try BaseModel(candidate)
             let needed = try memory(base, config: candidate, lengths: fitting, backend: backend)
-            if needed.total <= limit {
+            if needed.total <= room {
                 remedy = "it fits with \(change), or with --memory \(suggested(table.total))"
                 break
             }

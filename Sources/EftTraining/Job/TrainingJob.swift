@@ -57,11 +57,14 @@ package final class TrainingJob {
     }
 
     /// Opens the model, reads the data, and checks that the run fits.
-    /// - Parameter shouldStop: asked now and then; when it says yes, `TrainingError` (`interrupted`) is thrown.
+    /// - Parameters:
+    ///   - programBytes: what the program itself holds, by which the ledger's limit was lowered; for messages.
+    ///   - shouldStop: asked now and then; when it says yes, `TrainingError` (`interrupted`) is thrown.
     /// - Throws: `ConfigError`, `FormatError`, `ModelError`, `TokenizerError`, `TrainingError`, and `TensorError`
     ///   (`outOfBudget`) when it does not fit.
     package init(
-        _ config: AxolotlConfig, backend: CPUBackend, shouldStop: () -> Bool = { false }
+        _ config: AxolotlConfig, backend: CPUBackend, programBytes: Int = 0,
+        shouldStop: () -> Bool = { false }
     ) throws {
         self.config = config
         self.backend = backend
@@ -74,7 +77,7 @@ package final class TrainingJob {
         let least = ExampleLengths(train: [2])
         try TrainingJob.requireFit(
             TrainingJob.memory(base, config: config, lengths: least, backend: backend), base,
-            config: config, lengths: least, backend: backend)
+            config: config, lengths: least, programBytes: programBytes, backend: backend)
         resumeFolder = try TrainingJob.resumeFolder(config)
         tokenizer = try TrainingTokenizer(
             config.model, folder: base.tokenizerFolder(config.model),
@@ -88,7 +91,8 @@ package final class TrainingJob {
             train: data.train.map(\.tokens.count), validation: data.validation.map(\.tokens.count))
         memory = try TrainingJob.memory(base, config: config, lengths: lengths, backend: backend)
         try TrainingJob.requireFit(
-            memory, base, config: config, lengths: lengths, backend: backend)
+            memory, base, config: config, lengths: lengths, programBytes: programBytes,
+            backend: backend)
         totalSteps = try BatchPlan(lengths: lengths.train, settings: config.training).steps.count
     }
 

@@ -41,12 +41,15 @@ enum TrainCommand: Command {
         let config = try AxolotlConfig.read(
             arguments.requiredArgument("CONFIG"), overrides: overrides)
         let limit = try CommonOptions.limit(arguments)
-        let room = limit == .max ? limit : max(0, limit - ProcessMemory.resident)
+        let program = limit == .max ? 0 : min(ProcessMemory.resident, limit)
         let precision = arguments.string("precision").flatMap(ActivationPrecision.init)
         let backend = try CPUBackend(
-            ledger: MemoryLedger(limit: room), threads: arguments.int("threads", in: 1...1024),
+            ledger: MemoryLedger(limit: limit - program),
+            threads: arguments.int("threads", in: 1...1024),
             precision: precision ?? config.precision)
-        let job = try TrainingJob(config, backend: backend, shouldStop: { InterruptFlag.isRaised })
+        let job = try TrainingJob(
+            config, backend: backend, programBytes: program,
+            shouldStop: { InterruptFlag.isRaised })
         let budget = Budget(plan: plan(job), limit: limit)
         let progress = TrainProgress(job, limit: limit)
         progress.begin(budget)
