@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Holds the fast matrix products of one instruction-set level to the scalar ones: every kind of weight, odd shapes,
-// 1 to 40 rows, both precisions; and a row's result to be the same bits whatever the number of rows and threads.
+// 1 to 40 rows, all precisions; and a row's result to be the same bits whatever the number of rows and threads.
 // Usage: check-products LEVEL
 #include "kernels_internal.h"
 #include "products.h"
@@ -144,12 +144,12 @@ static void check_weight(eft_context *scalar, eft_context *const fast[2], const 
     for (size_t i = 0; i < most * ldk; i++) x[i] = random_float();
     for (size_t i = 0; i < most * ldn; i++) dy[i] = random_float();
     for (int transposed = 0; transposed < 2; transposed++)
-        for (int precision = 0; precision < 2; precision++) {
+        for (int precision = 0; precision < 3; precision++) {
             product run = transposed ? eft_matmul_transposed : eft_matmul;
             need bytes = transposed ? eft_matmul_transposed_workspace : eft_matmul_workspace;
             const float *in = transposed ? dy : x;
             size_t ldi = transposed ? ldn : ldk, ldo = transposed ? ldk : ldn, width = transposed ? k : n;
-            double limit = precision == EFT_PRECISION_F32 ? 6e-5 : 2e-5;
+            double limit = precision == EFT_PRECISION_BF16 ? 2e-5 : 6e-5;
             for (size_t i = 0; i < most * ldo; i++) all[i] = expected[i] = 7;
             run(scalar, &m->w, (eft_precision)precision, most, in, ldi, expected, ldo, false, NULL);
             guarded(run, bytes, fast[0], &m->w, (eft_precision)precision, most, in, ldi, all, ldo, false);

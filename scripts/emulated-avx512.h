@@ -36,7 +36,16 @@ static inline __m512 emulated_cvtph(__m256i halves) {
     return result;
 }
 
+static inline __m512i emulated_madd(__m512i a, __m512i b) {
+    __m256i x[2], y[2];
+    memcpy(x, &a, 64), memcpy(y, &b, 64);
+    for (int i = 0; i < 2; i++) x[i] = _mm256_madd_epi16(x[i], y[i]);
+    memcpy(&a, x, 64);
+    return a;
+}
+
 #define _mm512_dpbf16_ps emulated_dpbf16
+#define _mm512_madd_epi16 emulated_madd
 #define _mm512_cvtph_ps emulated_cvtph
 #define _mm512_set1_ps simde_mm512_set1_ps
 #define _mm512_set1_epi32 simde_mm512_set1_epi32

@@ -16,8 +16,10 @@ enum CommonOptions {
         "--threads", kind: .value("N"), help: "workers", defaultText: "all processors")
     static let precision = OptionSpecification(
         "--precision", kind: .value("WORD"),
-        help: "activations in products with bf16 and quantized weights: bf16 is fastest where the "
-            + "machine has bf16 dot products, f32 is exact", defaultText: "f32",
+        help: "activations in products: f32 is exact; int16 holds them for EXL2 weights as 16-bit "
+            + "integers with a scale for each token and group (the fastest there, nearer to f32 than bf16) "
+            + "and is f32 elsewhere; bf16 is faster where the machine has fast bf16 dot products",
+        defaultText: ActivationPrecision.inference.rawValue,
         choices: ActivationPrecision.allCases.map(\.rawValue))
     static let json = OptionSpecification(
         "--json", help: "one JSON object on standard output instead of text")
@@ -55,11 +57,13 @@ enum CommonOptions {
         let program = ProcessMemory.resident
         let room = limit == .max ? limit : max(0, limit - program)
         // Verbs that only convert have no choice of precision: they compute in f32.
-        let word = arguments.declares("precision") ? arguments.string("precision") : nil
+        let precision: ActivationPrecision =
+            arguments.declares("precision")
+            ? arguments.string("precision").flatMap(ActivationPrecision.init) ?? .inference : .f32
         return try CPUBackend(
             ledger: MemoryLedger(limit: room),
             threads: arguments.int("threads", in: 1...1024),
-            precision: word.flatMap(ActivationPrecision.init) ?? .f32)
+            precision: precision)
     }
 
     /// The type of keys and values in the cache.

@@ -58,6 +58,19 @@ import Testing
         }
     }
 
+    @Test func `token by token equals all at once in 16-bit integers`() throws {
+        for level in InstructionSet.available {
+            let model = try GoldenModel("exl2-model", precision: .int16, instructionSet: level)
+            let ids = try #require(try model.ids(2))
+            func last(_ chunks: [Int]) throws -> [Float]? {
+                try logits(model, ids, chunks: chunks, kvType: .bf16, length: ids.count).last
+            }
+            let one = try last([ids.count])
+            #expect(try last(ids.map { _ in 1 }) == one, "\(level)")
+            #expect(try last([ids.count / 2, ids.count - ids.count / 2]) == one, "\(level)")
+        }
+    }
+
     @Test func `pages go back to the pool and a full pool says so`() throws {
         let shape = DecoderShape(
             hidden: 8, intermediate: 8, heads: 1, kvHeads: 1, headDim: 8, normEpsilon: 1e-5)

@@ -28,15 +28,17 @@ typedef enum eft_isa {
     EFT_ISA_SCALAR = 0,
     EFT_ISA_AVX2 = 1,         // AVX2, FMA, F16C
     EFT_ISA_AVX512 = 2,       // AVX-512 F, BW, VL, DQ
-    EFT_ISA_AVX512_BF16 = 3,  // and BF16, VNNI, VBMI
+    EFT_ISA_AVX512_VNNI = 3,  // and VNNI
+    EFT_ISA_AVX512_BF16 = 4,  // and BF16, VBMI
 } eft_isa;
 
 /// The highest level that this machine has.
 eft_isa eft_isa_best(void);
-/// The level to use: the best, or the one that the environment variable EFT_ISA names (scalar, avx2, avx512,
-/// avx512_bf16) when the machine has it.
+/// The level to use: the one that the environment variable EFT_ISA names (scalar, avx2, avx512, avx512_vnni,
+/// avx512_bf16) when the machine has it; else the best, without the bf16 dot products of makers who run them slower than
+/// multiply-adds.
 eft_isa eft_isa_default(void);
-/// "scalar", "avx2", "avx512" or "avx512_bf16".
+/// "scalar", "avx2", "avx512", "avx512_vnni" or "avx512_bf16".
 const char *eft_isa_name(eft_isa isa);
 
 typedef struct eft_context eft_context;
@@ -116,7 +118,13 @@ typedef struct eft_weight {
 typedef enum eft_precision {
     EFT_PRECISION_BF16 = 0,  // activations rounded to bf16
     EFT_PRECISION_F32 = 1,   // activations in f32, or split in two bf16 numbers (high and low part)
+    /// y = x W with signed codes in groups of at most EFT_INT16_BLOCKS blocks: activations as 16-bit integers with a scale
+    /// for each row and group, sums of a group in exact integers, the same bits on every level. Other products in f32.
+    EFT_PRECISION_INT16 = 2,
 } eft_precision;
+
+/// Blocks of the longest scale group whose 16-bit products cannot overflow 32 bits.
+#define EFT_INT16_BLOCKS 16
 
 /// Packs outputs [first, first+count) of a dense weight from row-major source rows [count][K] into w->panels (cast to
 /// writable `panels`, of the whole matrix). `first` is a multiple of 16. Padding inputs, and lanes beyond N, become zero.
@@ -297,6 +305,8 @@ void eft_blockwise8_quantize(eft_context *context, size_t count, size_t block_si
 double eft_limit_fma(eft_context *context, size_t rounds, float *sink);
 /// The same with bf16 dot products; 0 where the level has none.
 double eft_limit_bf16(eft_context *context, size_t rounds, float *sink);
+/// The same with dot products of pairs of 16-bit integers; 0 on the scalar level.
+double eft_limit_int16(eft_context *context, size_t rounds, float *sink);
 /// Reads `bytes` bytes once, spread over all workers.
 void eft_limit_read(eft_context *context, const void *data, size_t bytes, float *sink);
 

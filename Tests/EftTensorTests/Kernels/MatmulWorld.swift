@@ -76,6 +76,12 @@ final class TestWeight {
         }
     }
 
+    /// Whether the product with 16-bit activations runs in integers.
+    var isExactInIntegers: Bool {
+        weight.kind == EFT_WEIGHT_CODED && weight.code_book == EFT_CODES_SIGNED
+            && (0..<weight.group_count).allSatisfy { weight.groups[$0].blocks <= EFT_INT16_BLOCKS }
+    }
+
     private func keep<T>(_ bytes: Int, of type: T.Type) -> UnsafeMutablePointer<T> {
         let chunk = Chunk(bytes)
         storage.append(chunk)
