@@ -104,9 +104,8 @@ let package = Package(
         .target(
             name: "EftBenchmarks",
             dependencies: [
-                "CEftKernels", "EftTensor", "EftConfig", "EftFormats", "EftQuant", "EftNN",
-                "EftModels", "EftTraining",
-                "EftGeneration",
+                "CEftKernels", "EftTensor", "EftConfig", "EftFormats", "EftTokenizers", "EftQuant",
+                "EftNN", "EftModels", "EftTraining", "EftGeneration",
             ],
             path: "Benchmarks/EftBenchmarks", swiftSettings: swiftSettings),
 
@@ -143,6 +142,7 @@ let package = Package(
             "EftPlanning",
             ["EftTensor", "EftConfig", "EftFormats", "EftQuant", "EftNN", "EftModels"]),
         tests("EftCommandLine", ["EftConfig"]),
+        tests("EftBenchmarks", ["EftTensor", "EftFormats", "EftNN", "EftModels"]),
         .testTarget(
             name: "EftEndToEndTests",
             dependencies: ["EftTestSupport", "EftTensor", "EftConfig", "EftFormats"],

@@ -45,11 +45,17 @@ package enum KernelBenchmark {
         return all
     }
 
-    /// One row; enough copies of the weight that they do not stay in the caches.
+    /// One row; enough copies of the weight that they do not stay in the caches. All forms at one shape, the 4-bit ones
+    /// at all.
     private static func vectors(
         _ backend: CPUBackend, _ limits: MachineLimits
     ) throws -> [BenchmarkResult] {
-        try forms(inputs: 2048, outputs: 5632).map { form in
+        let chosen = shapes.flatMap { inputs, outputs in
+            forms(inputs: inputs, outputs: outputs).filter {
+                (inputs, outputs) == (2048, 5632) || ["NF4", "EXL2 4-bit"].contains($0.name)
+            }
+        }
+        return try chosen.map { form in
             let layout = form.layout
             let copies = max(1, (192 << 20) / layout.byteCount)
             let weights = try (0..<copies).map {
@@ -64,7 +70,8 @@ package enum KernelBenchmark {
             }
             let speed = Double(copies * layout.byteCount) / seconds
             return BenchmarkResult(
-                "\(form.name) matrix-vector 2048 x 5632", speed / 1e9, "GB/s",
+                "\(form.name) matrix-vector \(layout.inputs) x \(layout.outputs)", speed / 1e9,
+                "GB/s",
                 limit: limits.readBandwidth / 1e9, limitName: "read bandwidth")
         }
     }
