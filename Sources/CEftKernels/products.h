@@ -101,11 +101,15 @@ static inline const uint32_t *eft_block_data(const eft_weight *w, size_t panel, 
     return data + ((size_t)g->row_offset + (block - g->first_block) * g->bits) * EFT_PANEL;
 }
 
+/// Bytes of the scales of a panel in a group.
+static inline size_t eft_scale_bytes(eft_scale_type type) {
+    return type == EFT_SCALES_F32 ? 64 : type == EFT_SCALES_F16 ? 32 : EFT_EXL2_SCALES;
+}
+
 /// The scales of a panel in a segment, NULL when dense.
 static inline const void *eft_scale_data(const eft_weight *w, size_t panel, size_t segment) {
     if (w->kind != EFT_WEIGHT_CODED) return NULL;
-    size_t width = w->scale_type == EFT_F32 ? 4 : 2;
-    return (const uint8_t *)w->scales + (panel * w->group_count + segment) * EFT_PANEL * width;
+    return (const uint8_t *)w->scales + (panel * w->group_count + segment) * eft_scale_bytes(w->scale_type);
 }
 
 /// How a version multiplies: in f32; with bf16 pairs, of which one or both sides may be split in two; in integers.
@@ -136,7 +140,7 @@ typedef struct eft_tile_call {
     const eft_piece *pieces;
     size_t piece_count;
     const void *scales[2];  // of segment 0, [segment][16]; NULL: all 1
-    eft_float_type scale_type;
+    eft_scale_type scale_type;
     bool fresh;        // the first piece begins the totals, whatever they held (it must be a last one)
     float *totals[2];  // [tile][tile_rows][16]
     float *sums[2];    // likewise, when a segment is cut in pieces

@@ -211,7 +211,15 @@ void eft_exl2_pack(eft_context *context, const eft_weight *w, void *panels, cons
 // ---------------------------------------------------------------------------------------------------------------------
 
 float eft_weight_scale(const eft_weight *w, size_t panel, size_t group, size_t lane) {
-    return read_number(w->scales, w->scale_type, (panel * w->group_count + group) * EFT_PANEL + lane);
+    const uint8_t *scales = eft_scale_data(w, panel, group);
+    if (w->scale_type != EFT_SCALES_EXL2)
+        return read_number(scales, w->scale_type == EFT_SCALES_F32 ? EFT_F32 : EFT_F16, lane);
+    uint32_t words[2];
+    uint16_t step;
+    memcpy(words, scales, sizeof words);
+    memcpy(&step, scales + sizeof words, sizeof step);
+    float code = (float)((words[lane % 2] >> (4 * (lane / 2)) & 15) + 1);
+    return eft_f32_of_f16(eft_f16_of_f32(code * code * eft_f32_of_f16(step)));
 }
 
 float eft_code_value(eft_code_book book, uint32_t bits, uint8_t code) {

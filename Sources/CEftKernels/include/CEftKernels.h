@@ -88,6 +88,16 @@ typedef enum eft_code_book {
     EFT_CODES_NF4 = 1,     // the 16 values of NF4 (4 bits only)
 } eft_code_book;
 
+/// How the scales of a panel's 16 outputs in a group are held.
+typedef enum eft_scale_type {
+    EFT_SCALES_F32 = 0,   // [16] f32
+    EFT_SCALES_F16 = 1,   // [16] f16
+    /// EFT_EXL2_SCALES bytes, as EXL2 stores them: two 32-bit words of codes less one (lane i: word i % 2, bit 4 * (i / 2)), then
+    /// the group's largest scale over 256 as f16, m. A scale is half((code)^2 * m), code 1...16.
+    EFT_SCALES_EXL2 = 2,
+} eft_scale_type;
+#define EFT_EXL2_SCALES 10
+
 /// A scale group: consecutive blocks of inputs that share a width and, for each output, a scale.
 typedef struct eft_group {
     uint32_t first_block;
@@ -106,8 +116,8 @@ typedef struct eft_weight {
     size_t panel_bytes;
     // Coded weights only:
     eft_code_book code_book;
-    eft_float_type scale_type;  // EFT_F32 or EFT_F16
-    const void *scales;         // [panel][group][16]
+    eft_scale_type scale_type;
+    const void *scales;  // [panel][group]
     const eft_group *groups;
     size_t group_count;
     /// NULL, or [blocks*32]: the input that stored row i multiplies; UINT32_MAX for padding.

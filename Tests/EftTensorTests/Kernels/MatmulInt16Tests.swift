@@ -46,7 +46,8 @@ struct MatmulInt16Tests {
         level: KernelLevel, form: WeightForm
     ) throws {
         for permuted in [false, true] {
-            let w = try TestWeight(form, inputs: 160, outputs: 33, permuted: permuted)
+            let w = try TestWeight(
+                form, inputs: 160, outputs: 33, scales: permuted ? .exl2 : .f16, permuted: permuted)
             let x = Noise.matrix(14, 163)
             for rows in [1, 2, 4, 14] {
                 let found = try level.run(threads: 2) {
@@ -84,7 +85,7 @@ struct MatmulInt16Tests {
                                 w.blocks = blocks
                                 w.panels = UnsafeRawPointer(panels.bytes)
                                 w.panel_bytes = blocks * 512
-                                w.scale_type = EFT_F32
+                                w.scale_type = EFT_SCALES_F32
                                 w.scales = scales.baseAddress
                                 w.groups = group
                                 w.group_count = 1

@@ -37,7 +37,7 @@ struct MatmulTests {
     ) throws {
         for (inputs, outputs, permuted) in [(32, 17, false), (form.isDense ? 100 : 160, 33, true)] {
             let w = try TestWeight(
-                form, inputs: inputs, outputs: outputs, halfScales: permuted,
+                form, inputs: inputs, outputs: outputs, scales: permuted ? .exl2 : .f16,
                 permuted: permuted && !form.isDense)
             let x = Noise.matrix(3, product.columns(of: w).from + 3)
             for precision in Self.precisions {
@@ -59,7 +59,7 @@ struct MatmulTests {
         for inputs in form.isDense ? [1, 100, 160] : [32, 96, 160] {
             for outputs in [1, 15, 16, 17, 48, 100] {
                 let w = try TestWeight(
-                    form, inputs: inputs, outputs: outputs, halfScales: inputs == 96,
+                    form, inputs: inputs, outputs: outputs, scales: TestScales(turn: inputs / 32),
                     permuted: inputs == 160 && !form.isDense)
                 try compare(level, w, rows: 32, cuts: [1, 2, 3, 4, 5, 6, 7, 13])
             }
