@@ -38,8 +38,11 @@ enum CommonOptions {
         "--max-seq-len", "-l", kind: .value("N"), help: "tokens of context",
         defaultText: "prompt and answer")
     static let kvType = OptionSpecification(
-        "--kv-cache-dtype", kind: .value("TYPE"), help: "type of keys and values in the cache",
-        defaultText: "bf16", choices: ["bf16", "f16", "f32"])
+        "--kv-cache-dtype", kind: .value("TYPE"),
+        help:
+            "keys and values in the cache: 16-bit numbers, f32, or rotated codes of 8 bits (q8), 8 and "
+            + "4 (q6), 4 (q4)",
+        defaultText: "bf16", choices: KVType.allCases.map(\.rawValue))
 
     /// The memory limit: what was asked for, or the machine's.
     static func limit(_ arguments: ParsedArguments) throws -> Int {
@@ -66,13 +69,19 @@ enum CommonOptions {
             precision: precision)
     }
 
-    /// The type of keys and values in the cache.
-    static func cacheType(_ arguments: ParsedArguments) -> DType {
-        switch arguments.string("kv-cache-dtype", default: "bf16") {
-        case "f16": .f16
-        case "f32": .f32
-        default: .bf16
+    /// The form of keys and values in the cache.
+    /// - Throws: `UsageError` when the model's heads cannot be held so.
+    static func cacheType(
+        _ arguments: ParsedArguments, _ model: DecoderDescription
+    ) throws -> KVType {
+        let type = arguments.string("kv-cache-dtype").flatMap(KVType.init) ?? .bf16
+        guard type.holds(headDim: model.shape.headDim) else {
+            throw arguments.error(
+                "kv-cache-dtype",
+                "\(type.rawValue) takes heads of 32, 64, ... 256 numbers, the model's have "
+                    + "\(model.shape.headDim); take bf16")
         }
+        return type
     }
 }
 

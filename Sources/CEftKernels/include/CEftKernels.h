@@ -251,12 +251,18 @@ void eft_adamw_step(eft_context *context, eft_adamw parameters, size_t count, fl
 /// Tokens of a page.
 #define EFT_PAGE 16
 
-/// A page holds, for one layer, keys [Hkv][D][16] (token innermost) and then values [Hkv][16][D], both of kv_type.
+/// A page holds, for one layer, keys [Hkv][D][16] (token innermost) and then values [Hkv][16][D], both of kv_type; or, where
+/// key_bits is not 0, rotated codes of 8 or 4 bits (kv_codes.h): then D is a multiple of 32 up to EFT_KV_MOST_DIM, and there
+/// is no backward pass.
 typedef struct eft_attention {
     size_t heads, kv_heads, head_dim;
     float scale;
     eft_float_type kv_type;
+    uint32_t key_bits, value_bits;
 } eft_attention;
+
+/// Largest head of pages in codes.
+#define EFT_KV_MOST_DIM 256
 
 /// Consecutive query rows of one sequence. Row r stands at position first_position + r and sees positions 0 up to its own.
 typedef struct eft_attention_run {
