@@ -66,7 +66,8 @@ enum RunCommand: Command {
             ?? prompt.count + parameters.maxTokens
         let need = GenerationNeed(
             contextLength: context,
-            kvType: try CommonOptions.cacheType(arguments, model.folder.description), adapterRank: rank)
+            kvType: try CommonOptions.cacheType(arguments, model.folder.description),
+            adapterRank: rank)
         let budget = Budget(
             plan: model.planner().run(
                 name: "run", layouts: model.layouts, adapterBytes: adapterBytes,
