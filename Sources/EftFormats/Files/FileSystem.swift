@@ -43,6 +43,20 @@ package enum FileSystem {
         return stat(path, &status) == 0 ? Int(status.st_size) : nil
     }
 
+    /// Size of a file in bytes and when it was changed, in seconds and nanoseconds; nil when it is not there.
+    package static func status(
+        _ path: String
+    ) -> (byteCount: Int, seconds: Int, nanoseconds: Int)? {
+        var status = stat()
+        guard stat(path, &status) == 0 else { return nil }
+        #if canImport(Glibc)
+            let time = status.st_mtim
+        #else
+            let time = status.st_mtimespec
+        #endif
+        return (Int(status.st_size), time.tv_sec, time.tv_nsec)
+    }
+
     /// Names in a folder, sorted by their bytes, without "." and "..".
     /// - Throws: `FormatError` (`missing`, `unreadable`).
     package static func list(_ folder: String) throws(FormatError) -> [String] {
@@ -102,6 +116,16 @@ package enum FileSystem {
         try output.publish()
     }
 
+    /// Gives a file another name on the same disk, replacing what stands there.
+    ///
+    /// A later `syncFolder` of both folders makes it last.
+    /// - Throws: `FormatError` (`io`).
+    package static func move(_ source: String, to target: String) throws(FormatError) {
+        guard rename(source, target) == 0 else {
+            throw .system(.io, "cannot move the file to \(target)", path: source, errno: errno)
+        }
+    }
+
     /// Removes a file; one that is not there is fine.
     /// - Throws: `FormatError` (`io`).
     package static func remove(_ path: String) throws(FormatError) {
@@ -142,7 +166,8 @@ package enum FileSystem {
     }
 
     /// Brings a folder's entries onto the disk, so that a rename survives a power cut.
-    static func syncFolder(_ path: String) throws(FormatError) {
+    /// - Throws: `FormatError` (`io`).
+    package static func syncFolder(_ path: String) throws(FormatError) {
         let descriptor = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC)
         guard descriptor >= 0 else {
             throw .system(.io, "cannot open the folder", path: path, errno: errno)
