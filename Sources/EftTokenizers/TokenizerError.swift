@@ -51,9 +51,6 @@ package struct TokenizerError: Error, Sendable, CustomStringConvertible {
     }
 
     package var description: String {
-        var place = file ?? ""
-        if let line { place += place.isEmpty ? "line \(line)" : ":\(line)" }
-        if !keyPath.isEmpty { place += place.isEmpty ? keyPath : " (\(keyPath))" }
-        return place.isEmpty ? message : "\(place): \(message)"
+        ConfigError.located(message, file: file, line: line, keyPath: keyPath)
     }
 }

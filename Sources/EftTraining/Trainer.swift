@@ -297,10 +297,3 @@ package final class Trainer {
                 + TrainingCheckpoint.folder(settings.outputDir, step: optimizer.steps))
     }
 }
-
-extension Duration {
-    /// The duration in seconds.
-    package var seconds: Double {
-        Double(components.seconds) + Double(components.attoseconds) * 1e-18
-    }
-}

@@ -77,7 +77,7 @@ struct KillTests {
     }
 
     private func write(_ shapes: [(String, [Int])], to path: String, base: String) throws {
-        var random = SplitMix(seed: 5)
+        var random = SplitMix64(seed: 5)
         let infos = try shapes.map {
             try TensorInfo(name: $0.0, dtype: .f32, shape: Shape(checking: $0.1))
         }

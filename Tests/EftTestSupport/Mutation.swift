@@ -1,26 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 // Random alterations of valid files, the same in every run.
 import EftFormats
+import EftTensor
 
 #if canImport(Glibc)
     import Glibc
 #endif
 
-/// A small seeded generator.
-package struct SplitMix: RandomNumberGenerator {
-    private var state: UInt64
-
-    /// Starts a sequence.
-    package init(seed: UInt64) { state = seed }
-
-    package mutating func next() -> UInt64 {
-        state &+= 0x9E37_79B9_7F4A_7C15
-        var z = state
-        z = (z ^ z >> 30) &* 0xBF58_476D_1CE4_E5B9
-        z = (z ^ z >> 27) &* 0x94D0_49BB_1331_11EB
-        return z ^ z >> 31
-    }
-
+extension SplitMix64 {
     /// `bytes` with some bytes changed, removed, repeated or cut off; mostly among the first `headBias`.
     package mutating func mutated(_ bytes: [UInt8], headBias: Int) -> [UInt8] {
         var result = bytes
