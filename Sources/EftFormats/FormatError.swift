@@ -53,6 +53,9 @@ package struct FormatError: Error, Sendable, CustomStringConvertible {
     static func system(
         _ code: Code, _ message: String, path: String, errno number: Int32
     ) -> FormatError {
-        FormatError(code, "\(message): \(String(cString: strerror(number)))", path: path)
+        let isFull = number == ENOSPC || number == EDQUOT
+        let remedy = isFull ? "; make room and run it again" : ""
+        return FormatError(
+            code, "\(message): \(String(cString: strerror(number)))\(remedy)", path: path)
     }
 }

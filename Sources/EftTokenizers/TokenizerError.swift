@@ -7,8 +7,10 @@ import EftConfig
 package struct TokenizerError: Error, Sendable, CustomStringConvertible {
     /// The kind of fault.
     package enum Code: Sendable, Hashable {
-        /// A file cannot be read or written.
+        /// A file cannot be read.
         case unreadable
+        /// A file cannot be written: no room, no permission, a failing disk.
+        case io
         /// A file is not JSON, lacks a key, or holds a value of the wrong kind.
         case malformed
         /// The tokenizer uses a part that this program does not have.

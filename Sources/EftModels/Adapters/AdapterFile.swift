@@ -116,6 +116,10 @@ package enum AdapterFile {
                 values.append((path, matrix))
             }
         }
+        // The settings wait on the disk until the weights are whole, so that a full disk leaves the older pair.
+        let settings = try OutputFile(path: FileSystem.join(folder, "adapter_config.json"))
+        try settings.write(Array(config.json.utf8))
+        try settings.seal()
         let writer = try SafetensorsWriter(
             folder: folder, baseName: "adapter_model", tensors: infos, metadata: ["format": "pt"])
         for (name, matrix) in values {
@@ -123,7 +127,6 @@ package enum AdapterFile {
                 name, UnsafeRawBufferPointer(start: matrix.pointer, count: matrix.count * 4))
         }
         try writer.finish()
-        try AtomicFile.write(
-            FileSystem.join(folder, "adapter_config.json"), Array(config.json.utf8))
+        try settings.publish()
     }
 }
