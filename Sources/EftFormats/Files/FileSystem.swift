@@ -43,6 +43,20 @@ package enum FileSystem {
         return stat(path, &status) == 0 ? Int(status.st_size) : nil
     }
 
+    /// When a file was last changed, in nanoseconds since 1970, or nil when it is not there.
+    package static func modified(_ path: String) -> Int? {
+        var status = stat()
+        guard stat(path, &status) == 0 else { return nil }
+        return Int(status.st_mtim.tv_sec) * 1_000_000_000 + Int(status.st_mtim.tv_nsec)
+    }
+
+    /// The path from the root, links followed; the path itself when it is not there.
+    package static func absolute(_ path: String) -> String {
+        guard let resolved = realpath(path, nil) else { return path }
+        defer { free(resolved) }
+        return String(cString: resolved)
+    }
+
     /// Names in a folder, sorted by their bytes, without "." and "..".
     /// - Throws: `FormatError` (`missing`, `unreadable`).
     package static func list(_ folder: String) throws(FormatError) -> [String] {
@@ -59,6 +73,13 @@ package enum FileSystem {
             if name != "." && name != ".." { names.append(name) }
         }
         return names.sorted { $0.utf8.lexicographicallyPrecedes($1.utf8) }
+    }
+
+    /// The nearest folder above a path that is there already, or the path itself.
+    package static func existingAncestor(_ path: String) -> String {
+        var path = path
+        while !exists(path), path != "/", path != "." { path = folder(of: path) }
+        return path
     }
 
     /// Bytes that an ordinary user can still write where `folder` lies, or nil when that is not known.
