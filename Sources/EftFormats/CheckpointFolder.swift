@@ -117,6 +117,7 @@ package enum CheckpointFolder {
 /// Several files read as one checkpoint.
 package final class ShardedCheckpoint: CheckpointReader {
     package let path: String
+    package var files: [String] { shards.flatMap(\.files) }
     package let tensors: [TensorInfo]
     package let opaqueTensors: [OpaqueTensor]
     package let metadata: [String: String]

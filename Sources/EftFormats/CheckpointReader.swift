@@ -62,6 +62,8 @@ package struct OpaqueTensor: Sendable, Hashable {
 package protocol CheckpointReader: Sendable {
     /// The file or folder.
     var path: String { get }
+    /// The files that hold the tensors.
+    var files: [String] { get }
     /// All tensors that can be read, in the order in which they lie in the files.
     var tensors: [TensorInfo] { get }
     /// Tensors whose element type is not supported.
@@ -92,6 +94,8 @@ package protocol CheckpointReader: Sendable {
 }
 
 extension CheckpointReader {
+    package var files: [String] { [path] }
+
     /// The description of a tensor.
     /// - Throws: `FormatError`; `missing` for an unknown name, `unsupported` for an opaque tensor.
     package func tensor(_ name: String) throws(FormatError) -> TensorInfo {

@@ -28,30 +28,52 @@ package struct Planner {
 
     // MARK: Run
 
-    /// A run over weights of given layouts.
+    /// A run over weights of given layouts, some of them streamed when they do not fit.
     package func run(
         name: String, layouts: DecoderLayouts, adapterBytes: Int = 0, loadScratch: Int = 0,
         need: GenerationNeed
     ) -> StagePlan {
-        var plan = runOnce(
-            name: name, layouts: layouts, adapterBytes: adapterBytes, loadScratch: loadScratch,
-            need: need)
+        func planned(_ need: GenerationNeed) -> StagePlan {
+            fitting(
+                layouts,
+                runOnce(
+                    name: name, layouts: layouts, adapterBytes: adapterBytes,
+                    loadScratch: loadScratch, need: need))
+        }
+        var plan = planned(need)
         guard !plan.fits(limit) else { return plan }
         var smaller = need
         // Halving the context is the smallest change that people make.
         while smaller.contextLength > 256 {
             smaller.contextLength /= 2
             smaller.prefillChunk = min(smaller.prefillChunk, 128)
-            let candidate = runOnce(
-                name: name, layouts: layouts, adapterBytes: adapterBytes, loadScratch: loadScratch,
-                need: smaller)
-            if candidate.fits(limit) {
+            if planned(smaller).fits(limit) {
                 plan.remedy = "--max-seq-len \(smaller.contextLength)"
                 return plan
             }
         }
-        plan.remedy = widestFit(need)
+        plan.remedy = widestFit(need) ?? enough(plan)
         return plan
+    }
+
+    /// A plan changed to the placement with most layers in memory that fits, or to the one that takes least.
+    private func fitting(
+        _ layouts: DecoderLayouts, canStream: Bool = true, _ plan: StagePlan
+    ) -> StagePlan {
+        func placed(_ placement: WeightPlacement) -> StagePlan {
+            var plan = plan
+            plan.memory[.weights] = placement.weightBytes
+            plan.memory[.window] = placement.windowBytes
+            plan.disk += placement.diskBytes
+            plan.placement = placement
+            return plan
+        }
+        return placed(layouts.placement(canStream: canStream) { placed($0).fits(limit) })
+    }
+
+    /// The size of memory that holds a plan.
+    private func enough(_ plan: StagePlan) -> String {
+        "--memory \((plan.memory.total >> 20) + 1)MiB"
     }
 
     private func runOnce(
@@ -59,7 +81,6 @@ package struct Planner {
         need: GenerationNeed
     ) -> StagePlan {
         var memory = need.memory(description)
-        memory[.weights] = layouts.byteCount
         memory[.adapters] = adapterBytes
         memory[.workspace] = max(
             loadScratch, need.scratch(linears: layouts.linears, head: layouts.head, on: backend))
@@ -75,38 +96,52 @@ package struct Planner {
                 let layouts = try? DecoderLayouts(
                     description, format: .exl2(bits: bits, headBits: min(bits + 2, 6)))
             else { continue }
-            let candidate = runOnce(
-                name: "", layouts: layouts, adapterBytes: 0, loadScratch: 0, need: need)
+            let candidate = fitting(
+                layouts,
+                runOnce(name: "", layouts: layouts, adapterBytes: 0, loadScratch: 0, need: need))
             if candidate.fits(limit) { return "the model quantized to \(bits) bits" }
         }
         return nil
     }
 
-    /// Scoring windows of `rows` tokens over weights of given layouts.
+    /// Scoring windows of `rows` tokens over weights of given layouts, some of them streamed when they do not fit.
     package func evaluate(
         name: String, layouts: DecoderLayouts, adapterBytes: Int, loadScratch: Int, rows: Int,
         adapterRank: Int
     ) -> StagePlan {
-        func memory(_ rows: Int) -> MemoryTable {
-            let chunk = LossHead.chunkRows(vocabulary: description.vocabulary, rows: rows)
-            let scratch = DecoderScratch(
-                linears: layouts.linears, head: layouts.head, rows: rows, headRows: chunk,
+        func planned(_ rows: Int) -> StagePlan {
+            let memory = evaluation(
+                layouts, adapterBytes: adapterBytes, loadScratch: loadScratch, rows: rows,
                 adapterRank: adapterRank)
-            return MemoryTable([
-                .weights: layouts.byteCount, .adapters: adapterBytes,
-                .activations: EvaluationPass.byteCount(
-                    description, rows: rows, sequences: 1, adapterRank: adapterRank),
-                .workspace: max(loadScratch, scratch.byteCount(on: backend)),
-                .program: programBytes,
-            ])
+            return fitting(
+                layouts,
+                StagePlan(name: name, memory: memory, detail: "windows of \(rows) tokens"))
         }
-        var plan = StagePlan(name: name, memory: memory(rows), detail: "windows of \(rows) tokens")
+        var plan = planned(rows)
         var smaller = rows
         while !plan.fits(limit), plan.remedy == nil, smaller > 64 {
             smaller /= 2
-            if memory(smaller).total <= limit { plan.remedy = "--length \(smaller)" }
+            if planned(smaller).fits(limit) { plan.remedy = "--length \(smaller)" }
         }
+        if !plan.fits(limit), plan.remedy == nil { plan.remedy = enough(plan) }
         return plan
+    }
+
+    private func evaluation(
+        _ layouts: DecoderLayouts, adapterBytes: Int, loadScratch: Int, rows: Int,
+        adapterRank: Int
+    ) -> MemoryTable {
+        let chunk = LossHead.chunkRows(vocabulary: description.vocabulary, rows: rows)
+        let scratch = DecoderScratch(
+            linears: layouts.linears, head: layouts.head, rows: rows, headRows: chunk,
+            adapterRank: adapterRank)
+        return MemoryTable([
+            .adapters: adapterBytes,
+            .activations: EvaluationPass.byteCount(
+                description, rows: rows, sequences: 1, adapterRank: adapterRank),
+            .workspace: max(loadScratch, scratch.byteCount(on: backend)),
+            .program: programBytes,
+        ])
     }
 
     // MARK: Train
@@ -137,17 +172,21 @@ package struct Planner {
         }
     }
 
-    /// A training run over weights of given layouts.
+    /// A training run over weights of given layouts; of an adapter's base some layers are streamed when they do not
+    /// fit.
     package func train(
         name: String, layouts: DecoderLayouts, loadScratch: Int = 0, options: TrainingOptions
     ) -> StagePlan {
-        var plan = trainOnce(
-            name: name, layouts: layouts, loadScratch: loadScratch, options: options)
+        func planned(_ options: TrainingOptions) -> StagePlan {
+            fitting(
+                layouts, canStream: options.rank > 0,
+                trainOnce(
+                    name: name, layouts: layouts, loadScratch: loadScratch, options: options))
+        }
+        var plan = planned(options)
         guard !plan.fits(limit) else { return plan }
         for (change, candidate) in smallerTrainings(options) {
-            let smaller = trainOnce(
-                name: name, layouts: layouts, loadScratch: loadScratch, options: candidate)
-            if smaller.fits(limit) {
+            if planned(candidate).fits(limit) {
                 plan.remedy = change
                 break
             }
@@ -198,7 +237,6 @@ package struct Planner {
             droppedInputs: options.usesDropout ? widest : 0, checkpointing: options.checkpointing)
         let trainable = (isFull ? layouts.byteCount : adapters) / 4
         var memory = TrainingMemory(trainableCount: trainable, pass: pass).table(description)
-        memory[.weights] = layouts.byteCount
         memory[.adapters] = adapters
         let scratch = DecoderScratch(
             linears: layouts.linears, head: layouts.head, rows: rows,

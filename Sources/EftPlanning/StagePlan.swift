@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // What one stage of the work will need.
 import EftConfig
+import EftModels
 import EftTensor
 
 /// The need of one stage: training, merging, running and so on.
@@ -13,22 +14,31 @@ package struct StagePlan: Sendable, Hashable {
     package var disk: Int
     /// What the figures hold for, such as the context length.
     package var detail: String
+    /// Where the weights of the layers stand; nil for stages that hold no decoder.
+    package var placement: WeightPlacement?
     /// The smallest change found that makes a stage fit which does not; nil when it fits or none was found.
     package var remedy: String?
 
     /// Makes a plan.
     package init(
-        name: String, memory: MemoryTable, disk: Int = 0, detail: String = "", remedy: String? = nil
+        name: String, memory: MemoryTable, disk: Int = 0, detail: String = "",
+        placement: WeightPlacement? = nil, remedy: String? = nil
     ) {
         self.name = name
         self.memory = memory
         self.disk = disk
         self.detail = detail
+        self.placement = placement
         self.remedy = remedy
     }
 
     /// Whether the stage fits in `limit` bytes.
     package func fits(_ limit: Int) -> Bool { memory.total <= limit }
+
+    /// The streamed layers in words; nil when all stand in memory.
+    package var streaming: String? {
+        placement.flatMap { $0.isStreaming ? $0.summary : nil }
+    }
 
     /// The purpose that takes most.
     package var largestPurpose: MemoryPurpose {
@@ -49,6 +59,10 @@ package struct StagePlan: Sendable, Hashable {
         object["disk"] = ConfigNode(.integer(disk))
         object["fits"] = ConfigNode(.bool(fits(limit)))
         object["limiting"] = ConfigNode(.string(largestPurpose.rawValue))
+        if let placement, placement.isStreaming {
+            object["resident_layers"] = ConfigNode(.integer(placement.residentLayers))
+            object["streamed_layers"] = ConfigNode(.integer(placement.streamed.count))
+        }
         if let remedy { object["remedy"] = ConfigNode(.string(remedy)) }
         return ConfigNode(.object(object))
     }
@@ -84,22 +98,26 @@ package struct PlanReport: Sendable, Hashable {
                 [stage.name] + purposes.map { cell(stage.memory[$0]) }
                     + [
                         cell(stage.memory.total), cell(stage.disk),
-                        stage.fits(limit) ? "yes" : "no",
+                        stage.fits(limit) ? stage.streaming == nil ? "yes" : "streamed" : "no",
                     ]
             }
     }
 
     private func cell(_ bytes: Int) -> String { bytes == 0 ? "-" : formatBytes(bytes) }
 
-    /// One line for each stage that does not fit: what takes most, and what would make it fit.
+    /// One line for each stage that does not fit: what takes most, and what would make it fit; and one for each that
+    /// fits by streaming layers.
     package var advice: [String] {
-        stages.filter { !$0.fits(limit) }.map { stage in
+        stages.compactMap { stage in
+            guard !stage.fits(limit) else {
+                return stage.streaming.map { "\(stage.name): \($0)" }
+            }
             let over = formatBytes(stage.memory.total - limit)
             let remedy =
                 stage.remedy.map { "; it fits with \($0)" } ?? "; nothing smaller was found to fit"
             return
                 "\(stage.name): \(over) too much, most of it for \(stage.largestPurpose.rawValue)"
-                + remedy
+                + (stage.streaming.map { ", even with \($0)" } ?? "") + remedy
         }
     }
 

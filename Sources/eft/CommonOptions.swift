@@ -14,6 +14,11 @@ enum CommonOptions {
         defaultText: "the machine's memory less a margin")
     static let threads = OptionSpecification(
         "--threads", kind: .value("N"), help: "workers", defaultText: "all processors")
+    static let cacheFolder = OptionSpecification(
+        "--cache-dir", kind: .value("DIR"),
+        help:
+            "where layers that do not fit --memory are kept in the form in which they are streamed",
+        defaultText: "$XDG_CACHE_HOME/eft or ~/.cache/eft", completion: .folder)
     static let precision = OptionSpecification(
         "--precision", kind: .value("WORD"),
         help: "activations in products: f32 is exact; int16 holds them for EXL2 weights as 16-bit "
@@ -89,6 +94,8 @@ enum CommonOptions {
 struct Budget {
     let plan: StagePlan
     let limit: Int
+    /// Where layers are streamed from and how many bytes are to be written there first; nil when none are.
+    var repack: (folder: String, bytes: Int)?
 
     /// Shows the plan on standard error, or refuses.
     /// - Throws: `BudgetError` when the stage does not fit.
@@ -105,6 +112,16 @@ struct Budget {
         TerminalOutput.standardError.writeLine(
             "plan: \(plan.name): \(formatBytes(plan.memory.total)) of \(formatBytes(limit)) (\(summary))"
         )
+        if let streaming { TerminalOutput.standardError.writeLine("plan: \(streaming)") }
+    }
+
+    /// What is streamed from where, in a line; nil when all layers stand in memory.
+    var streaming: String? {
+        guard let words = plan.streaming, let repack else { return nil }
+        let work =
+            repack.bytes > 0
+            ? "\(formatBytes(repack.bytes)) to be written once to" : "read from"
+        return "\(words), \(work) \(repack.folder)"
     }
 
     private var summary: String {

@@ -18,6 +18,7 @@ struct LoadedModel {
     let adapters: [String]
     let limit: Int
     let backend: CPUBackend
+    private let cacheFolder: String?
 
     /// Opens everything and reads tables, no weights.
     init(_ arguments: ParsedArguments) throws {
@@ -37,6 +38,7 @@ struct LoadedModel {
         adapters = arguments.strings("adapter")
         limit = try CommonOptions.limit(arguments)
         backend = try CommonOptions.backend(arguments, limit: limit)
+        cacheFolder = arguments.string("cache-dir")
     }
 
     /// Rank and bytes of the adapters.
@@ -57,15 +59,46 @@ struct LoadedModel {
             backend: backend)
     }
 
+    /// What streams layers, when the plan fits and says that some are streamed.
+    func streaming(_ plan: StagePlan) throws -> StreamedBase? {
+        guard plan.fits(limit), let placement = plan.placement, placement.isStreaming else {
+            return nil
+        }
+        let caches = try cacheFolder ?? CacheFolder.standard()
+        return StreamedBase(
+            placement: placement, cache: try PanelCache(loader, layouts: layouts, below: caches))
+    }
+
+    /// The plan with what there is to write before streaming.
+    func budget(_ plan: StagePlan, _ streaming: StreamedBase?) -> Budget {
+        var budget = Budget(plan: plan, limit: limit)
+        budget.repack = streaming.map {
+            ($0.cache.folder, $0.cache.bytesToWrite($0.placement.streamed))
+        }
+        return budget
+    }
+
     /// Loads weights and adapters; returns the adapters' slots.
-    /// - Parameter quiet: whether to say nothing of the progress.
-    func load(quiet: Bool) throws -> (decoder: Decoder, slots: [Int]) {
+    /// - Parameters:
+    ///   - streaming: what streams layers; nil when all stand in memory.
+    ///   - quiet: whether to say nothing of the progress.
+    func load(
+        _ streaming: StreamedBase?, quiet: Bool
+    ) throws -> (decoder: Decoder, slots: [Int]) {
         let progress = ProgressReporter(output: .standardError)
-        let decoder = try loader.load(backend: backend) { done, total in
+        func report(_ text: String) throws {
             guard !InterruptFlag.isRaised else {
                 throw Interruption(description: "interrupted while loading")
             }
-            if !quiet { progress.update("loading layer \(done) of \(total)") }
+            if !quiet { progress.update(text) }
+        }
+        if let streaming {
+            try streaming.cache.fill(streaming.placement.streamed, backend: backend) {
+                try report("writing layer \($0) of \($1) in the form in which it is streamed")
+            }
+        }
+        let decoder = try loader.load(backend: backend, streaming: streaming) {
+            try report("loading layer \($0) of \($1)")
         }
         progress.finish()
         let slots = try adapters.map { try AdapterFile.load($0, into: decoder) }

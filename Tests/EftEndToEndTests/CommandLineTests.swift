@@ -76,6 +76,29 @@ struct Program {
         #expect(run.output.isEmpty)
     }
 
+    @Test func `a model that does not fit is streamed, with the same score`() throws {
+        let folder = try TemporaryFolder()
+        let common = [
+            "eval", "-m", "Examples/demo/model", "--data", "Examples/demo/valid.txt", "--length",
+            "64", "--cache-dir", folder.path,
+        ]
+        func score(_ program: Program) throws -> ConfigCursor {
+            #expect(program.status == 0, "\(program.errors)")
+            return ConfigCursor(try JSONParser.parse(program.output))
+        }
+        let whole = try score(Program(common + ["--json"]))
+        #expect(try FileSystem.list(folder.path).isEmpty)
+        let planned = try whole.required("peak_memory_planned").int()
+        let memory = ["--memory", "\((planned >> 10) - 1500)KiB"]
+        let streamed = try score(Program(common + memory + ["--json"]))
+        #expect(
+            try streamed.required("perplexity").double() == whole.required("perplexity").double())
+        #expect(try FileSystem.list(folder.path).count == 1)
+        let told = try Program(common + memory)
+        #expect(told.status == 0 && told.errors.contains("of 4 layers resident"))
+        #expect(told.errors.contains("I/O window") && told.errors.contains(folder.path))
+    }
+
     @Test func `damaged and missing files are status 4`() throws {
         let folder = try TemporaryFolder()
         let model = Fixtures.path("models/plain")

@@ -96,6 +96,92 @@ import Testing
         #expect(whole.fits(whole.memory.total))
     }
 
+    /// The model of the demo, whose 4 layers are most of it.
+    private func demo() throws -> (folder: ModelFolder, loader: DecoderLoader) {
+        let folder = try ModelFolder.open(Fixtures.packageRoot + "/Examples/demo/model")
+        return (folder, try DecoderLoader(folder: folder))
+    }
+
+    @Test(arguments: [0, 1])
+    func `a streamed run holds what was planned`(_ resident: Int) throws {
+        let (folder, loader) = try demo()
+        let layouts = try DecoderLayouts(loader)
+        let need = GenerationNeed(contextLength: 40, prefillChunk: 8)
+        func plan(_ limit: Int) throws -> StagePlan {
+            try planner(folder, limit: limit).run(
+                name: "run", layouts: layouts, loadScratch: loader.loadScratchBytes(), need: need)
+        }
+        let whole = try plan(.max)
+        #expect(whole.streaming == nil && whole.disk == 0)
+        let placement = layouts.streaming(4 - resident)
+        let limit =
+            whole.memory.total - whole.memory[.weights] + placement.weightBytes
+            + placement.windowBytes
+        let streamed = try plan(limit)
+        #expect(streamed.placement == placement && streamed.memory.total == limit)
+        #expect(streamed.disk == placement.diskBytes && streamed.fits(limit))
+        let less = try plan(limit - 1)
+        #expect(less.fits(limit - 1) == (resident > 0))
+        #expect(less.placement?.residentLayers == 0)
+
+        let ledger = MemoryLedger(limit: limit)
+        let backend = try CPUBackend(ledger: ledger, threads: 2)
+        let caches = try TemporaryFolder()
+        let base = StreamedBase(
+            placement: placement,
+            cache: try PanelCache(loader, layouts: layouts, below: caches.path))
+        try base.cache.fill(placement.streamed, backend: backend)
+        let decoder = try loader.load(backend: backend, streaming: base)
+        let description = decoder.description
+        let cache = try PagedCache(
+            pageCount: need.pages, layers: description.layers, shape: description.shape,
+            kvType: need.kvType, ledger: ledger)
+        let workspace = try DecoderWorkspace(
+            need.workspace, description: description, backend: backend)
+        try backend.reserveScratch(streamed.memory[.workspace])
+        for purpose in [MemoryPurpose.weights, .window, .kvCache, .activations, .workspace] {
+            #expect(ledger.current[purpose] == streamed.memory[purpose], "\(purpose.rawValue)")
+        }
+        #expect(ledger.peakTotal == limit)
+        _ = (cache, workspace)
+    }
+
+    @Test func `what does not fit streamed either is refused with the size that would`() throws {
+        let (folder, loader) = try demo()
+        let layouts = try DecoderLayouts(loader)
+        let plan = try planner(folder, limit: 1 << 20).run(
+            name: "run", layouts: layouts, loadScratch: loader.loadScratchBytes(),
+            need: GenerationNeed(contextLength: 40))
+        #expect(!plan.fits(1 << 20) && plan.placement?.residentLayers == 0)
+        let size = "--memory \((plan.memory.total >> 20) + 1)MiB"
+        #expect(plan.remedy == size)
+        let report = PlanReport(stages: [plan], limit: 1 << 20)
+        let advice = try #require(report.advice.first)
+        #expect(advice.contains("0 of 4 layers resident") && advice.contains(size))
+        let score = try planner(folder, limit: 1 << 20).evaluate(
+            name: "eval", layouts: layouts, adapterBytes: 0, loadScratch: 0, rows: 16,
+            adapterRank: 0)
+        #expect(score.remedy?.hasPrefix("--memory") == true)
+        #expect(score.placement?.streamed.count == 4)
+    }
+
+    @Test func `only the base of an adapter is streamed`() throws {
+        let (folder, loader) = try demo()
+        let layouts = try DecoderLayouts(loader)
+        var options = Planner.TrainingOptions(rank: 4, sequenceLen: 32, microBatchSize: 1)
+        let whole = try planner(folder).train(name: "train", layouts: layouts, options: options)
+        let limit = whole.memory.total - 1
+        let streamed = try planner(folder, limit: limit).train(
+            name: "train", layouts: layouts, options: options)
+        #expect(streamed.fits(limit) && streamed.placement?.isStreaming == true)
+        let rows = PlanReport(stages: [streamed], limit: limit).rows
+        #expect(rows[0].contains("I/O window") && rows[1].last == "streamed")
+        options.rank = 0
+        let full = try planner(folder, limit: limit).train(
+            name: "train", layouts: layouts, options: options)
+        #expect(!full.fits(limit) && full.streaming == nil)
+    }
+
     @Test func `a bare config is planned in every format`() throws {
         let folder = try ModelFolder.open(
             Fixtures.packageRoot + "/Examples/demo/model/config.json", needsWeights: false)

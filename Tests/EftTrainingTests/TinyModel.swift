@@ -71,14 +71,16 @@ enum TinyModel {
     }
 
     /// Writes config.json and the tokenizer, no weights.
-    static func write(to folder: TemporaryFolder, vocabulary: Int = 264, name: String = "") throws {
+    static func write(
+        to folder: TemporaryFolder, vocabulary: Int = 264, layers: Int = 2, name: String = ""
+    ) throws {
         let place = name.isEmpty ? "" : name + "/"
         try FileSystem.createFolder(folder.file(name))
         try folder.write(
             place + "config.json",
             """
             {"architectures": ["LlamaForCausalLM"], "model_type": "llama", "hidden_size": 32,
-             "intermediate_size": 64, "num_hidden_layers": 2, "num_attention_heads": 4,
+             "intermediate_size": 64, "num_hidden_layers": \(layers), "num_attention_heads": 4,
              "num_key_value_heads": 2, "vocab_size": \(vocabulary), "tie_word_embeddings": true,
              "max_position_embeddings": 512, "rms_norm_eps": 1e-5, "initializer_range": 0.05}
             """)

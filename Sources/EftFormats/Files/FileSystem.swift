@@ -57,6 +57,18 @@ package enum FileSystem {
         return (Int(status.st_size), time.tv_sec, time.tv_nsec)
     }
 
+    /// When a file was last changed, in nanoseconds since 1970 (wrapping), or nil when it is not there.
+    package static func modified(_ path: String) -> Int? {
+        status(path).map { $0.seconds &* 1_000_000_000 &+ $0.nanoseconds }
+    }
+
+    /// The path from the root, links followed; the path itself when it is not there.
+    package static func absolute(_ path: String) -> String {
+        guard let resolved = realpath(path, nil) else { return path }
+        defer { free(resolved) }
+        return String(cString: resolved)
+    }
+
     /// Names in a folder, sorted by their bytes, without "." and "..".
     /// - Throws: `FormatError` (`missing`, `unreadable`).
     package static func list(_ folder: String) throws(FormatError) -> [String] {
@@ -73,6 +85,13 @@ package enum FileSystem {
             if name != "." && name != ".." { names.append(name) }
         }
         return names.sorted { $0.utf8.lexicographicallyPrecedes($1.utf8) }
+    }
+
+    /// The nearest folder above a path that is there already, or the path itself.
+    package static func existingAncestor(_ path: String) -> String {
+        var path = path
+        while !exists(path), path != "/", path != "." { path = folder(of: path) }
+        return path
     }
 
     /// Bytes that an ordinary user can still write where `folder` lies, or nil when that is not known.

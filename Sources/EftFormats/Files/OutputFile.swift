@@ -60,6 +60,16 @@ package final class OutputFile {
         try bytes.withRawBytes { (buffer) throws(FormatError) in try write(buffer) }
     }
 
+    /// Brings what was written so far onto the disk and gives its pages in memory back.
+    /// - Throws: `FormatError` (`io`).
+    package func flush() throws(FormatError) {
+        guard fsync(descriptor) == 0 else {
+            throw .system(.io, "cannot bring the file onto the disk", path: path, errno: errno)
+        }
+        // Advice that is not followed costs page cache, never correctness.
+        _ = posix_fadvise(descriptor, 0, 0, POSIX_FADV_DONTNEED)
+    }
+
     /// Brings everything onto the disk; nothing can be written after it, and the name is still the partial one.
     /// - Throws: `FormatError` (`io`).
     package func seal() throws(FormatError) {

@@ -3,8 +3,9 @@
 import EftNN
 import EftTensor
 
-/// A decoder-only language model in memory, with the adapters that were loaded on top.
+/// A decoder-only language model, with the adapters that were loaded on top.
 ///
+/// Its layers stand in memory, or pass through the window of a stream; passes go by `withLayer` and see no difference.
 /// Changed only while it is put together (adapters, gradients), hence unchecked.
 package final class Decoder: @unchecked Sendable {
     /// What it is made of.
@@ -13,8 +14,10 @@ package final class Decoder: @unchecked Sendable {
     package let backend: any Backend
     /// The embedding, [V][C] as a weight of C inputs and V outputs.
     package let embedding: PackedWeight
-    /// Layers in order.
+    /// Layers in order; the weights of streamed ones can be used inside `withLayer` only.
     package let layers: [DecoderLayer]
+    /// What streams layers; nil when all stand in memory.
+    package let stream: LayerStream?
     /// The norm before the head.
     package let finalNorm: Norm
     /// The head; its weight is the embedding when they are tied.
@@ -27,7 +30,7 @@ package final class Decoder: @unchecked Sendable {
     /// Puts a decoder together.
     package init(
         description: DecoderDescription, backend: any Backend, embedding: PackedWeight,
-        layers: [DecoderLayer], finalNorm: Norm, head: Linear
+        layers: [DecoderLayer], finalNorm: Norm, head: Linear, stream: LayerStream? = nil
     ) {
         self.description = description
         self.backend = backend
@@ -35,6 +38,7 @@ package final class Decoder: @unchecked Sendable {
         self.layers = layers
         self.finalNorm = finalNorm
         self.head = head
+        self.stream = stream
     }
 
     /// All linear layers inside the decoder layers.
@@ -55,7 +59,8 @@ package final class Decoder: @unchecked Sendable {
     /// Computes the hidden states of a batch, before the last norm, into the workspace.
     ///
     /// Keys and values go to the cache. Returns a view that the next call overwrites.
-    /// - Throws: `ModelError` for token ids beyond the vocabulary or a batch larger than the workspace.
+    /// - Throws: `ModelError` for token ids beyond the vocabulary or a batch larger than the workspace, `FormatError`
+    ///   when a streamed layer cannot be read.
     package func forward(
         _ batch: DecoderBatch, cache: any KVCache, workspace: DecoderWorkspace,
         observer: DecoderLayer.Observer? = nil
@@ -63,8 +68,11 @@ package final class Decoder: @unchecked Sendable {
         let hidden = workspace.hidden.rows(0..<batch.count)
         try embed(batch, into: hidden, workspace)
         let state = layerPass(batch, cache: cache, workspace: workspace)
-        for layer in layers {
-            try layer.forward(hidden, into: hidden, state, observer: observer)
+        begin(.forward)
+        for index in layers.indices {
+            try withLayer(index) { layer in
+                try layer.forward(hidden, into: hidden, state, observer: observer)
+            }
         }
         return hidden
     }

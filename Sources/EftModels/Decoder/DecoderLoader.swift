@@ -84,8 +84,10 @@ package struct DecoderLoader {
     /// Temporary bytes while the neediest tensor is loaded.
     package func loadScratchBytes() throws -> Int {
         var most = try endSource(description.embeddingName).loadScratchBytes(as: options.ends)
-        for linear in description.linears(layer: 0) {
-            most = max(most, try source(linear).loadScratchBytes(as: options.linears))
+        for layer in 0..<description.layers {
+            for linear in description.linears(layer: layer) {
+                most = max(most, try source(linear).loadScratchBytes(as: options.linears))
+            }
         }
         if !description.tiedEmbeddings {
             let head = try endSource(description.headName)
@@ -96,17 +98,22 @@ package struct DecoderLoader {
 
     // MARK: Load
 
-    /// Loads everything.
-    /// - Parameter progress: told after each layer how many are done.
+    /// Loads everything, but for the weights of streamed layers, which must be in the cache by now.
+    /// - Parameters:
+    ///   - streaming: which layers are streamed; none when nil.
+    ///   - progress: told after each layer how many are done.
     /// - Throws: `FormatError`, `ModelError`, `TensorError`.
     package func load(
-        backend: CPUBackend, progress: ((_ done: Int, _ total: Int) throws -> Void)? = nil
+        backend: CPUBackend, streaming: StreamedBase? = nil,
+        progress: ((_ done: Int, _ total: Int) throws -> Void)? = nil
     ) throws -> Decoder {
+        let streamed = Set(streaming?.placement.streamed ?? [])
         let embedding = try endSource(description.embeddingName)
             .load(as: options.ends, backend: backend)
         var layers: [DecoderLayer] = []
         for index in 0..<description.layers {
-            layers.append(try layer(index, backend: backend))
+            layers.append(
+                try layer(index, isStreamed: streamed.contains(index), backend: backend))
             try progress?(index + 1, description.layers)
         }
         let headWeight: PackedWeight
@@ -119,13 +126,30 @@ package struct DecoderLoader {
         return Decoder(
             description: description, backend: backend, embedding: embedding, layers: layers,
             finalNorm: try norm(description.finalNormName, backend),
-            head: Linear(name: description.headName, ordinal: 0, weight: headWeight, bias: nil))
+            head: Linear(name: description.headName, ordinal: 0, weight: headWeight, bias: nil),
+            stream: try streaming.flatMap { base in
+                guard base.placement.isStreaming else { return nil }
+                return try LayerStream(base, layers: layers, ledger: backend.ledger)
+            })
     }
 
-    private func layer(_ index: Int, backend: CPUBackend) throws -> DecoderLayer {
+    /// Loads the weight of a linear layer.
+    func weight(
+        _ linear: DecoderDescription.LinearShape, backend: CPUBackend,
+        purpose: MemoryPurpose = .weights
+    ) throws -> PackedWeight {
+        try source(linear).load(as: options.linears, backend: backend, purpose: purpose)
+    }
+
+    private func layer(
+        _ index: Int, isStreamed: Bool, backend: CPUBackend
+    ) throws -> DecoderLayer {
         func linear(_ role: DecoderDescription.Role) throws -> Linear {
             let shape = description.linear(role, layer: index)
-            let weight = try source(shape).load(as: options.linears, backend: backend)
+            let weight =
+                isStreamed
+                ? try PackedWeight(streamed: source(shape).layout(as: options.linears))
+                : try weight(shape, backend: backend)
             return Linear(
                 name: shape.name, ordinal: description.ordinal(role, layer: index), weight: weight,
                 bias: try bias(shape, backend))

@@ -5,8 +5,14 @@ import EftTensor
 
 extension Decoder {
     /// Takes memory for the gradients of every weight (full training; all weights must be in f32).
-    /// - Throws: `TensorError` when they do not fit the ledger.
+    /// - Throws: `TensorError` when they do not fit the ledger, or when layers are streamed.
     package func makeFullyTrainable() throws(TensorError) {
+        guard stream == nil else {
+            throw TensorError(
+                .outOfBudget,
+                "streamed layers are read-only and cannot be trained themselves; train an adapter, or raise "
+                    + "--memory until all layers fit")
+        }
         let ledger = backend.ledger
         let embeddingName = description.embeddingName + ".weight"
         let parameter = try Parameter(

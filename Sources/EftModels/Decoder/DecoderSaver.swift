@@ -43,8 +43,13 @@ package struct DecoderSaver {
     }
 
     /// Writes `model.safetensors` (or shards with an index) into a folder.
-    /// - Throws: `FormatError`, `TensorError`.
+    /// - Throws: `FormatError`, `TensorError`, `ModelError` when layers are streamed.
     package func save(to folder: String) throws {
+        guard decoder.stream == nil else {
+            throw ModelError(
+                .unsupported,
+                "a streamed model is not written again; its own folder has its weights")
+        }
         let infos = try entries.map { entry in
             let shape: Shape =
                 switch entry.source {

@@ -122,10 +122,13 @@ package final class TrainingPass: Sendable {
                 "a batch of \(batch.count) rows, the workspace holds \(workspace.rows)")
         }
         try decoder.embed(batch, into: kept[0].rows(rows), workspace)
-        for (index, layer) in decoder.layers.enumerated() {
-            try layer.forward(
-                kept[index].rows(rows), into: kept[index + 1].rows(rows),
-                state(batch, layer: index, dropoutSeed))
+        decoder.begin(gradientScale == 0 ? .forward : .forwardAndBackward)
+        for index in decoder.layers.indices {
+            try decoder.withLayer(index) { layer in
+                try layer.forward(
+                    kept[index].rows(rows), into: kept[index + 1].rows(rows),
+                    state(batch, layer: index, dropoutSeed))
+            }
         }
         let (epsilon, backend) = (decoder.description.shape.normEpsilon, decoder.backend)
         let last = kept[decoder.layers.count].rows(rows)
@@ -146,16 +149,18 @@ package final class TrainingPass: Sendable {
 
     private func backward(_ batch: DecoderBatch, _ gradient: Matrix, _ seed: UInt64?) throws {
         let rows = 0..<batch.count
-        for (index, layer) in decoder.layers.enumerated().reversed() {
+        for index in decoder.layers.indices.reversed() {
             let state = state(batch, layer: index, seed)
             let input = kept[index].rows(rows)
-            // The last layer's activations still stand from the forward pass.
-            if activations.count == 1, index < decoder.layers.count - 1 {
-                try layer.recompute(input, state)
+            try decoder.withLayer(index) { layer in
+                // The last layer's activations still stand from the forward pass.
+                if activations.count == 1, index < decoder.layers.count - 1 {
+                    try layer.recompute(input, state)
+                }
+                try layer.backward(
+                    input, gradient: gradient, gradients: gradients,
+                    cache: caches[min(index, caches.count - 1)], state)
             }
-            try layer.backward(
-                input, gradient: gradient, gradients: gradients,
-                cache: caches[min(index, caches.count - 1)], state)
         }
         if let embedding = decoder.embeddingParameter {
             decoder.addEmbeddingGradient(gradient, tokens: batch.tokens, to: embedding)

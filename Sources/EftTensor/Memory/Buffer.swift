@@ -23,16 +23,17 @@ package final class Buffer: @unchecked Sendable {
     private static let mapThreshold = 256 << 10
 
     /// Allocates `byteCount` zeroed bytes, entered under `purpose` (in no ledger when nil).
+    /// - Parameter pageAligned: whether also a small buffer begins at a page, as direct reads want it.
     /// - Throws: `TensorError` when the ledger refuses or the machine has no memory left.
     package init(
-        byteCount: Int, ledger: MemoryLedger?, purpose: MemoryPurpose
+        byteCount: Int, ledger: MemoryLedger?, purpose: MemoryPurpose, pageAligned: Bool = false
     ) throws(TensorError) {
         precondition(byteCount >= 0, "negative buffer size")
         try ledger?.reserve(byteCount, for: purpose)
         self.ledger = ledger
         self.purpose = purpose
         self.byteCount = byteCount
-        isMapped = byteCount >= Buffer.mapThreshold
+        isMapped = byteCount >= Buffer.mapThreshold || (pageAligned && byteCount > 0)
         guard let base = Buffer.allocate(byteCount, mapped: isMapped) else {
             ledger?.release(byteCount, for: purpose)
             throw TensorError(

@@ -2,10 +2,11 @@
 // A weight matrix in the form that the kernels multiply.
 import CEftKernels
 
-/// A weight matrix of K inputs by N outputs in panels of 16 outputs, owning its memory.
+/// A weight matrix of K inputs by N outputs in panels of 16 outputs, owning its memory or bound to a record in a window.
 ///
-/// Filled once by a loader and read-only afterwards, but for full training, where the optimizer updates f32 panels
-/// between steps; hence the unchecked conformance.
+/// One that owns its memory is filled once by a loader and read-only afterwards, but for full training, where the
+/// optimizer updates f32 panels between steps. A streamed one is bound before its layer computes, and by the thread
+/// that computes; hence the unchecked conformance.
 package final class PackedWeight: @unchecked Sendable {
     /// Sizes and formats.
     package let layout: WeightLayout
@@ -14,9 +15,18 @@ package final class PackedWeight: @unchecked Sendable {
     /// Scales `[panel][group][16]` of coded weights; empty for dense ones.
     package let scales: Buffer
     /// For coded weights `groups`, then the permutation when there is one.
-    private let tables: Buffer
-    /// The descriptor that kernels take; its pointers live as long as this object.
-    package let descriptor: eft_weight
+    let tables: Buffer
+    /// Whether the weight owns no memory and is bound to records that somebody else holds.
+    package let isStreamed: Bool
+    private var bound: eft_weight?
+
+    /// The descriptor that kernels take; its pointers live as long as this object, or until the next binding.
+    package var descriptor: eft_weight {
+        guard let bound else {
+            preconditionFailure("a streamed weight is used while its layer is not in the window")
+        }
+        return bound
+    }
 
     /// K.
     package var inputs: Int { layout.inputs }
@@ -34,6 +44,7 @@ package final class PackedWeight: @unchecked Sendable {
         purpose: MemoryPurpose = .weights
     ) throws(TensorError) {
         self.layout = layout
+        isStreamed = false
         panels = try Buffer(
             byteCount: layout.panels * layout.panelBytes, ledger: ledger, purpose: purpose)
         scales = try Buffer(byteCount: layout.scaleBytes, ledger: ledger, purpose: purpose)
@@ -55,7 +66,39 @@ package final class PackedWeight: @unchecked Sendable {
                 descriptor.permutation = UnsafePointer(rows)
             }
         }
-        self.descriptor = descriptor
+        bound = descriptor
+    }
+
+    /// Makes a weight that owns no memory and cannot be used before `bind`.
+    /// - Throws: `TensorError` when the machine has no memory left.
+    package init(streamed layout: WeightLayout) throws(TensorError) {
+        self.layout = layout
+        isStreamed = true
+        panels = try Buffer(byteCount: 0, ledger: nil, purpose: .window)
+        scales = panels
+        tables = panels
+    }
+
+    /// Binds a streamed weight to its record, aligned to 64 bytes; nil takes the binding back.
+    package func bind(_ record: UnsafeRawPointer?) {
+        precondition(isStreamed, "a weight that owns its memory is bound for good")
+        guard let record else {
+            bound = nil
+            return
+        }
+        let places = WeightRecord(layout)
+        var descriptor = layout.descriptor
+        descriptor.panels = record + places.panels.lowerBound
+        if case .coded(_, _, let groups, let permuted) = layout.format {
+            let table = (record + places.tables.lowerBound).assumingMemoryBound(to: eft_group.self)
+            descriptor.scales = record + places.scales.lowerBound
+            descriptor.groups = table
+            if permuted {
+                descriptor.permutation = UnsafeRawPointer(table + groups.count)
+                    .assumingMemoryBound(to: UInt32.self)
+            }
+        }
+        bound = descriptor
     }
 }
 

@@ -69,9 +69,21 @@ package struct BaseModel: Sendable {
         isFresh ? 0 : try DecoderLoader(folder: folder, options: options).loadScratchBytes()
     }
 
+    /// Whether layers may be streamed: those of an adapter's base are read-only.
+    package var canStream: Bool { !isFresh && options.ends != .f32 }
+
+    /// What streams layers of a placement from below a folder of caches; nil when none is streamed.
+    package func streaming(_ placement: WeightPlacement, caches: String?) throws -> StreamedBase? {
+        guard placement.isStreaming else { return nil }
+        let cache = try PanelCache(
+            DecoderLoader(folder: folder, options: options), layouts: layouts(),
+            below: caches ?? CacheFolder.standard())
+        return StreamedBase(placement: placement, cache: cache)
+    }
+
     /// Loads weights, or draws them.
     package func load(
-        backend: CPUBackend, seed: UInt64,
+        backend: CPUBackend, seed: UInt64, streaming: StreamedBase? = nil,
         progress: (_ done: Int, _ total: Int) throws -> Void
     ) throws -> Decoder {
         if isFresh {
@@ -80,7 +92,7 @@ package struct BaseModel: Sendable {
         }
         return try withoutActuallyEscaping(progress) { progress in
             try DecoderLoader(folder: folder, options: options)
-                .load(backend: backend, progress: progress)
+                .load(backend: backend, streaming: streaming, progress: progress)
         }
     }
 

@@ -18,16 +18,26 @@ package struct ExampleLengths: Sendable, Hashable {
     }
 }
 
-extension TrainingJob {
+/// What a run will hold, and where the weights of its base stand.
+package struct TrainingPlan: Sendable {
     /// Peak bytes by purpose, the program itself left out.
+    package var memory: MemoryTable
+    /// Which layers are streamed.
+    package var placement: WeightPlacement
+}
+
+extension TrainingJob {
+    /// States what a run will hold.
     ///
     /// The workspace row holds what is temporary: scratch memory of products, of loading and of saving; the latter two
     /// only as far as they pass what the rest takes at another time. The total is what the ledger's peak will be.
-    /// - Parameter lengths: of the examples; when nil, every row is taken to be as long as allowed.
-    package static func memory(
+    /// - Parameters:
+    ///   - lengths: of the examples; when nil, every row is taken to be as long as allowed.
+    ///   - room: bytes that may be held; layers of an adapter's base are streamed when they do not fit.
+    package static func plan(
         _ base: BaseModel, config: AxolotlConfig, lengths: ExampleLengths? = nil,
-        backend: any Backend
-    ) throws -> MemoryTable {
+        backend: any Backend, room: Int
+    ) throws -> TrainingPlan {
         let description = base.folder.description
         let layouts = try base.layouts()
         let adapter = try config.adapter.map {
@@ -45,10 +55,30 @@ extension TrainingJob {
             adapterRank: need.adapterRank, training: adapter == nil ? .full : .adapters
         ).byteCount(on: backend)
         let saving = adapter == nil ? DecoderSaver.scratchBytes(layouts, config.outputType) : 0
-        let loading = try base.loadScratchBytes() - table.total
-        table[.workspace] = max(products + saving, loading)
-        table[.weights] = layouts.byteCount
-        return table
+        let loading = try base.loadScratchBytes()
+        let largest = layouts.linears.reduce(0) { max($0, $1.byteCount) }
+        func memory(_ placement: WeightPlacement) -> MemoryTable {
+            var all = table
+            all[.weights] = placement.weightBytes
+            all[.window] = placement.windowBytes
+            // Layers are written to the cache before anything is loaded, the window comes after.
+            let repacking = placement.isStreaming ? largest + loading : 0
+            let before = max(placement.weightBytes + loading, repacking)
+            all[.workspace] = max(products + saving, before - all.total)
+            return all
+        }
+        let placement = layouts.placement(canStream: base.canStream) {
+            memory($0).total <= room
+        }
+        return TrainingPlan(memory: memory(placement), placement: placement)
+    }
+
+    /// Peak bytes by purpose with all weights in memory, the program itself left out.
+    package static func memory(
+        _ base: BaseModel, config: AxolotlConfig, lengths: ExampleLengths? = nil,
+        backend: any Backend
+    ) throws -> MemoryTable {
+        try plan(base, config: config, lengths: lengths, backend: backend, room: .max).memory
     }
 
     private static func need(
@@ -73,30 +103,35 @@ extension TrainingJob {
     /// Checks a run against the budget.
     /// - Throws: `TensorError` (`outOfBudget`) with the table and, when one is found, a change that makes it fit.
     static func requireFit(
-        _ table: MemoryTable, _ base: BaseModel, config: AxolotlConfig, lengths: ExampleLengths?,
-        programBytes: Int, backend: any Backend
+        _ plan: TrainingPlan, _ base: BaseModel, config: AxolotlConfig, lengths: ExampleLengths?,
+        room: Int, programBytes: Int, backend: any Backend
     ) throws {
-        let room = backend.ledger.limit
-        guard table.total > room else { return }
-        var table = table
+        guard plan.memory.total > room else { return }
+        var table = plan.memory
         table[.program] = programBytes
         let limit = room + programBytes
-        var remedy = "nothing smaller was found to fit; raise --memory, or train a smaller model"
+        var remedy =
+            "nothing smaller was found to fit; raise --memory to \(suggested(table.total)), or train a smaller model"
         for (change, candidate) in smaller(config) {
             let fitting = lengths.map { clipped($0, candidate.training.sequenceLen) }
-            let base = try BaseModel(candidate)
-            let needed = try memory(base, config: candidate, lengths: fitting, backend: backend)
-            if needed.total <= room {
+            let needed = try TrainingJob.plan(
+                BaseModel(candidate), config: candidate, lengths: fitting, backend: backend,
+                room: room)
+            if needed.memory.total <= room {
                 remedy = "it fits with \(change), or with --memory \(suggested(table.total))"
                 break
             }
         }
+        let streaming = plan.placement.isStreaming ? " even with \(plan.placement.summary)" : ""
+        let hint =
+            base.canStream
+            ? "" : "\nonly the frozen base of an adapter can be streamed when it does not fit"
         throw TensorError(
             .outOfBudget,
             """
-            training needs \(formatBytes(table.total)), the budget is \(formatBytes(limit)):
+            training needs \(formatBytes(table.total))\(streaming), the budget is \(formatBytes(limit)):
             \(table.rendered)
-            \(remedy)
+            \(remedy)\(hint)
             """)
     }
 

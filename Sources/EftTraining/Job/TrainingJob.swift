@@ -19,6 +19,12 @@ package final class TrainingJob {
     package let data: TrainingData
     /// Peak bytes by purpose.
     package let memory: MemoryTable
+    /// Bytes of the program itself and of the data, which the budget holds besides `memory`.
+    package let programBytes: Int
+    /// Which layers of the base are streamed.
+    package let placement: WeightPlacement
+    /// What streams them; nil when all stand in memory.
+    package let streaming: StreamedBase?
     /// Steps of the run.
     package let totalSteps: Int
     /// Lines for the user.
@@ -30,6 +36,8 @@ package final class TrainingJob {
 
     /// What happens while a run is made.
     package enum Event: Sendable {
+        /// So many of the layers to stream are written in the form in which they are streamed.
+        case repacking(done: Int, total: Int)
         /// So many layers of the base are loaded.
         case loading(done: Int, total: Int)
         /// The loop goes on from a checkpoint after so many steps.
@@ -59,12 +67,15 @@ package final class TrainingJob {
     /// Opens the model, reads the data, and checks that the run fits.
     /// - Parameters:
     ///   - programBytes: what the program itself holds, by which the ledger's limit was lowered; for messages.
+    ///   - dataBytes: what the program holds beyond that once the data is read; asked then. The choice of layers that
+    ///     stay in memory leaves room for it.
+    ///   - caches: the folder below which layers are kept that do not fit; `CacheFolder.standard()` when nil.
     ///   - shouldStop: asked now and then; when it says yes, `TrainingError` (`interrupted`) is thrown.
     /// - Throws: `ConfigError`, `FormatError`, `ModelError`, `TokenizerError`, `TrainingError`, and `TensorError`
     ///   (`outOfBudget`) when it does not fit.
     package init(
         _ config: AxolotlConfig, backend: CPUBackend, programBytes: Int = 0,
-        shouldStop: () -> Bool = { false }
+        dataBytes: () -> Int = { 0 }, caches: String? = nil, shouldStop: () -> Bool = { false }
     ) throws {
         self.config = config
         self.backend = backend
@@ -75,9 +86,11 @@ package final class TrainingJob {
         }
         // What does not fit with a single short example is refused before the data is read.
         let least = ExampleLengths(train: [2])
+        let limit = backend.ledger.limit
         try TrainingJob.requireFit(
-            TrainingJob.memory(base, config: config, lengths: least, backend: backend), base,
-            config: config, lengths: least, programBytes: programBytes, backend: backend)
+            TrainingJob.plan(base, config: config, lengths: least, backend: backend, room: limit),
+            base, config: config, lengths: least, room: limit, programBytes: programBytes,
+            backend: backend)
         resumeFolder = try TrainingJob.resumeFolder(config)
         tokenizer = try TrainingTokenizer(
             config.model, folder: base.tokenizerFolder(config.model),
@@ -89,10 +102,16 @@ package final class TrainingJob {
         notices = config.notices + tokenizer.notices
         let lengths = ExampleLengths(
             train: data.train.map(\.tokens.count), validation: data.validation.map(\.tokens.count))
-        memory = try TrainingJob.memory(base, config: config, lengths: lengths, backend: backend)
+        let held = dataBytes()
+        let room = limit == .max ? limit : limit - held
+        let plan = try TrainingJob.plan(
+            base, config: config, lengths: lengths, backend: backend, room: room)
         try TrainingJob.requireFit(
-            memory, base, config: config, lengths: lengths, programBytes: programBytes,
-            backend: backend)
+            plan, base, config: config, lengths: lengths, room: room,
+            programBytes: programBytes + held, backend: backend)
+        (memory, placement) = (plan.memory, plan.placement)
+        self.programBytes = programBytes + held
+        streaming = try base.streaming(placement, caches: caches)
         totalSteps = try BatchPlan(lengths: lengths.train, settings: config.training).steps.count
     }
 
@@ -161,12 +180,18 @@ package final class TrainingJob {
     private func load(
         _ onEvent: (Event) throws -> Void, _ shouldStop: () -> Bool
     ) throws -> Decoder {
-        try base.load(backend: backend, seed: config.training.seed) { done, total in
+        func report(_ event: Event) throws {
             if shouldStop() {
                 throw TrainingError(.interrupted, "interrupted while loading; nothing to save")
             }
-            try onEvent(.loading(done: done, total: total))
+            try onEvent(event)
         }
+        try streaming?.cache.fill(placement.streamed, backend: backend) {
+            try report(.repacking(done: $0, total: $1))
+        }
+        return try base.load(
+            backend: backend, seed: config.training.seed, streaming: streaming
+        ) { try report(.loading(done: $0, total: $1)) }
     }
 
     /// A hash of the examples and of what decides their order and the trained parameters.

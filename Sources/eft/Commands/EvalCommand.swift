@@ -21,6 +21,7 @@ enum EvalCommand: Command {
         ],
         options: [
             CommonOptions.model, CommonOptions.adapter, CommonOptions.fourBits,
+            CommonOptions.cacheFolder,
             OptionSpecification(
                 "--data", kind: .value("FILE"), help: "a UTF-8 text, or .jsonl rows with a text",
                 isRequired: true, completion: .file),
@@ -37,14 +38,14 @@ enum EvalCommand: Command {
             arguments.required("data"), tokenizer: model.tokenizer)
         let rows = min(length, tokens.count)
         let (rank, adapterBytes) = try model.adapterExtents()
-        let budget = Budget(
-            plan: model.planner().evaluate(
-                name: "eval", layouts: model.layouts, adapterBytes: adapterBytes,
-                loadScratch: try model.loader.loadScratchBytes(), rows: rows, adapterRank: rank),
-            limit: model.limit)
+        let plan = model.planner().evaluate(
+            name: "eval", layouts: model.layouts, adapterBytes: adapterBytes,
+            loadScratch: try model.loader.loadScratchBytes(), rows: rows, adapterRank: rank)
+        let streaming = try model.streaming(plan)
+        let budget = model.budget(plan, streaming)
         let isJSON = arguments.flag("json")
         try budget.announce(quiet: isJSON)
-        let (decoder, slots) = try model.load(quiet: arguments.flag("json"))
+        let (decoder, slots) = try model.load(streaming, quiet: isJSON)
         let progress = ProgressReporter(output: .standardError)
         let score = try PerplexityEvaluator(decoder: decoder, slots: slots, length: rows)
             .score(tokens) { done in

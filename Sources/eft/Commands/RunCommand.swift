@@ -21,6 +21,7 @@ enum RunCommand: Command {
         ],
         options: [
             CommonOptions.model, CommonOptions.adapter, CommonOptions.fourBits,
+            CommonOptions.cacheFolder,
             OptionSpecification(
                 "-p", "--prompt", kind: .value("TEXT"), help: "the prompt", isRequired: true),
             OptionSpecification(
@@ -68,13 +69,13 @@ enum RunCommand: Command {
             contextLength: context,
             kvType: try CommonOptions.cacheType(arguments, model.folder.description),
             adapterRank: rank)
-        let budget = Budget(
-            plan: model.planner().run(
-                name: "run", layouts: model.layouts, adapterBytes: adapterBytes,
-                loadScratch: try model.loader.loadScratchBytes(), need: need),
-            limit: model.limit)
+        let plan = model.planner().run(
+            name: "run", layouts: model.layouts, adapterBytes: adapterBytes,
+            loadScratch: try model.loader.loadScratchBytes(), need: need)
+        let streaming = try model.streaming(plan)
+        let budget = model.budget(plan, streaming)
         try budget.announce(quiet: arguments.flag("json"))
-        let (decoder, slots) = try model.load(quiet: arguments.flag("json"))
+        let (decoder, slots) = try model.load(streaming, quiet: arguments.flag("json"))
         let generator = try Generator(decoder: decoder, need: need)
         try generate(
             generator, GenerationRequest(prompt: prompt, parameters: parameters, adapters: slots),

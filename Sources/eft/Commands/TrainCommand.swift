@@ -25,7 +25,7 @@ enum TrainCommand: Command {
                 "go on from a checkpoint"),
         ],
         options: [
-            CommonOptions.memory, CommonOptions.threads,
+            CommonOptions.memory, CommonOptions.cacheFolder, CommonOptions.threads,
             OptionSpecification(
                 "--precision", kind: .value("WORD"),
                 help: "activations in products with bf16 and quantized weights",
@@ -49,8 +49,12 @@ enum TrainCommand: Command {
             precision: precision ?? config.precision)
         let job = try TrainingJob(
             config, backend: backend, programBytes: program,
-            shouldStop: { InterruptFlag.isRaised })
-        let budget = Budget(plan: plan(job), limit: limit)
+            dataBytes: { max(0, ProcessMemory.resident - program) },
+            caches: arguments.string("cache-dir"), shouldStop: { InterruptFlag.isRaised })
+        var budget = Budget(plan: plan(job), limit: limit)
+        budget.repack = job.streaming.map {
+            ($0.cache.folder, $0.cache.bytesToWrite($0.placement.streamed))
+        }
         let progress = TrainProgress(job, limit: limit)
         progress.begin(budget)
         try budget.announce(quiet: true)
@@ -69,11 +73,12 @@ enum TrainCommand: Command {
         let training = job.config.training
         let kind = job.config.adapter.map { $0.quantizesBase ? "QLoRA" : "LoRA" } ?? "all weights"
         var memory = job.memory
-        memory[.program] = ProcessMemory.resident
+        memory[.program] = job.programBytes
         return StagePlan(
-            name: "train", memory: memory,
+            name: "train", memory: memory, disk: job.placement.diskBytes,
             detail: "\(kind), \(job.totalSteps) steps of \(training.gradientAccumulationSteps) x "
-                + "\(training.microBatchSize) x \(training.sequenceLen) tokens at most")
+                + "\(training.microBatchSize) x \(training.sequenceLen) tokens at most",
+            placement: job.placement)
     }
 }
 
@@ -104,11 +109,15 @@ private final class TrainProgress {
             })
         for row in rows.dropFirst() { table.add(row) }
         for line in table.render().split(separator: "\n") { reporter.note(String(line)) }
+        if let streaming = budget.streaming { reporter.note("streaming: \(streaming)") }
         if let folder = job.resumeFolder { reporter.note("going on from \(folder)") }
     }
 
     func show(_ event: TrainingJob.Event) {
         switch event {
+        case .repacking(let done, let total):
+            reporter.update(
+                "writing layer \(done) of \(total) in the form in which it is streamed")
         case .loading(let done, let total):
             reporter.update("loading layer \(done) of \(total)  memory \(memory)")
         case .resumed(let step): reporter.note("going on after step \(step)")
