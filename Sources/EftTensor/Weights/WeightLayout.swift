@@ -16,7 +16,7 @@ package struct WeightLayout: Sendable, Hashable {
     }
 
     /// How scales are held.
-    package enum ScaleForm: Sendable, Hashable {
+    package enum ScaleForm: String, Sendable, Hashable {
         case f32
         case f16
         /// Four bits each and a half a group, as EXL2 stores them.
