@@ -73,14 +73,6 @@ extension TrainingJob {
         return TrainingPlan(memory: memory(placement), placement: placement)
     }
 
-    /// Peak bytes by purpose with all weights in memory, the program itself left out.
-    package static func memory(
-        _ base: BaseModel, config: AxolotlConfig, lengths: ExampleLengths? = nil,
-        backend: any Backend
-    ) throws -> MemoryTable {
-        try plan(base, config: config, lengths: lengths, backend: backend, room: .max).memory
-    }
-
     private static func need(
         _ settings: TrainingSettings, _ lengths: ExampleLengths?,
         extents: (rank: Int, droppedInputs: Int)
