@@ -10,7 +10,7 @@ enum CommonOptions {
     static let memory = OptionSpecification(
         "--memory", kind: .value("SIZE"),
         help:
-            "the most memory to hold, such as 24GiB; what does not fit is refused before any work",
+            "the most memory to hold, such as 24GiB; what cannot be made to fit is refused before any work",
         defaultText: "the machine's memory less a margin")
     static let threads = OptionSpecification(
         "--threads", kind: .value("N"), help: "workers", defaultText: "all processors")

@@ -87,13 +87,6 @@ package enum FileSystem {
         return names.sorted { $0.utf8.lexicographicallyPrecedes($1.utf8) }
     }
 
-    /// The nearest folder above a path that is there already, or the path itself.
-    package static func existingAncestor(_ path: String) -> String {
-        var path = path
-        while !exists(path), path != "/", path != "." { path = folder(of: path) }
-        return path
-    }
-
     /// Bytes that an ordinary user can still write where `folder` lies, or nil when that is not known.
     package static func freeBytes(_ folder: String) -> Int? {
         var status = statvfs()

@@ -42,6 +42,8 @@ package struct PanelCache: Sendable {
     package let folder: String
     /// The records of all layers, whether they are in the cache or not.
     package let records: [LayerRecord]
+    /// Says how many bytes can still be written to a folder; nil when that is not known.
+    package var freeBytes: @Sendable (_ folder: String) -> Int? = { FileSystem.freeBytes($0) }
     private let loader: DecoderLoader
     private let manifest: String
     private let fingerprint: String
@@ -114,10 +116,9 @@ package struct PanelCache: Sendable {
     }
 
     /// Most bytes that `fill` holds: one weight, and what loading it takes.
-    /// - Throws: errors of reading the checkpoint's tables.
-    package func fillBytes() throws -> Int {
-        try records.flatMap(\.layouts).reduce(0) { max($0, $1.byteCount) }
-            + loader.loadScratchBytes()
+    /// - Parameter loadScratch: temporary bytes while the neediest tensor is loaded.
+    package static func fillBytes(_ layouts: DecoderLayouts, loadScratch: Int) -> Int {
+        layouts.linears.reduce(0) { max($0, $1.byteCount) } + loadScratch
     }
 
     /// Makes those of `layers` that are missing, one weight at a time.
@@ -151,7 +152,7 @@ package struct PanelCache: Sendable {
     }
 
     private func requireRoom(_ bytes: Int) throws {
-        guard let free = FileSystem.freeBytes(folder), free < bytes else { return }
+        guard let free = freeBytes(folder), free < bytes else { return }
         throw FormatError(
             .io,
             "streaming needs \(formatBytes(bytes)) of disk once for layers in panel form, \(formatBytes(free)) "

@@ -56,13 +56,13 @@ extension TrainingJob {
         ).byteCount(on: backend)
         let saving = adapter == nil ? DecoderSaver.scratchBytes(layouts, config.outputType) : 0
         let loading = try base.loadScratchBytes()
-        let largest = layouts.linears.reduce(0) { max($0, $1.byteCount) }
+        let filling = PanelCache.fillBytes(layouts, loadScratch: loading)
         func memory(_ placement: WeightPlacement) -> MemoryTable {
             var all = table
             all[.weights] = placement.weightBytes
             all[.window] = placement.windowBytes
             // Layers are written to the cache before anything is loaded, the window comes after.
-            let repacking = placement.isStreaming ? largest + loading : 0
+            let repacking = placement.isStreaming ? filling : 0
             let before = max(placement.weightBytes + loading, repacking)
             all[.workspace] = max(products + saving, before - all.total)
             return all
@@ -71,14 +71,6 @@ extension TrainingJob {
             memory($0).total <= room
         }
         return TrainingPlan(memory: memory(placement), placement: placement)
-    }
-
-    /// Peak bytes by purpose with all weights in memory, the program itself left out.
-    package static func memory(
-        _ base: BaseModel, config: AxolotlConfig, lengths: ExampleLengths? = nil,
-        backend: any Backend
-    ) throws -> MemoryTable {
-        try plan(base, config: config, lengths: lengths, backend: backend, room: .max).memory
     }
 
     private static func need(

@@ -166,6 +166,25 @@ import Testing
             try model.decoder(streamed: 7).allLogits() == model.decoder(streamed: 0).allLogits())
     }
 
+    @Test func `a disk without room is an error before anything is written`() throws {
+        let model = try StreamModel()
+        var cache = try model.cache()
+        let layers = [1, 4]
+        let needed = cache.bytesToWrite(layers)
+        #expect(needed == layers.reduce(0) { $0 + cache.records[$1].byteCount + 4096 })
+        cache.freeBytes = { _ in needed - 1 }
+        let error = try #require(throws: FormatError.self) {
+            try cache.fill(layers, backend: backend())
+        }
+        #expect(error.code == .io && error.message.contains("--cache-dir"))
+        #expect(cache.missing(layers) == layers)
+        cache.freeBytes = { _ in needed }
+        try cache.fill(layers, backend: backend())
+        // Nothing more is needed for what is there.
+        cache.freeBytes = { _ in 0 }
+        try cache.fill(layers, backend: backend())
+    }
+
     @Test func `a cache that cannot be written is an error`() throws {
         let model = try StreamModel()
         try model.folder.write("caches", "a file where the folder should be")

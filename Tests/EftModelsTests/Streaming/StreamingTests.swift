@@ -147,7 +147,10 @@ import Testing
         #expect(placement.streamed.count == streamed)
         #expect(placement.windowBytes > 0 && placement.windowBytes % (2 * 4096) == 0)
         let cache = try model.cache()
-        let ledger = MemoryLedger(limit: try cache.fillBytes())
+        let loader = try model.loader()
+        let most = try PanelCache.fillBytes(
+            DecoderLayouts(loader), loadScratch: loader.loadScratchBytes())
+        let ledger = MemoryLedger(limit: most)
         let layers = cache.missing(placement.streamed)
         #expect(cache.bytesToWrite(placement.streamed) == placement.diskBytes)
         try cache.fill(layers, backend: CPUBackend(ledger: ledger, threads: 2))
