@@ -9,6 +9,8 @@ enum LlamaFamily {
     private static let largestExtent = 1 << 24
     private static let largestWidth = 1 << 20
     private static let mostLayers = 1 << 12
+    /// The largest product of layers and width; the largest model of today has a tenth of it.
+    private static let largestVolume = 1 << 26
 
     static func describe(
         _ config: ConfigCursor, queryKeyValueBias: Bool, outputBias: Bool, mlpBias: Bool
@@ -47,13 +49,19 @@ enum LlamaFamily {
         guard epsilon > 0, epsilon < 1 else {
             throw config.error(.badValue, "rms_norm_eps (\(epsilon)) must lie between 0 and 1")
         }
+        let layers = try extent("num_hidden_layers", config, most: mostLayers)
+        let intermediate = try extent("intermediate_size", config, most: largestWidth)
+        let widest = max(hidden, intermediate, heads * headDim)
+        guard layers * widest <= largestVolume else {
+            throw config.error(
+                .badValue, "\(layers) layers of width \(widest) are larger than any model")
+        }
         return DecoderDescription(
             architecture: try architectureName(config),
-            vocabulary: try extent("vocab_size", config),
-            layers: try extent("num_hidden_layers", config, most: mostLayers),
+            vocabulary: try extent("vocab_size", config), layers: layers,
             shape: DecoderShape(
                 hidden: hidden,
-                intermediate: try extent("intermediate_size", config, most: largestWidth),
+                intermediate: intermediate,
                 heads: heads,
                 kvHeads: kvHeads, headDim: headDim, normEpsilon: Float(epsilon)),
             rotary: try RotaryConfig.read(config, headDim: headDim, context: context),

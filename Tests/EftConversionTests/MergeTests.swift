@@ -103,6 +103,41 @@ struct MergeTests {
         #expect(throws: FormatError.self) { try CheckpointFolder.open(folder.file("out")) }
     }
 
+    @Test func `no altered adapter makes a merge crash`() throws {
+        let folder = try TemporaryFolder()
+        let base = try TinyModel.write(to: folder)
+        let path = try adapter(folder, MergeTests.good)
+        let config = try FileSystem.read(FileSystem.join(path, "adapter_config.json"))
+        let weights = try FileSystem.read(FileSystem.join(path, "adapter_model.safetensors"))
+        let document = try JSONParser.parse(config)
+        var random = SplitMix64(seed: 81)
+        var (accepted, refused) = (0, 0)
+        for round in 0..<400 {
+            let settings =
+                switch round % 3 {
+                case 0: random.mutated(config, headBias: config.count)
+                case 1: Array(JSONWriter.text(random.mutated(document)).utf8)
+                default: config
+                }
+            _ = try folder.plainWrite("adapter/adapter_config.json", settings)
+            _ = try folder.plainWrite(
+                "adapter/adapter_model.safetensors",
+                round % 3 == 2 ? random.mutated(weights, headBias: 250) : weights)
+            do {
+                let merger = try merger(base, path, folder.file("out"))
+                accepted += 1
+                // Writing waits for the disk; a part of them is enough.
+                if accepted % 8 == 0 { try merger.run() }
+            } catch {
+                #expect(
+                    error is ConversionError || error is ConfigError || error is FormatError
+                        || error is ModelError, "round \(round): \(error)")
+                refused += 1
+            }
+        }
+        #expect(accepted > 20 && refused > 20)
+    }
+
     @Test func `the output must be another folder`() throws {
         let folder = try TemporaryFolder()
         let base = try TinyModel.write(to: folder)

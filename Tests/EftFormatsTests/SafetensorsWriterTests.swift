@@ -119,6 +119,19 @@ struct SafetensorsWriterTests {
         #expect(try FileSystem.list(folder.path).isEmpty)
     }
 
+    @Test func `more bytes than 64 bits can count are refused by name`() throws {
+        let folder = try TemporaryFolder()
+        let tensors = try (0..<3).map {
+            try TensorInfo(name: "t\($0)", dtype: .u8, shape: Shape(checking: [1 << 62]))
+        }
+        #expect(try tensors.prefix(1).totalByteCount() == 1 << 62)
+        let error = #expect(throws: FormatError.self) {
+            try SafetensorsWriter(folder: folder.path, tensors: tensors)
+        }
+        #expect(error?.code == .damaged && error?.tensor == "t1")
+        #expect(try FileSystem.list(folder.path).isEmpty)
+    }
+
     @Test func `more than the disk can hold is refused at once`() throws {
         let folder = try TemporaryFolder()
         let free = try #require(FileSystem.freeBytes(folder.path))

@@ -59,7 +59,9 @@ struct ConfigMutationTests {
     @Test(arguments: [
         #""num_hidden_layers": 16777216"#, #""num_hidden_layers": 4097"#,
         #""head_dim": 1048576"#, #""hidden_size": 1048577"#, #""intermediate_size": 16777216"#,
-        #""vocab_size": 16777217"#, #""num_attention_heads": 1048576, "head_dim": 1048576"#,
+        #""vocab_size": 16777217"#,
+        #""num_hidden_layers": 4096, "intermediate_size": 16385"#,
+        #""num_attention_heads": 1048576, "head_dim": 1048576"#,
     ])
     func `extents whose products would overflow are refused`(_ keys: String) throws {
         let text = """

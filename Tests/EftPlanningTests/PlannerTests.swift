@@ -182,6 +182,32 @@ import Testing
         #expect(!full.fits(limit) && full.streaming == nil)
     }
 
+    @Test(arguments: [
+        #""hidden_size": 8192, "intermediate_size": 1048576, "num_hidden_layers": 64, "num_attention_heads": 64"#,
+        #""hidden_size": 2, "intermediate_size": 16384, "num_hidden_layers": 4096, "num_attention_heads": 1"#,
+        #""hidden_size": 1048576, "intermediate_size": 2, "num_hidden_layers": 8, "num_attention_heads": 1024"#,
+    ])
+    func `the largest models that are believed are planned without overflow`(
+        _ extents: String
+    ) throws {
+        let folder = try TemporaryFolder()
+        let path = try folder.write(
+            "config.json",
+            """
+            {"model_type": "llama", "vocab_size": 16777216, "max_position_embeddings": 16777216,
+             \(extents)}
+            """)
+        let model = try ModelFolder.open(path, needsWeights: false)
+        let report = try planner(model, limit: 1 << 30).report(
+            folder: model,
+            training: Planner.TrainingOptions(
+                rank: 65536, sequenceLen: 1 << 24, microBatchSize: 16),
+            conversions: [],
+            generation: GenerationNeed(contextLength: 1 << 24, sequences: 256, kvType: .f32))
+        #expect(!report.fits)
+        #expect(report.stages.allSatisfy { $0.memory.total > 1 << 40 })
+    }
+
     @Test func `a bare config is planned in every format`() throws {
         let folder = try ModelFolder.open(
             Fixtures.packageRoot + "/Examples/demo/model/config.json", needsWeights: false)

@@ -52,18 +52,19 @@ enum PlanCommand: Command {
             backend: backend)
         let context = try arguments.int(
             "context", default: min(2048, folder.description.contextLength), in: 1...(1 << 24))
+        let sequence = try arguments.int("sequence-len", default: 512, in: 1...(1 << 24))
         let report = try planner.report(
             folder: folder,
             training: Planner.TrainingOptions(
-                rank: arguments.int("rank", default: 16, in: 1...65536),
-                sequenceLen: arguments.int("sequence-len", default: 512, in: 1...(1 << 24)),
-                microBatchSize: arguments.int("micro-batch-size", default: 1, in: 1...65536)),
+                rank: arguments.int("rank", default: 16, in: 1...65536), sequenceLen: sequence,
+                microBatchSize: arguments.int(
+                    "micro-batch-size", default: 1, in: 1...most(1 << 28, sequence))),
             conversions: conversions(
                 folder.description, rank: arguments.int("rank", default: 16, in: 1...65536), backend
             ),
             generation: GenerationNeed(
                 contextLength: context,
-                sequences: arguments.int("batch", default: 1, in: 1...65536),
+                sequences: arguments.int("batch", default: 1, in: 1...most(1 << 32, context)),
                 kvType: CommonOptions.cacheType(arguments, folder.description)))
         if arguments.flag("json") {
             JSONOutput.print(report.node)
@@ -77,6 +78,11 @@ enum PlanCommand: Command {
         for row in report.rows.dropFirst() { table.add(row) }
         output.write(table.render())
         for line in report.advice { output.writeLine(line) }
+    }
+
+    /// Most sequences of a length whose tokens together do not exceed a number, beyond which sizes could overflow.
+    private static func most(_ tokens: Int, _ length: Int) -> Int {
+        max(1, min(65536, tokens / length))
     }
 
     /// Merging, converting and quantizing to 4 bits with 100 rows of calibration.
