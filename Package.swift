@@ -104,9 +104,8 @@ let package = Package(
         .target(
             name: "EftBenchmarks",
             dependencies: [
-                "CEftKernels", "EftTensor", "EftConfig", "EftFormats", "EftQuant", "EftNN",
-                "EftModels", "EftTraining",
-                "EftGeneration",
+                "CEftKernels", "EftTensor", "EftConfig", "EftFormats", "EftTokenizers", "EftQuant",
+                "EftNN", "EftModels", "EftTraining", "EftGeneration",
             ],
             path: "Benchmarks/EftBenchmarks", swiftSettings: swiftSettings),
 
@@ -115,9 +114,9 @@ let package = Package(
             name: "EftTestSupport", dependencies: ["EftTensor", "EftConfig", "EftFormats"],
             path: "Tests/EftTestSupport", swiftSettings: swiftSettings),
         tests("EftTensor", ["CEftKernels"]),
-        tests("EftConfig", []),
+        tests("EftConfig", ["EftTensor"]),
         tests("EftFormats", ["EftTensor", "EftConfig"]),
-        tests("EftTokenizers", ["EftConfig"]),
+        tests("EftTokenizers", ["EftTensor", "EftConfig"]),
         tests("EftQuant", ["EftTensor", "EftFormats", "CEftKernels"]),
         tests("EftNN", ["EftTensor", "EftQuant", "CEftKernels"]),
         tests("EftModels", ["EftTensor", "EftConfig", "EftFormats", "EftQuant", "EftNN"]),
@@ -143,6 +142,7 @@ let package = Package(
             "EftPlanning",
             ["EftTensor", "EftConfig", "EftFormats", "EftQuant", "EftNN", "EftModels"]),
         tests("EftCommandLine", ["EftConfig"]),
+        tests("EftBenchmarks", ["EftTensor", "EftFormats", "EftNN", "EftModels"]),
         .testTarget(
             name: "EftEndToEndTests",
             dependencies: ["EftTestSupport", "EftTensor", "EftConfig", "EftFormats"],

@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # Checks the AVX-512 matrix products against the scalar ones on a machine with only AVX2, by emulating their few
 # 512-bit instructions (package libsimde-dev). Where the machine has AVX-512, `swift test` runs the real ones.
-# Usage: scripts/check-avx512.sh [avx512|avx512_bf16]...
+# Usage: scripts/check-avx512.sh [avx512|avx512_vnni|avx512_bf16]...
 set -eu
 cd "$(dirname "$0")/.."
 compiler=${CC:-clang}
@@ -17,7 +17,7 @@ for source in "$kernels"/*.c "$kernels"/generic/*.c "$kernels"/x86/*.c scripts/c
     extra=-DEFT_EMULATE_AVX512
     case $source in
         */limits.c) continue ;; # measures real instructions only
-        *avx512*) extra=$emulated ;;
+        *avx512* | *vnni*) extra=$emulated ;;
     esac
     # shellcheck disable=SC2086
     $compiler $flags $extra -c "$source" -o "$object"

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Holds the fast matrix products of one instruction-set level to the scalar ones: every kind of weight, odd shapes,
-// 1 to 40 rows, both precisions; and a row's result to be the same bits whatever the number of rows and threads.
+// 1 to 40 rows, all precisions; and a row's result to be the same bits whatever the number of rows and threads.
 // Usage: check-products LEVEL
 #include "kernels_internal.h"
 #include "products.h"
@@ -50,7 +50,7 @@ static matrix *make(const char *kind, size_t inputs, size_t outputs, bool half_s
     } else {
         w->kind = EFT_WEIGHT_CODED;
         w->code_book = kind[0] == 'n' ? EFT_CODES_NF4 : EFT_CODES_SIGNED;
-        w->scale_type = half_scales ? EFT_F16 : EFT_F32;
+        w->scale_type = !half_scales ? EFT_SCALES_F32 : permuted ? EFT_SCALES_EXL2 : EFT_SCALES_F16;
         static const uint32_t mixed[] = {8, 6, 5, 4, 3, 2};
         uint32_t block = 0, row = 0;
         size_t lengths[] = {2, 1, 3, 20};
@@ -70,7 +70,14 @@ static matrix *make(const char *kind, size_t inputs, size_t outputs, bool half_s
         w->scales = m->scales = allocate(scales * 4);
         for (size_t i = 0; i < scales; i++) {
             float scale = 0.01f + 0.1f * fabsf(random_float());
-            if (half_scales)
+            if (w->scale_type == EFT_SCALES_EXL2) {
+                if (i % 16 != 0) continue;
+                uint8_t *record = (uint8_t *)m->scales + i / 16 * EFT_EXL2_SCALES;
+                uint32_t words[2] = {random_bits(), random_bits()};
+                uint16_t step = eft_f16_of_f32(scale / 256);
+                memcpy(record, words, sizeof words);
+                memcpy(record + sizeof words, &step, sizeof step);
+            } else if (w->scale_type == EFT_SCALES_F16)
                 ((uint16_t *)m->scales)[i] = eft_f16_of_f32(scale);
             else
                 ((float *)m->scales)[i] = scale;
@@ -144,12 +151,12 @@ static void check_weight(eft_context *scalar, eft_context *const fast[2], const 
     for (size_t i = 0; i < most * ldk; i++) x[i] = random_float();
     for (size_t i = 0; i < most * ldn; i++) dy[i] = random_float();
     for (int transposed = 0; transposed < 2; transposed++)
-        for (int precision = 0; precision < 2; precision++) {
+        for (int precision = 0; precision < 3; precision++) {
             product run = transposed ? eft_matmul_transposed : eft_matmul;
             need bytes = transposed ? eft_matmul_transposed_workspace : eft_matmul_workspace;
             const float *in = transposed ? dy : x;
             size_t ldi = transposed ? ldn : ldk, ldo = transposed ? ldk : ldn, width = transposed ? k : n;
-            double limit = precision == EFT_PRECISION_F32 ? 6e-5 : 2e-5;
+            double limit = precision == EFT_PRECISION_BF16 ? 2e-5 : 6e-5;
             for (size_t i = 0; i < most * ldo; i++) all[i] = expected[i] = 7;
             run(scalar, &m->w, (eft_precision)precision, most, in, ldi, expected, ldo, false, NULL);
             guarded(run, bytes, fast[0], &m->w, (eft_precision)precision, most, in, ldi, all, ldo, false);

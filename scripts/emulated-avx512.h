@@ -36,7 +36,31 @@ static inline __m512 emulated_cvtph(__m256i halves) {
     return result;
 }
 
+static inline __m512i emulated_madd(__m512i a, __m512i b) {
+    __m256i x[2], y[2];
+    memcpy(x, &a, 64), memcpy(y, &b, 64);
+    for (int i = 0; i < 2; i++) x[i] = _mm256_madd_epi16(x[i], y[i]);
+    memcpy(&a, x, 64);
+    return a;
+}
+
+static inline __m256i emulated_cvtps_ph(__m512 x) {
+    __m256 parts[2];
+    memcpy(parts, &x, 64);
+    return _mm256_set_m128i(_mm256_cvtps_ph(parts[1], 0), _mm256_cvtps_ph(parts[0], 0));
+}
+
+static inline __m512i emulated_set1_epi64(long long x) {
+    long long lanes[8] = {x, x, x, x, x, x, x, x};
+    __m512i result;
+    memcpy(&result, lanes, 64);
+    return result;
+}
+
+#define _mm512_cvtps_ph(x, rounding) emulated_cvtps_ph(x)
+#define _mm512_set1_epi64 emulated_set1_epi64
 #define _mm512_dpbf16_ps emulated_dpbf16
+#define _mm512_madd_epi16 emulated_madd
 #define _mm512_cvtph_ps emulated_cvtph
 #define _mm512_set1_ps simde_mm512_set1_ps
 #define _mm512_set1_epi32 simde_mm512_set1_epi32

@@ -15,27 +15,48 @@ package enum KernelBenchmark {
         try vectors(backend, limits) + matrices(backend, limits)
     }
 
-    private static func layouts(
-        inputs: Int, outputs: Int
-    ) -> [(name: String, layout: WeightLayout)] {
+    private struct Form {
+        let name: String
+        let layout: WeightLayout
+        let format: PlannedFormat
+    }
+
+    private static func forms(inputs: Int, outputs: Int) -> [Form] {
         let nf4 = DenseScheme.layout(
             stored: .bf16, as: .nf4(doubleQuantization: true), inputs: inputs, outputs: outputs)
-        var all: [(String, WeightLayout)] = [("NF4", nf4)]
+        var all = [Form(name: "NF4", layout: nf4, format: .nf4(ends: .bf16))]
         for bits in EXL2Geometry.uniformWidths {
             if let groups = EXL2Geometry.uniform(bits: bits, inputs: inputs) {
-                all.append(("EXL2 \(bits)-bit", EXL2Table(groups).layout(outputs: outputs)))
+                all.append(
+                    Form(
+                        name: "EXL2 \(bits)-bit",
+                        layout: EXL2Table(groups).layout(outputs: outputs),
+                        format: .exl2(bits: bits, headBits: bits)))
             }
         }
-        all.append(("bf16", WeightLayout(.bf16, inputs: inputs, outputs: outputs)))
-        all.append(("f32", WeightLayout(.f32, inputs: inputs, outputs: outputs)))
+        for (name, format, dtype) in [
+            ("bf16", WeightLayout.Format.bf16, DType.bf16), ("f32", .f32, .f32),
+        ] {
+            all.append(
+                Form(
+                    name: name, layout: WeightLayout(format, inputs: inputs, outputs: outputs),
+                    format: .dense(dtype)))
+        }
         return all
     }
 
-    /// One row; enough copies of the weight that they do not stay in the caches.
+    /// One row; enough copies of the weight that they do not stay in the caches. All forms at one shape, the 4-bit ones
+    /// at all.
     private static func vectors(
         _ backend: CPUBackend, _ limits: MachineLimits
     ) throws -> [BenchmarkResult] {
-        try layouts(inputs: 2048, outputs: 5632).map { name, layout in
+        let chosen = shapes.flatMap { inputs, outputs in
+            forms(inputs: inputs, outputs: outputs).filter {
+                (inputs, outputs) == (2048, 5632) || ["NF4", "EXL2 4-bit"].contains($0.name)
+            }
+        }
+        return try chosen.map { form in
+            let layout = form.layout
             let copies = max(1, (192 << 20) / layout.byteCount)
             let weights = try (0..<copies).map {
                 try RandomWeights.weight(layout, seed: UInt64($0 + 1), ledger: nil)
@@ -49,7 +70,8 @@ package enum KernelBenchmark {
             }
             let speed = Double(copies * layout.byteCount) / seconds
             return BenchmarkResult(
-                "\(name) matrix-vector 2048 x 5632", speed / 1e9, "GB/s",
+                "\(form.name) matrix-vector \(layout.inputs) x \(layout.outputs)", speed / 1e9,
+                "GB/s",
                 limit: limits.readBandwidth / 1e9, limitName: "read bandwidth")
         }
     }
@@ -59,18 +81,17 @@ package enum KernelBenchmark {
     ) throws -> [BenchmarkResult] {
         var results: [BenchmarkResult] = []
         for (inputs, outputs) in shapes {
-            for (name, layout) in layouts(inputs: inputs, outputs: outputs)
-            where ["NF4", "EXL2 4-bit", "bf16", "f32"].contains(name) {
-                let isF32 = name == "f32"
-                let peak = isF32 ? limits.fmaPeak : limits.productPeak
-                let limitName = isF32 ? "FMA peak" : limits.productPeakName
+            for form in forms(inputs: inputs, outputs: outputs)
+            where ["NF4", "EXL2 4-bit", "bf16", "f32"].contains(form.name) {
                 for backward in [false, true] {
-                    let speed = try product(backend, layout, rows: 512, backward: backward)
+                    // A transposed product is never in integers.
+                    let peak = limits.peak(form.format, backward ? .f32 : backend.precision)
+                    let speed = try product(backend, form.layout, rows: 512, backward: backward)
                     let direction = backward ? "transposed product" : "product"
                     results.append(
                         BenchmarkResult(
-                            "\(name) \(direction) 512 x \(inputs) x \(outputs)", speed / 1e9,
-                            "GFLOP/s", limit: peak / 1e9, limitName: limitName))
+                            "\(form.name) \(direction) 512 x \(inputs) x \(outputs)", speed / 1e9,
+                            "GFLOP/s", limit: peak.value / 1e9, limitName: peak.name))
                 }
             }
         }

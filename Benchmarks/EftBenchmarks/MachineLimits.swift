@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // What this machine can do at best, measured in the same run as what is compared with it.
 import CEftKernels
+import EftModels
 import EftTensor
 
 /// Read bandwidth and peak arithmetic of all workers.
@@ -9,14 +10,30 @@ package struct MachineLimits: Sendable {
     package private(set) var readBandwidth = 0.0
     /// f32 operations per second, two for each fused multiply-add.
     package private(set) var fmaPeak = 0.0
-    /// bf16 dot-product operations per second; 0 where the machine has none.
+    /// bf16 dot-product operations per second; 0 on levels that have none.
     package private(set) var bf16Peak = 0.0
+    /// Operations per second of dot products of 16-bit integers; 0 on the scalar level.
+    package private(set) var int16Peak = 0.0
 
-    /// The peak that bounds products with bf16 and quantized weights.
-    package var productPeak: Double { bf16Peak > 0 ? bf16Peak : fmaPeak }
+    /// A peak of arithmetic, and what it is called.
+    package struct Peak: Sendable {
+        /// Operations per second.
+        package let value: Double
+        /// Such as `FMA peak`.
+        package let name: String
+    }
 
-    /// What `productPeak` is called.
-    package var productPeakName: String { bf16Peak > 0 ? "bf16 peak" : "FMA peak" }
+    /// The peak that bounds products with weights of a format, at the precision of a backend.
+    package func peak(_ format: PlannedFormat, _ precision: ActivationPrecision) -> Peak {
+        switch format {
+        case .exl2 where precision == .int16 && int16Peak > 0:
+            Peak(value: int16Peak, name: "int16 peak")
+        case .dense(.f32), .dense(.f16): Peak(value: fmaPeak, name: "FMA peak")
+        default:
+            bf16Peak > 0
+                ? Peak(value: bf16Peak, name: "bf16 peak") : Peak(value: fmaPeak, name: "FMA peak")
+        }
+    }
 
     /// Measures; takes a second or two.
     /// - Throws: `TensorError` when 256 MiB cannot be had.
@@ -39,6 +56,8 @@ package struct MachineLimits: Sendable {
         fmaPeak = max(fmaPeak, operations / fma)
         let bf16 = Stopwatch.best(20) { operations = eft_limit_bf16(context, rounds, &sink) }
         bf16Peak = max(bf16Peak, operations / bf16)
+        let int16 = Stopwatch.best(20) { operations = eft_limit_int16(context, rounds, &sink) }
+        int16Peak = max(int16Peak, operations / int16)
         precondition(!sink.isNaN)
     }
 
@@ -50,6 +69,10 @@ package struct MachineLimits: Sendable {
         ]
         if bf16Peak > 0 {
             all.append(BenchmarkResult("bf16 dot products, all workers", bf16Peak / 1e9, "GFLOP/s"))
+        }
+        if int16Peak > 0 {
+            all.append(
+                BenchmarkResult("int16 dot products, all workers", int16Peak / 1e9, "GFLOP/s"))
         }
         return all
     }

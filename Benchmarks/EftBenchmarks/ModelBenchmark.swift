@@ -60,8 +60,9 @@ package enum ModelBenchmark {
         _ backend: CPUBackend, limits: MachineLimits, options: Options
     ) throws -> BenchmarkResult {
         let description = ModelShapes.tinyLlama(layers: options.layers)
+        let format = PlannedFormat.exl2(bits: 4, headBits: 6)
         let decoder = try RandomWeights.decoder(
-            description, format: .exl2(bits: 4, headBits: 6), backend: backend)
+            description, format: format, backend: backend)
         let tokens = options.promptTokens
         let workspace = try DecoderWorkspace(
             DecoderWorkspaceNeed(rows: tokens, logitRows: 1), description: description,
@@ -78,7 +79,7 @@ package enum ModelBenchmark {
         let operations = 2 * Double(description.linearWeightCount) * Double(tokens)
         return result(
             "prefill of \(tokens) tokens, EXL2 4 bits", tokens: Double(tokens), seconds,
-            operations: operations, limits)
+            operations: operations, limits.peak(format, backend.precision))
     }
 
     /// Tokens per second of a QLoRA step, counted as three forward passes.
@@ -86,8 +87,8 @@ package enum ModelBenchmark {
         _ backend: CPUBackend, limits: MachineLimits, options: Options
     ) throws -> BenchmarkResult {
         let description = ModelShapes.tinyLlama(layers: options.layers)
-        let decoder = try RandomWeights.decoder(
-            description, format: .nf4(ends: .bf16), backend: backend)
+        let format = PlannedFormat.nf4(ends: .bf16)
+        let decoder = try RandomWeights.decoder(description, format: format, backend: backend)
         for linear in decoder.linears {
             let adapter = try LoRA(
                 inputs: linear.weight.inputs, outputs: linear.weight.outputs, rank: 16, scale: 2,
@@ -124,16 +125,17 @@ package enum ModelBenchmark {
         return result(
             "QLoRA step on NF4, 2 x \(options.promptTokens) tokens, rank 16", tokens: tokens,
             seconds,
-            operations: 3 * 2 * productWeights(description) * tokens, limits)
+            operations: 3 * 2 * productWeights(description) * tokens,
+            limits.peak(format, backend.precision))
     }
 
     /// A speed in tokens per second, with the peak turned into the same unit.
     private static func result(
         _ name: String, tokens: Double, _ seconds: Double, operations: Double,
-        _ limits: MachineLimits
+        _ peak: MachineLimits.Peak
     ) -> BenchmarkResult {
         BenchmarkResult(
-            name, tokens / seconds, "tokens/s", limit: limits.productPeak / (operations / tokens),
-            limitName: "at the \(limits.productPeakName)")
+            name, tokens / seconds, "tokens/s", limit: peak.value / (operations / tokens),
+            limitName: "at the \(peak.name)")
     }
 }

@@ -18,14 +18,18 @@ package enum RandomWeights {
         let weight = try PackedWeight(layout: layout, permutation: permutation, ledger: ledger)
         var state = seed &* 0x9E37_79B9_7F4A_7C15 | 1
         switch layout.format {
-        case .coded(_, let scaleType, _, _):
+        case .coded(_, let scaleForm, _, _):
             fill(weight.panels, &state) { $0 }
-            if scaleType == .f16 {
-                // 2^-9 in f16.
-                let scales = weight.scales.base.assumingMemoryBound(to: UInt16.self)
-                scales.update(repeating: 0x1800, count: weight.scales.byteCount / 2)
-            } else {
+            switch scaleForm {
+            case .f32:
                 weight.scales.floats.update(repeating: 0.02, count: weight.scales.floatCount)
+            case .f16, .exl2:
+                // Any bits are small scales where the halves among them are; 2^-17 as a subnormal half.
+                let step = UInt16(0x0080).littleEndian
+                for at in stride(from: 8, to: weight.scales.byteCount, by: scaleForm.bytesPerPanel)
+                {
+                    weight.scales.base.storeBytes(of: step, toByteOffset: at, as: UInt16.self)
+                }
             }
         case .bf16, .f16:
             // Sign and the low mantissa bits random, the exponent fixed: magnitudes around 0.02.

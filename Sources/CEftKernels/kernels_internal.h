@@ -49,11 +49,13 @@ typedef uint16_t u16x16u __attribute__((vector_size(32), aligned(2), may_alias))
 #define EFT_TARGET_AVX2 "avx2,fma,f16c,bmi,bmi2"
 #ifdef EFT_EMULATE_AVX512  // scripts/check-avx512.sh: the 512-bit files for a machine without them
 #define EFT_TARGET_AVX512 EFT_TARGET_AVX2
+#define EFT_TARGET_AVX512_VNNI EFT_TARGET_AVX2
 #define EFT_TARGET_AVX512_BF16 EFT_TARGET_AVX2
 #define EFT_PIN(x) ((void)(x))
 #else
 #define EFT_TARGET_AVX512 EFT_TARGET_AVX2 ",avx512f,avx512bw,avx512vl,avx512dq"
-#define EFT_TARGET_AVX512_BF16 EFT_TARGET_AVX512 ",avx512bf16,avx512vnni,avx512vbmi"
+#define EFT_TARGET_AVX512_VNNI EFT_TARGET_AVX512 ",avx512vnni"
+#define EFT_TARGET_AVX512_BF16 EFT_TARGET_AVX512_VNNI ",avx512bf16,avx512vbmi"
 /// Holds the order of the computations of a vector that lives in a register.
 #define EFT_PIN(x) __asm__ volatile("" : "+v"(x))
 #endif

@@ -84,6 +84,45 @@ static float bf16_avx512(size_t rounds) {
     return _mm512_cvtss_f32(sums[0]);
 }
 #pragma clang attribute pop
+
+#pragma clang attribute push(__attribute__((target(EFT_TARGET_AVX512_VNNI))), apply_to = function)
+static float int16_vnni(size_t rounds) {
+    __m512i sums[CHAINS], pairs = _mm512_set1_epi32(0x00010001);
+    for (int c = 0; c < CHAINS; c++) sums[c] = _mm512_set1_epi32(c);
+    for (size_t r = 0; r < rounds; r++) {
+#pragma clang loop unroll(full)
+        for (int c = 0; c < CHAINS; c++) __asm__("vpdpwssd %1, %1, %0" : "+v"(sums[c]) : "v"(pairs));
+    }
+    for (int c = 1; c < CHAINS; c++) sums[0] = _mm512_add_epi32(sums[0], sums[c]);
+    return (float)_mm512_cvtsi512_si32(sums[0]);
+}
+#pragma clang attribute pop
+
+#pragma clang attribute push(__attribute__((target(EFT_TARGET_AVX512))), apply_to = function)
+static float int16_avx512(size_t rounds) {
+    __m512i sums[CHAINS], pairs = _mm512_set1_epi32(0x00010001);
+    for (int c = 0; c < CHAINS; c++) sums[c] = _mm512_set1_epi32(c);
+    for (size_t r = 0; r < rounds; r++) {
+#pragma clang loop unroll(full)
+        for (int c = 0; c < CHAINS; c++) sums[c] = _mm512_add_epi32(sums[c], _mm512_madd_epi16(sums[c], pairs));
+    }
+    for (int c = 1; c < CHAINS; c++) sums[0] = _mm512_add_epi32(sums[0], sums[c]);
+    return (float)_mm512_cvtsi512_si32(sums[0]);
+}
+#pragma clang attribute pop
+
+#pragma clang attribute push(__attribute__((target(EFT_TARGET_AVX2))), apply_to = function)
+static float int16_avx2(size_t rounds) {
+    __m256i sums[CHAINS], pairs = _mm256_set1_epi32(0x00010001);
+    for (int c = 0; c < CHAINS; c++) sums[c] = _mm256_set1_epi32(c);
+    for (size_t r = 0; r < rounds; r++) {
+#pragma clang loop unroll(full)
+        for (int c = 0; c < CHAINS; c++) sums[c] = _mm256_add_epi32(sums[c], _mm256_madd_epi16(sums[c], pairs));
+    }
+    for (int c = 1; c < CHAINS; c++) sums[0] = _mm256_add_epi32(sums[0], sums[c]);
+    return (float)_mm256_extract_epi32(sums[0], 0);
+}
+#pragma clang attribute pop
 #endif
 
 static void fma_body(void *argument, size_t index, size_t worker) {
@@ -124,6 +163,27 @@ double eft_limit_bf16(eft_context *context, size_t rounds, float *sink) {
     eft_parallel_for(context, context->threads, bf16_body, &task);
     for (size_t i = 0; i < eft_min(context->threads, 256); i++) *sink += task.sums[i];
     return 2.0 * CHAINS * 32.0 * (double)rounds * (double)context->threads;
+}
+
+static void int16_body(void *argument, size_t index, size_t worker) {
+    (void)worker;
+    limit_task *task = argument;
+    float sum = 0;
+#if EFT_X86
+    if (task->isa >= EFT_ISA_AVX512_VNNI) sum = int16_vnni(task->rounds);
+    else if (task->isa == EFT_ISA_AVX512) sum = int16_avx512(task->rounds);
+    else sum = int16_avx2(task->rounds);
+#endif
+    task->sums[index % 256] = sum;
+}
+
+double eft_limit_int16(eft_context *context, size_t rounds, float *sink) {
+    if (context->isa < EFT_ISA_AVX2) return 0;
+    limit_task task = {.rounds = rounds, .isa = context->isa};
+    eft_parallel_for(context, context->threads, int16_body, &task);
+    for (size_t i = 0; i < eft_min(context->threads, 256); i++) *sink += task.sums[i];
+    double pairs = context->isa >= EFT_ISA_AVX512 ? 16 : 8;
+    return 4.0 * CHAINS * pairs * (double)rounds * (double)context->threads;
 }
 
 static void read_body(void *argument, size_t index, size_t worker) {

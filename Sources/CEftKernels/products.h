@@ -36,9 +36,25 @@ static inline size_t eft_segment_blocks(const eft_weight *w, size_t s) {
                                        : eft_min(w->blocks - s * (EFT_FOLD / EFT_BLOCK), EFT_FOLD / EFT_BLOCK);
 }
 
-// generic/matmul.c: the definitions.
+/// The segment that holds a block.
+static inline size_t eft_segment_of(const eft_weight *w, size_t block) {
+    if (w->kind != EFT_WEIGHT_CODED) return block / (EFT_FOLD / EFT_BLOCK);
+    size_t low = 0, high = w->group_count;
+    while (high - low > 1) {
+        size_t middle = low + (high - low) / 2;
+        if (w->groups[middle].first_block <= block)
+            low = middle;
+        else
+            high = middle;
+    }
+    return low;
+}
+
+// generic/matmul.c, generic/matmul_int16.c: the definitions.
 void eft_scalar_matmul(eft_context *context, const eft_weight *w, eft_precision precision, size_t rows, const float *x,
                        size_t ldx, float *y, size_t ldy, bool accumulate);
+void eft_scalar_matmul_int16(eft_context *context, const eft_weight *w, size_t rows, const float *x, size_t ldx,
+                             float *y, size_t ldy, bool accumulate);
 void eft_scalar_matmul_transposed(eft_context *context, const eft_weight *w, eft_precision precision, size_t rows,
                                   const float *dy, size_t lddy, float *dx, size_t lddx, bool accumulate);
 void eft_scalar_gemm(eft_context *context, size_t m, size_t n, size_t k, float alpha, eft_view a, eft_view b,
@@ -85,19 +101,24 @@ static inline const uint32_t *eft_block_data(const eft_weight *w, size_t panel, 
     return data + ((size_t)g->row_offset + (block - g->first_block) * g->bits) * EFT_PANEL;
 }
 
+/// Bytes of the scales of a panel in a group.
+static inline size_t eft_scale_bytes(eft_scale_type type) {
+    return type == EFT_SCALES_F32 ? 64 : type == EFT_SCALES_F16 ? 32 : EFT_EXL2_SCALES;
+}
+
 /// The scales of a panel in a segment, NULL when dense.
 static inline const void *eft_scale_data(const eft_weight *w, size_t panel, size_t segment) {
     if (w->kind != EFT_WEIGHT_CODED) return NULL;
-    size_t width = w->scale_type == EFT_F32 ? 4 : 2;
-    return (const uint8_t *)w->scales + (panel * w->group_count + segment) * EFT_PANEL * width;
+    return (const uint8_t *)w->scales + (panel * w->group_count + segment) * eft_scale_bytes(w->scale_type);
 }
 
-/// How a version multiplies: in f32; with bf16 pairs; or with bf16 pairs of which one or both sides are split in two.
+/// How a version multiplies: in f32; with bf16 pairs, of which one or both sides may be split in two; in integers.
 typedef enum eft_form {
     EFT_FORM_F32,      // both sides f32
     EFT_FORM_BF16,     // both sides bf16 pairs
     EFT_FORM_SPLIT_1,  // activations in a high and a low part, weights exact in one
     EFT_FORM_SPLIT_2,  // both sides in a high and a low part (the product of the low parts is left out)
+    EFT_FORM_INT16,    // pairs of 16-bit activations and of codes
 } eft_form;
 
 /// Part of a segment that a chunk of the inputs holds.
@@ -119,7 +140,7 @@ typedef struct eft_tile_call {
     const eft_piece *pieces;
     size_t piece_count;
     const void *scales[2];  // of segment 0, [segment][16]; NULL: all 1
-    eft_float_type scale_type;
+    eft_scale_type scale_type;
     bool fresh;        // the first piece begins the totals, whatever they held (it must be a last one)
     float *totals[2];  // [tile][tile_rows][16]
     float *sums[2];    // likewise, when a segment is cut in pieces
@@ -171,6 +192,7 @@ typedef struct eft_product_table {
 extern const eft_product_table eft_products_avx2;
 extern const eft_product_table eft_products_avx512;
 extern const eft_product_table eft_products_avx512_bf16[3];  // EFT_FORM_BF16, _SPLIT_1, _SPLIT_2
+extern const eft_product_table eft_products_int16_avx2, eft_products_int16_avx512, eft_products_int16_vnni;
 
 /// The table and form for a weight; NULL where the scalar version runs. Without a weight: f32 on both sides.
 const eft_product_table *eft_product_table_for(eft_isa isa, const eft_weight *w, eft_precision precision, bool transposed,
@@ -208,7 +230,8 @@ static inline void eft_gather_block(const eft_weight *w, const float *row, size_
 /// Writes, or adds, the totals of one row of a panel.
 static inline void eft_store_totals(float *restrict y, const float *restrict totals, size_t lanes, bool accumulate) {
     if (lanes == EFT_PANEL) {
-        for (size_t lane = 0; lane < EFT_PANEL; lane++) y[lane] = accumulate ? y[lane] + totals[lane] : totals[lane];
+        f32x16 total = *(const f32x16u *)totals;
+        *(f32x16u *)y = accumulate ? *(const f32x16u *)y + total : total;
         return;
     }
     for (size_t lane = 0; lane < lanes; lane++) y[lane] = accumulate ? y[lane] + totals[lane] : totals[lane];

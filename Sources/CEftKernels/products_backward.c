@@ -57,20 +57,6 @@ static void pack_panel(void *argument, size_t index, size_t worker) {
                              f->packed + index * f->packed_panel_bytes);
 }
 
-/// The segment that holds a block.
-static size_t segment_of(const eft_weight *w, size_t block) {
-    if (w->kind != EFT_WEIGHT_CODED) return block / (EFT_FOLD / EFT_BLOCK);
-    size_t low = 0, high = w->group_count;
-    while (high - low > 1) {
-        size_t middle = low + (high - low) / 2;
-        if (w->groups[middle].first_block <= block)
-            low = middle;
-        else
-            high = middle;
-    }
-    return low;
-}
-
 /// Transposes the totals [16 rows' panel][input][16] into dx.
 static void store_job(const backward *f, size_t first_block, size_t blocks, size_t first_panel, size_t panels,
                       const float *totals) {
@@ -107,7 +93,7 @@ static void input_job(void *argument, size_t index, size_t worker) {
     for (size_t n = 0; n < weight_panels; n += CHUNK_PANELS) {
         size_t count = eft_min(weight_panels - n, CHUNK_PANELS);
         for (size_t b = 0; b < blocks; b++)
-            t->unpack_scaled(w, f->form, f->rounds, segment_of(w, first_block + b), first_block + b, n, count,
+            t->unpack_scaled(w, f->form, f->rounds, eft_segment_of(w, first_block + b), first_block + b, n, count,
                              unpacked + b * EFT_BLOCK * EFT_FOLD_OUTPUTS * element_bytes(t));
         eft_piece piece = {0, 0, count * steps, true, true};
         for (size_t p = 0; p < panels; p += t->tile_panels) {

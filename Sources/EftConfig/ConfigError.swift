@@ -38,12 +38,16 @@ package struct ConfigError: Error, Sendable, CustomStringConvertible {
     }
 
     package var description: String {
+        ConfigError.located(message, file: file, line: line, keyPath: excerpt(keyPath))
+    }
+
+    /// A message behind the file, line and keys that it is about, for errors of the layers above too.
+    package static func located(
+        _ message: String, file: String?, line: Int?, keyPath: String
+    ) -> String {
         var place = file ?? ""
         if let line { place += place.isEmpty ? "line \(line)" : ":\(line)" }
-        if !keyPath.isEmpty {
-            let path = excerpt(keyPath)
-            place += place.isEmpty ? path : " (\(path))"
-        }
+        if !keyPath.isEmpty { place += place.isEmpty ? keyPath : " (\(keyPath))" }
         return place.isEmpty ? message : "\(place): \(message)"
     }
 }

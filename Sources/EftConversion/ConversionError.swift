@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // What can go wrong when weights are converted, merged or quantized.
+import EftFormats
 
 /// A conversion that cannot be made as asked: what, where, and what to do.
 package struct ConversionError: Error, Sendable, CustomStringConvertible {
@@ -35,9 +36,6 @@ package struct ConversionError: Error, Sendable, CustomStringConvertible {
     }
 
     package var description: String {
-        var text = ""
-        if let path { text += "\(path): " }
-        if let tensor { text += "tensor '\(tensor)': " }
-        return text + message
+        FormatError.located(message, path: path, tensor: tensor)
     }
 }

@@ -13,15 +13,19 @@ package struct ConversionMonitor {
     }
 
     private let report: (Progress) throws -> Void
-    /// Called between pieces of work; what it throws ends the conversion, with nothing half-made left behind.
+    /// Called between pieces of work; what it throws ends the conversion, with nothing half-made taken for whole.
     package let checkInterrupt: () throws -> Void
+    /// Told in a sentence what becomes of the work of an earlier run.
+    let note: (String) -> Void
 
     /// Makes a monitor; without arguments nobody watches. What `report` throws ends the conversion too.
     package init(
         checkInterrupt: @escaping () throws -> Void = {},
+        note: @escaping (String) -> Void = { _ in },
         report: @escaping (Progress) throws -> Void = { _ in }
     ) {
         self.report = report
+        self.note = note
         self.checkInterrupt = checkInterrupt
     }
 

@@ -28,6 +28,24 @@ package struct TensorInfo: Sendable, Hashable {
     }
 }
 
+extension Sequence<TensorInfo> {
+    /// Bytes of all tensors together.
+    /// - Throws: `FormatError` (`damaged`) when they do not fit in 63 bits.
+    package func totalByteCount() throws(FormatError) -> Int {
+        var total = 0
+        for tensor in self {
+            let (sum, overflow) = total.addingReportingOverflow(tensor.byteCount)
+            guard !overflow else {
+                throw FormatError(
+                    .damaged, "with those before it, it has more bytes than 64 bits can count",
+                    tensor: tensor.name)
+            }
+            total = sum
+        }
+        return total
+    }
+}
+
 /// A stored tensor of an element type that Eft does not compute with; it can be listed but not read.
 package struct OpaqueTensor: Sendable, Hashable {
     /// The tensor's name in the checkpoint.

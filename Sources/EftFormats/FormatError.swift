@@ -38,6 +38,11 @@ package struct FormatError: Error, Sendable, CustomStringConvertible {
     }
 
     package var description: String {
+        FormatError.located(message, path: path, tensor: tensor)
+    }
+
+    /// A message behind the file and the tensor that it is about, for errors of the layers above too.
+    package static func located(_ message: String, path: String?, tensor: String? = nil) -> String {
         var text = ""
         if let path { text += "\(path): " }
         if let tensor { text += "tensor '\(tensor)': " }
@@ -48,6 +53,9 @@ package struct FormatError: Error, Sendable, CustomStringConvertible {
     static func system(
         _ code: Code, _ message: String, path: String, errno number: Int32
     ) -> FormatError {
-        FormatError(code, "\(message): \(String(cString: strerror(number)))", path: path)
+        let isFull = number == ENOSPC || number == EDQUOT
+        let remedy = isFull ? "; make room and run it again" : ""
+        return FormatError(
+            code, "\(message): \(String(cString: strerror(number)))\(remedy)", path: path)
     }
 }

@@ -65,9 +65,7 @@ package struct PerplexityEvaluator {
                 "the negative log-likelihood is not a finite number; the model's weights may be damaged"
             )
         }
-        let elapsed = ContinuousClock.now - start
-        let seconds =
-            Double(elapsed.components.seconds) + Double(elapsed.components.attoseconds) * 1e-18
+        let seconds = (ContinuousClock.now - start).seconds
         return PerplexityScore(
             tokens: scored, nll: sum / Double(scored),
             tokensPerSecond: Double(first) / max(seconds, 1e-9))

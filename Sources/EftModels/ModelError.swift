@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // What can be wrong with a model or an adapter as a whole.
+import EftFormats
 
 /// A model or adapter that cannot be used as asked: what, where, and what to do.
 package struct ModelError: Error, Sendable, CustomStringConvertible {
@@ -29,5 +30,5 @@ package struct ModelError: Error, Sendable, CustomStringConvertible {
         self.path = path
     }
 
-    package var description: String { path.map { "\($0): \(message)" } ?? message }
+    package var description: String { FormatError.located(message, path: path) }
 }

@@ -35,7 +35,7 @@ package struct DecoderShape: Sendable, Hashable {
     package var keyWidth: Int { kvHeads * headDim }
 
     /// The attention's extents with keys and values of a type.
-    package func attention(kvType: DType) -> AttentionShape {
+    package func attention(kvType: KVType) -> AttentionShape {
         AttentionShape(
             heads: heads, kvHeads: kvHeads, headDim: headDim,
             scale: 1 / Float(headDim).squareRoot(),

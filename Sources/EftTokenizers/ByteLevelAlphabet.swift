@@ -4,9 +4,9 @@
 /// The characters that stand for bytes in byte-level vocabularies.
 ///
 /// Visible Latin-1 characters stand for themselves; the other 68 bytes, in order, for U+0100 and up.
-enum ByteLevelAlphabet {
+package enum ByteLevelAlphabet {
     /// The character of each byte, in UTF-8 (1 or 2 bytes).
-    static let characters: [[UInt8]] = scalars.map { Array(String(Character($0)).utf8) }
+    package static let characters: [[UInt8]] = scalars.map { Array(String(Character($0)).utf8) }
 
     private static let scalars: [Unicode.Scalar] = {
         var next: UInt32 = 256

@@ -47,11 +47,11 @@ enum FileAccess {
     }
 
     /// Writes a file beside its place and then renames it into place.
-    /// - Throws: `TokenizerError` (`unreadable`).
+    /// - Throws: `TokenizerError` (`io`).
     static func write(_ bytes: [UInt8], to path: String) throws(TokenizerError) {
         let temporary = path + ".\(getpid()).tmp"
         let descriptor = open(temporary, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0o644)
-        guard descriptor >= 0 else { throw failure("cannot be created", temporary) }
+        guard descriptor >= 0 else { throw failure("cannot be created", temporary, .io) }
         var position = 0
         while position < bytes.count {
             let count = bytes.withUnsafeBytes {
@@ -59,7 +59,7 @@ enum FileAccess {
             }
             if count < 0 && errno == EINTR { continue }
             guard count > 0 else {
-                let error = failure("cannot be written", temporary)
+                let error = failure("cannot be written", temporary, .io)
                 close(descriptor)
                 unlink(temporary)
                 throw error
@@ -68,7 +68,7 @@ enum FileAccess {
         }
         let isSynced = fsync(descriptor) == 0
         guard close(descriptor) == 0, isSynced, rename(temporary, path) == 0 else {
-            let error = failure("cannot be written", path)
+            let error = failure("cannot be written", path, .io)
             unlink(temporary)
             throw error
         }
@@ -99,8 +99,10 @@ enum FileAccess {
         #endif
     }
 
-    private static func failure(_ what: String, _ path: String) -> TokenizerError {
+    private static func failure(
+        _ what: String, _ path: String, _ code: TokenizerError.Code = .unreadable
+    ) -> TokenizerError {
         let reason = strerror(errno).map { String(cString: $0) } ?? "unknown error"
-        return TokenizerError(.unreadable, "the file \(what): \(reason)", file: path)
+        return TokenizerError(code, "the file \(what): \(reason)", file: path)
     }
 }

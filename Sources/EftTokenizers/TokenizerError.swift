@@ -7,8 +7,10 @@ import EftConfig
 package struct TokenizerError: Error, Sendable, CustomStringConvertible {
     /// The kind of fault.
     package enum Code: Sendable, Hashable {
-        /// A file cannot be read or written.
+        /// A file cannot be read.
         case unreadable
+        /// A file cannot be written: no room, no permission, a failing disk.
+        case io
         /// A file is not JSON, lacks a key, or holds a value of the wrong kind.
         case malformed
         /// The tokenizer uses a part that this program does not have.
@@ -51,9 +53,6 @@ package struct TokenizerError: Error, Sendable, CustomStringConvertible {
     }
 
     package var description: String {
-        var place = file ?? ""
-        if let line { place += place.isEmpty ? "line \(line)" : ":\(line)" }
-        if !keyPath.isEmpty { place += place.isEmpty ? keyPath : " (\(keyPath))" }
-        return place.isEmpty ? message : "\(place): \(message)"
+        ConfigError.located(message, file: file, line: line, keyPath: keyPath)
     }
 }

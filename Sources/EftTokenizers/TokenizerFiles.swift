@@ -14,7 +14,7 @@ package enum TokenizerFiles {
 
     /// Copies those of the tokenizer's files that exist; each is written aside and renamed into place.
     /// - Returns: the names of the files copied; none when both folders are the same.
-    /// - Throws: `TokenizerError` (`unreadable`).
+    /// - Throws: `TokenizerError` (`unreadable`, `io`).
     @discardableResult
     package static func copy(
         from source: String, to destination: String

@@ -140,7 +140,7 @@ package final class Trainer {
         } catch is Stopped {
             try saveAndStop(onEvent)
         }
-        try output.save(settings.outputDir)
+        try tellingWhereToGoOn { try output.save(settings.outputDir) }
     }
 
     /// Thrown and caught inside the loop when the user wants to stop.
@@ -259,27 +259,44 @@ package final class Trainer {
         try onEvent(.evaluation(step: optimizer.steps, loss: loss, tokens: tokens))
     }
 
-    /// Writes `checkpoint-N`; the state file comes last, so that a half-written folder is never resumed from.
+    /// Writes `checkpoint-N`, which has its name when it is whole.
     private func saveCheckpoint(_ onEvent: (TrainingEvent) throws -> Void) throws {
         let folder = TrainingCheckpoint.folder(settings.outputDir, step: optimizer.steps)
-        try FileSystem.createFolder(folder)
-        try TrainingCheckpoint.invalidate(folder)
-        try output.save(folder)
-        try TrainingCheckpoint.save(
-            optimizer,
-            state: TrainingCheckpoint.State(
-                step: optimizer.steps, totalSteps: totalSteps, fingerprint: fingerprint),
-            to: folder)
+        let state = TrainingCheckpoint.State(
+            step: optimizer.steps, totalSteps: totalSteps, fingerprint: fingerprint)
+        try tellingWhereToGoOn {
+            try TrainingCheckpoint.replace(folder) { partial in
+                try output.save(partial)
+                try TrainingCheckpoint.save(optimizer, state: state, to: partial)
+            }
+        }
         try removeOldCheckpoints()
         try onEvent(.saved(step: optimizer.steps, folder: folder))
     }
 
-    /// Keeps the newest of this run; those of other runs in the same folder are not its business.
-    private func removeOldCheckpoints() throws {
-        let own = TrainingCheckpoint.list(settings.outputDir).filter { found in
+    /// Adds to an error of writing the checkpoint from which the run can go on.
+    private func tellingWhereToGoOn(_ write: () throws -> Void) throws {
+        do { try write() } catch let error as FormatError where error.code == .io {
+            let way =
+                ownCheckpoints.last.map { "go on with --resume-from-checkpoint \($0.folder)" }
+                ?? "nothing was saved before"
+            throw FormatError(
+                .io, "\(error.message). After step \(optimizer.steps): \(way)", path: error.path,
+                tensor: error.tensor)
+        }
+    }
+
+    /// Checkpoints of this run, oldest first; those of other runs in the same folder are not its business.
+    private var ownCheckpoints: [(step: Int, folder: String)] {
+        TrainingCheckpoint.list(settings.outputDir).filter { found in
             found.step <= optimizer.steps
                 && (try? TrainingCheckpoint.read(found.folder))?.fingerprint == fingerprint
         }
+    }
+
+    /// Keeps the newest of this run.
+    private func removeOldCheckpoints() throws {
+        let own = ownCheckpoints
         for old in own.dropLast(max(settings.saveTotalLimit, 1)) {
             try TrainingCheckpoint.remove(old.folder)
         }
@@ -295,12 +312,5 @@ package final class Trainer {
             "interrupted after step \(optimizer.steps) of \(totalSteps); saved in \(settings.outputDir). "
                 + "Go on with --resume-from-checkpoint "
                 + TrainingCheckpoint.folder(settings.outputDir, step: optimizer.steps))
-    }
-}
-
-extension Duration {
-    /// The duration in seconds.
-    package var seconds: Double {
-        Double(components.seconds) + Double(components.attoseconds) * 1e-18
     }
 }

@@ -31,9 +31,26 @@ package enum TrainingCheckpoint {
         FileSystem.join(outputDir, prefix + "\(step)")
     }
 
-    /// Marks a folder as no checkpoint, before its files are written anew.
-    package static func invalidate(_ folder: String) throws {
-        try FileSystem.remove(FileSystem.join(folder, stateFile))
+    /// Makes a checkpoint aside and gives it its name when it is whole; one of this name stays until then.
+    /// - Parameter write: writes all files into the folder that it is given.
+    /// - Throws: `FormatError`, and what `write` throws; then nothing is left of the new one.
+    package static func replace(_ folder: String, write: (String) throws -> Void) throws {
+        let partial = folder + OutputFile.partialSuffix
+        try FileSystem.removeFolder(partial)
+        try FileSystem.createFolder(partial)
+        do { try write(partial) } catch {
+            try? FileSystem.removeFolder(partial)
+            throw error
+        }
+        let older = folder + ".older"
+        if FileSystem.exists(folder) {
+            try FileSystem.removeFolder(older)
+            try FileSystem.move(folder, to: older)
+        }
+        try FileSystem.move(partial, to: folder)
+        try FileSystem.syncFolder(FileSystem.folder(of: folder))
+        // Others may have put folders there, which are not ours to remove.
+        try? FileSystem.removeFolder(older, first: [stateFile])
     }
 
     /// Writes the state of a run into a folder.

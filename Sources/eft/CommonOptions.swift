@@ -21,8 +21,10 @@ enum CommonOptions {
         defaultText: "$XDG_CACHE_HOME/eft or ~/.cache/eft", completion: .folder)
     static let precision = OptionSpecification(
         "--precision", kind: .value("WORD"),
-        help: "activations in products with bf16 and quantized weights: bf16 is fastest where the "
-            + "machine has bf16 dot products, f32 is exact", defaultText: "f32",
+        help: "activations in products: f32 is exact; int16 holds them for EXL2 weights as 16-bit "
+            + "integers with a scale for each token and group (the fastest there, nearer to f32 than bf16) "
+            + "and is f32 elsewhere; bf16 is faster where the machine has fast bf16 dot products",
+        defaultText: ActivationPrecision.inference.rawValue,
         choices: ActivationPrecision.allCases.map(\.rawValue))
     static let json = OptionSpecification(
         "--json", help: "one JSON object on standard output instead of text")
@@ -41,8 +43,11 @@ enum CommonOptions {
         "--max-seq-len", "-l", kind: .value("N"), help: "tokens of context",
         defaultText: "prompt and answer")
     static let kvType = OptionSpecification(
-        "--kv-cache-dtype", kind: .value("TYPE"), help: "type of keys and values in the cache",
-        defaultText: "bf16", choices: ["bf16", "f16", "f32"])
+        "--kv-cache-dtype", kind: .value("TYPE"),
+        help:
+            "keys and values in the cache: 16-bit numbers, f32, or rotated codes of 8 bits (q8), 8 and "
+            + "4 (q6), 4 (q4)",
+        defaultText: "bf16", choices: KVType.allCases.map(\.rawValue))
 
     /// The memory limit: what was asked for, or the machine's.
     static func limit(_ arguments: ParsedArguments) throws -> Int {
@@ -60,20 +65,28 @@ enum CommonOptions {
         let program = ProcessMemory.resident
         let room = limit == .max ? limit : max(0, limit - program)
         // Verbs that only convert have no choice of precision: they compute in f32.
-        let word = arguments.declares("precision") ? arguments.string("precision") : nil
+        let precision: ActivationPrecision =
+            arguments.declares("precision")
+            ? arguments.string("precision").flatMap(ActivationPrecision.init) ?? .inference : .f32
         return try CPUBackend(
             ledger: MemoryLedger(limit: room),
             threads: arguments.int("threads", in: 1...1024),
-            precision: word.flatMap(ActivationPrecision.init) ?? .f32)
+            precision: precision)
     }
 
-    /// The type of keys and values in the cache.
-    static func cacheType(_ arguments: ParsedArguments) -> DType {
-        switch arguments.string("kv-cache-dtype", default: "bf16") {
-        case "f16": .f16
-        case "f32": .f32
-        default: .bf16
+    /// The form of keys and values in the cache.
+    /// - Throws: `UsageError` when the model's heads cannot be held so.
+    static func cacheType(
+        _ arguments: ParsedArguments, _ model: DecoderDescription
+    ) throws -> KVType {
+        let type = arguments.string("kv-cache-dtype").flatMap(KVType.init) ?? .bf16
+        guard type.holds(headDim: model.shape.headDim) else {
+            throw arguments.error(
+                "kv-cache-dtype",
+                "\(type.rawValue) takes heads of 32, 64, ... 256 numbers, the model's have "
+                    + "\(model.shape.headDim); take bf16")
         }
+        return type
     }
 }
 

@@ -24,7 +24,7 @@ struct Failure {
             case let error as FormatError: Failure.status(error)
             case let error as ModelError: error.code == .invalidInput ? .usage : .damagedFile
             case let error as ConversionError: error.code == .usage ? .usage : .damagedFile
-            case is TokenizerError: .damagedFile
+            case let error as TokenizerError: error.code == .io ? .failed : .damagedFile
             case let error as TrainingError: Failure.status(error)
             case is BudgetError: .doesNotFit
             case is Interruption: .interrupted

@@ -2,6 +2,7 @@
 // The JSON reader: what it accepts, what it refuses and where.
 
 import EftConfig
+import EftTensor
 import Testing
 
 struct JSONParserTests {
@@ -138,7 +139,7 @@ struct JSONParserTests {
 
     @Test(arguments: 0..<8 as Range<UInt64>)
     func `survives mutated documents`(seed: UInt64) throws {
-        var random = SeededGenerator(seed: seed)
+        var random = SplitMix64(seed: seed)
         for _ in 0..<400 {
             let bytes = JSONWriter.bytes(randomNode(&random), layout: .indented(1))
             let broken = mutated(bytes, &random)

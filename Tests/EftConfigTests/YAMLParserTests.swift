@@ -2,6 +2,7 @@
 // The YAML reader: what it accepts, what it refuses and where.
 
 import EftConfig
+import EftTensor
 import Testing
 
 struct YAMLParserTests {
@@ -212,7 +213,7 @@ struct YAMLParserTests {
               - >-
                 folded
             """
-        var random = SeededGenerator(seed: seed)
+        var random = SplitMix64(seed: seed)
         var accepted = 0
         for _ in 0..<500 {
             let broken = mutated(Array(document.utf8), &random)

@@ -110,6 +110,47 @@ struct QuantizeJobTests {
         #expect(try job(folder, work: "two").run() == report)
     }
 
+    @Test(arguments: [
+        "work/hidden_states-1.safetensors", "work/job_new.json",
+        "work/out_tensor/model.layers.1.mlp.up_proj.safetensors",
+        "work/out_tensor/lm_head.safetensors",
+        "out/output.safetensors", "out/config.json",
+    ])
+    func `a full disk keeps what is finished, and the next run goes on to the same bytes`(
+        _ name: String
+    ) throws {
+        let folder = try TemporaryFolder()
+        _ = try job(folder, output: "whole", work: "one").run()
+        for path in ["work/out_tensor", "out"] { try FileSystem.createFolder(folder.file(path)) }
+        try folder.link(name + ".partial", to: "/dev/full")
+        let full = try job(folder)
+        let error = #expect(throws: FormatError.self) { try full.run() }
+        #expect(error?.code == .io && error?.path == folder.file(name))
+        #expect(error?.message.contains("No space left") == true)
+        #expect(!FileSystem.exists(folder.file("out/output.safetensors")))
+        #expect(try folder.tree("work").keys.allSatisfy { !$0.hasSuffix(".partial") })
+        let again = try job(folder)
+        let reached =
+            switch name {
+            case "work/job_new.json", "work/hidden_states-1.safetensors": 0
+            case "work/out_tensor/model.layers.1.mlp.up_proj.safetensors": 1
+            default: 2
+            }
+        #expect(again.resumedLayers == reached)
+        _ = try again.run()
+        #expect(try folder.tree("out") == folder.tree("whole"))
+    }
+
+    @Test func `a full disk leaves an older output whole`() throws {
+        let folder = try TemporaryFolder()
+        _ = try job(folder, work: "one", bits: 3).run()
+        let older = try FileSystem.read(folder.file("out/output.safetensors"))
+        try folder.link("out/output.safetensors.partial", to: "/dev/full")
+        #expect(throws: FormatError.self) { try job(folder, work: "two").run() }
+        #expect(try FileSystem.read(folder.file("out/output.safetensors")) == older)
+        #expect(try CheckpointFolder.open(folder.file("out")).tensors.count > 10)
+    }
+
     @Test func `another job in the work folder is refused, or begun anew`() throws {
         let folder = try TemporaryFolder()
         _ = try job(folder).run()

@@ -15,8 +15,12 @@ struct Program {
     init(_ arguments: String...) throws { try self.init(arguments) }
 
     init(_ arguments: [String]) throws {
+        try self.init(
+            path: FileSystem.join(Fixtures.packageRoot, ".build/release/eft"), arguments)
+    }
+
+    init(path: String, _ arguments: [String]) throws {
         let process = Process()
-        let path = FileSystem.join(Fixtures.packageRoot, ".build/release/eft")
         process.executableURL = URL(fileURLWithPath: path)
         process.arguments = arguments
         process.currentDirectoryURL = URL(fileURLWithPath: Fixtures.packageRoot)
@@ -110,6 +114,75 @@ struct Program {
         let pickle = try Program(
             "inspect", Fixtures.path("formats/bin-hostile/os-system.bin"))
         #expect(pickle.status == 4 && pickle.errors.contains("system"))
+    }
+
+    /// Runs the program where no file may have more than some KiB.
+    private func limited(_ kibibytes: Int, _ arguments: [String]) throws -> Program {
+        let program = FileSystem.join(Fixtures.packageRoot, ".build/release/eft")
+        return try Program(
+            path: "/bin/bash",
+            ["-c", "ulimit -f \(kibibytes); exec \"$0\" \"$@\"", program] + arguments)
+    }
+
+    @Test func `a full disk is status 1, names the file, and leaves nothing that looks whole`()
+        throws
+    {
+        let folder = try TemporaryFolder()
+        let train = try limited(
+            100,
+            [
+                "train", "Examples/demo/qlora.yml", "--max_steps", "1", "--output_dir",
+                folder.file("adapter"),
+            ])
+        #expect(train.status == 1 && train.errors.contains("adapter_model.safetensors: "))
+        #expect(train.errors.contains("too large"), "\(train.errors)")
+        #expect(throws: FormatError.self) {
+            try CheckpointFolder.open(folder.file("adapter"), kind: .adapter)
+        }
+        let quantize = try limited(
+            2000,
+            [
+                "quantize", "-i", "Examples/demo/model", "-o", folder.file("work"), "-cf",
+                folder.file("exl2"), "-b", "4", "-c", "Examples/demo/calibration.txt", "-r", "1",
+                "-l",
+                "32",
+            ])
+        #expect(quantize.status == 1 && quantize.errors.contains("output.safetensors: "))
+        let convert = try limited(
+            2000, ["convert", "Examples/demo/model", folder.file("f32"), "--dtype", "f32"])
+        #expect(convert.status == 1 && convert.errors.contains("model.safetensors: "))
+        for name in ["exl2", "f32"] {
+            #expect(throws: FormatError.self) { try CheckpointFolder.open(folder.file(name)) }
+        }
+    }
+
+    @Test(arguments: ["train", "merge", "convert", "quantize"])
+    func `an output that cannot be made is refused by name`(verb: String) throws {
+        let folder = try TemporaryFolder()
+        try folder.write("file", "x")
+        let out = folder.file("file/out")
+        let model = "Examples/demo/model"
+        let arguments =
+            switch verb {
+            case "train":
+                ["train", "Examples/demo/qlora.yml", "--max_steps", "1", "--output_dir", out]
+            case "merge":
+                [
+                    "merge", "--base", Fixtures.path("models/gqa-tied"), "--adapter",
+                    Fixtures.path("lora/gqa-tied/adapter"), "-o", out,
+                ]
+            case "convert": ["convert", model, out]
+            default:
+                [
+                    "quantize", "-i", model, "-o", out, "-c", "Examples/demo/calibration.txt", "-r",
+                    "1",
+                    "-l", "32",
+                ]
+            }
+        let program = try Program(arguments)
+        #expect(program.status == 1)
+        #expect(program.errors.contains(folder.file("file")), "\(program.errors)")
+        #expect(try FileSystem.list(folder.path) == ["file"])
     }
 
     @Test func `a run that was stopped goes on from its checkpoint to the same adapter`() throws {

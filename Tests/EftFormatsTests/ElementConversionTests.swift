@@ -8,7 +8,7 @@ import Testing
 struct ElementConversionTests {
     /// Patterns around every edge, and random ones.
     private static let patterns: [UInt32] = {
-        var random = SplitMix(seed: 3)
+        var random = SplitMix64(seed: 3)
         var patterns: [UInt32] = (0..<200_000).map { _ in
             UInt32(truncatingIfNeeded: random.next())
         }

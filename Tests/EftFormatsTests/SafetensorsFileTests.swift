@@ -116,7 +116,7 @@ struct SafetensorsFileTests {
             Fixtures.path("formats/safetensors/dtypes.safetensors"))
         let folder = try TemporaryFolder()
         var accepted = 0
-        var random = SplitMix(seed: 7)
+        var random = SplitMix64(seed: 7)
         for round in 0..<3000 {
             let bytes = random.mutated(original, headBias: 1500)
             let path = try folder.plainWrite("fuzz\(round % 4)", bytes)

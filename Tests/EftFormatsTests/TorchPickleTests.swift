@@ -144,7 +144,7 @@ struct TorchPickleTests {
         let original = try FileSystem.read(Fixtures.path("formats/\(file)"))
         let folder = try TemporaryFolder()
         var accepted = 0
-        var random = SplitMix(seed: 11)
+        var random = SplitMix64(seed: 11)
         for round in 0..<2000 {
             let bytes = random.mutated(original, headBias: original.count / 2)
             let path = try folder.plainWrite("fuzz\(round % 4).bin", bytes)

@@ -98,6 +98,20 @@ func relativeError(_ found: [Float], _ expected: [Float]) -> Float {
         #expect(relativeError(try model.logits([ids]), expected) < 1e-4)
     }
 
+    @Test(arguments: InstructionSet.available)
+    func `EXL2 logits equal those of the dequantized weights`(_ level: InstructionSet) throws {
+        // The reference rounds each weight to half precision: 2^-11 of it.
+        let exact = try GoldenModel("exl2-model", precision: .f32, instructionSet: level)
+        let integers = try GoldenModel("exl2-model", precision: .int16, instructionSet: level)
+        for index in 0..<3 {
+            let ids = try #require(try exact.ids(index))
+            let expected = try exact.golden.floats(of: "logits_\(index)")
+            let found = try exact.logits([ids])
+            #expect(relativeError(found, expected) < 1e-3)
+            #expect(relativeError(try integers.logits([ids]), found) < 1e-4)
+        }
+    }
+
     @Test func `activations in bf16 stay within the noise of bf16`() throws {
         let model = try GoldenModel("models/bf16", precision: .bf16)
         let ids = try #require(try model.ids(2))

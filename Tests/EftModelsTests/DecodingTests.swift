@@ -9,9 +9,8 @@ import Testing
 @Suite struct DecodingTests {
     /// Logits of the last token of each chunk, read through a paged cache.
     private func logits(
-        _ model: GoldenModel, _ ids: [Int32], chunks: [Int], kvType: DType, length: Int
+        _ decoder: Decoder, _ ids: [Int32], chunks: [Int], kvType: KVType, length: Int
     ) throws -> [[Float]] {
-        let decoder = model.decoder
         let need = DecoderWorkspaceNeed(rows: ids.count, logitRows: 1)
         let workspace = try DecoderWorkspace(
             need, description: decoder.description, backend: decoder.backend)
@@ -42,19 +41,53 @@ import Testing
 
     @Test(
         arguments: ["plain", "gqa-tied", "odd-head", "rope-dynamic", "bf16", "f16"],
-        [DType.f32, .bf16, .f16])
-    func `token by token equals all at once`(_ name: String, _ kvType: DType) throws {
+        [KVType.f32, .bf16, .f16])
+    func `token by token equals all at once`(_ name: String, _ kvType: KVType) throws {
         for level in InstructionSet.available {
             let model = try GoldenModel("models/\(name)", instructionSet: level)
             let ids = try #require(try model.ids(2))
             let one = try logits(
-                model, ids, chunks: [ids.count], kvType: kvType, length: ids.count)
+                model.decoder, ids, chunks: [ids.count], kvType: kvType, length: ids.count)
             let single = try logits(
-                model, ids, chunks: ids.map { _ in 1 }, kvType: kvType, length: ids.count)
+                model.decoder, ids, chunks: ids.map { _ in 1 }, kvType: kvType, length: ids.count)
             let halves = [ids.count / 2, ids.count - ids.count / 2]
-            let chunked = try logits(model, ids, chunks: halves, kvType: kvType, length: ids.count)
+            let chunked = try logits(
+                model.decoder, ids, chunks: halves, kvType: kvType, length: ids.count)
             #expect(one.last == single.last, "\(level)")
             #expect(one.last == chunked.last, "\(level)")
+        }
+    }
+
+    @Test(arguments: [KVType.q8, .q6, .q4])
+    func `token by token equals all at once with a cache in codes`(_ kvType: KVType) throws {
+        // The demo's model: the only one here whose heads have 32 numbers.
+        let folder = try ModelFolder.open(Fixtures.path("../../Examples/demo/model"))
+        let ids = (0..<70).map { Int32(($0 * 37 + 5) % 2000) }
+        for level in InstructionSet.available {
+            let backend = try CPUBackend(threads: 2, instructionSet: level)
+            let decoder = try DecoderLoader(folder: folder).load(backend: backend)
+            func last(_ chunks: [Int], _ type: KVType) throws -> [Float] {
+                try #require(
+                    try logits(decoder, ids, chunks: chunks, kvType: type, length: ids.count).last)
+            }
+            let one = try last([ids.count], kvType)
+            #expect(try last(ids.map { _ in 1 }, kvType) == one, "\(level)")
+            let limit: Float = kvType == .q8 ? 0.02 : 0.25
+            #expect(relativeError(one, try last([ids.count], .f32)) < limit, "\(level)")
+        }
+    }
+
+    @Test func `token by token equals all at once in 16-bit integers`() throws {
+        for level in InstructionSet.available {
+            let model = try GoldenModel("exl2-model", precision: .int16, instructionSet: level)
+            let ids = try #require(try model.ids(2))
+            func last(_ chunks: [Int]) throws -> [Float]? {
+                try logits(model.decoder, ids, chunks: chunks, kvType: .bf16, length: ids.count)
+                    .last
+            }
+            let one = try last([ids.count])
+            #expect(try last(ids.map { _ in 1 }) == one, "\(level)")
+            #expect(try last([ids.count / 2, ids.count - ids.count / 2]) == one, "\(level)")
         }
     }
 

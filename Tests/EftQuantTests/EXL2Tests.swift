@@ -99,7 +99,7 @@ struct EXL2Tests {
         #expect(
             weight.layout.format
                 == .coded(
-                    book: .signed, scales: .f16,
+                    book: .signed, scales: .exl2,
                     groups: matrix.groups.map { .init(blocks: $0.rows / 32, bits: $0.bits) },
                     permuted: true))
         let held = try weight.values(backend)

@@ -49,3 +49,44 @@ package final class TemporaryFolder: Sendable {
         rmdir(path)
     }
 }
+
+/// The content of a file; failed comparisons show its size alone.
+package struct FileImage: Hashable, CustomStringConvertible {
+    /// All bytes.
+    package let bytes: [UInt8]
+
+    package var description: String { "\(bytes.count) bytes" }
+}
+
+extension TemporaryFolder {
+    /// All files below a path in the folder, by their paths from there, with their bytes.
+    package func tree(_ name: String) throws -> [String: FileImage] {
+        var files: [String: FileImage] = [:]
+        for child in try FileSystem.list(file(name)) {
+            let path = FileSystem.join(name, child)
+            if FileSystem.isFolder(file(path)) {
+                // The folder itself counts, so that an empty one is seen.
+                files[child + "/"] = FileImage(bytes: [])
+                for (below, bytes) in try tree(path) {
+                    files[FileSystem.join(child, below)] = bytes
+                }
+            } else {
+                files[child] = FileImage(bytes: try FileSystem.read(file(path)))
+            }
+        }
+        return files
+    }
+
+    /// Copies all files below a path in the folder to another, as a crash would leave them.
+    package func copyTree(_ name: String, to target: String) throws {
+        try FileSystem.createFolder(file(target))
+        for (path, image) in try tree(name).sorted(by: { $0.key < $1.key }) {
+            let place = FileSystem.join(target, path)
+            if path.hasSuffix("/") {
+                try FileSystem.createFolder(file(String(place.dropLast())))
+            } else {
+                _ = try plainWrite(place, image.bytes)
+            }
+        }
+    }
+}

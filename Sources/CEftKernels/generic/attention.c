@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Attention over pages of 16 tokens: reading and writing pages, the softmax-weighted sum, its backward step.
+#include "../kv_codes.h"
 #include "../layer_kernels.h"
 
 #include <math.h>
@@ -13,24 +14,35 @@ static const char *values_of(const eft_attention *a, const void *page, size_t kv
 }
 
 /// A query's product with one key, times the scale.
-static float score(const eft_attention *a, const float *q, const char *keys, size_t slot) {
+static float score(const eft_attention *a, eft_float_type type, const float *q, const char *keys, size_t slot) {
     float sum = 0;
-    for (size_t d = 0; d < a->head_dim; d++) sum += q[d] * eft_load_number(keys, a->kv_type, d * EFT_PAGE + slot);
+    for (size_t d = 0; d < a->head_dim; d++) sum += q[d] * eft_load_number(keys, type, d * EFT_PAGE + slot);
     return sum * a->scale;
 }
 
 /// One head of one row: a running softmax, page by page.
 static void attend(const eft_attention *a, const eft_attention_run *run, size_t kv_head, size_t visible,
                    const float *q, float *out, float *lse) {
-    float max = -INFINITY, total = 0;
+    float max = -INFINITY, total = 0, turned[EFT_KV_MOST_DIM], numbers[2][EFT_KV_MOST_DIM * EFT_PAGE];
+    const bool coded = a->key_bits != 0;
+    const eft_float_type type = coded ? EFT_F32 : a->kv_type;
+    if (coded) {
+        memcpy(turned, q, a->head_dim * sizeof *q);
+        eft_kv_rotate(a->head_dim, turned);
+        q = turned;
+    }
     for (size_t d = 0; d < a->head_dim; d++) out[d] = 0;
     for (size_t first = 0; first < visible; first += EFT_PAGE) {
         size_t slots = eft_min(EFT_PAGE, visible - first);
-        const void *page = run->pages[first / EFT_PAGE];
-        const char *keys = keys_of(a, page, kv_head), *values = values_of(a, page, kv_head);
+        void *page = run->pages[first / EFT_PAGE];
+        const char *keys = (const char *)numbers[0], *values = (const char *)numbers[1];
+        if (coded)
+            eft_kv_dequantize(a, eft_kv_head_of(a, page, kv_head), numbers[0], numbers[1]);
+        else
+            keys = keys_of(a, page, kv_head), values = values_of(a, page, kv_head);
         float weights[EFT_PAGE], before = max;
         for (size_t j = 0; j < slots; j++) {
-            weights[j] = score(a, q, keys, j);
+            weights[j] = score(a, type, q, keys, j);
             if (weights[j] > max) max = weights[j];
         }
         float shrink = expf(before - max);
@@ -39,11 +51,12 @@ static void attend(const eft_attention *a, const eft_attention_run *run, size_t 
         for (size_t d = 0; d < a->head_dim; d++) {
             float sum = out[d] * shrink;
             for (size_t j = 0; j < slots; j++)
-                sum += weights[j] * eft_load_number(values, a->kv_type, j * a->head_dim + d);
+                sum += weights[j] * eft_load_number(values, type, j * a->head_dim + d);
             out[d] = sum;
         }
     }
     for (size_t d = 0; d < a->head_dim; d++) out[d] /= total;
+    if (coded) eft_kv_rotate(a->head_dim, out);
     if (lse != NULL) *lse = max + logf(total);
 }
 
@@ -118,9 +131,36 @@ static void read_page(const eft_attention *a, size_t slot, size_t rows, const vo
         }
 }
 
+static void write_codes(const eft_attention *a, size_t slot, size_t rows, const float *k, size_t ldk, const float *v,
+                        size_t ldv, void *page) {
+    float key[EFT_KV_MOST_DIM], value[EFT_KV_MOST_DIM];
+    for (size_t h = 0; h < a->kv_heads; h++)
+        for (size_t r = 0; r < rows; r++) {
+            memcpy(key, k + r * ldk + h * a->head_dim, a->head_dim * sizeof *k);
+            memcpy(value, v + r * ldv + h * a->head_dim, a->head_dim * sizeof *v);
+            eft_kv_write_token(a, eft_kv_head_of(a, page, h), slot + r, key, value);
+        }
+}
+
+static void read_codes(const eft_attention *a, size_t slot, size_t rows, void *page, float *k, size_t ldk, float *v,
+                       size_t ldv) {
+    float keys[EFT_KV_MOST_DIM * EFT_PAGE], values[EFT_KV_MOST_DIM * EFT_PAGE];
+    for (size_t h = 0; h < a->kv_heads; h++) {
+        eft_kv_dequantize(a, eft_kv_head_of(a, page, h), keys, values);
+        for (size_t r = 0; r < rows; r++) {
+            float *key = k + r * ldk + h * a->head_dim, *value = v + r * ldv + h * a->head_dim;
+            for (size_t d = 0; d < a->head_dim; d++) key[d] = keys[d * EFT_PAGE + slot + r];
+            memcpy(value, values + (slot + r) * a->head_dim, a->head_dim * sizeof *value);
+            eft_kv_rotate(a->head_dim, key);
+            eft_kv_rotate(a->head_dim, value);
+        }
+    }
+}
+
 static const eft_attention_kernels scalar = {forward, backward, write_page, read_page};
 
 size_t eft_kv_page_bytes(const eft_attention *attention) {
+    if (attention->key_bits != 0) return attention->kv_heads * eft_kv_head_bytes(attention);
     return 2 * attention->kv_heads * attention->head_dim * EFT_PAGE * eft_float_width(attention->kv_type);
 }
 
@@ -147,6 +187,11 @@ static void write_task(void *argument, size_t index, size_t worker) {
     (void)worker;
     page_job *job = argument;
     size_t page, slot, rows, first = page_rows(job, index, &page, &slot, &rows);
+    if (job->attention->key_bits != 0) {
+        write_codes(job->attention, slot, rows, job->k + first * job->ldk, job->ldk, job->v + first * job->ldv, job->ldv,
+                    job->pages[page]);
+        return;
+    }
     job->kernels->write_page(job->attention, slot, rows, job->k + first * job->ldk, job->ldk, job->v + first * job->ldv,
                              job->ldv, job->pages[page]);
 }
@@ -155,6 +200,11 @@ static void read_task(void *argument, size_t index, size_t worker) {
     (void)worker;
     page_job *job = argument;
     size_t page, slot, rows, first = page_rows(job, index, &page, &slot, &rows);
+    if (job->attention->key_bits != 0) {
+        read_codes(job->attention, slot, rows, job->pages[page], job->k_out + first * job->ldk, job->ldk,
+                   job->v_out + first * job->ldv, job->ldv);
+        return;
+    }
     job->kernels->read_page(job->attention, slot, rows, job->pages[page], job->k_out + first * job->ldk, job->ldk,
                             job->v_out + first * job->ldv, job->ldv);
 }

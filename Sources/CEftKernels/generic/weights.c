@@ -171,31 +171,75 @@ void eft_nf4_pack(eft_context *context, const eft_weight *w, void *panels, const
     eft_parallel_for(context, eft_ceil_div(w->outputs, EFT_PANEL), nf4_panel, &job);
 }
 
-static void exl2_panel(void *argument, size_t index, size_t worker) {
+/// Panels that are packed side by side: their words stand next to each other in the source.
+#define SIDE_PANELS 4
+
+/// The codes of a pair of a block of 16 columns: even input low, odd input high.
+__attribute__((always_inline)) static inline void exl2_pair(const uint32_t bits, const u32x16 words[8], const uint32_t p,
+                                                            u32x16 *pair) {
+    u32x16 halves[2];
+    for (uint32_t odd = 0; odd < 2; odd++) {
+        const uint32_t at = (2 * p + odd) * bits, word = at / 32, shift = at % 32;
+        u32x16 code = words[word] >> shift;
+        if (shift + bits > 32) code |= words[word + 1] << (32 - shift);
+        halves[odd] = code & ((1u << bits) - 1);
+    }
+    *pair = halves[0] | halves[1] << 16;
+}
+
+/// `bits` words of 16 columns, a little-endian stream of bits down each, to `bits` rows of a panel (`fields_of`).
+__attribute__((always_inline)) static inline void exl2_block(const uint32_t bits, const u32x16 words[8], uint32_t *rows) {
+    u32x16 out[8] = {{0}};
+    const uint32_t in_row = bits == 6 ? 2 : 16 / bits;
+#pragma clang loop unroll(full)
+    for (uint32_t p = 0; p < EFT_BLOCK / 2; p++) {
+        u32x16 pair;
+        exl2_pair(bits, words, p, &pair);
+        if (bits == 6 && p % 8 >= 6) {
+            const uint32_t first = p / 8 * 3, spare = p % 8 - 6;
+            out[first + spare] |= (pair & 0x000f000fu) << 12;
+            out[first + 2] |= ((pair >> 4) & 0x00030003u) << (12 + 2 * spare);
+        } else if (bits == 6) {
+            out[p / 8 * 3 + p % 8 / 2] |= pair << (6 * (p % 2));
+        } else if (p / in_row < bits) {
+            out[p / in_row] |= pair << (bits * (p % in_row));
+        } else {
+#pragma clang loop unroll(full)
+            for (uint32_t r = 0; r < bits; r++) out[r] |= ((pair >> r) & 0x00010001u) << 15;
+        }
+    }
+    for (uint32_t r = 0; r < bits; r++) *(u32x16u *)(rows + r * EFT_PANEL) = out[r];
+}
+
+static void exl2_any_block(uint32_t bits, const u32x16 words[8], uint32_t *rows) {
+    switch (bits) {
+    case 2: exl2_block(2, words, rows); break;
+    case 3: exl2_block(3, words, rows); break;
+    case 4: exl2_block(4, words, rows); break;
+    case 5: exl2_block(5, words, rows); break;
+    case 6: exl2_block(6, words, rows); break;
+    case 8: exl2_block(8, words, rows); break;
+    }
+}
+
+static void exl2_panels(void *argument, size_t index, size_t worker) {
     (void)worker;
     const coded_job *job = argument;
     const eft_weight *w = job->w;
-    size_t lanes = eft_min(w->outputs - index * EFT_PANEL, EFT_PANEL);
+    size_t first = index * SIDE_PANELS * EFT_PANEL, last = eft_min(w->outputs, first + SIDE_PANELS * EFT_PANEL);
     for (size_t g = 0; g < w->group_count; g++) {
         const eft_group *group = &w->groups[g];
-        uint32_t bits = group->bits, mask = (1u << bits) - 1;
-        uint32_t *rows = (uint32_t *)(job->panels + index * w->panel_bytes) + (size_t)group->row_offset * EFT_PANEL;
         for (size_t b = 0; b < group->blocks; b++) {
-            uint32_t words[9][EFT_PANEL] = {{0}};  // one more, so that a code may look past the end
-            for (uint32_t r = 0; r < bits; r++)
-                memcpy(words[r],
-                       (const uint32_t *)job->source + (job->first_rows[g] + b * bits + r) * job->ldn +
-                           index * EFT_PANEL,
-                       lanes * sizeof(uint32_t));
-            uint8_t codes[EFT_BLOCK * EFT_PANEL];
-            for (uint32_t k = 0; k < EFT_BLOCK; k++) {
-                uint32_t word = k * bits / 32, shift = k * bits % 32;
-                for (size_t lane = 0; lane < EFT_PANEL; lane++) {
-                    uint64_t both = words[word][lane] | (uint64_t)words[word + 1][lane] << 32;
-                    codes[k * EFT_PANEL + lane] = (uint8_t)((both >> shift) & mask);
-                }
+            const uint32_t *source = (const uint32_t *)job->source + (job->first_rows[g] + b * group->bits) * job->ldn;
+            size_t row = group->row_offset + b * group->bits;
+            for (size_t column = first; column < last; column += EFT_PANEL) {
+                size_t lanes = eft_min(last - column, EFT_PANEL);
+                u32x16 words[8] = {{0}};
+                for (uint32_t r = 0; r < group->bits; r++)
+                    memcpy(&words[r], source + r * job->ldn + column, lanes * sizeof(uint32_t));
+                uint32_t *panel = (uint32_t *)(job->panels + column / EFT_PANEL * w->panel_bytes);
+                exl2_any_block(group->bits, words, panel + row * EFT_PANEL);
             }
-            eft_codes_pack(bits, codes, rows + b * bits * EFT_PANEL);
         }
     }
 }
@@ -203,7 +247,7 @@ static void exl2_panel(void *argument, size_t index, size_t worker) {
 void eft_exl2_pack(eft_context *context, const eft_weight *w, void *panels, const uint32_t *q_weight, size_t ldn,
                    const uint32_t *first_rows) {
     coded_job job = {w, panels, q_weight, ldn, first_rows};
-    eft_parallel_for(context, eft_ceil_div(w->outputs, EFT_PANEL), exl2_panel, &job);
+    eft_parallel_for(context, eft_ceil_div(w->outputs, SIDE_PANELS * EFT_PANEL), exl2_panels, &job);
 }
 
 // ---------------------------------------------------------------------------------------------------------------------
@@ -211,7 +255,15 @@ void eft_exl2_pack(eft_context *context, const eft_weight *w, void *panels, cons
 // ---------------------------------------------------------------------------------------------------------------------
 
 float eft_weight_scale(const eft_weight *w, size_t panel, size_t group, size_t lane) {
-    return read_number(w->scales, w->scale_type, (panel * w->group_count + group) * EFT_PANEL + lane);
+    const uint8_t *scales = eft_scale_data(w, panel, group);
+    if (w->scale_type != EFT_SCALES_EXL2)
+        return read_number(scales, w->scale_type == EFT_SCALES_F32 ? EFT_F32 : EFT_F16, lane);
+    uint32_t words[2];
+    uint16_t step;
+    memcpy(words, scales, sizeof words);
+    memcpy(&step, scales + sizeof words, sizeof step);
+    float code = (float)((words[lane % 2] >> (4 * (lane / 2)) & 15) + 1);
+    return eft_f32_of_f16(eft_f16_of_f32(code * code * eft_f32_of_f16(step)));
 }
 
 float eft_code_value(eft_code_book book, uint32_t bits, uint8_t code) {

@@ -28,15 +28,17 @@ typedef enum eft_isa {
     EFT_ISA_SCALAR = 0,
     EFT_ISA_AVX2 = 1,         // AVX2, FMA, F16C
     EFT_ISA_AVX512 = 2,       // AVX-512 F, BW, VL, DQ
-    EFT_ISA_AVX512_BF16 = 3,  // and BF16, VNNI, VBMI
+    EFT_ISA_AVX512_VNNI = 3,  // and VNNI
+    EFT_ISA_AVX512_BF16 = 4,  // and BF16, VBMI
 } eft_isa;
 
 /// The highest level that this machine has.
 eft_isa eft_isa_best(void);
-/// The level to use: the best, or the one that the environment variable EFT_ISA names (scalar, avx2, avx512,
-/// avx512_bf16) when the machine has it.
+/// The level to use: the one that the environment variable EFT_ISA names (scalar, avx2, avx512, avx512_vnni,
+/// avx512_bf16) when the machine has it; else the best, without the bf16 dot products of makers who run them slower than
+/// multiply-adds.
 eft_isa eft_isa_default(void);
-/// "scalar", "avx2", "avx512" or "avx512_bf16".
+/// "scalar", "avx2", "avx512", "avx512_vnni" or "avx512_bf16".
 const char *eft_isa_name(eft_isa isa);
 
 typedef struct eft_context eft_context;
@@ -86,6 +88,16 @@ typedef enum eft_code_book {
     EFT_CODES_NF4 = 1,     // the 16 values of NF4 (4 bits only)
 } eft_code_book;
 
+/// How the scales of a panel's 16 outputs in a group are held.
+typedef enum eft_scale_type {
+    EFT_SCALES_F32 = 0,   // [16] f32
+    EFT_SCALES_F16 = 1,   // [16] f16
+    /// EFT_EXL2_SCALES bytes, as EXL2 stores them: two 32-bit words of codes less one (lane i: word i % 2, bit 4 * (i / 2)), then
+    /// the group's largest scale over 256 as f16, m. A scale is half((code)^2 * m), code 1...16.
+    EFT_SCALES_EXL2 = 2,
+} eft_scale_type;
+#define EFT_EXL2_SCALES 10
+
 /// A scale group: consecutive blocks of inputs that share a width and, for each output, a scale.
 typedef struct eft_group {
     uint32_t first_block;
@@ -104,8 +116,8 @@ typedef struct eft_weight {
     size_t panel_bytes;
     // Coded weights only:
     eft_code_book code_book;
-    eft_float_type scale_type;  // EFT_F32 or EFT_F16
-    const void *scales;         // [panel][group][16]
+    eft_scale_type scale_type;
+    const void *scales;  // [panel][group]
     const eft_group *groups;
     size_t group_count;
     /// NULL, or [blocks*32]: the input that stored row i multiplies; UINT32_MAX for padding.
@@ -116,7 +128,13 @@ typedef struct eft_weight {
 typedef enum eft_precision {
     EFT_PRECISION_BF16 = 0,  // activations rounded to bf16
     EFT_PRECISION_F32 = 1,   // activations in f32, or split in two bf16 numbers (high and low part)
+    /// y = x W with signed codes in groups of at most EFT_INT16_BLOCKS blocks: activations as 16-bit integers with a scale
+    /// for each row and group, sums of a group in exact integers, the same bits on every level. Other products in f32.
+    EFT_PRECISION_INT16 = 2,
 } eft_precision;
+
+/// Blocks of the longest scale group whose 16-bit products cannot overflow 32 bits.
+#define EFT_INT16_BLOCKS 16
 
 /// Packs outputs [first, first+count) of a dense weight from row-major source rows [count][K] into w->panels (cast to
 /// writable `panels`, of the whole matrix). `first` is a multiple of 16. Padding inputs, and lanes beyond N, become zero.
@@ -233,12 +251,18 @@ void eft_adamw_step(eft_context *context, eft_adamw parameters, size_t count, fl
 /// Tokens of a page.
 #define EFT_PAGE 16
 
-/// A page holds, for one layer, keys [Hkv][D][16] (token innermost) and then values [Hkv][16][D], both of kv_type.
+/// A page holds, for one layer, keys [Hkv][D][16] (token innermost) and then values [Hkv][16][D], both of kv_type; or, where
+/// key_bits is not 0, rotated codes of 8 or 4 bits (kv_codes.h): then D is a multiple of 32 up to EFT_KV_MOST_DIM, and there
+/// is no backward pass.
 typedef struct eft_attention {
     size_t heads, kv_heads, head_dim;
     float scale;
     eft_float_type kv_type;
+    uint32_t key_bits, value_bits;
 } eft_attention;
+
+/// Largest head of pages in codes.
+#define EFT_KV_MOST_DIM 256
 
 /// Consecutive query rows of one sequence. Row r stands at position first_position + r and sees positions 0 up to its own.
 typedef struct eft_attention_run {
@@ -297,6 +321,8 @@ void eft_blockwise8_quantize(eft_context *context, size_t count, size_t block_si
 double eft_limit_fma(eft_context *context, size_t rounds, float *sink);
 /// The same with bf16 dot products; 0 where the level has none.
 double eft_limit_bf16(eft_context *context, size_t rounds, float *sink);
+/// The same with dot products of pairs of 16-bit integers; 0 on the scalar level.
+double eft_limit_int16(eft_context *context, size_t rounds, float *sink);
 /// Reads `bytes` bytes once, spread over all workers.
 void eft_limit_read(eft_context *context, const void *data, size_t bytes, float *sink);
 

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Attention for AVX-512.
+#include "../kv_codes.h"
 #include "../layer_kernels.h"
 
 #if EFT_X86

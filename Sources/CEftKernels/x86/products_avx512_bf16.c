@@ -309,7 +309,7 @@ typedef struct segment {
     const uint32_t *x;
     const void *scales;
     size_t scale_panel;
-    eft_float_type scale_type;
+    eft_scale_type scale_type;
     float *totals;  // [panel][row][16]
 } segment;
 

@@ -7,7 +7,8 @@ import EftTensor
 /// Rewrites a model or adapter folder as safetensors, tensor by tensor.
 ///
 /// Real numbers take the type asked for, integers and truth values stay. `config.json` tells the new type; all files
-/// that hold no weights are copied. The weights get their names last, so that no half-made folder looks whole.
+/// that hold no weights are copied. What was written before a run was stopped is kept for the next one, and no half-made
+/// folder looks whole (`UnfinishedFolder`).
 package final class CheckpointConverter {
     /// What to write.
     package struct Options: Sendable, Hashable {
@@ -33,6 +34,8 @@ package final class CheckpointConverter {
     private let sources: [TensorInfo]
     /// What will be written.
     package let tensors: [TensorInfo]
+    /// Bytes that will be written.
+    package let byteCount: Int
 
     /// Bytes that `run` takes, by purpose; independent of the checkpoint.
     package static var memory: MemoryTable { MemoryTable([.window: TensorCaster.byteCount]) }
@@ -61,11 +64,9 @@ package final class CheckpointConverter {
                 name: info.name,
                 dtype: TensorCaster.outputType(of: info, wanted: options.dtype), shape: info.shape)
         }
+        byteCount = try tensors.totalByteCount()
         try OutputFolder.requireNoOtherWeights(output, stem: baseName)
     }
-
-    /// Bytes that will be written.
-    package var byteCount: Int { tensors.reduce(0) { $0 + $1.byteCount } }
 
     private var isAdapter: Bool {
         FileSystem.exists(FileSystem.join(input, "adapter_config.json"))
@@ -108,30 +109,51 @@ package final class CheckpointConverter {
         return true
     }
 
-    /// Writes the folder.
+    /// Writes the folder, or what a run that was stopped has left to write.
     /// - Returns: the weight files.
     /// - Throws: `ConversionError`, `FormatError`, `TensorError`, and what the monitor throws.
     @discardableResult
     package func run(_ monitor: ConversionMonitor = ConversionMonitor()) throws -> [String] {
-        let writer = try SafetensorsWriter(
-            folder: output, baseName: baseName, tensors: tensors,
-            maxShardBytes: options.maxShardBytes)
+        let folder = try UnfinishedFolder(output: output, stem: baseName, identity: identity())
+        if folder.isWhole {
+            folder.notice.map(monitor.note)
+        } else {
+            let writer = try folder.writer(tensors, maxShardBytes: options.maxShardBytes)
+            folder.notice.map(monitor.note)
+            try writeWeights(to: writer, monitor)
+            try folder.finish(writer, others: writeOtherFiles)
+        }
+        return try folder.publish()
+    }
+
+    private func identity() throws -> JobIdentity {
+        var identity = JobIdentity(
+            "convert", dtype: options.dtype, maxShardBytes: options.maxShardBytes,
+            instructionSet: backend.instructionSet)
+        try identity.add(input: input, as: "input")
+        return identity
+    }
+
+    private func writeWeights(
+        to writer: SafetensorsWriter, _ monitor: ConversionMonitor
+    ) throws {
         let caster = try TensorCaster(checkpoint, backend: backend)
-        var done = 0
+        var done = writer.keptBytes
         let total = byteCount
-        for (source, target) in zip(sources, tensors) {
+        for (source, target) in zip(sources, tensors) where !writer.isKept(target.name) {
             try caster.copy(source, as: target.dtype, to: writer) { bytes in
                 done += bytes
                 try monitor.step(source.name, done: done, total: total)
             }
         }
-        if FileSystem.isFolder(input) {
-            try OutputFolder.copyOtherFiles(from: input, to: output)
-            if var config = try ConfigEditor(folder: input) {
-                if let dtype = options.dtype { config.setDType(dtype) }
-                try config.write(to: output)
-            }
+    }
+
+    private func writeOtherFiles(to folder: String) throws {
+        guard FileSystem.isFolder(input) else { return }
+        try OutputFolder.copyOtherFiles(from: input, to: folder)
+        if var config = try ConfigEditor(folder: input) {
+            if let dtype = options.dtype { config.setDType(dtype) }
+            try config.write(to: folder)
         }
-        return try writer.finish()
     }
 }

@@ -15,6 +15,12 @@ package enum OutputFolder {
         ".gguf", ".onnx",
     ]
 
+    /// Whether the name is that of a file which decides what the weights are.
+    static func isWeightsOrSettings(_ name: String) -> Bool {
+        !name.hasSuffix(OutputFile.partialSuffix)
+            && (name.hasSuffix(".json") || weightSuffixes.contains(where: name.hasSuffix))
+    }
+
     /// Files of a tokenizer.
     private static let tokenizerNames: Set<String> = [
         "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json",

@@ -9,7 +9,8 @@ import EftTensor
 /// Merges a LoRA adapter into its base: W' = W + scale * B A in f32, cast to the type of W.
 ///
 /// One module at a time, in runs of rows; everything is checked before the first byte is written. A base that is
-/// stored quantized comes out in the type from which it was quantized.
+/// stored quantized comes out in the type from which it was quantized. What was written before a run was stopped is kept
+/// for the next one (`UnfinishedFolder`).
 package final class AdapterMerger {
     /// What to write.
     package struct Options: Sendable, Hashable {
@@ -41,6 +42,8 @@ package final class AdapterMerger {
     private let adapter: AdapterWeights
     /// What will be written.
     package let tensors: [TensorInfo]
+    /// Bytes that will be written.
+    package let byteCount: Int
 
     /// Numbers in a run of rows at most, unless one row has more.
     private static let runCount = 1 << 20
@@ -71,10 +74,8 @@ package final class AdapterMerger {
                     shape: Shape(module.outputs, module.inputs))
             }
         }
+        byteCount = try tensors.totalByteCount()
     }
-
-    /// Bytes that will be written.
-    package var byteCount: Int { tensors.reduce(0) { $0 + $1.byteCount } }
 
     // MARK: Memory
 
@@ -125,17 +126,41 @@ package final class AdapterMerger {
 
     // MARK: Run
 
-    /// Writes the folder.
+    /// Writes the folder, or what a run that was stopped has left to write.
     /// - Returns: the weight files.
     /// - Throws: `ConversionError`, `FormatError`, `TensorError`, and what the monitor throws.
     @discardableResult
     package func run(_ monitor: ConversionMonitor = ConversionMonitor()) throws -> [String] {
-        let writer = try SafetensorsWriter(
-            folder: output, tensors: tensors, maxShardBytes: options.maxShardBytes)
+        let unfinished = try UnfinishedFolder(
+            output: output, stem: "model", identity: identity())
+        if unfinished.isWhole {
+            unfinished.notice.map(monitor.note)
+        } else {
+            let writer = try unfinished.writer(tensors, maxShardBytes: options.maxShardBytes)
+            unfinished.notice.map(monitor.note)
+            try writeWeights(to: writer, monitor)
+            try unfinished.finish(writer, others: writeOtherFiles)
+        }
+        return try unfinished.publish()
+    }
+
+    private func identity() throws -> JobIdentity {
+        var identity = JobIdentity(
+            "merge", dtype: options.dtype, maxShardBytes: options.maxShardBytes,
+            instructionSet: backend.instructionSet)
+        identity.add("the round trip through NF4", String(options.roundTripsNF4))
+        try identity.add(input: folder.path, as: "base")
+        try identity.add(input: adapterPath, as: "adapter")
+        return identity
+    }
+
+    private func writeWeights(
+        to writer: SafetensorsWriter, _ monitor: ConversionMonitor
+    ) throws {
         let caster = try TensorCaster(base.checkpoint, backend: backend)
-        var done = 0
+        var done = writer.keptBytes
         let total = byteCount
-        for (item, target) in zip(base.items, tensors) {
+        for (item, target) in zip(base.items, tensors) where !writer.isKept(target.name) {
             let advance = { (bytes: Int) in
                 done += bytes
                 try monitor.step(target.name, done: done, total: total)
@@ -147,8 +172,6 @@ package final class AdapterMerger {
                 try write(module, target, to: writer, advance: advance)
             }
         }
-        try writeOtherFiles()
-        return try writer.finish()
     }
 
     private func write(
@@ -215,7 +238,7 @@ package final class AdapterMerger {
             start: target.pointer, count: matrix.count * dtype.byteWidth)
     }
 
-    private func writeOtherFiles() throws {
+    private func writeOtherFiles(to output: String) throws {
         try OutputFolder.copyOtherFiles(from: folder.path, to: output)
         try OutputFolder.copyTokenizer(from: adapterPath, to: output)
         var config = try ConfigEditor(folder.config)

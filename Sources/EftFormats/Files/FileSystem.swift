@@ -43,11 +43,23 @@ package enum FileSystem {
         return stat(path, &status) == 0 ? Int(status.st_size) : nil
     }
 
-    /// When a file was last changed, in nanoseconds since 1970, or nil when it is not there.
-    package static func modified(_ path: String) -> Int? {
+    /// Size of a file in bytes and when it was changed, in seconds and nanoseconds; nil when it is not there.
+    package static func status(
+        _ path: String
+    ) -> (byteCount: Int, seconds: Int, nanoseconds: Int)? {
         var status = stat()
         guard stat(path, &status) == 0 else { return nil }
-        return Int(status.st_mtim.tv_sec) * 1_000_000_000 + Int(status.st_mtim.tv_nsec)
+        #if canImport(Glibc)
+            let time = status.st_mtim
+        #else
+            let time = status.st_mtimespec
+        #endif
+        return (Int(status.st_size), time.tv_sec, time.tv_nsec)
+    }
+
+    /// When a file was last changed, in nanoseconds since 1970 (wrapping), or nil when it is not there.
+    package static func modified(_ path: String) -> Int? {
+        status(path).map { $0.seconds &* 1_000_000_000 &+ $0.nanoseconds }
     }
 
     /// The path from the root, links followed; the path itself when it is not there.
@@ -124,6 +136,16 @@ package enum FileSystem {
         try output.publish()
     }
 
+    /// Gives a file another name on the same disk, replacing what stands there.
+    ///
+    /// A later `syncFolder` of both folders makes it last.
+    /// - Throws: `FormatError` (`io`).
+    package static func move(_ source: String, to target: String) throws(FormatError) {
+        guard rename(source, target) == 0 else {
+            throw .system(.io, "cannot move the file to \(target)", path: source, errno: errno)
+        }
+    }
+
     /// Removes a file; one that is not there is fine.
     /// - Throws: `FormatError` (`io`).
     package static func remove(_ path: String) throws(FormatError) {
@@ -164,7 +186,8 @@ package enum FileSystem {
     }
 
     /// Brings a folder's entries onto the disk, so that a rename survives a power cut.
-    static func syncFolder(_ path: String) throws(FormatError) {
+    /// - Throws: `FormatError` (`io`).
+    package static func syncFolder(_ path: String) throws(FormatError) {
         let descriptor = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC)
         guard descriptor >= 0 else {
             throw .system(.io, "cannot open the folder", path: path, errno: errno)

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // From logits to a token: the steps that the settings ask for, then a draw.
+import EftTensor
 
 #if canImport(Glibc)
     import Glibc
@@ -63,14 +64,9 @@ package struct SamplerChain: Sendable {
         return Int32(last)
     }
 
-    /// A number in [0, 1) made of seed and position (SplitMix64's finalizer, applied twice).
+    /// A number in [0, 1) made of seed and position.
     private func uniform(_ position: Int) -> Double {
-        func mix(_ value: UInt64) -> UInt64 {
-            var z = value &+ 0x9E37_79B9_7F4A_7C15
-            z = (z ^ (z >> 30)) &* 0xBF58_476D_1CE4_E5B9
-            z = (z ^ (z >> 27)) &* 0x94D0_49BB_1331_11EB
-            return z ^ (z >> 31)
-        }
-        return Double(mix(mix(seed) ^ UInt64(position)) >> 11) / 9007199254740992
+        let mixed = SplitMix64.first(of: SplitMix64.first(of: seed) ^ UInt64(position))
+        return Double(mixed >> 11) / 9007199254740992
     }
 }

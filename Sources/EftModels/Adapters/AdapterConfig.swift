@@ -114,10 +114,14 @@ package struct AdapterConfig: Sendable, Hashable {
         return result
     }
 
+    /// The highest rank that is believed.
+    static let highestRank = 65536
+
     private static func checkedRank(_ cursor: ConfigCursor) throws -> Int {
         let rank = try cursor.int()
-        guard rank > 0, rank <= 65536 else {
-            throw cursor.error(.badValue, "a rank must lie between 1 and 65536, found \(rank)")
+        guard rank > 0, rank <= highestRank else {
+            throw cursor.error(
+                .badValue, "a rank must lie between 1 and \(highestRank), found \(rank)")
         }
         return rank
     }

@@ -53,16 +53,24 @@ package enum AdapterFile {
     }
 
     /// Highest rank of an adapter, and the bytes that it takes in memory (f32).
+    /// - Throws: `FormatError`, and `ModelError` for extents that no adapter has.
     package static func extents(_ folder: String) throws -> (rank: Int, bytes: Int) {
         let checkpoint = try CheckpointFolder.open(folder, kind: .adapter)
         var (rank, count) = (0, 0)
         for tensor in checkpoint.tensors {
-            count += tensor.shape.count
+            let (sum, overflow) = count.addingReportingOverflow(tensor.shape.count)
+            count = sum
             if tensor.name.hasSuffix(".lora_A.weight"), let rows = tensor.shape.dims.first {
                 rank = max(rank, rows)
             }
+            guard !overflow, count <= 1 << 48, rank <= AdapterConfig.highestRank else {
+                throw ModelError(
+                    .mismatch,
+                    "the adapter's tensor '\(tensor.name)' has shape \(tensor.shape), more than an "
+                        + "adapter can have; the file is damaged", path: checkpoint.path)
+            }
         }
-        return (rank, count.multipliedReportingOverflow(by: 4).partialValue)
+        return (rank, count * 4)
     }
 
     private static func check(
@@ -108,6 +116,10 @@ package enum AdapterFile {
                 values.append((path, matrix))
             }
         }
+        // The settings wait on the disk until the weights are whole, so that a full disk leaves the older pair.
+        let settings = try OutputFile(path: FileSystem.join(folder, "adapter_config.json"))
+        try settings.write(Array(config.json.utf8))
+        try settings.seal()
         let writer = try SafetensorsWriter(
             folder: folder, baseName: "adapter_model", tensors: infos, metadata: ["format": "pt"])
         for (name, matrix) in values {
@@ -115,7 +127,6 @@ package enum AdapterFile {
                 name, UnsafeRawBufferPointer(start: matrix.pointer, count: matrix.count * 4))
         }
         try writer.finish()
-        try AtomicFile.write(
-            FileSystem.join(folder, "adapter_config.json"), Array(config.json.utf8))
+        try settings.publish()
     }
 }

@@ -12,13 +12,13 @@ package struct GenerationNeed: Sendable, Hashable {
     /// Most prompt tokens read at once.
     package var prefillChunk: Int
     /// Type of keys and values.
-    package var kvType: DType
+    package var kvType: KVType
     /// Highest rank of an adapter.
     package var adapterRank: Int
 
     /// States a need.
     package init(
-        contextLength: Int, sequences: Int = 1, prefillChunk: Int = 512, kvType: DType = .bf16,
+        contextLength: Int, sequences: Int = 1, prefillChunk: Int = 512, kvType: KVType = .bf16,
         adapterRank: Int = 0
     ) {
         self.contextLength = contextLength

@@ -4,8 +4,8 @@ import EftTensor
 
 /// Keys and values of sequences, in pages of 16 tokens.
 package protocol KVCache: AnyObject, Sendable {
-    /// Type of the numbers in pages.
-    var kvType: DType { get }
+    /// How keys and values are held in pages.
+    var kvType: KVType { get }
     /// The runs of a batch with the pages of one layer.
     func attentionRuns(layer: Int, batch: DecoderBatch) -> [AttentionRun]
 }

@@ -5,7 +5,7 @@ import Synchronization
 
 /// A pool of pages for every layer; a page index means the same 16 tokens in all layers.
 package final class PagedCache: KVCache {
-    package let kvType: DType
+    package let kvType: KVType
     /// Pages of the pool.
     package let pageCount: Int
     private let layers: [Buffer]
@@ -19,19 +19,19 @@ package final class PagedCache: KVCache {
 
     /// Bytes of a pool for all layers.
     package static func byteCount(
-        pages: Int, layers: Int, shape: DecoderShape, kvType: DType
+        pages: Int, layers: Int, shape: DecoderShape, kvType: KVType
     ) -> Int {
-        pages * layers * 2 * shape.keyWidth * pageTokens * kvType.byteWidth
+        pages * layers * kvType.pageBytes(kvHeads: shape.kvHeads, headDim: shape.headDim)
     }
 
     /// Allocates a pool.
     /// - Throws: `TensorError` when it does not fit the ledger.
     package init(
-        pageCount: Int, layers: Int, shape: DecoderShape, kvType: DType, ledger: MemoryLedger?
+        pageCount: Int, layers: Int, shape: DecoderShape, kvType: KVType, ledger: MemoryLedger?
     ) throws(TensorError) {
         self.kvType = kvType
         self.pageCount = pageCount
-        pageBytes = 2 * shape.keyWidth * pageTokens * kvType.byteWidth
+        pageBytes = kvType.pageBytes(kvHeads: shape.kvHeads, headDim: shape.headDim)
         var buffers: [Buffer] = []
         for _ in 0..<layers {
             buffers.append(

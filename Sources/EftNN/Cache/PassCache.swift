@@ -6,7 +6,7 @@ import EftTensor
 ///
 /// A layer writes its keys and values before it reads them, so that one layer's memory serves all.
 package final class PassCache: KVCache {
-    package let kvType = DType.f32
+    package let kvType = KVType.f32
     private let pages: Buffer
     private let gradients: Buffer?
     private let pageBytes: Int

@@ -110,7 +110,7 @@ package struct EXL2Table: Sendable, Hashable {
     package func layout(outputs: Int) -> WeightLayout {
         WeightLayout(
             .coded(
-                book: .signed, scales: .f16,
+                book: .signed, scales: .exl2,
                 groups: groups.map { .init(blocks: $0.rows / 32, bits: $0.bits) }, permuted: true),
             inputs: inputs, outputs: outputs)
     }

@@ -103,13 +103,13 @@ package struct EXL2Scheme: QuantScheme {
         return permutation
     }
 
-    /// The scales of a group for s = 1...16, as half bits, group by group.
-    private func scaleTables() throws(FormatError) -> [[UInt16]] {
+    /// The largest scale of each group, as half bits.
+    private func largestScales() throws(FormatError) -> [UInt16] {
         let stored = try module.checkpoint.bytes(of: scaleMaxInfo.name).littleEndian16
         guard stored.allSatisfy({ ElementConversion.float(half: $0).isFinite }) else {
             throw module.error(.damaged, "q_scale_max", "holds infinite or NaN values")
         }
-        return stored.map { EXL2Scale.table(scaleMax: $0) }
+        return stored
     }
 
     /// The scale codes of a group, less one, eight outputs a word.
@@ -147,16 +147,26 @@ package struct EXL2Scheme: QuantScheme {
         return weight
     }
 
+    /// Scales as the kernels want them (`EFT_SCALES_EXL2`): the codes of a panel's outputs, and the group's step.
     private func fillScales(_ weight: PackedWeight) throws(FormatError) {
         let lanes = Int(EFT_PANEL)
         let count = table.groups.count
-        let target = weight.scales.base.assumingMemoryBound(to: UInt16.self)
-        for (group, table) in try scaleTables().enumerated() {
+        let size = WeightLayout.ScaleForm.exl2.bytesPerPanel
+        for (group, largest) in try largestScales().enumerated() {
             let words = try scaleWords(group)
-            for column in 0..<module.outputs {
-                let nibble = words[column / 8] >> UInt32(4 * (column % 8)) & 15
-                target[(column / lanes * count + group) * lanes + column % lanes] =
-                    table[Int(nibble)]
+            let step = EXL2Scale.step(scaleMax: largest)
+            for panel in 0..<weight.layout.panels {
+                var codes: (UInt32, UInt32) = (0, 0)
+                for lane in 0..<min(lanes, module.outputs - panel * lanes) {
+                    let column = panel * lanes + lane
+                    let nibble = words[column / 8] >> UInt32(4 * (column % 8)) & 15
+                    let shifted = nibble << UInt32(4 * (lane / 2))
+                    if lane % 2 == 0 { codes.0 |= shifted } else { codes.1 |= shifted }
+                }
+                let record = weight.scales.base + (panel * count + group) * size
+                record.storeBytes(of: codes.0.littleEndian, as: UInt32.self)
+                record.storeBytes(of: codes.1.littleEndian, toByteOffset: 4, as: UInt32.self)
+                record.storeBytes(of: step.littleEndian, toByteOffset: 8, as: UInt16.self)
             }
         }
     }
@@ -220,7 +230,7 @@ package struct EXL2Scheme: QuantScheme {
         precondition(target.count == outputs.count * module.inputs, "size of the target")
         guard let base = target.baseAddress else { return }
         let permutation = try permutation()
-        let tables = try scaleTables()
+        let tables = try largestScales().map { EXL2Scale.table(scaleMax: $0) }
         try module.checkpoint.withBytes(of: weightInfo.name) { bytes in
             for (index, group) in table.groups.enumerated() {
                 let words = try scaleWords(index)

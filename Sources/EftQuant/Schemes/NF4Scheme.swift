@@ -8,7 +8,8 @@ import EftTensor
 /// A weight that bitsandbytes quantized to NF4; `NF4Writer` lists its tensors.
 package struct NF4Scheme: QuantScheme {
     package static let name = "NF4"
-    static let stateSuffix = ".quant_state.bitsandbytes__nf4"
+    /// What follows `<module>.weight` in the name of the tensor that holds the state.
+    package static let stateSuffix = ".quant_state.bitsandbytes__nf4"
     private static let fp4StateSuffix = ".quant_state.bitsandbytes__fp4"
     /// More text than any quantization state has.
     private static let stateLimit = 1 << 16

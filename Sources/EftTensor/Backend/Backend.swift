@@ -105,13 +105,13 @@ package struct AttentionShape: Sendable, Hashable {
     package let headDim: Int
     /// Factor of the scores.
     package let scale: Float
-    /// Type of keys and values in pages: f32, f16 or bf16.
-    package let kvType: DType
+    /// How keys and values are held in pages.
+    package let kvType: KVType
 
     /// Makes a shape.
-    package init(heads: Int, kvHeads: Int, headDim: Int, scale: Float, kvType: DType) {
+    package init(heads: Int, kvHeads: Int, headDim: Int, scale: Float, kvType: KVType) {
         precondition(kvHeads > 0 && heads % kvHeads == 0)
-        precondition(kvType == .f32 || kvType == .f16 || kvType == .bf16)
+        precondition(kvType.holds(headDim: headDim), "head of a cache in codes")
         self.heads = heads
         self.kvHeads = kvHeads
         self.headDim = headDim

@@ -191,6 +191,7 @@ extension AttentionShape {
     fileprivate var kernelValue: eft_attention {
         let type = kvType == .f32 ? EFT_F32 : kvType == .f16 ? EFT_F16 : EFT_BF16
         return eft_attention(
-            heads: heads, kv_heads: kvHeads, head_dim: headDim, scale: scale, kv_type: type)
+            heads: heads, kv_heads: kvHeads, head_dim: headDim, scale: scale, kv_type: type,
+            key_bits: UInt32(kvType.bits.key), value_bits: UInt32(kvType.bits.value))
     }
 }

@@ -10,9 +10,19 @@ package enum ActivationPrecision: String, Sendable, CaseIterable {
     case bf16
     /// Full f32 (on bf16 hardware: split in a high and a low part).
     case f32
+    /// With EXL2 weights 16-bit integers with a scale for each token and scale group, exact sums, the same bits on every
+    /// instruction set; f32 elsewhere.
+    case int16
+
+    /// What generation uses unless told otherwise.
+    package static let inference = ActivationPrecision.int16
 
     package var kernelValue: eft_precision {
-        self == .bf16 ? EFT_PRECISION_BF16 : EFT_PRECISION_F32
+        switch self {
+        case .bf16: EFT_PRECISION_BF16
+        case .f32: EFT_PRECISION_F32
+        case .int16: EFT_PRECISION_INT16
+        }
     }
 }
 
@@ -21,7 +31,8 @@ package enum InstructionSet: UInt32, Sendable, CaseIterable, Comparable {
     case scalar = 0
     case avx2 = 1
     case avx512 = 2
-    case avx512BF16 = 3
+    case avx512VNNI = 3
+    case avx512BF16 = 4
 
     package static func < (a: InstructionSet, b: InstructionSet) -> Bool { a.rawValue < b.rawValue }
 
@@ -30,7 +41,7 @@ package enum InstructionSet: UInt32, Sendable, CaseIterable, Comparable {
         InstructionSet(rawValue: eft_isa_best().rawValue) ?? .scalar
     }
 
-    /// The level to use: `best`, or what the environment variable EFT_ISA names.
+    /// The level to use: what the environment variable EFT_ISA names, else the fastest that this machine has.
     package static var standard: InstructionSet {
         InstructionSet(rawValue: eft_isa_default().rawValue) ?? .scalar
     }

@@ -141,7 +141,12 @@ extension WeightLayout {
         case .coded(let book, let scales, let groups, _):
             weight.kind = EFT_WEIGHT_CODED
             weight.code_book = book == .nf4 ? EFT_CODES_NF4 : EFT_CODES_SIGNED
-            weight.scale_type = scales == .f16 ? EFT_F16 : EFT_F32
+            weight.scale_type =
+                switch scales {
+                case .f32: EFT_SCALES_F32
+                case .f16: EFT_SCALES_F16
+                case .exl2: EFT_SCALES_EXL2
+                }
             weight.group_count = groups.count
         }
         return weight

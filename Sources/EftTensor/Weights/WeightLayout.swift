@@ -11,8 +11,25 @@ package struct WeightLayout: Sendable, Hashable {
         case f32
         case f16
         case bf16
-        /// Codes in scale groups, with f16 or f32 scales.
-        case coded(book: CodeBook, scales: DType, groups: [Group], permuted: Bool)
+        /// Codes in scale groups.
+        case coded(book: CodeBook, scales: ScaleForm, groups: [Group], permuted: Bool)
+    }
+
+    /// How scales are held.
+    package enum ScaleForm: String, Sendable, Hashable {
+        case f32
+        case f16
+        /// Four bits each and a half a group, as EXL2 stores them.
+        case exl2
+
+        /// Bytes of the scales of a panel in a group.
+        package var bytesPerPanel: Int {
+            switch self {
+            case .f32: 64
+            case .f16: 32
+            case .exl2: Int(EFT_EXL2_SCALES)
+            }
+        }
     }
 
     /// What a code stands for.
@@ -77,7 +94,7 @@ package struct WeightLayout: Sendable, Hashable {
     /// Bytes of all scales.
     package var scaleBytes: Int {
         if case .coded(_, let scales, let groups, _) = format {
-            panels * groups.count * Int(EFT_PANEL) * scales.byteWidth
+            panels * groups.count * scales.bytesPerPanel
         } else {
             0
         }

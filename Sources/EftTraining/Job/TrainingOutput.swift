@@ -33,8 +33,6 @@ struct TrainingOutput: Sendable {
     }
 
     private func saveModel(_ folder: String) throws {
-        try DecoderSaver(decoder: decoder, backend: backend, dtype: config.outputType)
-            .save(to: folder)
         var object = try base.folder.config.object()
         object["quantization_config"] = nil
         let name: ConfigNode =
@@ -45,7 +43,13 @@ struct TrainingOutput: Sendable {
             }
         // transformers 5 spells the key `dtype`.
         object[object["dtype"] == nil ? "torch_dtype" : "dtype"] = name
-        try write(object, to: FileSystem.join(folder, "config.json"))
+        // The config waits on the disk until the weights are whole, so that a full disk leaves the older pair.
+        let file = try OutputFile(path: FileSystem.join(folder, "config.json"))
+        try file.write(Array(text(object).utf8))
+        try file.seal()
+        try DecoderSaver(decoder: decoder, backend: backend, dtype: config.outputType)
+            .save(to: folder)
+        try file.publish()
         let generation = FileSystem.join(base.folder.path, "generation_config.json")
         if FileSystem.exists(generation) {
             try FileSystem.copy(
@@ -58,11 +62,10 @@ struct TrainingOutput: Sendable {
         guard !config.model.specialTokens.isEmpty, FileSystem.exists(path) else { return }
         var object = try ConfigFile.read(path).object()
         for token in config.model.specialTokens { object[token.role] = ConfigNode(token.text) }
-        try write(object, to: path)
+        try AtomicFile.write(path, text(object))
     }
 
-    private func write(_ object: ConfigObject, to path: String) throws {
-        try AtomicFile.write(
-            path, JSONWriter.text(ConfigNode(object), layout: .indented(2)) + "\n")
+    private func text(_ object: ConfigObject) -> String {
+        JSONWriter.text(ConfigNode(object), layout: .indented(2)) + "\n"
     }
 }

@@ -6,20 +6,35 @@ import EftConfig
 import EftTensor
 
 enum BenchCommand: Command {
+    static let layerRange = 1...1000
     private static let kinds = ["limits", "kernels", "decode", "prefill", "train"]
 
     static let specification = CommandSpecification(
         name: "bench", abstract: "Measure speeds as ratios to limits measured in the same run.",
         discussion:
             "Weights are random, of TinyLlama-1.1B's shape. Kinds: limits, kernels, decode, prefill, train; all "
-            + "of them when none is named.",
+            + "of them when none is named. 'eft bench shape NAME' writes a model folder of a known shape with "
+            + "random weights: \(NamedShape.all.map(\.name).joined(separator: ", ")).",
         examples: [
+            Example(
+                "eft bench shape llama-3-70b --format exl2 --bits 2.4 -o ./70b-2.4bpw",
+                "a folder of that shape, 21 GB"),
             Example("eft bench kernels", "matrix products in every format"),
             Example("eft bench decode prefill --json", "whole models, for machines"),
         ],
         options: [
             OptionSpecification(
-                "--layers", kind: .value("N"), help: "layers of the model", defaultText: "22"),
+                "--layers", kind: .value("N"), help: "layers of the model",
+                defaultText: "22, or the shape's"),
+            OptionSpecification(
+                "--format", kind: .value("WORD"), help: "shape: form of the linear layers",
+                defaultText: "exl2", choices: ["exl2", "nf4", "bf16"]),
+            OptionSpecification(
+                "--bits", "-b", kind: .value("B"), help: "shape: bits a weight of EXL2",
+                defaultText: "4"),
+            OptionSpecification(
+                "--output", "-o", kind: .value("DIR"), help: "shape: the folder to write",
+                completion: .folder),
             CommonOptions.threads, CommonOptions.precision, CommonOptions.json,
         ],
         arguments: [
@@ -28,6 +43,10 @@ enum BenchCommand: Command {
 
     static func run(_ arguments: ParsedArguments) throws {
         let asked = arguments.arguments("KIND")
+        if asked.first == "shape" {
+            try BenchShape.run(arguments, Array(asked.dropFirst()))
+            return
+        }
         if let unknown = asked.first(where: { !kinds.contains($0) }) {
             throw UsageError(
                 "no benchmark is called '\(unknown)'; there are \(kinds.joined(separator: ", "))")
@@ -35,7 +54,7 @@ enum BenchCommand: Command {
         let backend = try CommonOptions.backend(arguments, limit: .max)
         var limits = try MachineLimits(backend)
         var options = ModelBenchmark.Options()
-        options.layers = try arguments.int("layers", default: 22, in: 1...1000)
+        options.layers = try arguments.int("layers", default: 22, in: layerRange)
         var results: [BenchmarkResult] = []
         for kind in kinds where asked.isEmpty || asked.contains(kind) {
             try limits.refresh(backend)

@@ -13,7 +13,9 @@ enum ConvertCommand: Command {
         abstract: "Rewrite a checkpoint as safetensors, in the same or another type of numbers.",
         discussion:
             "Reads .bin and .safetensors, sharded or not, a small piece of a tensor at a time. Integers stay "
-            + "as they are; config.json tells the new type; the tokenizer and other files are copied.",
+            + "as they are; config.json tells the new type; the tokenizer and other files are copied. A run "
+            + "that was stopped goes on after the last finished weight file when it is started again with "
+            + "the same arguments.",
         examples: [
             Example(
                 "eft convert ./llama-bin ./llama --dtype bf16", "PyTorch .bin to bf16 safetensors"),
@@ -91,11 +93,12 @@ struct ConversionWatch {
     /// Runs work under a progress line that Ctrl-C ends.
     func run<R>(
         _ verb: String, count: (Int) -> String = formatBytes,
-        resumes: String = "the half-made output was removed",
+        resumes: String =
+            "run it again with the same arguments to go on after the last finished weight file",
         _ work: (ConversionMonitor) throws -> R
     ) throws -> R {
         let (progress, isJSON) = (progress, isJSON)
-        let start = ContinuousClock.now
+        var clock = RemainingTime()
         return try withoutActuallyEscaping(count) { count in
             let monitor = ConversionMonitor(
                 checkInterrupt: {
@@ -104,9 +107,11 @@ struct ConversionWatch {
                         throw Interruption(description: "interrupted; \(resumes)")
                     }
                 },
+                note: { if !isJSON { progress.note($0) } },
                 report: { step in
                     guard !isJSON else { return }
-                    progress.update(line(verb, step, count, since: start))
+                    let left = clock.seconds(done: step.done, total: step.total)
+                    progress.update(line(verb, step, count, left: left))
                 })
             let result = try work(monitor)
             progress.finish()
@@ -131,12 +136,26 @@ struct ConversionWatch {
 
 /// A line of progress: what, how far, how long still.
 private func line(
-    _ verb: String, _ step: ConversionMonitor.Progress, _ count: (Int) -> String,
-    since start: ContinuousClock.Instant
+    _ verb: String, _ step: ConversionMonitor.Progress, _ count: (Int) -> String, left: Double?
 ) -> String {
-    let elapsed = (ContinuousClock.now - start) / .seconds(1)
     let share = step.total > 0 ? Double(step.done) / Double(step.total) : 1
-    let left = share > 0.01 ? ", \(formatDuration(elapsed / share - elapsed)) left" : ""
+    let remaining = left.map { ", \(formatDuration($0)) left" } ?? ""
     return "\(verb) \(formatFixed(100 * share, decimals: 1)) % (\(count(step.done)) of "
-        + "\(count(step.total))\(left)): \(step.item)"
+        + "\(count(step.total))\(remaining)): \(step.item)"
+}
+
+/// How long work will still take, by the speed of this run: what an earlier one did took no time.
+private struct RemainingTime {
+    private var first: (done: Int, time: ContinuousClock.Instant)?
+
+    /// Seconds that are left, or nil before there is anything to tell it by.
+    mutating func seconds(done: Int, total: Int) -> Double? {
+        let now = ContinuousClock.now
+        guard let first else {
+            first = (done, now)
+            return nil
+        }
+        guard done > first.done, done - first.done > total / 100 else { return nil }
+        return (now - first.time) / .seconds(1) * Double(total - done) / Double(done - first.done)
+    }
 }

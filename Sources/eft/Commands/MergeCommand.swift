@@ -13,7 +13,9 @@ enum MergeCommand: Command {
         discussion:
             "One tensor at a time: memory is set by the largest one, not by the model. A merge is a choice: "
             + "run takes base and adapter as they are. What training held in NF4 is first brought to the "
-            + "values that training saw; a training configuration beside the adapter tells whether it did.",
+            + "values that training saw; a training configuration beside the adapter tells whether it did. "
+            + "A run that was stopped goes on after the last finished weight file when it is started again "
+            + "with the same arguments.",
         examples: [
             Example("eft merge --base ./llama --adapter ./outputs/qlora -o ./merged", "folders"),
             Example(

@@ -64,7 +64,7 @@ enum PlanCommand: Command {
             generation: GenerationNeed(
                 contextLength: context,
                 sequences: arguments.int("batch", default: 1, in: 1...65536),
-                kvType: CommonOptions.cacheType(arguments)))
+                kvType: CommonOptions.cacheType(arguments, folder.description)))
         if arguments.flag("json") {
             JSONOutput.print(report.node)
             return

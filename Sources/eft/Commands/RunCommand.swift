@@ -66,7 +66,9 @@ enum RunCommand: Command {
             try arguments.int("max-seq-len", in: 1...(1 << 24))
             ?? prompt.count + parameters.maxTokens
         let need = GenerationNeed(
-            contextLength: context, kvType: CommonOptions.cacheType(arguments), adapterRank: rank)
+            contextLength: context,
+            kvType: try CommonOptions.cacheType(arguments, model.folder.description),
+            adapterRank: rank)
         let plan = model.planner().run(
             name: "run", layouts: model.layouts, adapterBytes: adapterBytes,
             loadScratch: try model.loader.loadScratchBytes(), need: need)

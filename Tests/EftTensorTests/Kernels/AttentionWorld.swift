@@ -11,13 +11,21 @@ struct AttentionShape: Sendable, CustomTestStringConvertible {
     var heads = 4
     var kvHeads = 2
     var dim = 16
+    /// Bits of codes of keys and values; 0 for numbers.
+    var keyBits: UInt32 = 0
+    var valueBits: UInt32 = 0
 
     var group: Int { heads / kvHeads }
     var scale: Float { 1 / Float(dim).squareRoot() }
-    var testDescription: String { "\(heads)/\(kvHeads) heads of \(dim)" }
+    var testDescription: String {
+        "\(heads)/\(kvHeads) heads of \(dim)"
+            + (keyBits > 0 ? ", \(keyBits) and \(valueBits) bits" : "")
+    }
 
     func parameters(_ type: eft_float_type) -> eft_attention {
-        eft_attention(heads: heads, kv_heads: kvHeads, head_dim: dim, scale: scale, kv_type: type)
+        eft_attention(
+            heads: heads, kv_heads: kvHeads, head_dim: dim, scale: scale, kv_type: type,
+            key_bits: keyBits, value_bits: valueBits)
     }
 }
 

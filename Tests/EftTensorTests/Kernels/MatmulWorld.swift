@@ -26,6 +26,18 @@ enum WeightForm: Sendable, CaseIterable, CustomTestStringConvertible {
     }
 }
 
+/// How the scales of a test weight are held.
+enum TestScales: CaseIterable, Sendable {
+    case f32, f16, exl2
+
+    /// A form for a case that is one of many.
+    init(turn: Int) { self = Self.allCases[turn % 3] }
+
+    var type: eft_scale_type {
+        [EFT_SCALES_F32, EFT_SCALES_F16, EFT_SCALES_EXL2][Self.allCases.firstIndex(of: self) ?? 0]
+    }
+}
+
 /// Memory of 64-byte alignment that is freed with its owner.
 final class Chunk {
     let bytes: UnsafeMutableRawPointer
@@ -49,7 +61,7 @@ final class TestWeight {
     private var storage: [Chunk] = []
 
     init(
-        _ form: WeightForm, inputs: Int, outputs: Int, halfScales: Bool = false,
+        _ form: WeightForm, inputs: Int, outputs: Int, scales scaleForm: TestScales = .f32,
         permuted: Bool = false
     ) throws {
         self.inputs = inputs
@@ -72,8 +84,14 @@ final class TestWeight {
         if form.isDense {
             try fillDense(form, &noise)
         } else {
-            fillCoded(form, &noise, order, halfScales)
+            fillCoded(form, &noise, order, scaleForm)
         }
+    }
+
+    /// Whether the product with 16-bit activations runs in integers.
+    var isExactInIntegers: Bool {
+        weight.kind == EFT_WEIGHT_CODED && weight.code_book == EFT_CODES_SIGNED
+            && (0..<weight.group_count).allSatisfy { weight.groups[$0].blocks <= EFT_INT16_BLOCKS }
     }
 
     private func keep<T>(_ bytes: Int, of type: T.Type) -> UnsafeMutablePointer<T> {
@@ -99,11 +117,11 @@ final class TestWeight {
     }
 
     private func fillCoded(
-        _ form: WeightForm, _ noise: inout Noise, _ order: [UInt32], _ halfScales: Bool
+        _ form: WeightForm, _ noise: inout Noise, _ order: [UInt32], _ scaleForm: TestScales
     ) {
         weight.kind = EFT_WEIGHT_CODED
         weight.code_book = form == .nf4 ? EFT_CODES_NF4 : EFT_CODES_SIGNED
-        weight.scale_type = halfScales ? EFT_F16 : EFT_F32
+        weight.scale_type = scaleForm.type
         var groups: [eft_group] = []
         var block: UInt32 = 0, row: UInt32 = 0
         while block < UInt32(weight.blocks) {
@@ -124,21 +142,39 @@ final class TestWeight {
         weight.panels = UnsafeRawPointer(panels)
         let wide = keep(panelCount * groups.count * 64, of: Float.self)
         let half = keep(panelCount * groups.count * 32, of: Float16.self)
-        weight.scales = halfScales ? UnsafeRawPointer(half) : UnsafeRawPointer(wide)
+        let codes = keep(panelCount * groups.count * 10, of: UInt8.self)
+        weight.scales =
+            switch scaleForm {
+            case .f32: UnsafeRawPointer(wide)
+            case .f16: UnsafeRawPointer(half)
+            case .exl2: UnsafeRawPointer(codes)
+            }
         for panel in 0..<panelCount {
             for (g, group) in groups.enumerated() {
                 let at = (panel * groups.count + g) * 16
+                let step = Float16(0.0002 + 0.0001 * noise.number())
+                var words: [UInt32] = [0, 0]
                 for lane in 0..<16 {
-                    half[at + lane] = Float16(0.02 + 0.01 * noise.number())
+                    let code = noise.bits() % 16
+                    // The product of two halves is exact in f32; one rounding gives the half product.
+                    half[at + lane] =
+                        scaleForm == .exl2
+                        ? Float16(Float((code + 1) * (code + 1)) * Float(step))
+                        : Float16(0.02 + 0.01 * noise.number())
                     wide[at + lane] = Float(half[at + lane])
+                    words[lane % 2] |= UInt32(code) << UInt32(4 * (lane / 2))
                 }
+                let record = UnsafeMutableRawPointer(codes + at / 16 * 10)
+                record.copyMemory(from: words, byteCount: 8)
+                record.storeBytes(of: step.bitPattern, toByteOffset: 8, as: UInt16.self)
                 for b in 0..<Int(group.blocks) {
-                    let codes = (0..<512).map { _ in UInt8(noise.bits() % (1 << UInt64(group.bits)))
+                    let block = (0..<512).map { _ in
+                        UInt8(noise.bits() % (1 << UInt64(group.bits)))
                     }
                     let rows = Int(group.row_offset) + b * Int(group.bits)
                     eft_codes_pack(
-                        group.bits, codes, panels + panel * weight.panel_bytes / 4 + rows * 16)
-                    note(codes, group, block: Int(group.first_block) + b, panel, wide + at, order)
+                        group.bits, block, panels + panel * weight.panel_bytes / 4 + rows * 16)
+                    note(block, group, block: Int(group.first_block) + b, panel, wide + at, order)
                 }
             }
         }

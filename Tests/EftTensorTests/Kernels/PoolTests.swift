@@ -93,8 +93,8 @@ struct PoolTests {
     }
 
     @Test func `levels have names, and one that the machine lacks is refused`() {
-        let names = (0...3).map { String(cString: eft_isa_name(eft_isa(rawValue: $0))) }
-        #expect(names == ["scalar", "avx2", "avx512", "avx512_bf16"])
+        let names = (0...4).map { String(cString: eft_isa_name(eft_isa(rawValue: $0))) }
+        #expect(names == ["scalar", "avx2", "avx512", "avx512_vnni", "avx512_bf16"])
         #expect(eft_isa_default().rawValue <= eft_isa_best().rawValue)
         if eft_isa_best() != EFT_ISA_AVX512_BF16 {
             #expect(eft_context_create(EFT_ISA_AVX512_BF16, 1) == nil)

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Instruction, optional input, output (Taori et al. 2023), in Axolotl's four styles.
 import EftConfig
+import EftTokenizers
 
 /// Rows with `instruction`, `input` and `output`.
 package struct Alpaca: DatasetFormat {
@@ -32,21 +33,12 @@ package struct Alpaca: DatasetFormat {
         ]
     }
 
-    private static let sentence =
-        "Below is an instruction that describes a task. "
-        + "Write a response that appropriately completes the request."
-    private static let sentenceWithInput =
-        "Below is an instruction that describes a task, paired with an input that provides further context. "
-        + "Write a response that appropriately completes the request."
-
     /// The text before the response.
     func prompt(_ instruction: String, _ input: String) -> String {
         let hasInput = !input.isEmpty
-        let sentence = hasInput ? Self.sentenceWithInput : Self.sentence
+        let sentence = hasInput ? AlpacaPrompt.sentenceWithInput : AlpacaPrompt.sentence
         switch style {
-        case .instruct:
-            let inputPart = hasInput ? "### Input:\n\(input)\n\n" : ""
-            return "\(sentence)\n\n### Instruction:\n\(instruction)\n\n\(inputPart)### Response:\n"
+        case .instruct: return AlpacaPrompt.instruct(instruction, input: input)
         case .chat:
             let inputPart = hasInput ? "\(input)\n" : ""
             return "SYSTEM: \(sentence)\nUSER: \(instruction)\n\(inputPart)ASSISTANT:"

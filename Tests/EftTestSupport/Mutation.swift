@@ -1,28 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 // Random alterations of valid files, the same in every run.
 import EftFormats
-import EftTestSupport
+import EftTensor
 
 #if canImport(Glibc)
     import Glibc
 #endif
 
-/// A small seeded generator.
-struct SplitMix: RandomNumberGenerator {
-    private var state: UInt64
-
-    init(seed: UInt64) { state = seed }
-
-    mutating func next() -> UInt64 {
-        state &+= 0x9E37_79B9_7F4A_7C15
-        var z = state
-        z = (z ^ z >> 30) &* 0xBF58_476D_1CE4_E5B9
-        z = (z ^ z >> 27) &* 0x94D0_49BB_1331_11EB
-        return z ^ z >> 31
-    }
-
+extension SplitMix64 {
     /// `bytes` with some bytes changed, removed, repeated or cut off; mostly among the first `headBias`.
-    mutating func mutated(_ bytes: [UInt8], headBias: Int) -> [UInt8] {
+    package mutating func mutated(_ bytes: [UInt8], headBias: Int) -> [UInt8] {
         var result = bytes
         for _ in 0..<Int.random(in: 1...3, using: &self) where !result.isEmpty {
             let bound = Bool.random(using: &self) ? min(headBias, result.count) : result.count
@@ -47,7 +34,7 @@ private func writeAll(_ descriptor: Int32, _ bytes: [UInt8]) -> Bool {
 
 extension TemporaryFolder {
     /// Writes a file without bringing it onto the disk, which thousands of files would wait for.
-    func plainWrite(_ name: String, _ bytes: [UInt8]) throws -> String {
+    package func plainWrite(_ name: String, _ bytes: [UInt8]) throws -> String {
         let path = file(name)
         // A new file each time: the old one may still be mapped.
         unlink(path)
@@ -60,12 +47,12 @@ extension TemporaryFolder {
     }
 
     /// Makes a symbolic link.
-    func link(_ name: String, to target: String) throws {
+    package func link(_ name: String, to target: String) throws {
         guard symlink(target, file(name)) == 0 else {
             throw FormatError(.io, "cannot link", path: file(name))
         }
     }
 
     /// Makes a named pipe.
-    func makePipe(_ name: String) { mkfifo(file(name), 0o600) }
+    package func makePipe(_ name: String) { mkfifo(file(name), 0o600) }
 }

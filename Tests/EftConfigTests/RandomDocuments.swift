@@ -1,25 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
-// Random numbers that repeat, and random documents made from them.
+// Random documents, the same in every run.
 
 import EftConfig
-
-/// SplitMix64: the same seed gives the same numbers everywhere.
-struct SeededGenerator: RandomNumberGenerator {
-    private var state: UInt64
-
-    init(seed: UInt64) { state = seed }
-
-    mutating func next() -> UInt64 {
-        state &+= 0x9E37_79B9_7F4A_7C15
-        var z = state
-        z = (z ^ (z >> 30)) &* 0xBF58_476D_1CE4_E5B9
-        z = (z ^ (z >> 27)) &* 0x94D0_49BB_1331_11EB
-        return z ^ (z >> 31)
-    }
-}
+import EftTensor
 
 /// A random document, with every kind of value and awkward strings.
-func randomNode(_ random: inout SeededGenerator, depth: Int = 0) -> ConfigNode {
+func randomNode(_ random: inout SplitMix64, depth: Int = 0) -> ConfigNode {
     switch Int.random(in: 0..<(depth < 5 ? 8 : 5), using: &random) {
     case 0: return .null
     case 1: return ConfigNode(Bool.random(using: &random))
@@ -41,7 +27,7 @@ func randomNode(_ random: inout SeededGenerator, depth: Int = 0) -> ConfigNode {
 }
 
 /// A random string of awkward pieces.
-private func randomString(_ random: inout SeededGenerator) -> String {
+private func randomString(_ random: inout SplitMix64) -> String {
     let pieces = [
         "a", "key", " ", "\"", "\\", "\n", "\t", "\r", "\u{0}", "\u{1f}", "\u{7f}", "é", "e\u{301}",
         "漢", "😀", "\u{2028}", "/", "{", "]", ":", "#", "\u{feff}", "\u{10ffff}", "no", "1e5",
@@ -52,7 +38,7 @@ private func randomString(_ random: inout SeededGenerator) -> String {
 }
 
 /// A copy of `bytes` with a few bytes changed, removed, added or repeated.
-func mutated(_ bytes: [UInt8], _ random: inout SeededGenerator) -> [UInt8] {
+func mutated(_ bytes: [UInt8], _ random: inout SplitMix64) -> [UInt8] {
     var bytes = bytes
     for _ in 0..<Int.random(in: 1..<4, using: &random) where !bytes.isEmpty {
         let place = Int.random(in: 0..<bytes.count, using: &random)

@@ -1,0 +1,58 @@
+// SPDX-License-Identifier: Apache-2.0
+// The shapes of known models, as their config.json spells them.
+import EftConfig
+
+/// A known model's shape.
+package struct NamedShape: Sendable {
+    /// What `eft bench shape` calls it.
+    package let name: String
+    let vocabulary: Int, hidden: Int, intermediate: Int, layers: Int
+    let heads: Int, kvHeads: Int, headDim: Int
+    let ropeTheta: Double, context: Int, tied: Bool
+
+    /// Names a shape.
+    package init(
+        name: String, vocabulary: Int, hidden: Int, intermediate: Int, layers: Int, heads: Int,
+        kvHeads: Int, headDim: Int, ropeTheta: Double, context: Int, tied: Bool
+    ) {
+        self.name = name
+        (self.vocabulary, self.hidden, self.intermediate) = (vocabulary, hidden, intermediate)
+        (self.layers, self.heads, self.kvHeads, self.headDim) = (layers, heads, kvHeads, headDim)
+        (self.ropeTheta, self.context, self.tied) = (ropeTheta, context, tied)
+    }
+
+    /// All shapes.
+    package static let all = [
+        NamedShape(
+            name: "tinyllama-1.1b", vocabulary: 32000, hidden: 2048, intermediate: 5632, layers: 22,
+            heads: 32, kvHeads: 4, headDim: 64, ropeTheta: 10000, context: 2048, tied: false),
+        NamedShape(
+            name: "llama-3.2-1b", vocabulary: 128_256, hidden: 2048, intermediate: 8192, layers: 16,
+            heads: 32, kvHeads: 8, headDim: 64, ropeTheta: 500_000, context: 131_072, tied: true),
+        NamedShape(
+            name: "llama-3.1-8b", vocabulary: 128_256, hidden: 4096, intermediate: 14336,
+            layers: 32, heads: 32, kvHeads: 8, headDim: 128, ropeTheta: 500_000, context: 131_072,
+            tied: false),
+        NamedShape(
+            name: "llama-3-70b", vocabulary: 128_256, hidden: 8192, intermediate: 28672,
+            layers: 80, heads: 64, kvHeads: 8, headDim: 128, ropeTheta: 500_000, context: 8192,
+            tied: false),
+    ]
+
+    /// The shape as a Hugging Face configuration, of any number of layers.
+    package func config(layers: Int, dtype: String) -> ConfigObject {
+        [
+            "architectures": ["LlamaForCausalLM"], "model_type": "llama",
+            "vocab_size": ConfigNode(vocabulary), "hidden_size": ConfigNode(hidden),
+            "intermediate_size": ConfigNode(intermediate),
+            "num_hidden_layers": ConfigNode(layers), "num_attention_heads": ConfigNode(heads),
+            "num_key_value_heads": ConfigNode(kvHeads), "head_dim": ConfigNode(headDim),
+            "max_position_embeddings": ConfigNode(context), "rope_theta": ConfigNode(ropeTheta),
+            "rms_norm_eps": 1e-5, "hidden_act": "silu", "tie_word_embeddings": ConfigNode(tied),
+            "attention_bias": false, "mlp_bias": false, "torch_dtype": ConfigNode(dtype),
+        ]
+    }
+
+    /// Layers of the real model.
+    package var layerCount: Int { layers }
+}

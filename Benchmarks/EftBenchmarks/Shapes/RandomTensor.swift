@@ -1,0 +1,84 @@
+// SPDX-License-Identifier: Apache-2.0
+// Tensors of random bits, made as a stream: their size is never in memory.
+import EftFormats
+import EftTensor
+
+/// A tensor and what fills it.
+struct RandomTensor {
+    /// What the bytes are.
+    enum Content {
+        /// Any bits.
+        case bits
+        /// 16-bit numbers of magnitude 0.02 or so: sign and low mantissa bits random, exponent fixed.
+        case numbers
+        /// These bytes over and over.
+        case repeating([UInt8])
+    }
+
+    let info: TensorInfo
+    let content: Content
+
+    init(_ name: String, _ dtype: DType, _ shape: [Int], _ content: Content) throws {
+        info = try TensorInfo(name: name, dtype: dtype, shape: Shape(checking: shape))
+        self.content = content
+    }
+
+    /// Bytes written at a time.
+    static let chunkBytes = 4 << 20
+
+    /// Writes all bytes; random ones depend on the name alone.
+    func write(
+        to writer: SafetensorsWriter, buffer: Buffer, checkpoint: () throws -> Void
+    ) throws {
+        var state = SplitMix(info.name)
+        var left = info.byteCount
+        if case .repeating(let bytes) = content { fill(buffer, repeating: bytes) }
+        while left > 0 {
+            try checkpoint()
+            let count = min(left, buffer.byteCount)
+            switch content {
+            case .bits: fill(buffer, count, &state) { $0 }
+            case .numbers:
+                let exponent: UInt64 =
+                    info.dtype == .bf16 ? 0x3CA0_3CA0_3CA0_3CA0 : 0x2520_2520_2520_2520
+                fill(buffer, count, &state) { ($0 & 0x801F_801F_801F_801F) | exponent }
+            case .repeating: break
+            }
+            try writer.write(
+                info.name,
+                UnsafeRawBufferPointer(rebasing: UnsafeRawBufferPointer(buffer.bytes)[..<count]))
+            left -= count
+        }
+    }
+
+    private func fill(
+        _ buffer: Buffer, _ count: Int, _ state: inout SplitMix, _ shape: (UInt64) -> UInt64
+    ) {
+        let words = buffer.base.assumingMemoryBound(to: UInt64.self)
+        for index in 0..<(count + 7) / 8 { words[index] = shape(state.next()) }
+    }
+
+    /// A pattern's length divides the buffer's.
+    private func fill(_ buffer: Buffer, repeating pattern: [UInt8]) {
+        for index in 0..<min(buffer.byteCount, roundUp(info.byteCount, to: pattern.count)) {
+            buffer.bytes[index] = pattern[index % pattern.count]
+        }
+    }
+}
+
+/// Steele, Lea and Flood 2014; seeded by a name.
+private struct SplitMix {
+    private var state: UInt64 = 0xcbf2_9ce4_8422_2325
+
+    init(_ name: String) {
+        for byte in name.utf8 { state = (state ^ UInt64(byte)) &* 0x100_0000_01b3 }
+    }
+
+    mutating func next() -> UInt64 {
+        state &+= 0x9e37_79b9_7f4a_7c15
+        var x = state
+        x = (x ^ (x >> 30)) &* 0xbf58_476d_1ce4_e5b9
+        x = (x ^ (x >> 27)) &* 0x94d0_49bb_1331_11eb
+        return x ^ (x >> 31)
+    }
+}

@@ -1,0 +1,239 @@
+// SPDX-License-Identifier: Apache-2.0
+// A model folder of an exact shape with random weights: what speed and memory are measured on.
+import EftConfig
+import EftFormats
+import EftModels
+import EftQuant
+import EftTensor
+
+/// Writes models of random codes, with scales such that activations stay finite.
+package struct ShapeWriter {
+    /// In which form the linear layers are written.
+    package enum Format: Sendable, Hashable {
+        /// EXL2 at so many bits a weight, scales included when it is no whole number; a head of 6 bits.
+        case exl2(bits: Double)
+        /// bitsandbytes NF4 with double quantization; embedding and head in bf16.
+        case nf4
+        /// 16 bits.
+        case bf16
+    }
+
+    private let shape: NamedShape
+    private let layers: Int
+    private let format: Format
+    private let description: DecoderDescription
+    private let tensors: [RandomTensor]
+    private let sections: [EXL2Section]
+
+    /// Plans a folder; writes nothing.
+    /// - Throws: `ConfigError` or `FormatError` when the format cannot be had for this shape.
+    package init(_ shape: NamedShape, layers: Int? = nil, format: Format) throws {
+        self.shape = shape
+        self.layers = layers ?? shape.layerCount
+        self.format = format
+        let config = ConfigCursor(ConfigNode(shape.config(layers: self.layers, dtype: "bfloat16")))
+        description = try ArchitectureRegistry.describe(config)
+        sections = try ShapeWriter.sections(format)
+        var tensors: [RandomTensor] = []
+        try ShapeWriter.end(description.embeddingName, description, format, &tensors)
+        for layer in 0..<self.layers {
+            try ShapeWriter.norm(description.inputNormName(layer), description, format, &tensors)
+            try ShapeWriter.norm(description.middleNormName(layer), description, format, &tensors)
+            for linear in description.linears(layer: layer) {
+                try ShapeWriter.linear(
+                    linear.name, linear.inputs, linear.outputs, format, sections, &tensors)
+            }
+        }
+        try ShapeWriter.norm(description.finalNormName, description, format, &tensors)
+        if !description.tiedEmbeddings {
+            if case .exl2 = format, let head = EXL2Geometry.head(bits: 6) {
+                try ShapeWriter.linear(
+                    description.headName, description.shape.hidden, description.vocabulary, format,
+                    head, &tensors)
+            } else {
+                try ShapeWriter.end(description.headName, description, format, &tensors)
+            }
+        }
+        self.tensors = tensors
+    }
+
+    /// Bytes of all weights.
+    package var byteCount: Int { tensors.reduce(0) { $0 + $1.info.byteCount } }
+    /// Bits for each weight of the linear layers inside the decoder layers.
+    package var bitsPerWeight: Double {
+        let inside = tensors.filter { $0.info.name.contains("_proj.") }
+        let bytes = inside.reduce(0) { $0 + $1.info.byteCount }
+        return Double(bytes) * 8 / Double(max(description.linearWeightCount, 1))
+    }
+
+    /// Writes everything; `config.json` comes last, so that half a folder is never taken for a model.
+    /// - Parameter progress: told how many bytes of all are written; may throw to end it.
+    /// - Throws: `FormatError` (`io` before anything is written when the disk has too little room).
+    package func write(
+        to folder: String, progress: (_ done: Int, _ total: Int) throws -> Void
+    ) throws {
+        let base = if case .exl2 = format { "output" } else { "model" }
+        let writer = try SafetensorsWriter(
+            folder: folder, baseName: base, tensors: tensors.map(\.info))
+        let buffer = try Buffer(
+            byteCount: RandomTensor.chunkBytes, ledger: nil, purpose: .workspace)
+        let total = byteCount
+        var done = 0
+        for tensor in tensors {
+            try tensor.write(to: writer, buffer: buffer) { try progress(done, total) }
+            done += tensor.info.byteCount
+        }
+        try writer.finish()
+        try AtomicFile.write(
+            FileSystem.join(folder, "tokenizer.json"), JSONWriter.bytes(ByteTokenizer.document))
+        try AtomicFile.write(
+            FileSystem.join(folder, "config.json"),
+            JSONWriter.bytes(ConfigNode(config), layout: .indented(2)))
+        try progress(total, total)
+    }
+
+    private var config: ConfigObject {
+        var config = shape.config(
+            layers: layers, dtype: ShapeWriter.dense(format) == .f16 ? "float16" : "bfloat16")
+        switch format {
+        case .exl2(let bits):
+            config["quantization_config"] = [
+                "quant_method": "exl2", "version": "eft", "bits": ConfigNode(bits), "head_bits": 6,
+            ]
+        case .nf4:
+            config["quantization_config"] = [
+                "quant_method": "bitsandbytes", "load_in_4bit": true,
+                "bnb_4bit_quant_type": "nf4", "bnb_4bit_use_double_quant": true,
+                "bnb_4bit_compute_dtype": "bfloat16",
+            ]
+        case .bf16: break
+        }
+        return config
+    }
+
+    // MARK: Tensors
+
+    private static func dense(_ format: Format) -> DType {
+        if case .exl2 = format { .f16 } else { .bf16 }
+    }
+
+    private static func end(
+        _ name: String, _ model: DecoderDescription, _ format: Format,
+        _ tensors: inout [RandomTensor]
+    ) throws {
+        tensors.append(
+            try RandomTensor(
+                name + ".weight", dense(format), [model.vocabulary, model.shape.hidden], .numbers))
+    }
+
+    private static func norm(
+        _ name: String, _ model: DecoderDescription, _ format: Format,
+        _ tensors: inout [RandomTensor]
+    ) throws {
+        // 1 in half precision and in bf16.
+        let one: [UInt8] = dense(format) == .f16 ? [0x00, 0x3C] : [0x80, 0x3F]
+        tensors.append(
+            try RandomTensor(
+                name + ".weight", dense(format), [model.shape.hidden], .repeating(one)))
+    }
+
+    private static func linear(
+        _ name: String, _ inputs: Int, _ outputs: Int, _ format: Format,
+        _ sections: [EXL2Section], _ tensors: inout [RandomTensor]
+    ) throws {
+        switch format {
+        case .bf16:
+            tensors.append(
+                try RandomTensor(name + ".weight", .bf16, [outputs, inputs], .numbers))
+        case .nf4: try nf4(name, inputs, outputs, &tensors)
+        case .exl2: try exl2(name, inputs, outputs, sections, &tensors)
+        }
+    }
+
+    private static func nf4(
+        _ name: String, _ inputs: Int, _ outputs: Int, _ tensors: inout [RandomTensor]
+    ) throws {
+        let weight = name + ".weight"
+        let count = inputs * outputs
+        let blocks = NF4Format.blocks(count)
+        // Scales around 1/sqrt(K), so that a product keeps the magnitude of its input.
+        let offset = 1 / Float(inputs).squareRoot()
+        let state = NF4State(
+            blockSize: NF4Format.blockSize, dtype: .bf16, shape: [outputs, inputs],
+            nested: .init(blockSize: NF4Format.nestedBlockSize, offset: offset))
+        let json = Array(state.json.utf8)
+        tensors += [
+            try RandomTensor(weight, .u8, [NF4Format.packedBytes(count), 1], .bits),
+            try RandomTensor(weight + ".absmax", .u8, [blocks], .bits),
+            try RandomTensor(
+                weight + ".nested_absmax", .f32,
+                [NF4Format.blocks(blocks, size: NF4Format.nestedBlockSize)],
+                .repeating(bytes([offset / 4]))),
+            try RandomTensor(
+                weight + ".quant_map", .f32, [16], .repeating(bytes(NF4Format.values))),
+            try RandomTensor(
+                weight + ".nested_quant_map", .f32, [256], .repeating(bytes(NF4Format.nestedMap))),
+            try RandomTensor(
+                weight + NF4Scheme.stateSuffix, .u8, [json.count], .repeating(json)),
+        ]
+    }
+
+    private static func exl2(
+        _ name: String, _ inputs: Int, _ outputs: Int, _ sections: [EXL2Section],
+        _ tensors: inout [RandomTensor]
+    ) throws {
+        guard let groups = EXL2Geometry.groups(inputs: inputs, sections: sections),
+            let encoded = EXL2Table(groups).encoded
+        else {
+            throw FormatError(
+                .unsupported, "\(inputs) inputs do not divide in EXL2 groups", tensor: name)
+        }
+        let table = EXL2Table(groups)
+        let padded = EXL2Geometry.paddedOutputs(outputs)
+        // Codes are uniform, of variance 4^bits/12; all scales are the group's largest.
+        let largest = groups.flatMap { group -> [UInt8] in
+            let deviation = (Double(sign: .plus, exponent: 2 * group.bits, significand: 1) / 12)
+                .squareRoot()
+            let bits = Float16(0.5 / (deviation * Double(inputs).squareRoot())).bitPattern
+            return [UInt8(truncatingIfNeeded: bits), UInt8(truncatingIfNeeded: bits >> 8)]
+        }
+        tensors += [
+            try RandomTensor(name + ".q_weight", .i32, [table.packedRows, padded], .bits),
+            try RandomTensor(
+                name + ".q_scale", .i32, [groups.count, padded / 8], .repeating([0xFF])),
+            try RandomTensor(
+                name + ".q_scale_max", .f16, [groups.count], .repeating(largest)),
+            try RandomTensor(
+                name + ".q_groups", .i16, [encoded.count], .repeating(bytes(encoded))),
+            try RandomTensor(
+                name + ".q_invperm", .i32, [inputs], .repeating(bytes((0..<inputs).map(Int32.init)))
+            ),
+        ]
+    }
+
+    private static func bytes<T: BitwiseCopyable>(_ values: [T]) -> [UInt8] {
+        values.withUnsafeBytes { Array($0) }
+    }
+
+    /// Sections that come to the wanted bits: one width, or two of which the higher has a share.
+    private static func sections(_ format: Format) throws -> [EXL2Section] {
+        guard case .exl2(let bits) = format else { return [] }
+        let widths = EXL2Geometry.uniformWidths
+        if let whole = Int(exactly: bits), widths.contains(whole) {
+            return [EXL2Section(bits: whole, groupSize: whole <= 3 ? 64 : 128, proportion: 1)]
+        }
+        for (low, high) in zip(widths, widths.dropFirst()) {
+            let size = low <= 3 ? 64 : 128
+            // A scale takes 4 bits for each group and output.
+            let share = (bits - Double(low) - 4 / Double(size)) / Double(high - low)
+            guard share >= 0, share <= 1 else { continue }
+            return [
+                EXL2Section(bits: high, groupSize: size, proportion: share),
+                EXL2Section(bits: low, groupSize: size, proportion: 1),
+            ]
+        }
+        throw FormatError(
+            .unsupported,
+            "\(bits) bits a weight; give 2, 3, 4, 5, 6, 8, or a number between 2.07 and 8")
+    }
+}

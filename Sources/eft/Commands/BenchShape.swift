@@ -1,0 +1,54 @@
+// SPDX-License-Identifier: Apache-2.0
+// eft bench shape: a model folder of a known shape with random weights.
+import EftBenchmarks
+import EftCommandLine
+import EftConfig
+import EftFormats
+import EftTensor
+
+enum BenchShape {
+    static func run(_ arguments: ParsedArguments, _ names: [String]) throws {
+        let shapes = NamedShape.all
+        let known = shapes.map(\.name)
+        guard names.count == 1, let shape = shapes.first(where: { $0.name == names[0] }) else {
+            throw UsageError(
+                "name one shape: 'eft bench shape NAME -o DIR', with \(known.joined(separator: ", "))"
+            )
+        }
+        let output = try arguments.required("output")
+        let layers = try arguments.int("layers", in: BenchCommand.layerRange)
+        let writer = try ShapeWriter(shape, layers: layers, format: try format(arguments))
+        guard !FileSystem.exists(FileSystem.join(output, "config.json")) else {
+            throw UsageError("there is a model in \(output) already; give another folder for -o")
+        }
+        let progress = ProgressReporter(output: .standardError)
+        let isJSON = arguments.flag("json")
+        try writer.write(to: output) { done, total in
+            guard !InterruptFlag.isRaised else {
+                throw Interruption(description: "interrupted; the half-made output was removed")
+            }
+            if !isJSON {
+                progress.update("writing \(formatBytes(done)) of \(formatBytes(total))")
+            }
+        }
+        progress.finish()
+        if isJSON {
+            JSONOutput.print([
+                "shape": ConfigNode(shape.name), "bytes": ConfigNode(writer.byteCount),
+                "bits_per_weight": ConfigNode(writer.bitsPerWeight),
+            ])
+        } else {
+            TerminalOutput.standardOutput.writeLine(
+                "\(output): \(shape.name), \(formatBytes(writer.byteCount)), "
+                    + "\(formatFixed(writer.bitsPerWeight, decimals: 3)) bits a weight")
+        }
+    }
+
+    private static func format(_ arguments: ParsedArguments) throws -> ShapeWriter.Format {
+        switch arguments.string("format", default: "exl2") {
+        case "nf4": .nf4
+        case "bf16": .bf16
+        default: .exl2(bits: try arguments.double("bits", default: 4, in: 2...8))
+        }
+    }
+}
