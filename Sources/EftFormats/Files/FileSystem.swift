@@ -96,6 +96,14 @@ package enum FileSystem {
         return overflow ? .max : bytes
     }
 
+    /// Asks the system to forget what it keeps of a file in memory; pages that somebody maps or has not written stay.
+    package static func dropCachedPages(_ path: String) {
+        let descriptor = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK)
+        guard descriptor >= 0 else { return }
+        defer { close(descriptor) }
+        _ = posix_fadvise(descriptor, 0, 0, POSIX_FADV_DONTNEED)
+    }
+
     // MARK: Changes
 
     /// Makes a folder and the folders above it; one that is there already is fine.

@@ -24,7 +24,7 @@ package enum CacheFolder {
         if let folder = value("XDG_CACHE_HOME") { return FileSystem.join(folder, "eft") }
         guard let home = value("HOME") else {
             throw ModelError(
-                .missing,
+                .invalidInput,
                 "there is no place for the cache of streamed layers: neither XDG_CACHE_HOME nor HOME is set; "
                     + "give --cache-dir")
         }
@@ -167,6 +167,8 @@ package struct PanelCache: Sendable {
             try writer.append(loader.weight(linear, backend: backend, purpose: .workspace))
         }
         try writer.publish()
+        // The sources are larger than memory, and what of them was read is not needed again.
+        for file in loader.folder.checkpoint?.files ?? [] { FileSystem.dropCachedPages(file) }
     }
 }
 

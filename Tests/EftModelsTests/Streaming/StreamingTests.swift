@@ -136,6 +136,18 @@ import Testing
         }
     }
 
+    @Test func `a repack leaves little of its sources in the page cache`() throws {
+        let model = try StreamModel()
+        guard try PageCache.canForget(model.folder.path) else { return }
+        let source = model.path + "/model.safetensors"
+        let pages = try #require(FileSystem.byteCount(source)) / 4096
+        _ = try FileSystem.read(source)
+        #expect(try PageCache.residentPages(source) > pages / 2)
+        let cache = try model.cache()
+        try cache.fill(Array(0..<StreamModel.layers), backend: CPUBackend(threads: 2))
+        #expect(try PageCache.residentPages(source) < pages / 4)
+    }
+
     // MARK: Memory
 
     @Test(arguments: StoredForm.allCases, [7, 4, 3])
