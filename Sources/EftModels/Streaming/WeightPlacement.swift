@@ -74,25 +74,43 @@ extension DecoderLayouts {
             diskBytes: 0)
     }
 
+    /// Bytes of each layer, counted once for all placements that are tried.
+    private struct Sizes {
+        let all: Int
+        /// Weights of a layer in memory.
+        let held: [Int]
+        /// Its record.
+        let records: [Int]
+
+        init(_ layouts: DecoderLayouts) {
+            let records = layouts.records
+            all = layouts.byteCount
+            held = records.map { $0.layouts.reduce(0) { $0 + $1.byteCount } }
+            self.records = records.map(\.byteCount)
+        }
+    }
+
     /// `count` layers streamed, spread evenly so that the reader works on while resident layers compute.
     ///
     /// A window that would hold all streamed layers saves nothing: then all stay in memory.
     package func streaming(
         _ count: Int, slots: Int = WeightPlacement.smallestWindow
     ) -> WeightPlacement {
+        streaming(count, slots: slots, Sizes(self))
+    }
+
+    private func streaming(_ count: Int, slots: Int, _ sizes: Sizes) -> WeightPlacement {
         precondition(slots >= WeightPlacement.smallestWindow, "a window of less than two layers")
-        let total = layerCount
+        let total = sizes.held.count
         guard count > slots, count <= total else { return resident }
-        let streamed = (0..<total).filter { ($0 + 1) * count / total > $0 * count / total }
-        let records = records
-        let chosen = streamed.map { records[$0] }
-        let held = chosen.reduce(0) { sum, record in
-            sum + record.layouts.reduce(0) { $0 + $1.byteCount }
-        }
+        // Layer i is streamed when the share count / total reaches a whole number in it.
+        let streamed = (0..<count).map { (($0 + 1) * total + count - 1) / count - 1 }
+        let largest = streamed.reduce(0) { max($0, sizes.records[$1]) }
         return WeightPlacement(
-            layers: total, streamed: streamed, slots: slots, weightBytes: byteCount - held,
-            windowBytes: slots * (chosen.map(\.byteCount).max() ?? 0),
-            diskBytes: chosen.reduce(0) { $0 + $1.byteCount + PanelFile.footerBytes })
+            layers: total, streamed: streamed, slots: slots,
+            weightBytes: sizes.all - streamed.reduce(0) { $0 + sizes.held[$1] },
+            windowBytes: slots * largest,
+            diskBytes: streamed.reduce(0) { $0 + sizes.records[$1] + PanelFile.footerBytes })
     }
 
     /// The placement with most layers in memory of those that `fits` accepts; when it accepts none, the one that takes
@@ -104,8 +122,9 @@ extension DecoderLayouts {
         var last = resident
         if try fits(last) { return last }
         guard canStream, layerCount > WeightPlacement.smallestWindow else { return last }
-        for count in WeightPlacement.smallestWindow + 1...layerCount {
-            last = streaming(count)
+        let (sizes, slots) = (Sizes(self), WeightPlacement.smallestWindow)
+        for count in slots + 1...layerCount {
+            last = streaming(count, slots: slots, sizes)
             if try fits(last) { break }
         }
         return last
