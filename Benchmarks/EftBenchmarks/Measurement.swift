@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Timing that can be trusted on a shared machine: repeat, take the median.
 import EftConfig
+import EftTensor
 
 /// Times work.
 package enum Stopwatch {
@@ -8,8 +9,7 @@ package enum Stopwatch {
     package static func seconds(_ body: () throws -> Void) rethrows -> Double {
         let start = ContinuousClock.now
         try body()
-        let elapsed = ContinuousClock.now - start
-        return Double(elapsed.components.seconds) + Double(elapsed.components.attoseconds) * 1e-18
+        return (ContinuousClock.now - start).seconds
     }
 
     /// The shortest of several timings after one that does not count: what a machine can do when nothing disturbs it.

@@ -30,7 +30,7 @@ struct RandomTensor {
     func write(
         to writer: SafetensorsWriter, buffer: Buffer, checkpoint: () throws -> Void
     ) throws {
-        var state = SplitMix(info.name)
+        var state = SplitMix64(named: info.name)
         var left = info.byteCount
         if case .repeating(let bytes) = content { fill(buffer, repeating: bytes) }
         while left > 0 {
@@ -52,7 +52,7 @@ struct RandomTensor {
     }
 
     private func fill(
-        _ buffer: Buffer, _ count: Int, _ state: inout SplitMix, _ shape: (UInt64) -> UInt64
+        _ buffer: Buffer, _ count: Int, _ state: inout SplitMix64, _ shape: (UInt64) -> UInt64
     ) {
         let words = buffer.base.assumingMemoryBound(to: UInt64.self)
         for index in 0..<(count + 7) / 8 { words[index] = shape(state.next()) }
@@ -66,19 +66,10 @@ struct RandomTensor {
     }
 }
 
-/// Steele, Lea and Flood 2014; seeded by a name.
-private struct SplitMix {
-    private var state: UInt64 = 0xcbf2_9ce4_8422_2325
-
-    init(_ name: String) {
-        for byte in name.utf8 { state = (state ^ UInt64(byte)) &* 0x100_0000_01b3 }
-    }
-
-    mutating func next() -> UInt64 {
-        state &+= 0x9e37_79b9_7f4a_7c15
-        var x = state
-        x = (x ^ (x >> 30)) &* 0xbf58_476d_1ce4_e5b9
-        x = (x ^ (x >> 27)) &* 0x94d0_49bb_1331_11eb
-        return x ^ (x >> 31)
+extension SplitMix64 {
+    /// A sequence that depends on a name alone (FNV-1a).
+    fileprivate init(named name: String) {
+        self.init(
+            seed: name.utf8.reduce(0xcbf2_9ce4_8422_2325) { ($0 ^ UInt64($1)) &* 0x100_0000_01b3 })
     }
 }

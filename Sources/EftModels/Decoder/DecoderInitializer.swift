@@ -10,23 +10,16 @@ import EftTensor
 
 /// Numbers from a normal distribution, the same for the same seed everywhere.
 package struct NormalGenerator {
-    private var state: UInt64
+    private var bits: SplitMix64
     private var spare: Double?
 
     /// Starts a sequence.
-    package init(seed: UInt64) { state = seed }
-
-    /// SplitMix64 (Steele et al. 2014).
-    private mutating func next() -> UInt64 {
-        state &+= 0x9E37_79B9_7F4A_7C15
-        var z = state
-        z = (z ^ (z >> 30)) &* 0xBF58_476D_1CE4_E5B9
-        z = (z ^ (z >> 27)) &* 0x94D0_49BB_1331_11EB
-        return z ^ (z >> 31)
-    }
+    package init(seed: UInt64) { bits = SplitMix64(seed: seed) }
 
     /// A uniform number in (0, 1).
-    package mutating func uniform() -> Double { (Double(next() >> 11) + 0.5) / 9007199254740992 }
+    package mutating func uniform() -> Double {
+        (Double(bits.next() >> 11) + 0.5) / 9007199254740992
+    }
 
     /// A number of mean 0 and standard deviation 1, by Box and Muller's method.
     package mutating func normal() -> Double {
