@@ -30,7 +30,7 @@ package enum ModelBenchmark {
     package static func decode(
         _ backend: CPUBackend, limits: MachineLimits, options: Options
     ) throws -> BenchmarkResult {
-        let description = ModelShapes.tinyLlama(layers: options.layers)
+        let description = try NamedShape.tinyLlama.description(layers: options.layers)
         let format = PlannedFormat.exl2(bits: 4, headBits: 6)
         let decoder = try RandomWeights.decoder(description, format: format, backend: backend)
         let layouts = try DecoderLayouts(description, format: format)
@@ -57,7 +57,7 @@ package enum ModelBenchmark {
     package static func prefill(
         _ backend: CPUBackend, limits: MachineLimits, options: Options
     ) throws -> BenchmarkResult {
-        let description = ModelShapes.tinyLlama(layers: options.layers)
+        let description = try NamedShape.tinyLlama.description(layers: options.layers)
         let format = PlannedFormat.exl2(bits: 4, headBits: 6)
         let decoder = try RandomWeights.decoder(
             description, format: format, backend: backend)
@@ -84,7 +84,7 @@ package enum ModelBenchmark {
     package static func train(
         _ backend: CPUBackend, limits: MachineLimits, options: Options
     ) throws -> BenchmarkResult {
-        let description = ModelShapes.tinyLlama(layers: options.layers)
+        let description = try NamedShape.tinyLlama.description(layers: options.layers)
         let format = PlannedFormat.nf4(ends: .bf16)
         let decoder = try RandomWeights.decoder(description, format: format, backend: backend)
         for linear in decoder.linears {

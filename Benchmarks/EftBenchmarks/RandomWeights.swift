@@ -32,14 +32,17 @@ package enum RandomWeights {
                 }
             }
         case .bf16, .f16:
-            // Sign and the low mantissa bits random, the exponent fixed: magnitudes around 0.02.
-            let base: UInt64 =
-                layout.format == .bf16 ? 0x3CA0_3CA0_3CA0_3CA0 : 0x2520_2520_2520_2520
-            fill(weight.panels, &state) { ($0 & 0x801F_801F_801F_801F) | base }
+            let isHalf = layout.format == .f16
+            fill(weight.panels, &state) { RandomWeights.numbers($0, isHalf: isHalf) }
         case .f32:
             fill(weight.panels, &state) { ($0 & 0x801F_FFFF_801F_FFFF) | 0x3CA0_0000_3CA0_0000 }
         }
         return weight
+    }
+
+    /// Four 16-bit numbers of random bits: sign and low mantissa bits random, the exponent fixed, magnitudes around 0.02.
+    static func numbers(_ bits: UInt64, isHalf: Bool) -> UInt64 {
+        (bits & 0x801F_801F_801F_801F) | (isHalf ? 0x2520_2520_2520_2520 : 0x3CA0_3CA0_3CA0_3CA0)
     }
 
     private static func fill(

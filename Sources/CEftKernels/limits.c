@@ -125,6 +125,13 @@ static float int16_avx2(size_t rounds) {
 #pragma clang attribute pop
 #endif
 
+/// Runs `body` once on each worker; what it computed is added up, so that it is not left out.
+static void run_on_all(eft_context *context, size_t rounds, eft_body body, float *sink) {
+    limit_task task = {.rounds = rounds, .isa = context->isa};
+    eft_parallel_for(context, context->threads, body, &task);
+    for (size_t i = 0; i < eft_min(context->threads, 256); i++) *sink += task.sums[i];
+}
+
 static void fma_body(void *argument, size_t index, size_t worker) {
     (void)worker;
     limit_task *task = argument;
@@ -140,9 +147,7 @@ static void fma_body(void *argument, size_t index, size_t worker) {
 }
 
 double eft_limit_fma(eft_context *context, size_t rounds, float *sink) {
-    limit_task task = {.rounds = rounds, .isa = context->isa};
-    eft_parallel_for(context, context->threads, fma_body, &task);
-    for (size_t i = 0; i < eft_min(context->threads, 256); i++) *sink += task.sums[i];
+    run_on_all(context, rounds, fma_body, sink);
     size_t lanes = context->isa >= EFT_ISA_AVX512 ? 16 : context->isa == EFT_ISA_AVX2 ? 8 : 1;
     return 2.0 * CHAINS * (double)lanes * (double)rounds * (double)context->threads;
 }
@@ -159,9 +164,7 @@ static void bf16_body(void *argument, size_t index, size_t worker) {
 
 double eft_limit_bf16(eft_context *context, size_t rounds, float *sink) {
     if (context->isa < EFT_ISA_AVX512_BF16) return 0;
-    limit_task task = {.rounds = rounds, .isa = context->isa};
-    eft_parallel_for(context, context->threads, bf16_body, &task);
-    for (size_t i = 0; i < eft_min(context->threads, 256); i++) *sink += task.sums[i];
+    run_on_all(context, rounds, bf16_body, sink);
     return 2.0 * CHAINS * 32.0 * (double)rounds * (double)context->threads;
 }
 
@@ -179,9 +182,7 @@ static void int16_body(void *argument, size_t index, size_t worker) {
 
 double eft_limit_int16(eft_context *context, size_t rounds, float *sink) {
     if (context->isa < EFT_ISA_AVX2) return 0;
-    limit_task task = {.rounds = rounds, .isa = context->isa};
-    eft_parallel_for(context, context->threads, int16_body, &task);
-    for (size_t i = 0; i < eft_min(context->threads, 256); i++) *sink += task.sums[i];
+    run_on_all(context, rounds, int16_body, sink);
     double pairs = context->isa >= EFT_ISA_AVX512 ? 16 : 8;
     return 4.0 * CHAINS * pairs * (double)rounds * (double)context->threads;
 }

@@ -1,12 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 // The shapes of known models, as their config.json spells them.
 import EftConfig
+import EftModels
 
 /// A known model's shape.
 package struct NamedShape: Sendable {
     /// What `eft bench shape` calls it.
     package let name: String
-    let vocabulary: Int, hidden: Int, intermediate: Int, layers: Int
+    /// Layers of the real model.
+    package let layers: Int
+    let vocabulary: Int, hidden: Int, intermediate: Int
     let heads: Int, kvHeads: Int, headDim: Int
     let ropeTheta: Double, context: Int, tied: Bool
 
@@ -21,11 +24,14 @@ package struct NamedShape: Sendable {
         (self.ropeTheta, self.context, self.tied) = (ropeTheta, context, tied)
     }
 
+    /// TinyLlama-1.1B, which the benchmarks of whole models run.
+    package static let tinyLlama = NamedShape(
+        name: "tinyllama-1.1b", vocabulary: 32000, hidden: 2048, intermediate: 5632, layers: 22,
+        heads: 32, kvHeads: 4, headDim: 64, ropeTheta: 10000, context: 2048, tied: false)
+
     /// All shapes.
     package static let all = [
-        NamedShape(
-            name: "tinyllama-1.1b", vocabulary: 32000, hidden: 2048, intermediate: 5632, layers: 22,
-            heads: 32, kvHeads: 4, headDim: 64, ropeTheta: 10000, context: 2048, tied: false),
+        tinyLlama,
         NamedShape(
             name: "llama-3.2-1b", vocabulary: 128_256, hidden: 2048, intermediate: 8192, layers: 16,
             heads: 32, kvHeads: 8, headDim: 64, ropeTheta: 500_000, context: 131_072, tied: true),
@@ -53,6 +59,10 @@ package struct NamedShape: Sendable {
         ]
     }
 
-    /// Layers of the real model.
-    package var layerCount: Int { layers }
+    /// The shape as the decoder knows it, of any number of layers.
+    /// - Throws: `ConfigError` or `ModelError` when no decoder can have it.
+    package func description(layers: Int) throws -> DecoderDescription {
+        try ArchitectureRegistry.describe(
+            ConfigCursor(ConfigNode(config(layers: layers, dtype: "bfloat16"))))
+    }
 }

@@ -9,7 +9,7 @@ struct RandomTensor {
     enum Content {
         /// Any bits.
         case bits
-        /// 16-bit numbers of magnitude 0.02 or so: sign and low mantissa bits random, exponent fixed.
+        /// 16-bit numbers of magnitude 0.02 or so (`RandomWeights.numbers`).
         case numbers
         /// These bytes over and over.
         case repeating([UInt8])
@@ -39,9 +39,8 @@ struct RandomTensor {
             switch content {
             case .bits: fill(buffer, count, &state) { $0 }
             case .numbers:
-                let exponent: UInt64 =
-                    info.dtype == .bf16 ? 0x3CA0_3CA0_3CA0_3CA0 : 0x2520_2520_2520_2520
-                fill(buffer, count, &state) { ($0 & 0x801F_801F_801F_801F) | exponent }
+                let isHalf = info.dtype == .f16
+                fill(buffer, count, &state) { RandomWeights.numbers($0, isHalf: isHalf) }
             case .repeating: break
             }
             try writer.write(

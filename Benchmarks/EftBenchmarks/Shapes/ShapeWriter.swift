@@ -29,10 +29,9 @@ package struct ShapeWriter {
     /// - Throws: `ConfigError` or `FormatError` when the format cannot be had for this shape.
     package init(_ shape: NamedShape, layers: Int? = nil, format: Format) throws {
         self.shape = shape
-        self.layers = layers ?? shape.layerCount
+        self.layers = layers ?? shape.layers
         self.format = format
-        let config = ConfigCursor(ConfigNode(shape.config(layers: self.layers, dtype: "bfloat16")))
-        description = try ArchitectureRegistry.describe(config)
+        description = try shape.description(layers: self.layers)
         sections = try ShapeWriter.sections(format)
         var tensors: [RandomTensor] = []
         try ShapeWriter.end(description.embeddingName, description, format, &tensors)
