@@ -31,7 +31,7 @@ package enum KernelBenchmark {
                     Form(
                         name: "EXL2 \(bits)-bit",
                         layout: EXL2Table(groups).layout(outputs: outputs),
-                        format: .exl2(bits: bits, headBits: bits)))
+                        format: .exl2(bits: Double(bits), headBits: bits)))
             }
         }
         for (name, format, dtype) in [

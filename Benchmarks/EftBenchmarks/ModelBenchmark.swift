@@ -111,7 +111,7 @@ package enum ModelBenchmark {
             checkpointing: true)
         let pass = try TrainingPass(decoder: decoder, need: need)
         let optimizer = try AdamW(
-            parameters: decoder.parameters, settings: settings, ledger: backend.ledger)
+            parameters: decoder.parameters, settings: settings)
         let micro = MicroBatch(examples, slots: [0])
         let seconds = try Stopwatch.median(3) {
             optimizer.zeroGradients()

@@ -45,16 +45,12 @@ package final class Generator {
         need.adapterRank = decoder.adapterExtents.rank
         self.decoder = decoder
         self.need = need
-        let (description, backend) = (decoder.description, decoder.backend)
+        let description = decoder.description
         cache = try PagedCache(
-            pageCount: need.pages, layers: description.layers, shape: description.shape,
-            kvType: need.kvType, ledger: backend.ledger)
-        workspace = try DecoderWorkspace(
-            need.workspace, description: description, backend: backend)
-        try backend.reserveScratch(
-            need.scratch(
-                linears: decoder.linears.map(\.weight.layout), head: decoder.head.weight.layout,
-                on: backend))
+            pageCount: need.pages, ledgers: decoder.layerLedgers, shape: description.shape,
+            kvType: need.kvType)
+        workspace = try DecoderWorkspace(need.workspace, decoder: decoder)
+        try decoder.reserveScratch(rows: need.rows, headRows: need.sequences)
     }
 
     private struct Sequence {

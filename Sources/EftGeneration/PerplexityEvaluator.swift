@@ -34,8 +34,7 @@ package struct PerplexityEvaluator {
         self.slots = slots
         self.length = length
         let chunk = LossHead.chunkRows(vocabulary: decoder.description.vocabulary, rows: length)
-        try decoder.backend.reserveScratch(
-            DecoderScratch(decoder, rows: length, headRows: chunk).byteCount(on: decoder.backend))
+        try decoder.reserveScratch(rows: length, headRows: chunk)
         pass = try EvaluationPass(decoder: decoder, rows: length, sequences: 1)
     }
 

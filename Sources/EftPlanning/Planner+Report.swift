@@ -32,16 +32,16 @@ extension Planner {
             let layouts = try DecoderLayouts(stored)
             stages.append(
                 run(
-                    name: "run, as stored", layouts: layouts,
-                    loadScratch: try stored.loadScratchBytes(), need: generation))
+                    name: "run, as stored", layouts: layouts, load: try stored.loadNeed(),
+                    need: generation))
         }
         stages.append(run(name: "run, bf16", layouts: sixteen, need: generation))
-        for bits in [8, 6, 4, 3, 2] {
-            let format = PlannedFormat.exl2(bits: bits, headBits: max(bits, 6))
+        for bits in [8, 6, 4, 3, 2.4] {
+            let format = PlannedFormat.exl2(bits: bits, headBits: bits == 8 ? 8 : 6)
             // Layers whose inputs are no multiple of 32 have no EXL2 form.
             guard let layouts = try? DecoderLayouts(description, format: format) else { continue }
             stages.append(run(name: "run, \(format.name)", layouts: layouts, need: generation))
         }
-        return PlanReport(stages: stages, limit: limit)
+        return PlanReport(stages: stages, limits: limits)
     }
 }

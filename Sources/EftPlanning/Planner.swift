@@ -9,139 +9,121 @@ import EftTensor
 package struct Planner {
     /// The model.
     package let description: DecoderDescription
-    /// Bytes that may be held.
-    package let limit: Int
-    /// Bytes of the program itself.
+    /// Bytes that each device may hold.
+    package let limits: [Int]
+    /// Most bytes of weights for each device; its whole room when nil.
+    package let weightLimits: [Int]?
+    /// Bytes of the program itself, held against the first device.
     package let programBytes: Int
-    /// The device, for the sizes of scratch memory.
+    /// A device of the kind at hand, for the sizes of scratch memory.
     package let backend: any Backend
 
     /// Prepares to plan.
     package init(
-        description: DecoderDescription, limit: Int, programBytes: Int, backend: any Backend
+        description: DecoderDescription, limits: [Int], weightLimits: [Int]? = nil,
+        programBytes: Int, backend: any Backend
     ) {
         self.description = description
-        self.limit = limit
+        self.limits = limits
+        self.weightLimits = weightLimits
         self.programBytes = programBytes
         self.backend = backend
+    }
+
+    private func task(
+        _ layouts: DecoderLayouts, adapters: AdapterExtents? = nil, load: LoadNeed = LoadNeed()
+    ) -> PlacementTask {
+        PlacementTask(
+            description: description, layouts: layouts, adapters: adapters, load: load,
+            limits: limits, weightLimits: weightLimits, programBytes: programBytes,
+            backend: backend)
+    }
+
+    private func stage(_ name: String, _ placed: PlacedMemory, _ detail: String) -> StagePlan {
+        StagePlan(name: name, placed: placed, weightLimits: weightLimits, detail: detail)
+    }
+
+    /// Sizes of memory that hold a plan, a device at a time.
+    private func enough(_ plan: StagePlan) -> String {
+        let sizes = zip(plan.devices, limits).map { table, limit in
+            "\((max(table.total, limits.count == 1 ? 0 : limit) >> 20) + 1)MiB"
+        }
+        return "--memory " + sizes.joined(separator: ",")
     }
 
     // MARK: Run
 
     /// A run over weights of given layouts, some of them streamed when they do not fit.
     package func run(
-        name: String, layouts: DecoderLayouts, adapterBytes: Int = 0, loadScratch: Int = 0,
-        need: GenerationNeed
+        name: String, layouts: DecoderLayouts, adapters: AdapterExtents? = nil,
+        load: LoadNeed = LoadNeed(), need: GenerationNeed
     ) -> StagePlan {
+        let task = task(layouts, adapters: adapters, load: load)
         func planned(_ need: GenerationNeed) -> StagePlan {
-            fitting(
-                layouts,
-                runOnce(
-                    name: name, layouts: layouts, adapterBytes: adapterBytes,
-                    loadScratch: loadScratch, need: need))
+            stage(
+                name, task.generation(need),
+                "\(need.contextLength) tokens of context, \(need.sequences) at once")
         }
         var plan = planned(need)
-        guard !plan.fits(limit) else { return plan }
-        var smaller = need
-        // Halving the context is the smallest change that people make.
-        while smaller.contextLength > 256 {
-            smaller.contextLength /= 2
-            smaller.prefillChunk = min(smaller.prefillChunk, 128)
-            if planned(smaller).fits(limit) {
-                plan.remedy = "--max-seq-len \(smaller.contextLength)"
-                return plan
-            }
+        guard !plan.fits(limits) else { return plan }
+        for (change, candidate) in smallerGenerations(need) where planned(candidate).fits(limits) {
+            plan.remedy = change
+            return plan
         }
         plan.remedy = widestFit(need) ?? enough(plan)
         return plan
     }
 
-    /// A plan changed to the placement with most layers in memory that fits, or to the one that takes least.
-    private func fitting(
-        _ layouts: DecoderLayouts, canStream: Bool = true, _ plan: StagePlan
-    ) -> StagePlan {
-        func placed(_ placement: WeightPlacement) -> StagePlan {
-            var plan = plan
-            plan.memory[.weights] = placement.weightBytes
-            plan.memory[.window] = placement.windowBytes
-            plan.disk += placement.diskBytes
-            plan.placement = placement
-            return plan
+    /// Changes that people make, the smallest first: narrower keys and values, then half the context.
+    private func smallerGenerations(_ need: GenerationNeed) -> [(String, GenerationNeed)] {
+        var candidates: [(String, GenerationNeed)] = []
+        let head = description.shape.headDim
+        for type in [KVType.q8, .q6, .q4]
+        where type.pageBytes(kvHeads: 1, headDim: head)
+            < need.kvType.pageBytes(kvHeads: 1, headDim: head) && type.holds(headDim: head)
+        {
+            var smaller = need
+            smaller.kvType = type
+            candidates.append(("--kv-cache-dtype \(type.rawValue)", smaller))
         }
-        return placed(layouts.placement(canStream: canStream) { placed($0).fits(limit) })
-    }
-
-    /// The size of memory that holds a plan.
-    private func enough(_ plan: StagePlan) -> String {
-        "--memory \((plan.memory.total >> 20) + 1)MiB"
-    }
-
-    private func runOnce(
-        name: String, layouts: DecoderLayouts, adapterBytes: Int, loadScratch: Int,
-        need: GenerationNeed
-    ) -> StagePlan {
-        var memory = need.memory(description)
-        memory[.adapters] = adapterBytes
-        memory[.workspace] = max(
-            loadScratch, need.scratch(linears: layouts.linears, head: layouts.head, on: backend))
-        memory[.program] = programBytes
-        let context = "\(need.contextLength) tokens of context, \(need.sequences) at once"
-        return StagePlan(name: name, memory: memory, detail: context)
+        var smaller = need
+        while smaller.contextLength > 256 {
+            smaller.contextLength /= 2
+            smaller.prefillChunk = min(smaller.prefillChunk, 128)
+            candidates.append(("--max-seq-len \(smaller.contextLength)", smaller))
+        }
+        return candidates
     }
 
     /// The widest EXL2 width at which a run fits.
     private func widestFit(_ need: GenerationNeed) -> String? {
         for bits in EXL2Geometry.uniformWidths.reversed() {
-            guard
-                let layouts = try? DecoderLayouts(
-                    description, format: .exl2(bits: bits, headBits: min(bits + 2, 6)))
-            else { continue }
-            let candidate = fitting(
-                layouts,
-                runOnce(name: "", layouts: layouts, adapterBytes: 0, loadScratch: 0, need: need))
-            if candidate.fits(limit) { return "the model quantized to \(bits) bits" }
+            let format = PlannedFormat.exl2(bits: Double(bits), headBits: min(bits + 2, 6))
+            guard let layouts = try? DecoderLayouts(description, format: format) else { continue }
+            if stage("", task(layouts).generation(need), "").fits(limits) {
+                return "the model quantized to \(bits) bits"
+            }
         }
         return nil
     }
 
     /// Scoring windows of `rows` tokens over weights of given layouts, some of them streamed when they do not fit.
     package func evaluate(
-        name: String, layouts: DecoderLayouts, adapterBytes: Int, loadScratch: Int, rows: Int,
-        adapterRank: Int
+        name: String, layouts: DecoderLayouts, adapters: AdapterExtents? = nil,
+        load: LoadNeed = LoadNeed(), rows: Int
     ) -> StagePlan {
+        let task = task(layouts, adapters: adapters, load: load)
         func planned(_ rows: Int) -> StagePlan {
-            let memory = evaluation(
-                layouts, adapterBytes: adapterBytes, loadScratch: loadScratch, rows: rows,
-                adapterRank: adapterRank)
-            return fitting(
-                layouts,
-                StagePlan(name: name, memory: memory, detail: "windows of \(rows) tokens"))
+            stage(name, task.evaluation(rows: rows), "windows of \(rows) tokens")
         }
         var plan = planned(rows)
         var smaller = rows
-        while !plan.fits(limit), plan.remedy == nil, smaller > 64 {
+        while !plan.fits(limits), plan.remedy == nil, smaller > 64 {
             smaller /= 2
-            if planned(smaller).fits(limit) { plan.remedy = "--length \(smaller)" }
+            if planned(smaller).fits(limits) { plan.remedy = "--length \(smaller)" }
         }
-        if !plan.fits(limit), plan.remedy == nil { plan.remedy = enough(plan) }
+        if !plan.fits(limits), plan.remedy == nil { plan.remedy = enough(plan) }
         return plan
-    }
-
-    private func evaluation(
-        _ layouts: DecoderLayouts, adapterBytes: Int, loadScratch: Int, rows: Int,
-        adapterRank: Int
-    ) -> MemoryTable {
-        let chunk = LossHead.chunkRows(vocabulary: description.vocabulary, rows: rows)
-        let scratch = DecoderScratch(
-            linears: layouts.linears, head: layouts.head, rows: rows, headRows: chunk,
-            adapterRank: adapterRank)
-        return MemoryTable([
-            .adapters: adapterBytes,
-            .activations: EvaluationPass.byteCount(
-                description, rows: rows, sequences: 1, adapterRank: adapterRank),
-            .workspace: max(loadScratch, scratch.byteCount(on: backend)),
-            .program: programBytes,
-        ])
     }
 
     // MARK: Train
@@ -175,22 +157,17 @@ package struct Planner {
     /// A training run over weights of given layouts; of an adapter's base some layers are streamed when they do not
     /// fit.
     package func train(
-        name: String, layouts: DecoderLayouts, loadScratch: Int = 0, options: TrainingOptions
+        name: String, layouts: DecoderLayouts, load: LoadNeed = LoadNeed(),
+        options: TrainingOptions
     ) -> StagePlan {
-        func planned(_ options: TrainingOptions) -> StagePlan {
-            fitting(
-                layouts, canStream: options.rank > 0,
-                trainOnce(
-                    name: name, layouts: layouts, loadScratch: loadScratch, options: options))
+        var plan = trainOnce(name, layouts, load, options)
+        guard !plan.fits(limits) else { return plan }
+        for (change, candidate) in smallerTrainings(options)
+        where trainOnce(name, layouts, load, candidate).fits(limits) {
+            plan.remedy = change
+            return plan
         }
-        var plan = planned(options)
-        guard !plan.fits(limit) else { return plan }
-        for (change, candidate) in smallerTrainings(options) {
-            if planned(candidate).fits(limit) {
-                plan.remedy = change
-                break
-            }
-        }
+        plan.remedy = enough(plan)
         return plan
     }
 
@@ -218,35 +195,22 @@ package struct Planner {
         return candidates
     }
 
-    /// Bytes of adapters of a rank on all linear layers.
-    package func adapterBytes(rank: Int) -> Int {
-        description.linears(layer: 0).reduce(0) {
-            $0 + LoRA.byteCount(inputs: $1.inputs, outputs: $1.outputs, rank: rank)
-        } * description.layers
-    }
-
     private func trainOnce(
-        name: String, layouts: DecoderLayouts, loadScratch: Int, options: TrainingOptions
+        _ name: String, _ layouts: DecoderLayouts, _ load: LoadNeed, _ options: TrainingOptions
     ) -> StagePlan {
-        let rows = options.sequenceLen * options.microBatchSize
-        let isFull = options.rank == 0
-        let adapters = isFull ? 0 : adapterBytes(rank: options.rank)
-        let widest = description.linears(layer: 0).map(\.inputs).max() ?? 0
-        let pass = TrainingNeed(
-            rows: rows, sequences: options.microBatchSize, adapterRank: options.rank,
-            droppedInputs: options.usesDropout ? widest : 0, checkpointing: options.checkpointing)
-        let trainable = (isFull ? layouts.byteCount : adapters) / 4
-        var memory = TrainingMemory(trainableCount: trainable, pass: pass).table(description)
-        memory[.adapters] = adapters
-        let scratch = DecoderScratch(
-            linears: layouts.linears, head: layouts.head, rows: rows,
-            headRows: LossHead.chunkRows(vocabulary: description.vocabulary, rows: rows),
-            adapterRank: options.rank, training: isFull ? .full : .adapters)
-        memory[.workspace] = max(loadScratch, scratch.byteCount(on: backend))
-        memory[.program] = programBytes
-        let kind = isFull ? "all weights" : "rank \(options.rank)"
-        return StagePlan(
-            name: name, memory: memory, disk: trainable * 4 * 4,
-            detail: "\(kind), \(options.microBatchSize) x \(options.sequenceLen) tokens")
+        let adapters = AdapterExtents(
+            description, rank: options.rank, usesDropout: options.usesDropout)
+        let need = TrainingNeed(
+            rows: options.sequenceLen * options.microBatchSize, sequences: options.microBatchSize,
+            adapterRank: adapters.rank, droppedInputs: adapters.droppedInputs,
+            checkpointing: options.checkpointing)
+        let trainable = options.rank == 0 ? layouts.byteCount : adapters.byteCount
+        let kind = options.rank == 0 ? "all weights" : "rank \(options.rank)"
+        var plan = stage(
+            name, task(layouts, adapters: adapters, load: load).training(need),
+            "\(kind), \(options.microBatchSize) x \(options.sequenceLen) tokens")
+        // What is trained, and a checkpoint of it with both moments, written aside.
+        plan.disk += trainable * 4
+        return plan
     }
 }

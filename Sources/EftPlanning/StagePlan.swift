@@ -8,32 +8,72 @@ import EftTensor
 package struct StagePlan: Sendable, Hashable {
     /// The stage, such as `train (QLoRA, NF4)`.
     package var name: String
-    /// Peak bytes by purpose.
-    package var memory: MemoryTable
+    /// Peak bytes of each device by purpose. A stage with a single table works on one device, the largest there is.
+    package var devices: [MemoryTable]
     /// Bytes written to disk.
     package var disk: Int
     /// What the figures hold for, such as the context length.
     package var detail: String
-    /// Where the weights of the layers stand; nil for stages that hold no decoder.
+    /// Where the weights stand; nil for stages that hold no decoder.
     package var placement: WeightPlacement?
+    /// Most bytes of weights for each device, when a division was asked for.
+    package var weightLimits: [Int]?
     /// The smallest change found that makes a stage fit which does not; nil when it fits or none was found.
     package var remedy: String?
 
-    /// Makes a plan.
+    /// Makes a plan of a stage that works on one device.
     package init(
         name: String, memory: MemoryTable, disk: Int = 0, detail: String = "",
-        placement: WeightPlacement? = nil, remedy: String? = nil
+        remedy: String? = nil
     ) {
         self.name = name
-        self.memory = memory
+        devices = [memory]
         self.disk = disk
         self.detail = detail
-        self.placement = placement
         self.remedy = remedy
     }
 
-    /// Whether the stage fits in `limit` bytes.
-    package func fits(_ limit: Int) -> Bool { memory.total <= limit }
+    /// Makes a plan of a stage that holds a decoder.
+    package init(
+        name: String, placed: PlacedMemory, weightLimits: [Int]? = nil, disk: Int = 0,
+        detail: String = ""
+    ) {
+        self.name = name
+        devices = placed.devices
+        self.disk = disk + placed.placement.diskBytes
+        self.detail = detail
+        placement = placed.placement
+        self.weightLimits = weightLimits
+    }
+
+    /// All devices together.
+    package var memory: MemoryTable { devices.reduce(MemoryTable(), +) }
+
+    /// The limit of the device whose table stands at a place.
+    private func limit(_ device: Int, _ limits: [Int]) -> Int {
+        devices.count == 1 ? limits.max() ?? .max : device < limits.count ? limits[device] : 0
+    }
+
+    /// Whether the stage fits devices of these limits, in bytes.
+    package func fits(_ limits: [Int]) -> Bool {
+        over(limits) == 0 && isDivided
+    }
+
+    /// Whether the weights keep to the division that was asked for.
+    private var isDivided: Bool {
+        guard let weightLimits, let placement else { return true }
+        return placement.devices.enumerated().allSatisfy { device, place in
+            place.part.isEmpty
+                || (device < weightLimits.count && place.weightBytes <= weightLimits[device])
+        }
+    }
+
+    /// Bytes by which devices are passed, all together.
+    package func over(_ limits: [Int]) -> Int {
+        devices.indices.reduce(0) {
+            $0 + max(0, devices[$1].total - limit($1, limits))
+        }
+    }
 
     /// The streamed layers in words; nil when all stand in memory.
     package var streaming: String? {
@@ -42,91 +82,64 @@ package struct StagePlan: Sendable, Hashable {
 
     /// The purpose that takes most.
     package var largestPurpose: MemoryPurpose {
-        MemoryPurpose.allCases.max { memory[$0] < memory[$1] } ?? .weights
+        let memory = memory
+        return MemoryPurpose.allCases.max { memory[$0] < memory[$1] } ?? .weights
+    }
+
+    /// A line for each device, how full it is and what stands there; empty for a single device.
+    package func deviceLines(_ limits: [Int]) -> [String] {
+        guard devices.count > 1 else { return [] }
+        return devices.indices.map { device in
+            let (total, limit) = (devices[device].total, limit(device, limits))
+            let share = limit == .max ? "" : " (\(total * 100 / max(limit, 1)) %)"
+            let held = MemoryPurpose.allCases.filter { devices[device][$0] > 0 }
+                .map { "\($0.rawValue) \(formatBytes(devices[device][$0]))" }
+            let part = placement?.devices[device].part.summary ?? ""
+            return "device \(device): \(formatBytes(total)) of \(formatBytes(limit))\(share): "
+                + part + (held.isEmpty ? "" : "; " + held.joined(separator: ", "))
+        }
     }
 
     /// The plan as an object for machines; bytes throughout.
-    package func node(limit: Int) -> ConfigNode {
-        var memoryObject = ConfigObject()
-        for purpose in MemoryPurpose.allCases {
-            memoryObject[purpose.rawValue] = ConfigNode(.integer(memory[purpose]))
-        }
-        memoryObject["total"] = ConfigNode(.integer(memory.total))
+    package func node(limits: [Int]) -> ConfigNode {
         var object = ConfigObject()
         object["stage"] = ConfigNode(.string(name))
         object["detail"] = ConfigNode(.string(detail))
-        object["memory"] = ConfigNode(.object(memoryObject))
+        object["memory"] = StagePlan.node(memory)
         object["disk"] = ConfigNode(.integer(disk))
-        object["fits"] = ConfigNode(.bool(fits(limit)))
+        object["fits"] = ConfigNode(.bool(fits(limits)))
         object["limiting"] = ConfigNode(.string(largestPurpose.rawValue))
         if let placement, placement.isStreaming {
             object["resident_layers"] = ConfigNode(.integer(placement.residentLayers))
             object["streamed_layers"] = ConfigNode(.integer(placement.streamed.count))
         }
+        if devices.count > 1 {
+            object["devices"] = ConfigNode(
+                .array(devices.indices.map { deviceNode($0, limits) }))
+        }
         if let remedy { object["remedy"] = ConfigNode(.string(remedy)) }
         return ConfigNode(.object(object))
     }
-}
 
-/// Plans of several stages against one limit.
-package struct PlanReport: Sendable, Hashable {
-    /// Stages in order.
-    package var stages: [StagePlan]
-    /// Bytes that may be held; `Int.max` for no limit.
-    package var limit: Int
-
-    /// Makes a report.
-    package init(stages: [StagePlan], limit: Int) {
-        self.stages = stages
-        self.limit = limit
-    }
-
-    /// Whether all stages fit.
-    package var fits: Bool { stages.allSatisfy { $0.fits(limit) } }
-
-    /// Purposes that any stage uses, in their order.
-    package var purposes: [MemoryPurpose] {
-        MemoryPurpose.allCases.filter { purpose in stages.contains { $0.memory[purpose] > 0 } }
-    }
-
-    /// Rows of a table, the header first: stage, a column a purpose, total, disk, verdict.
-    package var rows: [[String]] {
-        let header =
-            ["stage"] + purposes.map(\.rawValue) + ["total", "disk", "fits \(formatBytes(limit))"]
-        return [header]
-            + stages.map { stage in
-                [stage.name] + purposes.map { cell(stage.memory[$0]) }
-                    + [
-                        cell(stage.memory.total), cell(stage.disk),
-                        stage.fits(limit) ? stage.streaming == nil ? "yes" : "streamed" : "no",
-                    ]
-            }
-    }
-
-    private func cell(_ bytes: Int) -> String { bytes == 0 ? "-" : formatBytes(bytes) }
-
-    /// One line for each stage that does not fit: what takes most, and what would make it fit; and one for each that
-    /// fits by streaming layers.
-    package var advice: [String] {
-        stages.compactMap { stage in
-            guard !stage.fits(limit) else {
-                return stage.streaming.map { "\(stage.name): \($0)" }
-            }
-            let over = formatBytes(stage.memory.total - limit)
-            let remedy =
-                stage.remedy.map { "; it fits with \($0)" } ?? "; nothing smaller was found to fit"
-            return
-                "\(stage.name): \(over) too much, most of it for \(stage.largestPurpose.rawValue)"
-                + (stage.streaming.map { ", even with \($0)" } ?? "") + remedy
-        }
-    }
-
-    /// The report as an object for machines.
-    package var node: ConfigNode {
+    private static func node(_ table: MemoryTable) -> ConfigNode {
         var object = ConfigObject()
-        object["limit"] = ConfigNode(.integer(limit))
-        object["fits"] = ConfigNode(.bool(fits))
-        object["stages"] = ConfigNode(.array(stages.map { $0.node(limit: limit) }))
+        for purpose in MemoryPurpose.allCases {
+            object[purpose.rawValue] = ConfigNode(.integer(table[purpose]))
+        }
+        object["total"] = ConfigNode(.integer(table.total))
+        return ConfigNode(.object(object))
+    }
+
+    private func deviceNode(_ device: Int, _ limits: [Int]) -> ConfigNode {
+        var object = ConfigObject()
+        object["limit"] = ConfigNode(.integer(limit(device, limits)))
+        object["memory"] = StagePlan.node(devices[device])
+        if let place = placement?.devices[device] {
+            object["holds"] = ConfigNode(.string(place.part.summary))
+            object["first_layer"] = ConfigNode(.integer(place.part.layers.lowerBound))
+            object["layers"] = ConfigNode(.integer(place.part.layers.count))
+            object["streamed_layers"] = ConfigNode(.integer(place.streamed.count))
+        }
         return ConfigNode(.object(object))
     }
 }

@@ -55,21 +55,18 @@ package final class Trainer {
         self.output = output
         plan = try BatchPlan(lengths: train.map(\.tokens.count), settings: settings)
         schedule = LearningRateSchedule(settings, total: plan.steps.count)
-        optimizer = try AdamW(
-            parameters: parameters, settings: settings, ledger: decoder.backend.ledger)
+        optimizer = try AdamW(parameters: parameters, settings: settings)
         let need = Trainer.need(
             plan: plan, train: train.map(\.tokens.count),
             validation: validation.map(\.tokens.count), settings: settings,
             adapterExtents: decoder.adapterExtents)
         validationBins = Trainer.bins(validation.map(\.tokens.count), capacity: need.rows)
         pass = try TrainingPass(decoder: decoder, need: need)
-        try decoder.backend.reserveScratch(
-            DecoderScratch(
-                decoder, rows: need.rows,
-                headRows: LossHead.chunkRows(
-                    vocabulary: decoder.description.vocabulary, rows: need.rows),
-                training: decoder.embeddingParameter == nil ? .adapters : .full
-            ).byteCount(on: decoder.backend))
+        try decoder.reserveScratch(
+            rows: need.rows,
+            headRows: LossHead.chunkRows(
+                vocabulary: decoder.description.vocabulary, rows: need.rows),
+            training: decoder.embeddingParameter == nil ? .adapters : .full)
     }
 
     /// The need of the pass, from the largest micro-batch that the plan holds.
@@ -174,7 +171,7 @@ package final class Trainer {
         let start = ContinuousClock.now
         let result = try accumulate(step, shouldStop)
         let rate = schedule.rate(step: step)
-        let norm = optimizer.step(learningRate: rate, decoder.backend)
+        let norm = optimizer.step(learningRate: rate, decoder.devices[0])
         guard norm.isFinite else { throw diverged("the gradient", step) }
         return StepReport(
             step: step + 1, totalSteps: totalSteps,

@@ -10,7 +10,8 @@ enum CommonOptions {
     static let memory = OptionSpecification(
         "--memory", kind: .value("SIZE"),
         help:
-            "the most memory to hold, such as 24GiB; what cannot be made to fit is refused before any work",
+            "the most memory to hold, such as 24GiB; what cannot be made to fit is refused before any work. "
+            + "A list such as 6GiB,6GiB stands for several devices",
         defaultText: "the machine's memory less a margin")
     static let threads = OptionSpecification(
         "--threads", kind: .value("N"), help: "workers", defaultText: "all processors")
@@ -49,29 +50,28 @@ enum CommonOptions {
             + "4 (q6), 4 (q4)",
         defaultText: "bf16", choices: KVType.allCases.map(\.rawValue))
 
-    /// The memory limit: what was asked for, or the machine's.
+    /// The memory limit of work that one device does: what was asked for, or the machine's.
     static func limit(_ arguments: ParsedArguments) throws -> Int {
-        guard let sizes = try arguments.memorySizes("memory") else {
-            return ProcessMemory.defaultLimit
-        }
-        guard sizes.count == 1 else {
-            throw arguments.error("memory", "takes one size; several devices are not supported yet")
-        }
-        return sizes[0].bytes
+        try DeviceBudget(arguments).largest
     }
 
-    /// The device, with a ledger that leaves room for the program itself.
+    /// A device, with a ledger that leaves room for the program itself.
     static func backend(_ arguments: ParsedArguments, limit: Int) throws -> CPUBackend {
-        let program = ProcessMemory.resident
-        let room = limit == .max ? limit : max(0, limit - program)
+        let room = limit == .max ? limit : max(0, limit - ProcessMemory.resident)
+        return try backend(arguments, ledger: MemoryLedger(limit: room))
+    }
+
+    /// A device with a given ledger.
+    static func backend(
+        _ arguments: ParsedArguments, ledger: MemoryLedger, precision: ActivationPrecision? = nil
+    ) throws -> CPUBackend {
         // Verbs that only convert have no choice of precision: they compute in f32.
-        let precision: ActivationPrecision =
+        let chosen: ActivationPrecision =
             arguments.declares("precision")
             ? arguments.string("precision").flatMap(ActivationPrecision.init) ?? .inference : .f32
         return try CPUBackend(
-            ledger: MemoryLedger(limit: room),
-            threads: arguments.int("threads", in: 1...1024),
-            precision: precision)
+            ledger: ledger, threads: arguments.int("threads", in: 1...1024),
+            precision: precision ?? chosen)
     }
 
     /// The form of keys and values in the cache.
@@ -87,54 +87,5 @@ enum CommonOptions {
                     + "\(model.shape.headDim); take bf16")
         }
         return type
-    }
-}
-
-/// A plan shown before the work, and the measured peak beside it afterwards.
-struct Budget {
-    let plan: StagePlan
-    let limit: Int
-    /// Where layers are streamed from and how many bytes are to be written there first; nil when none are.
-    var repack: (folder: String, bytes: Int)?
-
-    /// Shows the plan on standard error, or refuses.
-    /// - Throws: `BudgetError` when the stage does not fit.
-    func announce(quiet: Bool = false) throws {
-        let report = PlanReport(stages: [plan], limit: limit)
-        guard plan.fits(limit) else {
-            throw BudgetError(
-                description: ([
-                    "\(plan.name) does not fit \(formatBytes(limit)):", plan.memory.rendered,
-                ]
-                    + report.advice).joined(separator: "\n"))
-        }
-        guard !quiet else { return }
-        TerminalOutput.standardError.writeLine(
-            "plan: \(plan.name): \(formatBytes(plan.memory.total)) of \(formatBytes(limit)) (\(summary))"
-        )
-        if let streaming { TerminalOutput.standardError.writeLine("plan: \(streaming)") }
-    }
-
-    /// What is streamed from where, in a line; nil when all layers stand in memory.
-    var streaming: String? {
-        guard let words = plan.streaming, let repack else { return nil }
-        let work =
-            repack.bytes > 0
-            ? "\(formatBytes(repack.bytes)) to be written once to" : "read from"
-        return "\(words), \(work) \(repack.folder)"
-    }
-
-    private var summary: String {
-        MemoryPurpose.allCases.filter { plan.memory[$0] > 0 }
-            .map { "\($0.rawValue) \(formatBytes(plan.memory[$0]))" }.joined(separator: ", ")
-    }
-
-    /// `planned` and `measured` peak in bytes.
-    var peaks: (planned: Int, measured: Int) { (plan.memory.total, ProcessMemory.peakResident) }
-
-    /// The peaks as a sentence.
-    var outcome: String {
-        let (planned, measured) = peaks
-        return "peak memory \(formatBytes(measured)), planned \(formatBytes(planned))"
     }
 }

@@ -16,8 +16,10 @@ struct LoadedModel {
     let loader: DecoderLoader
     let layouts: DecoderLayouts
     let adapters: [String]
-    let limit: Int
-    let backend: CPUBackend
+    let adapterExtents: AdapterExtents
+    let budget: DeviceBudget
+    let devices: [CPUBackend]
+    private let programBytes: Int
     private let cacheFolder: String?
 
     /// Opens everything and reads tables, no weights.
@@ -36,32 +38,26 @@ struct LoadedModel {
         loader = try DecoderLoader(folder: folder, options: LoadOptions(linears: linears))
         layouts = try DecoderLayouts(loader)
         adapters = arguments.strings("adapter")
-        limit = try CommonOptions.limit(arguments)
-        backend = try CommonOptions.backend(arguments, limit: limit)
-        cacheFolder = arguments.string("cache-dir")
-    }
-
-    /// Rank and bytes of the adapters.
-    func adapterExtents() throws -> (rank: Int, bytes: Int) {
-        var (rank, bytes) = (0, 0)
-        for adapter in adapters {
-            let extents = try AdapterFile.extents(adapter)
-            rank = max(rank, extents.rank)
-            bytes += extents.bytes
+        let description = folder.description
+        adapterExtents = try adapters.reduce(AdapterExtents(layers: description.layers)) {
+            try $0 + AdapterFile.extents($1, description: description)
         }
-        return (rank, bytes)
+        budget = try DeviceBudget(arguments)
+        programBytes = ProcessMemory.resident
+        devices = try budget.backends(arguments, programBytes: programBytes)
+        cacheFolder = arguments.string("cache-dir")
     }
 
     /// The planner for this model and machine.
     func planner() -> Planner {
         Planner(
-            description: folder.description, limit: limit, programBytes: ProcessMemory.resident,
-            backend: backend)
+            description: folder.description, limits: budget.limits,
+            weightLimits: budget.weightLimits, programBytes: programBytes, backend: devices[0])
     }
 
     /// What streams layers, when the plan fits and says that some are streamed.
     func streaming(_ plan: StagePlan) throws -> StreamedBase? {
-        guard plan.fits(limit), let placement = plan.placement, placement.isStreaming else {
+        guard plan.fits(budget.limits), let placement = plan.placement, placement.isStreaming else {
             return nil
         }
         let caches = try cacheFolder ?? CacheFolder.standard()
@@ -71,7 +67,8 @@ struct LoadedModel {
 
     /// The plan with what there is to write before streaming.
     func budget(_ plan: StagePlan, _ streaming: StreamedBase?) -> Budget {
-        var budget = Budget(plan: plan, limit: limit)
+        var budget = Budget(plan: plan, limits: budget.limits)
+        if devices.count > 1 { budget.ledgers = devices.map(\.ledger) }
         budget.repack = streaming.map {
             ($0.cache.folder, $0.cache.bytesToWrite($0.placement.streamed))
         }
@@ -80,10 +77,11 @@ struct LoadedModel {
 
     /// Loads weights and adapters; returns the adapters' slots.
     /// - Parameters:
+    ///   - plan: where the weights stand.
     ///   - streaming: what streams layers; nil when all stand in memory.
     ///   - quiet: whether to say nothing of the progress.
     func load(
-        _ streaming: StreamedBase?, quiet: Bool
+        _ plan: StagePlan, _ streaming: StreamedBase?, quiet: Bool
     ) throws -> (decoder: Decoder, slots: [Int]) {
         let progress = ProgressReporter(output: .standardError)
         func report(_ text: String) throws {
@@ -93,11 +91,14 @@ struct LoadedModel {
             if !quiet { progress.update(text) }
         }
         if let streaming {
-            try streaming.cache.fill(streaming.placement.streamed, backend: backend) {
+            try streaming.cache.fill(streaming.placement, devices: devices) {
                 try report("writing layer \($0) of \($1) in the form in which it is streamed")
             }
         }
-        let decoder = try loader.load(backend: backend, streaming: streaming) {
+        let decoder = try loader.load(
+            devices: devices, parts: plan.placement?.parts ?? [folder.description.wholePart],
+            streaming: streaming
+        ) {
             try report("loading layer \($0) of \($1)")
         }
         progress.finish()

@@ -124,10 +124,10 @@ struct Logits {
         let shape = decoder.description.shape
         let cache = try PassCache(
             pageCount: pageCount(tokens: ids.count), shape: shape, backward: false,
-            ledger: decoder.backend.ledger)
+            ledger: decoder.devices[0].ledger)
         let workspace = try DecoderWorkspace(
             DecoderWorkspaceNeed(rows: ids.count, logitRows: ids.count),
-            description: decoder.description, backend: decoder.backend)
+            decoder: decoder)
         let batch = DecoderBatch(sequences: [ids])
         let hidden = try decoder.forward(batch, cache: cache, workspace: workspace)
         return try decoder.logits(

@@ -38,7 +38,7 @@ import Testing
             cache: try PanelCache(loader, layouts: layouts, below: folder.file("caches")))
         try base.cache.fill(base.placement.streamed, backend: backend)
         let decoder = try loader.load(backend: backend, streaming: base)
-        #expect((decoder.stream == nil) == (streamed == 0))
+        #expect((decoder.streams[0] == nil) == (streamed == 0))
         return decoder
     }
 

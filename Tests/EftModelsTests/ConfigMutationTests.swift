@@ -18,11 +18,12 @@ struct ConfigMutationTests {
     private func use(_ model: DecoderDescription) {
         _ = (model.parameterCount, model.linearWeightCount, model.linears(layer: 0))
         let need = GenerationNeed(contextLength: model.contextLength, sequences: 4, adapterRank: 64)
-        _ = need.memory(model).total
+        _ = need.memory(model, part: model.wholePart).total
         let training = TrainingNeed(
             rows: model.contextLength, sequences: 4, adapterRank: 64, droppedInputs: 7,
             checkpointing: true)
-        _ = TrainingMemory(trainableCount: model.parameterCount, pass: training).table(model).total
+        _ = TrainingMemory.trainable(model.parameterCount).total
+        _ = training.byteCount(model, part: model.wholePart)
         if model.shape.headDim < 4096 {
             #expect(
                 model.rotary.inverseFrequencies(length: 2 * model.contextLength).count
@@ -100,7 +101,8 @@ struct ConfigMutationTests {
                 "adapter_model.safetensors",
                 round % 3 == 2 ? random.mutated(weights, headBias: 3000) : weights)
             do {
-                #expect(try AdapterFile.extents(folder.path).rank > 0)
+                #expect(
+                    try AdapterFile.extents(folder.path, description: decoder.description).rank > 0)
                 _ = try AdapterFile.load(folder.path, into: decoder)
                 used += 1
             } catch {
@@ -122,7 +124,10 @@ struct ConfigMutationTests {
         let writer = try SafetensorsWriter(
             folder: folder.path, baseName: "adapter_model", tensors: [info])
         try writer.finish()
-        let error = #expect(throws: ModelError.self) { try AdapterFile.extents(folder.path) }
+        let model = try ModelFolder.open(Fixtures.path("models/plain")).description
+        let error = #expect(throws: ModelError.self) {
+            try AdapterFile.extents(folder.path, description: model)
+        }
         #expect(error?.code == .mismatch)
     }
 }

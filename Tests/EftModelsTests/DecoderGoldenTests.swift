@@ -44,7 +44,7 @@ struct GoldenModel {
         let need = DecoderWorkspaceNeed(
             rows: batch.count, logitRows: batch.count, adapterRank: decoder.adapterExtents.rank)
         let workspace = try DecoderWorkspace(
-            need, description: decoder.description, backend: decoder.backend)
+            need, decoder: decoder)
         let cache = try PassCache(
             pageCount: pageCount(tokens: batch.count) + sequences.count,
             shape: decoder.description.shape, backward: false, ledger: nil)

@@ -13,7 +13,7 @@ import Testing
     ) throws -> [[Float]] {
         let need = DecoderWorkspaceNeed(rows: ids.count, logitRows: 1)
         let workspace = try DecoderWorkspace(
-            need, description: decoder.description, backend: decoder.backend)
+            need, decoder: decoder)
         let cache = try PagedCache(
             pageCount: 8, layers: decoder.description.layers, shape: decoder.description.shape,
             kvType: kvType, ledger: nil)

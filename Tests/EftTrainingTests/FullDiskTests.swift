@@ -63,7 +63,7 @@ private struct Workplace {
         let config = try AxolotlConfig(
             ConfigCursor(YAMLParser.parse(text, file: "c.yml"), file: "c.yml"))
         let backend = try CPUBackend(ledger: MemoryLedger(), threads: 1, precision: .f32)
-        _ = try TrainingJob(config, backend: backend).run(onEvent: { _ in })
+        _ = try TrainingJob(config, devices: [backend]).run(onEvent: { _ in })
     }
 
     /// The error of a run that cannot write.

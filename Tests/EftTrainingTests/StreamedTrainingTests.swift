@@ -59,7 +59,7 @@ import Testing
         let backend = try CPUBackend(
             ledger: MemoryLedger(limit: limit), threads: 2, precision: .f32)
         return try TrainingJob(
-            config, backend: backend, dataBytes: { dataBytes }, caches: folder.file("caches"))
+            config, devices: [backend], dataBytes: { dataBytes }, caches: folder.file("caches"))
     }
 
     private func losses(_ job: TrainingJob) throws -> [Double] {
@@ -71,7 +71,7 @@ import Testing
             default: break
             }
         })
-        let stated = job.memory.total
+        let stated = job.plan.total.total
         #expect(summary.peakBytes <= stated)
         #expect(
             Double(summary.peakBytes) > 0.98 * Double(stated), "\(summary.peakBytes) of \(stated)")
@@ -82,7 +82,7 @@ import Testing
     private func total(_ job: TrainingJob, resident: Int) throws -> Int {
         let layouts = try job.base.layouts()
         let placement = layouts.streaming(Self.layers - resident)
-        var memory = job.memory
+        var memory = job.plan.total
         memory[.weights] = placement.weightBytes
         memory[.window] = placement.windowBytes
         return memory.total
@@ -92,7 +92,7 @@ import Testing
     func `a streamed run trains the same adapter, bit for bit`(_ adapter: String) throws {
         let folder = try workplace()
         let whole = try job(config(folder, adapter: adapter, output: "whole"), folder)
-        #expect(!whole.placement.isStreaming && whole.streaming == nil)
+        #expect(!whole.plan.placement.isStreaming && whole.streaming == nil)
         let expected = try losses(whole)
         #expect(expected.count == 4 * 2 + 3)
         let saved = try FileSystem.read(folder.file("whole/adapter_model.safetensors"))
@@ -101,7 +101,7 @@ import Testing
             let limit = try total(whole, resident: resident)
             let job = try job(
                 config(folder, adapter: adapter, output: output), folder, limit: limit)
-            #expect(job.placement.residentLayers == resident)
+            #expect(job.plan.placement.residentLayers == resident)
             #expect(try losses(job) == expected, "\(resident) resident")
             let file = folder.file(output + "/adapter_model.safetensors")
             #expect(try FileSystem.read(file) == saved)
@@ -113,7 +113,7 @@ import Testing
         let whole = try job(config(folder), folder)
         let least = try total(whole, resident: 0)
         let job = try job(config(folder), folder, limit: least)
-        #expect(job.memory.total == least)
+        #expect(job.plan.total.total == least)
         let error = try #require(throws: TensorError.self) {
             try self.job(config(folder), folder, limit: least - 1)
         }
@@ -125,7 +125,7 @@ import Testing
             try self.job(config(folder), folder, limit: least, dataBytes: 1)
         }
         let other = try self.job(config(folder), folder, limit: least + 1000, dataBytes: 1000)
-        #expect(other.placement == job.placement && other.programBytes == 1000)
+        #expect(other.plan.placement == job.plan.placement && other.programBytes == 1000)
         #expect(!FileSystem.exists(folder.file("out")))
         #expect(!FileSystem.exists(folder.file("caches")))
     }
@@ -167,14 +167,14 @@ import Testing
         }
         #expect(error.code == .interrupted)
         let cache = try #require(job.streaming).cache
-        #expect(cache.missing(job.placement.streamed) == [3, 4, 5])
+        #expect(cache.missing(job.plan.placement.streamed) == [3, 4, 5])
     }
 
     @Test func `full training is not streamed, and says so`() throws {
         let folder = try workplace()
         let whole = try job(config(folder, adapter: nil), folder)
         let error = try #require(throws: TensorError.self) {
-            try job(config(folder, adapter: nil), folder, limit: whole.memory.total - 1)
+            try job(config(folder, adapter: nil), folder, limit: whole.plan.total.total - 1)
         }
         #expect(error.code == .outOfBudget)
         #expect(error.message.contains("frozen base of an adapter"))

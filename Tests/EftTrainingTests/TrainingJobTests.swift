@@ -65,7 +65,7 @@ import Testing
     ) throws -> TrainingJob.Summary {
         let backend = try CPUBackend(
             ledger: MemoryLedger(limit: limit), threads: threads, precision: .f32)
-        let job = try TrainingJob(config, backend: backend)
+        let job = try TrainingJob(config, devices: [backend])
         var steps = 0
         return try job.run(
             onEvent: {
@@ -230,10 +230,10 @@ import Testing
         let folder = try workplace()
         let config = try config(folder, lines, adapter: adapter)
         let backend = try CPUBackend(threads: 2, precision: .f32)
-        let job = try TrainingJob(config, backend: backend)
+        let job = try TrainingJob(config, devices: [backend])
         #expect(backend.ledger.peakTotal == 0)
         let summary = try job.run(onEvent: { _ in })
-        let stated = job.memory.total
+        let stated = job.plan.total.total
         #expect(summary.peakBytes <= stated)
         #expect(
             Double(summary.peakBytes) > 0.98 * Double(stated), "\(summary.peakBytes) of \(stated)")
@@ -242,8 +242,8 @@ import Testing
     @Test func `what does not fit is refused with a way out`() throws {
         let folder = try workplace()
         let config = try config(folder)
-        let needed = try TrainingJob(config, backend: CPUBackend(threads: 1, precision: .f32))
-            .memory.total
+        let needed = try TrainingJob(config, devices: [CPUBackend(threads: 1, precision: .f32)])
+            .plan.total.total
         try run(config, limit: needed, threads: 1)
         let error = try #require(throws: TensorError.self) {
             try run(config, limit: needed * 3 / 4, threads: 1)

@@ -221,16 +221,7 @@ package struct ShapeWriter {
         if let whole = Int(exactly: bits), widths.contains(whole) {
             return [EXL2Section(bits: whole, groupSize: whole <= 3 ? 64 : 128, proportion: 1)]
         }
-        for (low, high) in zip(widths, widths.dropFirst()) {
-            let size = low <= 3 ? 64 : 128
-            // A scale takes 4 bits for each group and output.
-            let share = (bits - Double(low) - 4 / Double(size)) / Double(high - low)
-            guard share >= 0, share <= 1 else { continue }
-            return [
-                EXL2Section(bits: high, groupSize: size, proportion: share),
-                EXL2Section(bits: low, groupSize: size, proportion: 1),
-            ]
-        }
+        if let mixed = EXL2Geometry.mixed(bits: bits) { return mixed }
         throw FormatError(
             .unsupported,
             "\(bits) bits a weight; give 2, 3, 4, 5, 6, 8, or a number between 2.07 and 8")

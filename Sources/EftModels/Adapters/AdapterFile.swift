@@ -22,7 +22,7 @@ package enum AdapterFile {
         var unused = Set(checkpoint.tensors.map(\.name))
         let slot = decoder.adapterNames.count
         var loaded: [(Linear, LoRA)] = []
-        for linear in decoder.linears + [decoder.head] {
+        for (linear, ledger) in decoder.placedLinears {
             let path = prefix + linear.name
             let names = (a: path + ".lora_A.weight", b: path + ".lora_B.weight")
             guard checkpoint.find(names.a) != nil || checkpoint.find(names.b) != nil else {
@@ -33,7 +33,7 @@ package enum AdapterFile {
             try check(checkpoint, names.b, [linear.weight.outputs, rank])
             let adapter = try LoRA(
                 inputs: linear.weight.inputs, outputs: linear.weight.outputs, rank: rank,
-                scale: Float(scale), dropout: Float(config.dropout), ledger: decoder.backend.ledger)
+                scale: Float(scale), dropout: Float(config.dropout), ledger: ledger)
             try read(checkpoint, names.a, into: adapter.a)
             try read(checkpoint, names.b, into: adapter.b)
             unused.subtract([names.a, names.b])
@@ -52,25 +52,40 @@ package enum AdapterFile {
             path: folder)
     }
 
-    /// Highest rank of an adapter, and the bytes that it takes in memory (f32).
+    /// Highest rank of an adapter, and the bytes that it takes in memory.
+    ///
+    /// What has no place in the model counts for the head; loading refuses it.
     /// - Throws: `FormatError`, and `ModelError` for extents that no adapter has.
-    package static func extents(_ folder: String) throws -> (rank: Int, bytes: Int) {
+    package static func extents(
+        _ folder: String, description: DecoderDescription
+    ) throws -> AdapterExtents {
         let checkpoint = try CheckpointFolder.open(folder, kind: .adapter)
-        var (rank, count) = (0, 0)
+        var places: [String: Int] = [:]
+        for layer in 0..<description.layers {
+            for linear in description.linears(layer: layer) { places[prefix + linear.name] = layer }
+        }
+        var extents = AdapterExtents(layers: description.layers)
+        var count = 0
         for tensor in checkpoint.tensors {
             let (sum, overflow) = count.addingReportingOverflow(tensor.shape.count)
             count = sum
             if tensor.name.hasSuffix(".lora_A.weight"), let rows = tensor.shape.dims.first {
-                rank = max(rank, rows)
+                extents.rank = max(extents.rank, rows)
             }
-            guard !overflow, count <= 1 << 48, rank <= AdapterConfig.highestRank else {
+            guard !overflow, count <= 1 << 48, extents.rank <= AdapterConfig.highestRank else {
                 throw ModelError(
                     .mismatch,
                     "the adapter's tensor '\(tensor.name)' has shape \(tensor.shape), more than an "
                         + "adapter can have; the file is damaged", path: checkpoint.path)
             }
+            // Without `.lora_A.weight` or `.lora_B.weight`.
+            if let layer = places[String(tensor.name.dropLast(14))] {
+                extents.layers[layer] += tensor.shape.count * 4
+            } else {
+                extents.head += tensor.shape.count * 4
+            }
         }
-        return (rank, count * 4)
+        return extents
     }
 
     private static func check(

@@ -4,12 +4,15 @@ import EftNN
 
 extension Decoder {
     /// Says in which order a pass will use layers.
-    func begin(_ walk: LayerWalk) { stream?.begin(walk) }
+    func begin(_ walk: LayerWalk) {
+        for stream in streams { stream?.begin(walk) }
+    }
 
     /// Gives `body` a layer that is ready to compute.
     /// - Throws: `FormatError` when a streamed layer could not be read, and what `body` throws.
     func withLayer(_ index: Int, _ body: (DecoderLayer) throws -> Void) throws {
-        guard let stream, stream.isStreamed(index) else { return try body(layers[index]) }
+        guard let stream = streams.lazy.compactMap({ $0 }).first(where: { $0.isStreamed(index) })
+        else { return try body(layers[index]) }
         try stream.acquire(index)
         defer { stream.release(index) }
         try body(layers[index])

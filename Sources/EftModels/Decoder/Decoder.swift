@@ -5,19 +5,22 @@ import EftTensor
 
 /// A decoder-only language model, with the adapters that were loaded on top.
 ///
-/// Its layers stand in memory, or pass through the window of a stream; passes go by `withLayer` and see no difference.
+/// Its layers stand on one device or on several, in memory or passing through the window of a stream; passes go by
+/// `withLayer` and see no difference.
 /// Changed only while it is put together (adapters, gradients), hence unchecked.
 package final class Decoder: @unchecked Sendable {
     /// What it is made of.
     package let description: DecoderDescription
-    /// Where it computes.
-    package let backend: any Backend
+    /// The devices that it stands on.
+    package let devices: [any Backend]
+    /// What each device holds.
+    package let parts: [DecoderPart]
     /// The embedding, [V][C] as a weight of C inputs and V outputs.
     package let embedding: PackedWeight
     /// Layers in order; the weights of streamed ones can be used inside `withLayer` only.
     package let layers: [DecoderLayer]
-    /// What streams layers; nil when all stand in memory.
-    package let stream: LayerStream?
+    /// What streams the layers of each device; nil where all stand in memory.
+    package let streams: [LayerStream?]
     /// The norm before the head.
     package let finalNorm: Norm
     /// The head; its weight is the embedding when they are tied.
@@ -27,18 +30,32 @@ package final class Decoder: @unchecked Sendable {
     /// Names of the loaded adapters, by slot.
     package internal(set) var adapterNames: [String] = []
 
-    /// Puts a decoder together.
-    package init(
+    /// Puts a decoder together on one device.
+    package convenience init(
         description: DecoderDescription, backend: any Backend, embedding: PackedWeight,
-        layers: [DecoderLayer], finalNorm: Norm, head: Linear, stream: LayerStream? = nil
+        layers: [DecoderLayer], finalNorm: Norm, head: Linear
     ) {
+        self.init(
+            description: description, devices: [backend], parts: [description.wholePart],
+            embedding: embedding, layers: layers, finalNorm: finalNorm, head: head, streams: [nil])
+    }
+
+    /// Puts a decoder together whose parts stand on devices in order.
+    package init(
+        description: DecoderDescription, devices: [any Backend], parts: [DecoderPart],
+        embedding: PackedWeight, layers: [DecoderLayer], finalNorm: Norm, head: Linear,
+        streams: [LayerStream?]
+    ) {
+        precondition(devices.count == parts.count && devices.count == streams.count)
+        precondition(parts.reduce(0) { $0 + $1.layers.count } == layers.count)
         self.description = description
-        self.backend = backend
+        self.devices = devices
+        self.parts = parts
         self.embedding = embedding
         self.layers = layers
         self.finalNorm = finalNorm
         self.head = head
-        self.stream = stream
+        self.streams = streams
     }
 
     /// All linear layers inside the decoder layers.
@@ -56,7 +73,7 @@ package final class Decoder: @unchecked Sendable {
         return (rank, inputs)
     }
 
-    /// Computes the hidden states of a batch, before the last norm, into the workspace.
+    /// Computes the hidden states of a batch, before the last norm, into the workspace of the head's device.
     ///
     /// Keys and values go to the cache. Returns a view that the next call overwrites.
     /// - Throws: `ModelError` for token ids beyond the vocabulary or a batch larger than the workspace, `FormatError`
@@ -65,16 +82,23 @@ package final class Decoder: @unchecked Sendable {
         _ batch: DecoderBatch, cache: any KVCache, workspace: DecoderWorkspace,
         observer: DecoderLayer.Observer? = nil
     ) throws -> Matrix {
-        let hidden = workspace.hidden.rows(0..<batch.count)
-        try embed(batch, into: hidden, workspace)
-        let state = layerPass(batch, cache: cache, workspace: workspace)
+        try check(batch, workspace)
+        let rows = 0..<batch.count
+        var hidden = workspace[embeddingDevice].hidden.rows(rows)
+        embed(batch, into: hidden)
         begin(.forward)
-        for index in layers.indices {
-            try withLayer(index) { layer in
-                try layer.forward(hidden, into: hidden, state, observer: observer)
+        for (device, part) in parts.enumerated() where !part.isEmpty {
+            let place = workspace[device]
+            hidden = hidden.moved(to: place.hidden.rows(rows))
+            place.fillPositions(batch, description.rotary)
+            let state = layerPass(batch, cache: cache, place: place)
+            for index in part.layers {
+                try withLayer(index) { layer in
+                    try layer.forward(hidden, into: hidden, state, observer: observer)
+                }
             }
         }
-        return hidden
+        return hidden.moved(to: workspace[headDevice].hidden.rows(rows))
     }
 
     /// Computes logits `[rows.count][V]` of chosen rows of hidden states into the workspace.
@@ -93,6 +117,7 @@ package final class Decoder: @unchecked Sendable {
             (selected.pointer + target * width).update(
                 from: hidden.pointer + source * width, count: width)
         }
+        let backend = devices[headDevice]
         finalNorm.forward(
             selected, into: selected, epsilon: description.shape.normEpsilon, backend)
         let logits = workspace.logits.rows(0..<rows.count)
@@ -102,14 +127,16 @@ package final class Decoder: @unchecked Sendable {
                 .map { AdapterSegment(rows: target..<target + 1, slots: $0.slots) }
         }
         let pass = Pass(
-            backend: backend, adapterSegments: segments, adapterScratch: workspace.adapterScratch)
+            backend: backend, adapterSegments: segments,
+            adapterScratch: workspace[headDevice].adapterScratch)
         try head.forward(selected, into: logits, pass)
         return logits
     }
 
     // MARK: Shared by the passes
 
-    func embed(_ batch: DecoderBatch, into hidden: Matrix, _ workspace: DecoderWorkspace) throws {
+    /// - Throws: `ModelError` for a batch that the workspace or the vocabulary does not hold.
+    func check(_ batch: DecoderBatch, _ workspace: DecoderWorkspace) throws(ModelError) {
         guard batch.count <= workspace.rows else {
             throw ModelError(
                 .invalidInput,
@@ -121,25 +148,24 @@ package final class Decoder: @unchecked Sendable {
                 "token id \(bad) is beyond the model's vocabulary of \(description.vocabulary); "
                     + "tokenizer and model do not belong together")
         }
-        backend.gather(embedding, rows: batch.tokens, into: hidden)
-        for run in batch.runs {
-            description.rotary.fill(
-                cosines: workspace.cosines, sines: workspace.sines, rows: run.rows,
-                firstPosition: run.firstPosition, length: run.length)
-        }
     }
 
+    func embed(_ batch: DecoderBatch, into hidden: Matrix) {
+        devices[embeddingDevice].gather(embedding, rows: batch.tokens, into: hidden)
+    }
+
+    /// A pass of a batch through layers of the device of a workspace.
     func layerPass(
-        _ batch: DecoderBatch, cache: any KVCache, workspace: DecoderWorkspace,
+        _ batch: DecoderBatch, cache: any KVCache, place: DeviceWorkspace,
         activations: LayerActivations? = nil, dropoutSeed: UInt64? = nil
     ) -> LayerPass {
         let rows = 0..<batch.count
         return LayerPass(
             batch: batch,
             pass: Pass(
-                backend: backend, adapterSegments: batch.adapterSegments,
-                adapterScratch: workspace.adapterScratch, dropoutSeed: dropoutSeed),
-            activations: activations ?? workspace.activations, cache: cache,
-            cosines: workspace.cosines.rows(rows), sines: workspace.sines.rows(rows))
+                backend: place.backend, adapterSegments: batch.adapterSegments,
+                adapterScratch: place.adapterScratch, dropoutSeed: dropoutSeed),
+            activations: activations ?? place.activations, cache: cache,
+            cosines: place.cosines.rows(rows), sines: place.sines.rows(rows))
     }
 }

@@ -35,12 +35,25 @@ package struct NormalGenerator {
 }
 
 extension Decoder {
-    /// Makes a decoder of f32 weights drawn from a normal distribution; norms are one, biases zero.
+    /// Makes a decoder on one device; see the other form.
     /// - Throws: `TensorError` when it does not fit the ledger.
     package static func random(
         _ description: DecoderDescription, seed: UInt64, backend: CPUBackend
     ) throws -> Decoder {
+        try random(
+            description, seed: seed, devices: [backend], parts: [description.wholePart])
+    }
+
+    /// Makes a decoder of f32 weights drawn from a normal distribution; norms are one, biases zero. The numbers are the
+    /// same on any division over devices.
+    /// - Throws: `TensorError` when it does not fit a ledger.
+    package static func random(
+        _ description: DecoderDescription, seed: UInt64, devices: [CPUBackend],
+        parts: [DecoderPart]
+    ) throws -> Decoder {
         var generator = NormalGenerator(seed: seed)
+        // The device that takes what is made next.
+        var backend = devices[parts.firstIndex(where: \.holdsEmbedding) ?? 0]
         func weight(_ inputs: Int, _ outputs: Int) throws -> PackedWeight {
             try .random(
                 inputs: inputs, outputs: outputs, deviation: description.initializerRange,
@@ -55,6 +68,7 @@ extension Decoder {
         let hidden = description.shape.hidden
         let embedding = try weight(hidden, description.vocabulary)
         let layers = try (0..<description.layers).map { index in
+            backend = devices[parts.firstIndex { $0.layers.contains(index) } ?? 0]
             func linear(_ role: DecoderDescription.Role) throws -> Linear {
                 let shape = description.linear(role, layer: index)
                 return Linear(
@@ -72,12 +86,15 @@ extension Decoder {
                 output: try linear(.output), gate: try linear(.gate), up: try linear(.up),
                 down: try linear(.down))
         }
+        backend = devices[parts.firstIndex(where: \.holdsHead) ?? 0]
         let head =
             description.tiedEmbeddings ? embedding : try weight(hidden, description.vocabulary)
         return Decoder(
-            description: description, backend: backend, embedding: embedding, layers: layers,
+            description: description, devices: devices, parts: parts, embedding: embedding,
+            layers: layers,
             finalNorm: Norm(name: description.finalNormName, weight: try vector(hidden, 1)),
-            head: Linear(name: description.headName, ordinal: 0, weight: head, bias: nil))
+            head: Linear(name: description.headName, ordinal: 0, weight: head, bias: nil),
+            streams: devices.map { _ in nil })
     }
 }
 

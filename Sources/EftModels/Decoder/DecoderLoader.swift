@@ -38,22 +38,22 @@ package struct DecoderLoader {
         self.checkpoint = checkpoint
     }
 
-    private var description: DecoderDescription { folder.description }
+    var description: DecoderDescription { folder.description }
 
-    private func source(_ linear: DecoderDescription.LinearShape) throws -> LinearSource {
+    func source(_ linear: DecoderDescription.LinearShape) throws -> LinearSource {
         try LinearSource(
             module: linear.name, checkpoint: checkpoint, inputs: linear.inputs,
             outputs: linear.outputs)
     }
 
-    private func endSource(_ name: String) throws -> LinearSource {
+    func endSource(_ name: String) throws -> LinearSource {
         try LinearSource(
             module: name, checkpoint: checkpoint, inputs: description.shape.hidden,
             outputs: description.vocabulary)
     }
 
     /// The head may be quantized (EXL2) where the embedding is not; then it stays as stored.
-    private func headTarget(_ source: LinearSource) -> WeightTarget {
+    func headTarget(_ source: LinearSource) -> WeightTarget {
         source.schemeName == DenseScheme.name ? options.ends : .asStored
     }
 
@@ -81,24 +81,9 @@ package struct DecoderLoader {
         try layouts().reduce(0) { $0 + $1.layout.byteCount } + description.vectorBytes
     }
 
-    /// Temporary bytes while the neediest tensor is loaded.
-    package func loadScratchBytes() throws -> Int {
-        var most = try endSource(description.embeddingName).loadScratchBytes(as: options.ends)
-        for layer in 0..<description.layers {
-            for linear in description.linears(layer: layer) {
-                most = max(most, try source(linear).loadScratchBytes(as: options.linears))
-            }
-        }
-        if !description.tiedEmbeddings {
-            let head = try endSource(description.headName)
-            most = max(most, try head.loadScratchBytes(as: headTarget(head)))
-        }
-        return most
-    }
-
     // MARK: Load
 
-    /// Loads everything, but for the weights of streamed layers, which must be in the cache by now.
+    /// Loads everything on one device, but for the weights of streamed layers, which must be in the cache by now.
     /// - Parameters:
     ///   - streaming: which layers are streamed; none when nil.
     ///   - progress: told after each layer how many are done.
@@ -107,30 +92,58 @@ package struct DecoderLoader {
         backend: CPUBackend, streaming: StreamedBase? = nil,
         progress: ((_ done: Int, _ total: Int) throws -> Void)? = nil
     ) throws -> Decoder {
+        try load(
+            devices: [backend], parts: [description.wholePart], streaming: streaming,
+            progress: progress)
+    }
+
+    /// Loads parts of the decoder on devices, but for the weights of streamed layers, which must be in the cache by now.
+    /// - Parameters:
+    ///   - parts: what each device holds; together all layers, in order.
+    ///   - streaming: which layers are streamed; none when nil.
+    ///   - progress: told after each layer how many are done.
+    /// - Throws: `FormatError`, `ModelError`, `TensorError`.
+    package func load(
+        devices: [CPUBackend], parts: [DecoderPart], streaming: StreamedBase? = nil,
+        progress: ((_ done: Int, _ total: Int) throws -> Void)? = nil
+    ) throws -> Decoder {
         let streamed = Set(streaming?.placement.streamed ?? [])
+        let ends = (
+            first: devices[parts.firstIndex(where: \.holdsEmbedding) ?? 0],
+            last: devices[parts.firstIndex(where: \.holdsHead) ?? 0]
+        )
         let embedding = try endSource(description.embeddingName)
-            .load(as: options.ends, backend: backend)
+            .load(as: options.ends, backend: ends.first)
         var layers: [DecoderLayer] = []
-        for index in 0..<description.layers {
-            layers.append(
-                try layer(index, isStreamed: streamed.contains(index), backend: backend))
-            try progress?(index + 1, description.layers)
+        for (device, part) in zip(devices, parts) {
+            for index in part.layers {
+                layers.append(
+                    try layer(index, isStreamed: streamed.contains(index), backend: device))
+                try progress?(index + 1, description.layers)
+            }
         }
         let headWeight: PackedWeight
         if description.tiedEmbeddings {
             headWeight = embedding
         } else {
             let source = try endSource(description.headName)
-            headWeight = try source.load(as: headTarget(source), backend: backend)
+            headWeight = try source.load(as: headTarget(source), backend: ends.last)
         }
         return Decoder(
-            description: description, backend: backend, embedding: embedding, layers: layers,
-            finalNorm: try norm(description.finalNormName, backend),
+            description: description, devices: devices, parts: parts, embedding: embedding,
+            layers: layers, finalNorm: try norm(description.finalNormName, ends.last),
             head: Linear(name: description.headName, ordinal: 0, weight: headWeight, bias: nil),
-            stream: try streaming.flatMap { base in
-                guard base.placement.isStreaming else { return nil }
-                return try LayerStream(base, layers: layers, ledger: backend.ledger)
-            })
+            streams: try streams(streaming, layers, devices))
+    }
+
+    private func streams(
+        _ base: StreamedBase?, _ layers: [DecoderLayer], _ devices: [CPUBackend]
+    ) throws -> [LayerStream?] {
+        try devices.indices.map { device in
+            guard let base, base.placement.devices[device].isStreaming else { return nil }
+            return try LayerStream(
+                base, device: device, layers: layers, ledger: devices[device].ledger)
+        }
     }
 
     /// Loads the weight of a linear layer.
@@ -189,11 +202,17 @@ package struct DecoderLoader {
 }
 
 extension DecoderDescription {
-    /// Bytes of norms and biases in f32.
-    package var vectorBytes: Int {
+    /// Bytes of a layer's norms and biases in f32.
+    package var layerVectorBytes: Int {
         let biases = linears(layer: 0).reduce(0) { $0 + ($1.hasBias ? $1.outputs : 0) }
-        return ((2 * layers + 1) * shape.hidden + layers * biases) * 4
+        return (2 * shape.hidden + biases) * 4
     }
+
+    /// Bytes of the last norm in f32.
+    package var finalNormBytes: Int { shape.hidden * 4 }
+
+    /// Bytes of all norms and biases in f32.
+    package var vectorBytes: Int { layers * layerVectorBytes + finalNormBytes }
 
     /// A number for each linear layer, for the draws of dropout.
     func ordinal(_ role: Role, layer: Int) -> UInt64 {

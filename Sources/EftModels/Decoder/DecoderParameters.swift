@@ -7,21 +7,22 @@ extension Decoder {
     /// Takes memory for the gradients of every weight (full training; all weights must be in f32).
     /// - Throws: `TensorError` when they do not fit the ledger, or when layers are streamed.
     package func makeFullyTrainable() throws(TensorError) {
-        guard stream == nil else {
+        guard streams.allSatisfy({ $0 == nil }) else {
             throw TensorError(
                 .outOfBudget,
                 "streamed layers are read-only and cannot be trained themselves; train an adapter, or raise "
                     + "--memory until all layers fit")
         }
-        let ledger = backend.ledger
         let embeddingName = description.embeddingName + ".weight"
         let parameter = try Parameter(
-            name: embeddingName, value: embedding.panels, decays: true, ledger: ledger)
+            name: embeddingName, value: embedding.panels, decays: true,
+            ledger: devices[embeddingDevice].ledger)
         embeddingParameter = parameter
-        for layer in layers {
+        for (layer, ledger) in zip(layers, layerLedgers) {
             for linear in layer.linears { try linear.makeTrainable(ledger: ledger) }
             for norm in layer.norms { try norm.makeTrainable(ledger: ledger) }
         }
+        let ledger = devices[headDevice].ledger
         try finalNorm.makeTrainable(ledger: ledger)
         // A tied head adds to the embedding's gradient.
         if description.tiedEmbeddings {

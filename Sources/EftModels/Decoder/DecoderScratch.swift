@@ -3,12 +3,12 @@
 import EftNN
 import EftTensor
 
-/// What the products of a decoder need as scratch memory.
+/// What the products of a decoder, or of the part of it on one device, need as scratch memory.
 package struct DecoderScratch {
     /// Layouts of the linear layers inside the decoder layers; repeated ones count once.
     package var linears: Set<WeightLayout>
-    /// Layout of the head.
-    package var head: WeightLayout
+    /// Layout of the head; nil on a device that has none.
+    package var head: WeightLayout?
     /// Most rows of a batch.
     package var rows: Int
     /// Most rows that the head sees at once.
@@ -27,7 +27,7 @@ package struct DecoderScratch {
 
     /// States a need.
     package init(
-        linears: some Sequence<WeightLayout>, head: WeightLayout, rows: Int, headRows: Int,
+        linears: some Sequence<WeightLayout>, head: WeightLayout?, rows: Int, headRows: Int,
         adapterRank: Int = 0, training: Training = .none
     ) {
         self.linears = Set(linears)
@@ -38,20 +38,22 @@ package struct DecoderScratch {
         self.training = training
     }
 
-    /// The need of a decoder that stands in memory.
+    /// The need of a part of a decoder with weights of given layouts.
     package init(
-        _ decoder: Decoder, rows: Int, headRows: Int, training: Training = .none
+        _ layouts: DecoderLayouts, part: DecoderPart, rows: Int, headRows: Int,
+        adapterRank: Int = 0, training: Training = .none
     ) {
         self.init(
-            linears: decoder.linears.map(\.weight.layout), head: decoder.head.weight.layout,
-            rows: rows, headRows: headRows, adapterRank: decoder.adapterExtents.rank,
-            training: training)
+            linears: layouts.linears(of: part.layers),
+            head: part.holdsHead ? layouts.head : nil, rows: rows, headRows: headRows,
+            adapterRank: adapterRank, training: training)
     }
 
     /// Bytes on a device.
     package func byteCount(on backend: any Backend) -> Int {
         let backward = training != .none
-        var most = backend.scratchBytes(for: head, rows: headRows, backward: backward)
+        var most =
+            head.map { backend.scratchBytes(for: $0, rows: headRows, backward: backward) } ?? 0
         for layout in linears {
             let (k, n) = (layout.inputs, layout.outputs)
             most = max(most, backend.scratchBytes(for: layout, rows: rows, backward: backward))
@@ -67,7 +69,7 @@ package struct DecoderScratch {
                     most, backend.gemmScratchBytes(m: product.m, n: product.n, k: product.k))
             }
         }
-        if training == .full {
+        if training == .full, let head {
             most = max(
                 most, backend.gemmScratchBytes(m: head.inputs, n: head.outputs, k: headRows))
         }

@@ -33,44 +33,104 @@ package struct DecoderWorkspaceNeed: Sendable, Hashable {
             rows: rows, rank: adapterRank, droppedInputs: droppedInputs, backward: backward)
     }
 
-    /// Bytes of activations that the workspace will take.
-    package func byteCount(_ description: DecoderDescription) -> Int {
+    /// Bytes of activations that the workspace will take on the device of a part.
+    package func byteCount(_ description: DecoderDescription, part: DecoderPart) -> Int {
+        guard !part.isEmpty else { return 0 }
         let shape = description.shape
-        let floats =
-            rows * (shape.hidden + shape.headDim) + logitRows
-            * (shape.hidden + description.vocabulary)
+        let logits = part.holdsHead ? logitRows * (shape.hidden + description.vocabulary) : 0
+        let floats = rows * (shape.hidden + shape.headDim) + logits
         return floats * 4 + adapterNeed.byteCount
             + LayerActivations.byteCount(rows: rows, shape: shape, backward: backward)
     }
 }
 
-/// Matrices that every pass of a decoder fills again.
-package final class DecoderWorkspace: Sendable {
-    /// Most rows of a batch.
-    package let rows: Int
+/// Matrices of one device that every pass fills again.
+package final class DeviceWorkspace: Sendable {
+    /// The device.
+    let backend: any Backend
     let hidden: Matrix
     let cosines: Matrix
     let sines: Matrix
-    let selected: Matrix
-    let logits: Matrix
     let activations: LayerActivations
     let adapterScratch: AdapterScratch
 
-    /// Takes the memory.
-    /// - Throws: `TensorError` when it does not fit the ledger.
-    package init(
-        _ need: DecoderWorkspaceNeed, description: DecoderDescription, backend: any Backend
+    fileprivate init(
+        _ need: DecoderWorkspaceNeed, shape: DecoderShape, backend: any Backend
     ) throws(TensorError) {
         let ledger = backend.ledger
-        let shape = description.shape
-        rows = need.rows
+        self.backend = backend
         hidden = try Matrix(rows: need.rows, columns: shape.hidden, ledger: ledger)
         cosines = try Matrix(rows: need.rows, columns: shape.headDim / 2, ledger: ledger)
         sines = try Matrix(rows: need.rows, columns: shape.headDim / 2, ledger: ledger)
-        selected = try Matrix(rows: need.logitRows, columns: shape.hidden, ledger: ledger)
-        logits = try Matrix(rows: need.logitRows, columns: description.vocabulary, ledger: ledger)
         activations = try LayerActivations(
             rows: need.rows, shape: shape, backward: need.backward, ledger: ledger)
         adapterScratch = try AdapterScratch(backend: backend, need: need.adapterNeed)
+    }
+
+    /// Fills in the rotations of a batch's positions.
+    func fillPositions(_ batch: DecoderBatch, _ rotary: RotaryEmbedding) {
+        for run in batch.runs {
+            rotary.fill(
+                cosines: cosines, sines: sines, rows: run.rows,
+                firstPosition: run.firstPosition, length: run.length)
+        }
+    }
+}
+
+/// Matrices that every pass of a decoder fills again, on all its devices.
+package final class DecoderWorkspace: Sendable {
+    /// Most rows of a batch.
+    package let rows: Int
+    /// Rows of hidden states whose logits are asked for, on the head's device.
+    let selected: Matrix
+    /// Their logits.
+    let logits: Matrix
+    private let places: [DeviceWorkspace?]
+
+    /// Takes the memory on the devices of a decoder.
+    /// - Throws: `TensorError` when it does not fit a ledger.
+    package convenience init(
+        _ need: DecoderWorkspaceNeed, decoder: Decoder
+    ) throws(TensorError) {
+        try self.init(
+            need, description: decoder.description, devices: decoder.devices, parts: decoder.parts)
+    }
+
+    /// Takes the memory on one device.
+    /// - Throws: `TensorError` when it does not fit the ledger.
+    package convenience init(
+        _ need: DecoderWorkspaceNeed, description: DecoderDescription, backend: any Backend
+    ) throws(TensorError) {
+        try self.init(
+            need, description: description, devices: [backend], parts: [description.wholePart])
+    }
+
+    /// Takes the memory on devices that hold parts of a decoder.
+    /// - Throws: `TensorError` when it does not fit a ledger.
+    package init(
+        _ need: DecoderWorkspaceNeed, description: DecoderDescription, devices: [any Backend],
+        parts: [DecoderPart]
+    ) throws(TensorError) {
+        rows = need.rows
+        var places: [DeviceWorkspace?] = []
+        for (device, part) in zip(devices, parts) {
+            places.append(
+                part.isEmpty
+                    ? nil
+                    : try DeviceWorkspace(need, shape: description.shape, backend: device))
+        }
+        self.places = places
+        let head = devices[parts.firstIndex(where: \.holdsHead) ?? 0].ledger
+        selected = try Matrix(
+            rows: need.logitRows, columns: description.shape.hidden, ledger: head)
+        logits = try Matrix(rows: need.logitRows, columns: description.vocabulary, ledger: head)
+    }
+
+    /// The matrices of a device that holds layers.
+    subscript(device: Int) -> DeviceWorkspace {
+        guard let place = places[device] else {
+            preconditionFailure("device \(device) holds no part of the decoder")
+        }
+        return place
     }
 }

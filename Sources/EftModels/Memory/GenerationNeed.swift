@@ -38,21 +38,22 @@ package struct GenerationNeed: Sendable, Hashable {
         DecoderWorkspaceNeed(rows: rows, logitRows: sequences, adapterRank: adapterRank)
     }
 
-    /// Bytes by purpose, without scratch memory.
-    package func memory(_ description: DecoderDescription) -> MemoryTable {
+    /// Bytes by purpose on the device of a part, without scratch memory.
+    package func memory(_ description: DecoderDescription, part: DecoderPart) -> MemoryTable {
         MemoryTable([
             .kvCache: PagedCache.byteCount(
-                pages: pages, layers: description.layers, shape: description.shape, kvType: kvType),
-            .activations: workspace.byteCount(description),
+                pages: pages, layers: part.layers.count, shape: description.shape, kvType: kvType),
+            .activations: workspace.byteCount(description, part: part),
         ])
     }
 
-    /// Scratch memory for weights of these layouts.
+    /// Scratch memory on the device of a part for weights of given layouts.
     package func scratch(
-        linears: some Sequence<WeightLayout>, head: WeightLayout, on backend: any Backend
+        _ layouts: DecoderLayouts, part: DecoderPart, on backend: any Backend
     ) -> Int {
-        DecoderScratch(
-            linears: linears, head: head, rows: rows, headRows: sequences, adapterRank: adapterRank
+        guard !part.isEmpty else { return 0 }
+        return DecoderScratch(
+            layouts, part: part, rows: rows, headRows: sequences, adapterRank: adapterRank
         ).byteCount(on: backend)
     }
 }

@@ -8,23 +8,8 @@ package struct TrainingMemory: Sendable, Hashable {
     /// Bytes of optimizer state for each trainable number: two moments in f32.
     package static let optimizerBytes = 8
 
-    /// Trainable numbers.
-    package var trainableCount: Int
-    /// The need of the pass over a micro-batch.
-    package var pass: TrainingNeed
-
-    /// States the memory.
-    package init(trainableCount: Int, pass: TrainingNeed) {
-        self.trainableCount = trainableCount
-        self.pass = pass
-    }
-
-    /// Bytes by purpose, without scratch memory.
-    package func table(_ description: DecoderDescription) -> MemoryTable {
-        MemoryTable([
-            .gradients: trainableCount * 4,
-            .optimizer: trainableCount * TrainingMemory.optimizerBytes,
-            .activations: pass.byteCount(description),
-        ])
+    /// Gradients of so many trainable numbers, and the optimizer's state.
+    package static func trainable(_ count: Int) -> MemoryTable {
+        MemoryTable([.gradients: count * 4, .optimizer: count * optimizerBytes])
     }
 }

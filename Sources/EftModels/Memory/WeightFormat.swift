@@ -10,15 +10,15 @@ package enum PlannedFormat: Sendable, Hashable {
     case dense(DType)
     /// NF4 linear layers; embedding and head dense.
     case nf4(ends: DType)
-    /// EXL2 at a uniform width; the head at another, the embedding in f16.
-    case exl2(bits: Int, headBits: Int)
+    /// EXL2 at a width, or at a mean of two widths; the head at a width of its own, the embedding in f16.
+    case exl2(bits: Double, headBits: Int)
 
     /// The word for plans.
     package var name: String {
         switch self {
         case .dense(let dtype): dtype.rawValue.lowercased()
         case .nf4: "NF4"
-        case .exl2(let bits, _): "EXL2 \(bits) bits"
+        case .exl2(let bits, _): "EXL2 \(Int(exactly: bits).map { "\($0)" } ?? "\(bits)") bits"
         }
     }
 }
@@ -33,13 +33,24 @@ package struct DecoderLayouts: Sendable {
     package let head: WeightLayout
     /// Whether the head is the embedding.
     package let isTied: Bool
-    /// Bytes of norms and biases.
-    package let vectorBytes: Int
+    /// Bytes of the norms and biases of a layer.
+    package let layerVectorBytes: Int
+    /// Bytes of the last norm.
+    package let finalNormBytes: Int
 
     /// Bytes in memory.
-    package var byteCount: Int {
-        embedding.byteCount + linears.reduce(0) { $0 + $1.byteCount }
-            + (isTied ? 0 : head.byteCount) + vectorBytes
+    package var byteCount: Int { byteCount(.whole(layers: layerCount)) }
+
+    /// Bytes in memory of a part.
+    package func byteCount(_ part: DecoderPart) -> Int {
+        linears(of: part.layers).reduce(0) { $0 + $1.byteCount }
+            + part.layers.count * layerVectorBytes + endBytes(part)
+    }
+
+    /// Bytes of embedding, last norm and head, as far as a part holds them.
+    package func endBytes(_ part: DecoderPart) -> Int {
+        (part.holdsEmbedding ? embedding.byteCount : 0)
+            + (part.holdsHead ? (isTied ? 0 : head.byteCount) + finalNormBytes : 0)
     }
 
     /// The layouts of a model as a loader will hold it.
@@ -51,7 +62,8 @@ package struct DecoderLayouts: Sendable {
         linears = all[1...count].map(\.layout)
         isTied = description.tiedEmbeddings
         head = isTied ? all[0].layout : all[count + 1].layout
-        vectorBytes = description.vectorBytes
+        layerVectorBytes = description.layerVectorBytes
+        finalNormBytes = description.finalNormBytes
     }
 
     /// The layouts of a model in a format that it may not stand in yet.
@@ -64,7 +76,8 @@ package struct DecoderLayouts: Sendable {
         let shapes = description.linears(layer: 0)
         let layer = try shapes.map { try layout($0.inputs, $0.outputs) }
         linears = (0..<description.layers).flatMap { _ in layer }
-        vectorBytes = description.vectorBytes
+        layerVectorBytes = description.layerVectorBytes
+        finalNormBytes = description.finalNormBytes
         switch format {
         case .dense(let dtype), .nf4(let dtype):
             embedding = DecoderLayouts.dense(dtype, hidden, vocabulary)
@@ -90,7 +103,7 @@ package struct DecoderLayouts: Sendable {
             return DenseScheme.layout(
                 stored: dtype, as: .nf4(doubleQuantization: true), inputs: inputs, outputs: outputs)
         case .exl2(let bits, _):
-            guard let groups = EXL2Geometry.uniform(bits: bits, inputs: inputs) else {
+            guard let groups = EXL2Geometry.groups(bits: bits, inputs: inputs) else {
                 throw unfit(format, inputs)
             }
             return EXL2Table(groups).layout(outputs: outputs)

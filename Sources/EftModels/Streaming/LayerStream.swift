@@ -21,7 +21,7 @@ package struct StreamedBase: Sendable {
     }
 }
 
-/// The streamed layers of a decoder. One pass at a time.
+/// The streamed layers of one device's part of a decoder. One pass at a time.
 ///
 /// A pass says in which order it will need layers (`begin`), and then asks for each one (`acquire`) and gives it back
 /// (`release`). The layer's weights are bound to the window in between. A fault of the reader is thrown by the
@@ -32,10 +32,14 @@ package final class LayerStream: Sendable {
     private let layers: [Int: DecoderLayer]
 
     /// Takes the window's memory and begins to read the first layers.
-    /// - Parameter layers: all layers of the decoder; those that are streamed have unbound weights.
+    /// - Parameters:
+    ///   - device: the device, by its place in the placement.
+    ///   - layers: all layers of the decoder; those that are streamed have unbound weights.
     /// - Throws: `FormatError` when the cache lacks a layer, `TensorError` when the window does not fit the ledger.
-    package init(_ base: StreamedBase, layers: [DecoderLayer], ledger: MemoryLedger?) throws {
-        let placement = base.placement
+    package init(
+        _ base: StreamedBase, device: Int, layers: [DecoderLayer], ledger: MemoryLedger?
+    ) throws {
+        let placement = base.placement.devices[device]
         let files = try placement.streamed.map {
             try base.cache.open(layer: $0, direct: base.direct)
         }

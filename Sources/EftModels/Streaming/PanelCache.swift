@@ -115,19 +115,35 @@ package struct PanelCache: Sendable {
         missing(layers).reduce(0) { $0 + records[$1].byteCount + PanelFile.footerBytes }
     }
 
-    /// Most bytes that `fill` holds: one weight, and what loading it takes.
-    /// - Parameter loadScratch: temporary bytes while the neediest tensor is loaded.
-    package static func fillBytes(_ layouts: DecoderLayouts, loadScratch: Int) -> Int {
-        layouts.linears.reduce(0) { max($0, $1.byteCount) } + loadScratch
-    }
-
-    /// Makes those of `layers` that are missing, one weight at a time.
-    /// - Parameter progress: told how many of the missing layers are done; what it throws ends the work, and what is
-    ///   made stays.
-    /// - Throws: `FormatError` (`io`) when the disk has no room, and what loading throws.
+    /// Makes those of `layers` that are missing, one weight at a time; see the other form.
     package func fill(
         _ layers: [Int], backend: CPUBackend,
         progress: (_ done: Int, _ total: Int) throws -> Void = { _, _ in }
+    ) throws {
+        try fill(layers, on: { _ in backend }, progress: progress)
+    }
+
+    /// Makes those of the streamed layers of a placement that are missing, each on its own device.
+    package func fill(
+        _ placement: WeightPlacement, devices: [CPUBackend],
+        progress: (_ done: Int, _ total: Int) throws -> Void
+    ) throws {
+        try fill(
+            placement.streamed,
+            on: { layer in
+                devices[placement.parts.firstIndex { $0.layers.contains(layer) } ?? 0]
+            }, progress: progress)
+    }
+
+    /// Makes those of `layers` that are missing, one weight at a time (`LoadNeed.fillPeak`).
+    /// - Parameters:
+    ///   - backend: the device on which a layer is made.
+    ///   - progress: told how many of the missing layers are done; what it throws ends the work, and what is
+    ///     made stays.
+    /// - Throws: `FormatError` (`io`) when the disk has no room, and what loading throws.
+    private func fill(
+        _ layers: [Int], on backend: (_ layer: Int) -> CPUBackend,
+        progress: (_ done: Int, _ total: Int) throws -> Void
     ) throws {
         try FileSystem.createFolder(folder)
         if !isCurrent { try startAnew() }
@@ -136,7 +152,7 @@ package struct PanelCache: Sendable {
         try requireRoom(bytesToWrite(layers))
         for (index, layer) in missing.enumerated() {
             try progress(index, missing.count)
-            try write(layer, backend: backend)
+            try write(layer, backend: backend(layer))
         }
         if !missing.isEmpty { try progress(missing.count, missing.count) }
     }

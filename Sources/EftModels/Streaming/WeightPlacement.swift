@@ -25,14 +25,11 @@ package struct LayerRecord: Sendable, Hashable {
     }
 }
 
-/// Where the weights of a decoder's layers stand during a run.
-package struct WeightPlacement: Sendable, Hashable {
-    /// The smallest window: one layer computes while the next is read.
-    package static let smallestWindow = 2
-
-    /// Number of layers.
-    package let layers: Int
-    /// Layers that are streamed, ascending; none when all stay in memory.
+/// Where the weights of one device's part of a decoder stand during a run.
+package struct DevicePlacement: Sendable, Hashable {
+    /// What the device holds of the decoder.
+    package let part: DecoderPart
+    /// Layers of the part that are streamed, ascending; none when all stay in memory.
     package let streamed: [Int]
     /// Layers that the window holds; 0 when none is streamed.
     package let slots: Int
@@ -45,15 +42,44 @@ package struct WeightPlacement: Sendable, Hashable {
 
     /// Whether any layer is streamed.
     package var isStreaming: Bool { !streamed.isEmpty }
+}
+
+/// Where the weights of a decoder's layers stand during a run, device by device.
+package struct WeightPlacement: Sendable, Hashable {
+    /// The smallest window: one layer computes while the next is read.
+    package static let smallestWindow = 2
+
+    /// The devices in order; some may hold nothing.
+    package let devices: [DevicePlacement]
+
+    /// Puts together what each device holds.
+    package init(devices: [DevicePlacement]) { self.devices = devices }
+
+    /// What each device holds.
+    package var parts: [DecoderPart] { devices.map(\.part) }
+    /// Number of layers.
+    package var layers: Int { devices.reduce(0) { $0 + $1.part.layers.count } }
+    /// Layers that are streamed, ascending.
+    package var streamed: [Int] { devices.flatMap(\.streamed) }
+    /// Whether any layer is streamed.
+    package var isStreaming: Bool { devices.contains(where: \.isStreaming) }
     /// Layers that stay in memory.
     package var residentLayers: Int { layers - streamed.count }
+    /// Bytes of all weights that stay in memory.
+    package var weightBytes: Int { devices.reduce(0) { $0 + $1.weightBytes } }
+    /// Bytes of all windows.
+    package var windowBytes: Int { devices.reduce(0) { $0 + $1.windowBytes } }
+    /// Bytes on disk of the streamed layers in panel form.
+    package var diskBytes: Int { devices.reduce(0) { $0 + $1.diskBytes } }
 
-    /// The placement in words, such as `3 of 80 layers resident, 77 streamed`.
+    /// The placement in words, such as `3 of 80 layers resident, 77 streamed through a window of 2`.
     package var summary: String {
-        isStreaming
-            ? "\(residentLayers) of \(layers) layers resident, \(streamed.count) streamed through a window "
-                + "of \(slots) (\(formatBytes(windowBytes)))"
-            : "all \(layers) layers resident"
+        guard isStreaming else { return "all \(layers) layers resident" }
+        let windows = devices.filter(\.isStreaming)
+        let slots = windows.map { "\($0.slots)" }.joined(separator: "+")
+        return "\(residentLayers) of \(layers) layers resident, \(streamed.count) streamed through "
+            + (windows.count == 1 ? "a window" : "windows") + " of \(slots) "
+            + "(\(formatBytes(windowBytes)))"
     }
 }
 
@@ -61,71 +87,99 @@ extension DecoderLayouts {
     /// Number of layers.
     package var layerCount: Int { linears.count / DecoderDescription.Role.allCases.count }
 
+    /// Layouts of the linear layers of some decoder layers.
+    package func linears(of layers: Range<Int>) -> ArraySlice<WeightLayout> {
+        let width = DecoderDescription.Role.allCases.count
+        return linears[layers.lowerBound * width..<layers.upperBound * width]
+    }
+
     /// The records of all layers.
     package var records: [LayerRecord] {
-        let width = DecoderDescription.Role.allCases.count
-        return (0..<layerCount).map { LayerRecord(linears[$0 * width..<($0 + 1) * width]) }
+        (0..<layerCount).map { LayerRecord(linears(of: $0..<$0 + 1)) }
     }
 
-    /// All layers in memory.
+    /// All layers in memory, on one device.
     package var resident: WeightPlacement {
-        WeightPlacement(
-            layers: layerCount, streamed: [], slots: 0, weightBytes: byteCount, windowBytes: 0,
-            diskBytes: 0)
+        WeightPlacement(devices: [LayerSizes(self).resident(.whole(layers: layerCount))])
     }
 
-    /// Bytes of each layer, counted once for all placements that are tried.
-    private struct Sizes {
-        let all: Int
-        /// Weights of a layer in memory.
-        let held: [Int]
-        /// Its record.
-        let records: [Int]
-
-        init(_ layouts: DecoderLayouts) {
-            let records = layouts.records
-            all = layouts.byteCount
-            held = records.map { $0.layouts.reduce(0) { $0 + $1.byteCount } }
-            self.records = records.map(\.byteCount)
-        }
-    }
-
-    /// `count` layers streamed, spread evenly so that the reader works on while resident layers compute.
+    /// `count` layers streamed, spread evenly so that the reader works on while resident layers compute; on one
+    /// device.
     ///
     /// A window that would hold all streamed layers saves nothing: then all stay in memory.
     package func streaming(
         _ count: Int, slots: Int = WeightPlacement.smallestWindow
     ) -> WeightPlacement {
-        streaming(count, slots: slots, Sizes(self))
+        let device = streaming(count, of: .whole(layers: layerCount), slots: slots)
+        return WeightPlacement(devices: [device])
     }
 
-    private func streaming(_ count: Int, slots: Int, _ sizes: Sizes) -> WeightPlacement {
+    /// `count` layers of the part on one device streamed; see the other form.
+    package func streaming(
+        _ count: Int, of part: DecoderPart, slots: Int = WeightPlacement.smallestWindow
+    ) -> DevicePlacement {
+        LayerSizes(self).streaming(count, of: part, slots: slots)
+    }
+}
+
+/// Bytes of each layer, counted once for all placements that are tried.
+struct LayerSizes {
+    private let layouts: DecoderLayouts
+    /// Weights of a layer in memory, norms and biases left out.
+    private let held: [Int]
+    /// Its record.
+    private let records: [Int]
+
+    init(_ layouts: DecoderLayouts) {
+        self.layouts = layouts
+        let records = layouts.records
+        held = records.map { $0.layouts.reduce(0) { $0 + $1.byteCount } }
+        self.records = records.map(\.byteCount)
+    }
+
+    /// Bytes of the linear layers of some decoder layers.
+    func held(_ layers: Range<Int>) -> Int { held[layers].reduce(0, +) }
+
+    /// Bytes of the smallest window for any layer.
+    var smallestWindow: Int { (records.max() ?? 0) * WeightPlacement.smallestWindow }
+
+    /// All layers of a part in memory.
+    func resident(_ part: DecoderPart) -> DevicePlacement {
+        DevicePlacement(
+            part: part, streamed: [], slots: 0,
+            weightBytes: held(part.layers) + layouts.endBytes(part)
+                + part.layers.count * layouts.layerVectorBytes,
+            windowBytes: 0, diskBytes: 0)
+    }
+
+    /// `count` layers of a part streamed, spread evenly.
+    func streaming(_ count: Int, of part: DecoderPart, slots: Int) -> DevicePlacement {
         precondition(slots >= WeightPlacement.smallestWindow, "a window of less than two layers")
-        let total = sizes.held.count
-        guard count > slots, count <= total else { return resident }
+        let (total, all) = (part.layers.count, resident(part))
+        guard count > slots, count <= total else { return all }
         // Layer i is streamed when the share count / total reaches a whole number in it.
-        let streamed = (0..<count).map { (($0 + 1) * total + count - 1) / count - 1 }
-        let largest = streamed.reduce(0) { max($0, sizes.records[$1]) }
-        return WeightPlacement(
-            layers: total, streamed: streamed, slots: slots,
-            weightBytes: sizes.all - streamed.reduce(0) { $0 + sizes.held[$1] },
+        let streamed = (0..<count).map {
+            part.layers.lowerBound + (($0 + 1) * total + count - 1) / count - 1
+        }
+        let largest = streamed.reduce(0) { max($0, records[$1]) }
+        return DevicePlacement(
+            part: part, streamed: streamed, slots: slots,
+            weightBytes: all.weightBytes - streamed.reduce(0) { $0 + held[$1] },
             windowBytes: slots * largest,
-            diskBytes: streamed.reduce(0) { $0 + sizes.records[$1] + PanelFile.footerBytes })
+            diskBytes: streamed.reduce(0) { $0 + records[$1] + PanelFile.footerBytes })
     }
 
     /// The placement with most layers in memory of those that `fits` accepts; when it accepts none, the one that takes
     /// least.
-    /// - Parameter canStream: whether layers may be streamed at all (frozen ones may).
-    package func placement(
-        canStream: Bool = true, where fits: (WeightPlacement) throws -> Bool
-    ) rethrows -> WeightPlacement {
-        var last = resident
-        if try fits(last) { return last }
-        guard canStream, layerCount > WeightPlacement.smallestWindow else { return last }
-        let (sizes, slots) = (Sizes(self), WeightPlacement.smallestWindow)
-        for count in slots + 1...layerCount {
-            last = streaming(count, slots: slots, sizes)
-            if try fits(last) { break }
+    func placement(
+        of part: DecoderPart, where fits: (DevicePlacement) -> Bool
+    ) -> DevicePlacement {
+        var last = resident(part)
+        let slots = WeightPlacement.smallestWindow
+        guard !fits(last), part.layers.count > slots else { return last }
+        for count in slots + 1...part.layers.count {
+            last = streaming(count, of: part, slots: slots)
+            if fits(last) { break }
         }
         return last
     }

@@ -24,16 +24,27 @@ package final class PagedCache: KVCache {
         pages * layers * kvType.pageBytes(kvHeads: shape.kvHeads, headDim: shape.headDim)
     }
 
-    /// Allocates a pool.
+    /// Allocates a pool on one device.
     /// - Throws: `TensorError` when it does not fit the ledger.
-    package init(
+    package convenience init(
         pageCount: Int, layers: Int, shape: DecoderShape, kvType: KVType, ledger: MemoryLedger?
+    ) throws(TensorError) {
+        try self.init(
+            pageCount: pageCount, ledgers: Array(repeating: ledger, count: layers), shape: shape,
+            kvType: kvType)
+    }
+
+    /// Allocates a pool, each layer's pages on the device of that layer.
+    /// - Parameter ledgers: the account of each layer's device.
+    /// - Throws: `TensorError` when it does not fit a ledger.
+    package init(
+        pageCount: Int, ledgers: [MemoryLedger?], shape: DecoderShape, kvType: KVType
     ) throws(TensorError) {
         self.kvType = kvType
         self.pageCount = pageCount
         pageBytes = kvType.pageBytes(kvHeads: shape.kvHeads, headDim: shape.headDim)
         var buffers: [Buffer] = []
-        for _ in 0..<layers {
+        for ledger in ledgers {
             buffers.append(
                 try Buffer(byteCount: pageBytes * pageCount, ledger: ledger, purpose: .kvCache))
         }

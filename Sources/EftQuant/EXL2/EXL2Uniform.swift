@@ -19,4 +19,28 @@ extension EXL2Geometry {
         return groups(
             inputs: inputs, sections: [EXL2Section(bits: bits, groupSize: size, proportion: 1)])
     }
+
+    /// The groups of a matrix of `bits` bits a weight: one width, or two of which the wider has a share.
+    /// - Parameter bits: a width, or a mean that then holds the scales too, such as 2.4.
+    /// - Returns: nil when there is no such mean, or `inputs` is no multiple of 32.
+    package static func groups(bits: Double, inputs: Int) -> [EXL2Group]? {
+        if let whole = Int(exactly: bits) { return uniform(bits: whole, inputs: inputs) }
+        guard inputs % 32 == 0, let sections = mixed(bits: bits) else { return nil }
+        return groups(inputs: inputs, sections: sections)
+    }
+
+    /// Sections of two neighbouring widths that come to a mean, scales included; nil when none do.
+    package static func mixed(bits: Double) -> [EXL2Section]? {
+        for (low, high) in zip(uniformWidths, uniformWidths.dropFirst()) {
+            let size = low <= 3 ? 64 : 128
+            // A scale takes 4 bits for each group and output.
+            let share = (bits - Double(low) - 4 / Double(size)) / Double(high - low)
+            guard share >= 0, share <= 1 else { continue }
+            return [
+                EXL2Section(bits: high, groupSize: size, proportion: share),
+                EXL2Section(bits: low, groupSize: size, proportion: 1),
+            ]
+        }
+        return nil
+    }
 }

@@ -50,6 +50,15 @@ package final class CPUBackend: Backend {
         self.threads = count
     }
 
+    /// Another logical device of the same workers: its own account and scratch memory.
+    package init(sharing other: CPUBackend, ledger: MemoryLedger) {
+        handle = other.handle
+        self.ledger = ledger
+        precision = other.precision
+        instructionSet = other.instructionSet
+        threads = other.threads
+    }
+
     /// The C context, for kernels that have no place in `Backend`.
     package var context: OpaquePointer { handle.pointer }
 

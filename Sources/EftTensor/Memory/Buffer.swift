@@ -15,7 +15,8 @@ package final class Buffer: @unchecked Sendable {
     package let base: UnsafeMutableRawPointer
     /// Size in bytes.
     package let byteCount: Int
-    private let ledger: MemoryLedger?
+    /// The account that it is entered in.
+    package let ledger: MemoryLedger?
     private let purpose: MemoryPurpose
     private let isMapped: Bool
 

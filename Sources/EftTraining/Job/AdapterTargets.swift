@@ -88,24 +88,21 @@ struct AdapterTargets: Sendable {
 
     // MARK: Sizes
 
-    /// Bytes of all A and B.
-    func byteCount(_ description: DecoderDescription) -> Int {
-        linears(description).reduce(0) {
-            $0
-                + LoRA.byteCount(
-                    inputs: $1.inputs, outputs: $1.outputs, rank: layers[$1.name]?.rank ?? 0)
+    /// Ranks and bytes of all A and B.
+    func extents(_ description: DecoderDescription) -> AdapterExtents {
+        var extents = AdapterExtents(layers: description.layers)
+        for layer in 0..<description.layers {
+            for linear in description.linears(layer: layer) {
+                guard let rank = layers[linear.name]?.rank else { continue }
+                extents.rank = max(extents.rank, rank)
+                extents.layers[layer] += LoRA.byteCount(
+                    inputs: linear.inputs, outputs: linear.outputs, rank: rank)
+                if config.dropout > 0 {
+                    extents.droppedInputs = max(extents.droppedInputs, linear.inputs)
+                }
+            }
         }
-    }
-
-    /// The highest rank, and the most inputs of a layer with dropout.
-    func extents(_ description: DecoderDescription) -> (rank: Int, droppedInputs: Int) {
-        let inputs = linears(description).map(\.inputs).max() ?? 0
-        return (layers.values.map(\.rank).max() ?? 0, config.dropout > 0 ? inputs : 0)
-    }
-
-    private func linears(_ description: DecoderDescription) -> [DecoderDescription.LinearShape] {
-        (0..<description.layers).flatMap { description.linears(layer: $0) }
-            .filter { layers[$0.name] != nil }
+        return extents
     }
 
     // MARK: Making
@@ -120,19 +117,19 @@ struct AdapterTargets: Sendable {
             slot = decoder.adapterNames.count
             try makeFresh(decoder, slot: slot, seed: seed)
         }
-        for linear in decoder.linears {
+        for (linear, ledger) in decoder.placedLinears where layers[linear.name] != nil {
             try linear.adapters[slot]?.makeTrainable(
-                prefix: Self.prefix + linear.name, ledger: decoder.backend.ledger)
+                prefix: Self.prefix + linear.name, ledger: ledger)
         }
         return slot
     }
 
     private func makeFresh(_ decoder: Decoder, slot: Int, seed: UInt64) throws {
-        for linear in decoder.linears {
+        for (linear, ledger) in decoder.placedLinears {
             guard let (rank, scale) = layers[linear.name] else { continue }
             let adapter = try LoRA(
                 inputs: linear.weight.inputs, outputs: linear.weight.outputs, rank: rank,
-                scale: Float(scale), dropout: Float(config.dropout), ledger: decoder.backend.ledger)
+                scale: Float(scale), dropout: Float(config.dropout), ledger: ledger)
             // A seed for each layer: adding a layer to the targets leaves the others as they were.
             var generator = NormalGenerator(seed: mixedSeed(seed, linear.ordinal))
             let bound = 1 / Double(linear.weight.inputs).squareRoot()

@@ -64,9 +64,9 @@ package struct BaseModel: Sendable {
             : try DecoderLayouts(DecoderLoader(folder: folder, options: options))
     }
 
-    /// Most temporary bytes while weights are loaded.
-    package func loadScratchBytes() throws -> Int {
-        isFresh ? 0 : try DecoderLoader(folder: folder, options: options).loadScratchBytes()
+    /// The course of loading.
+    package func loadNeed() throws -> LoadNeed {
+        isFresh ? LoadNeed() : try DecoderLoader(folder: folder, options: options).loadNeed()
     }
 
     /// Whether layers may be streamed: those of an adapter's base are read-only.
@@ -81,18 +81,18 @@ package struct BaseModel: Sendable {
         return StreamedBase(placement: placement, cache: cache)
     }
 
-    /// Loads weights, or draws them.
+    /// Loads weights on devices that hold parts of the decoder, or draws them.
     package func load(
-        backend: CPUBackend, seed: UInt64, streaming: StreamedBase? = nil,
+        devices: [CPUBackend], parts: [DecoderPart], seed: UInt64, streaming: StreamedBase? = nil,
         progress: (_ done: Int, _ total: Int) throws -> Void
     ) throws -> Decoder {
         if isFresh {
             return try Decoder.random(
-                folder.description, seed: mixedSeed(seed, 1), backend: backend)
+                folder.description, seed: mixedSeed(seed, 1), devices: devices, parts: parts)
         }
         return try withoutActuallyEscaping(progress) { progress in
             try DecoderLoader(folder: folder, options: options)
-                .load(backend: backend, streaming: streaming, progress: progress)
+                .load(devices: devices, parts: parts, streaming: streaming, progress: progress)
         }
     }
 

@@ -18,64 +18,51 @@ package struct ExampleLengths: Sendable, Hashable {
     }
 }
 
-/// What a run will hold, and where the weights of its base stand.
-package struct TrainingPlan: Sendable {
-    /// Peak bytes by purpose, the program itself left out.
-    package var memory: MemoryTable
-    /// Which layers are streamed.
-    package var placement: WeightPlacement
+/// A manual division of devices, and what each may hold.
+package struct TrainingRoom: Sendable, Hashable {
+    /// Bytes that each device may hold, the program itself left out.
+    package var limits: [Int]
+    /// Most bytes of weights for each device; its whole room when nil.
+    package var weightLimits: [Int]?
+
+    /// States room.
+    package init(limits: [Int], weightLimits: [Int]? = nil) {
+        self.limits = limits
+        self.weightLimits = weightLimits
+    }
 }
 
 extension TrainingJob {
-    /// States what a run will hold.
+    /// States what a run will hold on each device, the program itself left out, and where the weights of its base stand.
     ///
     /// The workspace row holds what is temporary: scratch memory of products, of loading and of saving; the latter two
-    /// only as far as they pass what the rest takes at another time. The total is what the ledger's peak will be.
+    /// only as far as they pass what the rest takes at another time. The totals are what the ledgers' peaks will be.
     /// - Parameters:
     ///   - lengths: of the examples; when nil, every row is taken to be as long as allowed.
     ///   - room: bytes that may be held; layers of an adapter's base are streamed when they do not fit.
     package static func plan(
         _ base: BaseModel, config: AxolotlConfig, lengths: ExampleLengths? = nil,
-        backend: any Backend, room: Int
-    ) throws -> TrainingPlan {
+        backend: any Backend, room: TrainingRoom
+    ) throws -> PlacedMemory {
         let description = base.folder.description
         let layouts = try base.layouts()
         let adapter = try config.adapter.map {
             try AdapterTargets($0, description: description, baseModel: config.model.baseModel)
+                .extents(description)
         }
-        let need = try need(
-            config.training, lengths, extents: adapter?.extents(description) ?? (0, 0))
-        let adapterBytes = adapter?.byteCount(description) ?? 0
-        let trainable = (adapter == nil ? layouts.byteCount : adapterBytes) / 4
-        var table = TrainingMemory(trainableCount: trainable, pass: need).table(description)
-        table[.adapters] = adapterBytes
-        let products = DecoderScratch(
-            linears: layouts.linears, head: layouts.head, rows: need.rows,
-            headRows: LossHead.chunkRows(vocabulary: description.vocabulary, rows: need.rows),
-            adapterRank: need.adapterRank, training: adapter == nil ? .full : .adapters
-        ).byteCount(on: backend)
-        let saving = adapter == nil ? DecoderSaver.scratchBytes(layouts, config.outputType) : 0
-        let loading = try base.loadScratchBytes()
-        let filling = PanelCache.fillBytes(layouts, loadScratch: loading)
-        func memory(_ placement: WeightPlacement) -> MemoryTable {
-            var all = table
-            all[.weights] = placement.weightBytes
-            all[.window] = placement.windowBytes
-            // Layers are written to the cache before anything is loaded, the window comes after.
-            let repacking = placement.isStreaming ? filling : 0
-            let before = max(placement.weightBytes + loading, repacking)
-            all[.workspace] = max(products + saving, before - all.total)
-            return all
-        }
-        let placement = layouts.placement(canStream: base.canStream) {
-            memory($0).total <= room
-        }
-        return TrainingPlan(memory: memory(placement), placement: placement)
+        let task = PlacementTask(
+            description: description, layouts: layouts, adapters: adapter,
+            load: try base.loadNeed(), limits: room.limits, weightLimits: room.weightLimits,
+            backend: backend)
+        return task.training(
+            try need(config.training, lengths, extents: task.adapters),
+            saving: adapter == nil ? DecoderSaver.scratchBytes(layouts, config.outputType) : 0,
+            canStream: base.canStream)
     }
 
     private static func need(
         _ settings: TrainingSettings, _ lengths: ExampleLengths?,
-        extents: (rank: Int, droppedInputs: Int)
+        extents: AdapterExtents
     ) throws -> TrainingNeed {
         guard let lengths else {
             // A guess for packing: examples of 64 tokens, each of which may leave a page unfilled.
@@ -87,7 +74,8 @@ extension TrainingJob {
         }
         return Trainer.need(
             plan: try BatchPlan(lengths: lengths.train, settings: settings), train: lengths.train,
-            validation: lengths.validation, settings: settings, adapterExtents: extents)
+            validation: lengths.validation, settings: settings,
+            adapterExtents: (extents.rank, extents.droppedInputs))
     }
 
     // MARK: Refusing
@@ -95,22 +83,20 @@ extension TrainingJob {
     /// Checks a run against the budget.
     /// - Throws: `TensorError` (`outOfBudget`) with the table and, when one is found, a change that makes it fit.
     static func requireFit(
-        _ plan: TrainingPlan, _ base: BaseModel, config: AxolotlConfig, lengths: ExampleLengths?,
-        room: Int, programBytes: Int, backend: any Backend
+        _ plan: PlacedMemory, _ base: BaseModel, config: AxolotlConfig, lengths: ExampleLengths?,
+        room: TrainingRoom, programBytes: Int, backend: any Backend
     ) throws {
-        guard plan.memory.total > room else { return }
-        var table = plan.memory
-        table[.program] = programBytes
-        let limit = room + programBytes
-        var remedy =
-            "nothing smaller was found to fit; raise --memory to \(suggested(table.total)), or train a smaller model"
+        guard !plan.fits else { return }
+        var remedy = "nothing smaller was found to fit; "
+        let more = moreMemory(plan, room, programBytes)
+        remedy += "raise --memory to \(more), or train a smaller model"
         for (change, candidate) in smaller(config) {
             let fitting = lengths.map { clipped($0, candidate.training.sequenceLen) }
             let needed = try TrainingJob.plan(
                 BaseModel(candidate), config: candidate, lengths: fitting, backend: backend,
                 room: room)
-            if needed.memory.total <= room {
-                remedy = "it fits with \(change), or with --memory \(suggested(table.total))"
+            if needed.fits {
+                remedy = "it fits with \(change), or with --memory \(more)"
                 break
             }
         }
@@ -118,13 +104,35 @@ extension TrainingJob {
         let hint =
             base.canStream
             ? "" : "\nonly the frozen base of an adapter can be streamed when it does not fit"
+        var tables = plan.devices
+        tables[0][.program] = programBytes
+        var limits = room.limits
+        limits[0] += programBytes
+        let rendered = tables.indices.map { device in
+            let name =
+                tables.count > 1 ? "device \(device), of \(formatBytes(limits[device])):\n" : ""
+            return name + tables[device].rendered
+        }
         throw TensorError(
             .outOfBudget,
             """
-            training needs \(formatBytes(table.total))\(streaming), the budget is \(formatBytes(limit)):
-            \(table.rendered)
+            training needs \(formatBytes(tables.reduce(0) { $0 + $1.total }))\(streaming), the budget is \
+            \(limits.map(formatBytes).joined(separator: ", ")):
+            \(rendered.joined(separator: "\n"))
             \(remedy)\(hint)
             """)
+    }
+
+    /// Sizes in whole MiB that hold what each device was found to need.
+    private static func moreMemory(
+        _ plan: PlacedMemory, _ room: TrainingRoom, _ programBytes: Int
+    ) -> String {
+        plan.devices.indices.map { device in
+            let program = device == 0 ? programBytes : 0
+            let most = max(
+                plan.devices[device].total, room.limits[device] > 1 << 60 ? 0 : room.limits[device])
+            return suggested(most + program)
+        }.joined(separator: ",")
     }
 
     /// A size in whole MiB that holds `bytes`.

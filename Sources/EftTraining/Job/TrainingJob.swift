@@ -11,18 +11,16 @@ import EftTokenizers
 package final class TrainingJob {
     /// The configuration.
     package let config: AxolotlConfig
-    /// The device, whose ledger bounds the run.
-    package let backend: CPUBackend
+    /// The devices, whose ledgers bound the run.
+    package let devices: [CPUBackend]
     /// The base model.
     package let base: BaseModel
     /// The examples.
     package let data: TrainingData
-    /// Peak bytes by purpose.
-    package let memory: MemoryTable
-    /// Bytes of the program itself and of the data, which the budget holds besides `memory`.
+    /// Where the weights of the base stand, and peak bytes of each device by purpose.
+    package let plan: PlacedMemory
+    /// Bytes of the program itself and of the data, which the first device's budget holds besides.
     package let programBytes: Int
-    /// Which layers of the base are streamed.
-    package let placement: WeightPlacement
     /// What streams them; nil when all stand in memory.
     package let streaming: StreamedBase?
     /// Steps of the run.
@@ -58,7 +56,7 @@ package final class TrainingJob {
         package var tokens = 0
         /// Seconds of all steps.
         package var seconds = 0.0
-        /// The highest total of the ledger.
+        /// The highest totals of the ledgers, added up.
         package var peakBytes = 0
         /// The folder with the results.
         package var outputDir = ""
@@ -66,6 +64,8 @@ package final class TrainingJob {
 
     /// Opens the model, reads the data, and checks that the run fits.
     /// - Parameters:
+    ///   - devices: one or several, over one pool of workers.
+    ///   - weightLimits: most bytes of weights for each device; its whole room when nil.
     ///   - programBytes: what the program itself holds, by which the ledger's limit was lowered; for messages.
     ///   - dataBytes: what the program holds beyond that once the data is read; asked then. The choice of layers that
     ///     stay in memory leaves room for it.
@@ -74,11 +74,12 @@ package final class TrainingJob {
     /// - Throws: `ConfigError`, `FormatError`, `ModelError`, `TokenizerError`, `TrainingError`, and `TensorError`
     ///   (`outOfBudget`) when it does not fit.
     package init(
-        _ config: AxolotlConfig, backend: CPUBackend, programBytes: Int = 0,
+        _ config: AxolotlConfig, devices: [CPUBackend], weightLimits: [Int]? = nil,
+        programBytes: Int = 0,
         dataBytes: () -> Int = { 0 }, caches: String? = nil, shouldStop: () -> Bool = { false }
     ) throws {
         self.config = config
-        self.backend = backend
+        self.devices = devices
         base = try BaseModel(config)
         let description = base.folder.description
         adapter = try config.adapter.map {
@@ -86,10 +87,12 @@ package final class TrainingJob {
         }
         // What does not fit with a single short example is refused before the data is read.
         let least = ExampleLengths(train: [2])
-        let limit = backend.ledger.limit
+        let backend = devices[0]
+        var room = TrainingRoom(
+            limits: devices.map(\.ledger.limit), weightLimits: weightLimits)
         try TrainingJob.requireFit(
-            TrainingJob.plan(base, config: config, lengths: least, backend: backend, room: limit),
-            base, config: config, lengths: least, room: limit, programBytes: programBytes,
+            TrainingJob.plan(base, config: config, lengths: least, backend: backend, room: room),
+            base, config: config, lengths: least, room: room, programBytes: programBytes,
             backend: backend)
         resumeFolder = try TrainingJob.resumeFolder(config)
         tokenizer = try TrainingTokenizer(
@@ -103,15 +106,14 @@ package final class TrainingJob {
         let lengths = ExampleLengths(
             train: data.train.map(\.tokens.count), validation: data.validation.map(\.tokens.count))
         let held = dataBytes()
-        let room = limit == .max ? limit : limit - held
-        let plan = try TrainingJob.plan(
+        if room.limits[0] != .max { room.limits[0] -= held }
+        plan = try TrainingJob.plan(
             base, config: config, lengths: lengths, backend: backend, room: room)
         try TrainingJob.requireFit(
             plan, base, config: config, lengths: lengths, room: room,
             programBytes: programBytes + held, backend: backend)
-        (memory, placement) = (plan.memory, plan.placement)
         self.programBytes = programBytes + held
-        streaming = try base.streaming(placement, caches: caches)
+        streaming = try base.streaming(plan.placement, caches: caches)
         totalSteps = try BatchPlan(lengths: lengths.train, settings: config.training).steps.count
     }
 
@@ -155,7 +157,7 @@ package final class TrainingJob {
             decoder: decoder, settings: settings, train: data.train, validation: data.validation,
             slots: slot.map { [$0] } ?? [], fingerprint: fingerprint,
             output: TrainingOutput(
-                config: config, base: base, decoder: decoder, backend: backend,
+                config: config, base: base, decoder: decoder, backend: devices[0],
                 adapter: adapter.flatMap { adapter in slot.map { ($0, adapter.config) } },
                 tokenizerFolder: base.tokenizerFolder(config.model)
             ).output)
@@ -172,7 +174,7 @@ package final class TrainingJob {
                 try onEvent(.training(event))
             }, shouldStop: shouldStop)
         summary.steps = trainer.totalSteps
-        summary.peakBytes = backend.ledger.peakTotal
+        summary.peakBytes = devices.reduce(0) { $0 + $1.ledger.peakTotal }
         summary.outputDir = settings.outputDir
         return summary
     }
@@ -186,11 +188,12 @@ package final class TrainingJob {
             }
             try onEvent(event)
         }
-        try streaming?.cache.fill(placement.streamed, backend: backend) {
+        try streaming?.cache.fill(plan.placement, devices: devices) {
             try report(.repacking(done: $0, total: $1))
         }
         return try base.load(
-            backend: backend, seed: config.training.seed, streaming: streaming
+            devices: devices, parts: plan.placement.parts, seed: config.training.seed,
+            streaming: streaming
         ) { try report(.loading(done: $0, total: $1)) }
     }
 

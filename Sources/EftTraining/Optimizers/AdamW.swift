@@ -15,15 +15,13 @@ package final class AdamW {
     package var steps = 0
     private let settings: TrainingSettings
 
-    /// Takes memory for the state.
+    /// Takes memory for the state, each parameter's on the device that holds its gradient.
     /// - Throws: `TensorError` when it does not fit the ledger.
-    package init(
-        parameters: [Parameter], settings: TrainingSettings, ledger: MemoryLedger?
-    ) throws(TensorError) {
+    package init(parameters: [Parameter], settings: TrainingSettings) throws(TensorError) {
         self.parameters = parameters
         self.settings = settings
         for parameter in parameters {
-            let bytes = parameter.value.byteCount
+            let (bytes, ledger) = (parameter.value.byteCount, parameter.gradient.ledger)
             firstMoments.append(try Buffer(byteCount: bytes, ledger: ledger, purpose: .optimizer))
             secondMoments.append(try Buffer(byteCount: bytes, ledger: ledger, purpose: .optimizer))
         }

@@ -85,8 +85,8 @@ struct ConversionWatch {
     init(_ arguments: ParsedArguments, plan: StagePlan, limit: Int) throws {
         isJSON = arguments.flag("json")
         var plan = plan
-        plan.memory[.program] += ProcessMemory.resident
-        budget = Budget(plan: plan, limit: limit)
+        plan.devices[0][.program] += ProcessMemory.resident
+        budget = Budget(plan: plan, limits: [limit])
         try budget.announce(quiet: isJSON)
     }
 

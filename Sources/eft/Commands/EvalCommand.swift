@@ -27,8 +27,8 @@ enum EvalCommand: Command {
                 isRequired: true, completion: .file),
             OptionSpecification(
                 "--length", kind: .value("N"), help: "tokens of a window", defaultText: "2048"),
-            CommonOptions.memory, CommonOptions.threads, CommonOptions.precision,
-            CommonOptions.json,
+        ] + DeviceBudget.options + [
+            CommonOptions.threads, CommonOptions.precision, CommonOptions.json,
         ])
 
     static func run(_ arguments: ParsedArguments) throws {
@@ -37,15 +37,14 @@ enum EvalCommand: Command {
         let tokens = try EvaluationText.tokens(
             arguments.required("data"), tokenizer: model.tokenizer)
         let rows = min(length, tokens.count)
-        let (rank, adapterBytes) = try model.adapterExtents()
         let plan = model.planner().evaluate(
-            name: "eval", layouts: model.layouts, adapterBytes: adapterBytes,
-            loadScratch: try model.loader.loadScratchBytes(), rows: rows, adapterRank: rank)
+            name: "eval", layouts: model.layouts, adapters: model.adapterExtents,
+            load: try model.loader.loadNeed(), rows: rows)
         let streaming = try model.streaming(plan)
         let budget = model.budget(plan, streaming)
         let isJSON = arguments.flag("json")
         try budget.announce(quiet: isJSON)
-        let (decoder, slots) = try model.load(streaming, quiet: isJSON)
+        let (decoder, slots) = try model.load(plan, streaming, quiet: isJSON)
         let progress = ProgressReporter(output: .standardError)
         let score = try PerplexityEvaluator(decoder: decoder, slots: slots, length: rows)
             .score(tokens) { done in

@@ -19,8 +19,7 @@ enum PlanCommand: Command {
                 "eft plan config.json --memory 16GiB --rank 32 --sequence-len 2048", "a bare config"
             ),
         ],
-        options: [
-            CommonOptions.memory,
+        options: DeviceBudget.options + [
             OptionSpecification(
                 "--rank", kind: .value("R"), help: "rank of adapters", defaultText: "16"),
             OptionSpecification(
@@ -45,10 +44,11 @@ enum PlanCommand: Command {
     static func run(_ arguments: ParsedArguments) throws {
         let folder = try ModelFolder.open(
             arguments.requiredArgument("MODEL"), needsWeights: false)
-        let limit = try CommonOptions.limit(arguments)
+        let devices = try DeviceBudget(arguments)
         let backend = try CommonOptions.backend(arguments, limit: .max)
         let planner = Planner(
-            description: folder.description, limit: limit, programBytes: ProcessMemory.resident,
+            description: folder.description, limits: devices.limits,
+            weightLimits: devices.weightLimits, programBytes: ProcessMemory.resident,
             backend: backend)
         let context = try arguments.int(
             "context", default: min(2048, folder.description.contextLength), in: 1...(1 << 24))
@@ -73,11 +73,16 @@ enum PlanCommand: Command {
         let output = TerminalOutput.standardOutput
         output.writeLine(
             "\(folder.description.architecture), \(folder.description.parameterCount) parameters")
-        var table = TableRenderer(
-            report.rows[0].enumerated().map { .init($1, $0 == 0 ? .left : .right) })
-        for row in report.rows.dropFirst() { table.add(row) }
-        output.write(table.render())
+        output.write(table(report.rows))
+        if !report.deviceRows.isEmpty { output.write("\n" + table(report.deviceRows)) }
         for line in report.advice { output.writeLine(line) }
+    }
+
+    private static func table(_ rows: [[String]]) -> String {
+        var table = TableRenderer(
+            (rows.first ?? []).enumerated().map { .init($1, $0 == 0 ? .left : .right) })
+        for row in rows.dropFirst() { table.add(row) }
+        return table.render()
     }
 
     /// Most sequences of a length whose tokens together do not exceed a number, beyond which sizes could overflow.

@@ -46,9 +46,9 @@ enum RunCommand: Command {
             OptionSpecification("--ignore-eos", help: "go on after an end token"),
             OptionSpecification(
                 "-pnb", "--no-bos", help: "encode the prompt without a start token"),
-            CommonOptions.context, CommonOptions.kvType, CommonOptions.memory,
-            CommonOptions.threads,
-            CommonOptions.precision, CommonOptions.json,
+            CommonOptions.context, CommonOptions.kvType,
+        ] + DeviceBudget.options + [
+            CommonOptions.threads, CommonOptions.precision, CommonOptions.json,
         ])
 
     static func run(_ arguments: ParsedArguments) throws {
@@ -61,21 +61,20 @@ enum RunCommand: Command {
         guard !prompt.isEmpty else {
             throw arguments.error("prompt", "has no token; give some text, or leave out --no-bos")
         }
-        let (rank, adapterBytes) = try model.adapterExtents()
         let context =
             try arguments.int("max-seq-len", in: 1...(1 << 24))
             ?? prompt.count + parameters.maxTokens
         let need = GenerationNeed(
             contextLength: context,
             kvType: try CommonOptions.cacheType(arguments, model.folder.description),
-            adapterRank: rank)
+            adapterRank: model.adapterExtents.rank)
         let plan = model.planner().run(
-            name: "run", layouts: model.layouts, adapterBytes: adapterBytes,
-            loadScratch: try model.loader.loadScratchBytes(), need: need)
+            name: "run", layouts: model.layouts, adapters: model.adapterExtents,
+            load: try model.loader.loadNeed(), need: need)
         let streaming = try model.streaming(plan)
         let budget = model.budget(plan, streaming)
         try budget.announce(quiet: arguments.flag("json"))
-        let (decoder, slots) = try model.load(streaming, quiet: arguments.flag("json"))
+        let (decoder, slots) = try model.load(plan, streaming, quiet: arguments.flag("json"))
         let generator = try Generator(decoder: decoder, need: need)
         try generate(
             generator, GenerationRequest(prompt: prompt, parameters: parameters, adapters: slots),

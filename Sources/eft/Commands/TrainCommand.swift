@@ -24,8 +24,8 @@ enum TrainCommand: Command {
                 "eft train qlora.yml --resume-from-checkpoint out/checkpoint-100",
                 "go on from a checkpoint"),
         ],
-        options: [
-            CommonOptions.memory, CommonOptions.cacheFolder, CommonOptions.threads,
+        options: DeviceBudget.options + [
+            CommonOptions.cacheFolder, CommonOptions.threads,
             OptionSpecification(
                 "--precision", kind: .value("WORD"),
                 help: "activations in products with bf16 and quantized weights",
@@ -40,22 +40,23 @@ enum TrainCommand: Command {
         let overrides = arguments.passedThrough.map { ConfigOverride($0.key, $0.value) }
         let config = try AxolotlConfig.read(
             arguments.requiredArgument("CONFIG"), overrides: overrides)
-        let limit = try CommonOptions.limit(arguments)
-        let program = limit == .max ? 0 : min(ProcessMemory.resident, limit)
+        let devices = try DeviceBudget(arguments)
+        let program =
+            devices.limits[0] == .max ? 0 : min(ProcessMemory.resident, devices.limits[0])
         let precision = arguments.string("precision").flatMap(ActivationPrecision.init)
-        let backend = try CPUBackend(
-            ledger: MemoryLedger(limit: limit - program),
-            threads: arguments.int("threads", in: 1...1024),
-            precision: precision ?? config.precision)
         let job = try TrainingJob(
-            config, backend: backend, programBytes: program,
+            config,
+            devices: devices.backends(
+                arguments, programBytes: program, precision: precision ?? config.precision),
+            weightLimits: devices.weightLimits, programBytes: program,
             dataBytes: { max(0, ProcessMemory.resident - program) },
             caches: arguments.string("cache-dir"), shouldStop: { InterruptFlag.isRaised })
-        var budget = Budget(plan: plan(job), limit: limit)
+        var budget = Budget(plan: plan(job), limits: devices.limits)
+        if job.devices.count > 1 { budget.ledgers = job.devices.map(\.ledger) }
         budget.repack = job.streaming.map {
             ($0.cache.folder, $0.cache.bytesToWrite($0.placement.streamed))
         }
-        let progress = TrainProgress(job, limit: limit)
+        let progress = TrainProgress(job, limits: devices.limits)
         progress.begin(budget)
         try budget.announce(quiet: true)
         let summary = try job.run(
@@ -72,27 +73,26 @@ enum TrainCommand: Command {
     private static func plan(_ job: TrainingJob) -> StagePlan {
         let training = job.config.training
         let kind = job.config.adapter.map { $0.quantizesBase ? "QLoRA" : "LoRA" } ?? "all weights"
-        var memory = job.memory
-        memory[.program] = job.programBytes
-        return StagePlan(
-            name: "train", memory: memory, disk: job.placement.diskBytes,
+        var plan = StagePlan(
+            name: "train", placed: job.plan,
             detail: "\(kind), \(job.totalSteps) steps of \(training.gradientAccumulationSteps) x "
-                + "\(training.microBatchSize) x \(training.sequenceLen) tokens at most",
-            placement: job.placement)
+                + "\(training.microBatchSize) x \(training.sequenceLen) tokens at most")
+        plan.devices[0][.program] = job.programBytes
+        return plan
     }
 }
 
 /// The lines that a training run shows on standard error.
 private final class TrainProgress {
     private let job: TrainingJob
-    private let limit: Int
+    private let limits: [Int]
     private let reporter = ProgressReporter()
     private var seconds = 0.0
     private var steps = 0
 
-    init(_ job: TrainingJob, limit: Int) {
+    init(_ job: TrainingJob, limits: [Int]) {
         self.job = job
-        self.limit = limit
+        self.limits = limits
     }
 
     func begin(_ budget: Budget) {
@@ -102,13 +102,14 @@ private final class TrainProgress {
             "data: \(job.data.train.count) examples to train on, \(job.data.validation.count) to "
                 + "evaluate on (\(counts.summary))")
         reporter.note("plan: \(budget.plan.detail)")
-        let rows = PlanReport(stages: [budget.plan], limit: limit).rows
+        let rows = PlanReport(stages: [budget.plan], limits: limits).rows
         var table = TableRenderer(
             (rows.first ?? []).enumerated().map { place, title in
                 TableRenderer.Column(title, place == 0 ? .left : .right)
             })
         for row in rows.dropFirst() { table.add(row) }
         for line in table.render().split(separator: "\n") { reporter.note(String(line)) }
+        for line in budget.plan.deviceLines(limits) { reporter.note(line) }
         if let streaming = budget.streaming { reporter.note("streaming: \(streaming)") }
         if let folder = job.resumeFolder { reporter.note("going on from \(folder)") }
     }
@@ -154,7 +155,8 @@ private final class TrainProgress {
     }
 
     private var memory: String {
-        "\(formatBytes(ProcessMemory.resident)) of \(formatBytes(limit))"
+        "\(formatBytes(ProcessMemory.resident)) of "
+            + formatBytes(limits.contains(.max) ? .max : limits.reduce(0, +))
     }
 
     func end(_ summary: TrainingJob.Summary, _ budget: Budget) {

@@ -171,8 +171,7 @@ extension Decoder {
     func allLogits(_ ids: [Int32] = StreamModel.ids) throws -> [Float] {
         let batch = DecoderBatch(sequences: [ids])
         let workspace = try DecoderWorkspace(
-            DecoderWorkspaceNeed(rows: ids.count, logitRows: ids.count), description: description,
-            backend: backend)
+            DecoderWorkspaceNeed(rows: ids.count, logitRows: ids.count), decoder: self)
         let cache = try PassCache(
             pageCount: pageCount(tokens: ids.count) + 1, shape: description.shape,
             backward: false, ledger: nil)
@@ -184,13 +183,13 @@ extension Decoder {
 
     /// Puts a trainable adapter of rank 3 on all layers, the same each time.
     func attachAdapter() throws {
-        for linear in linears {
+        for (linear, ledger) in placedLinears.dropLast() {
             let adapter = try LoRA(
                 inputs: linear.weight.inputs, outputs: linear.weight.outputs, rank: 3, scale: 1,
-                dropout: 0.1, ledger: backend.ledger)
+                dropout: 0.1, ledger: ledger)
             for index in 0..<adapter.a.count { adapter.a.pointer[index] = Float(index % 5) * 0.02 }
             for index in 0..<adapter.b.count { adapter.b.pointer[index] = Float(index % 3) * 0.03 }
-            try adapter.makeTrainable(prefix: linear.name, ledger: backend.ledger)
+            try adapter.makeTrainable(prefix: linear.name, ledger: ledger)
             linear.adapters[0] = adapter
         }
     }

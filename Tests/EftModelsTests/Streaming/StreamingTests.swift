@@ -15,13 +15,13 @@ import Testing
         let model = try StreamModel(form)
         let resident = try model.decoder(streamed: 0)
         let expected = try resident.allLogits()
-        #expect(resident.stream == nil)
+        #expect(resident.streams[0] == nil)
         #expect(expected.allSatisfy(\.isFinite) && Set(expected).count > 1000)
         for (streamed, slots, direct) in [
             (7, 2, true), (7, 2, false), (7, 3, true), (5, 4, true), (4, 2, true), (3, 2, true),
         ] {
             let decoder = try model.decoder(streamed: streamed, slots: slots, direct: direct)
-            #expect(decoder.stream != nil)
+            #expect(decoder.streams[0] != nil)
             for _ in 0..<3 {
                 #expect(try decoder.allLogits() == expected, "\(streamed) through \(slots)")
             }
@@ -71,7 +71,7 @@ import Testing
         let (streamed, slots) = test
         let model = try StreamModel()
         let decoder = try model.decoder(streamed: streamed, slots: slots)
-        let stream = try #require(decoder.stream)
+        let stream = try #require(decoder.streams[0])
         let record = try recordBytes(model)
         stream.settle()
         var expected = slots
@@ -96,7 +96,7 @@ import Testing
         let model = try StreamModel()
         let decoder = try model.decoder(streamed: streamed)
         try decoder.attachAdapter()
-        let stream = try #require(decoder.stream)
+        let stream = try #require(decoder.streams[0])
         let record = try recordBytes(model)
         let ids = StreamModel.ids
         let extents = decoder.adapterExtents
@@ -160,13 +160,12 @@ import Testing
         #expect(placement.windowBytes > 0 && placement.windowBytes % (2 * 4096) == 0)
         let cache = try model.cache()
         let loader = try model.loader()
-        let most = try PanelCache.fillBytes(
-            DecoderLayouts(loader), loadScratch: loader.loadScratchBytes())
+        let most = try loader.loadNeed().fillPeak(placement.streamed)
         let ledger = MemoryLedger(limit: most)
         let layers = cache.missing(placement.streamed)
         #expect(cache.bytesToWrite(placement.streamed) == placement.diskBytes)
         try cache.fill(layers, backend: CPUBackend(ledger: ledger, threads: 2))
-        #expect(ledger.peakTotal > 0 && ledger.current.total == 0)
+        #expect(ledger.peakTotal == most && ledger.current.total == 0)
         #expect(cache.bytesToWrite(placement.streamed) == 0)
         let written = try placement.streamed.reduce(0) {
             try $0 + #require(FileSystem.byteCount(cache.path(layer: $1)))
@@ -181,22 +180,29 @@ import Testing
         #expect(held.current[.window] == placement.windowBytes)
     }
 
+    /// The best placement on one device that holds nothing but weights and window.
+    private func placement(
+        _ layouts: DecoderLayouts, room: Int, canStream: Bool = true
+    ) -> WeightPlacement {
+        PlacementSearch(
+            layouts: layouts, limits: [room], canStream: canStream,
+            others: { _, _ in MemoryTable() }
+        ).best().placement
+    }
+
     @Test func `the best placement that fits is found, or the least`() throws {
         let layouts = try DecoderLayouts(StreamModel().loader())
-        func placement(_ room: Int) -> WeightPlacement {
-            layouts.placement { $0.weightBytes + $0.windowBytes <= room }
-        }
-        #expect(!placement(layouts.byteCount).isStreaming)
-        let less = placement(layouts.byteCount - 1)
+        #expect(!placement(layouts, room: layouts.byteCount).isStreaming)
+        let less = placement(layouts, room: layouts.byteCount - 1)
         #expect(less.streamed.count == 3)
         for count in 3...7 {
             let exact = layouts.streaming(count)
             let room = exact.weightBytes + exact.windowBytes
-            #expect(placement(room) == exact)
-            #expect(placement(room - 1).streamed.count == min(count + 1, 7))
+            #expect(placement(layouts, room: room) == exact)
+            #expect(placement(layouts, room: room - 1).streamed.count == min(count + 1, 7))
         }
-        #expect(placement(0).streamed == Array(0..<7))
-        #expect(!layouts.placement(canStream: false) { _ in false }.isStreaming)
+        #expect(placement(layouts, room: 0).streamed == Array(0..<7))
+        #expect(!placement(layouts, room: 0, canStream: false).isStreaming)
         #expect(layouts.streaming(3).streamed == [2, 4, 6])
         // A window that holds all streamed layers saves nothing.
         #expect(!layouts.streaming(2).isStreaming)
@@ -205,7 +211,7 @@ import Testing
     @Test func `a model of two layers is not streamed`() throws {
         let folder = try ModelFolder.open(Fixtures.path("models/plain"))
         let layouts = try DecoderLayouts(DecoderLoader(folder: folder))
-        #expect(!layouts.placement { _ in false }.isStreaming)
+        #expect(!placement(layouts, room: 0).isStreaming)
     }
 
     @Test func `streamed weights are not trained themselves, nor saved`() throws {

@@ -1,0 +1,90 @@
+// SPDX-License-Identifier: Apache-2.0
+// What loading takes while it goes on: the weights so far, and what the tensor at hand needs beside itself.
+import EftTensor
+
+/// The course of loading a decoder, in the order of `DecoderLoader.load`, so that its peak is known beforehand.
+package struct LoadNeed: Sendable, Hashable {
+    /// A tensor: bytes that stay, and bytes that it takes besides while it is loaded.
+    package struct Step: Sendable, Hashable {
+        /// Bytes of the weight.
+        package var held: Int
+        /// Temporary bytes.
+        package var scratch: Int
+
+        /// States bytes.
+        package init(held: Int, scratch: Int) {
+            self.held = held
+            self.scratch = scratch
+        }
+    }
+
+    /// The embedding.
+    package var embedding = Step(held: 0, scratch: 0)
+    /// The linear layers of each decoder layer.
+    package var layers: [[Step]] = []
+    /// The head; nothing when it is the embedding.
+    package var head = Step(held: 0, scratch: 0)
+    /// Bytes of the norms and biases of a layer.
+    package var layerVectorBytes = 0
+    /// Bytes of the last norm.
+    package var finalNormBytes = 0
+
+    /// Nothing that is loaded takes more than what it leaves.
+    package init() {}
+
+    /// Most bytes on a device while its weights are loaded; 0 when nothing was stated.
+    package func peak(_ placement: DevicePlacement) -> Int {
+        var (held, peak) = (0, 0)
+        func load(_ step: Step) {
+            held += step.held
+            peak = max(peak, held + step.scratch)
+        }
+        let (part, streamed) = (placement.part, Set(placement.streamed))
+        if part.holdsEmbedding { load(embedding) }
+        for layer in part.layers where layer < layers.count {
+            // A layer's norms come before its weights.
+            held += layerVectorBytes
+            if !streamed.contains(layer) { layers[layer].forEach(load) }
+        }
+        if part.holdsHead { load(head) }
+        return max(peak, held)
+    }
+
+    /// Most bytes while layers are written to a panel cache: one weight at a time, and what loading it takes.
+    package func fillPeak(_ streamed: [Int]) -> Int {
+        streamed.reduce(0) { most, layer in
+            guard layer < layers.count else { return most }
+            return layers[layer].reduce(most) { max($0, $1.held + $1.scratch) }
+        }
+    }
+}
+
+extension DecoderLoader {
+    /// States the course of loading.
+    /// - Throws: errors of reading the tables of the weights.
+    package func loadNeed() throws -> LoadNeed {
+        var need = LoadNeed()
+        need.embedding = try endStep(description.embeddingName)
+        for layer in 0..<description.layers {
+            need.layers.append(
+                try description.linears(layer: layer).map { linear in
+                    let source = try source(linear)
+                    return LoadNeed.Step(
+                        held: try source.layout(as: options.linears).byteCount,
+                        scratch: try source.loadScratchBytes(as: options.linears))
+                })
+        }
+        if !description.tiedEmbeddings { need.head = try endStep(description.headName) }
+        need.layerVectorBytes = description.layerVectorBytes
+        need.finalNormBytes = description.finalNormBytes
+        return need
+    }
+
+    private func endStep(_ name: String) throws -> LoadNeed.Step {
+        let source = try endSource(name)
+        let target = name == description.headName ? headTarget(source) : options.ends
+        return LoadNeed.Step(
+            held: try source.layout(as: target).byteCount,
+            scratch: try source.loadScratchBytes(as: target))
+    }
+}

@@ -1,0 +1,115 @@
+// SPDX-License-Identifier: Apache-2.0
+// What generation, evaluation and training hold on each device: stated once, for planning and for doing.
+import EftNN
+import EftTensor
+
+/// A decoder that is to be placed: its weights, the adapters on it, and the devices that may hold it.
+package struct PlacementTask {
+    /// The model.
+    package var description: DecoderDescription
+    /// Its weights.
+    package var layouts: DecoderLayouts
+    /// Adapters on top.
+    package var adapters: AdapterExtents
+    /// The course of loading.
+    package var load: LoadNeed
+    /// Bytes that each device may hold.
+    package var limits: [Int]
+    /// Most bytes of weights for each device; its whole room when nil.
+    package var weightLimits: [Int]?
+    /// Bytes of the program itself, held against the first device.
+    package var programBytes: Int
+    /// A device of the kind at hand, for the sizes of scratch memory.
+    package var backend: any Backend
+
+    /// States a task.
+    package init(
+        description: DecoderDescription, layouts: DecoderLayouts, adapters: AdapterExtents? = nil,
+        load: LoadNeed = LoadNeed(), limits: [Int], weightLimits: [Int]? = nil,
+        programBytes: Int = 0, backend: any Backend
+    ) {
+        self.description = description
+        self.layouts = layouts
+        self.adapters = adapters ?? AdapterExtents(layers: description.layers)
+        self.load = load
+        self.limits = limits
+        self.weightLimits = weightLimits
+        self.programBytes = programBytes
+        self.backend = backend
+    }
+
+    /// A search whose devices hold what `need` states for their part.
+    private func search(
+        canStream: Bool, _ need: @escaping (_ device: Int, _ part: DecoderPart) -> MemoryTable
+    ) -> PlacementSearch {
+        let (load, adapters, programBytes) = (load, adapters, programBytes)
+        return PlacementSearch(
+            layouts: layouts, limits: limits, weightLimits: weightLimits, canStream: canStream,
+            others: { device, part in
+                var table = part.isEmpty ? MemoryTable() : need(device, part)
+                if !part.isEmpty { table[.adapters] += adapters.byteCount(part) }
+                if device == 0 { table[.program] += programBytes }
+                return table
+            },
+            whole: { others, placement in
+                guard !placement.part.isEmpty else { return others }
+                var all = PlacementSearch.sum(others, placement)
+                // Layers are written to the cache before anything is loaded, and the window comes after. What that
+                // takes counts as far as it passes what the rest takes at another time.
+                let repacking = placement.isStreaming ? load.fillPeak(placement.streamed) : 0
+                let before = max(load.peak(placement), repacking)
+                all[.workspace] += max(0, before - (all.total - all[.program]))
+                return all
+            })
+    }
+
+    /// Places a decoder that generates.
+    package func generation(_ need: GenerationNeed) -> PlacedMemory {
+        var need = need
+        need.adapterRank = adapters.rank
+        let (description, layouts, backend) = (description, layouts, backend)
+        return search(canStream: true) { [need] _, part in
+            var table = need.memory(description, part: part)
+            table[.workspace] = need.scratch(layouts, part: part, on: backend)
+            return table
+        }.best()
+    }
+
+    /// Places a decoder that scores windows of `rows` tokens.
+    package func evaluation(rows: Int) -> PlacedMemory {
+        let (description, layouts, backend, rank) = (description, layouts, backend, adapters.rank)
+        return search(canStream: true) { _, part in
+            let scratch = DecoderScratch(
+                layouts, part: part, rows: rows,
+                headRows: LossHead.chunkRows(vocabulary: description.vocabulary, rows: rows),
+                adapterRank: rank)
+            return MemoryTable([
+                .activations: EvaluationPass.byteCount(
+                    description, part: part, rows: rows, sequences: 1, adapterRank: rank),
+                .workspace: scratch.byteCount(on: backend),
+            ])
+        }.best()
+    }
+
+    /// Places a decoder that is trained: its adapters, or all weights when it has none.
+    /// - Parameters:
+    ///   - saving: temporary bytes on the first device while results are written.
+    ///   - canStream: whether the base may be streamed; all weights in training never are.
+    package func training(
+        _ need: TrainingNeed, saving: Int = 0, canStream: Bool = true
+    ) -> PlacedMemory {
+        let (description, layouts, backend, adapters) = (description, layouts, backend, adapters)
+        let isFull = adapters.rank == 0
+        return search(canStream: canStream && !isFull) { device, part in
+            let scratch = DecoderScratch(
+                layouts, part: part, rows: need.rows,
+                headRows: LossHead.chunkRows(vocabulary: description.vocabulary, rows: need.rows),
+                adapterRank: need.adapterRank, training: isFull ? .full : .adapters)
+            let trained = isFull ? layouts.byteCount(part) : adapters.byteCount(part)
+            var table = TrainingMemory.trainable(trained / 4)
+            table[.activations] = need.byteCount(description, part: part)
+            table[.workspace] = scratch.byteCount(on: backend) + (device == 0 ? saving : 0)
+            return table
+        }.best()
+    }
+}

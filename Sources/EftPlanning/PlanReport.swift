@@ -1,0 +1,99 @@
+// SPDX-License-Identifier: Apache-2.0
+// Plans of several stages side by side.
+import EftConfig
+import EftTensor
+
+/// Plans of several stages against the same devices.
+package struct PlanReport: Sendable, Hashable {
+    /// Stages in order.
+    package var stages: [StagePlan]
+    /// Bytes that each device may hold; `Int.max` for no limit.
+    package var limits: [Int]
+
+    /// Makes a report.
+    package init(stages: [StagePlan], limits: [Int]) {
+        self.stages = stages
+        self.limits = limits
+    }
+
+    /// Whether all stages fit.
+    package var fits: Bool { stages.allSatisfy { $0.fits(limits) } }
+
+    /// Purposes that any stage uses, in their order.
+    package var purposes: [MemoryPurpose] {
+        MemoryPurpose.allCases.filter { purpose in stages.contains { $0.memory[purpose] > 0 } }
+    }
+
+    /// Rows of a table, the header first: stage, a column a purpose, total, disk, verdict.
+    package var rows: [[String]] {
+        let header =
+            ["stage"] + purposes.map(\.rawValue) + ["total", "disk", "fits \(budget)"]
+        return [header]
+            + stages.map { stage in
+                [stage.name] + purposes.map { cell(stage.memory[$0]) }
+                    + [cell(stage.memory.total), cell(stage.disk), verdict(stage)]
+            }
+    }
+
+    /// What each device holds in each stage, the header first; empty for a single device.
+    package var deviceRows: [[String]] {
+        guard limits.count > 1 else { return [] }
+        let header = ["stage"] + limits.indices.map { "device \($0), \(formatBytes(limits[$0]))" }
+        return [header]
+            + stages.map { stage in
+                [stage.name]
+                    + limits.indices.map { device in
+                        guard device < stage.devices.count else { return "-" }
+                        let layers = stage.placement?.devices[device].part.layers.count
+                        return cell(stage.devices[device].total)
+                            + (layers.map { $0 == 0 ? "" : ", \($0) layers" } ?? "")
+                    }
+            }
+    }
+
+    /// The devices in words, such as `24 GiB` or `4 x 24 GiB`.
+    private var budget: String {
+        guard limits.count > 1, let first = limits.first else {
+            return formatBytes(limits.first ?? .max)
+        }
+        return limits.allSatisfy { $0 == first }
+            ? "\(limits.count) x \(formatBytes(first))"
+            : limits.map(formatBytes).joined(separator: " + ")
+    }
+
+    private func verdict(_ stage: StagePlan) -> String {
+        guard stage.fits(limits) else { return "no" }
+        return stage.streaming == nil ? "yes" : "streamed"
+    }
+
+    private func cell(_ bytes: Int) -> String { bytes == 0 ? "-" : formatBytes(bytes) }
+
+    /// One line for each stage that does not fit: what takes most, and what would make it fit; and one for each that
+    /// fits by streaming layers.
+    package var advice: [String] {
+        stages.compactMap { stage in
+            guard !stage.fits(limits) else {
+                return stage.streaming.map { "\(stage.name): \($0)" }
+            }
+            let remedy =
+                stage.remedy.map { "; it fits with \($0)" } ?? "; nothing smaller was found to fit"
+            let over = stage.over(limits)
+            guard over > 0 else {
+                return "\(stage.name): --gpu-split leaves no place for some of the layers" + remedy
+            }
+            return "\(stage.name): \(formatBytes(over)) too much, most of it for "
+                + stage.largestPurpose.rawValue
+                + (stage.streaming.map { ", even with \($0)" } ?? "") + remedy
+        }
+    }
+
+    /// The report as an object for machines.
+    package var node: ConfigNode {
+        var object = ConfigObject()
+        object["limit"] = ConfigNode(.integer(limits.contains(.max) ? .max : limits.reduce(0, +)))
+        object["limits"] = ConfigNode(.array(limits.map { ConfigNode(.integer($0)) }))
+        object["fits"] = ConfigNode(.bool(fits))
+        object["stages"] = ConfigNode(.array(stages.map { $0.node(limits: limits) }))
+        return ConfigNode(.object(object))
+    }
+}
