@@ -98,7 +98,7 @@ package enum ModelBenchmark {
         var settings = TrainingSettings()
         settings.sequenceLen = options.promptTokens
         settings.microBatchSize = 2
-        settings.gradientCheckpointing = true
+        settings.gradientCheckpointing = .memory
         settings.learningRate = 1e-4
         let examples = (0..<2).map { sequence in
             TrainingExample(
@@ -108,7 +108,7 @@ package enum ModelBenchmark {
         }
         let need = TrainingNeed(
             rows: 2 * options.promptTokens, sequences: 2, adapterRank: 16, droppedInputs: 0,
-            checkpointing: true)
+            checkpointing: .memory)
         let pass = try TrainingPass(decoder: decoder, need: need)
         let optimizer = try AdamW(
             parameters: decoder.parameters, settings: settings)
@@ -117,7 +117,7 @@ package enum ModelBenchmark {
             optimizer.zeroGradients()
             _ = try pass.run(
                 micro.batch, labels: micro.labels, gradientScale: 1 / Float(micro.trainedTokens))
-            optimizer.step(learningRate: 1e-4, backend)
+            try optimizer.step(learningRate: 1e-4, backend)
         }
         let tokens = Double(micro.batch.count)
         return result(

@@ -138,13 +138,13 @@ package struct Planner {
         package var microBatchSize: Int
         /// Whether adapters use dropout.
         package var usesDropout: Bool
-        /// Whether layers are computed again in the backward pass.
-        package var checkpointing: Bool
+        /// What is kept for the backward pass.
+        package var checkpointing: Checkpointing
 
         /// Makes options.
         package init(
             rank: Int, sequenceLen: Int, microBatchSize: Int, usesDropout: Bool = false,
-            checkpointing: Bool = true
+            checkpointing: Checkpointing = .memory
         ) {
             self.rank = rank
             self.sequenceLen = sequenceLen
@@ -177,14 +177,20 @@ package struct Planner {
         var candidates: [(String, TrainingOptions)] = []
         var current = options
         var changes: [String] = []
-        if !current.checkpointing {
-            current.checkpointing = true
+        if current.checkpointing == .none {
+            current.checkpointing = .memory
             changes.append("gradient_checkpointing: true")
             candidates.append((changes.joined(separator: ", "), current))
         }
         if current.microBatchSize > 1 {
             current.microBatchSize = 1
             changes.append("micro_batch_size: 1 (and as many gradient_accumulation_steps)")
+            candidates.append((changes.joined(separator: ", "), current))
+        }
+        if current.checkpointing == .memory {
+            current.checkpointing = .disk
+            changes.removeAll { $0.hasPrefix("gradient_checkpointing") }
+            changes.append("gradient_checkpointing: offload_disk")
             candidates.append((changes.joined(separator: ", "), current))
         }
         while current.sequenceLen > 128 {
@@ -210,7 +216,7 @@ package struct Planner {
             name, task(layouts, adapters: adapters, load: load).training(need),
             "\(kind), \(options.microBatchSize) x \(options.sequenceLen) tokens")
         // What is trained, and a checkpoint of it with both moments, written aside.
-        plan.disk += trainable * 4
+        plan.disk += trainable * 4 + need.diskBytes(description)
         return plan
     }
 }

@@ -38,11 +38,13 @@ package final class Trainer {
     /// Takes all memory of the run.
     /// - Parameters:
     ///   - slots: the adapter that is trained and those that act beside it.
+    ///   - joined: micro-batches that one pass over the weights serves.
     ///   - fingerprint: a hash of data and settings; a checkpoint of another one is refused.
     /// - Throws: `TrainingError` for unusable data, `TensorError` when the run does not fit.
     package init(
         decoder: Decoder, settings: TrainingSettings, train: [TrainingExample],
-        validation: [TrainingExample], slots: [Int], fingerprint: String, output: Output
+        validation: [TrainingExample], slots: [Int], joined: Int = 1, fingerprint: String,
+        output: Output
     ) throws {
         let parameters = decoder.parameters
         precondition(!parameters.isEmpty, "nothing is trainable")
@@ -56,12 +58,14 @@ package final class Trainer {
         plan = try BatchPlan(lengths: train.map(\.tokens.count), settings: settings)
         schedule = LearningRateSchedule(settings, total: plan.steps.count)
         optimizer = try AdamW(parameters: parameters, settings: settings)
-        let need = Trainer.need(
+        var need = Trainer.need(
             plan: plan, train: train.map(\.tokens.count),
             validation: validation.map(\.tokens.count), settings: settings,
             adapterExtents: decoder.adapterExtents)
         validationBins = Trainer.bins(validation.map(\.tokens.count), capacity: need.rows)
-        pass = try TrainingPass(decoder: decoder, need: need)
+        need.joined = joined
+        pass = try TrainingPass(
+            decoder: decoder, need: need, spillFolder: settings.outputDir)
         try decoder.reserveScratch(
             rows: need.rows,
             headRows: LossHead.chunkRows(
@@ -171,7 +175,7 @@ package final class Trainer {
         let start = ContinuousClock.now
         let result = try accumulate(step, shouldStop)
         let rate = schedule.rate(step: step)
-        let norm = optimizer.step(learningRate: rate, decoder.devices[0])
+        let norm = try optimizer.step(learningRate: rate, decoder.devices[0])
         guard norm.isFinite else { throw diverged("the gradient", step) }
         return StepReport(
             step: step + 1, totalSteps: totalSteps,
@@ -196,13 +200,17 @@ package final class Trainer {
         optimizer.zeroGradients()
         guard result.trainedTokens > 0 else { return result }
         var sum = 0.0
-        for (index, micro) in batches.enumerated() {
+        for first in stride(from: 0, to: batches.count, by: pass.joined) {
             if shouldStop() { throw Stopped() }
-            let losses = try pass.run(
-                micro.batch, labels: micro.labels, gradientScale: 1 / Float(result.trainedTokens),
-                dropoutSeed: mixedSeed(settings.seed, UInt64(step), UInt64(index)))
-            sum += losses.reduce(0) { $0 + Double($1) }
-            result.tokens += micro.batch.count
+            let group = batches[first..<min(first + pass.joined, batches.count)]
+            let rows = group.indices.map { index in
+                TrainingRows(
+                    batches[index].batch, labels: batches[index].labels,
+                    dropoutSeed: mixedSeed(settings.seed, UInt64(step), UInt64(index)))
+            }
+            let losses = try pass.run(rows, gradientScale: 1 / Float(result.trainedTokens))
+            for micro in losses { sum += micro.reduce(0) { $0 + Double($1) } }
+            result.tokens += group.reduce(0) { $0 + $1.batch.count }
         }
         result.loss = sum / Double(result.trainedTokens)
         guard result.loss.isFinite else { throw diverged("the loss", step) }
@@ -238,12 +246,14 @@ package final class Trainer {
         shouldStop: () -> Bool = { false }
     ) throws -> (loss: Double, tokens: Int) {
         var (sum, tokens) = (0.0, 0)
-        for bin in validationBins {
+        for first in stride(from: 0, to: validationBins.count, by: pass.joined) {
             if shouldStop() { throw Stopped() }
-            let micro = MicroBatch(bin.map { validation[$0] }, slots: slots)
-            let losses = try pass.run(micro.batch, labels: micro.labels, gradientScale: 0)
-            sum += losses.reduce(0) { $0 + Double($1) }
-            tokens += micro.trainedTokens
+            let group = validationBins[first..<min(first + pass.joined, validationBins.count)]
+                .map { bin in MicroBatch(bin.map { validation[$0] }, slots: slots) }
+            let losses = try pass.run(
+                group.map { TrainingRows($0.batch, labels: $0.labels) }, gradientScale: 0)
+            for micro in losses { sum += micro.reduce(0) { $0 + Double($1) } }
+            tokens += group.reduce(0) { $0 + $1.trainedTokens }
         }
         return (tokens > 0 ? sum / Double(tokens) : 0, tokens)
     }

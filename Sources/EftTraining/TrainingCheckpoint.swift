@@ -53,25 +53,31 @@ package enum TrainingCheckpoint {
         try? FileSystem.removeFolder(older, first: [stateFile])
     }
 
+    /// What is saved of a parameter. Moments may stand in a larger window.
+    private static func parts(
+        _ parameter: Parameter, _ first: Buffer, _ second: Buffer
+    ) -> [(name: String, buffer: Buffer)] {
+        [("value", parameter.value), ("exp_avg", first), ("exp_avg_sq", second)]
+    }
+
     /// Writes the state of a run into a folder.
     package static func save(_ optimizer: AdamW, state: State, to folder: String) throws {
         var infos: [TensorInfo] = []
-        var buffers: [(String, Buffer)] = []
-        for (index, parameter) in optimizer.parameters.enumerated() {
-            let parts = [
-                ("value", parameter.value), ("exp_avg", optimizer.firstMoments[index]),
-                ("exp_avg_sq", optimizer.secondMoments[index]),
-            ]
-            for (part, buffer) in parts {
-                let name = parameter.name + "." + part
+        for parameter in optimizer.parameters {
+            for part in ["value", "exp_avg", "exp_avg_sq"] {
                 infos.append(
-                    try TensorInfo(name: name, dtype: .f32, shape: Shape(buffer.floatCount)))
-                buffers.append((name, buffer))
+                    try TensorInfo(
+                        name: parameter.name + "." + part, dtype: .f32,
+                        shape: Shape(parameter.value.floatCount)))
             }
         }
         let writer = try SafetensorsWriter(folder: folder, baseName: tensorBase, tensors: infos)
-        for (name, buffer) in buffers {
-            try writer.write(name, UnsafeRawBufferPointer(buffer.bytes))
+        try optimizer.moments.forEach { index, first, second in
+            for (part, buffer) in parts(optimizer.parameters[index], first, second) {
+                let bytes = UnsafeRawBufferPointer(
+                    start: buffer.base, count: optimizer.parameters[index].value.byteCount)
+                try writer.write(optimizer.parameters[index].name + "." + part, bytes)
+            }
         }
         try writer.finish()
         var object = ConfigObject()
@@ -88,22 +94,21 @@ package enum TrainingCheckpoint {
         let state = try read(folder)
         let path = FileSystem.join(folder, tensorBase + ".safetensors")
         let checkpoint = try CheckpointFolder.open(path)
-        for (index, parameter) in optimizer.parameters.enumerated() {
-            let parts = [
-                ("value", parameter.value), ("exp_avg", optimizer.firstMoments[index]),
-                ("exp_avg_sq", optimizer.secondMoments[index]),
-            ]
-            for (part, buffer) in parts {
+        try optimizer.moments.forEach { index, first, second in
+            let parameter = optimizer.parameters[index]
+            for (part, buffer) in parts(parameter, first, second) {
                 let name = parameter.name + "." + part
-                guard let info = checkpoint.find(name), info.byteCount == buffer.byteCount,
-                    info.dtype == .f32
+                guard let info = checkpoint.find(name),
+                    info.byteCount == parameter.value.byteCount, info.dtype == .f32
                 else {
                     throw TrainingError(
                         .checkpoint,
-                        "\(path) has no '\(name)' of \(buffer.floatCount) numbers; it was saved by a run "
+                        "\(path) has no '\(name)' of \(parameter.value.floatCount) numbers; it was saved by a run "
                             + "with another model or other adapter settings")
                 }
-                try checkpoint.read(name, into: buffer.bytes)
+                try checkpoint.read(
+                    name,
+                    into: UnsafeMutableRawBufferPointer(start: buffer.base, count: info.byteCount))
             }
         }
         optimizer.steps = state.step

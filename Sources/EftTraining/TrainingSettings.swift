@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // What the training loop needs to know, resolved from a configuration.
+import EftModels
 
 /// Settings of the training loop, under the names of Axolotl's keys.
 package struct TrainingSettings: Sendable, Hashable {
@@ -15,8 +16,10 @@ package struct TrainingSettings: Sendable, Hashable {
     package var maxSteps: Int?
     /// Whether short examples share a row.
     package var samplePacking = false
-    /// Whether layers are computed again in the backward pass instead of being kept.
-    package var gradientCheckpointing = false
+    /// What is kept for the backward pass.
+    package var gradientCheckpointing = Checkpointing.none
+    /// Whether the optimizer's state stands in a temporary file in the output folder.
+    package var pagedOptimizer = false
     /// The highest learning rate.
     package var learningRate = 0.0
     /// The form of the learning rate's curve.

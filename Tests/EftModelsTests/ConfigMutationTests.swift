@@ -21,7 +21,7 @@ struct ConfigMutationTests {
         _ = need.memory(model, part: model.wholePart).total
         let training = TrainingNeed(
             rows: model.contextLength, sequences: 4, adapterRank: 64, droppedInputs: 7,
-            checkpointing: true)
+            checkpointing: .memory)
         _ = TrainingMemory.trainable(model.parameterCount).total
         _ = training.byteCount(model, part: model.wholePart)
         if model.shape.headDim < 4096 {

@@ -38,7 +38,7 @@ import Testing
         let rows = batch.labels.count
         let need = TrainingNeed(
             rows: rows, sequences: 2, adapterRank: decoder.adapterExtents.rank, droppedInputs: 0,
-            checkpointing: checkpointing)
+            checkpointing: checkpointing ? .memory : .none)
         let pass = try TrainingPass(decoder: decoder, need: need)
         let losses = try pass.run(
             DecoderBatch(sequences: batch.sequences, slots: slots), labels: batch.labels,

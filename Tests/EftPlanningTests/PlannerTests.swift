@@ -46,7 +46,8 @@ import Testing
         let folder = try ModelFolder.open(Fixtures.path("models/\(name)"))
         let loader = try DecoderLoader(folder: folder)
         let options = Planner.TrainingOptions(
-            rank: 3, sequenceLen: 21, microBatchSize: 2, checkpointing: checkpointing)
+            rank: 3, sequenceLen: 21, microBatchSize: 2,
+            checkpointing: checkpointing ? .memory : .none)
         let plan = try planner(folder).train(
             name: "train", layouts: DecoderLayouts(loader), options: options)
         let ledger = MemoryLedger()
@@ -63,7 +64,7 @@ import Testing
             decoder: decoder,
             need: TrainingNeed(
                 rows: 42, sequences: 2, adapterRank: 3, droppedInputs: 0,
-                checkpointing: checkpointing))
+                checkpointing: checkpointing ? .memory : .none))
         for purpose in [MemoryPurpose.weights, .adapters, .gradients, .activations] {
             #expect(ledger.current[purpose] == plan.memory[purpose], "\(purpose.rawValue)")
         }
@@ -80,7 +81,7 @@ import Testing
     @Test func `a stage that does not fit says what would`() throws {
         let folder = try ModelFolder.open(Fixtures.path("models/plain"), needsWeights: false)
         let options = Planner.TrainingOptions(
-            rank: 4, sequenceLen: 512, microBatchSize: 4, checkpointing: false)
+            rank: 4, sequenceLen: 512, microBatchSize: 4, checkpointing: .none)
         let free = try planner(folder)
         let layouts = try DecoderLayouts(folder.description, format: .dense(.f32))
         let whole = free.train(name: "train", layouts: layouts, options: options)

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import EftConfig
+import EftModels
 import EftTestSupport
 import EftTraining
 import Testing
@@ -35,7 +36,8 @@ import Testing
         expected.gradientAccumulationSteps = 4
         expected.numEpochs = 4
         expected.samplePacking = true
-        expected.gradientCheckpointing = true
+        expected.gradientCheckpointing = .memory
+        expected.pagedOptimizer = true
         expected.learningRate = 0.0002
         expected.warmupRatio = 0.1
         expected.outputDir = "./outputs/qlora-out"
@@ -54,7 +56,7 @@ import Testing
         #expect(config.training.saves == .epochs(1))
         #expect(config.training.learningRate == 1e-5)
         #expect(config.training.gradientAccumulationSteps == 4)
-        #expect(config.training.gradientCheckpointing)
+        #expect(config.training.gradientCheckpointing == .memory)
         #expect(!config.training.samplePacking)
     }
 
@@ -117,12 +119,24 @@ import Testing
     }
 
     @Test(arguments: [
-        ("gradient_checkpointing: true", true), ("gradient_checkpointing: offload", true),
-        ("gradient_checkpointing: false", false), ("activation_offloading: true", true),
-        ("", false),
+        ("optimizer: paged_adamw_8bit", true), ("optimizer: paged_adamw_32bit", true),
+        ("optimizer: adamw_torch", false), ("", false),
     ])
-    func `checkpointing is on for every word that means it`(_ line: String, _ expected: Bool) throws
-    {
+    func `paged optimizers keep their state on the disk`(_ line: String, _ expected: Bool) throws {
+        #expect(try config(line).training.pagedOptimizer == expected)
+    }
+
+    @Test(arguments: [
+        ("gradient_checkpointing: true", Checkpointing.memory),
+        ("gradient_checkpointing: offload", .memory),
+        ("gradient_checkpointing: offload_disk", .disk),
+        ("gradient_checkpointing: false", .none), ("activation_offloading: true", .memory),
+        ("activation_offloading: disk", .disk),
+        ("gradient_checkpointing: true\nactivation_offloading: disk", .disk), ("", .none),
+    ])
+    func `checkpointing is on for every word that means it`(
+        _ line: String, _ expected: Checkpointing
+    ) throws {
         #expect(try config(line).training.gradientCheckpointing == expected)
     }
 

@@ -9,80 +9,11 @@ import EftTraining
 import Testing
 
 @Suite struct StreamedTrainingTests {
-    private static let layers = 6
-
-    /// A folder with a base model of 6 layers of random weights and a data file.
-    private func workplace() throws -> TemporaryFolder {
-        let folder = try TemporaryFolder()
-        try TinyModel.write(to: folder, layers: Self.layers, name: "base")
-        try folder.write("rows.jsonl", TinyModel.rows(24))
-        let model = try ModelFolder.open(folder.file("base"), needsWeights: false)
-        let backend = try CPUBackend(threads: 1)
-        let decoder = try Decoder.random(model.description, seed: 5, backend: backend)
-        try DecoderSaver(decoder: decoder, backend: backend, dtype: .bf16)
-            .save(to: folder.file("base"))
-        return folder
-    }
-
-    /// A run of 4 steps of short rows, whose activations are small beside the base.
-    private func config(
-        _ folder: TemporaryFolder, adapter: String? = "lora", output: String = "out",
-        _ lines: String = ""
-    ) throws -> AxolotlConfig {
-        let shape =
-            adapter.map {
-                "adapter: \($0)\nload_in_4bit: \($0 == "qlora")\nlora_r: 2\nlora_alpha: 4\n"
-                    + "lora_dropout: 0.1\nlora_target_modules: [q_proj, v_proj]\n"
-            } ?? ""
-        let text = """
-            base_model: \(folder.file("base"))
-            datasets: [{path: \(folder.file("rows.jsonl")), type: alpaca}]
-            output_dir: \(folder.file(output))
-            sequence_len: 384
-            micro_batch_size: 1
-            gradient_accumulation_steps: 2
-            learning_rate: 0.01
-            max_steps: 4
-            save_steps: 2
-            val_set_size: 2
-            eval_steps: 2
-            gradient_checkpointing: true
-            float32: true
-            \(shape)\(lines)
-            """
-        return try AxolotlConfig(ConfigCursor(YAMLParser.parse(text, file: "c.yml"), file: "c.yml"))
-    }
-
-    private func job(
-        _ config: AxolotlConfig, _ folder: TemporaryFolder, limit: Int = .max, dataBytes: Int = 0
-    ) throws -> TrainingJob {
-        let backend = try CPUBackend(
-            ledger: MemoryLedger(limit: limit), threads: 2, precision: .f32)
-        return try TrainingJob(
-            config, devices: [backend], dataBytes: { dataBytes }, caches: folder.file("caches"))
-    }
-
-    private func losses(_ job: TrainingJob) throws -> [Double] {
-        var losses: [Double] = []
-        let summary = try job.run(onEvent: {
-            switch $0 {
-            case .training(.step(let report)): losses += [report.loss, report.gradientNorm]
-            case .training(.evaluation(_, let loss, _)): losses.append(loss)
-            default: break
-            }
-        })
-        let stated = job.plan.total.total
-        #expect(summary.peakBytes <= stated)
-        #expect(
-            Double(summary.peakBytes) > 0.98 * Double(stated), "\(summary.peakBytes) of \(stated)")
-        return losses
-    }
-
     /// The least total with which a run of so many resident layers is made.
     private func total(_ job: TrainingJob, resident: Int) throws -> Int {
         let layouts = try job.base.layouts()
-        let placement = layouts.streaming(Self.layers - resident)
-        var memory = job.plan.total
+        let placement = layouts.streaming(SmallJob.layers - resident)
+        var memory = job.plan.placed.total
         memory[.weights] = placement.weightBytes
         memory[.window] = placement.windowBytes
         return memory.total
@@ -90,42 +21,45 @@ import Testing
 
     @Test(arguments: ["lora", "qlora"])
     func `a streamed run trains the same adapter, bit for bit`(_ adapter: String) throws {
-        let folder = try workplace()
-        let whole = try job(config(folder, adapter: adapter, output: "whole"), folder)
-        #expect(!whole.plan.placement.isStreaming && whole.streaming == nil)
-        let expected = try losses(whole)
+        let folder = try SmallJob.workplace()
+        let whole = try SmallJob.job(
+            SmallJob.config(folder, adapter: adapter, output: "whole"), folder)
+        #expect(!whole.plan.placed.placement.isStreaming && whole.streaming == nil)
+        let expected = try SmallJob.losses(whole)
         #expect(expected.count == 4 * 2 + 3)
         let saved = try FileSystem.read(folder.file("whole/adapter_model.safetensors"))
         for resident in [0, 1, 3] {
             let output = "streamed-\(resident)"
             let limit = try total(whole, resident: resident)
-            let job = try job(
-                config(folder, adapter: adapter, output: output), folder, limit: limit)
-            #expect(job.plan.placement.residentLayers == resident)
-            #expect(try losses(job) == expected, "\(resident) resident")
+            let job = try SmallJob.job(
+                SmallJob.config(folder, adapter: adapter, output: output), folder, limit: limit)
+            #expect(job.plan.placed.placement.residentLayers == resident)
+            #expect(try SmallJob.losses(job) == expected, "\(resident) resident")
             let file = folder.file(output + "/adapter_model.safetensors")
             #expect(try FileSystem.read(file) == saved)
         }
     }
 
     @Test func `one byte under the least is refused before any work`() throws {
-        let folder = try workplace()
-        let whole = try job(config(folder), folder)
+        let folder = try SmallJob.workplace()
+        let whole = try SmallJob.job(SmallJob.config(folder), folder)
         let least = try total(whole, resident: 0)
-        let job = try job(config(folder), folder, limit: least)
-        #expect(job.plan.total.total == least)
+        let job = try SmallJob.job(SmallJob.config(folder), folder, limit: least)
+        #expect(job.plan.placed.total.total == least)
         let error = try #require(throws: TensorError.self) {
-            try self.job(config(folder), folder, limit: least - 1)
+            try SmallJob.job(SmallJob.config(folder), folder, limit: least - 1)
         }
         #expect(error.code == .outOfBudget)
         #expect(error.message.contains("even with 0 of 6 layers resident"))
         #expect(error.message.contains("it fits with"))
         // What the data takes is not there for layers.
         #expect(throws: TensorError.self) {
-            try self.job(config(folder), folder, limit: least, dataBytes: 1)
+            try SmallJob.job(SmallJob.config(folder), folder, limit: least, dataBytes: 1)
         }
-        let other = try self.job(config(folder), folder, limit: least + 1000, dataBytes: 1000)
-        #expect(other.plan.placement == job.plan.placement && other.programBytes == 1000)
+        let other = try SmallJob.job(
+            SmallJob.config(folder), folder, limit: least + 1000, dataBytes: 1000)
+        #expect(
+            other.plan.placed.placement == job.plan.placed.placement && other.programBytes == 1000)
         #expect(!FileSystem.exists(folder.file("out")))
         #expect(!FileSystem.exists(folder.file("caches")))
     }
@@ -133,11 +67,11 @@ import Testing
     @Test func `a streamed run that was stopped goes on without streaming to the same adapter`()
         throws
     {
-        let folder = try workplace()
-        let whole = try job(config(folder, output: "whole"), folder)
-        _ = try losses(whole)
+        let folder = try SmallJob.workplace()
+        let whole = try SmallJob.job(SmallJob.config(folder, output: "whole"), folder)
+        _ = try SmallJob.losses(whole)
         let limit = try total(whole, resident: 0)
-        let job = try job(config(folder, output: "parts"), folder, limit: limit)
+        let job = try SmallJob.job(SmallJob.config(folder, output: "parts"), folder, limit: limit)
         var steps = 0
         let error = try #require(throws: TrainingError.self) {
             try job.run(
@@ -146,8 +80,9 @@ import Testing
         }
         #expect(error.code == .interrupted)
         let checkpoint = folder.file("parts/checkpoint-2")
-        let rest = try self.job(
-            config(folder, output: "parts", "resume_from_checkpoint: \(checkpoint)"), folder)
+        let rest = try SmallJob.job(
+            SmallJob.config(folder, output: "parts", "resume_from_checkpoint: \(checkpoint)"),
+            folder)
         _ = try rest.run(onEvent: { _ in })
         let name = "adapter_model.safetensors"
         #expect(
@@ -156,9 +91,10 @@ import Testing
     }
 
     @Test func `an interruption while the cache is made leaves what is made`() throws {
-        let folder = try workplace()
-        let whole = try job(config(folder), folder)
-        let job = try job(config(folder), folder, limit: total(whole, resident: 0))
+        let folder = try SmallJob.workplace()
+        let whole = try SmallJob.job(SmallJob.config(folder), folder)
+        let job = try SmallJob.job(
+            SmallJob.config(folder), folder, limit: total(whole, resident: 0))
         var repacked = 0
         let error = try #require(throws: TrainingError.self) {
             try job.run(
@@ -167,14 +103,16 @@ import Testing
         }
         #expect(error.code == .interrupted)
         let cache = try #require(job.streaming).cache
-        #expect(cache.missing(job.plan.placement.streamed) == [3, 4, 5])
+        #expect(cache.missing(job.plan.placed.placement.streamed) == [3, 4, 5])
     }
 
     @Test func `full training is not streamed, and says so`() throws {
-        let folder = try workplace()
-        let whole = try job(config(folder, adapter: nil), folder)
+        let folder = try SmallJob.workplace()
+        let whole = try SmallJob.job(SmallJob.config(folder, adapter: nil), folder)
         let error = try #require(throws: TensorError.self) {
-            try job(config(folder, adapter: nil), folder, limit: whole.plan.total.total - 1)
+            try SmallJob.job(
+                SmallJob.config(folder, adapter: nil), folder,
+                limit: whole.plan.placed.total.total - 1)
         }
         #expect(error.code == .outOfBudget)
         #expect(error.message.contains("frozen base of an adapter"))

@@ -14,9 +14,9 @@ package final class DirectFile: Sendable {
     /// Bytes asked of the system at a time; between two pieces a reader can be stopped.
     private static let piece = 16 << 20
     #if arch(arm64) || arch(arm)
-        private static let directFlag: Int32 = 0o200000
+        static let directFlag: Int32 = 0o200000
     #else
-        private static let directFlag: Int32 = 0o40000
+        static let directFlag: Int32 = 0o40000
     #endif
 
     /// Where the file was opened.

@@ -10,22 +10,34 @@ package struct AdapterExtents: Sendable, Hashable {
     package var droppedInputs = 0
     /// Bytes of A and B in f32 of each decoder layer.
     package var layers: [Int]
+    /// Bytes of the largest A or B of each decoder layer.
+    package var largest: [Int]
     /// Bytes of A and B of the head.
     package var head = 0
 
     /// No adapter on a decoder of so many layers.
-    package init(layers: Int) { self.layers = Array(repeating: 0, count: layers) }
+    package init(layers: Int) {
+        self.layers = Array(repeating: 0, count: layers)
+        largest = self.layers
+    }
+
+    /// Adds the adapter of a linear layer.
+    package mutating func add(layer: Int, inputs: Int, outputs: Int, rank: Int) {
+        self.rank = max(self.rank, rank)
+        layers[layer] += LoRA.byteCount(inputs: inputs, outputs: outputs, rank: rank)
+        largest[layer] = max(largest[layer], max(inputs, outputs) * rank * 4)
+    }
 
     /// Fresh adapters of one rank on all linear layers inside the decoder layers.
     package init(_ description: DecoderDescription, rank: Int, usesDropout: Bool = false) {
-        let linears = description.linears(layer: 0)
-        let bytes = linears.reduce(0) {
-            $0 + LoRA.byteCount(inputs: $1.inputs, outputs: $1.outputs, rank: rank)
-        }
         self.init(layers: description.layers)
-        self.rank = rank
-        if rank > 0, usesDropout { droppedInputs = linears.map(\.inputs).max() ?? 0 }
-        layers = Array(repeating: bytes, count: description.layers)
+        guard rank > 0 else { return }
+        for layer in 0..<description.layers {
+            for linear in description.linears(layer: layer) {
+                add(layer: layer, inputs: linear.inputs, outputs: linear.outputs, rank: rank)
+                if usesDropout { droppedInputs = max(droppedInputs, linear.inputs) }
+            }
+        }
     }
 
     /// Bytes of the adapters of a part.
@@ -33,6 +45,9 @@ package struct AdapterExtents: Sendable, Hashable {
         guard !part.isEmpty else { return 0 }
         return layers[part.layers].reduce(0, +) + (part.holdsHead ? head : 0)
     }
+
+    /// Bytes of the largest A or B of a part's layers.
+    package func largest(_ part: DecoderPart) -> Int { largest[part.layers].max() ?? 0 }
 
     /// All bytes.
     package var byteCount: Int { layers.reduce(0, +) + head }
@@ -43,6 +58,7 @@ package struct AdapterExtents: Sendable, Hashable {
         sum.rank = max(a.rank, b.rank)
         sum.droppedInputs = max(a.droppedInputs, b.droppedInputs)
         sum.layers = zip(a.layers, b.layers).map(+)
+        sum.largest = zip(a.largest, b.largest).map(max)
         sum.head += b.head
         return sum
     }

@@ -93,10 +93,11 @@ package struct PlacementTask {
 
     /// Places a decoder that is trained: its adapters, or all weights when it has none.
     /// - Parameters:
+    ///   - paged: whether the optimizer's state stands in a file.
     ///   - saving: temporary bytes on the first device while results are written.
     ///   - canStream: whether the base may be streamed; all weights in training never are.
     package func training(
-        _ need: TrainingNeed, saving: Int = 0, canStream: Bool = true
+        _ need: TrainingNeed, paged: Bool = false, saving: Int = 0, canStream: Bool = true
     ) -> PlacedMemory {
         let (description, layouts, backend, adapters) = (description, layouts, backend, adapters)
         let isFull = adapters.rank == 0
@@ -107,9 +108,42 @@ package struct PlacementTask {
                 adapterRank: need.adapterRank, training: isFull ? .full : .adapters)
             let trained = isFull ? layouts.byteCount(part) : adapters.byteCount(part)
             var table = TrainingMemory.trainable(trained / 4)
+            if paged {
+                table[.optimizer] = TrainingMemory.pagedBytes(
+                    largest: isFull ? layouts.largest(part) : adapters.largest(part))
+            }
             table[.activations] = need.byteCount(description, part: part)
             table[.workspace] = scratch.byteCount(on: backend) + (device == 0 ? saving : 0)
             return table
         }.best()
+    }
+
+    /// Places a decoder that is trained, and decides how many micro-batches of a step one pass over the weights serves:
+    /// as many as make a step read the fewest bytes, and of those as few as do.
+    /// - Parameter microBatches: of a step.
+    package func training(
+        _ need: TrainingNeed, microBatches: Int, paged: Bool = false, saving: Int = 0,
+        canStream: Bool = true
+    ) -> (placed: PlacedMemory, joined: Int) {
+        func place(_ joined: Int) -> PlacedMemory {
+            var need = need
+            need.joined = joined
+            return training(need, paged: paged, saving: saving, canStream: canStream)
+        }
+        var best = (placed: place(1), joined: 1)
+        guard need.checkpointing.recomputes, best.placed.fits, best.placed.placement.isStreaming
+        else { return best }
+        func read(_ plan: (placed: PlacedMemory, joined: Int)) -> Int {
+            let passes = (microBatches + plan.joined - 1) / plan.joined
+            return plan.placed.placement.trainingReads * passes
+        }
+        var joined = 2
+        while joined < 2 * microBatches {
+            let count = min(joined, microBatches)
+            let candidate = (placed: place(count), joined: count)
+            if candidate.placed.fits, read(candidate) < read(best) { best = candidate }
+            joined *= 2
+        }
+        return best
     }
 }

@@ -72,6 +72,22 @@ package struct WeightPlacement: Sendable, Hashable {
     /// Bytes on disk of the streamed layers in panel form.
     package var diskBytes: Int { devices.reduce(0) { $0 + $1.diskBytes } }
 
+    /// Bytes that a pass there and back reads: layers in the window at a turn are used again.
+    package var trainingReads: Int {
+        devices.reduce(0) { sum, device in
+            guard device.isStreaming else { return sum }
+            let layer = device.windowBytes / device.slots
+            return sum + 2 * max(0, device.streamed.count - device.slots) * layer
+        }
+    }
+
+    /// Bytes that a pass forward reads.
+    package var forwardReads: Int {
+        devices.reduce(0) {
+            $0 + ($1.isStreaming ? $1.streamed.count * ($1.windowBytes / $1.slots) : 0)
+        }
+    }
+
     /// The placement in words, such as `3 of 80 layers resident, 77 streamed through a window of 2`.
     package var summary: String {
         guard isStreaming else { return "all \(layers) layers resident" }

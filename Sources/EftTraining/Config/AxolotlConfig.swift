@@ -92,13 +92,18 @@ package struct AxolotlConfig: Sendable {
             lines.append("optimizer '\(optimizer)' runs with f32 state, not \(bits)-bit state")
         }
         if let checkpointing = try config.optional("gradient_checkpointing"),
-            case .string(let word) = checkpointing.node.value, word.hasPrefix("offload")
+            case .string("offload") = checkpointing.node.value
         {
             lines.append(
-                "gradient_checkpointing '\(word)' recomputes layers; kept inputs stay in memory")
+                "gradient_checkpointing 'offload' recomputes layers; kept inputs stay in memory (offload_disk "
+                    + "keeps them in a temporary file)")
         }
-        if let value = try config.optional("activation_offloading"), value.asksForSomething {
-            lines.append("activation_offloading recomputes layers; kept inputs stay in memory")
+        if let value = try config.optional("activation_offloading"), value.asksForSomething,
+            value.node.value != .string("disk")
+        {
+            lines.append(
+                "activation_offloading recomputes layers; kept inputs stay in memory ('disk' keeps them in a "
+                    + "temporary file)")
         }
         if try config.lenientBool("load_in_8bit") ?? false {
             lines.append("load_in_8bit has no effect: the base is held as it is stored")

@@ -6,6 +6,8 @@ import EftConfig
 struct OptimizerName {
     /// Bits of state that the name promises, where it is not 32.
     let promisedBits: Int?
+    /// Whether the name says that state may leave memory.
+    let isPaged: Bool
 
     private static let adamW: [(name: String, bits: Int?)] = [
         ("adamw_torch_fused", nil), ("adamw_torch", nil), ("adamw_torch_xla", nil),
@@ -29,5 +31,6 @@ struct OptimizerName {
                     + names)
         }
         promisedBits = known.bits
+        isPaged = known.name.hasPrefix("paged_")
     }
 }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // The loop's settings from an Axolotl configuration.
 import EftConfig
+import EftModels
 
 extension TrainingSettings {
     /// Reads the loop's keys.
@@ -49,7 +50,7 @@ extension TrainingSettings {
     }
 
     private mutating func readOptimizer(_ config: ConfigCursor) throws(ConfigError) {
-        _ = try OptimizerName(config)
+        pagedOptimizer = try OptimizerName(config)?.isPaged ?? false
         guard let rate = try config.lenientDouble("learning_rate", in: 0...1e6) else {
             throw config.error(.missingKey, "the key 'learning_rate' is missing")
         }
@@ -129,12 +130,19 @@ extension TrainingSettings {
         }
     }
 
-    private static func checkpointing(_ config: ConfigCursor) throws(ConfigError) -> Bool {
-        let offloads = try config.optional("activation_offloading")?.asksForSomething ?? false
-        guard let value = try config.optional("gradient_checkpointing") else { return offloads }
-        if case .string(let word) = value.node.value, ["offload", "offload_disk"].contains(word) {
-            return true
+    /// `gradient_checkpointing`, and `activation_offloading` that took the place of its words.
+    private static func checkpointing(_ config: ConfigCursor) throws(ConfigError) -> Checkpointing {
+        let offloading = try config.optional("activation_offloading")
+        var onDisk = false
+        if case .string("disk") = offloading?.node.value { onDisk = true }
+        let offloads = offloading?.asksForSomething ?? false
+        guard let value = try config.optional("gradient_checkpointing") else {
+            return onDisk ? .disk : offloads ? .memory : .none
         }
-        return try config.lenientBool("gradient_checkpointing") ?? false || offloads
+        if case .string(let word) = value.node.value, ["offload", "offload_disk"].contains(word) {
+            return word == "offload_disk" || onDisk ? .disk : .memory
+        }
+        let recomputes = try config.lenientBool("gradient_checkpointing") ?? false || offloads
+        return onDisk ? .disk : recomputes ? .memory : .none
     }
 }

@@ -94,9 +94,8 @@ struct AdapterTargets: Sendable {
         for layer in 0..<description.layers {
             for linear in description.linears(layer: layer) {
                 guard let rank = layers[linear.name]?.rank else { continue }
-                extents.rank = max(extents.rank, rank)
-                extents.layers[layer] += LoRA.byteCount(
-                    inputs: linear.inputs, outputs: linear.outputs, rank: rank)
+                extents.add(
+                    layer: layer, inputs: linear.inputs, outputs: linear.outputs, rank: rank)
                 if config.dropout > 0 {
                     extents.droppedInputs = max(extents.droppedInputs, linear.inputs)
                 }

@@ -18,6 +18,16 @@ package struct ExampleLengths: Sendable, Hashable {
     }
 }
 
+/// What a run will hold on each device, and how its passes go.
+package struct TrainingPlan: Sendable, Hashable {
+    /// Where the weights of the base stand, and peak bytes of each device by purpose.
+    package var placed: PlacedMemory
+    /// Micro-batches that one pass over the weights serves.
+    package var joined: Int
+    /// Most tokens of a micro-batch.
+    package var rows: Int
+}
+
 /// A manual division of devices, and what each may hold.
 package struct TrainingRoom: Sendable, Hashable {
     /// Bytes that each device may hold, the program itself left out.
@@ -43,7 +53,7 @@ extension TrainingJob {
     package static func plan(
         _ base: BaseModel, config: AxolotlConfig, lengths: ExampleLengths? = nil,
         backend: any Backend, room: TrainingRoom
-    ) throws -> PlacedMemory {
+    ) throws -> TrainingPlan {
         let description = base.folder.description
         let layouts = try base.layouts()
         let adapter = try config.adapter.map {
@@ -54,10 +64,13 @@ extension TrainingJob {
             description: description, layouts: layouts, adapters: adapter,
             load: try base.loadNeed(), limits: room.limits, weightLimits: room.weightLimits,
             backend: backend)
-        return task.training(
-            try need(config.training, lengths, extents: task.adapters),
+        let need = try need(config.training, lengths, extents: task.adapters)
+        let (placed, joined) = task.training(
+            need, microBatches: config.training.gradientAccumulationSteps,
+            paged: config.training.pagedOptimizer,
             saving: adapter == nil ? DecoderSaver.scratchBytes(layouts, config.outputType) : 0,
             canStream: base.canStream)
+        return TrainingPlan(placed: placed, joined: joined, rows: need.rows)
     }
 
     private static func need(
@@ -95,7 +108,7 @@ extension TrainingJob {
             let needed = try TrainingJob.plan(
                 BaseModel(candidate), config: candidate, lengths: fitting, backend: backend,
                 room: room)
-            if needed.fits {
+            if needed.placed.fits {
                 remedy = "it fits with \(change), or with --memory \(more)"
                 break
             }
@@ -155,8 +168,8 @@ extension TrainingJob {
             changes.append(change)
             candidates.append((changes.joined(separator: ", "), current))
         }
-        if !current.training.gradientCheckpointing {
-            current.training.gradientCheckpointing = true
+        if current.training.gradientCheckpointing == .none {
+            current.training.gradientCheckpointing = .memory
             add("gradient_checkpointing: true")
         }
         if current.training.microBatchSize > 1 {
@@ -166,6 +179,10 @@ extension TrainingJob {
         if current.adapter?.quantizesBase == false {
             current.adapter?.quantizesBase = true
             add("adapter: qlora, load_in_4bit: true")
+        }
+        if current.training.gradientCheckpointing == .memory {
+            current.training.gradientCheckpointing = .disk
+            add("gradient_checkpointing: offload_disk")
         }
         var halved = false
         while current.training.sequenceLen > 128 {

@@ -17,8 +17,8 @@ package final class TrainingJob {
     package let base: BaseModel
     /// The examples.
     package let data: TrainingData
-    /// Where the weights of the base stand, and peak bytes of each device by purpose.
-    package let plan: PlacedMemory
+    /// What the run will hold, and how its passes go.
+    package let plan: TrainingPlan
     /// Bytes of the program itself and of the data, which the first device's budget holds besides.
     package let programBytes: Int
     /// What streams them; nil when all stand in memory.
@@ -91,7 +91,8 @@ package final class TrainingJob {
         var room = TrainingRoom(
             limits: devices.map(\.ledger.limit), weightLimits: weightLimits)
         try TrainingJob.requireFit(
-            TrainingJob.plan(base, config: config, lengths: least, backend: backend, room: room),
+            TrainingJob.plan(base, config: config, lengths: least, backend: backend, room: room)
+                .placed,
             base, config: config, lengths: least, room: room, programBytes: programBytes,
             backend: backend)
         resumeFolder = try TrainingJob.resumeFolder(config)
@@ -110,10 +111,10 @@ package final class TrainingJob {
         plan = try TrainingJob.plan(
             base, config: config, lengths: lengths, backend: backend, room: room)
         try TrainingJob.requireFit(
-            plan, base, config: config, lengths: lengths, room: room,
+            plan.placed, base, config: config, lengths: lengths, room: room,
             programBytes: programBytes + held, backend: backend)
         self.programBytes = programBytes + held
-        streaming = try base.streaming(plan.placement, caches: caches)
+        streaming = try base.streaming(plan.placed.placement, caches: caches)
         totalSteps = try BatchPlan(lengths: lengths.train, settings: config.training).steps.count
     }
 
@@ -155,7 +156,7 @@ package final class TrainingJob {
         if slot == nil { try decoder.makeFullyTrainable() }
         let trainer = try Trainer(
             decoder: decoder, settings: settings, train: data.train, validation: data.validation,
-            slots: slot.map { [$0] } ?? [], fingerprint: fingerprint,
+            slots: slot.map { [$0] } ?? [], joined: plan.joined, fingerprint: fingerprint,
             output: TrainingOutput(
                 config: config, base: base, decoder: decoder, backend: devices[0],
                 adapter: adapter.flatMap { adapter in slot.map { ($0, adapter.config) } },
@@ -188,11 +189,11 @@ package final class TrainingJob {
             }
             try onEvent(event)
         }
-        try streaming?.cache.fill(plan.placement, devices: devices) {
+        try streaming?.cache.fill(plan.placed.placement, devices: devices) {
             try report(.repacking(done: $0, total: $1))
         }
         return try base.load(
-            devices: devices, parts: plan.placement.parts, seed: config.training.seed,
+            devices: devices, parts: plan.placed.placement.parts, seed: config.training.seed,
             streaming: streaming
         ) { try report(.loading(done: $0, total: $1)) }
     }

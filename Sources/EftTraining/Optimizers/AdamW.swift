@@ -7,24 +7,21 @@ import EftTensor
 package final class AdamW {
     /// Parameters in the order of the model.
     package let parameters: [Parameter]
-    /// Running means of gradients.
-    package private(set) var firstMoments: [Buffer] = []
-    /// Running means of squared gradients.
-    package private(set) var secondMoments: [Buffer] = []
+    /// Running means of gradients and of their squares.
+    package let moments: any Moments
     /// Steps made.
     package var steps = 0
     private let settings: TrainingSettings
 
-    /// Takes memory for the state, each parameter's on the device that holds its gradient.
-    /// - Throws: `TensorError` when it does not fit the ledger.
-    package init(parameters: [Parameter], settings: TrainingSettings) throws(TensorError) {
+    /// Takes memory for the state: in a temporary file in the output folder when the optimizer is paged.
+    /// - Throws: `TensorError` when it does not fit a ledger, `FormatError` (`io`) when the disk has no room for it.
+    package init(parameters: [Parameter], settings: TrainingSettings) throws {
         self.parameters = parameters
         self.settings = settings
-        for parameter in parameters {
-            let (bytes, ledger) = (parameter.value.byteCount, parameter.gradient.ledger)
-            firstMoments.append(try Buffer(byteCount: bytes, ledger: ledger, purpose: .optimizer))
-            secondMoments.append(try Buffer(byteCount: bytes, ledger: ledger, purpose: .optimizer))
-        }
+        moments =
+            settings.pagedOptimizer
+            ? try PagedMoments(parameters, folder: settings.outputDir)
+            : try ResidentMoments(parameters)
     }
 
     /// The norm of all gradients together.
@@ -34,22 +31,24 @@ package final class AdamW {
 
     /// One step at a learning rate, gradients scaled down to the norm of the settings.
     /// - Returns: the norm before scaling; when it is not finite nothing was changed.
+    /// - Throws: `FormatError` (`io`) when paged state cannot be read or written; the state is lost then.
     @discardableResult
-    package func step(learningRate: Double, _ backend: any Backend) -> Double {
+    package func step(learningRate: Double, _ backend: any Backend) throws -> Double {
         let norm = gradientNorm(backend)
         guard norm.isFinite else { return norm }
         let most = settings.maxGradNorm
         let scale = most > 0 && norm > most ? most / (norm + 1e-6) : 1
         steps += 1
-        for (index, parameter) in parameters.enumerated() {
+        try moments.forEach { index, first, second in
+            let parameter = parameters[index]
             backend.adamW(
                 AdamWParameters(
                     learningRate: Float(learningRate), beta1: Float(settings.adamBeta1),
                     beta2: Float(settings.adamBeta2), epsilon: Float(settings.adamEpsilon),
                     weightDecay: parameter.decays ? Float(settings.weightDecay) : 0,
                     gradientScale: Float(scale), step: steps),
-                value: parameter.value, gradient: parameter.gradient,
-                firstMoment: firstMoments[index], secondMoment: secondMoments[index])
+                value: parameter.value, gradient: parameter.gradient, firstMoment: first,
+                secondMoment: second)
         }
         return norm
     }

@@ -74,9 +74,11 @@ enum TrainCommand: Command {
         let training = job.config.training
         let kind = job.config.adapter.map { $0.quantizesBase ? "QLoRA" : "LoRA" } ?? "all weights"
         var plan = StagePlan(
-            name: "train", placed: job.plan,
+            name: "train", placed: job.plan.placed,
             detail: "\(kind), \(job.totalSteps) steps of \(training.gradientAccumulationSteps) x "
-                + "\(training.microBatchSize) x \(training.sequenceLen) tokens at most")
+                + "\(training.microBatchSize) x \(training.sequenceLen) tokens at most"
+                + (job.plan.joined > 1
+                    ? ", one pass over the weights for each \(job.plan.joined) micro-batches" : ""))
         plan.devices[0][.program] = job.programBytes
         return plan
     }

@@ -100,7 +100,7 @@ import Testing
         }
         try decoder.attachAdapter()
         let need = TrainingNeed(
-            rows: 21, sequences: 1, adapterRank: 3, droppedInputs: 96, checkpointing: true)
+            rows: 21, sequences: 1, adapterRank: 3, droppedInputs: 96, checkpointing: .memory)
         let pass = try TrainingPass(decoder: decoder, need: need)
         for (device, part) in parts.enumerated() {
             #expect(
@@ -108,6 +108,34 @@ import Testing
                     == need.byteCount(decoder.description, part: part))
         }
         _ = pass
+    }
+
+    @Test(arguments: [Checkpointing.memory, .disk], [2, 3, 5])
+    func `one pass for several micro-batches gives what a pass for each gives`(
+        _ checkpointing: Checkpointing, _ joined: Int
+    ) throws {
+        let model = try StreamModel(.exl2)
+        let ids = StreamModel.ids
+        let micros = [21, 3, 17, 1, 9].enumerated().map { seed, length in
+            let half = length / 2
+            let batch = DecoderBatch(
+                sequences: [Array(ids[..<half]), Array(ids[half..<length])].filter { !$0.isEmpty },
+                slots: [0])
+            return TrainingRows(
+                batch, labels: Array(ids.suffix(length)), dropoutSeed: UInt64(seed))
+        }
+        let plain = try model.decoder(streamed: 0)
+        try plain.attachAdapter()
+        let expected = try plain.gradients(
+            of: micros, joined: 1, checkpointing: .memory, folder: model.caches)
+        for split in [Self.splits[0], Self.splits[1], Self.splits[5]] {
+            let decoder = try decoder(model, split).decoder
+            try decoder.attachAdapter()
+            let found = try decoder.gradients(
+                of: micros, joined: joined, checkpointing: checkpointing,
+                folder: model.folder.path)
+            #expect(found.losses == expected.losses && found.all == expected.all)
+        }
     }
 
     // MARK: Search

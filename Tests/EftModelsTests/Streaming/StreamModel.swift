@@ -202,7 +202,8 @@ extension Decoder {
             decoder: self,
             need: TrainingNeed(
                 rows: ids.count, sequences: 1, adapterRank: extents.rank,
-                droppedInputs: extents.droppedInputs, checkpointing: checkpointing))
+                droppedInputs: extents.droppedInputs, checkpointing: checkpointing ? .memory : .none
+            ))
         var losses: [Float] = []
         for index in 0..<passes {
             losses += try pass.run(
@@ -211,6 +212,30 @@ extension Decoder {
             losses += try pass.run(
                 DecoderBatch(sequences: [ids], slots: [0]), labels: ids.dropFirst() + [-100],
                 gradientScale: 0)
+        }
+        let all = parameters.flatMap { parameter in
+            Array(
+                UnsafeBufferPointer(
+                    start: parameter.gradient.floats, count: parameter.gradient.floatCount))
+        }
+        return (losses, all)
+    }
+
+    /// Losses and gradients of several micro-batches of different lengths, in passes that serve `joined` of them each.
+    func gradients(
+        of micros: [TrainingRows], joined: Int, checkpointing: Checkpointing, folder: String
+    ) throws -> (losses: [[Float]], all: [Float]) {
+        let extents = adapterExtents
+        let pass = try TrainingPass(
+            decoder: self,
+            need: TrainingNeed(
+                rows: StreamModel.ids.count, sequences: 2, adapterRank: extents.rank,
+                droppedInputs: extents.droppedInputs, checkpointing: checkpointing, joined: joined),
+            spillFolder: folder)
+        var losses: [[Float]] = []
+        for first in stride(from: 0, to: micros.count, by: joined) {
+            losses += try pass.run(
+                Array(micros[first..<min(first + joined, micros.count)]), gradientScale: 0.05)
         }
         let all = parameters.flatMap { parameter in
             Array(

@@ -104,7 +104,7 @@ import Testing
             decoder: decoder,
             need: TrainingNeed(
                 rows: ids.count, sequences: 1, adapterRank: extents.rank,
-                droppedInputs: extents.droppedInputs, checkpointing: true))
+                droppedInputs: extents.droppedInputs, checkpointing: .memory))
         for step in 1...3 {
             _ = try pass.run(
                 DecoderBatch(sequences: [ids], slots: [0]), labels: ids, gradientScale: 1)

@@ -1,0 +1,262 @@
+// SPDX-License-Identifier: Apache-2.0
+// The training pass: losses of packed sequences, and gradients by recomputing layer by layer.
+import EftNN
+import EftTensor
+
+/// A micro-batch of a pass.
+package struct TrainingRows: Sendable {
+    /// Its tokens.
+    package let batch: DecoderBatch
+    /// For each row the token to predict there; negative where there is no loss.
+    package let labels: [Int32]
+    /// Seeds the draws of dropout; nil for none.
+    package let dropoutSeed: UInt64?
+
+    /// Puts a micro-batch together.
+    package init(_ batch: DecoderBatch, labels: [Int32], dropoutSeed: UInt64? = nil) {
+        self.batch = batch
+        self.labels = labels
+        self.dropoutSeed = dropoutSeed
+    }
+}
+
+/// Computes losses and gradients of micro-batches, one or several in one pass over the weights.
+package final class TrainingPass: Sendable {
+    private let decoder: Decoder
+    private let workspace: DecoderWorkspace
+    /// Of each device that holds layers.
+    private let places: [TrainingPlace?]
+    private let cache: SplitPassCache
+    /// The norm of the last layer's value, on the head's device.
+    private let normed: Matrix
+    private let lossHead: LossHead
+    /// Micro-batches that one pass over the weights serves.
+    package let joined: Int
+
+    /// Takes the memory.
+    /// - Parameter spillFolder: where kept inputs go that do not stay in memory; the working folder when nil.
+    /// - Throws: `TensorError` when it does not fit a ledger, `FormatError` (`io`) when the disk has no room for kept
+    ///   inputs.
+    package init(decoder: Decoder, need: TrainingNeed, spillFolder: String? = nil) throws {
+        let shape = decoder.description.shape
+        self.decoder = decoder
+        joined = need.joined
+        let workspace = try DecoderWorkspace(need.workspace, decoder: decoder)
+        self.workspace = workspace
+        let places = try decoder.parts.enumerated().map { device, part in
+            part.isEmpty
+                ? nil
+                : try TrainingPlace(
+                    need, part: part, shape: shape, workspace[device], spillFolder: spillFolder)
+        }
+        self.places = places
+        cache = SplitPassCache(
+            places.compactMap { $0 }.flatMap { place in place.part.layers.map { place.cache($0) } })
+        let ledger = decoder.devices[decoder.headDevice].ledger
+        normed = try Matrix(rows: need.rows, columns: shape.hidden, ledger: ledger)
+        lossHead = try LossHead(head: decoder.head, rows: need.rows, ledger: ledger)
+    }
+
+    private func place(_ device: Int) -> TrainingPlace {
+        guard let place = places[device] else {
+            preconditionFailure("device \(device) holds no layers")
+        }
+        return place
+    }
+
+    private func place(ofLayer index: Int) -> TrainingPlace {
+        place(decoder.device(ofLayer: index))
+    }
+
+    /// The loss of each row of a single micro-batch; see the other form.
+    package func run(
+        _ batch: DecoderBatch, labels: [Int32], gradientScale: Float, dropoutSeed: UInt64? = nil
+    ) throws -> [Float] {
+        let rows = TrainingRows(batch, labels: labels, dropoutSeed: dropoutSeed)
+        return try run([rows], gradientScale: gradientScale)[0]
+    }
+
+    /// The loss of each row of at most `joined` micro-batches, in one pass over the weights.
+    ///
+    /// With `gradientScale` not 0, adds the gradient of the summed loss times that factor to every trainable
+    /// parameter of the decoder. The numbers are those of one micro-batch after the other, to the bit.
+    package func run(_ micros: [TrainingRows], gradientScale: Float) throws -> [[Float]] {
+        precondition(!micros.isEmpty && micros.count <= joined, "more micro-batches than planned")
+        for micro in micros {
+            guard micro.labels.allSatisfy({ Int($0) < decoder.description.vocabulary }) else {
+                throw ModelError(.invalidInput, "a label is beyond the model's vocabulary")
+            }
+            try decoder.check(micro.batch, workspace)
+        }
+        decoder.begin(gradientScale == 0 ? .forward : .forwardAndBackward)
+        let isTraining = gradientScale != 0
+        try forward(micros, keeping: isTraining)
+        var losses: [[Float]] = []
+        for (index, micro) in micros.enumerated() {
+            losses.append(try score(micro, index, gradientScale))
+        }
+        if isTraining { try backward(micros) }
+        return losses
+    }
+
+    private func forward(_ micros: [TrainingRows], keeping: Bool) throws {
+        for (index, micro) in micros.enumerated() {
+            let place = place(decoder.embeddingDevice)
+            decoder.embed(micro.batch, into: place.hidden(index, rows: micro.batch.count))
+        }
+        for (device, part) in decoder.parts.enumerated() where !part.isEmpty {
+            let place = place(device)
+            place.inputs.begin()
+            for layer in part.layers {
+                try decoder.withLayer(layer) { body in
+                    for (index, micro) in micros.enumerated() {
+                        let hidden = hidden(index, micro, layer)
+                        if keeping {
+                            try place.inputs.keep(hidden, layer: layer, micro: index)
+                        }
+                        try body.forward(hidden, into: hidden, state(micros, index, layer))
+                    }
+                }
+            }
+        }
+    }
+
+    /// The rows of a micro-batch on the device of a layer, brought there from the layer before.
+    private func hidden(_ index: Int, _ micro: TrainingRows, _ layer: Int) -> Matrix {
+        let rows = micro.batch.count
+        let here = place(ofLayer: layer).hidden(index, rows: rows)
+        guard layer > 0 else { return here }
+        return place(ofLayer: layer - 1).hidden(index, rows: rows).moved(to: here)
+    }
+
+    /// Losses of a micro-batch behind all layers, and the gradient of the last layer's value.
+    private func score(
+        _ micro: TrainingRows, _ index: Int, _ gradientScale: Float
+    ) throws -> [Float] {
+        let rows = micro.batch.count
+        let (epsilon, head) = (decoder.description.shape.normEpsilon, place(decoder.headDevice))
+        let backend = head.workspace.backend
+        let behind = place(ofLayer: decoder.layers.count - 1)
+        let last = behind.hidden(index, rows: rows).moved(to: head.hidden(index, rows: rows))
+        let (normed, gradient) = (normed.rows(0..<rows), head.gradient(index, rows: rows))
+        decoder.finalNorm.forward(last, into: normed, epsilon: epsilon, backend)
+        // The gradient of the norm's value may stand where layers keep theirs: no layer runs meanwhile.
+        let dNormed = head.gradients.normed.rows(0..<rows)
+        let losses = try lossHead.losses(
+            hidden: normed, labels: micro.labels, gradientScale: gradientScale, gradient: dNormed,
+            Pass(
+                backend: backend, adapterSegments: micro.batch.adapterSegments,
+                adapterScratch: head.workspace.adapterScratch, dropoutSeed: micro.dropoutSeed))
+        guard gradientScale != 0 else { return losses }
+        gradient.zero()
+        decoder.finalNorm.backward(
+            last, dy: dNormed, addingTo: gradient, epsilon: epsilon, backend)
+        return losses
+    }
+
+    private func backward(_ micros: [TrainingRows]) throws {
+        for case let place? in places { place.inputs.beginReading(micros: micros.count) }
+        var device = decoder.headDevice
+        for layer in decoder.layers.indices.reversed() {
+            let (place, above) = (place(ofLayer: layer), self.place(device))
+            device = decoder.device(ofLayer: layer)
+            try decoder.withLayer(layer) { body in
+                for (index, micro) in micros.enumerated() {
+                    let rows = micro.batch.count
+                    let input = try place.inputs.input(layer: layer, micro: index, rows: rows)
+                    let gradient = above.gradient(index, rows: rows)
+                        .moved(to: place.gradient(index, rows: rows))
+                    let state = state(micros, index, layer)
+                    if !place.holdsActivations(of: layer, isOnly: micros.count == 1) {
+                        try body.recompute(input, state)
+                    }
+                    try body.backward(
+                        input, gradient: gradient, gradients: place.gradients,
+                        cache: cache[layer], state)
+                }
+            }
+        }
+        guard let embedding = decoder.embeddingParameter else { return }
+        for (index, micro) in micros.enumerated() {
+            let gradient = place(device).gradient(index, rows: micro.batch.count)
+            decoder.addEmbeddingGradient(gradient, tokens: micro.batch.tokens, to: embedding)
+        }
+    }
+
+    private func state(_ micros: [TrainingRows], _ index: Int, _ layer: Int) -> LayerPass {
+        let (micro, place) = (micros[index], place(ofLayer: layer))
+        // Positions of the only micro-batch stand from the first layer on.
+        if micros.count > 1 || layer == place.part.layers.lowerBound {
+            place.workspace.fillPositions(micro.batch, decoder.description.rotary)
+        }
+        return decoder.layerPass(
+            micro.batch, cache: cache, place: place.workspace,
+            activations: place.activations(layer), dropoutSeed: micro.dropoutSeed)
+    }
+}
+
+/// What a training pass holds on one device.
+private final class TrainingPlace: Sendable {
+    let part: DecoderPart
+    let workspace: DeviceWorkspace
+    let gradients: LayerGradients
+    let inputs: KeptInputs
+    private let sets: [LayerActivations]
+    private let caches: [PassCache]
+    private let hiddens: [Matrix]
+    private let gradientRows: [Matrix]
+
+    init(
+        _ need: TrainingNeed, part: DecoderPart, shape: DecoderShape, _ workspace: DeviceWorkspace,
+        spillFolder: String?
+    ) throws {
+        let ledger = workspace.backend.ledger
+        self.part = part
+        self.workspace = workspace
+        let count = need.activationSets(part)
+        sets =
+            try [workspace.activations]
+            + (1..<count).map { _ in
+                try LayerActivations(rows: need.rows, shape: shape, backward: true, ledger: ledger)
+            }
+        caches = try (0..<count).map { _ in
+            try PassCache(pageCount: need.pages, shape: shape, backward: true, ledger: ledger)
+        }
+        gradients = try LayerGradients(rows: need.rows, shape: shape, ledger: ledger)
+        func matrix() throws(TensorError) -> Matrix {
+            try Matrix(rows: need.rows, columns: shape.hidden, ledger: ledger)
+        }
+        hiddens = try [workspace.hidden] + (1..<need.joined).map { _ in try matrix() }
+        gradientRows = try (0..<need.joined).map { _ in try matrix() }
+        inputs = try KeptInputs(
+            need, part: part, hidden: shape.hidden, folder: spillFolder, ledger: ledger)
+    }
+
+    private func offset(_ layer: Int) -> Int { layer - part.layers.lowerBound }
+
+    /// The value of the layer at hand for a micro-batch.
+    func hidden(_ micro: Int, rows: Int) -> Matrix { hiddens[micro].rows(0..<rows) }
+    /// The gradient of that value.
+    func gradient(_ micro: Int, rows: Int) -> Matrix { gradientRows[micro].rows(0..<rows) }
+    func activations(_ layer: Int) -> LayerActivations { sets[min(offset(layer), sets.count - 1)] }
+    func cache(_ layer: Int) -> PassCache { caches[min(offset(layer), caches.count - 1)] }
+
+    /// Whether a layer's activations still stand when its backward pass begins: those of a set of its own, and those of
+    /// the last layer when no other micro-batch came after.
+    func holdsActivations(of layer: Int, isOnly: Bool) -> Bool {
+        sets.count > 1 || (isOnly && offset(layer) == part.layers.count - 1)
+    }
+}
+
+extension Decoder {
+    /// Adds each row's gradient to its token's row of the embedding, in the panel form of f32 weights.
+    func addEmbeddingGradient(_ gradient: Matrix, tokens: [Int32], to parameter: Parameter) {
+        let panelFloats = embedding.layout.panelBytes / 4
+        let width = gradient.columns
+        for (row, token) in tokens.enumerated() {
+            let source = gradient.pointer + row * width
+            let target = parameter.gradient.floats + Int(token) / 16 * panelFloats + Int(token) % 16
+            for column in 0..<width { target[column * 16] += source[column] }
+        }
+    }
+}
