@@ -168,11 +168,11 @@ package struct Calibrator {
             backward: AttentionCost.backwardFactor * operations / backward)
     }
 
-    /// Seconds of handing next to nothing to all workers and waiting for them.
+    /// Seconds of handing next to nothing to all workers and waiting for them; enough pieces that all take part.
     private func operation(_ backend: CPUBackend) -> Double {
         let repeats = 256
         return Stopwatch.best(5) {
-            for _ in 0..<repeats { backend.parallelFor(threads) { _ in } }
+            for _ in 0..<repeats { backend.parallelFor(64 * threads) { _ in } }
         } / Double(repeats)
     }
 }
