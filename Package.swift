@@ -81,7 +81,10 @@ let package = Package(
             ]),
         layer(
             "EftPlanning",
-            ["EftTensor", "EftConfig", "EftFormats", "EftQuant", "EftNN", "EftModels"]),
+            [
+                "CEftKernels", "EftTensor", "EftConfig", "EftFormats", "EftQuant", "EftNN",
+                "EftModels",
+            ]),
 
         // Layer 6 and 7: the library's face and the command line.
         layer(
@@ -104,8 +107,8 @@ let package = Package(
         .target(
             name: "EftBenchmarks",
             dependencies: [
-                "CEftKernels", "EftTensor", "EftConfig", "EftFormats", "EftTokenizers", "EftQuant",
-                "EftNN", "EftModels", "EftTraining", "EftGeneration",
+                "EftTensor", "EftConfig", "EftFormats", "EftTokenizers", "EftQuant", "EftNN",
+                "EftModels", "EftTraining", "EftGeneration", "EftPlanning",
             ],
             path: "Benchmarks/EftBenchmarks", swiftSettings: swiftSettings),
 

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Products at TinyLlama's shapes beside the machine's limits.
 import EftModels
+import EftPlanning
 import EftQuant
 import EftTensor
 

@@ -1,33 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Timing that can be trusted on a shared machine: repeat, take the median.
+// A measured speed beside its limit, for people and for machines.
 import EftConfig
-import EftTensor
-
-/// Times work.
-package enum Stopwatch {
-    /// Seconds that `body` takes.
-    package static func seconds(_ body: () throws -> Void) rethrows -> Double {
-        let start = ContinuousClock.now
-        try body()
-        return (ContinuousClock.now - start).seconds
-    }
-
-    /// The shortest of several timings after one that does not count: what a machine can do when nothing disturbs it.
-    package static func best(_ repeats: Int, _ body: () throws -> Void) rethrows -> Double {
-        try body()
-        var least = Double.infinity
-        for _ in 0..<max(repeats, 1) { least = min(least, try seconds(body)) }
-        return least
-    }
-
-    /// The median of several timings after one that does not count.
-    package static func median(_ repeats: Int, _ body: () throws -> Void) rethrows -> Double {
-        try body()
-        var times: [Double] = []
-        for _ in 0..<max(repeats, 1) { times.append(try seconds(body)) }
-        return times.sorted()[times.count / 2]
-    }
-}
 
 /// One measured speed beside the limit that bounds it.
 package struct BenchmarkResult: Sendable {

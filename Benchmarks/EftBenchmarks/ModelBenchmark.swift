@@ -3,6 +3,7 @@
 import EftGeneration
 import EftModels
 import EftNN
+import EftPlanning
 import EftTensor
 import EftTraining
 

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Tensors of random bits, made as a stream: their size is never in memory.
 import EftFormats
+import EftPlanning
 import EftTensor
 
 /// A tensor and what fills it.

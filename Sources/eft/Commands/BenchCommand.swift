@@ -3,6 +3,7 @@
 import EftBenchmarks
 import EftCommandLine
 import EftConfig
+import EftPlanning
 import EftTensor
 
 enum BenchCommand: Command {

@@ -5,7 +5,7 @@ import EftModels
 import EftTensor
 
 /// Read bandwidth and peak arithmetic of all workers.
-package struct MachineLimits: Sendable {
+package struct MachineLimits: Sendable, Hashable {
     /// Bytes per second that all workers together read from memory.
     package private(set) var readBandwidth = 0.0
     /// f32 operations per second, two for each fused multiply-add.
@@ -35,6 +35,14 @@ package struct MachineLimits: Sendable {
         }
     }
 
+    /// Holds figures that were measured before.
+    package init(readBandwidth: Double, fmaPeak: Double, bf16Peak: Double, int16Peak: Double) {
+        self.readBandwidth = readBandwidth
+        self.fmaPeak = fmaPeak
+        self.bf16Peak = bf16Peak
+        self.int16Peak = int16Peak
+    }
+
     /// Measures; takes a second or two.
     /// - Throws: `TensorError` when 256 MiB cannot be had.
     package init(_ backend: CPUBackend) throws(TensorError) { try refresh(backend) }
@@ -59,21 +67,5 @@ package struct MachineLimits: Sendable {
         let int16 = Stopwatch.best(20) { operations = eft_limit_int16(context, rounds, &sink) }
         int16Peak = max(int16Peak, operations / int16)
         precondition(!sink.isNaN)
-    }
-
-    /// The limits as results.
-    package var results: [BenchmarkResult] {
-        var all = [
-            BenchmarkResult("memory read, all workers", readBandwidth / 1e9, "GB/s"),
-            BenchmarkResult("f32 FMA, all workers", fmaPeak / 1e9, "GFLOP/s"),
-        ]
-        if bf16Peak > 0 {
-            all.append(BenchmarkResult("bf16 dot products, all workers", bf16Peak / 1e9, "GFLOP/s"))
-        }
-        if int16Peak > 0 {
-            all.append(
-                BenchmarkResult("int16 dot products, all workers", int16Peak / 1e9, "GFLOP/s"))
-        }
-        return all
     }
 }

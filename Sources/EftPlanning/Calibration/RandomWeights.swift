@@ -1,11 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // Weights of random codes: speed does not depend on values, and the shapes are real.
-import EftModels
-import EftNN
 import EftQuant
 import EftTensor
 
-/// Makes weights and models of a shape without a checkpoint.
+/// Makes weights of a shape without a checkpoint.
 package enum RandomWeights {
     /// A weight of random numbers; scales are small, so that activations stay finite.
     package static func weight(
@@ -41,7 +39,7 @@ package enum RandomWeights {
     }
 
     /// Four 16-bit numbers of random bits: sign and low mantissa bits random, the exponent fixed, magnitudes around 0.02.
-    static func numbers(_ bits: UInt64, isHalf: Bool) -> UInt64 {
+    package static func numbers(_ bits: UInt64, isHalf: Bool) -> UInt64 {
         (bits & 0x801F_801F_801F_801F) | (isHalf ? 0x2520_2520_2520_2520 : 0x3CA0_3CA0_3CA0_3CA0)
     }
 
@@ -55,47 +53,5 @@ package enum RandomWeights {
             state ^= state << 17
             words[index] = shape(state)
         }
-    }
-
-    /// A decoder of random weights in a format.
-    package static func decoder(
-        _ description: DecoderDescription, format: PlannedFormat, backend: CPUBackend
-    ) throws -> Decoder {
-        let layouts = try DecoderLayouts(description, format: format)
-        let hidden = description.shape.hidden
-        var seed: UInt64 = 1
-        func weight(_ layout: WeightLayout) throws -> PackedWeight {
-            seed += 1
-            return try RandomWeights.weight(layout, seed: seed, ledger: backend.ledger)
-        }
-        func norm(_ name: String) throws -> Norm {
-            let buffer = try Buffer(
-                byteCount: hidden * 4, ledger: backend.ledger, purpose: .weights)
-            buffer.floats.update(repeating: 1, count: hidden)
-            return Norm(name: name, weight: buffer)
-        }
-        let embedding = try weight(layouts.embedding)
-        var next = 0
-        func linear(_ role: DecoderDescription.Role, _ layer: Int) throws -> Linear {
-            defer { next += 1 }
-            return Linear(
-                name: description.linear(role, layer: layer).name, ordinal: UInt64(next + 1),
-                weight: try weight(layouts.linears[next]), bias: nil)
-        }
-        let layers = try (0..<description.layers).map { index in
-            DecoderLayer(
-                index: index, shape: description.shape,
-                inputNorm: try norm(description.inputNormName(index)),
-                middleNorm: try norm(description.middleNormName(index)),
-                query: try linear(.query, index), key: try linear(.key, index),
-                value: try linear(.value, index), output: try linear(.output, index),
-                gate: try linear(.gate, index), up: try linear(.up, index),
-                down: try linear(.down, index))
-        }
-        let head = layouts.isTied ? embedding : try weight(layouts.head)
-        return Decoder(
-            description: description, backend: backend, embedding: embedding, layers: layers,
-            finalNorm: try norm(description.finalNormName),
-            head: Linear(name: description.headName, ordinal: 0, weight: head, bias: nil))
     }
 }

@@ -1,0 +1,231 @@
+// SPDX-License-Identifier: Apache-2.0
+// From a calibrated machine and a described model to seconds: generation and training.
+import EftModels
+import EftNN
+import EftTensor
+
+/// Estimates how long work with a model takes on a machine; nothing is measured or read here.
+///
+/// A product of one row costs its weights' bytes by the rate that was measured for their form; one of many rows the
+/// larger of that and its operations by theirs. Streamed layers are read while others compute, so that the slower of
+/// the two counts. The estimates leave out start-up, loading, sampling and tokenizing.
+package struct Estimator: Sendable {
+    /// The machine.
+    package let calibration: Calibration
+    /// The model.
+    package let description: DecoderDescription
+    /// In what precision activations enter products.
+    package var precision: ActivationPrecision
+    /// The disk from which streamed layers are read: `Calibration.disk(of:)` of the folder of the panel cache. Without
+    /// it there is no estimate for a placement that streams.
+    package var streamingDisk: Calibration.DiskRates?
+
+    /// Prepares to estimate.
+    package init(
+        calibration: Calibration, description: DecoderDescription,
+        precision: ActivationPrecision = .inference, streamingDisk: Calibration.DiskRates? = nil
+    ) {
+        self.calibration = calibration
+        self.description = description
+        self.precision = precision
+        self.streamingDisk = streamingDisk
+    }
+
+    private var shape: DecoderShape { description.shape }
+
+    // MARK: Generation
+
+    /// Reading a prompt: all layers for all tokens, the head for the last one.
+    /// - Parameters:
+    ///   - chunk: most tokens that are read at once; each chunk is a pass over the weights.
+    ///   - placement: which layers are streamed; none when nil.
+    /// - Returns: nil when layers are streamed from a disk of unknown speed.
+    package func prefill(
+        tokens: Int, chunk: Int = 512, layouts: DecoderLayouts, placement: WeightPlacement? = nil
+    ) -> StageEstimate? {
+        precondition(tokens > 0 && chunk > 0, "an empty prompt")
+        var cost = product(layouts.head, rows: 1)
+        var (first, disk) = (0, 0.0)
+        while first < tokens {
+            let rows = min(chunk, tokens - first)
+            cost += layers(layouts, rows: rows)
+            cost += attention(rows: rows, firstPosition: first)
+            guard let seconds = streaming(placement, .forward) else { return nil }
+            disk += seconds
+            first += rows
+        }
+        return cost.estimate(tokens: tokens, disk: disk)
+    }
+
+    /// One step of decoding: a token for each of `sequences` sequences that hold `context` tokens each.
+    /// - Parameter kvType: how keys and values are held.
+    /// - Returns: nil when layers are streamed from a disk of unknown speed.
+    package func decodeStep(
+        sequences: Int = 1, context: Int, kvType: KVType = .bf16, layouts: DecoderLayouts,
+        placement: WeightPlacement? = nil
+    ) -> StageEstimate? {
+        precondition(sequences > 0 && context >= 0, "an empty step")
+        var cost = layers(layouts, rows: sequences) + product(layouts.head, rows: sequences)
+        let cache = PagedCache.byteCount(
+            pages: pageCount(tokens: context) * sequences, layers: description.layers,
+            shape: shape, kvType: kvType)
+        cost.memory += Double(cache) / calibration.limits.readBandwidth
+        return streaming(placement, .forward).map { cost.estimate(tokens: sequences, disk: $0) }
+    }
+
+    // MARK: Training
+
+    /// What is done with a micro-batch.
+    package struct TrainingBatch: Sendable, Hashable {
+        /// Sequences of the micro-batch.
+        package var sequences: Int
+        /// Tokens of each.
+        package var length: Int
+        /// Rank of adapters on all linear layers; 0 for full training.
+        package var rank: Int
+        /// Whether layers are computed again in the backward pass.
+        package var checkpointing: Bool
+
+        /// Makes a micro-batch.
+        package init(sequences: Int, length: Int, rank: Int, checkpointing: Bool) {
+            self.sequences = sequences
+            self.length = length
+            self.rank = rank
+            self.checkpointing = checkpointing
+        }
+    }
+
+    /// One micro-batch: forward, the layers again when checkpointing, and backward; without the optimizer's step.
+    /// - Returns: nil when layers are streamed from a disk of unknown speed.
+    package func trainingBatch(
+        _ batch: TrainingBatch, layouts: DecoderLayouts, placement: WeightPlacement? = nil
+    ) -> StageEstimate? {
+        let rows = batch.sequences * batch.length
+        precondition(rows > 0 && batch.rank >= 0, "an empty micro-batch")
+        let attention = attention(rows: batch.length, firstPosition: 0) * Double(batch.sequences)
+        var cost = layers(layouts, rows: rows) + attention
+        if batch.checkpointing, description.layers > 1 {
+            // The last layer is not computed again, and of none the last product.
+            let share = Double(description.layers - 1) / Double(description.layers)
+            cost += (layers(layouts, rows: rows, without: .down) + attention) * share
+        }
+        for layout in layouts.linears {
+            cost += product(layout, rows: rows, backward: true)
+            cost +=
+                batch.rank > 0
+                ? adapter(layout, rows: rows, batch) : weightGradient(layout, rows: rows)
+        }
+        cost += elementwise(rows: rows) * 2
+        cost += attentionBackward(batch)
+        cost += loss(layouts.head, rows: rows, isFull: batch.rank == 0)
+        return streaming(placement, .forwardAndBackward).map {
+            cost.estimate(tokens: rows, disk: $0)
+        }
+    }
+
+    /// A step of the optimizer: value, gradient and two moments of each trainable number are read, all but the gradient
+    /// written, and gradients set to zero.
+    package func optimizerStep(trainable: Int) -> StageEstimate {
+        let bytes = Double(trainable) * 4 * 8
+        return ComputeCost(memory: bytes / calibration.limits.readBandwidth).estimate()
+    }
+
+    private func adapter(
+        _ layout: WeightLayout, rows: Int, _ batch: TrainingBatch
+    ) -> ComputeCost {
+        let (k, n) = (Double(layout.inputs), Double(layout.outputs))
+        // There: x A' and h B'; back: the hidden values again, and the gradients of hidden values, A, B and x.
+        let forward = (batch.checkpointing ? 2 : 1) * (k + n)
+        let perRank = forward + 3 * k + 2 * n
+        return dense(operations: 2 * Double(rows) * Double(batch.rank) * perRank)
+    }
+
+    private func weightGradient(_ layout: WeightLayout, rows: Int) -> ComputeCost {
+        var cost = dense(
+            operations: 2 * Double(rows) * Double(layout.inputs) * Double(layout.outputs))
+        // Read and written again.
+        cost.memory += 2 * Double(layout.byteCount) / calibration.limits.readBandwidth
+        return cost
+    }
+
+    private func attentionBackward(_ batch: TrainingBatch) -> ComputeCost {
+        let operations =
+            shape.attentionOperations(rows: batch.length, firstPosition: 0)
+            * AttentionCost.backwardFactor
+        return ComputeCost(
+            arithmetic: operations * Double(batch.sequences * description.layers)
+                / calibration.attention.backward)
+    }
+
+    /// Logits, their losses and gradients, a few rows at a time.
+    private func loss(_ head: WeightLayout, rows: Int, isFull: Bool) -> ComputeCost {
+        let chunk = LossHead.chunkRows(vocabulary: description.vocabulary, rows: rows)
+        let both = product(head, rows: chunk) + product(head, rows: chunk, backward: true)
+        var cost = both * (Double(rows) / Double(chunk))
+        cost.memory +=
+            Double(rows) * Double(description.vocabulary) * 4 * 4
+            / calibration.limits.readBandwidth
+        if isFull { cost += weightGradient(head, rows: rows) }
+        return cost
+    }
+
+    // MARK: Parts
+
+    /// All layers for `rows` tokens, without attention.
+    private func layers(
+        _ layouts: DecoderLayouts, rows: Int, without role: DecoderDescription.Role? = nil
+    ) -> ComputeCost {
+        let roles = DecoderDescription.Role.allCases
+        var cost = elementwise(rows: rows)
+        // Layers are much alike, so equal products are counted by their number.
+        var counts: [WeightLayout: Int] = [:]
+        for (index, layout) in layouts.linears.enumerated()
+        where roles[index % roles.count] != role {
+            counts[layout, default: 0] += 1
+        }
+        for (layout, count) in counts { cost += product(layout, rows: rows) * Double(count) }
+        return cost
+    }
+
+    /// Norms, rotary embedding, activation and sums of all layers: the numbers that are moved through memory, and what
+    /// handing out operations takes.
+    private func elementwise(rows: Int) -> ComputeCost {
+        let numbers =
+            10 * shape.hidden + 3 * (shape.queryWidth + 2 * shape.keyWidth) + 6 * shape.intermediate
+        let bytes = 4 * Double(numbers) * Double(rows)
+        let seconds =
+            bytes / calibration.limits.readBandwidth
+            + Estimator.operations * calibration.operationSeconds
+        return ComputeCost(memory: seconds * Double(description.layers))
+    }
+
+    /// Operations of a layer that wait for all workers.
+    private static let operations = 14.0
+
+    private func attention(rows: Int, firstPosition: Int) -> ComputeCost {
+        let operations = shape.attentionOperations(rows: rows, firstPosition: firstPosition)
+        return ComputeCost(
+            arithmetic: operations * Double(description.layers) / calibration.attention.forward)
+    }
+
+    private func dense(operations: Double) -> ComputeCost {
+        let rate = calibration.rates(.f32).operations(.f32, backward: false)
+        return ComputeCost(arithmetic: operations / rate)
+    }
+
+    private func product(
+        _ layout: WeightLayout, rows: Int, backward: Bool = false
+    ) -> ComputeCost {
+        calibration.product(layout, rows: rows, precision, backward: backward)
+    }
+
+    /// Seconds of reading the streamed layers of a pass; 0 when all are in memory, nil when the disk is not known.
+    private func streaming(_ placement: WeightPlacement?, _ walk: LayerWalk) -> Double? {
+        guard let placement, placement.isStreaming else { return 0 }
+        guard let streamingDisk else { return nil }
+        let (layers, slots) = (Double(placement.streamed.count), Double(placement.slots))
+        // There and back the layers of the window are not read again at either end.
+        let reads = walk == .forward ? layers : 2 * (layers - slots)
+        return Double(placement.diskBytes) * reads / layers / streamingDisk.read
+    }
+}
