@@ -12,9 +12,9 @@ import Testing
     private static let layers = 6
 
     /// A folder with a base model of 6 layers of random weights and a data file.
-    private func workplace() throws -> TemporaryFolder {
+    private func workplace(_ type: String = "llama") throws -> TemporaryFolder {
         let folder = try TemporaryFolder()
-        try TinyModel.write(to: folder, layers: Self.layers, name: "base")
+        try TinyModel.write(to: folder, layers: Self.layers, name: "base", type: type)
         try folder.write("rows.jsonl", TinyModel.rows(24))
         let model = try ModelFolder.open(folder.file("base"), needsWeights: false)
         let backend = try CPUBackend(threads: 1)
@@ -88,9 +88,11 @@ import Testing
         return memory.total
     }
 
-    @Test(arguments: ["lora", "qlora"])
-    func `a streamed run trains the same adapter, bit for bit`(_ adapter: String) throws {
-        let folder = try workplace()
+    @Test(arguments: ["lora", "qlora"], ["llama", "qwen3"])
+    func `a streamed run trains the same adapter, bit for bit`(
+        _ adapter: String, _ type: String
+    ) throws {
+        let folder = try workplace(type)
         let whole = try job(config(folder, adapter: adapter, output: "whole"), folder)
         #expect(!whole.placement.isStreaming && whole.streaming == nil)
         let expected = try losses(whole)

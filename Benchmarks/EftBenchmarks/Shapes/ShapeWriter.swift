@@ -36,14 +36,15 @@ package struct ShapeWriter {
         var tensors: [RandomTensor] = []
         try ShapeWriter.end(description.embeddingName, description, format, &tensors)
         for layer in 0..<self.layers {
-            try ShapeWriter.norm(description.inputNormName(layer), description, format, &tensors)
-            try ShapeWriter.norm(description.middleNormName(layer), description, format, &tensors)
+            for norm in description.norms(layer: layer) {
+                try ShapeWriter.norm(norm, format, &tensors)
+            }
             for linear in description.linears(layer: layer) {
                 try ShapeWriter.linear(
                     linear.name, linear.inputs, linear.outputs, format, sections, &tensors)
             }
         }
-        try ShapeWriter.norm(description.finalNormName, description, format, &tensors)
+        try ShapeWriter.norm(description.finalNorm, format, &tensors)
         if !description.tiedEmbeddings {
             if case .exl2 = format, let head = EXL2Geometry.head(bits: 6) {
                 try ShapeWriter.linear(
@@ -126,14 +127,13 @@ package struct ShapeWriter {
     }
 
     private static func norm(
-        _ name: String, _ model: DecoderDescription, _ format: Format,
-        _ tensors: inout [RandomTensor]
+        _ norm: DecoderDescription.NormShape, _ format: Format, _ tensors: inout [RandomTensor]
     ) throws {
         // 1 in half precision and in bf16.
         let one: [UInt8] = dense(format) == .f16 ? [0x00, 0x3C] : [0x80, 0x3F]
         tensors.append(
             try RandomTensor(
-                name + ".weight", dense(format), [model.shape.hidden], .repeating(one)))
+                norm.name + ".weight", dense(format), [norm.count], .repeating(one)))
     }
 
     private static func linear(

@@ -125,7 +125,7 @@ package struct DecoderLoader {
         }
         return Decoder(
             description: description, backend: backend, embedding: embedding, layers: layers,
-            finalNorm: try norm(description.finalNormName, backend),
+            finalNorm: try norm(description.finalNorm, backend),
             head: Linear(name: description.headName, ordinal: 0, weight: headWeight, bias: nil),
             stream: try streaming.flatMap { base in
                 guard base.placement.isStreaming else { return nil }
@@ -144,23 +144,16 @@ package struct DecoderLoader {
     private func layer(
         _ index: Int, isStreamed: Bool, backend: CPUBackend
     ) throws -> DecoderLayer {
-        func linear(_ role: DecoderDescription.Role) throws -> Linear {
-            let shape = description.linear(role, layer: index)
+        try description.makeLayer(index) { shape, ordinal in
             let weight =
                 isStreamed
                 ? try PackedWeight(streamed: source(shape).layout(as: options.linears))
                 : try weight(shape, backend: backend)
             return Linear(
-                name: shape.name, ordinal: description.ordinal(role, layer: index), weight: weight,
-                bias: try bias(shape, backend))
+                name: shape.name, ordinal: ordinal, weight: weight, bias: try bias(shape, backend))
+        } norm: {
+            try norm($0, backend)
         }
-        return DecoderLayer(
-            index: index, shape: description.shape,
-            inputNorm: try norm(description.inputNormName(index), backend),
-            middleNorm: try norm(description.middleNormName(index), backend),
-            query: try linear(.query), key: try linear(.key), value: try linear(.value),
-            output: try linear(.output), gate: try linear(.gate), up: try linear(.up),
-            down: try linear(.down))
     }
 
     private func bias(
@@ -179,11 +172,13 @@ package struct DecoderLoader {
             name, count: shape.outputs, checkpoint: checkpoint, backend: backend)
     }
 
-    private func norm(_ name: String, _ backend: CPUBackend) throws -> Norm {
+    private func norm(
+        _ shape: DecoderDescription.NormShape, _ backend: CPUBackend
+    ) throws -> Norm {
         Norm(
-            name: name,
+            name: shape.name,
             weight: try VectorSource.load(
-                name + ".weight", count: description.shape.hidden, checkpoint: checkpoint,
+                shape.name + ".weight", count: shape.count, checkpoint: checkpoint,
                 backend: backend))
     }
 }
@@ -192,11 +187,7 @@ extension DecoderDescription {
     /// Bytes of norms and biases in f32.
     package var vectorBytes: Int {
         let biases = linears(layer: 0).reduce(0) { $0 + ($1.hasBias ? $1.outputs : 0) }
-        return ((2 * layers + 1) * shape.hidden + layers * biases) * 4
-    }
-
-    /// A number for each linear layer, for the draws of dropout.
-    func ordinal(_ role: Role, layer: Int) -> UInt64 {
-        UInt64(layer * Role.allCases.count + (Role.allCases.firstIndex(of: role) ?? 0) + 1)
+        let norms = norms(layer: 0).reduce(0) { $0 + $1.count }
+        return (layers * (norms + biases) + finalNorm.count) * 4
     }
 }
