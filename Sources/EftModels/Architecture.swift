@@ -18,6 +18,7 @@ package enum ArchitectureRegistry {
         Llama.self,
         Mistral.self,
         Qwen2.self,
+        Qwen3.self,
     ]
 
     /// Describes the model of a `config.json`.

@@ -80,15 +80,44 @@ package struct DecoderDescription: Sendable, Hashable {
     package func layerName(_ index: Int) -> String { "model.layers.\(index)" }
     /// The path of the embedding.
     package var embeddingName: String { "model.embed_tokens" }
-    /// The path of the last norm.
-    package var finalNormName: String { "model.norm" }
     /// The path of the head.
     package var headName: String { "lm_head" }
-    /// The path of the norm before attention.
-    package func inputNormName(_ index: Int) -> String { layerName(index) + ".input_layernorm" }
-    /// The path of the norm before the MLP.
-    package func middleNormName(_ index: Int) -> String {
-        layerName(index) + ".post_attention_layernorm"
+
+    /// Name and length of a norm's weight.
+    package struct NormShape: Sendable, Hashable {
+        /// The path in the checkpoint.
+        package let name: String
+        /// Numbers of the weight.
+        package let count: Int
+    }
+
+    /// The norm before attention.
+    package func inputNorm(layer: Int) -> NormShape {
+        NormShape(name: layerName(layer) + ".input_layernorm", count: shape.hidden)
+    }
+
+    /// The norms of each head of queries and of keys; nil where there are none.
+    package func headNorms(layer: Int) -> (query: NormShape, key: NormShape)? {
+        guard shape.normsHeads else { return nil }
+        let path = layerName(layer) + ".self_attn."
+        return (
+            NormShape(name: path + "q_norm", count: shape.headDim),
+            NormShape(name: path + "k_norm", count: shape.headDim)
+        )
+    }
+
+    /// The norm before the MLP.
+    package func middleNorm(layer: Int) -> NormShape {
+        NormShape(name: layerName(layer) + ".post_attention_layernorm", count: shape.hidden)
+    }
+
+    /// The norm before the head.
+    package var finalNorm: NormShape { NormShape(name: "model.norm", count: shape.hidden) }
+
+    /// All norms of a decoder layer, in the order of the computation.
+    package func norms(layer: Int) -> [NormShape] {
+        let heads = headNorms(layer: layer).map { [$0.query, $0.key] } ?? []
+        return [inputNorm(layer: layer)] + heads + [middleNorm(layer: layer)]
     }
 
     /// A linear layer of a decoder layer.
@@ -127,7 +156,7 @@ package struct DecoderDescription: Sendable, Hashable {
             count +=
                 layers * (linear.inputs * linear.outputs + (linear.hasBias ? linear.outputs : 0))
         }
-        return count + layers * 2 * shape.hidden
+        return count + layers * norms(layer: 0).reduce(0) { $0 + $1.count }
     }
 
     /// Number of the weights of all linear layers inside the decoder layers.

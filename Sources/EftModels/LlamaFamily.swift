@@ -12,9 +12,18 @@ enum LlamaFamily {
     /// The largest product of layers and width; the largest model of today has a tenth of it.
     private static let largestVolume = 1 << 26
 
-    static func describe(
-        _ config: ConfigCursor, queryKeyValueBias: Bool, outputBias: Bool, mlpBias: Bool
-    ) throws -> DecoderDescription {
+    /// What is not spelled in `config.json` but follows from the architecture.
+    struct Traits {
+        var queryKeyValueBias = false
+        var outputBias = false
+        var mlpBias = false
+        /// Whether each head of queries and keys is normed.
+        var normsHeads = false
+        /// D where the config does not tell it; the hidden size over the number of heads when nil.
+        var headDim: Int?
+    }
+
+    static func describe(_ config: ConfigCursor, _ traits: Traits) throws -> DecoderDescription {
         let hidden = try extent("hidden_size", config, most: largestWidth)
         let heads = try extent("num_attention_heads", config, most: largestWidth)
         let kvHeads =
@@ -22,7 +31,7 @@ enum LlamaFamily {
             ? heads : extent("num_key_value_heads", config)
         let headDim =
             try config.optional("head_dim") == nil
-            ? hidden / heads : extent("head_dim", config, most: largestWidth)
+            ? traits.headDim ?? hidden / heads : extent("head_dim", config, most: largestWidth)
         guard heads % kvHeads == 0 else {
             throw config.error(
                 .badValue,
@@ -63,12 +72,25 @@ enum LlamaFamily {
                 hidden: hidden,
                 intermediate: intermediate,
                 heads: heads,
-                kvHeads: kvHeads, headDim: headDim, normEpsilon: Float(epsilon)),
+                kvHeads: kvHeads, headDim: headDim, normEpsilon: Float(epsilon),
+                normsHeads: traits.normsHeads),
             rotary: try RotaryConfig.read(config, headDim: headDim, context: context),
             contextLength: context,
             tiedEmbeddings: try config.bool("tie_word_embeddings", default: false),
-            queryKeyValueBias: queryKeyValueBias, outputBias: outputBias, mlpBias: mlpBias,
+            queryKeyValueBias: traits.queryKeyValueBias, outputBias: traits.outputBias,
+            mlpBias: traits.mlpBias,
             initializerRange: try config.double("initializer_range", default: 0.02))
+    }
+
+    /// Refuses layers that attend to a window of the past only.
+    /// - Parameter isUsed: whether the config switches windows on.
+    /// - Throws: `ModelError` (`unsupported`).
+    static func refuseSlidingWindows(_ config: ConfigCursor, isUsed: Bool) throws {
+        let kinds = try config.optional("layer_types")?.elements().map { try $0.string() } ?? []
+        guard !isUsed, kinds.allSatisfy({ $0 == "full_attention" }) else {
+            throw ModelError(
+                .unsupported, "attention with a sliding window is not supported", path: config.file)
+        }
     }
 
     private static func extent(

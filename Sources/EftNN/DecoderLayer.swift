@@ -12,6 +12,8 @@ package final class DecoderLayer: @unchecked Sendable {
     package let shape: DecoderShape
     /// The norm before attention, and its weight's parameter in full training.
     package let inputNorm: Norm
+    /// The norms of each head of queries and of keys before they are rotated, in models that have them.
+    package let headNorms: HeadNorms?
     /// The norm before the MLP.
     package let middleNorm: Norm
     package let query: Linear
@@ -24,12 +26,15 @@ package final class DecoderLayer: @unchecked Sendable {
 
     /// Puts a layer together.
     package init(
-        index: Int, shape: DecoderShape, inputNorm: Norm, middleNorm: Norm, query: Linear,
-        key: Linear, value: Linear, output: Linear, gate: Linear, up: Linear, down: Linear
+        index: Int, shape: DecoderShape, inputNorm: Norm, headNorms: HeadNorms? = nil,
+        middleNorm: Norm, query: Linear, key: Linear, value: Linear, output: Linear, gate: Linear,
+        up: Linear, down: Linear
     ) {
+        precondition(shape.normsHeads == (headNorms != nil), "norms of heads as the shape says")
         self.index = index
         self.shape = shape
         self.inputNorm = inputNorm
+        self.headNorms = headNorms
         self.middleNorm = middleNorm
         self.query = query
         self.key = key
@@ -43,7 +48,9 @@ package final class DecoderLayer: @unchecked Sendable {
     /// The linear layers, in the order of the computation.
     package var linears: [Linear] { [query, key, value, output, gate, up, down] }
     /// The norms, in the order of the computation.
-    package var norms: [Norm] { [inputNorm, middleNorm] }
+    package var norms: [Norm] {
+        [inputNorm] + (headNorms.map { [$0.query, $0.key] } ?? []) + [middleNorm]
+    }
 
     /// Sees the inputs of linear layers as they are computed; calibration collects them.
     package typealias Observer = (_ layers: [Linear], _ input: Matrix) throws -> Void
@@ -78,9 +85,15 @@ package final class DecoderLayer: @unchecked Sendable {
         inputNorm.forward(x, into: normed, epsilon: shape.normEpsilon, backend)
         try observer?([query, key, value], normed)
         let (q, k, v) = (acts.query.rows(rows), acts.key.rows(rows), acts.value.rows(rows))
-        try query.forward(normed, into: q, pass)
-        try key.forward(normed, into: k, pass)
+        // Before their heads are normed, queries and keys have places of their own when a backward pass follows.
+        let plain = acts.plainHeads.map { ($0.query.rows(rows), $0.key.rows(rows)) } ?? (q, k)
+        try query.forward(normed, into: plain.0, pass)
+        try key.forward(normed, into: plain.1, pass)
         try value.forward(normed, into: v, pass)
+        if let headNorms {
+            headNorms.query.forwardHeads(plain.0, into: q, epsilon: shape.normEpsilon, backend)
+            headNorms.key.forwardHeads(plain.1, into: k, epsilon: shape.normEpsilon, backend)
+        }
         rotate(q, k, state, inverse: false)
         let attention = shape.attention(kvType: state.cache.kvType)
         let runs = state.cache.attentionRuns(layer: index, batch: state.batch)
@@ -183,6 +196,12 @@ package final class DecoderLayer: @unchecked Sendable {
                 v: dv.rows(run.rows))
         }
         rotate(dq, dk, state, inverse: true)
+        if let headNorms, let plain = acts.plainHeads {
+            headNorms.query.backwardHeads(
+                plain.query.rows(rows), gradient: dq, epsilon: shape.normEpsilon, backend)
+            headNorms.key.backwardHeads(
+                plain.key.rows(rows), gradient: dk, epsilon: shape.normEpsilon, backend)
+        }
         let normed = acts.normedInput.rows(rows)
         let dNormed = gradients.normed.rows(rows)
         try query.backward(normed, dy: dq, into: dNormed, accumulate: false, pass)
@@ -190,6 +209,20 @@ package final class DecoderLayer: @unchecked Sendable {
         try value.backward(normed, dy: dv, into: dNormed, accumulate: true, pass)
         inputNorm.backward(
             x, dy: dNormed, addingTo: gradient, epsilon: shape.normEpsilon, backend)
+    }
+}
+
+/// The norms of each head of queries and of keys.
+package struct HeadNorms: Sendable {
+    /// D numbers that all heads of queries share.
+    package let query: Norm
+    /// D numbers that all heads of keys share.
+    package let key: Norm
+
+    /// Pairs two norms.
+    package init(query: Norm, key: Norm) {
+        self.query = query
+        self.key = key
     }
 }
 

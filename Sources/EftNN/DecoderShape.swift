@@ -16,10 +16,13 @@ package struct DecoderShape: Sendable, Hashable {
     package var headDim: Int
     /// Added to the mean square in norms.
     package var normEpsilon: Float
+    /// Whether each head of queries and keys goes through a norm before it is rotated.
+    package var normsHeads: Bool
 
     /// Makes a shape.
     package init(
-        hidden: Int, intermediate: Int, heads: Int, kvHeads: Int, headDim: Int, normEpsilon: Float
+        hidden: Int, intermediate: Int, heads: Int, kvHeads: Int, headDim: Int, normEpsilon: Float,
+        normsHeads: Bool = false
     ) {
         self.hidden = hidden
         self.intermediate = intermediate
@@ -27,6 +30,7 @@ package struct DecoderShape: Sendable, Hashable {
         self.kvHeads = kvHeads
         self.headDim = headDim
         self.normEpsilon = normEpsilon
+        self.normsHeads = normsHeads
     }
 
     /// H * D.

@@ -20,12 +20,16 @@ package final class LayerActivations: Sendable {
     let up: Matrix
     let activated: Matrix
     let logSumExp: Matrix?
+    /// Queries and keys before their heads are normed, for a backward pass through that norm.
+    let plainHeads: (query: Matrix, key: Matrix)?
 
     /// All bytes for batches of at most `rows` rows.
     package static func byteCount(rows: Int, shape: DecoderShape, backward: Bool) -> Int {
         let always =
             shape.hidden + 2 * shape.queryWidth + 2 * shape.keyWidth + 2 * shape.intermediate
-        let kept = backward ? 2 * shape.hidden + shape.intermediate + shape.heads : 0
+        let plainHeads = shape.normsHeads ? shape.queryWidth + shape.keyWidth : 0
+        let kept =
+            backward ? 2 * shape.hidden + shape.intermediate + shape.heads + plainHeads : 0
         return rows * (always + kept) * 4
     }
 
@@ -50,12 +54,16 @@ package final class LayerActivations: Sendable {
             normedMiddle = try matrix(shape.hidden)
             activated = try matrix(shape.intermediate)
             logSumExp = try matrix(shape.heads)
+            plainHeads =
+                shape.normsHeads
+                ? (try matrix(shape.queryWidth), try matrix(shape.keyWidth)) : nil
         } else {
             // Without a backward pass the MLP's input may replace the attention's, and its value the gate's.
             middle = normedInput
             normedMiddle = normedInput
             activated = gate
             logSumExp = nil
+            plainHeads = nil
         }
     }
 }

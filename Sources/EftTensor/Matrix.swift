@@ -45,6 +45,14 @@ package struct Matrix: Sendable {
             columns: columns)
     }
 
+    /// The same elements in rows of `columns`, which divides the number of columns.
+    package func split(columns: Int) -> Matrix {
+        precondition(columns > 0 && self.columns % columns == 0)
+        return Matrix(
+            sharing: buffer, offset: offset, rows: rows * (self.columns / columns),
+            columns: columns)
+    }
+
     /// Copies the elements out, row by row.
     package var array: [Float] { Array(UnsafeBufferPointer(start: pointer, count: count)) }
 

@@ -9,16 +9,23 @@ import EftTestSupport
 import Testing
 
 @Suite struct ShapeWriterTests {
-    private static let shape = NamedShape(
-        name: "small", vocabulary: 320, hidden: 256, intermediate: 768, layers: 3, heads: 4,
-        kvHeads: 2, headDim: 64, ropeTheta: 10000, context: 128, tied: false)
+    private static let shape = small(.llama)
 
-    @Test(arguments: [
-        ShapeWriter.Format.exl2(bits: 4), .exl2(bits: 2.4), .exl2(bits: 3.5), .nf4, .bf16,
-    ])
-    func `a folder loads and gives finite logits`(_ format: ShapeWriter.Format) throws {
+    private static func small(_ family: NamedShape.Family) -> NamedShape {
+        NamedShape(
+            name: "small", family: family, vocabulary: 320, hidden: 256, intermediate: 768,
+            layers: 3, heads: 4, kvHeads: 2, headDim: 64, ropeTheta: 10000, context: 128,
+            tied: false)
+    }
+
+    @Test(
+        arguments: [NamedShape.Family.llama, .qwen3],
+        [ShapeWriter.Format.exl2(bits: 4), .exl2(bits: 2.4), .exl2(bits: 3.5), .nf4, .bf16])
+    func `a folder loads and gives finite logits`(
+        _ family: NamedShape.Family, _ format: ShapeWriter.Format
+    ) throws {
         let folder = try TemporaryFolder()
-        let writer = try ShapeWriter(Self.shape, format: format)
+        let writer = try ShapeWriter(Self.small(family), format: format)
         try writer.write(to: folder.path) { _, _ in }
         let model = try ModelFolder.open(folder.path)
         #expect(model.description.layers == 3)
@@ -48,8 +55,64 @@ import Testing
         #expect(throws: FormatError.self) { try ShapeWriter(wide, format: .exl2(bits: 2.01)) }
     }
 
+    @Test func `Qwen 3's shape is that of its 32B model`() throws {
+        let shape = try #require(NamedShape.all.first { $0.name == "qwen3-32b" })
+        let model = try shape.description(layers: shape.layers)
+        #expect(model.shape.normsHeads && model.shape.headDim == 128 && model.layers == 64)
+        // As its authors count them: 32.8 billion parameters, 31.2 without embedding and head.
+        #expect(model.parameterCount == 32_762_123_264)
+        let ends = 2 * model.vocabulary * model.shape.hidden
+        #expect((model.parameterCount - ends + 50_000_000) / 100_000_000 == 312)
+    }
+
+    // MARK: Going on
+
+    private struct Stop: Error {}
+
+    /// Writes until so many bytes are done; returns what was noted.
+    private func write(
+        _ writer: ShapeWriter, to folder: String, until limit: Int = .max
+    ) throws -> [String] {
+        var notes: [String] = []
+        try writer.write(to: folder, maxShardBytes: 200_000, note: { notes.append($0) }) {
+            done, _ in
+            if done > limit { throw Stop() }
+        }
+        return notes
+    }
+
+    @Test(arguments: [ShapeWriter.Format.exl2(bits: 4), .nf4, .bf16])
+    func `a run that was stopped goes on to the same bytes`(_ format: ShapeWriter.Format) throws {
+        let folder = try TemporaryFolder()
+        let writer = try ShapeWriter(Self.shape, format: format)
+        #expect(try write(writer, to: folder.file("whole")).isEmpty)
+        let total = writer.byteCount
+        for part in [total / 3, total / 2, 5 * total / 6] {
+            #expect(throws: Stop.self) { try write(writer, to: folder.file("out"), until: part) }
+            #expect(throws: (any Error).self) { try ModelFolder.open(folder.file("out")) }
+        }
+        let unfinished = folder.file("out/eft-unfinished")
+        let kept = try FileSystem.list(unfinished).filter { $0.hasSuffix(".safetensors") }
+        let times = kept.map { FileSystem.modified(FileSystem.join(unfinished, $0)) }
+        #expect(kept.count > 2)
+        let notes = try write(writer, to: folder.file("out"))
+        #expect(notes.count == 1 && notes[0].contains("going on"))
+        // Whole files were not written again.
+        #expect(kept.map { FileSystem.modified(folder.file("out/" + $0)) } == times)
+        #expect(try folder.tree("out") == folder.tree("whole"))
+    }
+
+    @Test func `another form begins anew`() throws {
+        let folder = try TemporaryFolder()
+        let path = folder.file("out")
+        let first = try ShapeWriter(Self.shape, format: .bf16)
+        #expect(throws: Stop.self) { try write(first, to: path, until: 3_000_000) }
+        let notes = try write(ShapeWriter(Self.shape, layers: 2, format: .bf16), to: path)
+        #expect(notes.count == 1 && notes[0].contains("the number of layers"))
+        #expect(try ModelFolder.open(path).description.layers == 2)
+    }
+
     @Test func `an interrupted folder is not taken for a model`() throws {
-        struct Stop: Error {}
         let folder = try TemporaryFolder()
         let writer = try ShapeWriter(Self.shape, format: .nf4)
         #expect(throws: Stop.self) {

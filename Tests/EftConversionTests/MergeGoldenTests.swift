@@ -28,21 +28,30 @@ struct MergeGoldenTests {
         try merger.run()
     }
 
-    @Test(arguments: ["gqa-tied", "rslora-patterns"])
-    func `equals PEFT's merge in f32`(_ name: String) throws {
+    /// Folders of a base, and of its adapter and the merge of both.
+    static let pairs = [
+        ("models/gqa-tied", "lora/gqa-tied"), ("models/gqa-tied", "lora/rslora-patterns"),
+        ("architectures/mistral", "architectures/mistral"),
+        ("architectures/qwen2", "architectures/qwen2"),
+        ("architectures/qwen3", "architectures/qwen3"),
+    ]
+
+    @Test(arguments: pairs)
+    func `equals PEFT's merge in f32`(_ base: String, _ adapted: String) throws {
         let folder = try TemporaryFolder()
-        try merge("models/gqa-tied", "lora/\(name)/adapter", into: folder)
+        try merge(base, adapted + "/adapter", into: folder)
         let merged = try CheckpointFolder.open(folder.file("merged"))
-        let golden = try SafetensorsFile(path: Fixtures.path("lora/\(name)/merged.safetensors"))
+        let golden = try SafetensorsFile(path: Fixtures.path(adapted + "/merged.safetensors"))
         #expect(!golden.tensors.isEmpty)
         for info in golden.tensors {
             let e = error(try merged.floats(of: info.name), try golden.floats(of: info.name))
             #expect(e < 1e-6, "\(info.name)")
         }
-        let base = try CheckpointFolder.open(Fixtures.path("models/gqa-tied"))
-        #expect(Set(merged.tensors.map(\.name)) == Set(base.tensors.map(\.name)))
-        for info in base.tensors where golden.find(info.name) == nil {
-            #expect(try merged.bytes(of: info.name) == base.bytes(of: info.name), "\(info.name)")
+        let source = try CheckpointFolder.open(Fixtures.path(base))
+        #expect(Set(merged.tensors.map(\.name)) == Set(source.tensors.map(\.name)))
+        for info in source.tensors where golden.find(info.name) == nil {
+            #expect(
+                try merged.bytes(of: info.name) == source.bytes(of: info.name), "\(info.name)")
         }
     }
 

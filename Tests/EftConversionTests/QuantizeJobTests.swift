@@ -22,13 +22,14 @@ struct QuantizeJobTests {
     }
 
     private func job(
-        _ folder: TemporaryFolder, output: String = "out", work: String = "work", tied: Bool = true,
-        bias: Bool = false, bits: Int = 4, headBits: Int = 6,
+        _ folder: TemporaryFolder, output: String = "out", work: String = "work",
+        type: String = "llama", tied: Bool = true, bias: Bool = false, bits: Int = 4,
+        headBits: Int = 6,
         ledger: MemoryLedger = MemoryLedger(), anew: Bool = false
     ) throws -> QuantizeJob {
         let path = folder.file("model")
         if !FileSystem.exists(path) {
-            _ = try TinyModel.write(to: folder, tied: tied, bias: bias)
+            _ = try TinyModel.write(to: folder, type: type, tied: tied, bias: bias)
         }
         return try QuantizeJob(
             input: path, work: folder.file(work), output: folder.file(output),
@@ -73,6 +74,25 @@ struct QuantizeJobTests {
         for linear in report.linears {
             #expect(linear.error < linear.roundingError, "\(linear.name)")
         }
+    }
+
+    @Test func `the norms of heads are kept in f16 and used in calibration`() throws {
+        let folder = try TemporaryFolder()
+        let report = try job(folder, type: "qwen3", bits: 8, headBits: 8).run()
+        let out = try ModelFolder.open(folder.file("out"))
+        let checkpoint = try #require(out.checkpoint)
+        for layer in 0..<2 {
+            let norms = try #require(out.description.headNorms(layer: layer))
+            for norm in [norms.query, norms.key] {
+                let info = try checkpoint.tensor(norm.name + ".weight")
+                #expect(info.dtype == .f16 && info.shape.dims == [16])
+            }
+        }
+        let ids = ids(out.description.vocabulary)
+        let wanted = try Logits(folder.file("model"))(ids)
+        let difference = try error(Logits(out.path)(ids), wanted)
+        #expect(difference < 0.02)
+        #expect(report.layerErrors.allSatisfy { $0 < 0.02 })
     }
 
     @Test func `biases are kept in f16`() throws {

@@ -14,14 +14,15 @@ enum TinyModel {
     /// Writes a model of two layers, 64 hidden and 96 inner numbers.
     /// - Returns: its folder.
     static func write(
-        to folder: TemporaryFolder, tied: Bool = true, bias: Bool = false, dtype: DType = .bf16
+        to folder: TemporaryFolder, type: String = "llama", tied: Bool = true, bias: Bool = false,
+        dtype: DType = .bf16
     ) throws -> String {
         let path = folder.file("model")
         try FileSystem.createFolder(path)
         let config = """
-            {"architectures": ["LlamaForCausalLM"], "model_type": "llama", "vocab_size": \(vocabulary),
+            {"architectures": ["LlamaForCausalLM"], "model_type": "\(type)", "vocab_size": \(vocabulary),
              "hidden_size": 64, "intermediate_size": 96, "num_hidden_layers": 2,
-             "num_attention_heads": 4, "num_key_value_heads": 2, "max_position_embeddings": 128,
+             "num_attention_heads": 4, "head_dim": 16, "num_key_value_heads": 2, "max_position_embeddings": 128,
              "rms_norm_eps": 1e-5, "rope_theta": 10000.0, "tie_word_embeddings": \(tied),
              "attention_bias": \(bias), "initializer_range": 0.1, "torch_dtype": "bfloat16"}
             """
@@ -33,6 +34,11 @@ enum TinyModel {
         for linear in decoder.linears {
             guard let values = linear.bias else { continue }
             for index in 0..<values.floatCount { values.floats[index] = Float(index % 7) * 0.01 }
+        }
+        for norm in decoder.layers.flatMap(\.norms) where norm.weight.floatCount == 16 {
+            for index in 0..<norm.weight.floatCount {
+                norm.weight.floats[index] += Float(index % 5) * 0.125 - 0.25
+            }
         }
         try DecoderSaver(decoder: decoder, backend: backend, dtype: dtype).save(to: path)
         return path

@@ -90,6 +90,27 @@ struct KillTests {
         try writer.finish()
     }
 
+    @Test func `a folder of a shape is finished after a kill, and then not written again`() throws {
+        let folder = try TemporaryFolder()
+        func arguments(_ output: String) -> [String] {
+            [
+                "bench", "shape", "tinyllama-1.1b", "--layers", "2", "-b", "2", "--max-shard-size",
+                "8MB", "-o", folder.file(output),
+            ]
+        }
+        let whole = try Program(arguments("whole"))
+        #expect(whole.status == 0, "\(whole.errors)")
+        for count in [1, 5] {
+            #expect(try kill(arguments("out"), output: folder.file("out"), after: count))
+            #expect(throws: FormatError.self) { try CheckpointFolder.open(folder.file("out")) }
+        }
+        let rest = try Program(arguments("out"))
+        #expect(rest.status == 0, "\(rest.errors)")
+        #expect(rest.errors.contains("going on: "))
+        #expect(try folder.tree("out") == folder.tree("whole"))
+        #expect(try Program(arguments("out")).status == 2)
+    }
+
     @Test(arguments: ["merge", "convert"])
     func `killed in the midst of its work, it goes on to the same files`(verb: String) throws {
         let folder = try TemporaryFolder()

@@ -11,7 +11,8 @@ import Testing
 
 struct ConfigMutationTests {
     static let models = [
-        "plain", "bias", "gqa-tied", "rope-dynamic", "rope-llama3", "rope-yarn-explicit",
+        "models/plain", "models/bias", "models/gqa-tied", "models/rope-dynamic",
+        "models/rope-llama3", "models/rope-yarn-explicit", "architectures/qwen3",
     ]
 
     /// Computes all that a description is asked for before any weight is read.
@@ -42,7 +43,7 @@ struct ConfigMutationTests {
     @Test(arguments: models)
     func `no altered config.json makes it crash`(_ name: String) throws {
         let document = try JSONParser.parse(
-            FileSystem.read(Fixtures.path("models/\(name)/config.json")))
+            FileSystem.read(Fixtures.path(name + "/config.json")))
         var random = SplitMix64(seed: UInt64(name.utf8.count) + 51)
         var (used, refused) = (0, 0)
         for round in 0..<1500 {

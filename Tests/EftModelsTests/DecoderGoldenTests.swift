@@ -15,8 +15,9 @@ struct GoldenModel {
     let golden: any CheckpointReader
 
     init(
-        _ folder: String, golden: String? = nil, options: LoadOptions = LoadOptions(),
-        precision: ActivationPrecision = .f32, instructionSet: InstructionSet = .standard,
+        _ folder: String, golden: String? = nil, file: String = "golden",
+        options: LoadOptions = LoadOptions(), precision: ActivationPrecision = .f32,
+        instructionSet: InstructionSet = .standard,
         threads: Int = 2
     ) throws {
         let backend = try CPUBackend(
@@ -24,7 +25,7 @@ struct GoldenModel {
         let model = try ModelFolder.open(Fixtures.path(folder))
         decoder = try DecoderLoader(folder: model, options: options).load(backend: backend)
         self.golden = try CheckpointFolder.open(
-            Fixtures.path((golden ?? folder) + "/golden.safetensors"))
+            Fixtures.path((golden ?? folder) + "/\(file).safetensors"))
     }
 
     /// Token ids of the numbered sequence, or nil beyond the last.

@@ -8,7 +8,7 @@ import Testing
 
 @Suite struct DecodingTests {
     /// Logits of the last token of each chunk, read through a paged cache.
-    private func logits(
+    static func logits(
         _ decoder: Decoder, _ ids: [Int32], chunks: [Int], kvType: KVType, length: Int
     ) throws -> [[Float]] {
         let need = DecoderWorkspaceNeed(rows: ids.count, logitRows: 1)
@@ -46,12 +46,12 @@ import Testing
         for level in InstructionSet.available {
             let model = try GoldenModel("models/\(name)", instructionSet: level)
             let ids = try #require(try model.ids(2))
-            let one = try logits(
+            let one = try Self.logits(
                 model.decoder, ids, chunks: [ids.count], kvType: kvType, length: ids.count)
-            let single = try logits(
+            let single = try Self.logits(
                 model.decoder, ids, chunks: ids.map { _ in 1 }, kvType: kvType, length: ids.count)
             let halves = [ids.count / 2, ids.count - ids.count / 2]
-            let chunked = try logits(
+            let chunked = try Self.logits(
                 model.decoder, ids, chunks: halves, kvType: kvType, length: ids.count)
             #expect(one.last == single.last, "\(level)")
             #expect(one.last == chunked.last, "\(level)")
@@ -68,7 +68,8 @@ import Testing
             let decoder = try DecoderLoader(folder: folder).load(backend: backend)
             func last(_ chunks: [Int], _ type: KVType) throws -> [Float] {
                 try #require(
-                    try logits(decoder, ids, chunks: chunks, kvType: type, length: ids.count).last)
+                    try Self.logits(decoder, ids, chunks: chunks, kvType: type, length: ids.count)
+                        .last)
             }
             let one = try last([ids.count], kvType)
             #expect(try last(ids.map { _ in 1 }, kvType) == one, "\(level)")
@@ -82,8 +83,10 @@ import Testing
             let model = try GoldenModel("exl2-model", precision: .int16, instructionSet: level)
             let ids = try #require(try model.ids(2))
             func last(_ chunks: [Int]) throws -> [Float]? {
-                try logits(model.decoder, ids, chunks: chunks, kvType: .bf16, length: ids.count)
-                    .last
+                try Self.logits(
+                    model.decoder, ids, chunks: chunks, kvType: .bf16, length: ids.count
+                )
+                .last
             }
             let one = try last([ids.count])
             #expect(try last(ids.map { _ in 1 }) == one, "\(level)")

@@ -32,7 +32,8 @@ import Testing
         }
     }
 
-    private func gradients(
+    /// Mean loss and gradients by name of one pass over a golden batch.
+    static func gradients(
         _ decoder: Decoder, _ batch: Batch, slots: [Int], checkpointing: Bool
     ) throws -> (loss: Float, gradients: [String: Parameter]) {
         let rows = batch.labels.count
@@ -71,19 +72,25 @@ import Testing
         }
         let golden = try CheckpointFolder.open(Fixtures.path("lora/\(name)/training.safetensors"))
         let batch = try Batch(golden)
-        let (loss, found) = try gradients(
+        let (loss, found) = try Self.gradients(
             decoder, batch, slots: [slot], checkpointing: checkpointing)
         #expect(abs(loss - (try golden.floats(of: "loss"))[0]) < 1e-4 * abs(loss))
-        var compared = 0
-        for info in golden.tensors where info.name.hasPrefix("grad/") {
+        #expect(try Self.compareAdapters(found, golden) == 28)
+    }
+
+    /// Compares the gradients of A and B with the golden ones; returns how many there are.
+    static func compareAdapters(
+        _ found: [String: Parameter], _ golden: any CheckpointReader
+    ) throws -> Int {
+        let wanted = golden.tensors.filter { $0.name.hasPrefix("grad/") }
+        for info in wanted {
             let parameter = try #require(found[String(info.name.dropFirst(5))])
             let values = Array(
                 UnsafeBufferPointer(start: parameter.gradient.floats, count: info.shape.count))
             let expected = try golden.floats(of: info.name)
             #expect(relativeError(values, expected) < 2e-4, "\(info.name)")
-            compared += 1
         }
-        #expect(compared == 28)
+        return wanted.count
     }
 
     @Test(arguments: ["gqa-tied", "bias"])
@@ -94,20 +101,26 @@ import Testing
         try decoder.makeFullyTrainable()
         let golden = try CheckpointFolder.open(Fixtures.path("full/\(name)/training.safetensors"))
         let batch = try Batch(golden)
-        let (_, found) = try gradients(decoder, batch, slots: [], checkpointing: true)
-        var compared = 0
-        for info in golden.tensors where info.name.hasPrefix("grad/") {
+        let (_, found) = try Self.gradients(decoder, batch, slots: [], checkpointing: true)
+        #expect(try Self.compareWeights(found, golden) == decoder.parameters.count)
+    }
+
+    /// Compares the gradients of weights with the golden ones; returns how many there are.
+    static func compareWeights(
+        _ found: [String: Parameter], _ golden: any CheckpointReader
+    ) throws -> Int {
+        let wanted = golden.tensors.filter { $0.name.hasPrefix("grad/") }
+        for info in wanted {
             let parameter = try #require(found[String(info.name.dropFirst(5))], "\(info.name)")
             let expected = try golden.floats(of: info.name)
             let values = unpanelled(parameter, shape: info.shape.dims)
             #expect(relativeError(values, expected) < 2e-4, "\(info.name)")
-            compared += 1
         }
-        #expect(compared == decoder.parameters.count)
+        return wanted.count
     }
 
     /// A gradient in the order of the checkpoint: [out][in] from panels of 16 outputs.
-    private func unpanelled(_ parameter: Parameter, shape: [Int]) -> [Float] {
+    private static func unpanelled(_ parameter: Parameter, shape: [Int]) -> [Float] {
         let gradient = parameter.gradient.floats
         guard shape.count == 2 else {
             return Array(UnsafeBufferPointer(start: gradient, count: shape[0]))

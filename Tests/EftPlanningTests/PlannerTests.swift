@@ -8,7 +8,9 @@ import EftTestSupport
 import Testing
 
 @Suite struct PlannerTests {
-    static let folders = ["plain", "gqa-tied", "bias", "odd-head", "bf16", "f16"]
+    static let folders =
+        ["plain", "gqa-tied", "bias", "odd-head", "bf16", "f16"].map { "models/" + $0 }
+        + ["architectures/qwen3"]
 
     private func planner(_ folder: ModelFolder, limit: Int = .max) throws -> Planner {
         Planner(
@@ -18,7 +20,7 @@ import Testing
 
     @Test(arguments: folders, [1, 17, 40])
     func `a run holds what was planned`(_ name: String, _ context: Int) throws {
-        let folder = try ModelFolder.open(Fixtures.path("models/\(name)"))
+        let folder = try ModelFolder.open(Fixtures.path(name))
         let loader = try DecoderLoader(folder: folder)
         let need = GenerationNeed(contextLength: context, sequences: 2, prefillChunk: 8)
         let plan = try planner(folder).run(
@@ -43,7 +45,7 @@ import Testing
 
     @Test(arguments: folders, [true, false])
     func `a training pass holds what was planned`(_ name: String, _ checkpointing: Bool) throws {
-        let folder = try ModelFolder.open(Fixtures.path("models/\(name)"))
+        let folder = try ModelFolder.open(Fixtures.path(name))
         let loader = try DecoderLoader(folder: folder)
         let options = Planner.TrainingOptions(
             rank: 3, sequenceLen: 21, microBatchSize: 2,

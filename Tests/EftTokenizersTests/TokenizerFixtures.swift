@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// The tokenizers and expectations that scripts/fixtures/tokenizers.py wrote.
+// The tokenizers and expectations that scripts/fixtures/tokenizer_cases.py wrote.
 
 import EftConfig
 import Foundation

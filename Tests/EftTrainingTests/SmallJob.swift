@@ -12,9 +12,9 @@ enum SmallJob {
     static let layers = 6
 
     /// A folder with a base model of 6 layers of random weights and a data file.
-    static func workplace() throws -> TemporaryFolder {
+    static func workplace(_ type: String = "llama") throws -> TemporaryFolder {
         let folder = try TemporaryFolder()
-        try TinyModel.write(to: folder, layers: layers, name: "base")
+        try TinyModel.write(to: folder, layers: layers, name: "base", type: type)
         try folder.write("rows.jsonl", TinyModel.rows(24))
         let model = try ModelFolder.open(folder.file("base"), needsWeights: false)
         let backend = try CPUBackend(threads: 1)

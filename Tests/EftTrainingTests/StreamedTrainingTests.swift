@@ -19,9 +19,11 @@ import Testing
         return memory.total
     }
 
-    @Test(arguments: ["lora", "qlora"])
-    func `a streamed run trains the same adapter, bit for bit`(_ adapter: String) throws {
-        let folder = try SmallJob.workplace()
+    @Test(arguments: ["lora", "qlora"], ["llama", "qwen3"])
+    func `a streamed run trains the same adapter, bit for bit`(
+        _ adapter: String, _ type: String
+    ) throws {
+        let folder = try SmallJob.workplace(type)
         let whole = try SmallJob.job(
             SmallJob.config(folder, adapter: adapter, output: "whole"), folder)
         #expect(!whole.plan.placed.placement.isStreaming && whole.streaming == nil)

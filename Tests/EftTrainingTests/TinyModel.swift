@@ -72,14 +72,15 @@ enum TinyModel {
 
     /// Writes config.json and the tokenizer, no weights.
     static func write(
-        to folder: TemporaryFolder, vocabulary: Int = 264, layers: Int = 2, name: String = ""
+        to folder: TemporaryFolder, vocabulary: Int = 264, layers: Int = 2, name: String = "",
+        type: String = "llama"
     ) throws {
         let place = name.isEmpty ? "" : name + "/"
         try FileSystem.createFolder(folder.file(name))
         try folder.write(
             place + "config.json",
             """
-            {"architectures": ["LlamaForCausalLM"], "model_type": "llama", "hidden_size": 32,
+            {"architectures": ["LlamaForCausalLM"], "model_type": "\(type)", "hidden_size": 32, "head_dim": 8,
              "intermediate_size": 64, "num_hidden_layers": \(layers), "num_attention_heads": 4,
              "num_key_value_heads": 2, "vocab_size": \(vocabulary), "tie_word_embeddings": true,
              "max_position_embeddings": 512, "rms_norm_eps": 1e-5, "initializer_range": 0.05}

@@ -12,13 +12,22 @@ package struct NamedShape: Sendable {
     let vocabulary: Int, hidden: Int, intermediate: Int
     let heads: Int, kvHeads: Int, headDim: Int
     let ropeTheta: Double, context: Int, tied: Bool
+    let family: Family
+
+    /// What `config.json` says of the architecture.
+    package enum Family: Sendable {
+        case llama
+        case qwen3
+    }
 
     /// Names a shape.
     package init(
-        name: String, vocabulary: Int, hidden: Int, intermediate: Int, layers: Int, heads: Int,
+        name: String, family: Family = .llama, vocabulary: Int, hidden: Int, intermediate: Int,
+        layers: Int, heads: Int,
         kvHeads: Int, headDim: Int, ropeTheta: Double, context: Int, tied: Bool
     ) {
         self.name = name
+        self.family = family
         (self.vocabulary, self.hidden, self.intermediate) = (vocabulary, hidden, intermediate)
         (self.layers, self.heads, self.kvHeads, self.headDim) = (layers, heads, kvHeads, headDim)
         (self.ropeTheta, self.context, self.tied) = (ropeTheta, context, tied)
@@ -43,20 +52,25 @@ package struct NamedShape: Sendable {
             name: "llama-3-70b", vocabulary: 128_256, hidden: 8192, intermediate: 28672,
             layers: 80, heads: 64, kvHeads: 8, headDim: 128, ropeTheta: 500_000, context: 8192,
             tied: false),
+        NamedShape(
+            name: "qwen3-32b", family: .qwen3, vocabulary: 151_936, hidden: 5120,
+            intermediate: 25600, layers: 64, heads: 64, kvHeads: 8, headDim: 128,
+            ropeTheta: 1_000_000, context: 40960, tied: false),
     ]
 
     /// The shape as a Hugging Face configuration, of any number of layers.
     package func config(layers: Int, dtype: String) -> ConfigObject {
-        [
-            "architectures": ["LlamaForCausalLM"], "model_type": "llama",
+        var config: ConfigObject = [
             "vocab_size": ConfigNode(vocabulary), "hidden_size": ConfigNode(hidden),
             "intermediate_size": ConfigNode(intermediate),
             "num_hidden_layers": ConfigNode(layers), "num_attention_heads": ConfigNode(heads),
             "num_key_value_heads": ConfigNode(kvHeads), "head_dim": ConfigNode(headDim),
             "max_position_embeddings": ConfigNode(context), "rope_theta": ConfigNode(ropeTheta),
-            "rms_norm_eps": 1e-5, "hidden_act": "silu", "tie_word_embeddings": ConfigNode(tied),
-            "attention_bias": false, "mlp_bias": false, "torch_dtype": ConfigNode(dtype),
+            "hidden_act": "silu", "tie_word_embeddings": ConfigNode(tied),
+            "attention_bias": false, "torch_dtype": ConfigNode(dtype),
         ]
+        for (key, value) in family.entries { config[key] = value }
+        return config
     }
 
     /// The shape as the decoder knows it, of any number of layers.
@@ -64,5 +78,23 @@ package struct NamedShape: Sendable {
     package func description(layers: Int) throws -> DecoderDescription {
         try ArchitectureRegistry.describe(
             ConfigCursor(ConfigNode(config(layers: layers, dtype: "bfloat16"))))
+    }
+}
+
+extension NamedShape.Family {
+    /// The keys in which families differ.
+    fileprivate var entries: [(String, ConfigNode)] {
+        switch self {
+        case .llama:
+            [
+                ("architectures", ["LlamaForCausalLM"]), ("model_type", "llama"),
+                ("rms_norm_eps", 1e-5), ("mlp_bias", false),
+            ]
+        case .qwen3:
+            [
+                ("architectures", ["Qwen3ForCausalLM"]), ("model_type", "qwen3"),
+                ("rms_norm_eps", 1e-6), ("use_sliding_window", false),
+            ]
+        }
     }
 }

@@ -24,6 +24,9 @@ struct RandomTensor {
         self.content = content
     }
 
+    /// Raised whenever the same name comes to give other bytes, so that half a folder is not finished with them.
+    static let version = "1"
+
     /// Bytes written at a time.
     static let chunkBytes = 4 << 20
 

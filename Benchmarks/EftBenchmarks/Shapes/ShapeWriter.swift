@@ -23,7 +23,8 @@ package struct ShapeWriter {
     private let format: Format
     private let description: DecoderDescription
     private let tensors: [RandomTensor]
-    private let sections: [EXL2Section]
+    /// Bytes of the linear layers inside the decoder layers.
+    private let linearBytes: Int
 
     /// Plans a folder; writes nothing.
     /// - Throws: `ConfigError` or `FormatError` when the format cannot be had for this shape.
@@ -32,18 +33,22 @@ package struct ShapeWriter {
         self.layers = layers ?? shape.layers
         self.format = format
         description = try shape.description(layers: self.layers)
-        sections = try ShapeWriter.sections(format)
+        let sections = try ShapeWriter.sections(format)
         var tensors: [RandomTensor] = []
+        var linearBytes = 0
         try ShapeWriter.end(description.embeddingName, description, format, &tensors)
         for layer in 0..<self.layers {
-            try ShapeWriter.norm(description.inputNormName(layer), description, format, &tensors)
-            try ShapeWriter.norm(description.middleNormName(layer), description, format, &tensors)
+            for norm in description.norms(layer: layer) {
+                try ShapeWriter.norm(norm, format, &tensors)
+            }
+            let first = tensors.count
             for linear in description.linears(layer: layer) {
                 try ShapeWriter.linear(
                     linear.name, linear.inputs, linear.outputs, format, sections, &tensors)
             }
+            linearBytes += tensors[first...].reduce(0) { $0 + $1.info.byteCount }
         }
-        try ShapeWriter.norm(description.finalNormName, description, format, &tensors)
+        try ShapeWriter.norm(description.finalNorm, format, &tensors)
         if !description.tiedEmbeddings {
             if case .exl2 = format, let head = EXL2Geometry.head(bits: 6) {
                 try ShapeWriter.linear(
@@ -54,41 +59,63 @@ package struct ShapeWriter {
             }
         }
         self.tensors = tensors
+        self.linearBytes = linearBytes
     }
 
     /// Bytes of all weights.
     package var byteCount: Int { tensors.reduce(0) { $0 + $1.info.byteCount } }
     /// Bits for each weight of the linear layers inside the decoder layers.
     package var bitsPerWeight: Double {
-        let inside = tensors.filter { $0.info.name.contains("_proj.") }
-        let bytes = inside.reduce(0) { $0 + $1.info.byteCount }
-        return Double(bytes) * 8 / Double(max(description.linearWeightCount, 1))
+        Double(linearBytes) * 8 / Double(max(description.linearWeightCount, 1))
     }
 
-    /// Writes everything; `config.json` comes last, so that half a folder is never taken for a model.
-    /// - Parameter progress: told how many bytes of all are written; may throw to end it.
-    /// - Throws: `FormatError` (`io` before anything is written when the disk has too little room).
+    /// Writes the folder, or what a run that was stopped has left to write; half a folder is never taken for a model.
+    /// - Parameters:
+    ///   - note: told what is there already of an earlier run.
+    ///   - progress: told how many bytes of all are written; may throw to end it.
+    /// - Throws: `FormatError` (`io` before anything is written when the disk has too little room for the rest).
     package func write(
-        to folder: String, progress: (_ done: Int, _ total: Int) throws -> Void
+        to folder: String, maxShardBytes: Int = SafetensorsWriter.defaultShardBytes,
+        note: (String) -> Void = { _ in }, progress: (_ done: Int, _ total: Int) throws -> Void
     ) throws {
-        let base = if case .exl2 = format { "output" } else { "model" }
-        let writer = try SafetensorsWriter(
-            folder: folder, baseName: base, tensors: tensors.map(\.info))
+        let stem = if case .exl2 = format { "output" } else { "model" }
+        var identity = JobIdentity("bench shape", maxShardBytes: maxShardBytes)
+        identity.add("the shape", shape.name)
+        identity.add("the number of layers", String(layers))
+        identity.add("the form of the weights", "\(format)")
+        identity.add("the random numbers", RandomTensor.version)
+        let unfinished = try UnfinishedFolder(output: folder, stem: stem, identity: identity)
+        if unfinished.isWhole {
+            unfinished.notice.map(note)
+        } else {
+            let writer = try unfinished.writer(tensors.map(\.info), maxShardBytes: maxShardBytes)
+            unfinished.notice.map(note)
+            try writeWeights(to: writer, progress)
+            try unfinished.finish(writer, others: writeOtherFiles)
+        }
+        _ = try unfinished.publish()
+        try progress(byteCount, byteCount)
+    }
+
+    private func writeWeights(
+        to writer: SafetensorsWriter, _ progress: (_ done: Int, _ total: Int) throws -> Void
+    ) throws {
         let buffer = try Buffer(
             byteCount: RandomTensor.chunkBytes, ledger: nil, purpose: .workspace)
         let total = byteCount
-        var done = 0
-        for tensor in tensors {
+        var done = writer.keptBytes
+        for tensor in tensors where !writer.isKept(tensor.info.name) {
             try tensor.write(to: writer, buffer: buffer) { try progress(done, total) }
             done += tensor.info.byteCount
         }
-        try writer.finish()
+    }
+
+    private func writeOtherFiles(to folder: String) throws {
         try AtomicFile.write(
             FileSystem.join(folder, "tokenizer.json"), JSONWriter.bytes(ByteTokenizer.document))
         try AtomicFile.write(
             FileSystem.join(folder, "config.json"),
             JSONWriter.bytes(ConfigNode(config), layout: .indented(2)))
-        try progress(total, total)
     }
 
     private var config: ConfigObject {
@@ -126,14 +153,13 @@ package struct ShapeWriter {
     }
 
     private static func norm(
-        _ name: String, _ model: DecoderDescription, _ format: Format,
-        _ tensors: inout [RandomTensor]
+        _ norm: DecoderDescription.NormShape, _ format: Format, _ tensors: inout [RandomTensor]
     ) throws {
         // 1 in half precision and in bf16.
         let one: [UInt8] = dense(format) == .f16 ? [0x00, 0x3C] : [0x80, 0x3F]
         tensors.append(
             try RandomTensor(
-                name + ".weight", dense(format), [model.shape.hidden], .repeating(one)))
+                norm.name + ".weight", dense(format), [norm.count], .repeating(one)))
     }
 
     private static func linear(

@@ -58,8 +58,7 @@ final class BlockRunner {
         _ index: Int, vectors: any CheckpointReader,
         checkpoint: (String) throws -> any CheckpointReader
     ) throws -> DecoderLayer {
-        func linear(_ role: DecoderDescription.Role) throws -> Linear {
-            let shape = description.linear(role, layer: index)
+        try description.makeLayer(index) { shape, ordinal in
             let reader = try checkpoint(shape.name)
             let source = try LinearSource(
                 module: shape.name, checkpoint: reader, inputs: shape.inputs,
@@ -71,24 +70,21 @@ final class BlockRunner {
                     backend: backend)
             }
             return Linear(
-                name: shape.name, ordinal: 0,
+                name: shape.name, ordinal: ordinal,
                 weight: try source.load(as: .asStored, backend: backend), bias: bias)
+        } norm: {
+            try norm($0, vectors)
         }
-        return DecoderLayer(
-            index: index, shape: description.shape,
-            inputNorm: try norm(description.inputNormName(index), vectors),
-            middleNorm: try norm(description.middleNormName(index), vectors),
-            query: try linear(.query), key: try linear(.key), value: try linear(.value),
-            output: try linear(.output), gate: try linear(.gate), up: try linear(.up),
-            down: try linear(.down))
     }
 
     /// Loads a norm.
-    func norm(_ name: String, _ checkpoint: any CheckpointReader) throws -> Norm {
+    func norm(
+        _ shape: DecoderDescription.NormShape, _ checkpoint: any CheckpointReader
+    ) throws -> Norm {
         Norm(
-            name: name,
+            name: shape.name,
             weight: try VectorSource.load(
-                name + ".weight", count: description.shape.hidden, checkpoint: checkpoint,
+                shape.name + ".weight", count: shape.count, checkpoint: checkpoint,
                 backend: backend))
     }
 

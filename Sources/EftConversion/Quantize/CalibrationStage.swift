@@ -171,7 +171,7 @@ final class CalibrationStage {
         advance: Advance
     ) throws -> (QuantizeReport.Linear, perplexity: Double?) {
         let target = job.plan.head
-        let norm = try runner.norm(model.finalNormName, job.checkpoint)
+        let norm = try runner.norm(model.finalNorm, job.checkpoint)
         let normed = try Matrix(
             rows: job.calibration.longest, columns: model.shape.hidden, ledger: backend.ledger)
         var hessian: Hessian? = try Hessian(size: target.inputs, ledger: backend.ledger)

@@ -68,16 +68,20 @@ struct EXL2FolderWriter {
         }
         try plain(model.embeddingName + ".weight")
         for layer in 0..<model.layers {
-            try plain(model.inputNormName(layer) + ".weight")
+            try plain(model.inputNorm(layer: layer).name + ".weight")
+            if let norms = model.headNorms(layer: layer) {
+                try plain(norms.query.name + ".weight")
+                try plain(norms.key.name + ".weight")
+            }
             for role in [DecoderDescription.Role.query, .key, .value, .output] {
                 try quantized(model.linear(role, layer: layer).name)
             }
-            try plain(model.middleNormName(layer) + ".weight")
+            try plain(model.middleNorm(layer: layer).name + ".weight")
             for role in [DecoderDescription.Role.gate, .up, .down] {
                 try quantized(model.linear(role, layer: layer).name)
             }
         }
-        try plain(model.finalNormName + ".weight")
+        try plain(model.finalNorm.name + ".weight")
         try quantized(model.headName)
         return items
     }

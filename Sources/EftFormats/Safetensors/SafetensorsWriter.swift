@@ -73,15 +73,24 @@ package final class SafetensorsWriter {
         keptNames = Set(kept.flatMap { shards[$0].map(\.name) })
         keptBytes = kept.reduce(0) { $0 + shards[$1].reduce(0) { $0 + $1.byteCount } }
         try FileSystem.createFolder(folder)
-        let needed = total - keptBytes
-        let margin = 256 * tensors.count + 1 << 16
-        if let free = FileSystem.freeBytes(folder), free < margin || free - margin < needed {
+        try SafetensorsWriter.requireRoom(
+            for: total - keptBytes, margin: 256 * tensors.count + 1 << 16, paths: paths,
+            in: folder)
+        if !kept.contains(0) { try beginShard() }
+    }
+
+    /// Refuses a disk with too little room; what a killed writer left half-written will be written over.
+    private static func requireRoom(
+        for needed: Int, margin: Int, paths: [String], in folder: String
+    ) throws(FormatError) {
+        guard var free = FileSystem.freeBytes(folder) else { return }
+        for path in paths { free += FileSystem.byteCount(path + OutputFile.partialSuffix) ?? 0 }
+        guard free >= margin, free - margin >= needed else {
             throw FormatError(
                 .io,
                 "writing takes \(formatBytes(needed)) and the disk has \(formatBytes(free)) left",
                 path: folder)
         }
-        if !kept.contains(0) { try beginShard() }
     }
 
     /// The names of the files that `finish()` leaves, index not among them.

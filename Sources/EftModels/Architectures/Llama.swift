@@ -10,7 +10,9 @@ package enum Llama: Architecture {
     package static func describe(_ config: ConfigCursor) throws -> DecoderDescription {
         let bias = try config.bool("attention_bias", default: false)
         return try LlamaFamily.describe(
-            config, queryKeyValueBias: bias, outputBias: bias,
-            mlpBias: config.bool("mlp_bias", default: false))
+            config,
+            LlamaFamily.Traits(
+                queryKeyValueBias: bias, outputBias: bias,
+                mlpBias: config.bool("mlp_bias", default: false)))
     }
 }

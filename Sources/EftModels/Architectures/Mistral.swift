@@ -8,15 +8,10 @@ package enum Mistral: Architecture {
     package static let modelTypes = ["mistral"]
 
     package static func describe(_ config: ConfigCursor) throws -> DecoderDescription {
-        let description = try LlamaFamily.describe(
-            config, queryKeyValueBias: false, outputBias: false, mlpBias: false)
-        if let window = try config.optional("sliding_window") {
-            guard try window.int() >= description.contextLength else {
-                throw ModelError(
-                    .unsupported, "attention with a sliding window is not supported",
-                    path: config.file)
-            }
-        }
+        let description = try LlamaFamily.describe(config, LlamaFamily.Traits())
+        // A window of the whole context or more cuts nothing off.
+        let window = try config.optional("sliding_window")?.int() ?? .max
+        try LlamaFamily.refuseSlidingWindows(config, isUsed: window < description.contextLength)
         return description
     }
 }

@@ -8,11 +8,8 @@ package enum Qwen2: Architecture {
     package static let modelTypes = ["qwen2"]
 
     package static func describe(_ config: ConfigCursor) throws -> DecoderDescription {
-        guard try !config.bool("use_sliding_window", default: false) else {
-            throw ModelError(
-                .unsupported, "attention with a sliding window is not supported", path: config.file)
-        }
-        return try LlamaFamily.describe(
-            config, queryKeyValueBias: true, outputBias: false, mlpBias: false)
+        try LlamaFamily.refuseSlidingWindows(
+            config, isUsed: config.bool("use_sliding_window", default: false))
+        return try LlamaFamily.describe(config, LlamaFamily.Traits(queryKeyValueBias: true))
     }
 }

@@ -65,34 +65,28 @@ extension Decoder {
             buffer.floats.update(repeating: value, count: count)
             return buffer
         }
+        func norm(_ shape: DecoderDescription.NormShape) throws -> Norm {
+            Norm(name: shape.name, weight: try vector(shape.count, 1))
+        }
         let hidden = description.shape.hidden
         let embedding = try weight(hidden, description.vocabulary)
         let layers = try (0..<description.layers).map { index in
             backend = devices[parts.firstIndex { $0.layers.contains(index) } ?? 0]
-            func linear(_ role: DecoderDescription.Role) throws -> Linear {
-                let shape = description.linear(role, layer: index)
-                return Linear(
-                    name: shape.name, ordinal: description.ordinal(role, layer: index),
+            return try description.makeLayer(index) { shape, ordinal in
+                Linear(
+                    name: shape.name, ordinal: ordinal,
                     weight: try weight(shape.inputs, shape.outputs),
                     bias: shape.hasBias ? try vector(shape.outputs, 0) : nil)
+            } norm: {
+                try norm($0)
             }
-            return DecoderLayer(
-                index: index, shape: description.shape,
-                inputNorm: Norm(
-                    name: description.inputNormName(index), weight: try vector(hidden, 1)),
-                middleNorm: Norm(
-                    name: description.middleNormName(index), weight: try vector(hidden, 1)),
-                query: try linear(.query), key: try linear(.key), value: try linear(.value),
-                output: try linear(.output), gate: try linear(.gate), up: try linear(.up),
-                down: try linear(.down))
         }
         backend = devices[parts.firstIndex(where: \.holdsHead) ?? 0]
         let head =
             description.tiedEmbeddings ? embedding : try weight(hidden, description.vocabulary)
         return Decoder(
             description: description, devices: devices, parts: parts, embedding: embedding,
-            layers: layers,
-            finalNorm: Norm(name: description.finalNormName, weight: try vector(hidden, 1)),
+            layers: layers, finalNorm: try norm(description.finalNorm),
             head: Linear(name: description.headName, ordinal: 0, weight: head, bias: nil),
             streams: devices.map { _ in nil })
     }

@@ -131,7 +131,7 @@ package struct DecoderLoader {
         }
         return Decoder(
             description: description, devices: devices, parts: parts, embedding: embedding,
-            layers: layers, finalNorm: try norm(description.finalNormName, ends.last),
+            layers: layers, finalNorm: try norm(description.finalNorm, ends.last),
             head: Linear(name: description.headName, ordinal: 0, weight: headWeight, bias: nil),
             streams: try streams(streaming, layers, devices))
     }
@@ -157,23 +157,16 @@ package struct DecoderLoader {
     private func layer(
         _ index: Int, isStreamed: Bool, backend: CPUBackend
     ) throws -> DecoderLayer {
-        func linear(_ role: DecoderDescription.Role) throws -> Linear {
-            let shape = description.linear(role, layer: index)
+        try description.makeLayer(index) { shape, ordinal in
             let weight =
                 isStreamed
                 ? try PackedWeight(streamed: source(shape).layout(as: options.linears))
                 : try weight(shape, backend: backend)
             return Linear(
-                name: shape.name, ordinal: description.ordinal(role, layer: index), weight: weight,
-                bias: try bias(shape, backend))
+                name: shape.name, ordinal: ordinal, weight: weight, bias: try bias(shape, backend))
+        } norm: {
+            try norm($0, backend)
         }
-        return DecoderLayer(
-            index: index, shape: description.shape,
-            inputNorm: try norm(description.inputNormName(index), backend),
-            middleNorm: try norm(description.middleNormName(index), backend),
-            query: try linear(.query), key: try linear(.key), value: try linear(.value),
-            output: try linear(.output), gate: try linear(.gate), up: try linear(.up),
-            down: try linear(.down))
     }
 
     private func bias(
@@ -192,11 +185,13 @@ package struct DecoderLoader {
             name, count: shape.outputs, checkpoint: checkpoint, backend: backend)
     }
 
-    private func norm(_ name: String, _ backend: CPUBackend) throws -> Norm {
+    private func norm(
+        _ shape: DecoderDescription.NormShape, _ backend: CPUBackend
+    ) throws -> Norm {
         Norm(
-            name: name,
+            name: shape.name,
             weight: try VectorSource.load(
-                name + ".weight", count: description.shape.hidden, checkpoint: checkpoint,
+                shape.name + ".weight", count: shape.count, checkpoint: checkpoint,
                 backend: backend))
     }
 }
@@ -205,17 +200,13 @@ extension DecoderDescription {
     /// Bytes of a layer's norms and biases in f32.
     package var layerVectorBytes: Int {
         let biases = linears(layer: 0).reduce(0) { $0 + ($1.hasBias ? $1.outputs : 0) }
-        return (2 * shape.hidden + biases) * 4
+        let norms = norms(layer: 0).reduce(0) { $0 + $1.count }
+        return (norms + biases) * 4
     }
 
     /// Bytes of the last norm in f32.
-    package var finalNormBytes: Int { shape.hidden * 4 }
+    package var finalNormBytes: Int { finalNorm.count * 4 }
 
     /// Bytes of all norms and biases in f32.
     package var vectorBytes: Int { layers * layerVectorBytes + finalNormBytes }
-
-    /// A number for each linear layer, for the draws of dropout.
-    func ordinal(_ role: Role, layer: Int) -> UInt64 {
-        UInt64(layer * Role.allCases.count + (Role.allCases.firstIndex(of: role) ?? 0) + 1)
-    }
 }

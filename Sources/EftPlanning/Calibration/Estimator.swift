@@ -85,17 +85,23 @@ package struct Estimator: Sendable {
         package var rank: Int
         /// Whether layers are computed again in the backward pass.
         package var checkpointing: Bool
+        /// Micro-batches that one pass over the weights serves.
+        package var joined: Int
 
         /// Makes a micro-batch.
-        package init(sequences: Int, length: Int, rank: Int, checkpointing: Bool) {
+        package init(
+            sequences: Int, length: Int, rank: Int, checkpointing: Bool, joined: Int = 1
+        ) {
             self.sequences = sequences
             self.length = length
             self.rank = rank
             self.checkpointing = checkpointing
+            self.joined = joined
         }
     }
 
-    /// One micro-batch: forward, the layers again when checkpointing, and backward; without the optimizer's step.
+    /// A pass for one micro-batch, or for as many as are joined: forward, the layers again when checkpointing, and
+    /// backward; without the optimizer's step.
     /// - Returns: nil when layers are streamed from a disk of unknown speed.
     package func trainingBatch(
         _ batch: TrainingBatch, layouts: DecoderLayouts, placement: WeightPlacement? = nil
@@ -119,7 +125,7 @@ package struct Estimator: Sendable {
         cost += attentionBackward(batch)
         cost += loss(layouts.head, rows: rows, isFull: batch.rank == 0)
         return streaming(placement, .forwardAndBackward).map {
-            cost.estimate(tokens: rows, disk: $0)
+            (cost * Double(batch.joined)).estimate(tokens: rows * batch.joined, disk: $0)
         }
     }
 
@@ -223,9 +229,7 @@ package struct Estimator: Sendable {
     private func streaming(_ placement: WeightPlacement?, _ walk: LayerWalk) -> Double? {
         guard let placement, placement.isStreaming else { return 0 }
         guard let streamingDisk else { return nil }
-        let (layers, slots) = (Double(placement.streamed.count), Double(placement.slots))
-        // There and back the layers of the window are not read again at either end.
-        let reads = walk == .forward ? layers : 2 * (layers - slots)
-        return Double(placement.diskBytes) * reads / layers / streamingDisk.read
+        let bytes = walk == .forward ? placement.forwardReads : placement.trainingReads
+        return Double(bytes) / streamingDisk.read
     }
 }

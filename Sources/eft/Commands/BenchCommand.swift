@@ -15,7 +15,8 @@ enum BenchCommand: Command {
         discussion:
             "Weights are random, of TinyLlama-1.1B's shape. Kinds: limits, kernels, decode, prefill, train; all "
             + "of them when none is named. 'eft bench shape NAME' writes a model folder of a known shape with "
-            + "random weights: \(NamedShape.all.map(\.name).joined(separator: ", ")).",
+            + "random weights, and goes on after the last finished weight file when it was stopped: "
+            + "\(NamedShape.all.map(\.name).joined(separator: ", ")).",
         examples: [
             Example(
                 "eft bench shape llama-3-70b --format exl2 --bits 2.4 -o ./70b-2.4bpw",
@@ -36,6 +37,9 @@ enum BenchCommand: Command {
             OptionSpecification(
                 "--output", "-o", kind: .value("DIR"), help: "shape: the folder to write",
                 completion: .folder),
+            OptionSpecification(
+                "--max-shard-size", kind: .value("SIZE"),
+                help: "shape: the most bytes of a weight file", defaultText: "5GB"),
             CommonOptions.threads, CommonOptions.precision, CommonOptions.json,
         ],
         arguments: [

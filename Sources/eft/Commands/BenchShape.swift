@@ -18,14 +18,23 @@ enum BenchShape {
         let output = try arguments.required("output")
         let layers = try arguments.int("layers", in: BenchCommand.layerRange)
         let writer = try ShapeWriter(shape, layers: layers, format: try format(arguments))
-        guard !FileSystem.exists(FileSystem.join(output, "config.json")) else {
+        // A run that was killed while it moved its files up has left a config.json and is to be finished.
+        guard
+            !FileSystem.exists(FileSystem.join(output, "config.json"))
+                || UnfinishedFolder.exists(in: output)
+        else {
             throw UsageError("there is a model in \(output) already; give another folder for -o")
         }
         let progress = ProgressReporter(output: .standardError)
         let isJSON = arguments.flag("json")
-        try writer.write(to: output) { done, total in
+        let note = { (text: String) in if !isJSON { progress.note(text) } }
+        let shardBytes = try ConversionOptions.shardBytes(arguments)
+        try writer.write(to: output, maxShardBytes: shardBytes, note: note) { done, total in
             guard !InterruptFlag.isRaised else {
-                throw Interruption(description: "interrupted; the half-made output was removed")
+                progress.finish()
+                throw Interruption(
+                    description: "interrupted; run it again with the same arguments to go on after "
+                        + "the last finished weight file")
             }
             if !isJSON {
                 progress.update("writing \(formatBytes(done)) of \(formatBytes(total))")

@@ -23,7 +23,7 @@ enum StoredForm: String, CaseIterable, Sendable {
     }
 }
 
-/// A model folder of 7 layers, and a folder for its cache.
+/// A model folder of 7 layers with biases and norms of heads, and a folder for its cache.
 struct StreamModel {
     static let layers = 7
     static let vocabulary = 100
@@ -43,7 +43,7 @@ struct StreamModel {
     func write(seed: UInt64) throws {
         try FileSystem.createFolder(path)
         let config = """
-            {"architectures": ["LlamaForCausalLM"], "model_type": "llama",
+            {"architectures": ["Qwen3ForCausalLM"], "model_type": "qwen3", "head_dim": 16,
              "vocab_size": \(StreamModel.vocabulary), "hidden_size": 64, "intermediate_size": 96,
              "num_hidden_layers": \(StreamModel.layers), "num_attention_heads": 4,
              "num_key_value_heads": 2, "max_position_embeddings": 128, "rms_norm_eps": 1e-5,

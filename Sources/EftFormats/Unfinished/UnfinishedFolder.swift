@@ -1,18 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0
-// Where a conversion builds its output, so that a run that was killed can go on.
+// Where a checkpoint folder is built, so that a run that was killed can go on.
 //
 // Everything is made in `<output>/eft-unfinished`. A weight file gets its name there once it is on the disk. When all
 // files are whole, that is noted, the older weights of the output go away, and the new files are moved up, the index of
 // the weights last. Killed at any moment, the output holds the older checkpoint, or one that a reader refuses, or the
 // new one; and the next run of the same identity does what is left to do.
 import EftConfig
-import EftFormats
 import EftTensor
 
-/// The unfinished files of a conversion, with a note of what they are made from.
-final class UnfinishedFolder {
+/// The unfinished files of a checkpoint folder, with a note of what they are made from.
+package final class UnfinishedFolder {
     /// Its name in the output folder.
-    static let name = "eft-unfinished"
+    private static let name = "eft-unfinished"
     /// Begins with a point, as no file that is copied does.
     private static let jobName = ".job.json"
 
@@ -23,9 +22,9 @@ final class UnfinishedFolder {
     }
 
     /// The folder.
-    let path: String
+    private let path: String
     /// What to tell the user about an earlier run; nil when there was none.
-    private(set) var notice: String?
+    package private(set) var notice: String?
     private let output: String
     private let stem: String
     private let identity: JobIdentity
@@ -36,8 +35,8 @@ final class UnfinishedFolder {
 
     /// Goes on where an earlier run of the same identity stopped, or begins anew.
     /// - Parameter stem: the base name of the weight files.
-    /// - Throws: `FormatError` (`io`), also when another process is converting to the same folder.
-    init(output: String, stem: String, identity: JobIdentity) throws {
+    /// - Throws: `FormatError` (`io`), also when another process is writing the same folder.
+    package init(output: String, stem: String, identity: JobIdentity) throws {
         self.output = output
         self.stem = stem
         self.identity = identity
@@ -68,8 +67,13 @@ final class UnfinishedFolder {
         if !isMoved && !isOfUse { try? FileSystem.removeFolder(path) }
     }
 
+    /// Whether an earlier run left files in an output folder that wait to be finished or moved up.
+    package static func exists(in output: String) -> Bool {
+        FileSystem.exists(FileSystem.join(FileSystem.join(output, name), jobName))
+    }
+
     /// Whether all files are whole, and only `publish` is left to do.
-    var isWhole: Bool { files != nil }
+    package var isWhole: Bool { files != nil }
 
     // MARK: Job
 
@@ -126,14 +130,14 @@ final class UnfinishedFolder {
             for file in files { sizes[file.name] = ConfigNode(file.byteCount) }
             job["files"] = ConfigNode(sizes)
         }
-        try AtomicFile.write(jobPath, JSONText.string(ConfigNode(job)) + "\n")
+        try AtomicFile.write(jobPath, JSONWriter.text(ConfigNode(job), layout: .indented(2)) + "\n")
     }
 
     // MARK: Writing
 
     /// A writer that keeps the weight files that are whole.
-    /// - Throws: `FormatError`.
-    func writer(_ tensors: [TensorInfo], maxShardBytes: Int) throws -> SafetensorsWriter {
+    /// - Throws: `FormatError`, also when the disk has too little room for the others.
+    package func writer(_ tensors: [TensorInfo], maxShardBytes: Int) throws -> SafetensorsWriter {
         let writer = try SafetensorsWriter(
             folder: path, baseName: stem, tensors: tensors, maxShardBytes: maxShardBytes,
             resumes: true)
@@ -147,7 +151,7 @@ final class UnfinishedFolder {
     /// Finishes the weights, and notes that everything is whole.
     /// - Parameter others: writes all other files into the folder that it is given.
     /// - Throws: `FormatError`, and what `others` throws.
-    func finish(_ writer: SafetensorsWriter, others: (String) throws -> Void) throws {
+    package func finish(_ writer: SafetensorsWriter, others: (String) throws -> Void) throws {
         let weights = try writer.finish().map { FileSystem.name(of: $0) }
         // Files that an earlier run copied may be gone from the source.
         let own = Set(weights + [UnfinishedFolder.jobName])
@@ -171,7 +175,7 @@ final class UnfinishedFolder {
     /// Moves all files to the output folder, in place of older weights, and removes this folder.
     /// - Returns: the paths of the weight files, the index last if there is one.
     /// - Throws: `FormatError` (`io`); the next run goes on with it.
-    func publish() throws -> [String] {
+    package func publish() throws -> [String] {
         let names = (files ?? []).map(\.name)
         let here = Set(try FileSystem.list(path))
         try SafetensorsWriter.removeCheckpoint(

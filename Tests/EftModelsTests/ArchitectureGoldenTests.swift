@@ -1,0 +1,209 @@
+// SPDX-License-Identifier: Apache-2.0
+// Every architecture besides Llama against transformers, PEFT and PyTorch, and against itself.
+import EftConfig
+import EftFormats
+import EftModels
+import EftNN
+import EftQuant
+import EftTensor
+import EftTestSupport
+import Testing
+
+@Suite struct ArchitectureGoldenTests {
+    static let names = ["mistral", "qwen2", "qwen3"]
+
+    private static func path(_ name: String) -> String { "architectures/\(name)" }
+
+    private static func golden(_ name: String, _ file: String) throws -> any CheckpointReader {
+        try CheckpointFolder.open(Fixtures.path("\(path(name))/\(file).safetensors"))
+    }
+
+    // MARK: Forward
+
+    @Test(arguments: names, InstructionSet.available)
+    func `logits equal those of transformers in f32`(
+        _ name: String, _ level: InstructionSet
+    ) throws {
+        let model = try GoldenModel(Self.path(name), instructionSet: level)
+        for index in 0..<3 {
+            let ids = try #require(try model.ids(index))
+            let expected = try model.golden.floats(of: "logits_\(index)")
+            #expect(relativeError(try model.logits([ids]), expected) < 1e-4, "sequence \(index)")
+        }
+    }
+
+    @Test(arguments: names)
+    func `neither other rows nor threads change a bit`(_ name: String) throws {
+        let model = try GoldenModel(Self.path(name), threads: 3)
+        let single = try GoldenModel(Self.path(name), threads: 1)
+        let one = try #require(try model.ids(1))
+        let two = try #require(try model.ids(2))
+        let together = try model.logits([one, two, one])
+        let apart = try single.logits([one]) + single.logits([two]) + single.logits([one])
+        #expect(together == apart)
+    }
+
+    @Test(arguments: names)
+    func `token by token equals all at once`(_ name: String) throws {
+        for level in InstructionSet.available {
+            let model = try GoldenModel(Self.path(name), instructionSet: level)
+            let ids = try #require(try model.ids(2))
+            func last(_ chunks: [Int]) throws -> [Float]? {
+                try DecodingTests.logits(
+                    model.decoder, ids, chunks: chunks, kvType: .bf16, length: ids.count
+                ).last
+            }
+            let one = try last([ids.count])
+            #expect(try last(ids.map { _ in 1 }) == one, "\(level)")
+            #expect(try last([ids.count / 2, ids.count - ids.count / 2]) == one, "\(level)")
+        }
+    }
+
+    @Test(arguments: names)
+    func `losses equal those of transformers`(_ name: String) throws {
+        let model = try GoldenModel(Self.path(name))
+        let ids = try #require(try model.ids(2))
+        let expected = try model.golden.floats(of: "loss_2")[0]
+        let pass = try EvaluationPass(decoder: model.decoder, rows: ids.count, sequences: 1)
+        let losses = try pass.losses(
+            DecoderBatch(sequences: [ids]), labels: Array(ids.dropFirst()) + [-100])
+        #expect(abs(losses.reduce(0, +) / Float(ids.count - 1) - expected) < 1e-4 * expected)
+    }
+
+    @Test(arguments: names)
+    func `an adapter made by PEFT gives PEFT's logits`(_ name: String) throws {
+        let model = try GoldenModel(Self.path(name))
+        let golden = try GoldenModel(Self.path(name), file: "lora")
+        let slot = try AdapterFile.load(
+            Fixtures.path(Self.path(name) + "/adapter"), into: model.decoder)
+        for index in 0..<3 {
+            let ids = try #require(try golden.ids(index))
+            let expected = try golden.golden.floats(of: "logits_\(index)")
+            #expect(relativeError(try model.logits([ids], slots: [slot]), expected) < 1e-4)
+        }
+    }
+
+    // MARK: Backward
+
+    private func withAdapter(_ name: String) throws -> (decoder: Decoder, slot: Int) {
+        let decoder = try GoldenModel(Self.path(name)).decoder
+        let slot = try AdapterFile.load(Fixtures.path(Self.path(name) + "/adapter"), into: decoder)
+        for linear in decoder.linears {
+            try linear.adapters[slot]?.makeTrainable(
+                prefix: "base_model.model." + linear.name, ledger: nil)
+        }
+        return (decoder, slot)
+    }
+
+    @Test(arguments: names, [true, false])
+    func `gradients of adapters equal PyTorch's`(_ name: String, _ checkpointing: Bool) throws {
+        let (decoder, slot) = try withAdapter(name)
+        let golden = try Self.golden(name, "lora-training")
+        let (loss, found) = try GradientGoldenTests.gradients(
+            decoder, .init(golden), slots: [slot], checkpointing: checkpointing)
+        #expect(abs(loss - (try golden.floats(of: "loss"))[0]) < 1e-4 * abs(loss))
+        let compared = try GradientGoldenTests.compareAdapters(found, golden)
+        #expect(compared == found.count && compared > 0)
+    }
+
+    private func fullyTrainable(_ name: String) throws -> Decoder {
+        let decoder = try GoldenModel(
+            Self.path(name), options: LoadOptions(linears: .f32, ends: .f32)
+        ).decoder
+        try decoder.makeFullyTrainable()
+        return decoder
+    }
+
+    @Test(arguments: names, [true, false])
+    func `gradients of all weights equal PyTorch's`(_ name: String, _ checkpointing: Bool) throws {
+        let decoder = try fullyTrainable(name)
+        let golden = try Self.golden(name, "training")
+        let (_, found) = try GradientGoldenTests.gradients(
+            decoder, .init(golden), slots: [], checkpointing: checkpointing)
+        let compared = try GradientGoldenTests.compareWeights(found, golden)
+        #expect(compared == decoder.parameters.count)
+    }
+
+    /// A small step along each parameter's own gradient changes the loss by the gradient's norm.
+    @Test(arguments: names)
+    func `gradients equal finite differences of the loss`(_ name: String) throws {
+        let decoder = try fullyTrainable(name)
+        let batch = try GradientGoldenTests.Batch(Self.golden(name, "training"))
+        let (_, found) = try GradientGoldenTests.gradients(
+            decoder, batch, slots: [], checkpointing: true)
+        let pass = try EvaluationPass(decoder: decoder, rows: batch.labels.count, sequences: 2)
+        func loss() throws -> Double {
+            try pass.losses(DecoderBatch(sequences: batch.sequences), labels: batch.labels)
+                .reduce(0) { $0 + Double($1) } / Double(batch.trained)
+        }
+        for (name, parameter) in found {
+            let count = parameter.value.floatCount
+            let gradient = UnsafeBufferPointer(start: parameter.gradient.floats, count: count)
+            let norm = gradient.reduce(0.0) { $0 + Double($1) * Double($1) }.squareRoot()
+            let saved = Array(UnsafeBufferPointer(start: parameter.value.floats, count: count))
+            func moved(_ step: Double) throws -> Double {
+                for index in 0..<count {
+                    parameter.value.floats[index] =
+                        saved[index] + Float(step * Double(gradient[index]) / norm)
+                }
+                return try loss()
+            }
+            let step = 4e-3
+            let slope = try (moved(step) - moved(-step)) / (2 * step)
+            for index in 0..<count { parameter.value.floats[index] = saved[index] }
+            #expect(abs(slope - norm) < 1e-2 * norm + 2e-4, "\(name): \(slope), \(norm)")
+        }
+    }
+}
+
+@Suite struct ArchitectureConfigTests {
+    private func describe(_ text: String) throws -> DecoderDescription {
+        try ArchitectureRegistry.describe(ConfigCursor(JSONParser.parse(Array(text.utf8))))
+    }
+
+    private func config(_ type: String, _ more: String = "") -> String {
+        """
+        {"model_type": "\(type)", "vocab_size": 64, "hidden_size": 64, "intermediate_size": 96,
+         "num_hidden_layers": 2, "num_attention_heads": 4, "max_position_embeddings": 256\(more)}
+        """
+    }
+
+    @Test func `Qwen 3 norms heads, whose size does not follow from the hidden one`() throws {
+        let model = try describe(config("qwen3"))
+        #expect(model.shape.normsHeads && model.shape.headDim == 128)
+        #expect(!model.queryKeyValueBias && !model.outputBias)
+        let explicit = try describe(config("qwen3", ", \"head_dim\": 32, \"attention_bias\": true"))
+        #expect(explicit.shape.headDim == 32)
+        #expect(explicit.queryKeyValueBias && explicit.outputBias)
+        #expect(
+            explicit.norms(layer: 1).map(\.name) == [
+                "model.layers.1.input_layernorm", "model.layers.1.self_attn.q_norm",
+                "model.layers.1.self_attn.k_norm", "model.layers.1.post_attention_layernorm",
+            ])
+        #expect(explicit.norms(layer: 0).map(\.count) == [64, 32, 32, 64])
+        let plain = try describe(config("llama", ", \"head_dim\": 32"))
+        let biases = 2 * (4 * 32 * 3 + 64)
+        #expect(explicit.parameterCount == plain.parameterCount + 2 * 2 * 32 + biases)
+        #expect(explicit.vectorBytes == plain.vectorBytes + 4 * (2 * 2 * 32 + biases))
+    }
+
+    @Test(arguments: [
+        ("qwen3", ", \"use_sliding_window\": true"), ("qwen2", ", \"use_sliding_window\": true"),
+        ("qwen3", ", \"layer_types\": [\"full_attention\", \"sliding_attention\"]"),
+        ("mistral", ", \"sliding_window\": 255"),
+    ])
+    func `attention to a window is refused`(_ type: String, _ more: String) throws {
+        #expect(throws: ModelError.self) { try describe(config(type, more)) }
+    }
+
+    @Test(arguments: [
+        ("qwen3", ", \"sliding_window\": 16, \"use_sliding_window\": false"),
+        ("qwen2", ", \"layer_types\": [\"full_attention\", \"full_attention\"]"),
+        ("mistral", ", \"sliding_window\": 256"), ("mistral", ", \"sliding_window\": null"),
+    ])
+    func `a window that is not used or as long as the context is none`(
+        _ type: String, _ more: String
+    ) throws {
+        #expect(try describe(config(type, more)).layers == 2)
+    }
+}
