@@ -222,4 +222,66 @@ import Testing
         #expect(same(step.seconds, 1000.0 * 32 / 1e6) && step.limit == .memory)
         #expect(step.tokensPerSecond == nil)
     }
+
+    // MARK: Conversions
+
+    @Test func `copying reads and then writes`() {
+        let (source, target) = (
+            Calibration.DiskRates(read: 100, write: 1), Calibration.DiskRates(read: 1, write: 50)
+        )
+        let estimate = Estimator.copying(reading: 1000, from: source, writing: 200, to: target)
+        #expect(estimate == StageEstimate(seconds: 14, limit: .disk))
+        #expect(Estimator.copying(reading: 1, from: nil, writing: 1, to: target) == nil)
+        #expect(Estimator.copying(reading: 1, from: source, writing: 1, to: nil) == nil)
+    }
+
+    @Test func `quantizing counts its products`() throws {
+        let job = Estimator.Quantization(
+            bits: 4, headBits: 6, rows: 3, length: 10, stored: .bf16)
+        let free = Calibration.DiskRates(read: .infinity, write: .infinity)
+        func seconds(_ products: [WeightKind: Calibration.ProductRates]) throws -> Double {
+            try #require(try estimator(products).quantize(job, from: free, work: free)).seconds
+        }
+        let nothing = [
+            WeightKind.f32: Self.rates(), .bf16: Self.rates(), .exl2(bits: 4): Self.rates(),
+        ]
+        // The search for scales and the comparison take their time whatever the rates.
+        let weights = 2 * Self.layerWeights + Self.headWeights
+        let search = weights * (125e-9 + 36e-9)
+        #expect(same(try seconds(nothing), search))
+        var forward = nothing
+        forward[.bf16] = Self.rates(product: 1000)
+        #expect(same(try seconds(forward) - search, 30.0 * 4 * Self.layerWeights / 1000))
+        forward[.exl2(bits: 4)] = Self.rates(product: 1000)
+        #expect(same(try seconds(forward) - search, 30.0 * 8 * Self.layerWeights / 1000))
+        var algebra = nothing
+        algebra[.f32] = Self.rates(product: 1000)
+        func hessian(_ size: Double) -> Double {
+            30 * size * size + size * size * size * 4 / 3
+        }
+        let hessians = 2 * (3 * hessian(64) + hessian(128)) + hessian(64)
+        let wide = 2.0 * 8192
+        let gptq = 3 * (64 * (weights - wide) + 128 * wide)
+        #expect(same(try seconds(algebra) - search, (hessians + gptq) / 1000))
+    }
+
+    @Test func `quantizing waits for its disks`() throws {
+        let job = Estimator.Quantization(
+            bits: 4, headBits: 6, rows: 3, length: 10, stored: .bf16)
+        let free = Calibration.DiskRates(read: .infinity, write: .infinity)
+        let slow = Calibration.DiskRates(read: 1, write: 1)
+        let estimator = estimator([.f32: Self.rates(), .bf16: Self.rates()])
+        let search = try #require(try estimator.quantize(job, from: free, work: free)).seconds
+        let dense = try layouts().byteCount
+        let coded = try layouts(.exl2(bits: 4, headBits: 6))
+        let layers = coded.byteCount - coded.embedding.byteCount
+        let reading = try #require(try estimator.quantize(job, from: slow, work: free))
+        #expect(same(reading.seconds, Double(dense + layers) + search) && reading.limit == .disk)
+        let writing = try #require(try estimator.quantize(job, from: free, work: slow))
+        let states = 3 * 30 * 64 * 4
+        #expect(
+            same(
+                writing.seconds, Double(2 * layers + coded.embedding.byteCount + states) + search))
+        #expect(try estimator.quantize(job, from: nil, work: slow) == nil)
+    }
 }

@@ -178,7 +178,7 @@ package struct Estimator: Sendable {
     // MARK: Parts
 
     /// All layers for `rows` tokens, without attention.
-    private func layers(
+    func layers(
         _ layouts: DecoderLayouts, rows: Int, without role: DecoderDescription.Role? = nil
     ) -> ComputeCost {
         let roles = DecoderDescription.Role.allCases
@@ -208,13 +208,13 @@ package struct Estimator: Sendable {
     /// Operations of a layer that wait for all workers.
     private static let operations = 14.0
 
-    private func attention(rows: Int, firstPosition: Int) -> ComputeCost {
+    func attention(rows: Int, firstPosition: Int) -> ComputeCost {
         let operations = shape.attentionOperations(rows: rows, firstPosition: firstPosition)
         return ComputeCost(
             arithmetic: operations * Double(description.layers) / calibration.attention.forward)
     }
 
-    private func dense(operations: Double) -> ComputeCost {
+    func dense(operations: Double) -> ComputeCost {
         let rate = calibration.rates(.f32).operations(.f32, backward: false)
         return ComputeCost(arithmetic: operations / rate)
     }
