@@ -51,6 +51,36 @@ package struct PlanReport: Sendable, Hashable {
             }
     }
 
+    /// Speeds and times of stages for which they are known, the header first; empty when there are none.
+    package var speedRows: [[String]] {
+        let known = stages.filter { $0.estimate != nil }
+        guard !known.isEmpty else { return [] }
+        return [["stage", "what", "tokens/s", "time", "bound by"]]
+            + known.compactMap { stage in
+                guard let estimate = stage.estimate else { return nil }
+                return [
+                    stage.name, stage.detail, estimate.tokensPerSecond.map(PlanReport.rate) ?? "-",
+                    PlanReport.duration(estimate.seconds), estimate.limit.rawValue,
+                ]
+            }
+    }
+
+    /// Three significant digits.
+    private static func rate(_ value: Double) -> String {
+        guard value.isFinite, value > 0 else { return "?" }
+        let decimals = value < 9.995 ? 100.0 : value < 99.95 ? 10.0 : 1.0
+        let rounded = (value * decimals).rounded() / decimals
+        return decimals == 1 && rounded < 1e15 ? "\(Int(rounded))" : "\(rounded)"
+    }
+
+    private static func duration(_ seconds: Double) -> String {
+        guard seconds.isFinite, seconds >= 0, seconds < 1e12 else { return "?" }
+        if seconds < 1 { return "\((seconds * 1e5).rounded() / 100) ms" }
+        if seconds < 120 { return "\((seconds * 10).rounded() / 10) s" }
+        if seconds < 7200 { return "\(Int((seconds / 60).rounded())) min" }
+        return "\((seconds / 360).rounded() / 10) h"
+    }
+
     /// The devices in words, such as `24 GiB` or `4 x 24 GiB`.
     private var budget: String {
         guard limits.count > 1, let first = limits.first else {

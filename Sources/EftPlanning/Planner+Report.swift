@@ -42,6 +42,20 @@ extension Planner {
             guard let layouts = try? DecoderLayouts(description, format: format) else { continue }
             stages.append(run(name: "run, \(format.name)", layouts: layouts, need: generation))
         }
+        stages.append(try serving(generation))
         return PlanReport(stages: stages, limits: limits)
+    }
+
+    /// Several sequences at once, on 4-bit weights where EXL2 can hold them.
+    private func serving(_ generation: GenerationNeed) throws -> StagePlan {
+        var need = generation
+        need.sequences = max(8, generation.sequences)
+        need.prefillChunk = max(need.prefillChunk, need.sequences)
+        let four = PlannedFormat.exl2(bits: 4, headBits: 6)
+        let quantized = try? DecoderLayouts(description, format: four)
+        let layouts = try quantized ?? DecoderLayouts(description, format: .dense(.bf16))
+        return run(
+            name: "serve \(need.sequences), \(quantized == nil ? "bf16" : four.name)",
+            layouts: layouts, need: need)
     }
 }

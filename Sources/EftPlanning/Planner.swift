@@ -17,6 +17,8 @@ package struct Planner {
     package let programBytes: Int
     /// A device of the kind at hand, for the sizes of scratch memory.
     package let backend: any Backend
+    /// What estimates times; they are left out when nil.
+    package var estimator: Estimator?
 
     /// Prepares to plan.
     package init(
@@ -65,7 +67,12 @@ package struct Planner {
                 "\(need.contextLength) tokens of context, \(need.sequences) at once")
         }
         var plan = planned(need)
-        guard !plan.fits(limits) else { return plan }
+        guard !plan.fits(limits) else {
+            plan.estimate = estimator?.decodeStep(
+                sequences: need.sequences, context: need.contextLength, kvType: need.kvType,
+                layouts: layouts, placement: plan.placement)
+            return plan
+        }
         for (change, candidate) in smallerGenerations(need) where planned(candidate).fits(limits) {
             plan.remedy = change
             return plan
@@ -136,6 +143,8 @@ package struct Planner {
         package var sequenceLen: Int
         /// Sequences of a micro-batch.
         package var microBatchSize: Int
+        /// Micro-batches of a step.
+        package var microBatches: Int
         /// Whether adapters use dropout.
         package var usesDropout: Bool
         /// What is kept for the backward pass.
@@ -143,12 +152,14 @@ package struct Planner {
 
         /// Makes options.
         package init(
-            rank: Int, sequenceLen: Int, microBatchSize: Int, usesDropout: Bool = false,
+            rank: Int, sequenceLen: Int, microBatchSize: Int, microBatches: Int = 1,
+            usesDropout: Bool = false,
             checkpointing: Checkpointing = .memory
         ) {
             self.rank = rank
             self.sequenceLen = sequenceLen
             self.microBatchSize = microBatchSize
+            self.microBatches = microBatches
             self.usesDropout = usesDropout
             self.checkpointing = checkpointing
         }
@@ -210,13 +221,40 @@ package struct Planner {
             rows: options.sequenceLen * options.microBatchSize, sequences: options.microBatchSize,
             adapterRank: adapters.rank, droppedInputs: adapters.droppedInputs,
             checkpointing: options.checkpointing)
+        let (placed, joined) = task(layouts, adapters: adapters, load: load)
+            .training(need, microBatches: options.microBatches)
         let trainable = options.rank == 0 ? layouts.byteCount : adapters.byteCount
-        let kind = options.rank == 0 ? "all weights" : "rank \(options.rank)"
-        var plan = stage(
-            name, task(layouts, adapters: adapters, load: load).training(need),
-            "\(kind), \(options.microBatchSize) x \(options.sequenceLen) tokens")
+        var detail = options.rank == 0 ? "all weights" : "rank \(options.rank)"
+        detail += ", \(options.microBatches) x \(options.microBatchSize) x \(options.sequenceLen) tokens"
+        if joined > 1 { detail += ", one pass over the weights for each \(joined) micro-batches" }
+        var plan = stage(name, placed, detail)
         // What is trained, and a checkpoint of it with both moments, written aside.
-        plan.disk += trainable * 4 + need.diskBytes(description)
+        plan.disk += trainable * 4 + need.diskBytes(description) * joined
+        plan.estimate = estimate(options, layouts, plan, joined: joined, trainable: trainable / 4)
         return plan
+    }
+
+    /// A step of training.
+    private func estimate(
+        _ options: TrainingOptions, _ layouts: DecoderLayouts, _ plan: StagePlan, joined: Int,
+        trainable: Int
+    ) -> StageEstimate? {
+        guard var estimator, plan.fits(limits) else { return nil }
+        // Training computes in bf16 unless its configuration says otherwise.
+        estimator.precision = .bf16
+        let batch = Estimator.TrainingBatch(
+            sequences: options.microBatchSize, length: options.sequenceLen, rank: options.rank,
+            checkpointing: options.checkpointing.recomputes, joined: joined)
+        guard
+            let pass = estimator.trainingBatch(
+                batch, layouts: layouts, placement: plan.placement)
+        else { return nil }
+        let passes = Double(options.microBatches) / Double(joined)
+        let seconds =
+            pass.seconds * passes.rounded(.up)
+            + estimator.optimizerStep(trainable: trainable).seconds
+        let tokens = options.microBatches * options.microBatchSize * options.sequenceLen
+        return StageEstimate(
+            seconds: seconds, tokensPerSecond: Double(tokens) / seconds, limit: pass.limit)
     }
 }

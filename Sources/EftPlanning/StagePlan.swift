@@ -18,6 +18,9 @@ package struct StagePlan: Sendable, Hashable {
     package var placement: WeightPlacement?
     /// Most bytes of weights for each device, when a division was asked for.
     package var weightLimits: [Int]?
+    /// How long it takes on this machine: a step of training, a token of each sequence that runs, the whole of a
+    /// conversion; nil when that is not known.
+    package var estimate: StageEstimate?
     /// The smallest change found that makes a stage fit which does not; nil when it fits or none was found.
     package var remedy: String?
 
@@ -116,6 +119,13 @@ package struct StagePlan: Sendable, Hashable {
         if devices.count > 1 {
             object["devices"] = ConfigNode(
                 .array(devices.indices.map { deviceNode($0, limits) }))
+        }
+        if let estimate {
+            object["seconds"] = ConfigNode(estimate.seconds)
+            if let speed = estimate.tokensPerSecond {
+                object["tokens_per_second"] = ConfigNode(speed)
+            }
+            object["bound_by"] = ConfigNode(estimate.limit.rawValue)
         }
         if let remedy { object["remedy"] = ConfigNode(.string(remedy)) }
         return ConfigNode(.object(object))

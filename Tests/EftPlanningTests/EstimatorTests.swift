@@ -147,7 +147,7 @@ import Testing
         let description = Self.deep
         let layouts = try DecoderLayouts(description, format: .dense(.bf16))
         let placement = layouts.streaming(6)
-        let bytes = Double(placement.diskBytes)
+        let bytes = Double(placement.forwardReads)
         var estimator = Estimator(
             calibration: Self.calibration([.bf16: Self.rates(vector: 1e6, transposed: 1e12)]),
             description: description)

@@ -69,7 +69,7 @@ extension Estimator {
         guard let source, let work else { return nil }
         let dense = try DecoderLayouts(description, format: .dense(job.stored))
         let coded = try DecoderLayouts(
-            description, format: .exl2(bits: job.bits, headBits: job.headBits))
+            description, format: .exl2(bits: Double(job.bits), headBits: job.headBits))
         // Verbs that only convert compute in f32.
         var exact = self
         exact.precision = .f32

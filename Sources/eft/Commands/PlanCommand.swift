@@ -2,7 +2,6 @@
 // eft plan: what every stage will need, before anything is loaded.
 import EftCommandLine
 import EftConfig
-import EftConversion
 import EftModels
 import EftPlanning
 import EftTensor
@@ -12,9 +11,12 @@ enum PlanCommand: Command {
         name: "plan", abstract: "Show what training, merging, quantizing and running will need.",
         discussion:
             "Works on a model's folder or on a bare config.json. The figures are those by which the commands "
-            + "themselves allocate.",
+            + "themselves allocate. Times come from this machine's speeds, which are measured once, in some seconds, and "
+            + "kept in the cache folder.",
         examples: [
             Example("eft plan ./Llama-3.1-8B --memory 24GiB", "all stages of a folder"),
+            Example(
+                "eft plan config.json --memory 24GiB,24GiB,24GiB,24GiB", "four devices of that size"),
             Example(
                 "eft plan config.json --memory 16GiB --rank 32 --sequence-len 2048", "a bare config"
             ),
@@ -29,12 +31,16 @@ enum PlanCommand: Command {
                 "--micro-batch-size", kind: .value("N"), help: "sequences of a micro-batch",
                 defaultText: "1"),
             OptionSpecification(
+                "--gradient-accumulation-steps", kind: .value("N"), help: "micro-batches of a step",
+                defaultText: "1"),
+            OptionSpecification(
                 "--context", kind: .value("N"), help: "tokens of context when running",
                 defaultText: "2048, or what the model was made for"),
             OptionSpecification(
                 "--batch", kind: .value("N"), help: "sequences run at once", defaultText: "1"),
-            CommonOptions.kvType, CommonOptions.threads, CommonOptions.precision,
-            CommonOptions.json,
+            CommonOptions.kvType, CommonOptions.cacheFolder,
+            OptionSpecification("--no-speed", help: "leave out tokens/s and times"),
+            CommonOptions.threads, CommonOptions.precision, CommonOptions.json,
         ],
         arguments: [
             ArgumentSpecification(
@@ -46,22 +52,23 @@ enum PlanCommand: Command {
             arguments.requiredArgument("MODEL"), needsWeights: false)
         let devices = try DeviceBudget(arguments)
         let backend = try CommonOptions.backend(arguments, limit: .max)
-        let planner = Planner(
+        var planner = Planner(
             description: folder.description, limits: devices.limits,
             weightLimits: devices.weightLimits, programBytes: ProcessMemory.resident,
             backend: backend)
+        let speeds =
+            arguments.flag("no-speed")
+            ? nil : try MachineSpeeds(arguments, folder: folder.path, backend, measuring: true)
+        planner.estimator = speeds?.estimator(folder.description)
+        let training = try training(arguments)
         let context = try arguments.int(
             "context", default: min(2048, folder.description.contextLength), in: 1...(1 << 24))
-        let sequence = try arguments.int("sequence-len", default: 512, in: 1...(1 << 24))
         let report = try planner.report(
-            folder: folder,
-            training: Planner.TrainingOptions(
-                rank: arguments.int("rank", default: 16, in: 1...65536), sequenceLen: sequence,
-                microBatchSize: arguments.int(
-                    "micro-batch-size", default: 1, in: 1...most(1 << 28, sequence))),
-            conversions: conversions(
-                folder.description, rank: arguments.int("rank", default: 16, in: 1...65536), backend
-            ),
+            folder: folder, training: training,
+            conversions: PlannedConversions(
+                folder: folder, rank: training.rank, backend: backend,
+                programBytes: planner.programBytes, speeds: speeds
+            ).stages(),
             generation: GenerationNeed(
                 contextLength: context,
                 sequences: arguments.int("batch", default: 1, in: 1...most(1 << 32, context)),
@@ -74,13 +81,29 @@ enum PlanCommand: Command {
         output.writeLine(
             "\(folder.description.architecture), \(folder.description.parameterCount) parameters")
         output.write(table(report.rows))
-        if !report.deviceRows.isEmpty { output.write("\n" + table(report.deviceRows)) }
+        for rows in [report.deviceRows, report.speedRows] where !rows.isEmpty {
+            output.write("\n" + table(rows))
+        }
         for line in report.advice { output.writeLine(line) }
+    }
+
+    private static func training(
+        _ arguments: ParsedArguments
+    ) throws -> Planner.TrainingOptions {
+        let sequence = try arguments.int("sequence-len", default: 512, in: 1...(1 << 24))
+        return Planner.TrainingOptions(
+            rank: try arguments.int("rank", default: 16, in: 1...65536), sequenceLen: sequence,
+            microBatchSize: try arguments.int(
+                "micro-batch-size", default: 1, in: 1...most(1 << 28, sequence)),
+            microBatches: try arguments.int(
+                "gradient-accumulation-steps", default: 1, in: 1...4096))
     }
 
     private static func table(_ rows: [[String]]) -> String {
         var table = TableRenderer(
-            (rows.first ?? []).enumerated().map { .init($1, $0 == 0 ? .left : .right) })
+            (rows.first ?? []).enumerated().map {
+                .init($1, $0 == 0 || ["what", "bound by"].contains($1) ? .left : .right)
+            })
         for row in rows.dropFirst() { table.add(row) }
         return table.render()
     }
@@ -88,42 +111,5 @@ enum PlanCommand: Command {
     /// Most sequences of a length whose tokens together do not exceed a number, beyond which sizes could overflow.
     private static func most(_ tokens: Int, _ length: Int) -> Int {
         max(1, min(65536, tokens / length))
-    }
-
-    /// Merging, converting and quantizing to 4 bits with 100 rows of calibration.
-    private static func conversions(
-        _ description: DecoderDescription, rank: Int, _ backend: CPUBackend
-    ) throws -> [StagePlan] {
-        let program = MemoryTable([.program: ProcessMemory.resident])
-        let widest = description.linears(layer: 0).map { $0.inputs + $0.outputs }.max() ?? 0
-        let bytes = description.parameterCount * 2
-        var stages = [
-            StagePlan(
-                name: "merge to 16 bits",
-                memory: program
-                    + AdapterMerger.memory(
-                        description, adapterBytes: widest * rank * 4, roundTripsNF4: true,
-                        backend: backend), disk: bytes),
-            StagePlan(
-                name: "convert to 16 bits", memory: program + CheckpointConverter.memory,
-                disk: bytes),
-        ]
-        let length = min(2048, description.contextLength)
-        let options = QuantizeOptions(bits: 4, headBits: 6, length: length)
-        // Layers whose inputs are no multiple of 32 have no EXL2 form.
-        if let memory = try? QuantizeJob.memory(
-            description, options: options, stored: .bf16, backend: backend),
-            let layouts = try? DecoderLayouts(description, format: .exl2(bits: 4, headBits: 6))
-        {
-            // The output, the same once more in the work folder, and two generations of hidden states.
-            let states = 2 * options.rows * length * description.shape.hidden * 4
-            let disk = 2 * layouts.byteCount + states
-            stages.append(
-                StagePlan(
-                    name: "quantize to 4 bits", memory: program + memory, disk: disk,
-                    detail: "\(options.rows) rows of \(length) tokens",
-                    remedy: "fewer or shorter rows: -r, -l"))
-        }
-        return stages
     }
 }
