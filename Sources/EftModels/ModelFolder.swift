@@ -2,6 +2,7 @@
 // A Hugging Face model folder: config.json, weights, and what they say together.
 import EftConfig
 import EftFormats
+import EftQuant
 
 /// A model folder, or a bare `config.json` for planning.
 package struct ModelFolder: Sendable {
@@ -47,5 +48,16 @@ package struct ModelFolder: Sendable {
         if description.tiedEmbeddings, checkpoint.find(description.headName + ".q_weight") != nil {
             description.tiedEmbeddings = false
         }
+    }
+
+    /// Whether the linear layers are stored as plain numbers; a folder without weights counts as such.
+    /// - Throws: errors of reading the tables of the weights.
+    package func isDense() throws -> Bool {
+        guard let checkpoint else { return true }
+        let first = description.linear(.query, layer: 0)
+        return try LinearSource(
+            module: first.name, checkpoint: checkpoint, inputs: first.inputs,
+            outputs: first.outputs
+        ).isDense
     }
 }

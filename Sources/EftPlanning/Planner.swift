@@ -56,9 +56,10 @@ package struct Planner {
     // MARK: Run
 
     /// A run over weights of given layouts, some of them streamed when they do not fit.
+    /// - Parameter seekingRemedy: whether to look for what makes a run fit that does not.
     package func run(
         name: String, layouts: DecoderLayouts, adapters: AdapterExtents? = nil,
-        load: LoadNeed = LoadNeed(), need: GenerationNeed
+        load: LoadNeed = LoadNeed(), need: GenerationNeed, seekingRemedy: Bool = true
     ) -> StagePlan {
         let task = task(layouts, adapters: adapters, load: load)
         func planned(_ need: GenerationNeed) -> StagePlan {
@@ -73,6 +74,7 @@ package struct Planner {
                 layouts: layouts, placement: plan.placement)
             return plan
         }
+        guard seekingRemedy else { return plan }
         for (change, candidate) in smallerGenerations(need) where planned(candidate).fits(limits) {
             plan.remedy = change
             return plan
@@ -225,7 +227,8 @@ package struct Planner {
             .training(need, microBatches: options.microBatches)
         let trainable = options.rank == 0 ? layouts.byteCount : adapters.byteCount
         var detail = options.rank == 0 ? "all weights" : "rank \(options.rank)"
-        detail += ", \(options.microBatches) x \(options.microBatchSize) x \(options.sequenceLen) tokens"
+        detail +=
+            ", \(options.microBatches) x \(options.microBatchSize) x \(options.sequenceLen) tokens"
         if joined > 1 { detail += ", one pass over the weights for each \(joined) micro-batches" }
         var plan = stage(name, placed, detail)
         // What is trained, and a checkpoint of it with both moments, written aside.

@@ -25,6 +25,11 @@ package enum ProcessMemory {
     /// Resident bytes now.
     package static var resident: Int { status("VmRSS") }
 
+    /// What the program itself will hold while it works: what it holds now, and what it was seen to grow by from the plan
+    /// on, pages of code that are used for the first time, stacks of threads, and small objects.
+    package static var program: Int { resident + growth }
+    private static let growth = 3 << 19
+
     /// The most resident bytes so far.
     package static var peakResident: Int { status("VmHWM") }
 

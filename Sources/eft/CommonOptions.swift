@@ -43,6 +43,11 @@ enum CommonOptions {
     static let context = OptionSpecification(
         "--max-seq-len", "-l", kind: .value("N"), help: "tokens of context",
         defaultText: "prompt and answer")
+    static let fit = OptionSpecification(
+        "--fit",
+        help:
+            "choose what fits --memory without streaming: the widest weights, keys and values, the longest context"
+    )
     static let kvType = OptionSpecification(
         "--kv-cache-dtype", kind: .value("TYPE"),
         help:
@@ -57,7 +62,7 @@ enum CommonOptions {
 
     /// A device, with a ledger that leaves room for the program itself.
     static func backend(_ arguments: ParsedArguments, limit: Int) throws -> CPUBackend {
-        let room = limit == .max ? limit : max(0, limit - ProcessMemory.resident)
+        let room = limit == .max ? limit : max(0, limit - ProcessMemory.program)
         return try backend(arguments, ledger: MemoryLedger(limit: room))
     }
 

@@ -13,8 +13,8 @@ import EftTokenizers
 struct LoadedModel {
     let folder: ModelFolder
     let tokenizer: Tokenizer
-    let loader: DecoderLoader
-    let layouts: DecoderLayouts
+    private(set) var loader: DecoderLoader
+    private(set) var layouts: DecoderLayouts
     let adapters: [String]
     let adapterExtents: AdapterExtents
     let budget: DeviceBudget
@@ -43,7 +43,7 @@ struct LoadedModel {
             try $0 + AdapterFile.extents($1, description: description)
         }
         budget = try DeviceBudget(arguments)
-        programBytes = ProcessMemory.resident
+        programBytes = ProcessMemory.program
         devices = try budget.backends(arguments, programBytes: programBytes)
         cacheFolder = arguments.string("cache-dir")
     }
@@ -53,6 +53,41 @@ struct LoadedModel {
         Planner(
             description: folder.description, limits: budget.limits,
             weightLimits: budget.weightLimits, programBytes: programBytes, backend: devices[0])
+    }
+
+    /// Chooses the form of the weights and what generation needs: as stored where that fits, in NF4 otherwise.
+    /// - Returns: a sentence about the choice.
+    /// - Throws: `BudgetError` when nothing fits without streaming layers.
+    mutating func fit(_ wish: FitWish) throws -> (need: GenerationNeed, summary: String) {
+        var loaders = [loader]
+        if try loader.options.linears == .asStored && folder.isDense() {
+            loaders.append(
+                try DecoderLoader(
+                    folder: folder,
+                    options: LoadOptions(linears: .nf4(doubleQuantization: true))))
+        }
+        let candidates = try loaders.map { loader in
+            FitCandidate(
+                name: loader.options.linears == .asStored
+                    ? "weights as stored" : "layers in NF4 (--load-in-4bit)",
+                layouts: try DecoderLayouts(loader), load: try loader.loadNeed())
+        }
+        guard let fit = planner().fit(candidates, adapters: adapterExtents, wish: wish) else {
+            let narrower =
+                planner().widestEXL2(wish: wish)
+                .map { "; quantized to \($0.bits) bits it would (eft quantize --fit)" } ?? ""
+            throw BudgetError(
+                description:
+                    "no form of this model fits with \(wish.least) tokens of context\(narrower); "
+                    + "without --fit, layers that do not fit are streamed")
+        }
+        loader = loaders[fit.candidate]
+        layouts = candidates[fit.candidate].layouts
+        return (
+            fit.need,
+            "\(candidates[fit.candidate].name), \(fit.need.contextLength) tokens of context, keys and values "
+                + "in \(fit.need.kvType.rawValue)"
+        )
     }
 
     /// What streams layers, when the plan fits and says that some are streamed.

@@ -46,7 +46,7 @@ package struct BaseModel: Sendable {
             options = LoadOptions(linears: .f32, ends: .f32)
             return
         }
-        let quantizes = try adapter.quantizesBase && Self.isDense(folder)
+        let quantizes = try adapter.quantizesBase && folder.isDense()
         options = LoadOptions(
             linears: quantizes
                 ? .nf4(doubleQuantization: model.doubleQuantization) : .asStored)
@@ -97,15 +97,6 @@ package struct BaseModel: Sendable {
     }
 
     // MARK: Questions
-
-    private static func isDense(_ folder: ModelFolder) throws -> Bool {
-        guard let checkpoint = folder.checkpoint else { return true }
-        let first = folder.description.linear(.query, layer: 0)
-        return try LinearSource(
-            module: first.name, checkpoint: checkpoint, inputs: first.inputs,
-            outputs: first.outputs
-        ).isDense
-    }
 
     /// Whether a folder has anything that may be weights; a damaged file must not pass for none.
     private static func holdsWeights(_ path: String) -> Bool {

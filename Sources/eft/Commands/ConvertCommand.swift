@@ -85,7 +85,7 @@ struct ConversionWatch {
     init(_ arguments: ParsedArguments, plan: StagePlan, limit: Int) throws {
         isJSON = arguments.flag("json")
         var plan = plan
-        plan.devices[0][.program] += ProcessMemory.resident
+        plan.devices[0][.program] += ProcessMemory.program
         budget = Budget(plan: plan, limits: [limit])
         try budget.announce(quiet: isJSON)
     }

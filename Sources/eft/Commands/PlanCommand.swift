@@ -16,7 +16,8 @@ enum PlanCommand: Command {
         examples: [
             Example("eft plan ./Llama-3.1-8B --memory 24GiB", "all stages of a folder"),
             Example(
-                "eft plan config.json --memory 24GiB,24GiB,24GiB,24GiB", "four devices of that size"),
+                "eft plan config.json --memory 24GiB,24GiB,24GiB,24GiB", "four devices of that size"
+            ),
             Example(
                 "eft plan config.json --memory 16GiB --rank 32 --sequence-len 2048", "a bare config"
             ),
@@ -54,7 +55,7 @@ enum PlanCommand: Command {
         let backend = try CommonOptions.backend(arguments, limit: .max)
         var planner = Planner(
             description: folder.description, limits: devices.limits,
-            weightLimits: devices.weightLimits, programBytes: ProcessMemory.resident,
+            weightLimits: devices.weightLimits, programBytes: ProcessMemory.program,
             backend: backend)
         let speeds =
             arguments.flag("no-speed")

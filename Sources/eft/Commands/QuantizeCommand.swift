@@ -58,6 +58,14 @@ enum QuantizeCommand: Command {
                 "-ss", "--shard-size", kind: .value("MB"),
                 help: "MiB of a weight file; 0: one file",
                 defaultText: "8192"),
+            OptionSpecification(
+                "--fit",
+                help:
+                    "take the widest -b with which the model runs within --memory, with the context of --context"
+            ),
+            OptionSpecification(
+                "--context", kind: .value("N"), help: "tokens of context that --fit makes room for",
+                defaultText: "8192, or what the model was made for"),
             OptionSpecification("-nr", "--no-resume", help: "start anew in the work folder"),
             CommonOptions.memory, CommonOptions.threads, CommonOptions.json,
         ])
@@ -67,7 +75,7 @@ enum QuantizeCommand: Command {
         let backend = try CommonOptions.backend(arguments, limit: limit)
         let input = try arguments.required("in-dir")
         let folder = try ModelFolder.open(input)
-        let options = try options(arguments, folder.description)
+        let options = try options(arguments, folder.description, backend)
         try options.check()
         let calibration = try calibration(arguments, folder, options)
         let work = try arguments.required("out-dir")
@@ -91,21 +99,55 @@ enum QuantizeCommand: Command {
     }
 
     private static func options(
-        _ arguments: ParsedArguments, _ model: DecoderDescription
+        _ arguments: ParsedArguments, _ model: DecoderDescription, _ backend: CPUBackend
     ) throws -> QuantizeOptions {
+        let fitting =
+            arguments.flag("fit") ? try fittingBits(arguments, model, backend) : nil
         let bits = try arguments.double("bits", default: 4, in: 0...32)
-        guard let width = Int(exactly: bits) else {
+        guard let width = fitting ?? Int(exactly: bits) else {
             throw arguments.error(
                 "bits", "takes 2, 3, 4, 5, 6 or 8; mixed widths are not made yet, found \(bits)")
         }
         let shard = try arguments.int("shard-size", default: 8192, in: 0...(1 << 30))
         return QuantizeOptions(
-            bits: width, headBits: try arguments.int("head-bits", default: 6),
+            bits: width,
+            headBits: try arguments.int(
+                "head-bits", default: fitting.map(Planner.headBits) ?? 6),
             rows: try arguments.int("dataset-rows", default: 100, in: 1...(1 << 20)),
             length: try arguments.int(
                 "length", default: min(2048, model.contextLength), in: 2...(1 << 20)),
             maxShardBytes: shard == 0 ? .max : shard << 20,
             startsAnew: arguments.flag("no-resume"))
+    }
+
+    /// The widest width with which the model will run.
+    /// - Throws: `UsageError` beside --bits, `BudgetError` when no width is narrow enough.
+    private static func fittingBits(
+        _ arguments: ParsedArguments, _ model: DecoderDescription, _ backend: CPUBackend
+    ) throws -> Int {
+        guard arguments.string("bits") == nil else {
+            throw arguments.error("fit", "chooses the bits; leave out --bits")
+        }
+        let devices = try DeviceBudget(arguments)
+        let context = try arguments.int(
+            "context", default: min(FitWish.enough, model.contextLength), in: 1...(1 << 24))
+        let wish = FitWish(
+            least: context, most: context, kvTypes: FitWish.kvTypes(headDim: model.shape.headDim))
+        let planner = Planner(
+            description: model, limits: devices.limits, programBytes: ProcessMemory.program,
+            backend: backend)
+        guard let (bits, need) = planner.widestEXL2(wish: wish) else {
+            throw BudgetError(
+                description:
+                    "no width fits with \(context) tokens of context; lower --context or raise --memory"
+            )
+        }
+        if !arguments.flag("json") {
+            TerminalOutput.standardError.writeLine(
+                "fit: \(bits) bits, \(need.contextLength) tokens of context, keys and values in "
+                    + need.kvType.rawValue)
+        }
+        return bits
     }
 
     private static func calibration(

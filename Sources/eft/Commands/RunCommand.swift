@@ -4,6 +4,7 @@ import EftCommandLine
 import EftConfig
 import EftGeneration
 import EftModels
+import EftPlanning
 import EftTensor
 import EftTokenizers
 
@@ -23,7 +24,9 @@ enum RunCommand: Command {
             CommonOptions.model, CommonOptions.adapter, CommonOptions.fourBits,
             CommonOptions.cacheFolder,
             OptionSpecification(
-                "-p", "--prompt", kind: .value("TEXT"), help: "the prompt", isRequired: true),
+                "-p", "--prompt", kind: .repeated("TEXT"),
+                help: "the prompt; several are continued at once, and shown when they are done",
+                isRequired: true),
             OptionSpecification(
                 "--alpaca", help: "wrap the prompt in the Alpaca instruction format"),
             OptionSpecification(
@@ -46,44 +49,74 @@ enum RunCommand: Command {
             OptionSpecification("--ignore-eos", help: "go on after an end token"),
             OptionSpecification(
                 "-pnb", "--no-bos", help: "encode the prompt without a start token"),
-            CommonOptions.context, CommonOptions.kvType,
+            CommonOptions.context, CommonOptions.kvType, CommonOptions.fit,
         ] + DeviceBudget.options + [
             CommonOptions.threads, CommonOptions.precision, CommonOptions.json,
         ])
 
     static func run(_ arguments: ParsedArguments) throws {
-        let model = try LoadedModel(arguments)
+        var model = try LoadedModel(arguments)
         var parameters = try parameters(arguments)
         if !arguments.flag("ignore-eos") { parameters.stopTokens = Set(model.tokenizer.eosIDs) }
         try parameters.validate()
-        let prompt = try model.tokenizer.encode(
-            text(arguments), addSpecialTokens: !arguments.flag("no-bos"))
-        guard !prompt.isEmpty else {
-            throw arguments.error("prompt", "has no token; give some text, or leave out --no-bos")
-        }
-        let context =
-            try arguments.int("max-seq-len", in: 1...(1 << 24))
-            ?? prompt.count + parameters.maxTokens
-        let need = GenerationNeed(
-            contextLength: context,
-            kvType: try CommonOptions.cacheType(arguments, model.folder.description),
-            adapterRank: model.adapterExtents.rank)
+        let prompts = try prompts(arguments, model.tokenizer)
+        let longest = prompts.map(\.count).max() ?? 0
+        let need = try need(
+            arguments, &model, least: longest + parameters.maxTokens, sequences: prompts.count)
         let plan = model.planner().run(
             name: "run", layouts: model.layouts, adapters: model.adapterExtents,
             load: try model.loader.loadNeed(), need: need)
         let streaming = try model.streaming(plan)
         let budget = model.budget(plan, streaming)
-        try budget.announce(quiet: arguments.flag("json"))
-        let (decoder, slots) = try model.load(plan, streaming, quiet: arguments.flag("json"))
+        let isJSON = arguments.flag("json")
+        try budget.announce(quiet: isJSON)
+        let (decoder, slots) = try model.load(plan, streaming, quiet: isJSON)
         let generator = try Generator(decoder: decoder, need: need)
-        try generate(
-            generator, GenerationRequest(prompt: prompt, parameters: parameters, adapters: slots),
-            model.tokenizer, budget, isJSON: arguments.flag("json"))
+        let requests = prompts.map {
+            GenerationRequest(prompt: $0, parameters: parameters, adapters: slots)
+        }
+        let report = try Answers(model.tokenizer, requests, isLive: !isJSON && prompts.count == 1)
+            .make(generator)
+        report.show(budget, isJSON: isJSON)
+        if InterruptFlag.isRaised { throw Interruption(description: "interrupted") }
     }
 
-    private static func text(_ arguments: ParsedArguments) -> String {
-        let prompt = arguments.string("prompt", default: "")
-        return arguments.flag("alpaca") ? AlpacaPrompt.instruct(prompt) : prompt
+    /// What generation needs: as asked for, or what fits.
+    private static func need(
+        _ arguments: ParsedArguments, _ model: inout LoadedModel, least: Int, sequences: Int
+    ) throws -> GenerationNeed {
+        let description = model.folder.description
+        let asked = try arguments.int("max-seq-len", in: 1...(1 << 24))
+        let kvType = try CommonOptions.cacheType(arguments, description)
+        guard arguments.flag("fit") else {
+            return GenerationNeed(
+                contextLength: asked ?? least, sequences: sequences, kvType: kvType,
+                adapterRank: model.adapterExtents.rank)
+        }
+        let types =
+            arguments.string("kv-cache-dtype") == nil
+            ? FitWish.kvTypes(headDim: description.shape.headDim) : [kvType]
+        let wish = FitWish(
+            least: asked ?? least, most: asked ?? description.contextLength, kvTypes: types,
+            sequences: sequences)
+        var (need, summary) = try model.fit(wish)
+        need.adapterRank = model.adapterExtents.rank
+        if !arguments.flag("json") { TerminalOutput.standardError.writeLine("fit: \(summary)") }
+        return need
+    }
+
+    private static func prompts(
+        _ arguments: ParsedArguments, _ tokenizer: Tokenizer
+    ) throws -> [[Int32]] {
+        try arguments.strings("prompt").map { prompt in
+            let text = arguments.flag("alpaca") ? AlpacaPrompt.instruct(prompt) : prompt
+            let tokens = try tokenizer.encode(text, addSpecialTokens: !arguments.flag("no-bos"))
+            guard !tokens.isEmpty else {
+                throw arguments.error(
+                    "prompt", "has no token; give some text, or leave out --no-bos")
+            }
+            return tokens
+        }
     }
 
     private static func parameters(_ arguments: ParsedArguments) throws -> GenerationParameters {
@@ -96,55 +129,5 @@ enum RunCommand: Command {
             repetitionPenalty: Float(
                 try arguments.double("repetition-penalty", default: 1, in: 0.001...1000)),
             seed: UInt64(try arguments.int("seed", default: 0, in: 0...Int.max)))
-    }
-
-    private static func generate(
-        _ generator: Generator, _ request: GenerationRequest, _ tokenizer: Tokenizer,
-        _ budget: Budget, isJSON: Bool
-    ) throws {
-        var detokenizer = try StreamingDetokenizer(tokenizer)
-        let output = TerminalOutput.standardOutput
-        var text = ""
-        var tokens: [Int32] = []
-        let clock = ContinuousClock()
-        let start = clock.now
-        var first: ContinuousClock.Instant?
-        let reasons = try generator.run([request]) { _, token in
-            if first == nil { first = clock.now }
-            tokens.append(token)
-            let piece = try detokenizer.append(token)
-            text += piece
-            if !isJSON { output.write(piece) }
-            return !InterruptFlag.isRaised
-        }
-        let rest = try detokenizer.finish()
-        text += rest
-        let end = clock.now
-        let decodeSeconds = seconds(from: first ?? end, to: end)
-        let speed = decodeSeconds > 0 ? Double(max(0, tokens.count - 1)) / decodeSeconds : 0
-        if isJSON {
-            JSONOutput.print(
-                [
-                    "text": ConfigNode(text), "tokens": ConfigNode(tokens.map(Int.init)),
-                    "prompt_tokens": ConfigNode(request.prompt.count),
-                    "finish_reason": ConfigNode(reasons[0].rawValue),
-                    "tokens_per_second": ConfigNode(speed),
-                    "peak_memory_planned": ConfigNode(budget.peaks.planned),
-                    "peak_memory_measured": ConfigNode(budget.peaks.measured),
-                ])
-        } else {
-            output.writeLine(rest)
-            TerminalOutput.standardError.writeLine(
-                "\(request.prompt.count) prompt tokens in "
-                    + "\(formatDuration(seconds(from: start, to: first ?? end))), \(tokens.count) tokens at "
-                    + "\(formatRate(speed, "tokens")); \(budget.outcome)")
-        }
-        if InterruptFlag.isRaised { throw Interruption(description: "interrupted") }
-    }
-
-    private static func seconds(
-        from start: ContinuousClock.Instant, to end: ContinuousClock.Instant
-    ) -> Double {
-        (end - start).seconds
     }
 }

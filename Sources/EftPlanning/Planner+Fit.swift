@@ -1,0 +1,122 @@
+// SPDX-License-Identifier: Apache-2.0
+// The widest weights, the widest keys and values and the longest context that fit.
+import EftModels
+import EftNN
+import EftQuant
+import EftTensor
+
+/// A way to hold a model's weights.
+package struct FitCandidate: Sendable {
+    /// What it is called in messages, such as `weights as stored`.
+    package let name: String
+    /// Its layouts.
+    package let layouts: DecoderLayouts
+    /// The course of loading.
+    package let load: LoadNeed
+
+    /// Names a way.
+    package init(name: String, layouts: DecoderLayouts, load: LoadNeed = LoadNeed()) {
+        self.name = name
+        self.layouts = layouts
+        self.load = load
+    }
+}
+
+/// What was found to fit.
+package struct Fit: Sendable {
+    /// The place of the weights' form among the candidates.
+    package let candidate: Int
+    /// What generation needs.
+    package let need: GenerationNeed
+}
+
+/// What a run is to hold at least, and what it may choose.
+package struct FitWish: Sendable, Hashable {
+    /// Tokens that the context must hold.
+    package var least: Int
+    /// Tokens that it need not pass.
+    package var most: Int
+    /// Types of keys and values to choose from, the widest first.
+    package var kvTypes: [KVType]
+    /// Sequences at once.
+    package var sequences: Int
+
+    /// A context that is long enough: a longer one is not worth narrower keys and values.
+    package static let enough = 8192
+
+    /// States a wish.
+    package init(least: Int, most: Int, kvTypes: [KVType], sequences: Int = 1) {
+        self.least = least
+        self.most = max(least, most)
+        self.kvTypes = kvTypes
+        self.sequences = sequences
+    }
+
+    /// All types that hold heads of a model, the widest first.
+    package static func kvTypes(headDim: Int) -> [KVType] {
+        [.bf16, .q8, .q6, .q4].filter { $0.holds(headDim: headDim) }
+    }
+}
+
+extension Planner {
+    /// The first of the candidates of which all layers fit in memory together with the context that is wished for.
+    ///
+    /// Keys and values are held in the widest type with which the context is long enough (`FitWish.enough`, or as long as
+    /// it may be), or else in the one that makes it longest.
+    /// - Returns: nil when none fits without streaming.
+    package func fit(
+        _ candidates: [FitCandidate], adapters: AdapterExtents? = nil, wish: FitWish
+    ) -> Fit? {
+        let goal = min(wish.most, max(wish.least, FitWish.enough))
+        for (index, candidate) in candidates.enumerated() {
+            var best: GenerationNeed?
+            for kvType in wish.kvTypes {
+                guard
+                    let need = longest(candidate, adapters, wish, kvType),
+                    need.contextLength > best?.contextLength ?? 0
+                else { continue }
+                best = need
+                if need.contextLength >= goal { break }
+            }
+            if let best { return Fit(candidate: index, need: best) }
+        }
+        return nil
+    }
+
+    /// The longest context within a wish for one type of keys and values.
+    private func longest(
+        _ candidate: FitCandidate, _ adapters: AdapterExtents?, _ wish: FitWish, _ kvType: KVType
+    ) -> GenerationNeed? {
+        func need(_ context: Int) -> GenerationNeed {
+            GenerationNeed(contextLength: context, sequences: wish.sequences, kvType: kvType)
+        }
+        func fits(_ context: Int) -> Bool {
+            let plan = run(
+                name: "", layouts: candidate.layouts, adapters: adapters, load: candidate.load,
+                need: need(context), seekingRemedy: false)
+            return plan.fits(limits) && plan.streaming == nil
+        }
+        guard fits(wish.least) else { return nil }
+        var (low, high) = (wish.least, wish.most)
+        while low < high {
+            let middle = low + (high - low + 1) / 2
+            if fits(middle) { low = middle } else { high = middle - 1 }
+        }
+        return need(low)
+    }
+
+    /// The widest of the uniform EXL2 widths at which a run fits as it is wished for.
+    package func widestEXL2(wish: FitWish) -> (bits: Int, need: GenerationNeed)? {
+        let widths = EXL2Geometry.uniformWidths.reversed().compactMap { bits in
+            (try? DecoderLayouts(
+                description,
+                format: .exl2(bits: Double(bits), headBits: Planner.headBits(bits))))
+                .map { (bits: bits, layouts: $0) }
+        }
+        let candidates = widths.map { FitCandidate(name: "\($0.bits) bits", layouts: $0.layouts) }
+        return fit(candidates, wish: wish).map { (widths[$0.candidate].bits, $0.need) }
+    }
+
+    /// The width of a head beside layers of a width.
+    package static func headBits(_ bits: Int) -> Int { bits == 8 ? 8 : 6 }
+}
