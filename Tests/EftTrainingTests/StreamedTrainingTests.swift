@@ -26,13 +26,13 @@ import Testing
 
     /// A run of 4 steps of short rows, whose activations are small beside the base.
     private func config(
-        _ folder: TemporaryFolder, adapter: String? = "lora", output: String = "out",
-        _ lines: String = ""
+        _ folder: TemporaryFolder, adapter: String? = "lora",
+        targets: String = "[q_proj, v_proj]", output: String = "out", _ lines: String = ""
     ) throws -> AxolotlConfig {
         let shape =
             adapter.map {
                 "adapter: \($0)\nload_in_4bit: \($0 == "qlora")\nlora_r: 2\nlora_alpha: 4\n"
-                    + "lora_dropout: 0.1\nlora_target_modules: [q_proj, v_proj]\n"
+                    + "lora_dropout: 0.1\nlora_target_modules: \(targets)\n"
             } ?? ""
         let text = """
             base_model: \(folder.file("base"))
@@ -88,12 +88,14 @@ import Testing
         return memory.total
     }
 
-    @Test(arguments: ["lora", "qlora"], ["llama", "qwen3"])
+    @Test(arguments: ["lora", "qlora"], ["llama", "qwen3", "mixtral"])
     func `a streamed run trains the same adapter, bit for bit`(
         _ adapter: String, _ type: String
     ) throws {
         let folder = try workplace(type)
-        let whole = try job(config(folder, adapter: adapter, output: "whole"), folder)
+        let targets = type == "mixtral" ? "[q_proj, v_proj, w1, w2]" : "[q_proj, v_proj]"
+        let whole = try job(
+            config(folder, adapter: adapter, targets: targets, output: "whole"), folder)
         #expect(!whole.placement.isStreaming && whole.streaming == nil)
         let expected = try losses(whole)
         #expect(expected.count == 4 * 2 + 3)
@@ -102,7 +104,8 @@ import Testing
             let output = "streamed-\(resident)"
             let limit = try total(whole, resident: resident)
             let job = try job(
-                config(folder, adapter: adapter, output: output), folder, limit: limit)
+                config(folder, adapter: adapter, targets: targets, output: output), folder,
+                limit: limit)
             #expect(job.placement.residentLayers == resident)
             #expect(try losses(job) == expected, "\(resident) resident")
             let file = folder.file(output + "/adapter_model.safetensors")

@@ -58,12 +58,9 @@ package struct WeightPlacement: Sendable, Hashable {
 }
 
 extension DecoderLayouts {
-    /// Number of layers.
-    package var layerCount: Int { linears.count / DecoderDescription.Role.allCases.count }
-
     /// The records of all layers.
     package var records: [LayerRecord] {
-        let width = DecoderDescription.Role.allCases.count
+        let width = linears.count / max(layerCount, 1)
         return (0..<layerCount).map { LayerRecord(linears[$0 * width..<($0 + 1) * width]) }
     }
 

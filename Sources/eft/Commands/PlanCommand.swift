@@ -105,7 +105,7 @@ enum PlanCommand: Command {
         ]
         let length = min(2048, description.contextLength)
         let options = QuantizeOptions(bits: 4, headBits: 6, length: length)
-        // Layers whose inputs are no multiple of 32 have no EXL2 form.
+        // Layers whose inputs are no multiple of 32 have no EXL2 form, and mixtures of experts are not quantized yet.
         if let memory = try? QuantizeJob.memory(
             description, options: options, stored: .bf16, backend: backend),
             let layouts = try? DecoderLayouts(description, format: .exl2(bits: 4, headBits: 6))

@@ -10,9 +10,11 @@ import Testing
 @Suite struct StreamingTests {
     // MARK: Equality
 
-    @Test(arguments: StoredForm.allCases)
-    func `streamed logits are resident ones, bit for bit`(_ form: StoredForm) throws {
-        let model = try StreamModel(form)
+    @Test(arguments: StoredForm.allCases, ["qwen3", "mixtral"])
+    func `streamed logits are resident ones, bit for bit`(
+        _ form: StoredForm, _ type: String
+    ) throws {
+        let model = try StreamModel(form, type: type)
         let resident = try model.decoder(streamed: 0)
         let expected = try resident.allLogits()
         #expect(resident.stream == nil)
@@ -28,11 +30,12 @@ import Testing
         }
     }
 
-    @Test(arguments: StoredForm.allCases, [true, false])
+    @Test(arguments: StoredForm.allCases, [("qwen3", true), ("qwen3", false), ("mixtral", true)])
     func `streamed gradients are resident ones, bit for bit`(
-        _ form: StoredForm, _ checkpointing: Bool
+        _ form: StoredForm, _ model: (type: String, checkpointing: Bool)
     ) throws {
-        let model = try StreamModel(form)
+        let checkpointing = model.checkpointing
+        let model = try StreamModel(form, type: model.type)
         func gradients(_ streamed: Int, slots: Int = 2) throws -> (losses: [Float], all: [Float]) {
             let decoder = try model.decoder(streamed: streamed, slots: slots)
             try decoder.attachAdapter()
