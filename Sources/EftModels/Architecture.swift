@@ -17,6 +17,7 @@ package enum ArchitectureRegistry {
     package static let all: [any Architecture.Type] = [
         Llama.self,
         Mistral.self,
+        Mixtral.self,
         Qwen2.self,
         Qwen3.self,
     ]

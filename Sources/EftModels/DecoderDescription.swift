@@ -24,6 +24,8 @@ package struct DecoderDescription: Sendable, Hashable {
     package var outputBias: Bool
     /// Whether the MLP's projections have a bias.
     package var mlpBias: Bool
+    /// What the checkpoint calls the parts of the MLP or of the mixture of experts.
+    package var mlpNames: MLPNames
     /// Standard deviation of fresh weights.
     package var initializerRange: Double
 
@@ -31,7 +33,7 @@ package struct DecoderDescription: Sendable, Hashable {
     package init(
         architecture: String, vocabulary: Int, layers: Int, shape: DecoderShape,
         rotary: RotaryEmbedding, contextLength: Int, tiedEmbeddings: Bool, queryKeyValueBias: Bool,
-        outputBias: Bool, mlpBias: Bool, initializerRange: Double
+        outputBias: Bool, mlpBias: Bool, mlpNames: MLPNames = MLPNames(), initializerRange: Double
     ) {
         self.architecture = architecture
         self.vocabulary = vocabulary
@@ -43,22 +45,44 @@ package struct DecoderDescription: Sendable, Hashable {
         self.queryKeyValueBias = queryKeyValueBias
         self.outputBias = outputBias
         self.mlpBias = mlpBias
+        self.mlpNames = mlpNames
         self.initializerRange = initializerRange
     }
 
-    /// What a linear layer does in its decoder layer; the raw value is the last part of its name.
-    package enum Role: String, Sendable, CaseIterable {
-        case query = "self_attn.q_proj"
-        case key = "self_attn.k_proj"
-        case value = "self_attn.v_proj"
-        case output = "self_attn.o_proj"
-        case gate = "mlp.gate_proj"
-        case up = "mlp.up_proj"
-        case down = "mlp.down_proj"
+    /// What a linear layer does in its decoder layer.
+    package enum Role: Sendable, Hashable {
+        case query
+        case key
+        case value
+        case output
+        /// Chooses experts.
+        case router
+        /// The first product of the MLP or of an expert.
+        case gate
+        case up
+        case down
+    }
 
-        /// The name by which PEFT's `target_modules` knows it, such as `q_proj`.
-        package var moduleName: String {
-            rawValue.split(separator: ".").last.map(String.init) ?? rawValue
+    /// What a checkpoint calls the parts of an MLP or of a mixture of experts, below the layer's path.
+    package struct MLPNames: Sendable, Hashable {
+        /// The MLP, or the list of experts.
+        package var path = "mlp"
+        /// What chooses experts.
+        package var router = "mlp.gate"
+        package var gate = "gate_proj"
+        package var up = "up_proj"
+        package var down = "down_proj"
+
+        /// Names of the Llama form where not given.
+        package init(
+            path: String = "mlp", router: String = "mlp.gate", gate: String = "gate_proj",
+            up: String = "up_proj", down: String = "down_proj"
+        ) {
+            self.path = path
+            self.router = router
+            self.gate = gate
+            self.up = up
+            self.down = down
         }
     }
 
@@ -66,6 +90,8 @@ package struct DecoderDescription: Sendable, Hashable {
     package struct LinearShape: Sendable, Hashable {
         /// The path in the checkpoint.
         package let name: String
+        /// The part of the path behind that of the decoder layer.
+        package let localName: String
         /// What it does.
         package let role: Role
         /// K.
@@ -74,6 +100,11 @@ package struct DecoderDescription: Sendable, Hashable {
         package let outputs: Int
         /// Whether it has a bias.
         package let hasBias: Bool
+
+        /// The name by which PEFT's `target_modules` knows it, such as `q_proj`.
+        package var moduleName: String {
+            name.split(separator: ".").last.map(String.init) ?? name
+        }
     }
 
     /// The path of a layer in the checkpoint.
@@ -120,23 +151,47 @@ package struct DecoderDescription: Sendable, Hashable {
         return [inputNorm(layer: layer)] + heads + [middleNorm(layer: layer)]
     }
 
-    /// A linear layer of a decoder layer.
-    package func linear(_ role: Role, layer: Int) -> LinearShape {
+    /// A linear layer of a decoder layer; the parts of a mixture are asked for by expert.
+    package func linear(_ role: Role, layer: Int, expert: Int? = nil) -> LinearShape {
         let (inputs, outputs) = extents(role)
         let bias =
             switch role {
             case .query, .key, .value: queryKeyValueBias
             case .output: outputBias
             case .gate, .up, .down: mlpBias
+            case .router: false
             }
+        let local = localName(role, expert: expert)
         return LinearShape(
-            name: layerName(layer) + "." + role.rawValue, role: role, inputs: inputs,
+            name: layerName(layer) + "." + local, localName: local, role: role, inputs: inputs,
             outputs: outputs, hasBias: bias)
     }
 
     /// All linear layers of a decoder layer, in the order of the computation.
     package func linears(layer: Int) -> [LinearShape] {
-        Role.allCases.map { linear($0, layer: layer) }
+        let attention = [Role.query, .key, .value, .output].map { linear($0, layer: layer) }
+        let parts = [Role.gate, .up, .down]
+        guard let mixture = shape.mixture else {
+            return attention + parts.map { linear($0, layer: layer) }
+        }
+        let experts = (0..<mixture.experts).flatMap { expert in
+            parts.map { linear($0, layer: layer, expert: expert) }
+        }
+        return attention + [linear(.router, layer: layer)] + experts
+    }
+
+    private func localName(_ role: Role, expert: Int?) -> String {
+        let mlp = mlpNames.path + (expert.map { ".\($0)." } ?? ".")
+        return switch role {
+        case .query: "self_attn.q_proj"
+        case .key: "self_attn.k_proj"
+        case .value: "self_attn.v_proj"
+        case .output: "self_attn.o_proj"
+        case .router: mlpNames.router
+        case .gate: mlp + mlpNames.gate
+        case .up: mlp + mlpNames.up
+        case .down: mlp + mlpNames.down
+        }
     }
 
     private func extents(_ role: Role) -> (inputs: Int, outputs: Int) {
@@ -144,6 +199,7 @@ package struct DecoderDescription: Sendable, Hashable {
         case .query: (shape.hidden, shape.queryWidth)
         case .key, .value: (shape.hidden, shape.keyWidth)
         case .output: (shape.queryWidth, shape.hidden)
+        case .router: (shape.hidden, shape.mixture?.experts ?? 0)
         case .gate, .up: (shape.hidden, shape.intermediate)
         case .down: (shape.intermediate, shape.hidden)
         }

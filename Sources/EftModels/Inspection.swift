@@ -65,7 +65,7 @@ package struct Inspection {
         ]
         for layer in 0..<description.layers {
             for linear in description.linears(layer: layer) {
-                all.append((linear.role.moduleName, linear.name, linear.inputs, linear.outputs))
+                all.append((linear.moduleName, linear.name, linear.inputs, linear.outputs))
             }
         }
         if !description.tiedEmbeddings {
@@ -104,7 +104,7 @@ package struct Inspection {
                 "\(d.architecture): \(d.layers) layers, hidden \(d.shape.hidden), "
                     + "MLP \(d.shape.intermediate), \(d.shape.heads) heads (\(d.shape.kvHeads) for keys and "
                     + "values) of \(d.shape.headDim), vocabulary \(d.vocabulary), context \(d.contextLength)"
-                    + (d.tiedEmbeddings ? ", tied embeddings" : ""))
+                    + (d.tiedEmbeddings ? ", tied embeddings" : "") + Inspection.mixture(d))
             lines.append(
                 "\(d.parameterCount) parameters, \(formatBytes(checkpoint.byteCount)) stored")
         } else if let adapter {
@@ -119,6 +119,11 @@ package struct Inspection {
                 "\(checkpoint.tensors.count) tensors, \(formatBytes(checkpoint.byteCount))")
         }
         return lines
+    }
+
+    private static func mixture(_ model: DecoderDescription) -> String {
+        model.shape.mixture.map { ", \($0.experts) experts, \($0.expertsPerRow) for each token" }
+            ?? ""
     }
 
     /// Rows of a table: role, format, count, parameters, stored bytes, bits per weight, bytes in memory.
@@ -141,6 +146,10 @@ package struct Inspection {
             object["architecture"] = ConfigNode(d.architecture)
             object["layers"] = ConfigNode(d.layers)
             object["hidden_size"] = ConfigNode(d.shape.hidden)
+            if let mixture = d.shape.mixture {
+                object["num_local_experts"] = ConfigNode(mixture.experts)
+                object["num_experts_per_tok"] = ConfigNode(mixture.expertsPerRow)
+            }
             object["vocab_size"] = ConfigNode(d.vocabulary)
             object["parameters"] = ConfigNode(d.parameterCount)
         }

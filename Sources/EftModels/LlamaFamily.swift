@@ -9,6 +9,9 @@ enum LlamaFamily {
     private static let largestExtent = 1 << 24
     private static let largestWidth = 1 << 20
     private static let mostLayers = 1 << 12
+    private static let mostExperts = 1 << 12
+    /// The largest product of layers, experts and width; the largest model of today has two thirds of it.
+    private static let largestMixture = 1 << 28
     /// The largest product of layers and width; the largest model of today has a tenth of it.
     private static let largestVolume = 1 << 26
 
@@ -19,6 +22,8 @@ enum LlamaFamily {
         var mlpBias = false
         /// Whether each head of queries and keys is normed.
         var normsHeads = false
+        /// What the checkpoint calls the parts of the MLP.
+        var mlpNames = DecoderDescription.MLPNames()
         /// D where the config does not tell it; the hidden size over the number of heads when nil.
         var headDim: Int?
     }
@@ -78,8 +83,30 @@ enum LlamaFamily {
             contextLength: context,
             tiedEmbeddings: try config.bool("tie_word_embeddings", default: false),
             queryKeyValueBias: traits.queryKeyValueBias, outputBias: traits.outputBias,
-            mlpBias: traits.mlpBias,
+            mlpBias: traits.mlpBias, mlpNames: traits.mlpNames,
             initializerRange: try config.double("initializer_range", default: 0.02))
+    }
+
+    /// Reads the mixture of experts that takes the MLP's place in every layer.
+    /// - Throws: `ConfigError` for numbers that no model has.
+    static func readMixture(
+        _ config: ConfigCursor, into description: inout DecoderDescription,
+        expertsKey: String = "num_local_experts", chosenKey: String = "num_experts_per_tok"
+    ) throws {
+        let experts = try extent(expertsKey, config, most: mostExperts)
+        let chosen = try extent(chosenKey, config, most: mostExperts)
+        guard chosen <= experts else {
+            throw config.error(
+                .badValue, "\(chosenKey) (\(chosen)) exceeds \(expertsKey) (\(experts))")
+        }
+        let width = max(description.shape.hidden, description.shape.intermediate)
+        guard description.layers * experts * width <= largestMixture else {
+            throw config.error(
+                .badValue,
+                "\(description.layers) layers of \(experts) experts of width \(width) are larger than any model"
+            )
+        }
+        description.shape.mixture = MixtureShape(experts: experts, expertsPerRow: chosen)
     }
 
     /// Refuses layers that attend to a window of the past only.

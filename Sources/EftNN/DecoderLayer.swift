@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// One layer of a decoder: attention and a gated MLP, each behind a norm and added to the residual stream.
+// One layer of a decoder: attention and a gated MLP or a mixture of such, each behind a norm and added to the residual stream.
 import EftTensor
 
 /// One decoder layer of the Llama form, forward and backward.
@@ -20,15 +20,30 @@ package final class DecoderLayer: @unchecked Sendable {
     package let key: Linear
     package let value: Linear
     package let output: Linear
-    package let gate: Linear
-    package let up: Linear
-    package let down: Linear
+    /// What follows attention.
+    package let feedForward: FeedForward
+
+    /// What follows attention in a layer.
+    package enum FeedForward: Sendable {
+        /// One MLP for all rows.
+        case mlp(GatedMLP)
+        /// Experts among which each row chooses.
+        case mixture(Mixture)
+
+        /// The linear layers, in the order of the computation.
+        package var linears: [Linear] {
+            switch self {
+            case .mlp(let mlp): mlp.linears
+            case .mixture(let mixture): mixture.linears
+            }
+        }
+    }
 
     /// Puts a layer together.
     package init(
         index: Int, shape: DecoderShape, inputNorm: Norm, headNorms: HeadNorms? = nil,
-        middleNorm: Norm, query: Linear, key: Linear, value: Linear, output: Linear, gate: Linear,
-        up: Linear, down: Linear
+        middleNorm: Norm, query: Linear, key: Linear, value: Linear, output: Linear,
+        feedForward: FeedForward
     ) {
         precondition(shape.normsHeads == (headNorms != nil), "norms of heads as the shape says")
         self.index = index
@@ -40,13 +55,11 @@ package final class DecoderLayer: @unchecked Sendable {
         self.key = key
         self.value = value
         self.output = output
-        self.gate = gate
-        self.up = up
-        self.down = down
+        self.feedForward = feedForward
     }
 
     /// The linear layers, in the order of the computation.
-    package var linears: [Linear] { [query, key, value, output, gate, up, down] }
+    package var linears: [Linear] { [query, key, value, output] + feedForward.linears }
     /// The norms, in the order of the computation.
     package var norms: [Norm] {
         [inputNorm] + (headNorms.map { [$0.query, $0.key] } ?? []) + [middleNorm]
@@ -64,16 +77,19 @@ package final class DecoderLayer: @unchecked Sendable {
         let acts = state.activations
         let middle = acts.backward ? acts.middle.rows(0..<x.rows) : out
         try attend(x, into: middle, state, observer)
-        try feedForward(middle, state, observer)
+        let normed = try prepareFeedForward(middle, state, observer)
         copy(middle, to: out)
-        try down.forward(acts.activated.rows(0..<x.rows), into: out, accumulate: true, state.pass)
+        switch feedForward {
+        case .mlp(let mlp): try mlp.finish(into: out, accumulate: true, acts, state.pass)
+        case .mixture(let mixture): try mixture.add(normed, to: out, acts, state.pass, observer)
+        }
     }
 
     /// Computes what the backward pass needs of a forward pass that was made before: all but the layer's value.
     package func recompute(_ x: Matrix, _ state: LayerPass) throws {
         let middle = state.activations.middle.rows(0..<x.rows)
         try attend(x, into: middle, state, nil)
-        try feedForward(middle, state, nil)
+        _ = try prepareFeedForward(middle, state, nil)
     }
 
     private func attend(
@@ -110,20 +126,18 @@ package final class DecoderLayer: @unchecked Sendable {
         try output.forward(attended, into: middle, accumulate: true, pass)
     }
 
-    private func feedForward(
+    /// Computes what a backward pass needs of the MLP or mixture; returns its input.
+    private func prepareFeedForward(
         _ middle: Matrix, _ state: LayerPass, _ observer: Observer?
-    ) throws {
-        let (pass, acts, backend) = (state.pass, state.activations, state.pass.backend)
-        let rows = 0..<middle.rows
-        let normed = acts.normedMiddle.rows(rows)
-        middleNorm.forward(middle, into: normed, epsilon: shape.normEpsilon, backend)
-        try observer?([gate, up], normed)
-        let (g, u) = (acts.gate.rows(rows), acts.up.rows(rows))
-        try gate.forward(normed, into: g, pass)
-        try up.forward(normed, into: u, pass)
-        let activated = acts.activated.rows(rows)
-        backend.swiglu(gate: g, up: u, into: activated)
-        try observer?([down], activated)
+    ) throws -> Matrix {
+        let (pass, acts) = (state.pass, state.activations)
+        let normed = acts.normedMiddle.rows(0..<middle.rows)
+        middleNorm.forward(middle, into: normed, epsilon: shape.normEpsilon, pass.backend)
+        switch feedForward {
+        case .mlp(let mlp): try mlp.activate(normed, acts, pass, observer)
+        case .mixture(let mixture): try mixture.route(normed, acts, pass, observer)
+        }
+        return normed
     }
 
     private func rotate(_ q: Matrix, _ k: Matrix, _ state: LayerPass, inverse: Bool) {
@@ -154,20 +168,21 @@ package final class DecoderLayer: @unchecked Sendable {
     private func feedForwardBackward(
         _ gradient: Matrix, _ gradients: LayerGradients, _ state: LayerPass
     ) throws {
-        let (pass, acts, backend) = (state.pass, state.activations, state.pass.backend)
+        let (pass, acts) = (state.pass, state.activations)
         let rows = 0..<gradient.rows
-        let (g, u) = (acts.gate.rows(rows), acts.up.rows(rows))
+        let (normed, dNormed) = (acts.normedMiddle.rows(rows), gradients.normed.rows(rows))
         let dActivated = gradients.activated.rows(rows)
-        try down.backward(
-            acts.activated.rows(rows), dy: gradient, into: dActivated, accumulate: false, pass)
-        backend.swigluBackward(gate: g, up: u, dy: dActivated, dgate: g, dup: u)
-        let normed = acts.normedMiddle.rows(rows)
-        let dNormed = gradients.normed.rows(rows)
-        try gate.backward(normed, dy: g, into: dNormed, accumulate: false, pass)
-        try up.backward(normed, dy: u, into: dNormed, accumulate: true, pass)
+        switch feedForward {
+        case .mlp(let mlp):
+            try mlp.backward(
+                normed, dy: gradient, into: dNormed, dActivated: dActivated, acts, pass)
+        case .mixture(let mixture):
+            try mixture.backward(
+                normed, dy: gradient, into: dNormed, dActivated: dActivated, acts, pass)
+        }
         middleNorm.backward(
             acts.middle.rows(rows), dy: dNormed, addingTo: gradient, epsilon: shape.normEpsilon,
-            backend)
+            pass.backend)
     }
 
     private func attendBackward(

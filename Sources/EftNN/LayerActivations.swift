@@ -22,6 +22,8 @@ package final class LayerActivations: Sendable {
     let logSumExp: Matrix?
     /// Queries and keys before their heads are normed, for a backward pass through that norm.
     let plainHeads: (query: Matrix, key: Matrix)?
+    /// What a mixture of experts needs; one expert computes at a time.
+    let mixture: MixtureActivations?
 
     /// All bytes for batches of at most `rows` rows.
     package static func byteCount(rows: Int, shape: DecoderShape, backward: Bool) -> Int {
@@ -31,6 +33,9 @@ package final class LayerActivations: Sendable {
         let kept =
             backward ? 2 * shape.hidden + shape.intermediate + shape.heads + plainHeads : 0
         return rows * (always + kept) * 4
+            + (shape.mixture.map {
+                MixtureActivations.byteCount(rows: rows, hidden: shape.hidden, $0)
+            } ?? 0)
     }
 
     /// Allocates for batches of at most `rows` rows.
@@ -49,6 +54,12 @@ package final class LayerActivations: Sendable {
         attention = try matrix(shape.queryWidth)
         gate = try matrix(shape.intermediate)
         up = try matrix(shape.intermediate)
+        if let shapeOfMixture = shape.mixture {
+            mixture = try MixtureActivations(
+                rows: rows, hidden: shape.hidden, shapeOfMixture, ledger: ledger)
+        } else {
+            mixture = nil
+        }
         if backward {
             middle = try matrix(shape.hidden)
             normedMiddle = try matrix(shape.hidden)
@@ -65,6 +76,29 @@ package final class LayerActivations: Sendable {
             logSumExp = nil
             plainHeads = nil
         }
+    }
+}
+
+/// What a mixture of experts computes on the way.
+final class MixtureActivations: Sendable {
+    /// Logits of the router `[T][E]`; their gradient in the backward pass.
+    let logits: Matrix
+    /// Inputs of one expert.
+    let input: Matrix
+    /// Values of one expert; gradients of its values and inputs in the backward pass.
+    let value: Matrix
+
+    static func byteCount(rows: Int, hidden: Int, _ shape: MixtureShape) -> Int {
+        rows * (shape.experts + 2 * hidden) * 4
+    }
+
+    init(
+        rows: Int, hidden: Int, _ shape: MixtureShape, ledger: MemoryLedger?
+    ) throws(TensorError) {
+        logits = try Matrix(rows: rows, columns: shape.experts, ledger: ledger)
+        // A row goes to an expert once at most.
+        input = try Matrix(rows: rows, columns: hidden, ledger: ledger)
+        value = try Matrix(rows: rows, columns: hidden, ledger: ledger)
     }
 }
 

@@ -19,7 +19,7 @@ import Testing
     }
 
     @Test(
-        arguments: [NamedShape.Family.llama, .qwen3],
+        arguments: [NamedShape.Family.llama, .qwen3, .mixtral],
         [ShapeWriter.Format.exl2(bits: 4), .exl2(bits: 2.4), .exl2(bits: 3.5), .nf4, .bf16])
     func `a folder loads and gives finite logits`(
         _ family: NamedShape.Family, _ format: ShapeWriter.Format
@@ -63,6 +63,13 @@ import Testing
         #expect(model.parameterCount == 32_762_123_264)
         let ends = 2 * model.vocabulary * model.shape.hidden
         #expect((model.parameterCount - ends + 50_000_000) / 100_000_000 == 312)
+    }
+
+    @Test func `Mixtral's shape is that of 8x7B`() throws {
+        let shape = try #require(NamedShape.all.first { $0.name == "mixtral-8x7b" })
+        let model = try shape.description(layers: shape.layers)
+        #expect(model.shape.mixture == MixtureShape(experts: 8, expertsPerRow: 2))
+        #expect(model.parameterCount == 46_702_792_704)
     }
 
     // MARK: Going on

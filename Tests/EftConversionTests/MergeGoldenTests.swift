@@ -34,6 +34,7 @@ struct MergeGoldenTests {
         ("architectures/mistral", "architectures/mistral"),
         ("architectures/qwen2", "architectures/qwen2"),
         ("architectures/qwen3", "architectures/qwen3"),
+        ("architectures/mixtral", "architectures/mixtral"),
     ]
 
     @Test(arguments: pairs)

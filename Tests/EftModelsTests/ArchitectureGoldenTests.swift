@@ -10,7 +10,7 @@ import EftTestSupport
 import Testing
 
 @Suite struct ArchitectureGoldenTests {
-    static let names = ["mistral", "qwen2", "qwen3"]
+    static let names = ["mistral", "qwen2", "qwen3", "mixtral"]
 
     private static func path(_ name: String) -> String { "architectures/\(name)" }
 
@@ -81,6 +81,58 @@ import Testing
             let expected = try golden.golden.floats(of: "logits_\(index)")
             #expect(relativeError(try model.logits([ids], slots: [slot]), expected) < 1e-4)
         }
+    }
+
+    @Test(arguments: names)
+    func `an adapter acts on the rows of its sequences only`(_ name: String) throws {
+        let model = try GoldenModel(Self.path(name))
+        let slot = try AdapterFile.load(
+            Fixtures.path(Self.path(name) + "/adapter"), into: model.decoder)
+        let one = try #require(try model.ids(1))
+        let two = try #require(try model.ids(2))
+        let (first, second) = (0..<one.count, one.count..<one.count + two.count)
+        let batch = DecoderBatch(
+            tokens: one + two,
+            runs: [
+                DecoderBatch.Run(sequence: 0, rows: first),
+                DecoderBatch.Run(sequence: 1, rows: second),
+            ],
+            adapterSegments: [AdapterSegment(rows: second, slots: [slot])])
+        let apart = try model.logits([one]) + model.logits([two], slots: [slot])
+        #expect(try model.logits(batch) == apart)
+    }
+
+    @Test func `of experts that a router finds equal the first ones act, half and half`() throws {
+        let model = try GoldenModel(Self.path("mixtral"))
+        let reference = try GoldenModel(Self.path("mixtral"))
+        let ids = try #require(try model.ids(1))
+        func fill(_ weight: PackedWeight, _ value: Float) {
+            weight.panels.floats.update(repeating: value, count: weight.panels.floatCount)
+        }
+        for layer in model.decoder.layers {
+            guard case .mixture(let mixture) = layer.feedForward else { continue }
+            fill(mixture.router.weight, 0)
+            // What does not act is never looked at.
+            for expert in mixture.experts.dropFirst(2) {
+                expert.linears.forEach { fill($0.weight, .nan) }
+            }
+        }
+        let found = try model.logits([ids])
+        for layer in reference.decoder.layers {
+            guard case .mixture(let mixture) = layer.feedForward else { continue }
+            fill(mixture.router.weight, 0)
+        }
+        #expect(found.allSatisfy { $0.isFinite })
+        #expect(try reference.logits([ids]) == found)
+    }
+
+    @Test func `a damaged router does not trap`() throws {
+        let model = try GoldenModel(Self.path("mixtral"))
+        guard case .mixture(let mixture) = model.decoder.layers[0].feedForward else { return }
+        let panels = mixture.router.weight.panels
+        panels.floats.update(repeating: .nan, count: panels.floatCount)
+        let logits = try model.logits([[1, 2, 3]])
+        #expect(logits.allSatisfy { $0.isNaN })
     }
 
     // MARK: Backward
@@ -187,7 +239,28 @@ import Testing
         #expect(explicit.vectorBytes == plain.vectorBytes + 4 * (2 * 2 * 32 + biases))
     }
 
+    @Test func `Mixtral has a router and experts in place of the MLP`() throws {
+        let experts = ", \"num_local_experts\": 3, \"num_experts_per_tok\": 2"
+        let model = try describe(config("mixtral", experts))
+        #expect(model.shape.mixture == MixtureShape(experts: 3, expertsPerRow: 2))
+        let names = model.linears(layer: 1).dropFirst(4).map(\.name)
+        let path = "model.layers.1.block_sparse_moe."
+        #expect(names.first == path + "gate")
+        #expect(
+            names.dropFirst()
+                == ["0.w1", "0.w3", "0.w2", "1.w1", "1.w3", "1.w2", "2.w1", "2.w3", "2.w2"]
+                .map { path + "experts." + $0 }[...])
+        let plain = try describe(config("mistral"))
+        let more = 2 * (3 * 64 + 2 * 3 * 64 * 96)
+        #expect(model.parameterCount == plain.parameterCount + more)
+        #expect(model.vectorBytes == plain.vectorBytes)
+    }
+
     @Test(arguments: [
+        (
+            "mixtral",
+            ", \"num_local_experts\": 8, \"num_experts_per_tok\": 2, \"sliding_window\": 9"
+        ),
         ("qwen3", ", \"use_sliding_window\": true"), ("qwen2", ", \"use_sliding_window\": true"),
         ("qwen3", ", \"layer_types\": [\"full_attention\", \"sliding_attention\"]"),
         ("mistral", ", \"sliding_window\": 255"),

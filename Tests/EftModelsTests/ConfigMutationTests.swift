@@ -13,6 +13,7 @@ struct ConfigMutationTests {
     static let models = [
         "models/plain", "models/bias", "models/gqa-tied", "models/rope-dynamic",
         "models/rope-llama3", "models/rope-yarn-explicit", "architectures/qwen3",
+        "architectures/mixtral",
     ]
 
     /// Computes all that a description is asked for before any weight is read.
@@ -73,6 +74,28 @@ struct ConfigMutationTests {
         let (base, changes) = (try JSONParser.parse(text), try JSONParser.parse("{\(keys)}"))
         var object = try ConfigCursor(base).object()
         for (key, node) in try ConfigCursor(changes).object().entries { object[key] = node }
+        let error = #expect(throws: ConfigError.self) {
+            try ArchitectureRegistry.describe(ConfigCursor(ConfigNode(object)))
+        }
+        #expect(error?.code == .badValue)
+    }
+
+    @Test(arguments: [
+        #""num_local_experts": 0"#, #""num_local_experts": 4097"#, #""num_experts_per_tok": 0"#,
+        #""num_experts_per_tok": 9"#, #""num_hidden_layers": 4096, "num_local_experts": 4096"#,
+        #""num_local_experts": 4096, "intermediate_size": 65537"#,
+    ])
+    func `numbers of experts that no model has are refused`(_ keys: String) throws {
+        let text = """
+            {"model_type": "mixtral", "vocab_size": 100, "hidden_size": 64, "intermediate_size": 96,
+             "num_hidden_layers": 2, "num_attention_heads": 4, "num_local_experts": 8,
+             "num_experts_per_tok": 2}
+            """
+        var object = try ConfigCursor(try JSONParser.parse(text)).object()
+        let changes = try ConfigCursor(try JSONParser.parse("{\(keys)}")).object()
+        let plain = try ArchitectureRegistry.describe(ConfigCursor(ConfigNode(object)))
+        #expect(plain.linears(layer: 1).count == 4 + 1 + 8 * 3)
+        for (key, node) in changes.entries { object[key] = node }
         let error = #expect(throws: ConfigError.self) {
             try ArchitectureRegistry.describe(ConfigCursor(ConfigNode(object)))
         }

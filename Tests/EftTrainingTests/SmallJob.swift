@@ -26,14 +26,15 @@ enum SmallJob {
 
     /// A run of 4 steps of short rows, whose activations are small beside the base.
     static func config(
-        _ folder: TemporaryFolder, adapter: String? = "lora", output: String = "out",
+        _ folder: TemporaryFolder, adapter: String? = "lora",
+        targets: String = "[q_proj, v_proj]", output: String = "out",
         accumulation: Int = 2, checkpointing: String = "true", base: String? = nil,
         data: String? = nil, _ lines: String = ""
     ) throws -> AxolotlConfig {
         let shape =
             adapter.map {
                 "adapter: \($0)\nload_in_4bit: \($0 == "qlora")\nlora_r: 2\nlora_alpha: 4\n"
-                    + "lora_dropout: 0.1\nlora_target_modules: [q_proj, v_proj]\n"
+                    + "lora_dropout: 0.1\nlora_target_modules: \(targets)\n"
             } ?? ""
         let text = """
             base_model: \(base ?? folder.file("base"))

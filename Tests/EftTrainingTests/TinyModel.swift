@@ -82,6 +82,7 @@ enum TinyModel {
             """
             {"architectures": ["LlamaForCausalLM"], "model_type": "\(type)", "hidden_size": 32, "head_dim": 8,
              "intermediate_size": 64, "num_hidden_layers": \(layers), "num_attention_heads": 4,
+             "num_local_experts": 3, "num_experts_per_tok": 2,
              "num_key_value_heads": 2, "vocab_size": \(vocabulary), "tie_word_embeddings": true,
              "max_position_embeddings": 512, "rms_norm_eps": 1e-5, "initializer_range": 0.05}
             """)

@@ -18,6 +18,8 @@ package struct NamedShape: Sendable {
     package enum Family: Sendable {
         case llama
         case qwen3
+        /// A mixture of 8 experts, 2 for each token.
+        case mixtral
     }
 
     /// Names a shape.
@@ -56,6 +58,10 @@ package struct NamedShape: Sendable {
             name: "qwen3-32b", family: .qwen3, vocabulary: 151_936, hidden: 5120,
             intermediate: 25600, layers: 64, heads: 64, kvHeads: 8, headDim: 128,
             ropeTheta: 1_000_000, context: 40960, tied: false),
+        NamedShape(
+            name: "mixtral-8x7b", family: .mixtral, vocabulary: 32000, hidden: 4096,
+            intermediate: 14336, layers: 32, heads: 32, kvHeads: 8, headDim: 128,
+            ropeTheta: 1_000_000, context: 32768, tied: false),
     ]
 
     /// The shape as a Hugging Face configuration, of any number of layers.
@@ -94,6 +100,12 @@ extension NamedShape.Family {
             [
                 ("architectures", ["Qwen3ForCausalLM"]), ("model_type", "qwen3"),
                 ("rms_norm_eps", 1e-6), ("use_sliding_window", false),
+            ]
+        case .mixtral:
+            [
+                ("architectures", ["MixtralForCausalLM"]), ("model_type", "mixtral"),
+                ("rms_norm_eps", 1e-5), ("num_local_experts", 8), ("num_experts_per_tok", 2),
+                ("sliding_window", .null),
             ]
         }
     }

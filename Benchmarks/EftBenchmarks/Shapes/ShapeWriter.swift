@@ -43,8 +43,7 @@ package struct ShapeWriter {
             }
             let first = tensors.count
             for linear in description.linears(layer: layer) {
-                try ShapeWriter.linear(
-                    linear.name, linear.inputs, linear.outputs, format, sections, &tensors)
+                try ShapeWriter.part(linear, format, sections, &tensors)
             }
             linearBytes += tensors[first...].reduce(0) { $0 + $1.info.byteCount }
         }
@@ -160,6 +159,21 @@ package struct ShapeWriter {
         tensors.append(
             try RandomTensor(
                 norm.name + ".weight", dense(format), [norm.count], .repeating(one)))
+    }
+
+    private static func part(
+        _ linear: DecoderDescription.LinearShape, _ format: Format, _ sections: [EXL2Section],
+        _ tensors: inout [RandomTensor]
+    ) throws {
+        guard linear.role == .router else {
+            try self.linear(
+                linear.name, linear.inputs, linear.outputs, format, sections, &tensors)
+            return
+        }
+        // Routers stay in 16 bits in every form.
+        tensors.append(
+            try RandomTensor(
+                linear.name + ".weight", dense(format), [linear.outputs, linear.inputs], .numbers))
     }
 
     private static func linear(

@@ -119,7 +119,10 @@ final class CalibrationStage {
         }
         let checkpoint = job.checkpoint
         let layer = try runner.layer(index, vectors: checkpoint) { _ in checkpoint }
-        let order = [layer.query, layer.output, layer.gate, layer.down]
+        guard case .mlp(let mlp) = layer.feedForward else {
+            preconditionFailure("a plan is made for layers with one MLP only")
+        }
+        let order = [layer.query, layer.output, mlp.gate, mlp.down]
         // A layer's value may take the place of its input only on the second run.
         let scrap = try Matrix(
             rows: job.calibration.longest, columns: model.shape.hidden, ledger: backend.ledger)

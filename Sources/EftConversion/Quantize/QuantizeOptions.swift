@@ -63,6 +63,12 @@ struct QuantizePlan {
     /// - Throws: `ConversionError` for widths and extents that EXL2 does not have.
     init(_ description: DecoderDescription, _ options: QuantizeOptions) throws(ConversionError) {
         try options.check()
+        guard description.shape.mixture == nil else {
+            throw ConversionError(
+                .unsupported,
+                "mixtures of experts are not quantized to EXL2 yet; hold the model in NF4, or in an EXL2 "
+                    + "folder made elsewhere")
+        }
         self.description = description
         self.options = options
         for linear in description.linears(layer: 0) where linear.inputs % 32 != 0 {

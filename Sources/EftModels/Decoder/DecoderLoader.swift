@@ -57,6 +57,18 @@ package struct DecoderLoader {
         source.schemeName == DenseScheme.name ? options.ends : .asStored
     }
 
+    /// A router is never quantized while loading: it is small, and decides much.
+    func target(
+        _ linear: DecoderDescription.LinearShape, _ source: LinearSource
+    ) -> WeightTarget {
+        linear.role == .router ? headTarget(source) : options.linears
+    }
+
+    private func layout(_ linear: DecoderDescription.LinearShape) throws -> WeightLayout {
+        let source = try source(linear)
+        return try source.layout(as: target(linear, source))
+    }
+
     // MARK: Plan
 
     /// Layouts of all weights, by name; `lm_head` is absent when tied.
@@ -66,7 +78,7 @@ package struct DecoderLoader {
         all.append((name, try endSource(name).layout(as: options.ends)))
         for layer in 0..<description.layers {
             for linear in description.linears(layer: layer) {
-                all.append((linear.name, try source(linear).layout(as: options.linears)))
+                all.append((linear.name, try layout(linear)))
             }
         }
         if !description.tiedEmbeddings {
@@ -151,7 +163,8 @@ package struct DecoderLoader {
         _ linear: DecoderDescription.LinearShape, backend: CPUBackend,
         purpose: MemoryPurpose = .weights
     ) throws -> PackedWeight {
-        try source(linear).load(as: options.linears, backend: backend, purpose: purpose)
+        let source = try source(linear)
+        return try source.load(as: target(linear, source), backend: backend, purpose: purpose)
     }
 
     private func layer(
@@ -160,7 +173,7 @@ package struct DecoderLoader {
         try description.makeLayer(index) { shape, ordinal in
             let weight =
                 isStreamed
-                ? try PackedWeight(streamed: source(shape).layout(as: options.linears))
+                ? try PackedWeight(streamed: layout(shape))
                 : try weight(shape, backend: backend)
             return Linear(
                 name: shape.name, ordinal: ordinal, weight: weight, bias: try bias(shape, backend))

@@ -12,8 +12,23 @@ extension DecoderDescription {
         _ index: Int, linear: (_ shape: LinearShape, _ ordinal: UInt64) throws -> Linear,
         norm: (NormShape) throws -> Norm
     ) rethrows -> DecoderLayer {
-        func part(_ role: Role) throws -> Linear {
-            try linear(self.linear(role, layer: index), ordinal(role, layer: index))
+        // The head has number 0.
+        var ordinal = UInt64(index * linears(layer: 0).count)
+        func part(_ role: Role, expert: Int? = nil) throws -> Linear {
+            ordinal += 1
+            return try linear(self.linear(role, layer: index, expert: expert), ordinal)
+        }
+        func mlp(expert: Int? = nil) throws -> GatedMLP {
+            GatedMLP(
+                gate: try part(.gate, expert: expert), up: try part(.up, expert: expert),
+                down: try part(.down, expert: expert))
+        }
+        func feedForward() throws -> DecoderLayer.FeedForward {
+            guard let mixture = shape.mixture else { return .mlp(try mlp()) }
+            return .mixture(
+                Mixture(
+                    router: try part(.router),
+                    experts: try (0..<mixture.experts).map { try mlp(expert: $0) }, shape: mixture))
         }
         return DecoderLayer(
             index: index, shape: shape, inputNorm: try norm(inputNorm(layer: index)),
@@ -22,11 +37,6 @@ extension DecoderDescription {
             },
             middleNorm: try norm(middleNorm(layer: index)), query: try part(.query),
             key: try part(.key), value: try part(.value), output: try part(.output),
-            gate: try part(.gate), up: try part(.up), down: try part(.down))
-    }
-
-    /// A number for each linear layer, for the draws of dropout.
-    private func ordinal(_ role: Role, layer: Int) -> UInt64 {
-        UInt64(layer * Role.allCases.count + (Role.allCases.firstIndex(of: role) ?? 0) + 1)
+            feedForward: try feedForward())
     }
 }

@@ -69,9 +69,10 @@ extension DecoderLoader {
             need.layers.append(
                 try description.linears(layer: layer).map { linear in
                     let source = try source(linear)
+                    let target = target(linear, source)
                     return LoadNeed.Step(
-                        held: try source.layout(as: options.linears).byteCount,
-                        scratch: try source.loadScratchBytes(as: options.linears))
+                        held: try source.layout(as: target).byteCount,
+                        scratch: try source.loadScratchBytes(as: target))
                 })
         }
         if !description.tiedEmbeddings { need.head = try endStep(description.headName) }

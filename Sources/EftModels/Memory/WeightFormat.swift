@@ -23,12 +23,24 @@ package enum PlannedFormat: Sendable, Hashable {
     }
 }
 
+extension PlannedFormat {
+    /// The type of the weights that are not quantized.
+    fileprivate var endType: DType {
+        switch self {
+        case .dense(let dtype), .nf4(let dtype): dtype
+        case .exl2: .f16
+        }
+    }
+}
+
 /// Layouts of all weights of a decoder.
 package struct DecoderLayouts: Sendable {
     /// The embedding.
     package let embedding: WeightLayout
-    /// All linear layers inside the decoder layers.
+    /// All linear layers inside the decoder layers, as many of each.
     package let linears: [WeightLayout]
+    /// Number of decoder layers.
+    package let layerCount: Int
     /// The head; the embedding itself when tied.
     package let head: WeightLayout
     /// Whether the head is the embedding.
@@ -66,7 +78,8 @@ package struct DecoderLayouts: Sendable {
     package init(_ loader: DecoderLoader) throws {
         let all = try loader.layouts()
         let description = loader.folder.description
-        let count = description.layers * DecoderDescription.Role.allCases.count
+        let count = description.layers * description.linears(layer: 0).count
+        layerCount = description.layers
         embedding = all[0].layout
         linears = all[1...count].map(\.layout)
         isTied = description.tiedEmbeddings
@@ -79,11 +92,8 @@ package struct DecoderLayouts: Sendable {
     /// - Throws: `ModelError` when the format cannot hold the model's extents.
     package init(_ description: DecoderDescription, format: PlannedFormat) throws {
         let (hidden, vocabulary) = (description.shape.hidden, description.vocabulary)
-        func layout(_ inputs: Int, _ outputs: Int) throws -> WeightLayout {
-            try DecoderLayouts.layout(format, inputs: inputs, outputs: outputs)
-        }
-        let shapes = description.linears(layer: 0)
-        let layer = try shapes.map { try layout($0.inputs, $0.outputs) }
+        let layer = try description.linears(layer: 0).map { try DecoderLayouts.layout(format, $0) }
+        layerCount = description.layers
         linears = (0..<description.layers).flatMap { _ in layer }
         layerVectorBytes = description.layerVectorBytes
         finalNormBytes = description.finalNormBytes
@@ -104,8 +114,11 @@ package struct DecoderLayouts: Sendable {
     }
 
     private static func layout(
-        _ format: PlannedFormat, inputs: Int, outputs: Int
+        _ format: PlannedFormat, _ linear: DecoderDescription.LinearShape
     ) throws -> WeightLayout {
+        let (inputs, outputs) = (linear.inputs, linear.outputs)
+        // A router is never quantized: it is small, and decides much.
+        if linear.role == .router { return dense(format.endType, inputs, outputs) }
         switch format {
         case .dense(let dtype): return dense(dtype, inputs, outputs)
         case .nf4(let dtype):

@@ -100,12 +100,9 @@ package struct WeightPlacement: Sendable, Hashable {
 }
 
 extension DecoderLayouts {
-    /// Number of layers.
-    package var layerCount: Int { linears.count / DecoderDescription.Role.allCases.count }
-
     /// Layouts of the linear layers of some decoder layers.
     package func linears(of layers: Range<Int>) -> ArraySlice<WeightLayout> {
-        let width = DecoderDescription.Role.allCases.count
+        let width = linears.count / max(layerCount, 1)
         return linears[layers.lowerBound * width..<layers.upperBound * width]
     }
 

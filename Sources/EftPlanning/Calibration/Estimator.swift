@@ -115,11 +115,14 @@ package struct Estimator: Sendable {
             let share = Double(description.layers - 1) / Double(description.layers)
             cost += (layers(layouts, rows: rows, without: .down) + attention) * share
         }
-        for layout in layouts.linears {
-            cost += product(layout, rows: rows, backward: true)
-            cost +=
+        let roles = description.linears(layer: 0).map(\.role)
+        for (index, layout) in layouts.linears.enumerated() {
+            let (seen, share) =
+                isExpert(roles[index % roles.count]) ? expertRows(rows) : (rows, 1)
+            let trained =
                 batch.rank > 0
-                ? adapter(layout, rows: rows, batch) : weightGradient(layout, rows: rows)
+                ? adapter(layout, rows: seen, batch) : weightGradient(layout, rows: seen)
+            cost += (product(layout, rows: seen, backward: true) + trained) * share
         }
         cost += elementwise(rows: rows) * 2
         cost += attentionBackward(batch)
@@ -181,16 +184,40 @@ package struct Estimator: Sendable {
     func layers(
         _ layouts: DecoderLayouts, rows: Int, without role: DecoderDescription.Role? = nil
     ) -> ComputeCost {
-        let roles = DecoderDescription.Role.allCases
         var cost = elementwise(rows: rows)
         // Layers are much alike, so equal products are counted by their number.
-        var counts: [WeightLayout: Int] = [:]
+        var counts: [Product: Int] = [:]
+        let roles = description.linears(layer: 0).map(\.role)
         for (index, layout) in layouts.linears.enumerated()
         where roles[index % roles.count] != role {
-            counts[layout, default: 0] += 1
+            counts[
+                Product(layout: layout, isExpert: isExpert(roles[index % roles.count])), default: 0
+            ] += 1
         }
-        for (layout, count) in counts { cost += product(layout, rows: rows) * Double(count) }
+        for (kind, count) in counts {
+            let (seen, share) = kind.isExpert ? expertRows(rows) : (rows, 1)
+            cost += product(kind.layout, rows: seen) * (Double(count) * share)
+        }
         return cost
+    }
+
+    private struct Product: Hashable {
+        let layout: WeightLayout
+        let isExpert: Bool
+    }
+
+    private func isExpert(_ role: DecoderDescription.Role) -> Bool {
+        shape.mixture != nil && [.gate, .up, .down].contains(role)
+    }
+
+    /// Rows that an expert sees when it is chosen, and the share of experts that are, when rows choose evenly.
+    private func expertRows(_ rows: Int) -> (rows: Int, share: Double) {
+        guard let mixture = shape.mixture else { return (rows, 1) }
+        let chosen = min(mixture.experts, rows * mixture.expertsPerRow)
+        return (
+            max(1, rows * mixture.expertsPerRow / chosen),
+            Double(chosen) / Double(mixture.experts)
+        )
     }
 
     /// Norms, rotary embedding, activation and sums of all layers: the numbers that are moved through memory, and what

@@ -37,18 +37,17 @@ struct AdapterTargets: Sendable {
                 uniqueKeysWithValues: named.map { ($0, config.settings(for: $0)) })
             return
         }
-        let matches = try Self.matcher(settings.targets)
+        let known = description.linears(layer: 0)
+        let matches = try Self.matcher(settings.targets, known)
         let chosen = try all.filter { try matches($0) }
         guard !chosen.isEmpty else {
             throw ModelError(
                 .mismatch,
                 "lora_target_modules matches no linear layer of the model; it has "
-                    + DecoderDescription.Role.allCases.map(\.moduleName).joined(separator: ", "))
+                    + Self.moduleNames(known).joined(separator: ", "))
         }
-        let modules = DecoderDescription.Role.allCases.filter { role in
-            chosen.contains { $0.role == role }
-        }
-        var targets = modules.map(\.moduleName)
+        var targets = Self.moduleNames(
+            known.filter { linear in chosen.contains { $0.role == linear.role } })
         if case .pattern(let pattern) = settings.targets { targets = [pattern] }
         let config = AdapterConfig(
             rank: settings.rank, alpha: settings.alpha, dropout: settings.dropout,
@@ -61,24 +60,32 @@ struct AdapterTargets: Sendable {
     }
 
     private static func matcher(
-        _ targets: AdapterSettings.Targets
+        _ targets: AdapterSettings.Targets, _ known: [DecoderDescription.LinearShape]
     ) throws -> (DecoderDescription.LinearShape) throws -> Bool {
         switch targets {
         case .pattern(let pattern):
             let regex = try Regex(pattern)
             return { try regex.wholeMatch(in: $0.name) != nil }
         case .modules(let names, let all):
-            let roles = DecoderDescription.Role.allCases
             for name in names
-            where !roles.contains(where: { ends($0.rawValue, name) || ends(name, $0.rawValue) }) {
+            where !known.contains(where: { ends($0.localName, name) || ends(name, $0.localName) }) {
                 throw ModelError(
                     .unsupported,
                     "lora_target_modules names '\(excerpt(name))', which is no linear layer inside the "
                         + "decoder layers; those are "
-                        + roles.map(\.moduleName).joined(separator: ", "))
+                        + moduleNames(known).joined(separator: ", "))
             }
             return { linear in all || names.contains { ends(linear.name, $0) } }
         }
+    }
+
+    /// The names by which `target_modules` knows layers, each once.
+    private static func moduleNames(_ linears: [DecoderDescription.LinearShape]) -> [String] {
+        var names: [String] = []
+        for linear in linears where !names.contains(linear.moduleName) {
+            names.append(linear.moduleName)
+        }
+        return names
     }
 
     /// Whether a name is another or ends with it behind a dot.

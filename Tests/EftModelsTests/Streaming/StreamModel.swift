@@ -29,13 +29,16 @@ struct StreamModel {
     static let vocabulary = 100
     let folder: TemporaryFolder
     let form: StoredForm
+    /// The architecture, as `config.json` names it.
+    let type: String
 
     var path: String { folder.file("model") }
     var caches: String { folder.file("caches") }
 
-    init(_ form: StoredForm = .bf16, seed: UInt64 = 3) throws {
+    init(_ form: StoredForm = .bf16, seed: UInt64 = 3, type: String = "qwen3") throws {
         folder = try TemporaryFolder()
         self.form = form
+        self.type = type
         try write(seed: seed)
     }
 
@@ -43,7 +46,7 @@ struct StreamModel {
     func write(seed: UInt64) throws {
         try FileSystem.createFolder(path)
         let config = """
-            {"architectures": ["Qwen3ForCausalLM"], "model_type": "qwen3", "head_dim": 16,
+            {"model_type": "\(type)", "head_dim": 16, "num_local_experts": 3, "num_experts_per_tok": 2,
              "vocab_size": \(StreamModel.vocabulary), "hidden_size": 64, "intermediate_size": 96,
              "num_hidden_layers": \(StreamModel.layers), "num_attention_heads": 4,
              "num_key_value_heads": 2, "max_position_embeddings": 128, "rms_norm_eps": 1e-5,
@@ -72,6 +75,7 @@ struct StreamModel {
         _ source: any CheckpointReader, _ description: DecoderDescription, _ backend: CPUBackend
     ) throws {
         let linears = (0..<description.layers).flatMap { description.linears(layer: $0) }
+            .filter { $0.role != .router }
         var tensors: [EncodedTensor] = []
         var seed: UInt64 = 1
         for linear in linears {

@@ -10,9 +10,11 @@ import Testing
 @Suite struct StreamingTests {
     // MARK: Equality
 
-    @Test(arguments: StoredForm.allCases)
-    func `streamed logits are resident ones, bit for bit`(_ form: StoredForm) throws {
-        let model = try StreamModel(form)
+    @Test(arguments: StoredForm.allCases, ["qwen3", "mixtral"])
+    func `streamed logits are resident ones, bit for bit`(
+        _ form: StoredForm, _ type: String
+    ) throws {
+        let model = try StreamModel(form, type: type)
         let resident = try model.decoder(streamed: 0)
         let expected = try resident.allLogits()
         #expect(resident.streams[0] == nil)
@@ -28,11 +30,12 @@ import Testing
         }
     }
 
-    @Test(arguments: StoredForm.allCases, [true, false])
+    @Test(arguments: StoredForm.allCases, [("qwen3", true), ("qwen3", false), ("mixtral", true)])
     func `streamed gradients are resident ones, bit for bit`(
-        _ form: StoredForm, _ checkpointing: Bool
+        _ form: StoredForm, _ model: (type: String, checkpointing: Bool)
     ) throws {
-        let model = try StreamModel(form)
+        let checkpointing = model.checkpointing
+        let model = try StreamModel(form, type: model.type)
         func gradients(_ streamed: Int, slots: Int = 2) throws -> (losses: [Float], all: [Float]) {
             let decoder = try model.decoder(streamed: streamed, slots: slots)
             try decoder.attachAdapter()
@@ -90,7 +93,7 @@ import Testing
         }
     }
 
-    // With fewer layers a reader that falls behind finds some of the next walk's still in the window.
+    // A reader that falls behind finds some of the next walk's layers still in the window, and reads fewer.
     @Test(arguments: [7, 5, 4])
     func `passes read what their walks promise`(_ streamed: Int) throws {
         let model = try StreamModel()
@@ -109,13 +112,15 @@ import Testing
             _ = try pass.run(
                 DecoderBatch(sequences: [ids], slots: [0]), labels: ids, gradientScale: 1)
             stream.settle()
-            #expect(stream.bytesRead == (2 + step * 2 * (streamed - 2)) * record)
+            #expect(stream.bytesRead <= (2 + step * 2 * (streamed - 2)) * record)
+            #expect(stream.bytesRead >= step * 2 * (streamed - 3) * record)
         }
         let before = stream.bytesRead
         for step in 1...3 {
             _ = try decoder.allLogits()
             stream.settle()
-            #expect(stream.bytesRead == before + step * streamed * record)
+            #expect(stream.bytesRead <= before + step * streamed * record)
+            #expect(stream.bytesRead >= before + step * (streamed - 2) * record)
         }
     }
 

@@ -1,0 +1,18 @@
+// SPDX-License-Identifier: Apache-2.0
+// Mixtral 8x7B and 8x22B: Mistral with a mixture of experts in place of the MLP.
+import EftConfig
+import EftNN
+
+/// `MixtralForCausalLM`.
+package enum Mixtral: Architecture {
+    package static let modelTypes = ["mixtral"]
+
+    package static func describe(_ config: ConfigCursor) throws -> DecoderDescription {
+        let names = DecoderDescription.MLPNames(
+            path: "block_sparse_moe.experts", router: "block_sparse_moe.gate", gate: "w1", up: "w3",
+            down: "w2")
+        var description = try Mistral.describe(config, LlamaFamily.Traits(mlpNames: names))
+        try LlamaFamily.readMixture(config, into: &description)
+        return description
+    }
+}

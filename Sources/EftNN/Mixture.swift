@@ -1,0 +1,188 @@
+// SPDX-License-Identifier: Apache-2.0
+// A mixture of experts in place of a layer's MLP (Shazeer et al. 2017, as Mixtral has it), forward and backward.
+import EftTensor
+
+#if canImport(Glibc)
+    import Glibc
+#endif
+
+/// MLPs of which a router chooses some for each row, whose values are added with the router's weights.
+///
+/// The rows of an expert are packed together, so that each of its matrices is read once. A row's products do not
+/// depend on the rows beside it, and its experts are added in their order: its value never depends on the batch.
+package struct Mixture: Sendable {
+    /// C inputs, E outputs.
+    package let router: Linear
+    /// The experts in order.
+    package let experts: [GatedMLP]
+    /// How many act on a row.
+    package let expertsPerRow: Int
+
+    /// Puts a mixture together.
+    package init(router: Linear, experts: [GatedMLP], shape: MixtureShape) {
+        precondition(experts.count == shape.experts && router.weight.outputs == shape.experts)
+        self.router = router
+        self.experts = experts
+        expertsPerRow = shape.expertsPerRow
+    }
+
+    /// The linear layers, in the order of the computation.
+    package var linears: [Linear] { [router] + experts.flatMap(\.linears) }
+
+    // MARK: Forward
+
+    /// Fills the router's logits, which choose the experts of each row.
+    func route(
+        _ x: Matrix, _ acts: LayerActivations, _ pass: Pass, _ observer: DecoderLayer.Observer?
+    ) throws {
+        guard let own = acts.mixture else { return }
+        try observer?([router], x)
+        try router.forward(x, into: own.logits.rows(0..<x.rows), pass)
+    }
+
+    /// y += the mixture's value of x, whose logits `route` has filled.
+    func add(
+        _ x: Matrix, to y: Matrix, _ acts: LayerActivations, _ pass: Pass,
+        _ observer: DecoderLayer.Observer?
+    ) throws {
+        guard let own = acts.mixture else { return }
+        let choices = choices(own.logits.rows(0..<x.rows))
+        for (expert, choice) in zip(experts, choices) where !choice.rows.isEmpty {
+            let part = pass.packed(choice.rows)
+            let input = own.input.rows(0..<choice.rows.count)
+            let value = own.value.rows(0..<choice.rows.count)
+            input.pack(choice.rows, of: x)
+            try expert.activate(input, acts, part, observer)
+            try expert.finish(into: value, accumulate: false, acts, part)
+            for (place, row) in choice.rows.enumerated() {
+                pass.backend.addScaled(
+                    value.rows(place..<place + 1), factor: choice.weights[place],
+                    to: y.rows(row..<row + 1))
+            }
+        }
+    }
+
+    // MARK: Backward
+
+    /// dx = the gradient of x, from the gradient dy of the mixture's value, and adds to the gradients of what is
+    /// trainable. `route` must have filled the logits of x.
+    ///
+    /// Each expert's activations are computed again, so that only one's are in memory.
+    func backward(
+        _ x: Matrix, dy: Matrix, into dx: Matrix, dActivated: Matrix, _ acts: LayerActivations,
+        _ pass: Pass
+    ) throws {
+        guard let own = acts.mixture else { return }
+        let (logits, backend) = (own.logits.rows(0..<x.rows), pass.backend)
+        let choices = choices(logits)
+        logits.zero()
+        dx.zero()
+        for (index, choice) in choices.enumerated() where !choice.rows.isEmpty {
+            let (part, rows) = (pass.packed(choice.rows), 0..<choice.rows.count)
+            let (input, value) = (own.input.rows(rows), own.value.rows(rows))
+            let gradient = dActivated.rows(rows)
+            input.pack(choice.rows, of: x)
+            try experts[index].activate(input, acts, part, nil)
+            value.pack(choice.rows, of: dy)
+            for place in rows {
+                backend.scale(value.rows(place..<place + 1), by: choice.weights[place])
+            }
+            try experts[index].backward(
+                input, dy: value, into: value, dActivated: gradient, acts, part)
+            for (place, row) in choice.rows.enumerated() {
+                backend.addScaled(
+                    value.rows(place..<place + 1), factor: 1, to: dx.rows(row..<row + 1))
+                // The last product is linear, so the weight's gradient times the weight needs no value of the expert.
+                logits.pointer[row * logits.columns + index] = dot(
+                    gradient.rows(place..<place + 1),
+                    acts.activated.rows(place..<place + 1))
+            }
+        }
+        finishLogitGradients(logits, choices)
+        try router.backward(x, dy: logits, into: dx, accumulate: true, pass)
+    }
+
+    /// From w dL/dw of the chosen experts to the gradients of their logits, w dL/dw - w sum(w dL/dw).
+    private func finishLogitGradients(_ logits: Matrix, _ choices: [Choice]) {
+        var sums = [Float](repeating: 0, count: logits.rows)
+        for row in 0..<logits.rows {
+            for value in logits.rows(row..<row + 1).array { sums[row] += value }
+        }
+        for (index, choice) in choices.enumerated() {
+            for (row, weight) in zip(choice.rows, choice.weights) {
+                logits.pointer[row * logits.columns + index] -= weight * sums[row]
+            }
+        }
+    }
+
+    private func dot(_ a: Matrix, _ b: Matrix) -> Float {
+        let (left, right) = (UnsafeRawPointer(a.pointer), UnsafeRawPointer(b.pointer))
+        var sums = SIMD8<Double>()
+        let whole = a.count / 8 * 8
+        for first in stride(from: 0, to: whole, by: 8) {
+            let x = left.loadUnaligned(fromByteOffset: first * 4, as: SIMD8<Float>.self)
+            let y = right.loadUnaligned(fromByteOffset: first * 4, as: SIMD8<Float>.self)
+            sums += SIMD8<Double>(x) * SIMD8<Double>(y)
+        }
+        var sum = sums.sum()
+        for index in whole..<a.count { sum += Double(a.pointer[index]) * Double(b.pointer[index]) }
+        return Float(sum)
+    }
+
+    // MARK: Choice
+
+    /// The rows on which an expert acts, ascending, and its weight in each.
+    struct Choice {
+        var rows: [Int] = []
+        var weights: [Float] = []
+    }
+
+    /// Chooses the experts of the highest logits for each row, of equal ones the first; their weights are the softmax
+    /// of the chosen logits (which is the softmax of all, made to add up to 1).
+    func choices(_ logits: Matrix) -> [Choice] {
+        var choices = [Choice](repeating: Choice(), count: experts.count)
+        for row in 0..<logits.rows {
+            let values = logits.rows(row..<row + 1).array
+            var chosen: [Int] = []
+            while chosen.count < expertsPerRow {
+                var best: Int?
+                for index in values.indices where !chosen.contains(index) {
+                    if let found = best, !(values[index] > values[found]) { continue }
+                    best = index
+                }
+                if let best { chosen.append(best) }
+            }
+            let weights = chosen.map { expf(values[$0] - values[chosen[0]]) }
+            let sum = weights.reduce(0, +)
+            for (index, weight) in zip(chosen, weights) {
+                choices[index].rows.append(row)
+                choices[index].weights.append(weight / sum)
+            }
+        }
+        return choices
+    }
+}
+
+extension Matrix {
+    /// Fills the rows with chosen ones of another matrix.
+    fileprivate func pack(_ chosen: [Int], of source: Matrix) {
+        for (place, row) in chosen.enumerated() {
+            (pointer + place * columns).update(
+                from: source.pointer + row * columns, count: columns)
+        }
+    }
+}
+
+extension Pass {
+    /// The same pass seen by some of its rows, ascending, that are packed together.
+    fileprivate func packed(_ rows: [Int]) -> Pass {
+        let segments = adapterSegments.compactMap { segment -> AdapterSegment? in
+            let first = rows.count { $0 < segment.rows.lowerBound }
+            let end = rows.count { $0 < segment.rows.upperBound }
+            return first < end ? AdapterSegment(rows: first..<end, slots: segment.slots) : nil
+        }
+        return Pass(
+            backend: backend, adapterSegments: segments, adapterScratch: adapterScratch,
+            dropoutSeed: dropoutSeed)
+    }
+}
