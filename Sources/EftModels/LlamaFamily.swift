@@ -17,6 +17,8 @@ enum LlamaFamily {
 
     /// What is not spelled in `config.json` but follows from the architecture.
     struct Traits {
+        /// The architecture's name where the config does not tell it.
+        var architecture = "LlamaForCausalLM"
         var queryKeyValueBias = false
         var outputBias = false
         var mlpBias = false
@@ -71,7 +73,7 @@ enum LlamaFamily {
                 .badValue, "\(layers) layers of width \(widest) are larger than any model")
         }
         return DecoderDescription(
-            architecture: try architectureName(config),
+            architecture: try architectureName(config) ?? traits.architecture,
             vocabulary: try extent("vocab_size", config), layers: layers,
             shape: DecoderShape(
                 hidden: hidden,
@@ -132,10 +134,7 @@ enum LlamaFamily {
         return value
     }
 
-    private static func architectureName(_ config: ConfigCursor) throws -> String {
-        if let first = try config.optional("architectures")?.elements().first {
-            return try first.string()
-        }
-        return "LlamaForCausalLM"
+    private static func architectureName(_ config: ConfigCursor) throws -> String? {
+        try config.optional("architectures")?.elements().first?.string()
     }
 }

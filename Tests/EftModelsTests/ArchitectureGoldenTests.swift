@@ -220,6 +220,16 @@ import Testing
         """
     }
 
+    @Test func `a config without a list of architectures has that of its type`() throws {
+        let experts = ", \"num_local_experts\": 3, \"num_experts_per_tok\": 2"
+        for (type, name) in [
+            ("llama", "Llama"), ("mistral", "Mistral"), ("mixtral", "Mixtral"),
+            ("qwen2", "Qwen2"), ("qwen3", "Qwen3"),
+        ] {
+            #expect(try describe(config(type, experts)).architecture == name + "ForCausalLM")
+        }
+    }
+
     @Test func `Qwen 3 norms heads, whose size does not follow from the hidden one`() throws {
         let model = try describe(config("qwen3"))
         #expect(model.shape.normsHeads && model.shape.headDim == 128)

@@ -8,7 +8,7 @@ package enum Mistral: Architecture {
     package static let modelTypes = ["mistral"]
 
     package static func describe(_ config: ConfigCursor) throws -> DecoderDescription {
-        try describe(config, LlamaFamily.Traits())
+        try describe(config, LlamaFamily.Traits(architecture: "MistralForCausalLM"))
     }
 
     /// Reads a model of Mistral's form that has further traits.

@@ -11,7 +11,8 @@ package enum Mixtral: Architecture {
         let names = DecoderDescription.MLPNames(
             path: "block_sparse_moe.experts", router: "block_sparse_moe.gate", gate: "w1", up: "w3",
             down: "w2")
-        var description = try Mistral.describe(config, LlamaFamily.Traits(mlpNames: names))
+        var description = try Mistral.describe(
+            config, LlamaFamily.Traits(architecture: "MixtralForCausalLM", mlpNames: names))
         try LlamaFamily.readMixture(config, into: &description)
         return description
     }

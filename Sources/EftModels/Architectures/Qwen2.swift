@@ -10,6 +10,8 @@ package enum Qwen2: Architecture {
     package static func describe(_ config: ConfigCursor) throws -> DecoderDescription {
         try LlamaFamily.refuseSlidingWindows(
             config, isUsed: config.bool("use_sliding_window", default: false))
-        return try LlamaFamily.describe(config, LlamaFamily.Traits(queryKeyValueBias: true))
+        return try LlamaFamily.describe(
+            config,
+            LlamaFamily.Traits(architecture: "Qwen2ForCausalLM", queryKeyValueBias: true))
     }
 }

@@ -14,6 +14,7 @@ package enum Qwen3: Architecture {
         return try LlamaFamily.describe(
             config,
             LlamaFamily.Traits(
-                queryKeyValueBias: bias, outputBias: bias, normsHeads: true, headDim: 128))
+                architecture: "Qwen3ForCausalLM", queryKeyValueBias: bias, outputBias: bias,
+                normsHeads: true, headDim: 128))
     }
 }
