@@ -25,7 +25,7 @@ package struct DecoderLoader {
     package let folder: ModelFolder
     /// How weights are held.
     package let options: LoadOptions
-    private let checkpoint: any CheckpointReader
+    private var checkpoint: any CheckpointReader
 
     /// Prepares to load.
     /// - Throws: `ModelError` when the folder has no weights.
@@ -81,8 +81,16 @@ package struct DecoderLoader {
         try layouts().reduce(0) { $0 + $1.layout.byteCount } + description.vectorBytes
     }
 
-    /// Temporary bytes while the neediest tensor is loaded.
+    /// Temporary bytes while the neediest tensor is loaded and others are read ahead.
     package func loadScratchBytes() throws -> Int {
+        var ahead = 0
+        for source in try sources(Array(0..<description.layers), withEnds: true) {
+            ahead += source.tensorsInOrder.reduce(0) { $0 + $1.byteCount }
+        }
+        return try neediestBytes() + ReadAheadCheckpoint.scratchBytes(ahead)
+    }
+
+    private func neediestBytes() throws -> Int {
         var most = try endSource(description.embeddingName).loadScratchBytes(as: options.ends)
         for layer in 0..<description.layers {
             for linear in description.linears(layer: layer) {
@@ -108,19 +116,21 @@ package struct DecoderLoader {
         progress: ((_ done: Int, _ total: Int) throws -> Void)? = nil
     ) throws -> Decoder {
         let streamed = Set(streaming?.placement.streamed ?? [])
-        let embedding = try endSource(description.embeddingName)
+        let resident = (0..<description.layers).filter { !streamed.contains($0) }
+        let ahead = try readingAhead(resident, withEnds: true, ledger: backend.ledger)
+        let embedding = try ahead.endSource(description.embeddingName)
             .load(as: options.ends, backend: backend)
         var layers: [DecoderLayer] = []
         for index in 0..<description.layers {
             layers.append(
-                try layer(index, isStreamed: streamed.contains(index), backend: backend))
+                try ahead.layer(index, isStreamed: streamed.contains(index), backend: backend))
             try progress?(index + 1, description.layers)
         }
         let headWeight: PackedWeight
         if description.tiedEmbeddings {
             headWeight = embedding
         } else {
-            let source = try endSource(description.headName)
+            let source = try ahead.endSource(description.headName)
             headWeight = try source.load(as: headTarget(source), backend: backend)
         }
         return Decoder(
@@ -131,6 +141,26 @@ package struct DecoderLoader {
                 guard base.placement.isStreaming else { return nil }
                 return try LayerStream(base, layers: layers, ledger: backend.ledger)
             })
+    }
+
+    /// The same loader with the weights of some layers read ahead, in the order in which they are loaded.
+    /// - Parameter withEnds: whether embedding and head are loaded too, before and after the layers.
+    func readingAhead(
+        _ layers: [Int], withEnds: Bool, ledger: MemoryLedger?
+    ) throws -> DecoderLoader {
+        let tensors = try sources(layers, withEnds: withEnds).flatMap(\.tensorsInOrder)
+        var ahead = self
+        ahead.checkpoint =
+            try ReadAheadCheckpoint(checkpoint, tensors: tensors, ledger: ledger) ?? checkpoint
+        return ahead
+    }
+
+    /// The matrices of some layers in the order in which they are loaded.
+    private func sources(_ layers: [Int], withEnds: Bool) throws -> [LinearSource] {
+        let inside = try layers.flatMap { try description.linears(layer: $0).map(source) }
+        guard withEnds else { return inside }
+        let head = description.tiedEmbeddings ? [] : [try endSource(description.headName)]
+        return [try endSource(description.embeddingName)] + inside + head
     }
 
     /// Loads the weight of a linear layer.

@@ -134,9 +134,10 @@ package struct PanelCache: Sendable {
         let missing = missing(layers)
         for layer in missing { try FileSystem.remove(path(layer: layer)) }
         try requireRoom(bytesToWrite(layers))
+        let ahead = try loader.readingAhead(missing, withEnds: false, ledger: backend.ledger)
         for (index, layer) in missing.enumerated() {
             try progress(index, missing.count)
-            try write(layer, backend: backend)
+            try write(layer, from: ahead, backend: backend)
         }
         if !missing.isEmpty { try progress(missing.count, missing.count) }
     }
@@ -159,7 +160,7 @@ package struct PanelCache: Sendable {
                 + "are free here; make room, or give --cache-dir on another disk", path: folder)
     }
 
-    private func write(_ layer: Int, backend: CPUBackend) throws {
+    private func write(_ layer: Int, from loader: DecoderLoader, backend: CPUBackend) throws {
         var writer = try PanelFileWriter(
             path: path(layer: layer), layer: layer, record: records[layer],
             fingerprint: fingerprint)
