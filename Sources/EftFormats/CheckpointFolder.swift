@@ -194,6 +194,10 @@ package final class ShardedCheckpoint: CheckpointReader {
         try shard(of: name).withBytes(of: name, body)
     }
 
+    package func place(of name: String) -> (path: String, bytes: Range<Int>)? {
+        homes[name].flatMap { shards[$0].place(of: name) }
+    }
+
     package func releasePages(of name: String) {
         if let home = homes[name] { shards[home].releasePages(of: name) }
     }

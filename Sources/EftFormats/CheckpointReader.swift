@@ -91,10 +91,15 @@ package protocol CheckpointReader: Sendable {
 
     /// Gives back the resident pages of a tensor's mapped bytes.
     func releasePages(of name: String)
+
+    /// The file in which a tensor's bytes lie in row-major form, and where; nil where they do not lie so in any file.
+    func place(of name: String) -> (path: String, bytes: Range<Int>)?
 }
 
 extension CheckpointReader {
     package var files: [String] { [path] }
+
+    package func place(of name: String) -> (path: String, bytes: Range<Int>)? { nil }
 
     /// The description of a tensor.
     /// - Throws: `FormatError`; `missing` for an unknown name, `unsupported` for an opaque tensor.

@@ -30,6 +30,9 @@ package struct LinearSource: Sendable {
     /// Bytes in the checkpoint.
     package var storedBytes: Int { scheme.storedBytes }
 
+    /// The large tensors that `load` reads once, each from its first byte to its last, in this order.
+    package var tensorsInOrder: [TensorInfo] { scheme.tensorsInOrder }
+
     /// Size and shape in memory, without reading weights.
     /// - Throws: `FormatError` (`unsupported`) when the target cannot be made from this form.
     package func layout(as target: WeightTarget) throws -> WeightLayout {

@@ -30,6 +30,10 @@ package protocol QuantScheme: Sendable {
     /// The tensors that make up the weight (a bias is not among them).
     var storedTensors: [TensorInfo] { get }
 
+    /// The large tensors that `load` reads once, each from its first byte to its last, in this order; they can be read
+    /// ahead.
+    var tensorsInOrder: [TensorInfo] { get }
+
     /// The type to which the format rounds its values.
     var valueType: DType { get }
 

@@ -61,6 +61,23 @@ import Testing
         #expect(error.code == .damaged && error.message.contains("ends at \(size)"))
     }
 
+    @Test(arguments: [true, false])
+    func `a file may end behind what is needed`(_ direct: Bool) throws {
+        let folder = try TemporaryFolder()
+        let bytes = (0..<4096 + 100).map { UInt8(truncatingIfNeeded: $0 / 3) }
+        let file = try DirectFile(path: folder.write("f", bytes), direct: direct)
+        let target = try pages(2)
+        #expect(try file.read(at: 0, into: target.bytes, needed: bytes.count))
+        #expect(target.bytes[..<bytes.count].elementsEqual(bytes))
+        #expect(try file.read(at: 4096, into: target.bytes, needed: 100))
+        #expect(target.bytes[..<100].elementsEqual(bytes[4096...]))
+        if !direct { #expect(!file.isDirect) }
+        let error = try #require(throws: FormatError.self) {
+            try file.read(at: 4096, into: target.bytes, needed: 101)
+        }
+        #expect(error.code == .damaged && error.message.contains("1 bytes early"))
+    }
+
     @Test func `what is no file is refused`() throws {
         let folder = try TemporaryFolder()
         let missing = try #require(throws: FormatError.self) {

@@ -250,6 +250,44 @@ void eft_exl2_pack(eft_context *context, const eft_weight *w, void *panels, cons
     eft_parallel_for(context, eft_ceil_div(w->outputs, SIDE_PANELS * EFT_PANEL), exl2_panels, &job);
 }
 
+typedef struct exl2_scales_job {
+    const eft_weight *w;
+    uint8_t *scales;
+    const uint32_t *words;
+    size_t ldn, first, count;
+    const uint16_t *steps;
+} exl2_scales_job;
+
+/// Every second one of the eight nibbles of a word, from the lowest on, next to each other.
+static uint32_t even_nibbles(uint32_t word) {
+    word &= 0x0f0f0f0fu;
+    word = (word | word >> 4) & 0x00ff00ffu;
+    return (word | word >> 8) & 0xffffu;
+}
+
+static void exl2_scales_panel(void *argument, size_t index, size_t worker) {
+    (void)worker;
+    const exl2_scales_job *job = argument;
+    size_t lanes = eft_min(job->w->outputs - index * EFT_PANEL, EFT_PANEL);
+    size_t low = eft_min(lanes, 8), high = lanes - low;
+    uint32_t masks[2] = {(uint32_t)((UINT64_C(1) << 4 * low) - 1), (uint32_t)((UINT64_C(1) << 4 * high) - 1)};
+    uint8_t *record = job->scales + (index * job->w->group_count + job->first) * EFT_EXL2_SCALES;
+    for (size_t g = 0; g < job->count; g++, record += EFT_EXL2_SCALES) {
+        const uint32_t *source = job->words + g * job->ldn + index * (EFT_PANEL / 8);
+        uint32_t first = source[0] & masks[0], second = high > 0 ? source[1] & masks[1] : 0;
+        uint32_t codes[2] = {even_nibbles(first) | even_nibbles(second) << 16,
+                             even_nibbles(first >> 4) | even_nibbles(second >> 4) << 16};
+        memcpy(record, codes, sizeof codes);
+        memcpy(record + sizeof codes, &job->steps[job->first + g], sizeof(uint16_t));
+    }
+}
+
+void eft_exl2_pack_scales(eft_context *context, const eft_weight *w, void *scales, const uint32_t *q_scale, size_t ldn,
+                          size_t first, size_t count, const uint16_t *steps) {
+    exl2_scales_job job = {w, scales, q_scale, ldn, first, count, steps};
+    eft_parallel_for(context, eft_ceil_div(w->outputs, EFT_PANEL), exl2_scales_panel, &job);
+}
+
 // ---------------------------------------------------------------------------------------------------------------------
 // Reading
 // ---------------------------------------------------------------------------------------------------------------------

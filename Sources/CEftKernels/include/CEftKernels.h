@@ -157,6 +157,10 @@ void eft_nf4_pack(eft_context *context, const eft_weight *w, void *panels, const
 /// beyond N ignored) into panels. `first_rows[g]` is the packed row where group g begins. K is a multiple of 32.
 void eft_exl2_pack(eft_context *context, const eft_weight *w, void *panels, const uint32_t *q_weight,
                    size_t ldn, const uint32_t *first_rows);
+/// Packs EXL2's q_scale words of `count` groups from `first` on ([count][ldn], eight codes less one in each, the lowest
+/// output in the lowest four bits), and the step of each of the weight's groups (f16 bits), into EFT_SCALES_EXL2 scales.
+void eft_exl2_pack_scales(eft_context *context, const eft_weight *w, void *scales, const uint32_t *q_scale,
+                          size_t ldn, size_t first, size_t count, const uint16_t *steps);
 
 /// Gathers rows of W' (one row an output, K numbers in the order of the inputs): out[i][k] = W[k][rows[i]].
 /// Coded weights: code value times scale in f32. The embedding look-up.

@@ -55,33 +55,36 @@ package final class DirectFile: Sendable {
     package var isDirect: Bool { direct.load(ordering: .relaxed) }
 
     /// Reads the whole of `target` from `offset` on; offset, size and address are multiples of `alignment`.
-    /// - Parameter shouldStop: asked between pieces; when it says yes, the rest is left unread.
+    /// - Parameters:
+    ///   - needed: bytes that must come, all when nil; a file that ends behind them is no fault.
+    ///   - shouldStop: asked between pieces; when it says yes, the rest is left unread.
     /// - Returns: whether all was read.
     /// - Throws: `FormatError` (`unreadable`, `damaged` when the file is too short).
     @discardableResult
     package func read(
-        at offset: Int, into target: UnsafeMutableRawBufferPointer,
+        at offset: Int, into target: UnsafeMutableRawBufferPointer, needed: Int? = nil,
         shouldStop: () -> Bool = { false }
     ) throws(FormatError) -> Bool {
         guard let start = target.baseAddress else { return true }
+        let needed = needed ?? target.count
         precondition(
             offset % DirectFile.alignment == 0 && target.count % DirectFile.alignment == 0
                 && Int(bitPattern: start) % DirectFile.alignment == 0, "an unaligned direct read")
         var done = 0
-        while done < target.count {
+        while done < needed {
             if shouldStop() { return false }
             let wanted = min(target.count - done, DirectFile.piece)
             let count = pread(descriptor, start + done, wanted, off_t(offset + done))
             if count == 0 {
                 throw FormatError(
                     .damaged,
-                    "the file ends at \(offset + done), \(target.count - done) bytes early",
+                    "the file ends at \(offset + done), \(needed - done) bytes early",
                     path: path)
             } else if count > 0 {
                 done += count
-                if !isDirect { dropPages(upTo: done < target.count ? offset + done : 0) }
+                if !isDirect { dropPages(upTo: done < needed ? offset + done : 0) }
                 // A direct read that ends off the grid has met the end of the file, or cannot go on from here.
-                if done % DirectFile.alignment != 0, isDirect { leaveDirectMode() }
+                if done < needed, done % DirectFile.alignment != 0, isDirect { leaveDirectMode() }
             } else if errno == EINVAL, isDirect {
                 leaveDirectMode()
             } else if errno != EINTR {

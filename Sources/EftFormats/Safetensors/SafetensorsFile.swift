@@ -49,6 +49,10 @@ package final class SafetensorsFile: CheckpointReader {
         try file.withBytes(try range(of: name), body)
     }
 
+    package func place(of name: String) -> (path: String, bytes: Range<Int>)? {
+        positions[name].map { (path, header.ranges[$0]) }
+    }
+
     package func releasePages(of name: String) {
         if let position = positions[name] { file.release(header.ranges[position]) }
     }

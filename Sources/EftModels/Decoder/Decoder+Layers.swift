@@ -8,6 +8,12 @@ extension Decoder {
         for stream in streams { stream?.begin(walk) }
     }
 
+    /// What streaming came to so far, of all devices; nil when nothing is streamed.
+    package var streamStatistics: StreamStatistics? {
+        let all = streams.compactMap { $0?.statistics }
+        return all.isEmpty ? nil : all.reduce(StreamStatistics(), +)
+    }
+
     /// Gives `body` a layer that is ready to compute.
     /// - Throws: `FormatError` when a streamed layer could not be read, and what `body` throws.
     func withLayer(_ index: Int, _ body: (DecoderLayer) throws -> Void) throws {

@@ -25,7 +25,7 @@ package struct DecoderLoader {
     package let folder: ModelFolder
     /// How weights are held.
     package let options: LoadOptions
-    private let checkpoint: any CheckpointReader
+    private var checkpoint: any CheckpointReader
 
     /// Prepares to load.
     /// - Throws: `ModelError` when the folder has no weights.
@@ -120,32 +120,61 @@ package struct DecoderLoader {
         progress: ((_ done: Int, _ total: Int) throws -> Void)? = nil
     ) throws -> Decoder {
         let streamed = Set(streaming?.placement.streamed ?? [])
-        let ends = (
-            first: devices[parts.firstIndex(where: \.holdsEmbedding) ?? 0],
-            last: devices[parts.firstIndex(where: \.holdsHead) ?? 0]
-        )
-        let embedding = try endSource(description.embeddingName)
-            .load(as: options.ends, backend: ends.first)
+        var ends = Ends()
         var layers: [DecoderLayer] = []
-        for (device, part) in zip(devices, parts) {
+        for (device, part) in zip(devices, parts) where !part.isEmpty {
+            let resident = part.layers.filter { !streamed.contains($0) }
+            let ahead = try readingAhead(
+                layers: resident, ends: endNames(part), ledger: device.ledger)
+            if part.holdsEmbedding { ends.embedding = try ahead.end(.embedding, device) }
             for index in part.layers {
                 layers.append(
-                    try layer(index, isStreamed: streamed.contains(index), backend: device))
-                try progress?(index + 1, description.layers)
+                    try ahead.layer(index, isStreamed: streamed.contains(index), backend: device))
+                try progress?(layers.count, description.layers)
             }
+            guard part.holdsHead else { continue }
+            ends.head =
+                description.tiedEmbeddings ? ends.embedding : try ahead.end(.head, device)
+            ends.norm = try ahead.norm(description.finalNorm, device)
         }
-        let headWeight: PackedWeight
-        if description.tiedEmbeddings {
-            headWeight = embedding
-        } else {
-            let source = try endSource(description.headName)
-            headWeight = try source.load(as: headTarget(source), backend: ends.last)
+        guard let embedding = ends.embedding, let head = ends.head, let norm = ends.norm else {
+            preconditionFailure("the parts of a decoder hold its ends")
         }
         return Decoder(
             description: description, devices: devices, parts: parts, embedding: embedding,
-            layers: layers, finalNorm: try norm(description.finalNorm, ends.last),
-            head: Linear(name: description.headName, ordinal: 0, weight: headWeight, bias: nil),
+            layers: layers, finalNorm: norm,
+            head: Linear(name: description.headName, ordinal: 0, weight: head, bias: nil),
             streams: try streams(streaming, layers, devices))
+    }
+
+    /// Embedding, head and the norm before it, while they are loaded.
+    private struct Ends {
+        var embedding: PackedWeight?
+        var head: PackedWeight?
+        var norm: Norm?
+    }
+
+    /// An end of the decoder.
+    enum End {
+        case embedding
+        case head
+    }
+
+    private func end(_ end: End, _ backend: CPUBackend) throws -> PackedWeight {
+        switch end {
+        case .embedding:
+            return try endSource(description.embeddingName)
+                .load(as: options.ends, backend: backend)
+        case .head:
+            let source = try endSource(description.headName)
+            return try source.load(as: headTarget(source), backend: backend)
+        }
+    }
+
+    /// The ends that a part loads: a tied head is the embedding.
+    func endNames(_ part: DecoderPart) -> [End] {
+        (part.holdsEmbedding ? [.embedding] : [])
+            + (part.holdsHead && !description.tiedEmbeddings ? [.head] : [])
     }
 
     private func streams(
@@ -156,6 +185,24 @@ package struct DecoderLoader {
             return try LayerStream(
                 base, device: device, layers: layers, ledger: devices[device].ledger)
         }
+    }
+
+    /// The same loader with the weights of some layers read ahead, in the order in which they are loaded.
+    /// - Parameter ends: those of embedding and head that are loaded too, before and after the layers.
+    func readingAhead(
+        layers: [Int], ends: [End], ledger: MemoryLedger?
+    ) throws -> DecoderLoader {
+        var sources = try layers.flatMap { try description.linears(layer: $0).map(source) }
+        if ends.contains(.embedding) {
+            sources.insert(try endSource(description.embeddingName), at: 0)
+        }
+        if ends.contains(.head) { sources.append(try endSource(description.headName)) }
+        var ahead = self
+        ahead.checkpoint =
+            try ReadAheadCheckpoint(
+                checkpoint, tensors: sources.flatMap(\.tensorsInOrder), ledger: ledger)
+            ?? checkpoint
+        return ahead
     }
 
     /// Loads the weight of a linear layer.

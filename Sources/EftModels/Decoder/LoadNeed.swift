@@ -1,29 +1,26 @@
 // SPDX-License-Identifier: Apache-2.0
 // What loading takes while it goes on: the weights so far, and what the tensor at hand needs beside itself.
+import EftQuant
 import EftTensor
 
 /// The course of loading a decoder, in the order of `DecoderLoader.load`, so that its peak is known beforehand.
 package struct LoadNeed: Sendable, Hashable {
-    /// A tensor: bytes that stay, and bytes that it takes besides while it is loaded.
+    /// A matrix: bytes that stay, and bytes that it takes besides while it is loaded.
     package struct Step: Sendable, Hashable {
         /// Bytes of the weight.
-        package var held: Int
+        package var held = 0
         /// Temporary bytes.
-        package var scratch: Int
-
-        /// States bytes.
-        package init(held: Int, scratch: Int) {
-            self.held = held
-            self.scratch = scratch
-        }
+        package var scratch = 0
+        /// Bytes in files that are read ahead.
+        package var ahead = 0
     }
 
     /// The embedding.
-    package var embedding = Step(held: 0, scratch: 0)
+    package var embedding = Step()
     /// The linear layers of each decoder layer.
     package var layers: [[Step]] = []
     /// The head; nothing when it is the embedding.
-    package var head = Step(held: 0, scratch: 0)
+    package var head = Step()
     /// Bytes of the norms and biases of a layer.
     package var layerVectorBytes = 0
     /// Bytes of the last norm.
@@ -34,10 +31,11 @@ package struct LoadNeed: Sendable, Hashable {
 
     /// Most bytes on a device while its weights are loaded; 0 when nothing was stated.
     package func peak(_ placement: DevicePlacement) -> Int {
-        var (held, peak) = (0, 0)
+        var (held, peak, ahead) = (0, 0, 0)
         func load(_ step: Step) {
             held += step.held
             peak = max(peak, held + step.scratch)
+            ahead += step.ahead
         }
         let (part, streamed) = (placement.part, Set(placement.streamed))
         if part.holdsEmbedding { load(embedding) }
@@ -47,15 +45,14 @@ package struct LoadNeed: Sendable, Hashable {
             if !streamed.contains(layer) { layers[layer].forEach(load) }
         }
         if part.holdsHead { load(head) }
-        return max(peak, held)
+        return max(peak, held) + ReadAheadCheckpoint.scratchBytes(ahead)
     }
 
     /// Most bytes while layers are written to a panel cache: one weight at a time, and what loading it takes.
     package func fillPeak(_ streamed: [Int]) -> Int {
-        streamed.reduce(0) { most, layer in
-            guard layer < layers.count else { return most }
-            return layers[layer].reduce(most) { max($0, $1.held + $1.scratch) }
-        }
+        let steps = streamed.filter { $0 < layers.count }.flatMap { layers[$0] }
+        return steps.reduce(0) { max($0, $1.held + $1.scratch) }
+            + ReadAheadCheckpoint.scratchBytes(steps.reduce(0) { $0 + $1.ahead })
     }
 }
 
@@ -69,10 +66,7 @@ extension DecoderLoader {
             need.layers.append(
                 try description.linears(layer: layer).map { linear in
                     let source = try source(linear)
-                    let target = target(linear, source)
-                    return LoadNeed.Step(
-                        held: try source.layout(as: target).byteCount,
-                        scratch: try source.loadScratchBytes(as: target))
+                    return try step(source, as: target(linear, source))
                 })
         }
         if !description.tiedEmbeddings { need.head = try endStep(description.headName) }
@@ -84,8 +78,13 @@ extension DecoderLoader {
     private func endStep(_ name: String) throws -> LoadNeed.Step {
         let source = try endSource(name)
         let target = name == description.headName ? headTarget(source) : options.ends
-        return LoadNeed.Step(
+        return try step(source, as: target)
+    }
+
+    private func step(_ source: LinearSource, as target: WeightTarget) throws -> LoadNeed.Step {
+        LoadNeed.Step(
             held: try source.layout(as: target).byteCount,
-            scratch: try source.loadScratchBytes(as: target))
+            scratch: try source.loadScratchBytes(as: target),
+            ahead: source.tensorsInOrder.reduce(0) { $0 + $1.byteCount })
     }
 }

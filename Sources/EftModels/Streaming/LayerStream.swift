@@ -21,6 +21,45 @@ package struct StreamedBase: Sendable {
     }
 }
 
+/// What streaming came to.
+package struct StreamStatistics: Sendable, Hashable {
+    /// Bytes read.
+    package var bytes = 0
+    /// Seconds that the readers were reading.
+    package var readSeconds = 0.0
+    /// Seconds that the computation waited for a layer.
+    package var waitSeconds = 0.0
+
+    /// Nothing was read.
+    package init() {}
+
+    /// Bytes per second while reading; 0 when nothing was read.
+    package var rate: Double { readSeconds > 0 ? Double(bytes) / readSeconds : 0 }
+
+    /// The share of the reading that went on while others computed.
+    package var overlap: Double {
+        readSeconds > 0 ? max(0, min(1, 1 - waitSeconds / readSeconds)) : 0
+    }
+
+    /// What both came to.
+    package static func + (a: StreamStatistics, b: StreamStatistics) -> StreamStatistics {
+        var sum = a
+        sum.bytes += b.bytes
+        sum.readSeconds += b.readSeconds
+        sum.waitSeconds += b.waitSeconds
+        return sum
+    }
+
+    /// What came after an earlier state.
+    package static func - (a: StreamStatistics, b: StreamStatistics) -> StreamStatistics {
+        var rest = a
+        rest.bytes -= b.bytes
+        rest.readSeconds -= b.readSeconds
+        rest.waitSeconds -= b.waitSeconds
+        return rest
+    }
+}
+
 /// The streamed layers of one device's part of a decoder. One pass at a time.
 ///
 /// A pass says in which order it will need layers (`begin`), and then asks for each one (`acquire`) and gives it back
@@ -80,7 +119,10 @@ package final class LayerStream: Sendable {
     }
 
     /// Bytes read so far.
-    package var bytesRead: Int { reader.bytesRead }
+    package var bytesRead: Int { reader.statistics.bytes }
+
+    /// What reading came to so far.
+    package var statistics: StreamStatistics { reader.statistics }
 
     /// Waits until the window holds all that it should, or the reader has failed.
     package func settle() { reader.settle() }
@@ -93,7 +135,7 @@ private final class WindowReader: Sendable {
         /// Layers whose records have been checked.
         var verified: Set<Int> = []
         var failure: FormatError?
-        var bytesRead = 0
+        var statistics = StreamStatistics()
         var isStopped = false
     }
 
@@ -121,6 +163,7 @@ private final class WindowReader: Sendable {
                 start: window.base + job.slot * slotBytes, count: slotBytes)
             var failure: FormatError?
             var isRead = false
+            let start = ContinuousClock.now
             do throws(FormatError) {
                 isRead = try job.file.read(into: target, verify: job.verify) {
                     stopping.load(ordering: .relaxed)
@@ -130,8 +173,9 @@ private final class WindowReader: Sendable {
             }
             monitor.withLock { state in
                 state.schedule.finishRead(slot: job.slot, succeeded: isRead)
+                state.statistics.readSeconds += (ContinuousClock.now - start).seconds
                 if isRead {
-                    state.bytesRead += job.file.record.byteCount
+                    state.statistics.bytes += job.file.record.byteCount
                     state.verified.insert(job.file.layer)
                 }
                 if let failure { state.failure = failure }
@@ -157,7 +201,12 @@ private final class WindowReader: Sendable {
     func advance() { monitor.withLock { $0.schedule.advance() } }
 
     func wait(for layer: Int) throws -> UnsafeRawPointer {
-        try monitor.wait { state in
+        let start = ContinuousClock.now
+        defer {
+            let seconds = (ContinuousClock.now - start).seconds
+            monitor.withLock { $0.statistics.waitSeconds += seconds }
+        }
+        return try monitor.wait { state in
             precondition(state.schedule.head == layer, "layer \(layer) is not the next of the walk")
             if state.schedule.isReady(layer), let slot = state.schedule.slot(of: layer) {
                 return UnsafeRawPointer(window.base + slot * slotBytes)
@@ -167,7 +216,7 @@ private final class WindowReader: Sendable {
         }
     }
 
-    var bytesRead: Int { monitor.withLock { $0.bytesRead } }
+    var statistics: StreamStatistics { monitor.withLock { $0.statistics } }
 
     func settle() {
         monitor.wait { state -> Void? in

@@ -150,11 +150,14 @@ package struct PanelCache: Sendable {
         let missing = missing(layers)
         for layer in missing { try FileSystem.remove(path(layer: layer)) }
         try requireRoom(bytesToWrite(layers))
+        guard let first = missing.first else { return }
+        let ahead = try loader.readingAhead(
+            layers: missing, ends: [], ledger: backend(first).ledger)
         for (index, layer) in missing.enumerated() {
             try progress(index, missing.count)
-            try write(layer, backend: backend(layer))
+            try write(layer, from: ahead, backend: backend(layer))
         }
-        if !missing.isEmpty { try progress(missing.count, missing.count) }
+        try progress(missing.count, missing.count)
     }
 
     /// Removes what other weights left, the manifest first, so that no layer is ever taken for another model's.
@@ -175,7 +178,7 @@ package struct PanelCache: Sendable {
                 + "are free here; make room, or give --cache-dir on another disk", path: folder)
     }
 
-    private func write(_ layer: Int, backend: CPUBackend) throws {
+    private func write(_ layer: Int, from loader: DecoderLoader, backend: CPUBackend) throws {
         var writer = try PanelFileWriter(
             path: path(layer: layer), layer: layer, record: records[layer],
             fingerprint: fingerprint)

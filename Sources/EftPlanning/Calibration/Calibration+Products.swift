@@ -7,8 +7,8 @@ extension WeightLayout {
     var kinds: [(kind: WeightKind, inputs: Double, bytes: Double)] {
         switch format {
         case .f32: return [(.f32, 1, 1)]
-        // Halves are read like bf16 numbers.
-        case .f16, .bf16: return [(.bf16, 1, 1)]
+        case .f16: return [(.f16, 1, 1)]
+        case .bf16: return [(.bf16, 1, 1)]
         case .coded(.nf4, _, _, _): return [(.nf4, 1, 1)]
         case .coded(.signed, _, let groups, _):
             var blocks: [Int: Int] = [:]
@@ -40,8 +40,6 @@ extension Calibration {
     ) -> ComputeCost {
         let fastest = products.values.reduce(0) { max($0, $1.vectorBytes) }
         let operations = 2 * Double(rows) * Double(layout.inputs) * Double(layout.outputs)
-        // Halves have no products in bf16.
-        let precision = layout.format == .f16 ? .f32 : precision
         var (reading, computing, isMemory) = (0.0, 0.0, true)
         for (kind, inputs, bytes) in layout.kinds {
             let rates = rates(kind)

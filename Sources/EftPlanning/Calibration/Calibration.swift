@@ -5,6 +5,7 @@ import EftTensor
 /// A form of weights whose products are measured.
 package enum WeightKind: Sendable, Hashable {
     case f32
+    case f16
     case bf16
     case nf4
     /// Codes of one width, as EXL2 has them.
@@ -12,12 +13,13 @@ package enum WeightKind: Sendable, Hashable {
 
     /// All that a calibration measures.
     package static let all: [WeightKind] =
-        [.f32, .bf16, .nf4] + [2, 3, 4, 5, 6, 8].map { .exl2(bits: $0) }
+        [.f32, .f16, .bf16, .nf4] + [2, 3, 4, 5, 6, 8].map { .exl2(bits: $0) }
 
     /// The word for files, such as `exl2-4`.
     package var name: String {
         switch self {
         case .f32: "f32"
+        case .f16: "f16"
         case .bf16: "bf16"
         case .nf4: "nf4"
         case .exl2(let bits): "exl2-\(bits)"
@@ -115,7 +117,7 @@ package struct Calibration: Sendable, Hashable {
     package var products: [WeightKind: ProductRates]
     /// Attention in f32.
     package var attention: AttentionRates
-    /// Seconds that any parallel operation takes, however small.
+    /// Seconds that a product of one row takes with next to no outputs: handing it out, and bringing the row in form.
     package var operationSeconds: Double
     /// Disks by the number that the system gives their file system; those that were measured.
     package var disks: [UInt64: DiskRates]

@@ -50,7 +50,7 @@ package struct Calibrator {
         try progress("attention")
         return Calibration(
             machine: Calibration.Machine(backend), limits: limits, products: products,
-            attention: try attention(backend), operationSeconds: operation(backend))
+            attention: try attention(backend), operationSeconds: try operation(backend))
     }
 
     // MARK: Products
@@ -59,6 +59,7 @@ package struct Calibrator {
         let inputs = Calibrator.inputs
         switch kind {
         case .f32: return WeightLayout(.f32, inputs: inputs, outputs: outputs)
+        case .f16: return WeightLayout(.f16, inputs: inputs, outputs: outputs)
         case .bf16: return WeightLayout(.bf16, inputs: inputs, outputs: outputs)
         case .nf4:
             return DenseScheme.layout(
@@ -74,7 +75,7 @@ package struct Calibrator {
     /// Precisions that make a difference to products with a form of weights on this level.
     private func precisions(_ kind: WeightKind, backward: Bool) -> [ActivationPrecision] {
         var all = [ActivationPrecision.f32]
-        if kind != .f32, instructionSet == .avx512BF16 { all.append(.bf16) }
+        if kind != .f32, kind != .f16, instructionSet == .avx512BF16 { all.append(.bf16) }
         if case .exl2 = kind, !backward { all.append(.int16) }
         return all
     }
@@ -168,11 +169,15 @@ package struct Calibrator {
             backward: AttentionCost.backwardFactor * operations / backward)
     }
 
-    /// Seconds of handing next to nothing to all workers and waiting for them; enough pieces that all take part.
-    private func operation(_ backend: CPUBackend) -> Double {
-        let repeats = 256
-        return Stopwatch.best(5) {
-            for _ in 0..<repeats { backend.parallelFor(64 * threads) { _ in } }
+    /// Seconds of a product of one row with a weight so small that it stays in the caches.
+    private func operation(_ backend: CPUBackend) throws -> Double {
+        let layout = layout(.exl2(bits: 4), outputs: 16 * threads)
+        let weight = try RandomWeights.weight(layout, seed: 1, ledger: nil)
+        let x = try input(rows: 1, columns: layout.inputs)
+        let y = try Matrix(rows: 1, columns: layout.outputs, ledger: nil)
+        let repeats = 64
+        return try Stopwatch.best(within: Calibrator.share) {
+            for _ in 0..<repeats { try backend.multiply(x, weight, into: y, accumulate: false) }
         } / Double(repeats)
     }
 }

@@ -232,7 +232,7 @@ package struct Estimator: Sendable {
         return ComputeCost(memory: seconds * Double(description.layers))
     }
 
-    /// Operations of a layer that wait for all workers.
+    /// Operations of a layer that are handed to all workers: seven products, and as many others.
     private static let operations = 14.0
 
     func attention(rows: Int, firstPosition: Int) -> ComputeCost {

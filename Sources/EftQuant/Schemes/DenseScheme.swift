@@ -32,6 +32,7 @@ package struct DenseScheme: QuantScheme {
     }
 
     package var storedTensors: [TensorInfo] { [info] }
+    package var tensorsInOrder: [TensorInfo] { [info] }
     package var valueType: DType { info.dtype }
 
     // MARK: Size
@@ -78,7 +79,7 @@ package struct DenseScheme: QuantScheme {
         as target: WeightTarget, backend: CPUBackend, purpose: MemoryPurpose
     ) throws -> PackedWeight {
         let weight = try PackedWeight(
-            layout: layout(as: target), ledger: backend.ledger, purpose: purpose)
+            layout: layout(as: target), ledger: backend.ledger, purpose: purpose, workers: backend)
         if case .nf4(let double) = target {
             try NF4Loader.fill(
                 weight, from: info, of: module.checkpoint, doubleQuantization: double,

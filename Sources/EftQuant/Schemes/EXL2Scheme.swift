@@ -66,6 +66,7 @@ package struct EXL2Scheme: QuantScheme {
         storedTensors = [weight, scaleInfo, scaleMaxInfo, groups, permutationInfo]
     }
 
+    package var tensorsInOrder: [TensorInfo] { [scaleInfo, weightInfo] }
     package var valueType: DType { .f16 }
 
     // MARK: Size
@@ -131,10 +132,10 @@ package struct EXL2Scheme: QuantScheme {
     ) throws -> PackedWeight {
         let weight = try PackedWeight(
             layout: layout(as: target), permutation: permutation(), ledger: backend.ledger,
-            purpose: purpose)
-        try fillScales(weight)
+            purpose: purpose, workers: backend)
         let buffer = try Buffer(
             byteCount: chunkRows * padded * 4, ledger: backend.ledger, purpose: .workspace)
+        try fillScales(weight, buffer, context: backend.context)
         for chunk in chunks() {
             let start = chunk.firstPackedRow * padded * 4
             let count = chunk.packedRows * padded * 4
@@ -147,26 +148,23 @@ package struct EXL2Scheme: QuantScheme {
         return weight
     }
 
-    /// Scales as the kernels want them (`EFT_SCALES_EXL2`): the codes of a panel's outputs, and the group's step.
-    private func fillScales(_ weight: PackedWeight) throws(FormatError) {
-        let lanes = Int(EFT_PANEL)
-        let count = table.groups.count
-        let size = WeightLayout.ScaleForm.exl2.bytesPerPanel
-        for (group, largest) in try largestScales().enumerated() {
-            let words = try scaleWords(group)
-            let step = EXL2Scale.step(scaleMax: largest)
-            for panel in 0..<weight.layout.panels {
-                var codes: (UInt32, UInt32) = (0, 0)
-                for lane in 0..<min(lanes, module.outputs - panel * lanes) {
-                    let column = panel * lanes + lane
-                    let nibble = words[column / 8] >> UInt32(4 * (column % 8)) & 15
-                    let shifted = nibble << UInt32(4 * (lane / 2))
-                    if lane % 2 == 0 { codes.0 |= shifted } else { codes.1 |= shifted }
-                }
-                let record = weight.scales.base + (panel * count + group) * size
-                record.storeBytes(of: codes.0.littleEndian, as: UInt32.self)
-                record.storeBytes(of: codes.1.littleEndian, toByteOffset: 4, as: UInt32.self)
-                record.storeBytes(of: step.littleEndian, toByteOffset: 8, as: UInt16.self)
+    /// Scales as the kernels want them (`EFT_SCALES_EXL2`), as many groups at a time as the buffer holds.
+    private func fillScales(
+        _ weight: PackedWeight, _ buffer: Buffer, context: OpaquePointer
+    ) throws(FormatError) {
+        let width = padded / 2
+        let steps = try largestScales().map(EXL2Scale.step(scaleMax:))
+        let length = buffer.byteCount / width
+        for first in stride(from: 0, to: steps.count, by: length) {
+            let count = min(length, steps.count - first)
+            try module.checkpoint.read(
+                scaleInfo.name, bytes: first * width..<(first + count) * width,
+                into: UnsafeMutableRawBufferPointer(rebasing: buffer.bytes[..<(count * width)]))
+            withUnsafePointer(to: weight.descriptor) {
+                eft_exl2_pack_scales(
+                    context, $0, weight.scales.base,
+                    buffer.base.assumingMemoryBound(to: UInt32.self), padded / 8, first, count,
+                    steps)
             }
         }
     }

@@ -97,6 +97,7 @@ package struct NF4Scheme: QuantScheme {
         return (nested, [absmax, map])
     }
 
+    package var tensorsInOrder: [TensorInfo] { [info] }
     package var valueType: DType { state.dtype }
 
     // MARK: Size
@@ -135,7 +136,7 @@ package struct NF4Scheme: QuantScheme {
         as target: WeightTarget, backend: CPUBackend, purpose: MemoryPurpose
     ) throws -> PackedWeight {
         let weight = try PackedWeight(
-            layout: layout(as: target), ledger: backend.ledger, purpose: purpose)
+            layout: layout(as: target), ledger: backend.ledger, purpose: purpose, workers: backend)
         if case .coded = weight.layout.format {
             try fillCoded(weight, backend: backend)
         } else {

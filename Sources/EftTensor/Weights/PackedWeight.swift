@@ -38,15 +38,17 @@ package final class PackedWeight: @unchecked Sendable {
     ///   - layout: what to hold.
     ///   - permutation: for permuted layouts, the input that each stored row multiplies, `inputs` entries.
     ///   - purpose: the ledger's row.
+    ///   - workers: bring in the memory together.
     /// - Throws: `TensorError` when it does not fit the ledger.
     package init(
         layout: WeightLayout, permutation: [UInt32] = [], ledger: MemoryLedger?,
-        purpose: MemoryPurpose = .weights
+        purpose: MemoryPurpose = .weights, workers: CPUBackend? = nil
     ) throws(TensorError) {
         self.layout = layout
         isStreamed = false
         panels = try Buffer(
-            byteCount: layout.panels * layout.panelBytes, ledger: ledger, purpose: purpose)
+            byteCount: layout.panels * layout.panelBytes, ledger: ledger, purpose: purpose,
+            workers: workers)
         scales = try Buffer(byteCount: layout.scaleBytes, ledger: ledger, purpose: purpose)
         tables = try Buffer(byteCount: layout.tableBytes, ledger: ledger, purpose: purpose)
         var descriptor = layout.descriptor
