@@ -3,6 +3,7 @@
 import EftCommandLine
 import EftConfig
 import EftGeneration
+import EftModels
 import EftTensor
 import EftTokenizers
 
@@ -25,6 +26,12 @@ struct Answers {
         fileprivate(set) var restSeconds = 0.0
         /// Tokens made after the first one of all.
         fileprivate(set) var restTokens = 0
+        /// What streaming came to; nil when all layers stand in memory.
+        var streaming: StreamStatistics?
+        /// Seconds of loading.
+        var loadSeconds = 0.0
+        /// Bytes of weights that every pass uses.
+        var passBytes = 0
     }
 
     init(_ tokenizer: Tokenizer, _ requests: [GenerationRequest], isLive: Bool) throws {
@@ -89,7 +96,8 @@ extension Answers.Report {
         let several = texts.count > 1 ? " of \(texts.count) sequences" : ""
         TerminalOutput.standardError.writeLine(
             "\(promptTokens.reduce(0, +)) prompt tokens in \(formatDuration(firstSeconds)), "
-                + "\(count) tokens\(several) at \(formatRate(speed, "tokens")); \(budget.outcome)")
+                + "\(count) tokens\(several) at \(formatRate(speed, "tokens")); \(budget.outcome)"
+                + (streaming.map { "; \($0.sentence)" } ?? ""))
     }
 
     private func object(_ budget: Budget) -> ConfigObject {
@@ -114,6 +122,12 @@ extension Answers.Report {
             ]
         object["seconds_to_first_token"] = ConfigNode(firstSeconds)
         object["tokens_per_second"] = ConfigNode(speed)
+        object["seconds_to_load"] = ConfigNode(loadSeconds)
+        object["bytes_per_pass"] = ConfigNode(passBytes)
+        if let streaming {
+            object["streaming"] = streaming.node
+            object["streamed_bytes_per_pass"] = ConfigNode(budget.plan.placement?.forwardReads ?? 0)
+        }
         object["peak_memory_planned"] = ConfigNode(budget.peaks.planned)
         object["peak_memory_measured"] = ConfigNode(budget.peaks.measured)
         return object

@@ -58,6 +58,8 @@ package final class TrainingJob {
         package var seconds = 0.0
         /// The highest totals of the ledgers, added up.
         package var peakBytes = 0
+        /// What streaming the base came to; nil when all layers stand in memory.
+        package var streaming: StreamStatistics?
         /// The folder with the results.
         package var outputDir = ""
     }
@@ -176,6 +178,7 @@ package final class TrainingJob {
             }, shouldStop: shouldStop)
         summary.steps = trainer.totalSteps
         summary.peakBytes = devices.reduce(0) { $0 + $1.ledger.peakTotal }
+        summary.streaming = decoder.streamStatistics
         summary.outputDir = settings.outputDir
         return summary
     }

@@ -14,7 +14,7 @@ enum BenchCommand: Command {
         name: "bench", abstract: "Measure speeds as ratios to limits measured in the same run.",
         discussion:
             "Weights are random, of TinyLlama-1.1B's shape. Kinds: limits, kernels, decode, prefill, train; all "
-            + "of them when none is named. 'eft bench shape NAME' writes a model folder of a known shape with "
+            + "of them when none is named. 'eft bench disk' measures the disk of --output or of the working folder. 'eft bench shape NAME' writes a model folder of a known shape with "
             + "random weights, and goes on after the last finished weight file when it was stopped: "
             + "\(NamedShape.all.map(\.name).joined(separator: ", ")).",
         examples: [
@@ -35,7 +35,8 @@ enum BenchCommand: Command {
                 "--bits", "-b", kind: .value("B"), help: "shape: bits a weight of EXL2",
                 defaultText: "4"),
             OptionSpecification(
-                "--output", "-o", kind: .value("DIR"), help: "shape: the folder to write",
+                "--output", "-o", kind: .value("DIR"),
+                help: "shape: the folder to write; disk: the folder whose disk is measured",
                 completion: .folder),
             OptionSpecification(
                 "--max-shard-size", kind: .value("SIZE"),
@@ -50,6 +51,10 @@ enum BenchCommand: Command {
         let asked = arguments.arguments("KIND")
         if asked.first == "shape" {
             try BenchShape.run(arguments, Array(asked.dropFirst()))
+            return
+        }
+        if asked == ["disk"] {
+            try BenchDisk.run(arguments)
             return
         }
         if let unknown = asked.first(where: { !kinds.contains($0) }) {

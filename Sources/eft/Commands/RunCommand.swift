@@ -70,13 +70,18 @@ enum RunCommand: Command {
         let budget = model.budget(plan, streaming)
         let isJSON = arguments.flag("json")
         try budget.announce(quiet: isJSON)
+        let start = ContinuousClock.now
         let (decoder, slots) = try model.load(plan, streaming, quiet: isJSON)
+        let loadSeconds = (ContinuousClock.now - start).seconds
         let generator = try Generator(decoder: decoder, need: need)
         let requests = prompts.map {
             GenerationRequest(prompt: $0, parameters: parameters, adapters: slots)
         }
-        let report = try Answers(model.tokenizer, requests, isLive: !isJSON && prompts.count == 1)
+        var report = try Answers(model.tokenizer, requests, isLive: !isJSON && prompts.count == 1)
             .make(generator)
+        report.streaming = decoder.streamStatistics
+        report.loadSeconds = loadSeconds
+        report.passBytes = model.layouts.byteCount - model.layouts.embedding.byteCount
         report.show(budget, isJSON: isJSON)
         if InterruptFlag.isRaised { throw Interruption(description: "interrupted") }
     }

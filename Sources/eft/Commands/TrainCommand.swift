@@ -66,6 +66,7 @@ enum TrainCommand: Command {
         var object = summary.entries
         object["peak_memory_planned"] = ConfigNode(budget.peaks.planned)
         object["peak_memory_measured"] = ConfigNode(budget.peaks.measured)
+        if let streaming = summary.streaming { object["streaming"] = streaming.node }
         JSONOutput.print(ConfigNode(object))
     }
 
@@ -170,6 +171,7 @@ private final class TrainProgress {
         }
         let rate = summary.seconds > 0 ? Double(summary.tokens) / summary.seconds : 0
         parts += [formatRate(rate, "tokens"), budget.outcome]
+        if let streaming = summary.streaming { parts.append(streaming.sentence) }
         reporter.note(
             "done: " + parts.joined(separator: ", ") + "; results in \(summary.outputDir)")
     }
