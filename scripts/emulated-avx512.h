@@ -44,6 +44,16 @@ static inline __m512i emulated_madd(__m512i a, __m512i b) {
     return a;
 }
 
+static inline __m512i emulated_dpbusd(__m512i sum, __m512i a, __m512i b) {
+    int32_t sums[16];
+    uint8_t x[64];
+    int8_t y[64];
+    memcpy(sums, &sum, 64), memcpy(x, &a, 64), memcpy(y, &b, 64);
+    for (int i = 0; i < 64; i++) sums[i / 4] += x[i] * y[i];
+    memcpy(&sum, sums, 64);
+    return sum;
+}
+
 static inline __m256i emulated_cvtps_ph(__m512 x) {
     __m256 parts[2];
     memcpy(parts, &x, 64);
@@ -61,6 +71,7 @@ static inline __m512i emulated_set1_epi64(long long x) {
 #define _mm512_set1_epi64 emulated_set1_epi64
 #define _mm512_dpbf16_ps emulated_dpbf16
 #define _mm512_madd_epi16 emulated_madd
+#define _mm512_dpbusd_epi32 emulated_dpbusd
 #define _mm512_cvtph_ps emulated_cvtph
 #define _mm512_set1_ps simde_mm512_set1_ps
 #define _mm512_set1_epi32 simde_mm512_set1_epi32

@@ -22,6 +22,8 @@ static inline __attribute__((always_inline)) __m512i dot_vnni(__m512i sum, __m51
 #endif
 }
 
+#define DOT_BYTES(sum, u, s) _mm512_dpbusd_epi32((__m512i)(sum), (__m512i)(u), (__m512i)(s))
+
 #include "products_int16.inc"
 #pragma clang attribute pop
 #endif
