@@ -83,25 +83,12 @@ package struct DecoderLoader {
 
     /// Temporary bytes while the neediest tensor is loaded and others are read ahead.
     package func loadScratchBytes() throws -> Int {
-        var ahead = 0
-        for source in try sources(Array(0..<description.layers), withEnds: true) {
+        var (most, ahead) = (0, 0)
+        for (source, target) in try sources(Array(0..<description.layers), withEnds: true) {
+            most = max(most, try source.loadScratchBytes(as: target))
             ahead += source.tensorsInOrder.reduce(0) { $0 + $1.byteCount }
         }
-        return try neediestBytes() + ReadAheadCheckpoint.scratchBytes(ahead)
-    }
-
-    private func neediestBytes() throws -> Int {
-        var most = try endSource(description.embeddingName).loadScratchBytes(as: options.ends)
-        for layer in 0..<description.layers {
-            for linear in description.linears(layer: layer) {
-                most = max(most, try source(linear).loadScratchBytes(as: options.linears))
-            }
-        }
-        if !description.tiedEmbeddings {
-            let head = try endSource(description.headName)
-            most = max(most, try head.loadScratchBytes(as: headTarget(head)))
-        }
-        return most
+        return most + ReadAheadCheckpoint.scratchBytes(ahead)
     }
 
     // MARK: Load
@@ -148,19 +135,26 @@ package struct DecoderLoader {
     func readingAhead(
         _ layers: [Int], withEnds: Bool, ledger: MemoryLedger?
     ) throws -> DecoderLoader {
-        let tensors = try sources(layers, withEnds: withEnds).flatMap(\.tensorsInOrder)
+        let tensors = try sources(layers, withEnds: withEnds).flatMap(\.source.tensorsInOrder)
         var ahead = self
         ahead.checkpoint =
             try ReadAheadCheckpoint(checkpoint, tensors: tensors, ledger: ledger) ?? checkpoint
         return ahead
     }
 
-    /// The matrices of some layers in the order in which they are loaded.
-    private func sources(_ layers: [Int], withEnds: Bool) throws -> [LinearSource] {
-        let inside = try layers.flatMap { try description.linears(layer: $0).map(source) }
-        guard withEnds else { return inside }
-        let head = description.tiedEmbeddings ? [] : [try endSource(description.headName)]
-        return [try endSource(description.embeddingName)] + inside + head
+    /// The matrices of some layers in the order in which they are loaded, and how they are held.
+    private func sources(
+        _ layers: [Int], withEnds: Bool
+    ) throws -> [(source: LinearSource, target: WeightTarget)] {
+        var all = try layers.flatMap { try description.linears(layer: $0).map(source) }
+            .map { ($0, options.linears) }
+        guard withEnds else { return all }
+        all.insert((try endSource(description.embeddingName), options.ends), at: 0)
+        if !description.tiedEmbeddings {
+            let head = try endSource(description.headName)
+            all.append((head, headTarget(head)))
+        }
+        return all
     }
 
     /// Loads the weight of a linear layer.
