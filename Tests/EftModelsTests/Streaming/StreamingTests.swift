@@ -115,7 +115,10 @@ import Testing
         for step in 1...3 {
             _ = try decoder.allLogits()
             stream.settle()
-            #expect(stream.bytesRead == before + step * streamed * record)
+            // A reader that falls behind goes on in one place of the window and leaves the other as it is; that may hold
+            // what the next walk begins with.
+            let reads = (stream.bytesRead - before) / record
+            #expect((step * (streamed - 1)...step * streamed).contains(reads))
         }
     }
 
