@@ -232,7 +232,9 @@ package struct Planner {
         if joined > 1 { detail += ", one pass over the weights for each \(joined) micro-batches" }
         var plan = stage(name, placed, detail)
         // What is trained, and a checkpoint of it with both moments, written aside.
-        plan.disk += trainable * 4 + need.diskBytes(description) * joined
+        var spilled = need
+        spilled.joined = joined
+        plan.disk += trainable * 4 + spilled.diskBytes(description)
         plan.estimate = estimate(options, layouts, plan, joined: joined, trainable: trainable / 4)
         return plan
     }

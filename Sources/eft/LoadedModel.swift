@@ -24,7 +24,8 @@ struct LoadedModel {
 
     /// Opens everything and reads tables, no weights.
     init(_ arguments: ParsedArguments) throws {
-        folder = try ModelFolder.open(arguments.required("model"))
+        let isPrepared: Bool
+        (folder, isPrepared) = try LoadedModel.open(arguments)
         tokenizer = try Tokenizer.load(folder: folder.path)
         guard tokenizer.idBound <= folder.description.vocabulary else {
             throw ModelError(
@@ -34,7 +35,8 @@ struct LoadedModel {
                 path: folder.path)
         }
         let linears: WeightTarget =
-            arguments.flag("load-in-4bit") ? .nf4(doubleQuantization: true) : .asStored
+            arguments.flag("load-in-4bit") && !isPrepared
+            ? .nf4(doubleQuantization: true) : .asStored
         loader = try DecoderLoader(folder: folder, options: LoadOptions(linears: linears))
         layouts = try DecoderLayouts(loader)
         adapters = arguments.strings("adapter")
@@ -46,6 +48,18 @@ struct LoadedModel {
         programBytes = ProcessMemory.program
         devices = try budget.backends(arguments, programBytes: programBytes)
         cacheFolder = arguments.string("cache-dir")
+    }
+
+    /// The model's folder, or with --load-in-4bit the NF4 form that training has made of it.
+    private static func open(
+        _ arguments: ParsedArguments
+    ) throws -> (folder: ModelFolder, isPrepared: Bool) {
+        let folder = try ModelFolder.open(arguments.required("model"))
+        guard arguments.flag("load-in-4bit"),
+            let base = try? PreparedBase(folder, caches: arguments.string("cache-dir")),
+            base.isCurrent
+        else { return (folder, false) }
+        return (try ModelFolder.open(base.path), true)
     }
 
     /// The planner for this model and machine.

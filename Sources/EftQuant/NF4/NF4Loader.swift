@@ -71,6 +71,15 @@ package struct NF4Matrix: Sendable {
     /// Number of blocks.
     package var blocks: Int { NF4Format.blocks(shape.count) }
 
+    /// Most bytes that quantizing a matrix with double quantization takes, with the small tensors that are written with
+    /// it.
+    package static func byteCount(stored dtype: DType, inputs: Int, outputs: Int) -> Int {
+        let blocks = NF4Format.blocks(inputs * outputs)
+        return NF4Format.packedBytes(inputs * outputs) + blocks * 4
+            + NF4Rows.byteCount(dtype: dtype, rows: outputs, columns: inputs)
+            + NF4NestedScales.byteCount(blocks) + 4096
+    }
+
     /// Quantizes a stored matrix [N, K] of real numbers; all memory is taken under `.workspace`.
     /// - Throws: `FormatError`, `TensorError`.
     package init(

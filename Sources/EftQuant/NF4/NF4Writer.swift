@@ -41,10 +41,43 @@ package struct EncodedTensor: Sendable {
 /// | `<m>.weight.nested_quant_map` | F32 [256], nested only |
 /// | `<m>.weight.quant_state.bitsandbytes__nf4` | U8 [length], JSON |
 package enum NF4Writer {
+    /// What a dense matrix becomes with double quantization, before it is quantized; its state is padded.
+    /// - Throws: `FormatError` for extents that are none.
+    package static func infos(of source: TensorInfo, module: String) throws -> [TensorInfo] {
+        let name = module + ".weight"
+        let count = source.shape.count
+        let blocks = NF4Format.blocks(count)
+        let state = NF4State(
+            blockSize: NF4Format.blockSize, dtype: source.dtype == .f64 ? .f32 : source.dtype,
+            shape: source.shape.dims, nested: .init(blockSize: NF4Format.nestedBlockSize, offset: 0)
+        )
+        return [
+            try TensorInfo(name: name, dtype: .u8, shape: Shape(NF4Format.packedBytes(count), 1)),
+            try TensorInfo(name: name + ".quant_map", dtype: .f32, shape: Shape(16)),
+            try TensorInfo(name: name + ".absmax", dtype: .u8, shape: Shape(blocks)),
+            try TensorInfo(
+                name: name + ".nested_absmax", dtype: .f32,
+                shape: Shape(NF4Format.blocks(blocks, size: NF4Format.nestedBlockSize))),
+            try TensorInfo(name: name + ".nested_quant_map", dtype: .f32, shape: Shape(256)),
+            try TensorInfo(
+                name: name + NF4Scheme.stateSuffix, dtype: .u8,
+                shape: Shape(paddedBytes(state))),
+        ]
+    }
+
+    /// Bytes of a state whose offset may take any number of digits.
+    private static func paddedBytes(_ state: NF4State) -> Int {
+        let short = NF4State(
+            blockSize: state.blockSize, dtype: state.dtype, shape: state.shape,
+            nested: state.nested.map { .init(blockSize: $0.blockSize, offset: 0) })
+        return short.json.utf8.count + 24
+    }
+
     /// The tensors of module `module`; codes and scales share the matrix's memory.
+    /// - Parameter padsState: whether spaces follow the state's JSON, so that its size is known before the matrix is.
     /// - Throws: `TensorError` when memory for the small tensors does not suffice.
     package static func tensors(
-        _ matrix: NF4Matrix, module: String, ledger: MemoryLedger?
+        _ matrix: NF4Matrix, module: String, ledger: MemoryLedger?, padsState: Bool = false
     ) throws -> [EncodedTensor] {
         let name = module + ".weight"
         let state = NF4State(
@@ -81,7 +114,11 @@ package enum NF4Writer {
                     try TensorInfo(name: absmax, dtype: .f32, shape: Shape(matrix.blocks)),
                     matrix.absmax))
         }
-        let json = Array(state.json.utf8)
+        var json = Array(state.json.utf8)
+        if padsState {
+            let rest = max(0, paddedBytes(state) - json.count)
+            json += Array(repeating: UInt8(ascii: " "), count: rest)
+        }
         result.append(
             try EncodedTensor(
                 name + NF4Scheme.stateSuffix, .u8, Shape(json.count), copying: json,

@@ -6,6 +6,8 @@ import EftConfig
 package struct ModelSettings: Sendable, Hashable {
     /// The folder of the base model.
     package var baseModel: String
+    /// The folder of the base in NF4, when that was made of it; no key, the caller's choice.
+    package var preparedBase: String?
     /// The folder or `config.json` to take the model's description from, when it is not the base model's.
     package var baseModelConfig: String?
     /// The folder of the tokenizer, when it is not the base model's.

@@ -40,7 +40,7 @@ package struct BaseModel: Sendable {
                     .badValue,
                     "a config.json other than the weights' own is only used with reinit_weights")
             }
-            folder = try ModelFolder.open(model.baseModel)
+            folder = try ModelFolder.open(model.preparedBase ?? model.baseModel)
         }
         guard let adapter = config.adapter else {
             options = LoadOptions(linears: .f32, ends: .f32)

@@ -24,8 +24,8 @@ package struct TrainingPlan: Sendable, Hashable {
     package var placed: PlacedMemory
     /// Micro-batches that one pass over the weights serves.
     package var joined: Int
-    /// Most tokens of a micro-batch.
-    package var rows: Int
+    /// Bytes of kept inputs in a temporary file.
+    package var spilledBytes: Int
 }
 
 /// A manual division of devices, and what each may hold.
@@ -64,13 +64,15 @@ extension TrainingJob {
             description: description, layouts: layouts, adapters: adapter,
             load: try base.loadNeed(), limits: room.limits, weightLimits: room.weightLimits,
             backend: backend)
-        let need = try need(config.training, lengths, extents: task.adapters)
+        var need = try need(config.training, lengths, extents: task.adapters)
         let (placed, joined) = task.training(
             need, microBatches: config.training.gradientAccumulationSteps,
             paged: config.training.pagedOptimizer,
             saving: adapter == nil ? DecoderSaver.scratchBytes(layouts, config.outputType) : 0,
             canStream: base.canStream)
-        return TrainingPlan(placed: placed, joined: joined, rows: need.rows)
+        need.joined = joined
+        return TrainingPlan(
+            placed: placed, joined: joined, spilledBytes: need.diskBytes(description))
     }
 
     private static func need(

@@ -150,6 +150,7 @@ package final class TrainingJob {
     ) throws -> Summary {
         let settings = config.training
         try FileSystem.createFolder(settings.outputDir)
+        try requireDisk(settings.outputDir)
         try AtomicFile.write(
             FileSystem.join(settings.outputDir, "axolotl_config.yml"),
             YAMLWriter.text(config.document.node))
@@ -181,6 +182,28 @@ package final class TrainingJob {
         summary.streaming = decoder.streamStatistics
         summary.outputDir = settings.outputDir
         return summary
+    }
+
+    /// Bytes of temporary files: kept inputs of layers, and paged moments.
+    package var temporaryBytes: Int {
+        get throws {
+            let description = base.folder.description
+            let trained =
+                try adapter?.extents(description).byteCount ?? base.layouts().byteCount
+            return plan.spilledBytes
+                + (config.training.pagedOptimizer ? 2 * trained : 0)
+        }
+    }
+
+    /// - Throws: `FormatError` (`io`) when the disk has too little room for temporary files.
+    private func requireDisk(_ folder: String) throws {
+        let needed = try temporaryBytes
+        guard needed > 0, let free = FileSystem.freeBytes(folder), free < needed else { return }
+        throw FormatError(
+            .io,
+            "temporary files of the run take \(formatBytes(needed)), \(formatBytes(free)) are free here; make room, "
+                + "or keep inputs and moments in memory (gradient_checkpointing: true, adamw_torch)",
+            path: folder)
     }
 
     private func load(

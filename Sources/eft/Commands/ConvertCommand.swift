@@ -4,13 +4,14 @@ import EftCommandLine
 import EftConfig
 import EftConversion
 import EftFormats
+import EftModels
 import EftPlanning
 import EftTensor
 
 enum ConvertCommand: Command {
     static let specification = CommandSpecification(
         name: "convert",
-        abstract: "Rewrite a checkpoint as safetensors, in the same or another type of numbers.",
+        abstract: "Rewrite a checkpoint as safetensors, in another type of numbers or in NF4.",
         discussion:
             "Reads .bin and .safetensors, sharded or not, a small piece of a tensor at a time. Integers stay "
             + "as they are; config.json tells the new type; the tokenizer and other files are copied. A run "
@@ -20,10 +21,18 @@ enum ConvertCommand: Command {
             Example(
                 "eft convert ./llama-bin ./llama --dtype bf16", "PyTorch .bin to bf16 safetensors"),
             Example("eft convert ./model ./model-f16 --dtype f16", "bf16 to f16, overflow refused"),
+            Example(
+                "eft convert ./model ./model-nf4 --dtype nf4",
+                "linear layers in bitsandbytes' NF4 with double quantization"),
         ],
         options: [
-            ConversionOptions.dtype, ConversionOptions.shard, CommonOptions.memory,
-            CommonOptions.threads, CommonOptions.json,
+            OptionSpecification(
+                "--dtype", kind: .value("TYPE"),
+                help:
+                    "the type of all real numbers, or nf4 for the linear layers of the decoder's layers",
+                defaultText: "as stored", choices: ["bf16", "f16", "f32", "nf4"]),
+            ConversionOptions.shard, CommonOptions.memory, CommonOptions.threads,
+            CommonOptions.json,
         ],
         arguments: [
             ArgumentSpecification("IN", help: "the folder or file to read", completion: .folder),
@@ -34,6 +43,10 @@ enum ConvertCommand: Command {
         let limit = try CommonOptions.limit(arguments)
         let backend = try CommonOptions.backend(arguments, limit: limit)
         let output = try arguments.requiredArgument("OUT")
+        if arguments.string("dtype") == "nf4" {
+            try toNF4(arguments, output, backend, limit)
+            return
+        }
         let converter = try CheckpointConverter(
             input: arguments.requiredArgument("IN"), output: output,
             options: CheckpointConverter.Options(
@@ -52,6 +65,30 @@ enum ConvertCommand: Command {
                 "bytes": ConfigNode(converter.byteCount), "files": ConfigNode(files),
             ],
             "wrote \(converter.tensors.count) tensors, \(formatBytes(converter.byteCount)), to \(output)"
+        )
+    }
+}
+
+extension ConvertCommand {
+    private static func toNF4(
+        _ arguments: ParsedArguments, _ output: String, _ backend: CPUBackend, _ limit: Int
+    ) throws {
+        let folder = try ModelFolder.open(arguments.requiredArgument("IN"))
+        let converter = try NF4Converter(
+            folder, output: output, maxShardBytes: ConversionOptions.shardBytes(arguments),
+            backend: backend)
+        let watch = try ConversionWatch(
+            arguments,
+            plan: StagePlan(
+                name: "convert to NF4", memory: NF4Converter.memory(folder.description),
+                disk: converter.byteCount), limit: limit)
+        let files = try watch.run("converting") { try converter.run($0) }
+        watch.finish(
+            [
+                "output": ConfigNode(output), "tensors": ConfigNode(converter.tensorCount),
+                "bytes": ConfigNode(converter.byteCount), "files": ConfigNode(files),
+            ],
+            "wrote \(converter.tensorCount) tensors, \(formatBytes(converter.byteCount)), to \(output)"
         )
     }
 }

@@ -2,6 +2,8 @@
 // `eft train`: a training run from an Axolotl configuration.
 import EftCommandLine
 import EftConfig
+import EftFormats
+import EftModels
 import EftPlanning
 import EftTensor
 import EftTraining
@@ -25,7 +27,7 @@ enum TrainCommand: Command {
                 "go on from a checkpoint"),
         ],
         options: DeviceBudget.options + [
-            CommonOptions.cacheFolder, CommonOptions.threads,
+            CommonOptions.cacheFolder, PreparedBase.option, CommonOptions.threads,
             OptionSpecification(
                 "--precision", kind: .value("WORD"),
                 help: "activations in products with bf16 and quantized weights",
@@ -38,9 +40,10 @@ enum TrainCommand: Command {
 
     static func run(_ arguments: ParsedArguments) throws {
         let overrides = arguments.passedThrough.map { ConfigOverride($0.key, $0.value) }
-        let config = try AxolotlConfig.read(
+        var config = try AxolotlConfig.read(
             arguments.requiredArgument("CONFIG"), overrides: overrides)
         let devices = try DeviceBudget(arguments)
+        config.model.preparedBase = try preparedBase(config, arguments, devices)
         let program =
             devices.limits[0] == .max ? 0 : min(ProcessMemory.program, devices.limits[0])
         let precision = arguments.string("precision").flatMap(ActivationPrecision.init)
@@ -70,6 +73,24 @@ enum TrainCommand: Command {
         JSONOutput.print(ConfigNode(object))
     }
 
+    /// The folder of a 16-bit base's NF4 form, made now when it is wanted and not there; nil to quantize while loading.
+    private static func preparedBase(
+        _ config: AxolotlConfig, _ arguments: ParsedArguments, _ devices: DeviceBudget
+    ) throws -> String? {
+        guard config.adapter?.quantizesBase == true, config.model.doubleQuantization,
+            FileSystem.isFolder(config.model.baseModel)
+        else { return nil }
+        let folder = try ModelFolder.open(config.model.baseModel)
+        guard
+            let base = try PreparedBase(folder, caches: arguments.string("cache-dir")),
+            arguments.string("prepare-base") != "never"
+        else { return nil }
+        if base.isCurrent { return base.path }
+        guard base.isWanted(arguments) else { return nil }
+        try base.make(arguments, limit: devices.largest)
+        return base.path
+    }
+
     /// What the run needs, what the program and the data hold already included.
     private static func plan(_ job: TrainingJob) -> StagePlan {
         let training = job.config.training
@@ -81,6 +102,7 @@ enum TrainCommand: Command {
                 + (job.plan.joined > 1
                     ? ", one pass over the weights for each \(job.plan.joined) micro-batches" : ""))
         plan.devices[0][.program] = job.programBytes
+        plan.disk += (try? job.temporaryBytes) ?? 0
         return plan
     }
 }
