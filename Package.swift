@@ -148,7 +148,9 @@ let package = Package(
         tests("EftBenchmarks", ["EftTensor", "EftFormats", "EftNN", "EftModels"]),
         .testTarget(
             name: "EftEndToEndTests",
-            dependencies: ["EftTestSupport", "EftTensor", "EftConfig", "EftFormats"],
+            dependencies: [
+                "EftTestSupport", "EftTensor", "EftConfig", "EftFormats", "EftBenchmarks",
+            ],
             swiftSettings: swiftSettings),
     ],
     cLanguageStandard: .c17

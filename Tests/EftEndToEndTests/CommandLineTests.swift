@@ -3,39 +3,7 @@
 import EftConfig
 import EftFormats
 import EftTestSupport
-import Foundation
 import Testing
-
-/// Runs the program that was built with the tests.
-struct Program {
-    let status: Int32
-    let output: String
-    let errors: String
-
-    init(_ arguments: String...) throws { try self.init(arguments) }
-
-    init(_ arguments: [String]) throws {
-        try self.init(
-            path: FileSystem.join(Fixtures.packageRoot, ".build/release/eft"), arguments)
-    }
-
-    init(path: String, _ arguments: [String]) throws {
-        let process = Process()
-        process.executableURL = URL(fileURLWithPath: path)
-        process.arguments = arguments
-        process.currentDirectoryURL = URL(fileURLWithPath: Fixtures.packageRoot)
-        let (out, err) = (Pipe(), Pipe())
-        process.standardOutput = out
-        process.standardError = err
-        process.standardInput = FileHandle.nullDevice
-        try process.run()
-        // Both pipes are short enough not to fill.
-        output = String(decoding: out.fileHandleForReading.readDataToEndOfFile(), as: UTF8.self)
-        errors = String(decoding: err.fileHandleForReading.readDataToEndOfFile(), as: UTF8.self)
-        process.waitUntilExit()
-        status = process.terminationStatus
-    }
-}
 
 @Suite struct CommandLineTests {
     @Test func `help lists every verb and each has examples`() throws {
@@ -118,10 +86,9 @@ struct Program {
 
     /// Runs the program where no file may have more than some KiB.
     private func limited(_ kibibytes: Int, _ arguments: [String]) throws -> Program {
-        let program = FileSystem.join(Fixtures.packageRoot, ".build/release/eft")
-        return try Program(
+        try Program(
             path: "/bin/bash",
-            ["-c", "ulimit -f \(kibibytes); exec \"$0\" \"$@\"", program] + arguments)
+            ["-c", "ulimit -f \(kibibytes); exec \"$0\" \"$@\"", Program.path] + arguments)
     }
 
     @Test func `a full disk is status 1, names the file, and leaves nothing that looks whole`()
