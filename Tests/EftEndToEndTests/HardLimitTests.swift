@@ -9,8 +9,8 @@ private let prlimit = ["/usr/bin/prlimit", "/bin/prlimit"].first { FileSystem.ex
 
 @Suite(.enabled(if: prlimit != nil, "prlimit (util-linux) is not there"))
 struct HardLimitTests {
-    /// What the limit counts beside resident memory: thread stacks, of which little is ever touched, at the size that
-    /// the shell sets below (the reader's, a worker's, the ring's), and what the allocator holds in reserve.
+    /// What the limit counts beside resident memory: stacks of two threads, of which little is ever touched, at the size
+    /// that the shell sets below, and what the allocator holds in reserve.
     private static let margin = 2 << 20
     private static let stackKiB = 256
 
@@ -20,7 +20,9 @@ struct HardLimitTests {
         return try Program(
             path: "/bin/bash",
             [
-                "-c", "ulimit -s \(HardLimitTests.stackKiB); exec \"$0\" \"$@\"", prlimit,
+                "-c", "ulimit -s \(HardLimitTests.stackKiB); exec \"$0\" \"$@\"", "env",
+                // Its threads ask for 128 MiB of address space each, again and again until they get it.
+                "OPENBLAS_NUM_THREADS=1", prlimit,
                 "--data=\(bytes)", Program.path,
             ] + arguments)
     }
