@@ -219,7 +219,9 @@ import Testing
             conversions: [], generation: GenerationNeed(contextLength: 64))
         #expect(report.stages.count >= 8)
         #expect(report.fits)
-        let bits = report.stages.filter { $0.name.hasPrefix("run, EXL2") }.map { $0.memory[.weights] }
+        let bits = report.stages.filter { $0.name.hasPrefix("run, EXL2") }.map {
+            $0.memory[.weights]
+        }
         #expect(bits == bits.sorted(by: >))
     }
 }

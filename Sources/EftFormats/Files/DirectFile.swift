@@ -55,12 +55,14 @@ package final class DirectFile: Sendable {
     package var isDirect: Bool { direct.load(ordering: .relaxed) }
 
     /// Reads the whole of `target` from `offset` on; offset, size and address are multiples of `alignment`.
-    /// - Parameter shouldStop: asked between pieces; when it says yes, the rest is left unread.
+    /// - Parameters:
+    ///   - ring: of the reading thread, which keeps several reads in flight past the page cache; none when nil.
+    ///   - shouldStop: asked between pieces; when it says yes, the rest is left unread.
     /// - Returns: whether all was read.
     /// - Throws: `FormatError` (`unreadable`, `damaged` when the file is too short).
     @discardableResult
     package func read(
-        at offset: Int, into target: UnsafeMutableRawBufferPointer,
+        at offset: Int, into target: UnsafeMutableRawBufferPointer, ring: ReadRing? = nil,
         shouldStop: () -> Bool = { false }
     ) throws(FormatError) -> Bool {
         guard let start = target.baseAddress else { return true }
@@ -68,6 +70,10 @@ package final class DirectFile: Sendable {
             offset % DirectFile.alignment == 0 && target.count % DirectFile.alignment == 0
                 && Int(bitPattern: start) % DirectFile.alignment == 0, "an unaligned direct read")
         var done = 0
+        if let ring, isDirect {
+            done = ring.read(descriptor, at: offset, into: target, shouldStop: shouldStop)
+            if done % DirectFile.alignment != 0 { leaveDirectMode() }
+        }
         while done < target.count {
             if shouldStop() { return false }
             let wanted = min(target.count - done, DirectFile.piece)

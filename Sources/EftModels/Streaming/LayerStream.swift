@@ -116,13 +116,14 @@ private final class WindowReader: Sendable {
     // MARK: The thread's side
 
     func run() {
+        let ring = ReadRing()
         while let job = nextJob() {
             let target = UnsafeMutableRawBufferPointer(
                 start: window.base + job.slot * slotBytes, count: slotBytes)
             var failure: FormatError?
             var isRead = false
             do throws(FormatError) {
-                isRead = try job.file.read(into: target, verify: job.verify) {
+                isRead = try job.file.read(into: target, verify: job.verify, ring: ring) {
                     stopping.load(ordering: .relaxed)
                 }
             } catch {
