@@ -44,6 +44,35 @@ import Testing
         #expect(run.output.isEmpty)
     }
 
+    @Test func `what is planned is enough, and less is refused with status 3`() throws {
+        let folder = try TemporaryFolder()
+        // All weights in training are never streamed, so that there is one plan. The bytes that the program itself holds
+        // differ from run to run; tests of the library hold plans to the byte.
+        let config = try folder.write(
+            "all.yml",
+            """
+            base_model: Examples/demo/model
+            datasets: [{path: Examples/demo/lantern.jsonl, type: alpaca}]
+            output_dir: \(folder.file("out"))
+            sequence_len: 256
+            micro_batch_size: 1
+            learning_rate: 0.001
+            max_steps: 1
+            """)
+        func train(_ more: [String]) throws -> Program {
+            try Program(["train", config, "--json"] + more)
+        }
+        let free = try train([])
+        try #require(free.status == 0, "\(free.errors)")
+        let planned = try ConfigCursor(JSONParser.parse(free.output))
+            .required("peak_memory_planned").int()
+        let differing = 1 << 20
+        #expect(try train(["--memory", "\(planned + differing)"]).status == 0)
+        let refused = try train(["--memory", "\(planned - differing)"])
+        #expect(refused.status == 3 && refused.errors.contains("training needs"))
+        #expect(refused.output.isEmpty)
+    }
+
     @Test func `a model that does not fit is streamed, with the same score`() throws {
         let folder = try TemporaryFolder()
         let common = [

@@ -53,8 +53,6 @@ struct RandomKillTests {
         [], ["--gradient_checkpointing", "offload_disk", "--optimizer", "paged_adamw_32bit"],
     ])
     func `streamed training`(_ more: [String]) throws {
-        let plan = try Program("plan", "Examples/demo/model")
-        #expect(plan.status == 0)
         func arguments(_ output: String) -> [String] {
             [
                 "train", "Examples/demo/qlora.yml", "--output_dir", folder.file(output),
