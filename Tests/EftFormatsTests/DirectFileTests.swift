@@ -134,7 +134,8 @@ import Testing
                 asked += 1
                 return asked > limit
             }
-            #expect(!isWhole)
+            // By system calls it is three pieces, and asked as often.
+            #expect(!isWhole || (ring.isRefused && limit >= 3))
             // What would still be in flight would write over this.
             memset(target.base, 0xEE, target.byteCount)
             #expect(target.bytes.allSatisfy { $0 == 0xEE })
