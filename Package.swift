@@ -43,13 +43,15 @@ let package = Package(
             name: "CPCRE2", pkgConfig: "libpcre2-8", providers: [.apt(["libpcre2-dev"])]),
         .systemLibrary(name: "CLAPACK", providers: [.apt(["libopenblas-dev", "liblapacke-dev"])]),
         .systemLibrary(name: "CZlib", pkgConfig: "zlib", providers: [.apt(["zlib1g-dev"])]),
+        .systemLibrary(name: "CURing", pkgConfig: "liburing", providers: [.apt(["liburing-dev"])]),
+        .systemLibrary(name: "CMalloc"),
 
         // Layer 1: values without models.
-        layer("EftTensor", ["CEftKernels"]),
+        layer("EftTensor", ["CEftKernels", "CMalloc"]),
         layer("EftConfig", ["CYAML"]),
 
         // Layer 2: files and text.
-        layer("EftFormats", ["EftTensor", "EftConfig", "CZlib"]),
+        layer("EftFormats", ["EftTensor", "EftConfig", "CZlib", "CURing"]),
         .target(
             name: "EftTokenizers", dependencies: ["EftConfig", "CPCRE2"], exclude: ["README.md"],
             // Its tests look at the parts that no other target needs to see, also in release builds.
@@ -148,7 +150,9 @@ let package = Package(
         tests("EftBenchmarks", ["EftTensor", "EftFormats", "EftNN", "EftModels"]),
         .testTarget(
             name: "EftEndToEndTests",
-            dependencies: ["EftTestSupport", "EftTensor", "EftConfig", "EftFormats"],
+            dependencies: [
+                "EftTestSupport", "EftTensor", "EftConfig", "EftFormats", "EftBenchmarks",
+            ],
             swiftSettings: swiftSettings),
     ],
     cLanguageStandard: .c17

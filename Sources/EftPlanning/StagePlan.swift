@@ -10,6 +10,8 @@ package struct StagePlan: Sendable, Hashable {
     package var name: String
     /// Peak bytes of each device by purpose. A stage with a single table works on one device, the largest there is.
     package var devices: [MemoryTable]
+    /// Bytes of the tables that are never held at once, because devices peak at different times.
+    package var notAtOnce = 0
     /// Bytes written to disk.
     package var disk: Int
     /// What the figures hold for, such as the context length.
@@ -43,6 +45,7 @@ package struct StagePlan: Sendable, Hashable {
     ) {
         self.name = name
         devices = placed.devices
+        notAtOnce = placed.notAtOnce
         self.disk = disk + placed.placement.diskBytes
         self.detail = detail
         placement = placed.placement
@@ -51,6 +54,9 @@ package struct StagePlan: Sendable, Hashable {
 
     /// All devices together.
     package var memory: MemoryTable { devices.reduce(MemoryTable(), +) }
+
+    /// Most bytes held at a time, on all devices together.
+    package var peak: Int { memory.total - notAtOnce }
 
     /// The limit of the device whose table stands at a place.
     private func limit(_ device: Int, _ limits: [Int]) -> Int {

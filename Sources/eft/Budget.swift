@@ -56,7 +56,7 @@ struct Budget {
     }
 
     /// `planned` and `measured` peak in bytes.
-    var peaks: (planned: Int, measured: Int) { (plan.memory.total, ProcessMemory.peakResident) }
+    var peaks: (planned: Int, measured: Int) { (plan.peak, ProcessMemory.peakResident) }
 
     /// The peaks as a sentence.
     var outcome: String {

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // The entry of the program: finds the verb, runs it, and turns errors into exit statuses.
 import EftCommandLine
+import EftTensor
 
 #if canImport(Glibc)
     import Glibc
@@ -12,6 +13,7 @@ struct Main {
         // A closed pipe or a file-size limit is an error of one write, not the end of the program.
         signal(SIGPIPE, SIG_IGN)
         signal(SIGXFSZ, SIG_IGN)
+        Heap.prepare()
         exit(run(Array(CommandLine.arguments.dropFirst())).rawValue)
     }
 

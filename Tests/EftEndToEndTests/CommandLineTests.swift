@@ -3,39 +3,7 @@
 import EftConfig
 import EftFormats
 import EftTestSupport
-import Foundation
 import Testing
-
-/// Runs the program that was built with the tests.
-struct Program {
-    let status: Int32
-    let output: String
-    let errors: String
-
-    init(_ arguments: String...) throws { try self.init(arguments) }
-
-    init(_ arguments: [String]) throws {
-        try self.init(
-            path: FileSystem.join(Fixtures.packageRoot, ".build/release/eft"), arguments)
-    }
-
-    init(path: String, _ arguments: [String]) throws {
-        let process = Process()
-        process.executableURL = URL(fileURLWithPath: path)
-        process.arguments = arguments
-        process.currentDirectoryURL = URL(fileURLWithPath: Fixtures.packageRoot)
-        let (out, err) = (Pipe(), Pipe())
-        process.standardOutput = out
-        process.standardError = err
-        process.standardInput = FileHandle.nullDevice
-        try process.run()
-        // Both pipes are short enough not to fill.
-        output = String(decoding: out.fileHandleForReading.readDataToEndOfFile(), as: UTF8.self)
-        errors = String(decoding: err.fileHandleForReading.readDataToEndOfFile(), as: UTF8.self)
-        process.waitUntilExit()
-        status = process.terminationStatus
-    }
-}
 
 @Suite struct CommandLineTests {
     @Test func `help lists every verb and each has examples`() throws {
@@ -74,6 +42,35 @@ struct Program {
         #expect(run.status == 3)
         #expect(run.errors.contains("weights") && run.errors.contains("total"))
         #expect(run.output.isEmpty)
+    }
+
+    @Test func `what is planned is enough, and less is refused with status 3`() throws {
+        let folder = try TemporaryFolder()
+        // All weights in training are never streamed, so that there is one plan. The bytes that the program itself holds
+        // differ from run to run; tests of the library hold plans to the byte.
+        let config = try folder.write(
+            "all.yml",
+            """
+            base_model: Examples/demo/model
+            datasets: [{path: Examples/demo/lantern.jsonl, type: alpaca}]
+            output_dir: \(folder.file("out"))
+            sequence_len: 256
+            micro_batch_size: 1
+            learning_rate: 0.001
+            max_steps: 1
+            """)
+        func train(_ more: [String]) throws -> Program {
+            try Program(["train", config, "--json"] + more)
+        }
+        let free = try train([])
+        try #require(free.status == 0, "\(free.errors)")
+        let planned = try ConfigCursor(JSONParser.parse(free.output))
+            .required("peak_memory_planned").int()
+        let differing = 1 << 20
+        #expect(try train(["--memory", "\(planned + differing)"]).status == 0)
+        let refused = try train(["--memory", "\(planned - differing)"])
+        #expect(refused.status == 3 && refused.errors.contains("training needs"))
+        #expect(refused.output.isEmpty)
     }
 
     @Test func `a model that does not fit is streamed, with the same score`() throws {
@@ -118,10 +115,9 @@ struct Program {
 
     /// Runs the program where no file may have more than some KiB.
     private func limited(_ kibibytes: Int, _ arguments: [String]) throws -> Program {
-        let program = FileSystem.join(Fixtures.packageRoot, ".build/release/eft")
-        return try Program(
+        try Program(
             path: "/bin/bash",
-            ["-c", "ulimit -f \(kibibytes); exec \"$0\" \"$@\"", program] + arguments)
+            ["-c", "ulimit -f \(kibibytes); exec \"$0\" \"$@\"", Program.path] + arguments)
     }
 
     @Test func `a full disk is status 1, names the file, and leaves nothing that looks whole`()

@@ -3,34 +3,17 @@
 import EftFormats
 import EftTensor
 import EftTestSupport
-import Foundation
 import Testing
-
-#if canImport(Glibc)
-    import Glibc
-#endif
 
 struct KillTests {
     /// Runs the program and kills it once a number of weight files is finished.
     /// - Returns: whether it was killed in the midst of its work.
     private func kill(_ arguments: [String], output: String, after count: Int) throws -> Bool {
-        let process = Process()
-        process.executableURL = URL(
-            fileURLWithPath: FileSystem.join(Fixtures.packageRoot, ".build/release/eft"))
-        process.arguments = arguments
-        process.standardOutput = FileHandle.nullDevice
-        process.standardError = FileHandle.nullDevice
-        process.standardInput = FileHandle.nullDevice
-        try process.run()
         let unfinished = FileSystem.join(output, "eft-unfinished")
-        while process.isRunning {
+        return try Program.kill(arguments) {
             let names = (try? FileSystem.list(unfinished)) ?? []
-            if names.count(where: { $0.hasSuffix(".safetensors") }) >= count { break }
-            usleep(200)
+            return names.count(where: { $0.hasSuffix(".safetensors") }) >= count
         }
-        Glibc.kill(process.processIdentifier, SIGKILL)
-        process.waitUntilExit()
-        return process.terminationReason == .uncaughtSignal
     }
 
     /// A Llama of many small layers.

@@ -5,6 +5,10 @@ import EftTensor
 import EftTestSupport
 import Testing
 
+#if canImport(Glibc)
+    import Glibc
+#endif
+
 @Suite struct DirectFileTests {
     @Test(arguments: [
         ("", "ef46db3751d8e999"), ("a", "d24ec4f1a98c6e5b"), ("abc", "44bc2cf5ad770999"),
@@ -86,5 +90,87 @@ import Testing
         #expect(missing.code == .missing)
         let other = try #require(throws: FormatError.self) { try DirectFile(path: folder.path) }
         #expect(other.code == .unreadable)
+    }
+
+    // MARK: Several reads at once
+
+    /// 9.5 pieces of a ring, where a page tells its number.
+    private func large(_ folder: TemporaryFolder, cut: Int = 0) throws -> (path: String, pages: Int)
+    {
+        let pages = 9728
+        var bytes = [UInt8](repeating: 0, count: pages * 4096 - cut)
+        for index in bytes.indices where index % 512 < 2 {
+            bytes[index] = UInt8(truncatingIfNeeded: index % 512 == 0 ? index >> 12 : index >> 20)
+        }
+        return (try folder.plainWrite("large", bytes), pages)
+    }
+
+    @Test(arguments: [true, false])
+    func `a ring reads the same bytes as system calls`(_ isWanted: Bool) throws {
+        let folder = try TemporaryFolder()
+        let (path, count) = try large(folder)
+        let file = try DirectFile(path: path)
+        let ring = ReadRing(isWanted: isWanted)
+        if !isWanted { #expect(ring.isRefused) }
+        let (plain, target) = (try pages(count), try pages(count))
+        #expect(try file.read(at: 0, into: plain.bytes))
+        #expect(try file.read(at: 0, into: target.bytes, ring: ring))
+        #expect(memcmp(plain.base, target.base, plain.byteCount) == 0)
+        // From anywhere, any whole number of pages, over what was there before.
+        for (start, length) in [(1, 1), (3, 1024), (1023, 1025), (700, 5000)] {
+            memset(target.base, 0xEE, target.byteCount)
+            let part = UnsafeMutableRawBufferPointer(rebasing: target.bytes[..<(length * 4096)])
+            #expect(try file.read(at: start * 4096, into: part, ring: ring))
+            #expect(memcmp(plain.base + start * 4096, target.base, part.count) == 0)
+            #expect(target.bytes[part.count...].allSatisfy { $0 == 0xEE })
+        }
+    }
+
+    @Test(arguments: [1, 100, 4096, 3 << 20, 5 << 20, 30 << 20])
+    func `a ring meets the end of a file that is too short`(_ cut: Int) throws {
+        let folder = try TemporaryFolder()
+        let (path, count) = try large(folder, cut: cut)
+        let file = try DirectFile(path: path)
+        let target = try pages(count)
+        let error = try #require(throws: FormatError.self) {
+            try file.read(at: 0, into: target.bytes, ring: ReadRing())
+        }
+        #expect(error.code == .damaged)
+        #expect(error.message.contains("ends at \(count * 4096 - cut), \(cut) bytes early"))
+    }
+
+    @Test func `a ring stops in the middle, with no read left in flight`() throws {
+        let folder = try TemporaryFolder()
+        let (path, count) = try large(folder)
+        let file = try DirectFile(path: path)
+        let ring = ReadRing()
+        let target = try pages(count)
+        for limit in 0..<8 {
+            var asked = 0
+            let isWhole = try file.read(at: 0, into: target.bytes, ring: ring) {
+                asked += 1
+                return asked > limit
+            }
+            // By system calls it is three pieces, and asked as often.
+            #expect(!isWhole || (ring.isRefused && limit >= 3))
+            // What would still be in flight would write over this.
+            memset(target.base, 0xEE, target.byteCount)
+            #expect(target.bytes.allSatisfy { $0 == 0xEE })
+        }
+        #expect(try file.read(at: 0, into: target.bytes, ring: ring))
+        #expect(target.bytes[4096] == 1)
+    }
+
+    @Test func `a ring that is refused a read leaves the rest to system calls`() throws {
+        let folder = try TemporaryFolder()
+        let (path, count) = try large(folder)
+        let file = try DirectFile(path: path)
+        let ring = ReadRing()
+        let target = try pages(count)
+        // A descriptor that cannot be read stands for whatever the kernel may refuse.
+        #expect(ring.read(-1, at: 0, into: target.bytes) { false } == 0)
+        #expect(ring.isRefused)
+        #expect(try file.read(at: 0, into: target.bytes, ring: ring))
+        #expect(target.bytes[4096] == 1)
     }
 }

@@ -124,6 +124,7 @@ import Testing
         setting.task.limits = first.devices.map(\.total)
         let placed = setting.task.generation(run.need)
         #expect(placed.fits && placed.devices == first.devices)
+        #expect(run.devices == 1 ? placed.notAtOnce == 0 : placed.notAtOnce >= 0)
         let folder = try TemporaryFolder()
         let limits = placed.devices.map(\.total)
         let found = try peaks(run, setting, placed, limits: limits, caches: folder.path)

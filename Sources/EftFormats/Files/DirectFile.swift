@@ -57,12 +57,14 @@ package final class DirectFile: Sendable {
     /// Reads the whole of `target` from `offset` on; offset, size and address are multiples of `alignment`.
     /// - Parameters:
     ///   - needed: bytes that must come, all when nil; a file that ends behind them is no fault.
+    ///   - ring: of the reading thread, which keeps several reads in flight past the page cache; none when nil.
     ///   - shouldStop: asked between pieces; when it says yes, the rest is left unread.
     /// - Returns: whether all was read.
     /// - Throws: `FormatError` (`unreadable`, `damaged` when the file is too short).
     @discardableResult
     package func read(
         at offset: Int, into target: UnsafeMutableRawBufferPointer, needed: Int? = nil,
+        ring: ReadRing? = nil,
         shouldStop: () -> Bool = { false }
     ) throws(FormatError) -> Bool {
         guard let start = target.baseAddress else { return true }
@@ -71,6 +73,10 @@ package final class DirectFile: Sendable {
             offset % DirectFile.alignment == 0 && target.count % DirectFile.alignment == 0
                 && Int(bitPattern: start) % DirectFile.alignment == 0, "an unaligned direct read")
         var done = 0
+        if let ring, isDirect {
+            done = ring.read(descriptor, at: offset, into: target, shouldStop: shouldStop)
+            if done < needed, done % DirectFile.alignment != 0 { leaveDirectMode() }
+        }
         while done < needed {
             if shouldStop() { return false }
             let wanted = min(target.count - done, DirectFile.piece)

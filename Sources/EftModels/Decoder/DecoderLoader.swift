@@ -119,6 +119,8 @@ package struct DecoderLoader {
         devices: [CPUBackend], parts: [DecoderPart], streaming: StreamedBase? = nil,
         progress: ((_ done: Int, _ total: Int) throws -> Void)? = nil
     ) throws -> Decoder {
+        // What is temporary while weights change their form would stay beside all that is to come.
+        defer { Heap.giveBack() }
         let streamed = Set(streaming?.placement.streamed ?? [])
         var ends = Ends()
         var layers: [DecoderLayer] = []

@@ -38,19 +38,20 @@ package struct PlacementTask {
         self.backend = backend
     }
 
-    /// A search whose devices hold what `need` states for their part.
-    private func search(
+    /// Places a decoder on devices that hold what `need` states for their part.
+    private func place(
         canStream: Bool, _ need: @escaping (_ device: Int, _ part: DecoderPart) -> MemoryTable
-    ) -> PlacementSearch {
+    ) -> PlacedMemory {
         let (load, adapters, programBytes) = (load, adapters, programBytes)
-        return PlacementSearch(
+        func others(_ device: Int, _ part: DecoderPart) -> MemoryTable {
+            var table = part.isEmpty ? MemoryTable() : need(device, part)
+            if !part.isEmpty { table[.adapters] += adapters.byteCount(part) }
+            if device == 0 { table[.program] += programBytes }
+            return table
+        }
+        let search = PlacementSearch(
             layouts: layouts, limits: limits, weightLimits: weightLimits, canStream: canStream,
-            others: { device, part in
-                var table = part.isEmpty ? MemoryTable() : need(device, part)
-                if !part.isEmpty { table[.adapters] += adapters.byteCount(part) }
-                if device == 0 { table[.program] += programBytes }
-                return table
-            },
+            others: others,
             whole: { others, placement in
                 guard !placement.part.isEmpty else { return others }
                 var all = PlacementSearch.sum(others, placement)
@@ -61,6 +62,26 @@ package struct PlacementTask {
                 all[.workspace] += max(0, before - (all.total - all[.program]))
                 return all
             })
+        var placed = search.best()
+        placed.notAtOnce = placed.total.total - together(placed, others)
+        return placed
+    }
+
+    /// Most bytes on all devices together: they are filled and loaded one after the other, and hold the rest after that.
+    private func together(
+        _ placed: PlacedMemory, _ others: (_ device: Int, _ part: DecoderPart) -> MemoryTable
+    ) -> Int {
+        var (running, loaded, peak) = (0, programBytes, 0)
+        for (device, placement) in placed.placement.devices.enumerated() {
+            running += PlacementSearch.sum(others(device, placement.part), placement).total
+            guard !placement.part.isEmpty else { continue }
+            if placement.isStreaming {
+                peak = max(peak, programBytes + load.fillPeak(placement.streamed))
+            }
+            peak = max(peak, loaded + load.peak(placement))
+            loaded += placement.weightBytes
+        }
+        return max(peak, running)
     }
 
     /// Places a decoder that generates.
@@ -68,17 +89,17 @@ package struct PlacementTask {
         var need = need
         need.adapterRank = adapters.rank
         let (description, layouts, backend) = (description, layouts, backend)
-        return search(canStream: true) { [need] _, part in
+        return place(canStream: true) { [need] _, part in
             var table = need.memory(description, part: part)
             table[.workspace] = need.scratch(layouts, part: part, on: backend)
             return table
-        }.best()
+        }
     }
 
     /// Places a decoder that scores windows of `rows` tokens.
     package func evaluation(rows: Int) -> PlacedMemory {
         let (description, layouts, backend, rank) = (description, layouts, backend, adapters.rank)
-        return search(canStream: true) { _, part in
+        return place(canStream: true) { _, part in
             let scratch = DecoderScratch(
                 layouts, part: part, rows: rows,
                 headRows: LossHead.chunkRows(vocabulary: description.vocabulary, rows: rows),
@@ -88,7 +109,7 @@ package struct PlacementTask {
                     description, part: part, rows: rows, sequences: 1, adapterRank: rank),
                 .workspace: scratch.byteCount(on: backend),
             ])
-        }.best()
+        }
     }
 
     /// Places a decoder that is trained: its adapters, or all weights when it has none.
@@ -101,7 +122,7 @@ package struct PlacementTask {
     ) -> PlacedMemory {
         let (description, layouts, backend, adapters) = (description, layouts, backend, adapters)
         let isFull = adapters.rank == 0
-        return search(canStream: canStream && !isFull) { device, part in
+        return place(canStream: canStream && !isFull) { device, part in
             let scratch = DecoderScratch(
                 layouts, part: part, rows: need.rows,
                 headRows: LossHead.chunkRows(vocabulary: description.vocabulary, rows: need.rows),
@@ -115,7 +136,7 @@ package struct PlacementTask {
             table[.activations] = need.byteCount(description, part: part)
             table[.workspace] = scratch.byteCount(on: backend) + (device == 0 ? saving : 0)
             return table
-        }.best()
+        }
     }
 
     /// Places a decoder that is trained, and decides how many micro-batches of a step one pass over the weights serves:
@@ -125,12 +146,12 @@ package struct PlacementTask {
         _ need: TrainingNeed, microBatches: Int, paged: Bool = false, saving: Int = 0,
         canStream: Bool = true
     ) -> (placed: PlacedMemory, joined: Int) {
-        func place(_ joined: Int) -> PlacedMemory {
+        func joining(_ joined: Int) -> PlacedMemory {
             var need = need
             need.joined = joined
             return training(need, paged: paged, saving: saving, canStream: canStream)
         }
-        var best = (placed: place(1), joined: 1)
+        var best = (placed: joining(1), joined: 1)
         guard need.checkpointing.recomputes, best.placed.fits, best.placed.placement.isStreaming
         else { return best }
         func read(_ plan: (placed: PlacedMemory, joined: Int)) -> Int {
@@ -140,7 +161,7 @@ package struct PlacementTask {
         var joined = 2
         while joined < 2 * microBatches {
             let count = min(joined, microBatches)
-            let candidate = (placed: place(count), joined: count)
+            let candidate = (placed: joining(count), joined: count)
             if candidate.placed.fits, read(candidate) < read(best) { best = candidate }
             joined *= 2
         }

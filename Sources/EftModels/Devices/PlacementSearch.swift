@@ -10,6 +10,8 @@ package struct PlacedMemory: Sendable, Hashable {
     package var devices: [MemoryTable]
     /// Whether each device has room for its share.
     package var fits: Bool
+    /// Bytes of the tables that are never held at once, because devices peak at different times.
+    package var notAtOnce = 0
 
     /// All devices together.
     package var total: MemoryTable { devices.reduce(MemoryTable(), +) }

@@ -158,6 +158,7 @@ private final class WindowReader: Sendable {
     // MARK: The thread's side
 
     func run() {
+        let ring = ReadRing()
         while let job = nextJob() {
             let target = UnsafeMutableRawBufferPointer(
                 start: window.base + job.slot * slotBytes, count: slotBytes)
@@ -165,7 +166,7 @@ private final class WindowReader: Sendable {
             var isRead = false
             let start = ContinuousClock.now
             do throws(FormatError) {
-                isRead = try job.file.read(into: target, verify: job.verify) {
+                isRead = try job.file.read(into: target, verify: job.verify, ring: ring) {
                     stopping.load(ordering: .relaxed)
                 }
             } catch {

@@ -147,6 +147,7 @@ package struct PanelCache: Sendable {
     ) throws {
         try FileSystem.createFolder(folder)
         if !isCurrent { try startAnew() }
+        try removeUnfinished()
         let missing = missing(layers)
         for layer in missing { try FileSystem.remove(path(layer: layer)) }
         try requireRoom(bytesToWrite(layers))
@@ -168,6 +169,16 @@ package struct PanelCache: Sendable {
             try FileSystem.remove(FileSystem.join(folder, name))
         }
         try AtomicFile.write(FileSystem.join(folder, PanelCache.manifestName), manifest)
+    }
+
+    /// Removes what killed runs left of layers that this one may not stream.
+    private func removeUnfinished() throws {
+        for name in try FileSystem.list(folder) where name.hasSuffix(OutputFile.partialSuffix) {
+            // Whoever takes such a file over and writes nothing removes it; one that is being written is not given.
+            let path = FileSystem.join(
+                folder, String(name.dropLast(OutputFile.partialSuffix.count)))
+            _ = try? OutputFile(path: path)
+        }
     }
 
     private func requireRoom(_ bytes: Int) throws {

@@ -77,14 +77,17 @@ package final class PanelFile: Sendable {
     /// Reads the record into memory that begins at a page.
     /// - Parameters:
     ///   - verify: whether to check the record against its checksum and layouts.
+    ///   - ring: of the reading thread.
     ///   - shouldStop: asked now and then; when it says yes, false is returned and the memory holds anything.
     /// - Throws: `FormatError` for short reads, faults of the disk and damaged records.
     package func read(
-        into target: UnsafeMutableRawBufferPointer, verify: Bool,
+        into target: UnsafeMutableRawBufferPointer, verify: Bool, ring: ReadRing? = nil,
         shouldStop: () -> Bool = { false }
     ) throws(FormatError) -> Bool {
         let target = UnsafeMutableRawBufferPointer(rebasing: target[..<record.byteCount])
-        guard try file.read(at: 0, into: target, shouldStop: shouldStop) else { return false }
+        guard try file.read(at: 0, into: target, ring: ring, shouldStop: shouldStop) else {
+            return false
+        }
         guard verify else { return true }
         let bytes = UnsafeRawBufferPointer(target)
         guard XXH64.hex(XXH64.hash(bytes)) == checksum else {

@@ -91,13 +91,15 @@ package struct DiskProbe: Sendable {
         _ path: String, _ written: Int, into buffer: Buffer
     ) throws -> (bytes: Int, seconds: Double) {
         let file = try DirectFile(path: path)
+        let ring = ReadRing()
         let whole = written / DirectFile.alignment * DirectFile.alignment
         let start = ContinuousClock.now
         var done = 0
         while done < whole, done == 0 || (ContinuousClock.now - start).seconds < seconds {
             let count = min(buffer.byteCount, whole - done)
             try file.read(
-                at: done, into: UnsafeMutableRawBufferPointer(rebasing: buffer.bytes[..<count]))
+                at: done, into: UnsafeMutableRawBufferPointer(rebasing: buffer.bytes[..<count]),
+                ring: ring)
             done += count
         }
         return (done, (ContinuousClock.now - start).seconds)

@@ -1,0 +1,171 @@
+// SPDX-License-Identifier: Apache-2.0
+// What the program says it will hold, and what the system says it held, over dozens of small runs.
+import EftBenchmarks
+import EftConfig
+import EftFormats
+import EftTensor
+import EftTestSupport
+import Testing
+
+/// Models of one shape in several forms, with what it takes to run and train them: large beside the program itself,
+/// small enough to be run dozens of times.
+struct SmallModels {
+    static let shape = NamedShape(
+        name: "small", vocabulary: 4096, hidden: 1024, intermediate: 2816, layers: 8, heads: 16,
+        kvHeads: 4, headDim: 64, ropeTheta: 10000, context: 4096, tied: false)
+    static let lora = [
+        ("adapter", "lora"), ("lora_r", "8"), ("lora_alpha", "16"), ("lora_target_linear", "true"),
+    ]
+    static let qlora = lora + [("adapter", "qlora"), ("load_in_4bit", "true")]
+    let folder: TemporaryFolder
+
+    /// Writes models in the formats that are named.
+    init(_ formats: [String: ShapeWriter.Format], layers: Int? = nil) throws {
+        folder = try TemporaryFolder()
+        for (name, format) in formats {
+            try ShapeWriter(SmallModels.shape, layers: layers, format: format)
+                .write(to: folder.file(name)) { _, _ in }
+        }
+        try folder.write("text.txt", String(repeating: "The quick brown fox. ", count: 120))
+        try folder.write(
+            "rows.jsonl",
+            (0..<16).map { row in
+                let words = String(repeating: "word \(row) ", count: 4 + row % 3)
+                return "{\"text\": \"\(words)\"}\n"
+            }.joined())
+    }
+
+    /// Writes a training configuration.
+    /// - Parameter keys: lines that win over the others of the same key.
+    func config(_ name: String, base: String, _ keys: [(String, String)]) throws -> String {
+        var all: [(String, String)] = [
+            ("base_model", folder.file(base)),
+            ("datasets", "[{path: \(folder.file("rows.jsonl")), type: completion}]"),
+            ("output_dir", folder.file(name)), ("sequence_len", "64"), ("micro_batch_size", "1"),
+            ("gradient_accumulation_steps", "1"), ("learning_rate", "0.001"), ("max_steps", "1"),
+            ("gradient_checkpointing", "true"), ("bf16", "auto"),
+        ]
+        for (key, value) in keys {
+            all.removeAll { $0.0 == key }
+            all.append((key, value))
+        }
+        let path = folder.file(name + ".yml")
+        try AtomicFile.write(path, all.map { "\($0.0): \($0.1)\n" }.joined())
+        return path
+    }
+}
+
+struct PeakMemoryTests {
+    /// Peaks that a run told.
+    private struct Peaks {
+        let planned: Int
+        let measured: Int
+
+        init(_ arguments: [String]) throws {
+            let program = try Program(arguments + ["--json"])
+            try #require(program.status == 0, "\(arguments): \(program.errors)")
+            let answer = ConfigCursor(try JSONParser.parse(program.output))
+            planned = try answer.required("peak_memory_planned").int()
+            measured = try answer.required("peak_memory_measured").int()
+        }
+
+        var isClose: Bool { abs(planned - measured) * 50 <= planned }
+    }
+
+    private func check(_ arguments: [String]) throws -> Peaks {
+        let peaks = try Peaks(arguments)
+        #expect(
+            peaks.isClose, "planned \(peaks.planned), measured \(peaks.measured): \(arguments)")
+        return peaks
+    }
+
+    /// A share of what all layers in memory take, on so many devices, as `--memory` and a cache.
+    private func memory(
+        _ percent: Int, of peaks: Peaks, devices: Int = 1, caches: TemporaryFolder
+    ) -> [String] {
+        let each = peaks.planned / 100 * percent / devices
+        let sizes = Array(repeating: "\(each)", count: devices).joined(separator: ",")
+        return ["--memory", sizes, "--cache-dir", caches.path]
+    }
+
+    @Test func `a run of 16-bit weights holds what was planned, within 2 %`() throws {
+        let caches = try TemporaryFolder()
+        let models = try SmallModels(["bf16": .bf16])
+        let run = ["run", "-m", models.folder.file("bf16"), "-p", "The quick brown fox", "-t", "3"]
+        let whole = try check(run)
+        _ = try check(run + ["-l", "1500", "--kv-cache-dtype", "q8"])
+        _ = try check(run + memory(150, of: whole, devices: 3, caches: caches))
+        _ = try check(run + memory(60, of: whole, caches: caches))
+        _ = try check(run + memory(90, of: whole, devices: 2, caches: caches))
+        let narrow = try check(run + ["--load-in-4bit", "-l", "200"])
+        _ = try check(run + ["--load-in-4bit"] + memory(80, of: narrow, caches: caches))
+    }
+
+    @Test func `a run of quantized weights holds what was planned, within 2 %`() throws {
+        let caches = try TemporaryFolder()
+        let models = try SmallModels(["nf4": .nf4, "exl2": .exl2(bits: 4)])
+        let prompt = ["-p", "The quick brown fox", "-t", "3"]
+        let nf4 = ["run", "-m", models.folder.file("nf4")] + prompt
+        _ = try check(nf4 + memory(70, of: check(nf4), caches: caches))
+        let run = ["run", "-m", models.folder.file("exl2")] + prompt
+        let whole = try check(run)
+        for type in ["bf16", "q8", "q6", "q4"] {
+            _ = try check(run + ["-l", "2000", "--kv-cache-dtype", type])
+        }
+        _ = try check(run + ["-p", "One", "-p", "Two", "-l", "400"])
+        _ = try check(run + memory(140, of: whole, devices: 2, caches: caches))
+        // The second time nothing is written.
+        for _ in 0..<2 { _ = try check(run + memory(60, of: whole, caches: caches)) }
+        _ = try check(run + memory(100, of: whole, devices: 2, caches: caches))
+    }
+
+    @Test func `a score holds what was planned, within 2 %`() throws {
+        let caches = try TemporaryFolder()
+        let models = try SmallModels(["exl2": .exl2(bits: 4)])
+        let common = [
+            "eval", "-m", models.folder.file("exl2"), "--data", models.folder.file("text.txt"),
+            "--length",
+        ]
+        let whole = try check(common + ["64"])
+        _ = try check(common + ["150"])
+        _ = try check(common + ["64"] + memory(70, of: whole, caches: caches))
+        _ = try check(common + ["64"] + memory(150, of: whole, devices: 2, caches: caches))
+    }
+
+    @Test func `a training run holds what was planned, within 2 %`() throws {
+        let caches = try TemporaryFolder()
+        let models = try SmallModels(["bf16": .bf16])
+        func train(
+            _ keys: [(String, String)], _ more: [String] = []
+        ) throws -> Peaks {
+            let config = try models.config("out", base: "bf16", keys)
+            return try check(["train", config] + more)
+        }
+        let lora = SmallModels.lora
+        let qlora = SmallModels.qlora
+        let whole = try train(lora)
+        let narrow = try train(qlora)
+        let adapter = ["--adapter", models.folder.file("out")]
+        let run = ["run", "-m", models.folder.file("bf16"), "-p", "One", "-t", "3"] + adapter
+        let over = try check(run + ["--load-in-4bit"])
+        _ = try check(run + ["--load-in-4bit"] + memory(75, of: over, caches: caches))
+        _ = try train(qlora + [("gradient_checkpointing", "false")])
+        let disk = [
+            ("gradient_checkpointing", "offload_disk"), ("optimizer", "paged_adamw_32bit"),
+        ]
+        _ = try train(qlora + disk + [("lora_dropout", "0.1")])
+        let several = [("gradient_accumulation_steps", "3")]
+        _ = try train(lora + several, memory(60, of: whole, caches: caches))
+        _ = try train(qlora + several, memory(75, of: narrow, caches: caches))
+        _ = try train(qlora + disk, memory(75, of: narrow, caches: caches))
+        _ = try train(qlora, memory(150, of: narrow, devices: 2, caches: caches))
+        _ = try train(qlora, memory(105, of: narrow, devices: 2, caches: caches))
+    }
+
+    @Test func `training all weights holds what was planned, within 2 %`() throws {
+        let models = try SmallModels(["bf16": .bf16], layers: 2)
+        for keys in [[], [("optimizer", "paged_adamw_32bit")]] {
+            _ = try check(["train", models.config("out", base: "bf16", keys)])
+        }
+    }
+}

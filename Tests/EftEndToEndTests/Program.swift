@@ -1,0 +1,64 @@
+// SPDX-License-Identifier: Apache-2.0
+// The program that was built with the tests, run to its end or killed.
+import EftFormats
+import EftTestSupport
+import Foundation
+
+#if canImport(Glibc)
+    import Glibc
+#endif
+
+/// A finished run of the program.
+struct Program {
+    static let path = FileSystem.join(Fixtures.packageRoot, ".build/release/eft")
+
+    let status: Int32
+    let output: String
+    let errors: String
+
+    init(_ arguments: String...) throws { try self.init(arguments) }
+
+    init(_ arguments: [String]) throws { try self.init(path: Program.path, arguments) }
+
+    init(path: String, _ arguments: [String]) throws {
+        let process = Program.process(path, arguments)
+        let (out, err) = (Pipe(), Pipe())
+        process.standardOutput = out
+        process.standardError = err
+        try process.run()
+        // Both pipes are short enough not to fill.
+        output = String(decoding: out.fileHandleForReading.readDataToEndOfFile(), as: UTF8.self)
+        errors = String(decoding: err.fileHandleForReading.readDataToEndOfFile(), as: UTF8.self)
+        process.waitUntilExit()
+        status = process.terminationStatus
+    }
+
+    private static func process(_ path: String, _ arguments: [String]) -> Process {
+        let process = Process()
+        process.executableURL = URL(fileURLWithPath: path)
+        process.arguments = arguments
+        process.currentDirectoryURL = URL(fileURLWithPath: Fixtures.packageRoot)
+        process.standardInput = FileHandle.nullDevice
+        return process
+    }
+
+    /// Runs the program and kills it without warning once it is time.
+    /// - Returns: whether it was killed in the midst of its work.
+    @discardableResult
+    static func kill(_ arguments: [String], when isTime: () -> Bool) throws -> Bool {
+        let process = process(path, arguments)
+        process.standardOutput = FileHandle.nullDevice
+        process.standardError = FileHandle.nullDevice
+        try process.run()
+        while process.isRunning, !isTime() { usleep(200) }
+        Glibc.kill(process.processIdentifier, SIGKILL)
+        process.waitUntilExit()
+        return process.terminationReason == .uncaughtSignal
+    }
+
+    /// Runs the program and kills it without warning after a while.
+    static func kill(_ arguments: [String], after duration: Duration) throws {
+        let end = ContinuousClock.now + duration
+        try kill(arguments) { ContinuousClock.now >= end }
+    }
+}
