@@ -185,18 +185,19 @@ package struct Estimator: Sendable {
         _ layouts: DecoderLayouts, rows: Int, without role: DecoderDescription.Role? = nil
     ) -> ComputeCost {
         var cost = elementwise(rows: rows)
-        // Layers are much alike, so equal products are counted by their number.
-        var counts: [Product: Int] = [:]
+        // Layers are much alike, so equal products are counted by their number; in order of appearance, so that sums are
+        // the same each time.
+        var (kinds, counts): ([Product], [Product: Int]) = ([], [:])
         let roles = description.linears(layer: 0).map(\.role)
         for (index, layout) in layouts.linears.enumerated()
         where roles[index % roles.count] != role {
-            counts[
-                Product(layout: layout, isExpert: isExpert(roles[index % roles.count])), default: 0
-            ] += 1
+            let kind = Product(layout: layout, isExpert: isExpert(roles[index % roles.count]))
+            if counts[kind] == nil { kinds.append(kind) }
+            counts[kind, default: 0] += 1
         }
-        for (kind, count) in counts {
+        for kind in kinds {
             let (seen, share) = kind.isExpert ? expertRows(rows) : (rows, 1)
-            cost += product(kind.layout, rows: seen) * (Double(count) * share)
+            cost += product(kind.layout, rows: seen) * (Double(counts[kind] ?? 0) * share)
         }
         return cost
     }
