@@ -19,7 +19,7 @@ package final class ReadRing {
     private enum State {
         /// The kernel was not asked yet.
         case unasked
-        case open(UnsafeMutablePointer<io_uring>)
+        case open(OpaquePointer)
         case refused
     }
     private var state: State
@@ -39,26 +39,17 @@ package final class ReadRing {
     package var isRefused: Bool { if case .refused = state { true } else { false } }
 
     private func close() {
-        if case .open(let ring) = state {
-            io_uring_queue_exit(ring)
-            ring.deallocate()
-        }
+        if case .open(let ring) = state { eft_ring_close(ring) }
         state = .refused
     }
 
-    private func opened() -> UnsafeMutablePointer<io_uring>? {
+    private func opened() -> OpaquePointer? {
         switch state {
         case .open(let ring): return ring
         case .refused: return nil
         case .unasked:
-            let ring = UnsafeMutablePointer<io_uring>.allocate(capacity: 1)
-            ring.initialize(to: io_uring())
-            guard io_uring_queue_init(UInt32(ReadRing.depth), ring, 0) == 0 else {
-                ring.deallocate()
-                state = .refused
-                return nil
-            }
-            state = .open(ring)
+            let ring = eft_ring_open(UInt32(ReadRing.depth))
+            state = ring.map { .open($0) } ?? .refused
             return ring
         }
     }
@@ -100,33 +91,20 @@ package final class ReadRing {
 
     /// Hands one read to the kernel.
     private func submit(
-        _ ring: UnsafeMutablePointer<io_uring>, _ descriptor: Int32,
-        _ bytes: UnsafeMutableRawBufferPointer, at offset: Int, _ piece: Range<Int>
+        _ ring: OpaquePointer, _ descriptor: Int32, _ bytes: UnsafeMutableRawBufferPointer,
+        at offset: Int, _ piece: Range<Int>
     ) -> Bool {
-        guard let entry = io_uring_get_sqe(ring) else { return false }
-        io_uring_prep_read(
-            entry, descriptor, bytes.baseAddress, UInt32(bytes.count),
-            UInt64(offset + piece.lowerBound))
-        io_uring_sqe_set_data64(entry, UInt64(piece.lowerBound))
-        var status = io_uring_submit(ring)
-        while status == -EINTR { status = io_uring_submit(ring) }
-        return status == 1
+        eft_ring_read(
+            ring, descriptor, bytes.baseAddress, UInt32(bytes.count),
+            UInt64(offset + piece.lowerBound), UInt64(piece.lowerBound))
     }
 
     /// Waits for a read that is in flight.
     /// - Returns: where in the target it begins, and its bytes or a negative error number.
-    private static func wait(
-        _ ring: UnsafeMutablePointer<io_uring>
-    ) -> (start: Int, count: Int) {
-        var entry: UnsafeMutablePointer<io_uring_cqe>?
-        // The kernel writes to the target until the read has ended, so there is no way on without its end.
-        while true {
-            if io_uring_wait_cqe(ring, &entry) == 0, let entry {
-                let result = (Int(io_uring_cqe_get_data64(entry)), Int(entry.pointee.res))
-                io_uring_cqe_seen(ring, entry)
-                return result
-            }
-        }
+    private static func wait(_ ring: OpaquePointer) -> (start: Int, count: Int) {
+        var tag: UInt64 = 0
+        let count = eft_ring_wait(ring, &tag)
+        return (Int(tag), Int(count))
     }
 }
 
