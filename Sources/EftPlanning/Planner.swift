@@ -87,9 +87,10 @@ package struct Planner {
     private func smallerGenerations(_ need: GenerationNeed) -> [(String, GenerationNeed)] {
         var candidates: [(String, GenerationNeed)] = []
         let head = description.shape.headDim
-        for type in [KVType.q8, .q6, .q4]
-        where type.pageBytes(kvHeads: 1, headDim: head)
-            < need.kvType.pageBytes(kvHeads: 1, headDim: head) && type.holds(headDim: head)
+        for type in FitWish.kvTypes(headDim: head)
+        where type != .bf16
+            && type.pageBytes(kvHeads: 1, headDim: head)
+                < need.kvType.pageBytes(kvHeads: 1, headDim: head)
         {
             var smaller = need
             smaller.kvType = type

@@ -29,13 +29,14 @@ import Testing
         let model = try ModelFolder.open(folder.path)
         let checkpoint = try #require(model.checkpoint)
         let loader = try DecoderLoader(folder: model)
-        let peak = try loader.loadNeed().peak(DecoderLayouts(loader).resident.devices[0])
+        let layouts = try DecoderLayouts(loader)
+        let peak = try loader.loadNeed().peak(layouts.resident.devices[0])
         let ledger = MemoryLedger(limit: peak)
         let backend = try CPUBackend(ledger: ledger, threads: 2)
         let decoder = try loader.load(backend: backend)
         #expect(ledger.peak[.workspace] > ReadAheadCheckpoint.pieceBytes)
         #expect(ledger.peakTotal == peak)
-        #expect(try ledger.current.total == loader.weightBytes())
+        #expect(ledger.current.total == layouts.byteCount)
         let other = try CPUBackend(threads: 1)
         for linear in decoder.linears + [decoder.head] {
             let source = try LinearSource(

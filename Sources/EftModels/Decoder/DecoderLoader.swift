@@ -88,11 +88,6 @@ package struct DecoderLoader {
         return all
     }
 
-    /// Bytes of all weights in memory, norms and biases included.
-    package func weightBytes() throws -> Int {
-        try layouts().reduce(0) { $0 + $1.layout.byteCount } + description.vectorBytes
-    }
-
     // MARK: Load
 
     /// Loads everything on one device, but for the weights of streamed layers, which must be in the cache by now.

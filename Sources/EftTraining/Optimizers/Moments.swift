@@ -50,11 +50,6 @@ package final class PagedMoments: Moments {
         roundUp(parameterBytes, to: SpillFile.alignment)
     }
 
-    /// Bytes of the file.
-    package static func diskBytes(_ parameterBytes: [Int]) -> Int {
-        parameterBytes.reduce(0) { $0 + 2 * slotBytes($1) }
-    }
-
     /// Takes the memory, and the room on the disk; all moments are zero.
     /// - Throws: `TensorError`, and `FormatError` (`io`) when the disk has no room.
     package init(_ parameters: [Parameter], folder: String) throws {
