@@ -51,11 +51,13 @@ let package = Package(
         // Layer 1: values without models.
         layer("EftTensor", ["CEftKernels", "CMalloc"]),
         layer("EftConfig", ["CYAML"]),
+        layer("EftJinja", ["EftConfig"]),
 
         // Layer 2: files and text.
         layer("EftFormats", ["EftTensor", "EftConfig", "CZlib", "CURing"]),
         .target(
-            name: "EftTokenizers", dependencies: ["EftConfig", "CPCRE2"], exclude: ["README.md"],
+            name: "EftTokenizers", dependencies: ["EftConfig", "EftJinja", "CPCRE2"],
+            exclude: ["README.md"],
             // Its tests look at the parts that no other target needs to see, also in release builds.
             swiftSettings: swiftSettings + [.unsafeFlags(["-enable-testing"])]),
         layer("EftQuant", ["EftTensor", "EftConfig", "EftFormats", "CEftKernels"]),
@@ -122,8 +124,9 @@ let package = Package(
             path: "Tests/EftTestSupport", swiftSettings: swiftSettings),
         tests("EftTensor", ["CEftKernels"]),
         tests("EftConfig", ["EftTensor"]),
+        tests("EftJinja", ["EftTensor", "EftConfig"]),
         tests("EftFormats", ["EftTensor", "EftConfig"]),
-        tests("EftTokenizers", ["EftTensor", "EftConfig"]),
+        tests("EftTokenizers", ["EftTensor", "EftConfig", "EftFormats"]),
         tests("EftQuant", ["EftTensor", "EftFormats", "CEftKernels"]),
         tests("EftNN", ["EftTensor", "EftQuant", "CEftKernels"]),
         tests("EftModels", ["EftTensor", "EftConfig", "EftFormats", "EftQuant", "EftNN"]),

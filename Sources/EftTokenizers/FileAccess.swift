@@ -46,6 +46,20 @@ enum FileAccess {
         }
     }
 
+    /// The names in a folder, sorted; none when there is no such folder.
+    static func names(in folder: String) -> [String] {
+        guard let stream = opendir(folder) else { return [] }
+        defer { closedir(stream) }
+        var names: [String] = []
+        while let entry = readdir(stream) {
+            names.append(
+                withUnsafePointer(to: &entry.pointee.d_name) {
+                    $0.withMemoryRebound(to: CChar.self, capacity: 1) { String(cString: $0) }
+                })
+        }
+        return names.sorted()
+    }
+
     /// Writes a file beside its place and then renames it into place.
     /// - Throws: `TokenizerError` (`io`).
     static func write(_ bytes: [UInt8], to path: String) throws(TokenizerError) {

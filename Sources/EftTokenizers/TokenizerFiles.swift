@@ -8,7 +8,8 @@ package enum TokenizerFiles {
     /// The names that are looked for, all but the first optional.
     package static let names = [
         "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json",
-        "chat_template.jinja", "generation_config.json", "vocab.json", "merges.txt",
+        "chat_template.jinja", "chat_template.json", "generation_config.json", "vocab.json",
+        "merges.txt",
         "tokenizer.model",
     ]
 
