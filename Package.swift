@@ -80,7 +80,7 @@ let package = Package(
         layer(
             "EftGeneration",
             [
-                "EftTensor", "EftConfig", "EftFormats", "EftTokenizers", "EftQuant", "EftNN",
+                "CEftKernels", "EftTensor", "EftConfig", "EftFormats", "EftTokenizers", "EftQuant", "EftNN",
                 "EftModels",
             ]),
         layer(

@@ -56,7 +56,7 @@ package final class Generator {
     private struct Sequence {
         let index: Int
         let request: GenerationRequest
-        let sampler: SamplerChain
+        var sampler: SequenceSampler
         var tokens: [Int32]
         var length: Int { request.prompt.count + request.parameters.maxTokens }
     }
@@ -97,7 +97,8 @@ package final class Generator {
     }
 
     private func check(_ request: GenerationRequest) throws(GenerationError) {
-        try request.parameters.validate()
+        try request.parameters.validate(
+            GenerationLimits(vocabulary: decoder.description.vocabulary))
         guard !request.prompt.isEmpty else {
             throw GenerationError(
                 "the prompt has no token; a model without a start token needs some text")
@@ -114,7 +115,10 @@ package final class Generator {
 
     private func begin(_ index: Int, _ request: GenerationRequest) throws -> Sequence {
         let sequence = Sequence(
-            index: index, request: request, sampler: SamplerChain(request.parameters),
+            index: index, request: request,
+            sampler: SequenceSampler(
+                parameters: request.parameters, prompt: request.prompt,
+                vocabulary: decoder.description.vocabulary),
             tokens: request.prompt)
         guard cache.extend(sequence: index, to: sequence.length) else {
             throw GenerationError("the KV cache has no room for another sequence")
@@ -127,7 +131,7 @@ package final class Generator {
         _ sequence: Sequence, _ onToken: (Int, Int32) throws -> Bool
     ) throws -> FinishReason? {
         guard let token = sequence.tokens.last else { return .stop }
-        if sequence.request.parameters.stopTokens.contains(token) { return .stop }
+        if sequence.request.parameters.end(with: token) != nil { return .stop }
         guard try onToken(sequence.index, token) else { return .cancelled }
         return sequence.tokens.count == sequence.length ? .length : nil
     }
@@ -145,7 +149,7 @@ package final class Generator {
             if done == prompt.count {
                 let logits = try decoder.logits(
                     of: hidden, rows: [chunk.count - 1], batch: batch, workspace: workspace)
-                sequence.tokens.append(draw(sequence, logits, row: 0))
+                try draw(&sequence, logits, row: 0)
             }
         }
         return sequence
@@ -158,17 +162,19 @@ package final class Generator {
         let hidden = try decoder.forward(batch, cache: cache, workspace: workspace)
         let logits = try decoder.logits(
             of: hidden, rows: Array(sequences.indices), batch: batch, workspace: workspace)
-        return sequences.enumerated().map { row, sequence in
+        return try sequences.enumerated().map { row, sequence in
             var sequence = sequence
-            sequence.tokens.append(draw(sequence, logits, row: row))
+            try draw(&sequence, logits, row: row)
             return sequence
         }
     }
 
-    private func draw(_ sequence: Sequence, _ logits: Matrix, row: Int) -> Int32 {
-        let values = UnsafeBufferPointer(
+    private func draw(_ sequence: inout Sequence, _ logits: Matrix, row: Int) throws {
+        let values = UnsafeMutableBufferPointer(
             start: logits.pointer + row * logits.columns, count: logits.columns)
-        return sequence.sampler.draw(values, tokens: sequence.tokens)
+        let token = try sequence.sampler.draw(values).id
+        sequence.sampler.accept(token)
+        sequence.tokens.append(token)
     }
 
     private func batch(
