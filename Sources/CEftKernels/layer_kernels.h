@@ -102,6 +102,7 @@ typedef struct eft_sampling_kernels {
     void (*weights)(size_t count, const float *x, float top, float scale, float *weights);
     /// The sum of the weights of at most EFT_ROW_BLOCK numbers, number i in lane i % 16.
     double (*block_sum)(size_t count, const float *x, float top, float scale);
+    double (*mass_from)(size_t count, const float *x, const float *weights, float floor);
     size_t (*count_from)(size_t count, const float *x, float floor);
     size_t (*collect)(size_t count, const float *x, float floor, size_t capacity, uint32_t *indices, float *values);
     /// The first index from `first` on whose number is greater than `bound`, or count.

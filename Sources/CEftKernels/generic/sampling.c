@@ -48,11 +48,23 @@ static void weights(size_t count, const float *x, float top, float scale, float 
     for (size_t i = 0; i < count; i++) result[i] = weight(x[i], top, scale);
 }
 
+/// Adds 16 lanes in the order of the vectors.
+static double lane_sum(double lanes[16]) {
+    for (size_t i = 0; i < 8; i++) lanes[i] += lanes[i + 8];
+    return ((lanes[0] + lanes[4]) + (lanes[2] + lanes[6])) + ((lanes[1] + lanes[5]) + (lanes[3] + lanes[7]));
+}
+
 static double block_sum(size_t count, const float *x, float top, float scale) {
     double lanes[16] = {0};
     for (size_t i = 0; i < count; i++) lanes[i % 16] += weight(x[i], top, scale);
-    for (size_t i = 0; i < 8; i++) lanes[i] += lanes[i + 8];
-    return ((lanes[0] + lanes[4]) + (lanes[2] + lanes[6])) + ((lanes[1] + lanes[5]) + (lanes[3] + lanes[7]));
+    return lane_sum(lanes);
+}
+
+static double mass_from(size_t count, const float *x, const float *weights, float floor) {
+    double lanes[16] = {0};
+    for (size_t i = 0; i < count; i++)
+        if (x[i] >= floor) lanes[i % 16] += weights[i];
+    return lane_sum(lanes);
 }
 
 static size_t count_from(size_t count, const float *x, float floor) {
@@ -76,7 +88,8 @@ static size_t next_above(size_t first, size_t count, const float *x, float bound
     return first;
 }
 
-static const eft_sampling_kernels scalar = {row_max, mask, weights, block_sum, count_from, collect, next_above};
+static const eft_sampling_kernels scalar = {row_max,    mask,    weights,   block_sum, mass_from,
+                                            count_from, collect, next_above};
 
 eft_row_peak eft_row_max(eft_isa isa, size_t count, const float *x) {
     return EFT_KERNELS_AT(sampling, isa, scalar)->max(count, x);
@@ -99,6 +112,10 @@ double eft_row_sums(eft_isa isa, size_t count, const float *x, float top, float 
         total += sum;
     }
     return total;
+}
+
+double eft_row_mass(eft_isa isa, size_t count, const float *x, const float *weights, float floor) {
+    return EFT_KERNELS_AT(sampling, isa, scalar)->mass_from(count, x, weights, floor);
 }
 
 size_t eft_row_count(eft_isa isa, size_t count, const float *x, float floor) {

@@ -258,6 +258,8 @@ void eft_row_mask(eft_isa isa, size_t count, float *x, size_t words, const uint3
 void eft_row_weights(eft_isa isa, size_t count, const float *x, float top, float scale, float *weights);
 /// sums[b] = the sum in f64 of the weights of block b of EFT_ROW_BLOCK numbers; returns the sum over the blocks.
 double eft_row_sums(eft_isa isa, size_t count, const float *x, float top, float scale, double *sums);
+/// The sum in f64 of the weights whose numbers are at least `floor`.
+double eft_row_mass(eft_isa isa, size_t count, const float *x, const float *weights, float floor);
 /// How many numbers are at least `floor`.
 size_t eft_row_count(eft_isa isa, size_t count, const float *x, float floor);
 /// The indices and values of the first `capacity` numbers that are at least `floor`, in order; returns how many.

@@ -28,51 +28,53 @@ struct CandidateSet {
     /// Keeps the likeliest tokens until their weights together reach `goal`, equal ones by id; at least one.
     mutating func keepLikeliest(reaching goal: Double) {
         guard total > goal else { return }
-        let cut = MassCut(weights, reaching: goal) { Double(logits[$0]) }
-        keep { index, logit, _ in cut.keeps(Double(logit), index) }
+        let cut = MassCut(logits, weights, reaching: goal)
+        let places = Self.places(logits, atLeast: cut.key)
+        keep(places.filter { cut.keeps(logits[Int($0)], $0) })
     }
 
     /// Keeps the tokens whose information is nearest to the mean until their probabilities together reach `p`, and
     /// those as near as the last of them.
     mutating func keepTypical(_ p: Float, top: Float, scale: Float) {
-        let logTotal = log(total)
+        let logTotal = Float(log(total))
+        let information = logits.map { logTotal - ($0 - top) * scale }
         var entropy = 0.0
-        let information = tokens.indices.map { index in
-            let information = logTotal - Double((logits[index] - top) * scale)
-            if weights[index] > 0 { entropy += Double(weights[index]) / total * information }
-            return information
+        for (weight, information) in zip(weights, information) where weight > 0 {
+            entropy += Double(weight) / total * Double(information)
         }
-        let mean = entropy
-        func key(_ index: Int) -> Double { -abs(information[index] - mean) }
-        let cut = MassCut(weights, reaching: Double(p) * total, key)
-        keep { index, _, _ in key(index) >= cut.key }
+        let mean = Float(entropy)
+        let nearness = information.map { -abs($0 - mean) }
+        let cut = MassCut(nearness, weights, reaching: Double(p) * total)
+        keep(Self.places(nearness, atLeast: cut.key))
+    }
+
+    private static func places(_ keys: [Float], atLeast floor: Float) -> [UInt32] {
+        keys.withUnsafeBufferPointer {
+            let row = LogitRow($0)
+            return row.tokens(atLeast: floor, capacity: row.countOf(atLeast: floor)).tokens
+        }
     }
 
     /// Leaves out all tokens of at least this probability but the least likely of them, of equal ones the last.
     mutating func excludeTopChoices(threshold: Float) {
         let least = Double(threshold) * total
-        var last: Int?
-        for index in tokens.indices where Double(weights[index]) >= least {
-            if let known = last, logits[known] < logits[index] { continue }
-            last = index
+        var last: UInt32?
+        var others: [UInt32] = []
+        for (index, weight) in weights.enumerated() {
+            let place = UInt32(truncatingIfNeeded: index)
+            if Double(weight) < least {
+                others.append(place)
+            } else if last.map({ logits[Int($0)] >= logits[index] }) ?? true {
+                last = place
+            }
         }
-        let kept = last
-        keep { index, _, weight in Double(weight) < least || index == kept }
+        if let last { keep((others + [last]).sorted()) }
     }
 
-    private mutating func keep(
-        _ isKept: (_ index: Int, _ logit: Float, _ weight: Float) -> Bool
-    ) {
-        var kept = 0
-        for index in tokens.indices where isKept(index, logits[index], weights[index]) {
-            tokens[kept] = tokens[index]
-            logits[kept] = logits[index]
-            weights[kept] = weights[index]
-            kept += 1
-        }
-        tokens.removeLast(tokens.count - kept)
-        logits.removeLast(logits.count - kept)
-        weights.removeLast(weights.count - kept)
+    private mutating func keep(_ places: [UInt32]) {
+        tokens = places.map { tokens[Int($0)] }
+        logits = places.map { logits[Int($0)] }
+        weights = places.map { weights[Int($0)] }
         total = Self.sum(weights)
     }
 

@@ -39,22 +39,23 @@ struct LogitEdits: Sendable {
         return bits
     }
 
+    /// Whether `apply` may rule out any number of tokens.
+    var hasMask: Bool { allowed != nil }
+
     /// Changes a row of logits.
-    func apply(to logits: UnsafeMutableBufferPointer<Float>, history: TokenHistory) {
-        allowed?.withUnsafeBufferPointer { LogitRow.mask(logits, $0) }
+    func apply(to row: inout EditedRow, history: TokenHistory) {
+        allowed?.withUnsafeBufferPointer { LogitRow.mask(row.logits, $0) }
         for word in badWords {
-            if let last = word.last, endsWith(history, word.dropLast()) {
-                mask(logits, last)
-            }
+            if let last = word.last, endsWith(history, word.dropLast()) { row.mask(last) }
         }
         if history.answerCount < minTokens {
-            for token in endings { mask(logits, token) }
+            for token in endings { row.mask(token) }
         }
-        for (token, bias) in biases { change(logits, token) { $0 + bias } }
-        penalize(logits, history)
+        for (token, bias) in biases { row.change(token) { $0 + bias } }
+        penalize(&row, history)
         guard let dry else { return }
         for (token, penalty) in dry.penalties(history.tokens) {
-            change(logits, token) { $0 - penalty }
+            row.change(token) { $0 - penalty }
         }
     }
 
@@ -63,10 +64,10 @@ struct LogitEdits: Sendable {
             && history.tokens.suffix(beginning.count).elementsEqual(beginning)
     }
 
-    private func penalize(_ logits: UnsafeMutableBufferPointer<Float>, _ history: TokenHistory) {
+    private func penalize(_ row: inout EditedRow, _ history: TokenHistory) {
         guard needsCounts else { return }
         for count in history.counts where count.total > 0 {
-            change(logits, count.token) { logit in
+            row.change(count.token) { logit in
                 var changed = logit > 0 ? logit / repetition : logit * repetition
                 changed -= frequency * Float(count.answer)
                 if count.answer > 0 { changed -= presence }
@@ -74,20 +75,41 @@ struct LogitEdits: Sendable {
             }
         }
     }
+}
 
-    private func mask(_ logits: UnsafeMutableBufferPointer<Float>, _ token: Int32) {
-        guard token >= 0, Int(token) < logits.count, logits[Int(token)].isFinite else { return }
-        logits[Int(token)] = -.infinity
+/// A row of logits whose single changes can be undone.
+struct EditedRow {
+    let logits: UnsafeMutableBufferPointer<Float>
+    private let isLogged: Bool
+    private var log: [(token: Int32, logit: Float)] = []
+
+    init(_ logits: UnsafeMutableBufferPointer<Float>, isLogged: Bool) {
+        self.logits = logits
+        self.isLogged = isLogged
     }
 
-    /// Replaces a token's logit when the row has one. What is not finite stays (a damaged row must be seen as one), and
-    /// what was finite stays so, however large a penalty.
+    /// Rules a token out when the row has it.
+    mutating func mask(_ token: Int32) { replace(token) { _ in -.infinity } }
+
+    /// Changes a token's logit when the row has it. What was finite stays so, however large a penalty.
     @inline(__always)
-    private func change(
-        _ logits: UnsafeMutableBufferPointer<Float>, _ token: Int32, _ body: (Float) -> Float
-    ) {
+    mutating func change(_ token: Int32, _ body: (Float) -> Float) {
+        let most = Float.greatestFiniteMagnitude
+        replace(token) { min(max(body($0), -most), most) }
+    }
+
+    /// What is not finite stays: a damaged row must be seen as one.
+    @inline(__always)
+    private mutating func replace(_ token: Int32, _ body: (Float) -> Float) {
         guard token >= 0, Int(token) < logits.count else { return }
-        let old = logits[Int(token)], most = Float.greatestFiniteMagnitude
-        if old.isFinite { logits[Int(token)] = min(max(body(old), -most), most) }
+        let old = logits[Int(token)]
+        guard old.isFinite else { return }
+        if isLogged { log.append((token, old)) }
+        logits[Int(token)] = body(old)
+    }
+
+    /// Undoes single changes, not masks of the whole row.
+    func undo() {
+        for (token, logit) in log.reversed() { logits[Int(token)] = logit }
     }
 }

@@ -60,6 +60,15 @@ struct LogitRow {
         }
     }
 
+    /// The sum of the weights whose logits are at least `floor`; as many weights as logits.
+    func mass(of weights: UnsafeBufferPointer<Float>, atLeast floor: Float) -> Double {
+        guard let start = values.baseAddress, let weightStart = weights.baseAddress else {
+            return 0
+        }
+        return eft_row_mass(
+            Self.level, min(count, weights.count), start, weightStart, floor)
+    }
+
     /// How many logits are at least `floor`.
     func countOf(atLeast floor: Float) -> Int {
         guard let start = values.baseAddress else { return 0 }

@@ -60,12 +60,19 @@ package struct SequenceSampler: Sendable {
     package func draw(
         _ logits: UnsafeMutableBufferPointer<Float>, mask: UnsafeBufferPointer<UInt32>? = nil
     ) throws(SamplingError) -> SampledToken {
-        guard let logprobs else { return SampledToken(id: try choose(logits, mask)) }
+        var row = EditedRow(logits, isLogged: logprobs != nil)
+        guard let logprobs else { return SampledToken(id: try choose(&row, mask)) }
+        guard mask != nil || edits.hasMask else {
+            let scores = try RowScores(LogitRow(logits))
+            let token = try choose(&row, nil)
+            row.undo()
+            return try scores.score(token, count: logprobs)
+        }
         let raw = UnsafeMutableBufferPointer<Float>.allocate(capacity: logits.count)
         defer { raw.deallocate() }
         _ = raw.initialize(from: logits)
         let scores = try RowScores(LogitRow(raw))
-        return try scores.score(try choose(logits, mask), count: logprobs)
+        return try scores.score(try choose(&row, mask), count: logprobs)
     }
 
     /// Appends a token to the sequence: the one drawn, or another that was forced.
@@ -77,14 +84,14 @@ package struct SequenceSampler: Sendable {
     }
 
     private func choose(
-        _ logits: UnsafeMutableBufferPointer<Float>, _ mask: UnsafeBufferPointer<UInt32>?
+        _ row: inout EditedRow, _ mask: UnsafeBufferPointer<UInt32>?
     ) throws(SamplingError) -> Int32 {
-        if let mask { LogitRow.mask(logits, mask) }
-        edits.apply(to: logits, history: history)
-        let row = LogitRow(logits)
-        let peak = try row.peak()
+        if let mask { LogitRow.mask(row.logits, mask) }
+        edits.apply(to: &row, history: history)
+        let edited = LogitRow(row.logits)
+        let peak = try edited.peak()
         if temperature == 0 { return peak.token }
-        return sample(row, top: peak.value) ?? peak.token
+        return sample(edited, top: peak.value) ?? peak.token
     }
 
     /// nil for a row without any weight, which a row with a peak is not.
@@ -105,10 +112,8 @@ package struct SequenceSampler: Sendable {
         if parameters.topK > 0 { floor = max(floor, row.kth(parameters.topK)) }
         var mass: Double?
         if parameters.topP < 1 && parameters.minP == 0 && parameters.topK <= 0 {
-            // All tokens so unlikely that together they cannot make up 1 - p lie outside of the nucleus.
             let total = row.sums(top: top, scale: scale).total
-            let rest = (1 - Double(parameters.topP)) * total / Double(row.count)
-            floor = max(floor, top + temperature * (min(Float(log(rest)), 0) - 0.001))
+            floor = max(floor, nucleusFloor(row, top: top, total: total))
             mass = total
         }
         var candidates = CandidateSet(row, floor: floor, top: top, scale: scale)
@@ -120,6 +125,17 @@ package struct SequenceSampler: Sendable {
         }
         if excludes { candidates.excludeTopChoices(threshold: parameters.xtc.threshold) }
         return candidates.token(at: fraction)
+    }
+
+    /// A logit below which no token lies in the nucleus: `count` tokens so unlikely cannot have half of what is left out,
+    /// and neither can all those above the first such bound.
+    private func nucleusFloor(_ row: LogitRow, top: Float, total: Double) -> Float {
+        let half = (1 - Double(parameters.topP)) * total / 2
+        func floor(_ count: Int) -> Float {
+            top + temperature * (min(Float(log(half / Double(max(count, 1)))), 0) - 0.001)
+        }
+        let first = floor(row.count)
+        return max(first, floor(row.countOf(atLeast: first)))
     }
 
     private func sampleWhole(

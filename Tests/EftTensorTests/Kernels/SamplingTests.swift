@@ -86,6 +86,22 @@ struct SamplingTests {
     }
 
     @Test(arguments: KernelLevel.all, sizes)
+    func `masses are the scalar ones and near the sum`(level: KernelLevel, count: Int) {
+        var noise = Noise(count + 2)
+        let weights = noise.numbers(count).map(abs)
+        for row in Self.rows(count) {
+            for floor in [-Float.infinity, row[count / 2], 0, 2, 50] {
+                let found = eft_row_mass(level.isa, count, row, weights, floor)
+                #expect(found == eft_row_mass(EFT_ISA_SCALAR, count, row, weights, floor))
+                let wanted = row.indices.reduce(0.0) {
+                    $0 + (row[$1] >= floor ? Double(weights[$1]) : 0)
+                }
+                #expect(abs(found - wanted) <= 1e-12 * wanted)
+            }
+        }
+    }
+
+    @Test(arguments: KernelLevel.all, sizes)
     func `counting and collecting find what is not less`(level: KernelLevel, count: Int) {
         for row in Self.rows(count) {
             for floor in [-Float.infinity, -40, row[count / 2], 0, 2, row[count / 2].nextUp, 50] {
