@@ -14,10 +14,13 @@ let kernelSettings: [CSetting] = [
 
 let swiftSettings: [SwiftSetting] = [.swiftLanguageMode(.v6), .treatAllWarnings(as: .error)]
 
-func layer(_ name: String, _ dependencies: [Target.Dependency]) -> Target {
+/// - Parameter testable: whether tests look at parts that no other target needs to see, also in release builds.
+func layer(
+    _ name: String, _ dependencies: [Target.Dependency], testable: Bool = false
+) -> Target {
     .target(
-        name: name, dependencies: dependencies, exclude: ["README.md"], swiftSettings: swiftSettings
-    )
+        name: name, dependencies: dependencies, exclude: ["README.md"],
+        swiftSettings: swiftSettings + (testable ? [.unsafeFlags(["-enable-testing"])] : []))
 }
 
 func tests(_ name: String, _ dependencies: [Target.Dependency]) -> Target {
@@ -54,10 +57,7 @@ let package = Package(
 
         // Layer 2: files and text.
         layer("EftFormats", ["EftTensor", "EftConfig", "CZlib", "CURing"]),
-        .target(
-            name: "EftTokenizers", dependencies: ["EftConfig", "CPCRE2"], exclude: ["README.md"],
-            // Its tests look at the parts that no other target needs to see, also in release builds.
-            swiftSettings: swiftSettings + [.unsafeFlags(["-enable-testing"])]),
+        layer("EftTokenizers", ["EftConfig", "CPCRE2"], testable: true),
         layer("EftQuant", ["EftTensor", "EftConfig", "EftFormats", "CEftKernels"]),
 
         // Layers 3 and 4: the decoder.
@@ -80,9 +80,10 @@ let package = Package(
         layer(
             "EftGeneration",
             [
-                "EftTensor", "EftConfig", "EftFormats", "EftTokenizers", "EftQuant", "EftNN",
+                "CEftKernels", "EftTensor", "EftConfig", "EftFormats", "EftTokenizers", "EftQuant",
+                "EftNN",
                 "EftModels",
-            ]),
+            ], testable: true),
         layer(
             "EftPlanning",
             [

@@ -17,7 +17,10 @@ import Testing
     ) -> Int {
         let cached = table.begin(
             sequence: sequence, root: root ?? self.root, tokens: tokens, most: tokens.count - 1)
-        #expect(table.extend(sequence: sequence, to: tokens.count))
+        do {
+            let done = table.extend(sequence: sequence, to: tokens.count)
+            #expect(done)
+        }
         table.publish(sequence: sequence, tokens: tokens, computed: tokens.count)
         return cached
     }
@@ -62,14 +65,18 @@ import Testing
         #expect(fill(&table, 2, tokens(16, seed: 1) + tokens(16, seed: 1)) == 0)
     }
 
-    @Test func `the page left longest ago goes first, the end of a sequence before its beginning`() {
+    @Test func `the page left longest ago goes first, the end of a sequence before its beginning`()
+    {
         var table = PageTable(pageCount: 4)
         _ = fill(&table, 1, tokens(32))
         _ = fill(&table, 2, tokens(32, seed: 1))
         table.release(sequence: 1)
         table.release(sequence: 2)
         // One page is needed: the second page of the first sequence.
-        #expect(table.extend(sequence: 3, to: 1))
+        do {
+            let done = table.extend(sequence: 3, to: 1)
+            #expect(done)
+        }
         table.release(sequence: 3)
         #expect(table.cachedPages(root: root, tokens: tokens(32), most: 32).all == 1)
         #expect(table.cachedPages(root: root, tokens: tokens(32, seed: 1), most: 32) == (2, 2))
@@ -77,10 +84,19 @@ import Testing
 
     @Test func `a full table says so and changes nothing`() {
         var table = PageTable(pageCount: 3)
-        #expect(table.extend(sequence: 0, to: 32))
-        #expect(!table.extend(sequence: 1, to: 17))
+        do {
+            let done = table.extend(sequence: 0, to: 32)
+            #expect(done)
+        }
+        do {
+            let done = table.extend(sequence: 1, to: 17)
+            #expect(!done)
+        }
         #expect(table.freePages == 1 && table.pageCount(of: 1) == 0)
-        #expect(table.extend(sequence: 1, to: 16))
+        do {
+            let done = table.extend(sequence: 1, to: 16)
+            #expect(done)
+        }
     }
 
     @Test func `forgotten contents are never found, nor what follows them`() {

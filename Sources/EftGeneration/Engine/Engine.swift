@@ -91,7 +91,7 @@ package final class Engine: Sendable {
     /// - Throws: `GenerationError` for requests that cannot be served, `AdmissionError` when there is no room in the
     ///   queue.
     package func submit(_ request: EngineRequest) throws -> Ticket {
-        try EngineCore.check(request, configuration: configuration, vocabulary: vocabulary)
+        let request = try EngineCore.settled(request, configuration)
         return try monitor.withLock { state in
             guard !state.isStopping else {
                 throw AdmissionError(

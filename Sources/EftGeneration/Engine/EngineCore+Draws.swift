@@ -60,7 +60,13 @@ extension EngineCore {
             let token = group.request.prompt[place]
             let count = group.request.parameters.promptLogprobs ?? 0
             if group.scores.isEmpty { group.scores.append(nil) }
-            group.scores.append(PromptScorer.score(of: token, logits: logits, count: count))
+            do {
+                group.scores.append(
+                    try PromptScorer(count: count)
+                        .score(UnsafeBufferPointer(logits), next: token))
+            } catch {
+                finish(sequence, SampleEnd(reason: .error, stopToken: nil, error: error))
+            }
         case .draw(let drafts):
             let own = wish.scheduled.count - wish.scheduled.drafts
             // A draft before this row did not come true.

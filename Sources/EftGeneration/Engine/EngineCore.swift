@@ -44,6 +44,8 @@ package final class EngineCore {
                     + "\(configuration.maxModelLength) do not fit \(need.rows) rows and \(need.pages) pages"
             )
         }
+        var configuration = configuration
+        configuration.limits.vocabulary = decoder.description.vocabulary
         self.configuration = configuration
         self.decoder = decoder
         headRows = need.headRows
@@ -65,16 +67,17 @@ package final class EngineCore {
     /// Checks that a request can be served at all.
     /// - Throws: `GenerationError` saying what is wrong with it.
     package func check(_ request: EngineRequest) throws(GenerationError) {
-        try EngineCore.check(
-            request, configuration: configuration, vocabulary: decoder.description.vocabulary)
+        _ = try EngineCore.settled(request, configuration)
     }
 
-    /// Checks that a request can be served by an engine with certain bounds.
+    /// A request as an engine with certain bounds takes it.
     /// - Throws: `GenerationError` saying what is wrong with it.
-    static func check(
-        _ request: EngineRequest, configuration: EngineConfiguration, vocabulary: Int
-    ) throws(GenerationError) {
-        try request.parameters.validate(vocabulary: vocabulary)
+    static func settled(
+        _ request: EngineRequest, _ configuration: EngineConfiguration
+    ) throws(GenerationError) -> EngineRequest {
+        var request = request
+        request.parameters = try request.parameters.validated(configuration.limits)
+        let vocabulary = configuration.limits.vocabulary ?? .max
         guard !request.prompt.isEmpty else {
             throw GenerationError(
                 "the prompt has no token; a model without a start token needs some text",
@@ -94,6 +97,7 @@ package final class EngineCore {
                     + "asked for, the context holds \(configuration.maxModelLength); ask for fewer or raise "
                     + "the limit of the context", parameter: "max_tokens")
         }
+        return request
     }
 
     /// Takes a request in.
@@ -104,7 +108,7 @@ package final class EngineCore {
     package func add(
         _ request: EngineRequest, arrival: ContinuousClock.Instant = .now
     ) throws(GenerationError) -> Int {
-        try check(request)
+        let request = try EngineCore.settled(request, configuration)
         try checkAdapters(request)
         let id = nextGroup
         nextGroup += 1
@@ -113,7 +117,7 @@ package final class EngineCore {
         groups[id] = group
         for sample in 0..<request.samples {
             var parameters = request.parameters
-            parameters.seed = parameters.seed &+ UInt64(sample)
+            parameters.seed = (parameters.seed ?? 0) &+ UInt64(sample)
             scheduler.add(
                 EngineSequence(
                     id: nextSequence, group: group, sample: sample,

@@ -54,7 +54,7 @@ final class Listener: EngineSink {
 }
 
 /// A model and the bounds of an engine over it.
-struct EngineRig {
+struct EngineRig: Sendable {
     var model = "models/gqa-tied"
     var context = 64
     var sequences = 4
@@ -63,7 +63,7 @@ struct EngineRig {
     var threads = 2
     var adapterRank = 0
     var kvType = KVType.bf16
-    var configure: (inout EngineConfiguration) -> Void = { _ in }
+    var configure: @Sendable (inout EngineConfiguration) -> Void = { _ in }
 
     func decoder() throws -> Decoder {
         let folder = try ModelFolder.open(Fixtures.path(model))
