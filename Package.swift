@@ -77,12 +77,15 @@ let package = Package(
                 "EftTensor", "EftConfig", "EftFormats", "EftTokenizers", "EftQuant", "EftNN",
                 "EftModels",
             ]),
-        layer(
-            "EftGeneration",
-            [
-                "CEftKernels", "EftTensor", "EftConfig", "EftFormats", "EftTokenizers", "EftQuant", "EftNN",
-                "EftModels",
-            ]),
+        .target(
+            name: "EftGeneration",
+            dependencies: [
+                "CEftKernels", "EftTensor", "EftConfig", "EftFormats", "EftTokenizers", "EftQuant",
+                "EftNN", "EftModels",
+            ],
+            exclude: ["README.md"],
+            // As with EftTokenizers: its tests look at the steps of sampling.
+            swiftSettings: swiftSettings + [.unsafeFlags(["-enable-testing"])]),
         layer(
             "EftPlanning",
             [
