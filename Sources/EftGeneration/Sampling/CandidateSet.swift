@@ -7,9 +7,9 @@
 
 /// Some tokens in order of id with their weights, which are proportional to their probabilities.
 struct CandidateSet {
-    private var tokens: [UInt32]
+    private(set) var tokens: [UInt32]
     private var logits: [Float]
-    private var weights: [Float]
+    private(set) var weights: [Float]
     private(set) var total: Double
 
     /// The tokens of a row whose logits are at least `floor`, by temperature 1 / `scale`.

@@ -96,16 +96,18 @@ package struct SequenceSampler: Sendable {
 
     /// nil for a row without any weight, which a row with a peak is not.
     private func sample(_ row: LogitRow, top: Float) -> Int32? {
-        let scale = 1 / temperature
-        let excludes =
-            parameters.xtc.probability > 0
-            && uniform(.exclusion) < Double(parameters.xtc.probability)
+        let excludes = uniform(.exclusion) < Double(parameters.xtc.probability)
         let fraction = uniform(.token)
         let isWhole =
             parameters.minP == 0 && parameters.topK <= 0 && parameters.topP >= 1
             && parameters.typicalP >= 1 && !excludes
-        if isWhole { return sampleWhole(row, top: top, scale: scale, fraction) }
+        if isWhole { return sampleWhole(row, top: top, scale: 1 / temperature, fraction) }
+        return candidates(row, top: top, excludes: excludes).token(at: fraction)
+    }
 
+    /// What the filters leave of a row whose largest logit is `top`, by a temperature above 0.
+    func candidates(_ row: LogitRow, top: Float, excludes: Bool) -> CandidateSet {
+        let scale = 1 / temperature
         // What has no weight in f32 cannot be drawn.
         var floor = top - 87 * temperature
         if parameters.minP > 0 { floor = max(floor, top + temperature * log(parameters.minP)) }
@@ -124,7 +126,7 @@ package struct SequenceSampler: Sendable {
             candidates.keepTypical(parameters.typicalP, top: top, scale: scale)
         }
         if excludes { candidates.excludeTopChoices(threshold: parameters.xtc.threshold) }
-        return candidates.token(at: fraction)
+        return candidates
     }
 
     /// A logit below which no token lies in the nucleus: `count` tokens so unlikely cannot have half of what is left out,

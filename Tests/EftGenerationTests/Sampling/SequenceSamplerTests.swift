@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // The steps of sampling: which tokens may be drawn, and which one is.
 import EftGeneration
+import EftTensor
 import Testing
 
 @Suite struct SequenceSamplerTests {
@@ -186,5 +187,89 @@ import Testing
         #expect(try changed.draw(from: logits) == copy.draw(from: logits))
         changed.rollBack(toAnswerCount: -1)
         #expect(changed.tokens == [1, 2, 3] && copy.answerCount == 2)
+    }
+
+    @Test func `log-probabilities come from the logits as they are`() throws {
+        let settings = parameters(temperature: 0) {
+            $0.logprobs = 2
+            $0.logitBias = [3: 50]
+            $0.frequencyPenalty = 1
+        }
+        let sampler = sampler(settings, answer: [0, 0], vocabulary: 4)
+        let plain = try sampler.draw(from: three + [-30])
+        #expect(plain.top.map(\.id) == [3, 0, 1] && plain.rank == 4 && plain.id == 3)
+        #expect(abs(plain.top[1].logprob - -0.6931472) < 1e-5)
+        let masked = try sampler.draw(from: three + [-30], allowed: [1, 3])
+        #expect(masked == plain)
+        #expect(try sampler.draw(from: three + [-.infinity]).top.map(\.id) == [1, 0])
+        #expect(throws: SamplingError.damagedLogits) { try sampler.draw(from: [.nan, 1]) }
+    }
+
+    @Test func `no log-probabilities, only the token's own, or all`() throws {
+        func top(_ count: Int?) throws -> [Int32] {
+            try sampler(parameters { $0.logprobs = count }, vocabulary: 3)
+                .draw(from: [1, 3, 2]).top.map(\.id)
+        }
+        #expect(try [top(nil), top(0), top(1), top(2)] == [[], [1], [1], [1, 2]])
+        #expect(try top(-1) == [1, 2, 0] && top(9) == [1, 2, 0])
+    }
+
+    @Test func `a vocabulary of one token gives it`() throws {
+        let settings = parameters(temperature: 1) {
+            ($0.topP, $0.topK, $0.minP, $0.typicalP, $0.logprobs) = (0.5, 1, 0.5, 0.5, 3)
+            $0.xtc = XTCParameters(probability: 1, threshold: 0.1)
+            $0.dry.multiplier = 1
+            $0.repetitionPenalty = 2
+        }
+        let token = try sampler(settings, prompt: [0, 0, 0], vocabulary: 1).draw(from: [-7])
+        #expect(token.id == 0 && token.logprob == 0 && token.top.count == 1)
+    }
+
+    @Test func `counts of one sequence do not reach another`() throws {
+        let settings = parameters { $0.frequencyPenalty = 2 }
+        var first = sampler(settings, vocabulary: 2)
+        for _ in 0..<10 { first.accept(0) }
+        #expect(try first.draw(from: [3, 1]).id == 1)
+        #expect(try sampler(settings, vocabulary: 2).draw(from: [3, 1]).id == 0)
+    }
+
+    @Test func `any settings and rows give an allowed token or an error`() throws {
+        var random = SplitMix64(seed: 11)
+        let floats: [Float] = [0, -1, 1, 3e38, -3e38, 1e-38, 80, -.infinity, 0.5]
+        for round in 0..<3000 {
+            let count = Int.random(in: 1...70, using: &random)
+            let logits = (0..<count).map { _ in floats.randomElement(using: &random) ?? 0 }
+            func token() -> Int32 { Int32.random(in: -2..<90, using: &random) }
+            let settings = parameters(temperature: [0, 1e-9, 1, 2][round % 4]) {
+                $0.topK = Int.random(in: -1...80, using: &random)
+                $0.topP = Float.random(in: 1e-7...1, using: &random)
+                $0.minP = [0, 1e-9, 0.1, 1].randomElement(using: &random) ?? 0
+                $0.typicalP = [1, 0.5, 1e-9].randomElement(using: &random) ?? 1
+                $0.repetitionPenalty = [1, 1e-38, 3e38].randomElement(using: &random) ?? 1
+                $0.frequencyPenalty = [0, 2, -2].randomElement(using: &random) ?? 0
+                $0.dry.multiplier = [0, 3e38].randomElement(using: &random) ?? 0
+                $0.xtc = XTCParameters(probability: 0.5, threshold: 0)
+                for bias: Float in [1e30, -1e30] { $0.logitBias[token()] = bias }
+                $0.badWords = [[token()], [token(), token()]]
+                $0.logprobs = [nil, 0, 3, -1].randomElement(using: &random) ?? nil
+                $0.minTokens = 3
+                $0.stopTokens = [token()]
+            }
+            let allowed =
+                round % 3 == 0 ? (0..<count).filter { _ in Bool.random(using: &random) } : nil
+            let history = (0..<20).map { _ in token() }
+            let sampler = sampler(
+                settings, prompt: history, answer: [1, 2], vocabulary: count)
+            do {
+                let drawn = try sampler.draw(from: logits, allowed: allowed)
+                #expect(
+                    logits.indices.contains(Int(drawn.id)) && logits[Int(drawn.id)] > -.infinity)
+                #expect(allowed?.contains(Int(drawn.id)) ?? true)
+                #expect(!settings.badWords.contains([drawn.id]))
+                #expect(!settings.stopTokens.contains(drawn.id))
+            } catch {
+                #expect(error as? SamplingError == .nothingAllowed)
+            }
+        }
     }
 }
