@@ -1,17 +1,18 @@
 // SPDX-License-Identifier: Apache-2.0
-// A lock with a condition, and a thread: what a reader beside the computation needs.
+// A lock with a condition, and a thread: what work beside the computation needs.
 
 #if canImport(Glibc)
     import Glibc
 #endif
 
 /// A state behind a lock on which threads can wait for each other.
-final class Monitor<State>: @unchecked Sendable {
+package final class Monitor<State>: @unchecked Sendable {
     private let mutex: UnsafeMutablePointer<pthread_mutex_t>
     private let condition: UnsafeMutablePointer<pthread_cond_t>
     private var state: State
 
-    init(_ state: State) {
+    /// Puts a state behind a lock.
+    package init(_ state: State) {
         self.state = state
         mutex = .allocate(capacity: 1)
         condition = .allocate(capacity: 1)
@@ -29,7 +30,7 @@ final class Monitor<State>: @unchecked Sendable {
     }
 
     /// Looks at the state or changes it, alone, and wakes all that wait.
-    func withLock<R>(_ body: (inout State) throws -> R) rethrows -> R {
+    package func withLock<R>(_ body: (inout State) throws -> R) rethrows -> R {
         pthread_mutex_lock(mutex)
         defer {
             pthread_cond_broadcast(condition)
@@ -39,7 +40,7 @@ final class Monitor<State>: @unchecked Sendable {
     }
 
     /// Waits until `body` gives a value; it is asked again after each change.
-    func wait<R>(_ body: (inout State) throws -> R?) rethrows -> R {
+    package func wait<R>(_ body: (inout State) throws -> R?) rethrows -> R {
         pthread_mutex_lock(mutex)
         defer {
             pthread_cond_broadcast(condition)
@@ -53,7 +54,7 @@ final class Monitor<State>: @unchecked Sendable {
 }
 
 /// A thread that runs one function and is joined by its owner.
-final class WorkerThread: @unchecked Sendable {
+package final class WorkerThread: @unchecked Sendable {
     private var handle = pthread_t()
     private var isRunning = false
 
@@ -63,8 +64,8 @@ final class WorkerThread: @unchecked Sendable {
     }
 
     /// Starts the thread.
-    /// - Throws: `ModelError` when the system has none left.
-    init(_ body: @escaping @Sendable () -> Void) throws(ModelError) {
+    /// - Throws: `TensorError` (`unsupportedMachine`) when the system has none left.
+    package init(_ body: @escaping @Sendable () -> Void) throws(TensorError) {
         let task = Unmanaged.passRetained(Task(body))
         let status = pthread_create(
             &handle, nil,
@@ -76,16 +77,15 @@ final class WorkerThread: @unchecked Sendable {
             }, task.toOpaque())
         guard status == 0 else {
             task.release()
-            throw ModelError(
-                .unsupported,
-                "the system refused a thread for reading layers: \(String(cString: strerror(status)))"
-            )
+            throw TensorError(
+                .unsupportedMachine,
+                "the system refused a thread: \(String(cString: strerror(status)))")
         }
         isRunning = true
     }
 
     /// Waits for the function to end.
-    func join() {
+    package func join() {
         guard isRunning else { return }
         pthread_join(handle, nil)
         isRunning = false
