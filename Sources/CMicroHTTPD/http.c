@@ -197,8 +197,7 @@ static ssize_t read_more(void *context, uint64_t position, char *target, size_t 
     (void)position;
     eft_http_exchange *exchange = context;
     int64_t count = exchange->owner->callbacks.read(exchange->request, (uint8_t *)target, capacity);
-    if (count >= 0) return (ssize_t)count;
-    return count == -1 ? MHD_CONTENT_READER_END_OF_STREAM : MHD_CONTENT_READER_END_WITH_ERROR;
+    return count >= 0 ? (ssize_t)count : MHD_CONTENT_READER_END_OF_STREAM;
 }
 
 eft_http_response *eft_http_response_stream(eft_http_exchange *exchange) {

@@ -29,8 +29,7 @@ typedef struct {
     bool (*body)(void *request, const uint8_t *bytes, size_t count);
     /// The whole request is there; called again each time after the request was resumed.
     bool (*ready)(void *request);
-    /// Bytes of a streamed response: their number, 0 for none now (the request is suspended then), -1 at the end, -2 for
-    /// a response that is broken off.
+    /// Bytes of a streamed response: their number, 0 for none now (the request is suspended then), -1 at the end.
     int64_t (*read)(void *request, uint8_t *target, size_t capacity);
     /// The exchange ends, and its handle with it.
     void (*completed)(void *request);

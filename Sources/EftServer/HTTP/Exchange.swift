@@ -166,22 +166,29 @@ final class Exchange: Sendable {
     /// Gives the sockets' thread bytes of a stream.
     func read(into target: UnsafeMutableBufferPointer<UInt8>) -> Int64 {
         state.withLock { state in
-            guard let handle = state.handle, let call = state.call else { return -2 }
+            guard let handle = state.handle, let call = state.call else { return breakOff() }
             switch call.channel.take(into: target) {
             case .bytes(let count):
                 state.sent += count
                 connection.setDeadline(in: core.options.writeTimeout)
                 return Int64(count)
             case .none:
-                guard !core.isAborting else { return -2 }
+                guard !core.isAborting else { return breakOff() }
                 connection.setDeadline(in: nil)
                 state.isSuspended = true
                 eft_http_suspend(handle.pointer)
                 return 0
             case .end: return -1
-            case .broken: return -2
+            case .broken: return breakOff()
             }
         }
+    }
+
+    /// Ends a stream before its end. The library's own way leaves connections that were resumed behind, without an event
+    /// that would close them; so it is told of an end, which it fails to send.
+    private func breakOff() -> Int64 {
+        connection.shutDown()
+        return -1
     }
 
     /// The exchange is over.
@@ -210,11 +217,18 @@ final class Exchange: Sendable {
 
     /// The channel has changed.
     private func wake() {
-        state.withLock { state in
-            guard state.isSuspended, let handle = state.handle else { return }
-            state.isSuspended = false
-            eft_http_resume(handle.pointer)
+        let isStuck = state.withLock { state in
+            guard let handle = state.handle else { return false }
+            if state.isSuspended {
+                state.isSuspended = false
+                eft_http_resume(handle.pointer)
+                return false
+            }
+            // The sockets' thread waits for the client to take what was sent, which it may never do.
+            if case .broken? = state.call?.channel.step { return true }
+            return false
         }
+        if isStuck { connection.shutDown() }
     }
 
     /// The other side has closed its half.

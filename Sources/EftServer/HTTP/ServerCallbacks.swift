@@ -39,7 +39,7 @@ enum ServerCallbacks {
             return exchange?.ready() ?? false
         }
         callbacks.read = { request, target, capacity in
-            guard let exchange: Exchange = object(request) else { return -2 }
+            guard let exchange: Exchange = object(request) else { return -1 }
             return exchange.read(into: UnsafeMutableBufferPointer(start: target, count: capacity))
         }
         callbacks.completed = { request in

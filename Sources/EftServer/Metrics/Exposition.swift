@@ -40,7 +40,7 @@ struct Exposition {
         guard value > 0, whole.count > 6, whole.count < text.count else { return text }
         var mantissa = "\(whole.prefix(1)).\(whole.dropFirst())\(text.dropFirst(whole.count + 1))"
         while let last = mantissa.last, last == "0" || last == "." { mantissa.removeLast() }
-        return "\(mantissa)e+0\(whole.count - 1)"
+        return "\(mantissa)e+\(whole.count > 10 ? "" : "0")\(whole.count - 1)"
     }
 }
 

@@ -36,6 +36,15 @@ package final class MetricFamily<Value: Sendable>: Sendable {
         }
     }
 
+    /// The value for labels, after all others are dropped.
+    func keepOnly(_ labels: [String]) -> Value {
+        children.withLock { children in
+            let value = children.values[labels] ?? make()
+            children = ([labels: value], [labels])
+            return value
+        }
+    }
+
     /// All values with their labels, in the order in which they were made.
     var all: [(labels: [String], value: Value)] {
         children.withLock { children in
