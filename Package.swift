@@ -50,6 +50,12 @@ let package = Package(
             name: "CURing", cSettings: [.enableWarning("all"), .treatAllWarnings(as: .error)],
             linkerSettings: [.linkedLibrary("uring")]),
         .systemLibrary(name: "CMalloc"),
+        .target(
+            name: "CMicroHTTPD",
+            cSettings: [
+                .enableWarning("all"), .enableWarning("extra"), .treatAllWarnings(as: .error),
+            ],
+            linkerSettings: [.linkedLibrary("microhttpd")]),
 
         // Layer 1: values without models.
         layer("EftTensor", ["CEftKernels", "CMalloc"]),
@@ -98,6 +104,12 @@ let package = Package(
                 "EftTensor", "EftConfig", "EftFormats", "EftTokenizers", "EftModels",
                 "EftConversion", "EftTraining",
                 "EftGeneration", "EftPlanning",
+            ]),
+        layer(
+            "EftServer",
+            [
+                "EftTensor", "EftConfig", "EftFormats", "EftTokenizers", "EftModels",
+                "EftGeneration", "CMicroHTTPD",
             ]),
         layer("EftCommandLine", ["EftConfig"]),
         .executableTarget(
@@ -149,6 +161,11 @@ let package = Package(
         tests(
             "EftPlanning",
             ["EftTensor", "EftConfig", "EftFormats", "EftQuant", "EftNN", "EftModels"]),
+        .target(
+            name: "CTestTLS", path: "Tests/CTestTLS",
+            cSettings: [.enableWarning("all"), .treatAllWarnings(as: .error)],
+            linkerSettings: [.linkedLibrary("gnutls")]),
+        tests("EftServer", ["EftTensor", "EftConfig", "EftFormats", "CTestTLS"]),
         tests("EftCommandLine", ["EftConfig"]),
         tests("EftBenchmarks", ["EftTensor", "EftFormats", "EftNN", "EftModels"]),
         .testTarget(

@@ -79,8 +79,7 @@ package final class WorkerThread: @unchecked Sendable {
             task.release()
             throw TensorError(
                 .unsupportedMachine,
-                "the system refused a thread: \(String(cString: strerror(status)))"
-            )
+                "the system refused a thread: \(String(cString: strerror(status)))")
         }
         isRunning = true
     }
