@@ -14,10 +14,13 @@ let kernelSettings: [CSetting] = [
 
 let swiftSettings: [SwiftSetting] = [.swiftLanguageMode(.v6), .treatAllWarnings(as: .error)]
 
-func layer(_ name: String, _ dependencies: [Target.Dependency]) -> Target {
+/// - Parameter testable: whether tests look at parts that no other target needs to see, also in release builds.
+func layer(
+    _ name: String, _ dependencies: [Target.Dependency], testable: Bool = false
+) -> Target {
     .target(
-        name: name, dependencies: dependencies, exclude: ["README.md"], swiftSettings: swiftSettings
-    )
+        name: name, dependencies: dependencies, exclude: ["README.md"],
+        swiftSettings: swiftSettings + (testable ? [.unsafeFlags(["-enable-testing"])] : []))
 }
 
 func tests(_ name: String, _ dependencies: [Target.Dependency]) -> Target {
@@ -47,6 +50,12 @@ let package = Package(
             name: "CURing", cSettings: [.enableWarning("all"), .treatAllWarnings(as: .error)],
             linkerSettings: [.linkedLibrary("uring")]),
         .systemLibrary(name: "CMalloc"),
+        .target(
+            name: "CMicroHTTPD",
+            cSettings: [
+                .enableWarning("all"), .enableWarning("extra"), .treatAllWarnings(as: .error),
+            ],
+            linkerSettings: [.linkedLibrary("microhttpd")]),
 
         // Layer 1: values without models.
         layer("EftTensor", ["CEftKernels", "CMalloc"]),
@@ -55,11 +64,7 @@ let package = Package(
 
         // Layer 2: files and text.
         layer("EftFormats", ["EftTensor", "EftConfig", "CZlib", "CURing"]),
-        .target(
-            name: "EftTokenizers", dependencies: ["EftConfig", "EftJinja", "CPCRE2"],
-            exclude: ["README.md"],
-            // Its tests look at the parts that no other target needs to see, also in release builds.
-            swiftSettings: swiftSettings + [.unsafeFlags(["-enable-testing"])]),
+        layer("EftTokenizers", ["EftConfig", "EftJinja", "CPCRE2"], testable: true),
         layer("EftQuant", ["EftTensor", "EftConfig", "EftFormats", "CEftKernels"]),
 
         // Layers 3 and 4: the decoder.
@@ -82,9 +87,10 @@ let package = Package(
         layer(
             "EftGeneration",
             [
-                "EftTensor", "EftConfig", "EftFormats", "EftTokenizers", "EftQuant", "EftNN",
+                "CEftKernels", "EftTensor", "EftConfig", "EftFormats", "EftTokenizers", "EftQuant",
+                "EftNN",
                 "EftModels",
-            ]),
+            ], testable: true),
         layer(
             "EftPlanning",
             [
@@ -99,6 +105,12 @@ let package = Package(
                 "EftTensor", "EftConfig", "EftFormats", "EftTokenizers", "EftModels",
                 "EftConversion", "EftTraining",
                 "EftGeneration", "EftPlanning",
+            ]),
+        layer(
+            "EftServer",
+            [
+                "EftTensor", "EftConfig", "EftFormats", "EftTokenizers", "EftModels",
+                "EftGeneration", "CMicroHTTPD",
             ]),
         layer("EftCommandLine", ["EftConfig"]),
         .executableTarget(
@@ -151,6 +163,11 @@ let package = Package(
         tests(
             "EftPlanning",
             ["EftTensor", "EftConfig", "EftFormats", "EftQuant", "EftNN", "EftModels"]),
+        .target(
+            name: "CTestTLS", path: "Tests/CTestTLS",
+            cSettings: [.enableWarning("all"), .treatAllWarnings(as: .error)],
+            linkerSettings: [.linkedLibrary("gnutls")]),
+        tests("EftServer", ["EftTensor", "EftConfig", "EftFormats", "CTestTLS"]),
         tests("EftCommandLine", ["EftConfig"]),
         tests("EftBenchmarks", ["EftTensor", "EftFormats", "EftNN", "EftModels"]),
         .testTarget(

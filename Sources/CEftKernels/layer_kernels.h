@@ -96,6 +96,19 @@ typedef struct eft_quantize_kernels {
                        float *absmax);
 } eft_quantize_kernels;
 
+typedef struct eft_sampling_kernels {
+    eft_row_peak (*max)(size_t count, const float *x);
+    void (*mask)(size_t count, float *x, size_t words, const uint32_t *bits);
+    void (*weights)(size_t count, const float *x, float top, float scale, float *weights);
+    /// The sum of the weights of at most EFT_ROW_BLOCK numbers, number i in lane i % 16.
+    double (*block_sum)(size_t count, const float *x, float top, float scale);
+    double (*mass_from)(size_t count, const float *x, const float *weights, float floor);
+    size_t (*count_from)(size_t count, const float *x, float floor);
+    size_t (*collect)(size_t count, const float *x, float floor, size_t capacity, uint32_t *indices, float *values);
+    /// The first index from `first` on whose number is greater than `bound`, or count.
+    size_t (*next_above)(size_t first, size_t count, const float *x, float bound);
+} eft_sampling_kernels;
+
 #define EFT_FAMILY(family)                                \
     extern const eft_##family##_kernels eft_##family##_avx2; \
     extern const eft_##family##_kernels eft_##family##_avx512;
@@ -108,17 +121,19 @@ EFT_FAMILY(cross_entropy)
 EFT_FAMILY(adamw)
 EFT_FAMILY(attention)
 EFT_FAMILY(quantize)
+EFT_FAMILY(sampling)
 #undef EFT_FAMILY
 
-/// The table of a family for a context; `scalar` is the file's own.
+/// The table of a family for a level or a context; `scalar` is the file's own.
 #if EFT_X86
-#define EFT_KERNELS(family, context, scalar)                           \
-    ((context)->isa >= EFT_ISA_AVX512 ? &eft_##family##_avx512         \
-     : (context)->isa >= EFT_ISA_AVX2 ? &eft_##family##_avx2           \
-                                      : &(scalar))
+#define EFT_KERNELS_AT(family, level, scalar)              \
+    ((level) >= EFT_ISA_AVX512 ? &eft_##family##_avx512    \
+     : (level) >= EFT_ISA_AVX2 ? &eft_##family##_avx2      \
+                               : &(scalar))
 #else
-#define EFT_KERNELS(family, context, scalar) ((void)(context), &(scalar))
+#define EFT_KERNELS_AT(family, level, scalar) ((void)(level), &(scalar))
 #endif
+#define EFT_KERNELS(family, context, scalar) EFT_KERNELS_AT(family, (context)->isa, scalar)
 
 /// Runs tasks that work on `numbers` numbers altogether, without waking workers for little.
 static inline void eft_run_tasks(eft_context *context, size_t count, size_t numbers, eft_body body, void *argument) {

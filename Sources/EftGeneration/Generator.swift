@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-// Continues prompts, any number at once, over one paged cache.
+// Continues given prompts, any number at once, and waits for them.
 import EftModels
-import EftNN
 import EftTensor
+import Synchronization
 
 /// One prompt and how to continue it.
 package struct GenerationRequest: Sendable {
@@ -21,48 +21,46 @@ package struct GenerationRequest: Sendable {
     }
 }
 
-/// Why a sequence ended.
-package enum FinishReason: String, Sendable {
-    /// A stop token was drawn.
-    case stop
-    /// As many tokens as asked for.
-    case length
-    /// The caller did not want more.
-    case cancelled
-}
-
 /// Continues prompts. Each sequence's tokens are the same alone and in company.
 package final class Generator {
-    private let decoder: Decoder
-    private let need: GenerationNeed
-    private let cache: PagedCache
-    private let workspace: DecoderWorkspace
+    private let core: EngineCore
 
     /// Takes the memory that `need` states.
     /// - Throws: `TensorError` when it does not fit the ledger.
     package init(decoder: Decoder, need: GenerationNeed) throws {
-        var need = need
-        need.adapterRank = decoder.adapterExtents.rank
-        self.decoder = decoder
-        self.need = need
-        let description = decoder.description
-        cache = try PagedCache(
-            pageCount: need.pages, ledgers: decoder.layerLedgers, shape: description.shape,
-            kvType: need.kvType)
-        workspace = try DecoderWorkspace(need.workspace, decoder: decoder)
-        try decoder.reserveScratch(rows: need.rows, headRows: need.sequences)
-    }
-
-    private struct Sequence {
-        let index: Int
-        let request: GenerationRequest
-        let sampler: SamplerChain
-        var tokens: [Int32]
-        var length: Int { request.prompt.count + request.parameters.maxTokens }
+        var configuration = EngineConfiguration(
+            maxModelLength: need.contextLength, maxSequences: need.sequences,
+            maxBatchedTokens: need.rows)
+        configuration.prefixCaching = false
+        core = try EngineCore(decoder: decoder, need: need, configuration: configuration)
     }
 
     /// Tokens that a request may take, prompt and answer; a longer one is refused.
-    package var contextLength: Int { need.contextLength }
+    package var contextLength: Int { core.configuration.maxModelLength }
+
+    /// Collects what one request's sample draws in a step.
+    private final class Collector: EngineSink {
+        private struct State {
+            var tokens: [Int32] = []
+            var end: SampleEnd?
+        }
+        private let state = Mutex(State())
+
+        func drew(_ token: DrawnToken, sample: Int) -> Bool {
+            if !token.isStop { state.withLock { $0.tokens.append(token.token.id) } }
+            return true
+        }
+
+        func ended(_ end: SampleEnd, sample: Int) { state.withLock { $0.end = end } }
+
+        /// What came since the last call.
+        func take() -> (tokens: [Int32], end: SampleEnd?) {
+            state.withLock { state in
+                defer { state.tokens = [] }
+                return (state.tokens, state.end)
+            }
+        }
+    }
 
     /// Continues all requests, as many as the cache has room for at once.
     /// - Parameter onToken: told each request's number and new token; returns whether to go on with it.
@@ -71,122 +69,27 @@ package final class Generator {
     package func run(
         _ requests: [GenerationRequest], onToken: (_ request: Int, _ token: Int32) throws -> Bool
     ) throws -> [FinishReason] {
-        for request in requests { try check(request) }
-        var reasons = [FinishReason](repeating: .cancelled, count: requests.count)
-        var waiting = Array(requests.indices.reversed())
-        var active: [Sequence] = []
-        defer { for index in requests.indices { cache.release(sequence: index) } }
-        while !active.isEmpty || !waiting.isEmpty {
-            while active.count < need.sequences, let index = waiting.popLast() {
-                let sequence = try begin(index, requests[index])
-                active.append(try prefill(sequence))
-            }
-            // Every active sequence ends with a token that has just been drawn.
-            var going: [Sequence] = []
-            for sequence in active {
-                if let reason = try finish(sequence, onToken) {
-                    reasons[sequence.index] = reason
-                    cache.release(sequence: sequence.index)
-                } else {
-                    going.append(sequence)
+        let collectors = requests.map { _ in Collector() }
+        let engineRequests = zip(requests, collectors).map {
+            EngineRequest(
+                prompt: $0.prompt, parameters: $0.parameters, adapters: $0.adapters, sink: $1)
+        }
+        for request in engineRequests { try core.check(request) }
+        defer { core.cancelAll() }
+        let ids = try engineRequests.map { try core.add($0) }
+        var reasons = [FinishReason?](repeating: nil, count: requests.count)
+        while core.hasWork {
+            core.makeStep()
+            for index in requests.indices where reasons[index] == nil {
+                let (tokens, end) = collectors[index].take()
+                if let error = end?.error { throw error }
+                reasons[index] = end?.reason
+                for token in tokens where try !onToken(index, token) {
+                    core.cancel(ids[index])
+                    reasons[index] = .abort
                 }
             }
-            active = going.isEmpty ? [] : try decode(going)
         }
-        return reasons
-    }
-
-    private func check(_ request: GenerationRequest) throws(GenerationError) {
-        try request.parameters.validate()
-        guard !request.prompt.isEmpty else {
-            throw GenerationError(
-                "the prompt has no token; a model without a start token needs some text")
-        }
-        let (total, overflow) = request.prompt.count
-            .addingReportingOverflow(request.parameters.maxTokens)
-        guard !overflow, total <= need.contextLength else {
-            throw GenerationError(
-                "the prompt has \(request.prompt.count) tokens and \(request.parameters.maxTokens) more are "
-                    + "asked for, the context holds \(need.contextLength); ask for fewer or raise --max-seq-len"
-            )
-        }
-    }
-
-    private func begin(_ index: Int, _ request: GenerationRequest) throws -> Sequence {
-        let sequence = Sequence(
-            index: index, request: request, sampler: SamplerChain(request.parameters),
-            tokens: request.prompt)
-        guard cache.extend(sequence: index, to: sequence.length) else {
-            throw GenerationError("the KV cache has no room for another sequence")
-        }
-        return sequence
-    }
-
-    /// Why a sequence ends with its last token, or nil when it goes on.
-    private func finish(
-        _ sequence: Sequence, _ onToken: (Int, Int32) throws -> Bool
-    ) throws -> FinishReason? {
-        guard let token = sequence.tokens.last else { return .stop }
-        if sequence.request.parameters.stopTokens.contains(token) { return .stop }
-        guard try onToken(sequence.index, token) else { return .cancelled }
-        return sequence.tokens.count == sequence.length ? .length : nil
-    }
-
-    /// Reads the prompt in chunks and draws the first token.
-    private func prefill(_ sequence: Sequence) throws -> Sequence {
-        var sequence = sequence
-        let prompt = sequence.tokens
-        var done = 0
-        while done < prompt.count {
-            let chunk = Array(prompt[done..<min(done + workspace.rows, prompt.count)])
-            let batch = batch([(sequence, chunk, done)])
-            let hidden = try decoder.forward(batch, cache: cache, workspace: workspace)
-            done += chunk.count
-            if done == prompt.count {
-                let logits = try decoder.logits(
-                    of: hidden, rows: [chunk.count - 1], batch: batch, workspace: workspace)
-                sequence.tokens.append(draw(sequence, logits, row: 0))
-            }
-        }
-        return sequence
-    }
-
-    /// One more token for each sequence.
-    private func decode(_ sequences: [Sequence]) throws -> [Sequence] {
-        let batch = batch(
-            sequences.map { ($0, $0.tokens.suffix(1), $0.tokens.count - 1) })
-        let hidden = try decoder.forward(batch, cache: cache, workspace: workspace)
-        let logits = try decoder.logits(
-            of: hidden, rows: Array(sequences.indices), batch: batch, workspace: workspace)
-        return sequences.enumerated().map { row, sequence in
-            var sequence = sequence
-            sequence.tokens.append(draw(sequence, logits, row: row))
-            return sequence
-        }
-    }
-
-    private func draw(_ sequence: Sequence, _ logits: Matrix, row: Int) -> Int32 {
-        let values = UnsafeBufferPointer(
-            start: logits.pointer + row * logits.columns, count: logits.columns)
-        return sequence.sampler.draw(values, tokens: sequence.tokens)
-    }
-
-    private func batch(
-        _ parts: [(sequence: Sequence, tokens: some Collection<Int32>, position: Int)]
-    ) -> DecoderBatch {
-        var tokens: [Int32] = []
-        var runs: [DecoderBatch.Run] = []
-        var segments: [AdapterSegment] = []
-        for part in parts {
-            let rows = tokens.count..<tokens.count + part.tokens.count
-            tokens += part.tokens
-            runs.append(
-                DecoderBatch.Run(
-                    sequence: part.sequence.index, rows: rows, firstPosition: part.position,
-                    length: part.sequence.length))
-            let slots = part.sequence.request.adapters
-            if !slots.isEmpty { segments.append(AdapterSegment(rows: rows, slots: slots)) }
-        }
-        return DecoderBatch(tokens: tokens, runs: runs, adapterSegments: segments)
+        return reasons.map { $0 ?? .abort }
     }
 }

@@ -32,9 +32,9 @@ public final class LanguageModel {
         _ prompt: String, maxTokens: Int = 128, temperature: Float = 0, seed: UInt64 = 0
     ) throws -> String {
         let tokens = try tokenizer.encode(prompt, addSpecialTokens: true)
-        let parameters = GenerationParameters(
-            maxTokens: maxTokens, temperature: temperature, seed: seed,
-            stopTokens: Set(tokenizer.eosIDs))
+        var parameters = GenerationParameters(
+            maxTokens: maxTokens, temperature: temperature, seed: seed)
+        parameters.endTokens = Set(tokenizer.eosIDs)
         try parameters.validate()
         let need = GenerationNeed(contextLength: tokens.count + maxTokens)
         var answer: [Int32] = []

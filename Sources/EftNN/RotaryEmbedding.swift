@@ -75,6 +75,12 @@ package struct RotaryEmbedding: Sendable, Hashable {
         if case .yarn(let yarn) = scaling { yarn.attentionFactor } else { 1 }
     }
 
+    /// The part of a sequence's length that rotations depend on; 0 where they do not.
+    package func lengthThatMatters(_ length: Int) -> Int {
+        guard case .dynamic(_, let context) = scaling, length > context else { return 0 }
+        return length
+    }
+
     /// The D/2 frequencies for a sequence that will have `length` tokens (which matters for dynamic scaling only).
     package func inverseFrequencies(length: Int) -> [Float] {
         switch scaling {

@@ -179,7 +179,7 @@ struct DecoderRun: Sendable {
 
     // MARK: Bytes
 
-    private static func fallbackByte(_ token: [UInt8]) -> UInt8? {
+    static func fallbackByte(_ token: [UInt8]) -> UInt8? {
         guard token.count == 6, token.starts(with: "<0x".utf8), token[5] == UInt8(ascii: ">") else {
             return nil
         }
@@ -201,7 +201,7 @@ struct DecoderRun: Sendable {
 
     // MARK: Stripping
 
-    private static func strip(
+    static func strip(
         _ token: [UInt8], _ content: Unicode.Scalar, start: Int, stop: Int
     ) -> [UInt8] {
         var rest = String(decoding: token, as: UTF8.self).unicodeScalars[...]

@@ -20,6 +20,8 @@ struct Failure {
         status =
             switch error {
             case is UsageError, is ConfigError, is GenerationError: .usage
+            case let error as SamplingError:
+                error == .damagedLogits ? .damagedFile : .usage
             case let error as TensorError: Failure.status(error)
             case let error as FormatError: Failure.status(error)
             case let error as ModelError: error.code == .invalidInput ? .usage : .damagedFile

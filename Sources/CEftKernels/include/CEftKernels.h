@@ -238,6 +238,38 @@ double eft_sum_squares(eft_context *context, size_t count, const float *x);
 void eft_cross_entropy(eft_context *context, size_t rows, size_t vocabulary, float *logits, size_t ldl,
                        const int32_t *labels, float gradient_scale, float *losses);
 
+// ---------------------------------------------------------------------------------------------------------------------
+// Sampling: passes over one row of logits [V], each the same bits at every level
+// ---------------------------------------------------------------------------------------------------------------------
+
+/// Logits whose exponentials are summed together.
+#define EFT_ROW_BLOCK 512
+
+/// The first of the largest numbers of a row that are not NaN (-inf at 0 when there is none), and whether any is NaN.
+typedef struct eft_row_peak {
+    float value;
+    uint32_t index;
+    bool has_nan;
+} eft_row_peak;
+eft_row_peak eft_row_max(eft_isa isa, size_t count, const float *x);
+/// x = -inf where bit i % 32 of bits[i / 32] is clear or i / 32 >= words.
+void eft_row_mask(eft_isa isa, size_t count, float *x, size_t words, const uint32_t *bits);
+/// weights = exp((x - top) * scale) for x <= top and scale > 0, in f32; zero where the exponent is below -87.
+void eft_row_weights(eft_isa isa, size_t count, const float *x, float top, float scale, float *weights);
+/// sums[b] = the sum in f64 of the weights of block b of EFT_ROW_BLOCK numbers; returns the sum over the blocks.
+double eft_row_sums(eft_isa isa, size_t count, const float *x, float top, float scale, double *sums);
+/// The sum in f64 of the weights whose numbers are at least `floor`.
+double eft_row_mass(eft_isa isa, size_t count, const float *x, const float *weights, float floor);
+/// How many numbers are at least `floor`.
+size_t eft_row_count(eft_isa isa, size_t count, const float *x, float floor);
+/// The indices and values of the first `capacity` numbers that are at least `floor`, in order; returns how many.
+size_t eft_row_collect(eft_isa isa, size_t count, const float *x, float floor, size_t capacity, uint32_t *indices,
+                       float *values);
+/// Numbers that eft_row_kth needs as workspace.
+size_t eft_row_kth_scratch(size_t count, size_t k);
+/// The k-th largest number, 1 <= k <= count; NaN counts as -inf.
+float eft_row_kth(eft_isa isa, size_t count, const float *x, size_t k, float *scratch);
+
 /// One AdamW step with decoupled decay (Loshchilov and Hutter 2019, as PyTorch computes it) on `count` numbers:
 /// p *= 1 - lr*decay; m, v updated with gradient*gradient_scale; p -= lr/c1 * m / (sqrt(v)/sqrt(c2) + eps),
 /// with c1 = 1 - beta1^step, c2 = 1 - beta2^step.

@@ -18,6 +18,7 @@
 #include "norm.inc"
 #include "quantize.inc"
 #include "rope.inc"
+#include "sampling.inc"
 #include "swiglu.inc"
 #pragma clang attribute pop
 #endif

@@ -20,7 +20,7 @@ package enum AdapterFile {
         let config = try AdapterConfig.read(folder: folder)
         let checkpoint = try CheckpointFolder.open(folder, kind: .adapter)
         var unused = Set(checkpoint.tensors.map(\.name))
-        let slot = decoder.adapterNames.count
+        let slot = decoder.freeAdapterSlot
         var loaded: [(Linear, LoRA)] = []
         for (linear, ledger) in decoder.placedLinears {
             let path = prefix + linear.name
@@ -44,7 +44,7 @@ package enum AdapterFile {
                 throw ModelError(.missing, "the adapter holds no tensor", path: folder)
             }
             for (linear, adapter) in loaded { linear.adapters[slot] = adapter }
-            decoder.adapterNames.append(folder)
+            decoder.nameAdapter(slot, folder)
             return slot
         }
         throw ModelError(

@@ -27,8 +27,8 @@ package final class Decoder: @unchecked Sendable {
     package let head: Linear
     /// The embedding's trainable view in full training.
     package internal(set) var embeddingParameter: Parameter?
-    /// Names of the loaded adapters, by slot.
-    package internal(set) var adapterNames: [String] = []
+    /// Names of the loaded adapters by slot; nil for slots that are free again.
+    package internal(set) var adapterNames: [String?] = []
 
     /// Puts a decoder together on one device.
     package convenience init(
@@ -73,6 +73,24 @@ package final class Decoder: @unchecked Sendable {
         return (rank, inputs)
     }
 
+    /// The slot that the next adapter gets.
+    package var freeAdapterSlot: Int {
+        adapterNames.firstIndex { $0 == nil } ?? adapterNames.count
+    }
+
+    /// Notes that a slot holds an adapter.
+    func nameAdapter(_ slot: Int, _ name: String) {
+        if slot == adapterNames.count { adapterNames.append(nil) }
+        adapterNames[slot] = name
+    }
+
+    /// Takes an adapter off all layers and gives its memory back; must not happen during a pass.
+    package func removeAdapter(_ slot: Int) {
+        guard adapterNames.indices.contains(slot) else { return }
+        for linear in linears + [head] { linear.adapters[slot] = nil }
+        adapterNames[slot] = nil
+    }
+
     /// Computes the hidden states of a batch, before the last norm, into the workspace of the head's device.
     ///
     /// Keys and values go to the cache. Returns a view that the next call overwrites.
@@ -101,9 +119,10 @@ package final class Decoder: @unchecked Sendable {
         return hidden.moved(to: workspace[headDevice].hidden.rows(rows))
     }
 
-    /// Computes logits `[rows.count][V]` of chosen rows of hidden states into the workspace.
-    package func logits(
-        of hidden: Matrix, rows: [Int], batch: DecoderBatch, workspace: DecoderWorkspace
+    /// Computes the last norm's output `[rows.count][C]` of chosen rows of hidden states into the workspace.
+    /// - Throws: `ModelError` for more rows than the workspace has for logits.
+    package func states(
+        of hidden: Matrix, rows: [Int], workspace: DecoderWorkspace
     ) throws -> Matrix {
         guard rows.count <= workspace.logits.rows else {
             throw ModelError(
@@ -117,9 +136,17 @@ package final class Decoder: @unchecked Sendable {
             (selected.pointer + target * width).update(
                 from: hidden.pointer + source * width, count: width)
         }
-        let backend = devices[headDevice]
         finalNorm.forward(
-            selected, into: selected, epsilon: description.shape.normEpsilon, backend)
+            selected, into: selected, epsilon: description.shape.normEpsilon, devices[headDevice])
+        return selected
+    }
+
+    /// Computes logits `[rows.count][V]` of chosen rows of hidden states into the workspace.
+    /// - Throws: `ModelError` for more rows than the workspace holds.
+    package func logits(
+        of hidden: Matrix, rows: [Int], batch: DecoderBatch, workspace: DecoderWorkspace
+    ) throws -> Matrix {
+        let selected = try states(of: hidden, rows: rows, workspace: workspace)
         let logits = workspace.logits.rows(0..<rows.count)
         // Each chosen row keeps the adapters of its row in the batch.
         let segments = rows.enumerated().flatMap { target, source in
@@ -127,7 +154,7 @@ package final class Decoder: @unchecked Sendable {
                 .map { AdapterSegment(rows: target..<target + 1, slots: $0.slots) }
         }
         let pass = Pass(
-            backend: backend, adapterSegments: segments,
+            backend: devices[headDevice], adapterSegments: segments,
             adapterScratch: workspace[headDevice].adapterScratch)
         try head.forward(selected, into: logits, pass)
         return logits

@@ -29,11 +29,13 @@ extension Decoder {
     }
 
     /// Takes the scratch memory of all devices at once.
+    /// - Parameter adapterRank: the highest rank of adapters that are yet to come; those loaded count anyway.
     /// - Throws: `TensorError` when it does not fit a ledger.
     package func reserveScratch(
-        rows: Int, headRows: Int, training: DecoderScratch.Training = .none
+        rows: Int, headRows: Int, adapterRank: Int = 0,
+        training: DecoderScratch.Training = .none
     ) throws(TensorError) {
-        let rank = adapterExtents.rank
+        let rank = max(adapterRank, adapterExtents.rank)
         for (device, part) in parts.enumerated() where !part.isEmpty {
             let linears = part.layers.flatMap { layers[$0].linears.map(\.weight.layout) }
             let scratch = DecoderScratch(

@@ -15,27 +15,35 @@ package struct GenerationNeed: Sendable, Hashable {
     package var kvType: KVType
     /// Highest rank of an adapter.
     package var adapterRank: Int
+    /// Pages of the cache; as many as all sequences can fill when nil.
+    package var cachePages: Int?
+    /// Most rows of logits computed at once; one for each sequence when nil.
+    package var logitRows: Int?
 
     /// States a need.
     package init(
         contextLength: Int, sequences: Int = 1, prefillChunk: Int = 512, kvType: KVType = .bf16,
-        adapterRank: Int = 0
+        adapterRank: Int = 0, cachePages: Int? = nil, logitRows: Int? = nil
     ) {
         self.contextLength = contextLength
         self.sequences = sequences
         self.prefillChunk = max(prefillChunk, sequences)
         self.kvType = kvType
         self.adapterRank = adapterRank
+        self.cachePages = cachePages
+        self.logitRows = logitRows
     }
 
-    /// Most rows of a batch: no more than a prompt can have.
-    package var rows: Int { max(min(prefillChunk, contextLength), sequences) }
+    /// Most rows of a batch: no more than all sequences can have.
+    package var rows: Int { max(min(prefillChunk, contextLength * sequences), sequences) }
     /// Pages of the cache.
-    package var pages: Int { pageCount(tokens: contextLength) * sequences }
+    package var pages: Int { cachePages ?? pageCount(tokens: contextLength) * sequences }
+    /// Most rows that the head sees at once.
+    package var headRows: Int { logitRows ?? sequences }
 
     /// The need of the forward pass.
     package var workspace: DecoderWorkspaceNeed {
-        DecoderWorkspaceNeed(rows: rows, logitRows: sequences, adapterRank: adapterRank)
+        DecoderWorkspaceNeed(rows: rows, logitRows: headRows, adapterRank: adapterRank)
     }
 
     /// Bytes by purpose on the device of a part, without scratch memory.
@@ -53,7 +61,7 @@ package struct GenerationNeed: Sendable, Hashable {
     ) -> Int {
         guard !part.isEmpty else { return 0 }
         return DecoderScratch(
-            layouts, part: part, rows: rows, headRows: sequences, adapterRank: adapterRank
+            layouts, part: part, rows: rows, headRows: headRows, adapterRank: adapterRank
         ).byteCount(on: backend)
     }
 }

@@ -10,12 +10,7 @@ package final class PagedCache: KVCache {
     package let pageCount: Int
     private let layers: [Buffer]
     private let pageBytes: Int
-    private let state: Mutex<State>
-
-    private struct State {
-        var free: [Int]
-        var sequences: [Int: [Int]] = [:]
-    }
+    private let table: Mutex<PageTable>
 
     /// Bytes of a pool for all layers.
     package static func byteCount(
@@ -49,39 +44,31 @@ package final class PagedCache: KVCache {
                 try Buffer(byteCount: pageBytes * pageCount, ledger: ledger, purpose: .kvCache))
         }
         self.layers = buffers
-        state = Mutex(State(free: Array((0..<pageCount).reversed())))
+        table = Mutex(PageTable(pageCount: pageCount))
+    }
+
+    /// Reads or changes the table of pages, alone.
+    package func withTable<R: Sendable>(_ body: (inout PageTable) -> R) -> R {
+        table.withLock { body(&$0) }
     }
 
     /// Pages that no sequence holds.
-    package var freePages: Int { state.withLock { $0.free.count } }
+    package var freePages: Int { withTable { $0.freePages } }
 
     /// Gives a sequence the pages it needs to hold `tokens` tokens; false, and nothing changed, when there are too few.
     package func extend(sequence: Int, to tokens: Int) -> Bool {
-        state.withLock { state in
-            let held = state.sequences[sequence, default: []]
-            let missing = EftNN.pageCount(tokens: tokens) - held.count
-            guard missing > 0 else { return true }
-            guard state.free.count >= missing else { return false }
-            state.sequences[sequence] = held + state.free.suffix(missing).reversed()
-            state.free.removeLast(missing)
-            return true
-        }
+        withTable { $0.extend(sequence: sequence, to: tokens) }
     }
 
     /// Takes a sequence's pages back.
-    package func release(sequence: Int) {
-        state.withLock { state in
-            guard let pages = state.sequences.removeValue(forKey: sequence) else { return }
-            state.free.append(contentsOf: pages.reversed())
-        }
-    }
+    package func release(sequence: Int) { withTable { $0.release(sequence: sequence) } }
 
     package func attentionRuns(layer: Int, batch: DecoderBatch) -> [AttentionRun] {
         let base = layers[layer].base
-        return state.withLock { state in
+        return table.withLock { table in
             batch.runs.map { run in
                 let needed = EftNN.pageCount(tokens: run.firstPosition + run.rows.count)
-                let held = state.sequences[run.sequence, default: []]
+                let held = table.pages(of: run.sequence)
                 precondition(held.count >= needed, "a sequence was not given its pages")
                 return AttentionRun(
                     rows: run.rows, firstPosition: run.firstPosition,

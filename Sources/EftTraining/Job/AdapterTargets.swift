@@ -120,7 +120,7 @@ struct AdapterTargets: Sendable {
         if let folder {
             slot = try AdapterFile.load(folder, into: decoder)
         } else {
-            slot = decoder.adapterNames.count
+            slot = decoder.freeAdapterSlot
             try makeFresh(decoder, slot: slot, seed: seed)
         }
         for (linear, ledger) in decoder.placedLinears where layers[linear.name] != nil {

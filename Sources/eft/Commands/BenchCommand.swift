@@ -8,12 +8,12 @@ import EftTensor
 
 enum BenchCommand: Command {
     static let layerRange = 1...1000
-    private static let kinds = ["limits", "kernels", "decode", "prefill", "train"]
+    private static let kinds = ["limits", "kernels", "sampling", "decode", "prefill", "train"]
 
     static let specification = CommandSpecification(
         name: "bench", abstract: "Measure speeds as ratios to limits measured in the same run.",
         discussion:
-            "Weights are random, of TinyLlama-1.1B's shape. Kinds: limits, kernels, decode, prefill, train; all "
+            "Weights are random, of TinyLlama-1.1B's shape. Kinds: limits, kernels, sampling, decode, prefill, train; all "
             + "of them when none is named. 'eft bench disk' measures the disk of --output or of the working folder. 'eft bench shape NAME' writes a model folder of a known shape with "
             + "random weights, and goes on after the last finished weight file when it was stopped: "
             + "\(NamedShape.all.map(\.name).joined(separator: ", ")).",
@@ -70,6 +70,7 @@ enum BenchCommand: Command {
             try limits.refresh(backend)
             switch kind {
             case "kernels": results += try KernelBenchmark.run(backend, limits: limits)
+            case "sampling": results += try SamplingBenchmark.run()
             case "decode":
                 results.append(try ModelBenchmark.decode(backend, limits: limits, options: options))
             case "prefill":

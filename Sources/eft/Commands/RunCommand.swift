@@ -42,8 +42,21 @@ enum RunCommand: Command {
                 "--min-p", kind: .value("P"), help: "least probability relative to the likeliest",
                 defaultText: "0"),
             OptionSpecification(
+                "--typical-p", kind: .value("P"), help: "locally typical tokens", defaultText: "1"),
+            OptionSpecification(
                 "--repetition-penalty", kind: .value("R"), help: "above 1 discourages",
                 defaultText: "1"),
+            OptionSpecification(
+                "--presence-penalty", kind: .value("R"),
+                help: "above 0 discourages what the answer has", defaultText: "0"),
+            OptionSpecification(
+                "--frequency-penalty", kind: .value("R"),
+                help: "the same, for each time that it has it", defaultText: "0"),
+            OptionSpecification(
+                "--dry-multiplier", kind: .value("R"),
+                help: "above 0 discourages lengthening repetitions", defaultText: "0"),
+            OptionSpecification(
+                "--min-tokens", kind: .value("N"), help: "fewest new tokens", defaultText: "0"),
             OptionSpecification(
                 "--seed", kind: .value("S"), help: "seed of the draws", defaultText: "0"),
             OptionSpecification("--ignore-eos", help: "go on after an end token"),
@@ -57,7 +70,7 @@ enum RunCommand: Command {
     static func run(_ arguments: ParsedArguments) throws {
         var model = try LoadedModel(arguments)
         var parameters = try parameters(arguments)
-        if !arguments.flag("ignore-eos") { parameters.stopTokens = Set(model.tokenizer.eosIDs) }
+        parameters.endTokens = Set(model.tokenizer.eosIDs)
         try parameters.validate()
         let prompts = try prompts(arguments, model.tokenizer)
         let longest = prompts.map(\.count).max() ?? 0
@@ -125,14 +138,24 @@ enum RunCommand: Command {
     }
 
     private static func parameters(_ arguments: ParsedArguments) throws -> GenerationParameters {
-        GenerationParameters(
+        var parameters = GenerationParameters(
             maxTokens: try arguments.int("max-tokens", default: 128, in: 1...(1 << 24)),
-            temperature: Float(try arguments.double("temperature", default: 0, in: 0...1000)),
-            topK: try arguments.int("top-k", default: 0, in: 0...(1 << 30)),
+            temperature: Float(try arguments.double("temperature", default: 0, in: 0...2)),
+            topK: try arguments.int("top-k", default: 0, in: -1...(1 << 30)),
             topP: Float(try arguments.double("top-p", default: 1, in: 0...1)),
             minP: Float(try arguments.double("min-p", default: 0, in: 0...1)),
             repetitionPenalty: Float(
                 try arguments.double("repetition-penalty", default: 1, in: 0.001...1000)),
             seed: UInt64(try arguments.int("seed", default: 0, in: 0...Int.max)))
+        parameters.minTokens = try arguments.int("min-tokens", default: 0, in: 0...(1 << 24))
+        parameters.typicalP = Float(try arguments.double("typical-p", default: 1, in: 0...1))
+        parameters.presencePenalty = Float(
+            try arguments.double("presence-penalty", default: 0, in: -2...2))
+        parameters.frequencyPenalty = Float(
+            try arguments.double("frequency-penalty", default: 0, in: -2...2))
+        parameters.dry.multiplier = Float(
+            try arguments.double("dry-multiplier", default: 0, in: 0...1000))
+        parameters.ignoreEOS = arguments.flag("ignore-eos")
+        return parameters
     }
 }

@@ -1,0 +1,137 @@
+// SPDX-License-Identifier: Apache-2.0
+// What a step's logits are for: scores of the prompt, and the next tokens.
+import EftNN
+import EftTensor
+
+/// Rows of a step whose logits are needed.
+struct LogitWishes {
+    enum Purpose {
+        /// The score of the prompt's token at a place.
+        case score(of: Int)
+        /// The token after the last one, or after so many drafts.
+        case draw(afterDrafts: Int)
+    }
+
+    struct Wish {
+        let sequence: EngineSequence
+        /// The row of the batch.
+        let row: Int
+        let purpose: Purpose
+        let scheduled: ScheduledRows
+    }
+
+    private(set) var rows: [Wish] = []
+
+    /// Lists the wishes of a step's rows, in the batch's order.
+    init(_ scheduled: [ScheduledRows], _ batch: DecoderBatch) {
+        for (part, run) in zip(scheduled, batch.runs) {
+            let sequence = part.sequence
+            guard sequence.group.request.pooling == nil else { continue }
+            let own = part.count - part.drafts
+            if sequence.group.wantsScores {
+                let prompt = sequence.group.request.prompt.count
+                for offset in 0..<own where sequence.computed + offset + 1 < prompt {
+                    rows.append(
+                        Wish(
+                            sequence: sequence, row: run.rows.lowerBound + offset,
+                            purpose: .score(of: sequence.computed + offset + 1), scheduled: part))
+                }
+            }
+            // Only the last of a sequence's tokens is followed by a new one.
+            guard sequence.computed + own == sequence.tokens.count else { continue }
+            for draft in 0...part.drafts {
+                rows.append(
+                    Wish(
+                        sequence: sequence, row: run.rows.lowerBound + own - 1 + draft,
+                        purpose: .draw(afterDrafts: draft), scheduled: part))
+            }
+        }
+    }
+}
+
+extension EngineCore {
+    /// Uses a row of logits; it may be overwritten.
+    func use(_ logits: UnsafeMutableBufferPointer<Float>, for wish: LogitWishes.Wish) {
+        let sequence = wish.sequence
+        guard sequence.isRunning else { return }
+        switch wish.purpose {
+        case .score(let place):
+            let group = sequence.group
+            let token = group.request.prompt[place]
+            let count = group.request.parameters.promptLogprobs ?? 0
+            if group.scores.isEmpty { group.scores.append(nil) }
+            do {
+                group.scores.append(
+                    try PromptScorer(count: count)
+                        .score(UnsafeBufferPointer(logits), next: token))
+            } catch {
+                finish(sequence, SampleEnd(reason: .error, stopToken: nil, error: error))
+            }
+        case .draw(let drafts):
+            let own = wish.scheduled.count - wish.scheduled.drafts
+            // A draft before this row did not come true.
+            guard sequence.tokens.count == sequence.computed + own + drafts else { return }
+            if drafts == 0 { tellScores(sequence) }
+            draw(sequence, logits)
+            guard drafts < wish.scheduled.drafts,
+                sequence.tokens.last == sequence.drafts[drafts]
+            else { return }
+            while step.acceptedAt.count <= drafts { step.acceptedAt.append(0) }
+            step.acceptedAt[drafts] += 1
+        }
+    }
+
+    /// Gives the prompt's scores out once they are all known.
+    private func tellScores(_ sequence: EngineSequence) {
+        let group = sequence.group
+        guard group.wantsScores else { return }
+        group.request.sink.scored(group.scores.isEmpty ? [nil] : group.scores)
+        group.scores = []
+        group.hasPrompt = true
+    }
+
+    /// Draws a sample's next token, and ends the sample where that ends it.
+    private func draw(_ sequence: EngineSequence, _ logits: UnsafeMutableBufferPointer<Float>) {
+        let group = sequence.group
+        let parameters = group.request.parameters
+        guard parameters.maxTokens > 0 else {
+            finish(sequence, SampleEnd(reason: .length, stopToken: nil, error: nil))
+            return
+        }
+        let token: SampledToken
+        do {
+            token = try sequence.sampler.draw(logits, mask: nil)
+        } catch {
+            finish(sequence, SampleEnd(reason: .error, stopToken: nil, error: error))
+            return
+        }
+        sequence.tokens.append(token.id)
+        sequence.sampler.accept(token.id)
+        step.drawnTokens += 1
+        noteTime(of: sequence)
+        let ending = parameters.end(with: token.id)
+        let goesOn = group.request.sink.drew(
+            DrawnToken(token: token, isStop: ending != nil), sample: sequence.sample)
+        if case .stopToken(let id) = ending {
+            finish(sequence, SampleEnd(reason: .stop, stopToken: id, error: nil))
+        } else if ending != nil || !goesOn {
+            finish(sequence, SampleEnd(reason: .stop, stopToken: nil, error: nil))
+        } else if sequence.answerCount >= parameters.maxTokens
+            || sequence.tokens.count >= configuration.maxModelLength
+        {
+            finish(sequence, SampleEnd(reason: .length, stopToken: nil, error: nil))
+        }
+    }
+
+    private func noteTime(of sequence: EngineSequence) {
+        let now = ContinuousClock.now
+        let group = sequence.group
+        if let last = sequence.lastToken {
+            observer?.drewNext(after: now - last)
+        } else {
+            if group.firstToken == nil { group.firstToken = now }
+            observer?.drewFirst(after: now - group.arrival)
+        }
+        sequence.lastToken = now
+    }
+}

@@ -1,0 +1,288 @@
+// SPDX-License-Identifier: Apache-2.0
+// The engine without its thread: requests go in, steps are made, tokens come out.
+import EftModels
+import EftNN
+import EftTensor
+
+/// Continues any number of prompts over one paged cache, a step at a time.
+///
+/// A sample's tokens and probabilities are the same whatever runs beside it, in however many parts its prompt is read, and
+/// whether it gave its pages back in between.
+package final class EngineCore {
+    /// The bounds.
+    package let configuration: EngineConfiguration
+    let decoder: Decoder
+    let cache: PagedCache
+    let workspace: DecoderWorkspace
+    let headRows: Int
+    let adapterRank: Int
+    var adapterNumbers: [Int: Int] = [:]
+    var adapterNumber = 0
+    var retiring: Set<Int> = []
+    var scheduler: Scheduler
+    var groups: [Int: RequestGroup] = [:]
+    private var nextGroup = 0
+    private var nextSequence = 0
+    /// Told of steps and requests.
+    package weak var observer: (any EngineObserver)?
+    var step = StepRecord()
+    /// Steps made.
+    package private(set) var steps = 0
+
+    /// Takes the memory that `need` states.
+    /// - Throws: `TensorError` when it does not fit the ledger, `GenerationError` for bounds that contradict each other.
+    package init(
+        decoder: Decoder, need: GenerationNeed, configuration: EngineConfiguration
+    ) throws {
+        var need = need
+        need.adapterRank = max(need.adapterRank, decoder.adapterExtents.rank)
+        guard configuration.maxBatchedTokens <= need.rows,
+            pageCount(tokens: configuration.maxModelLength) <= need.pages
+        else {
+            throw GenerationError(
+                "a step of \(configuration.maxBatchedTokens) tokens and sequences of "
+                    + "\(configuration.maxModelLength) do not fit \(need.rows) rows and \(need.pages) pages"
+            )
+        }
+        var configuration = configuration
+        configuration.limits.vocabulary = decoder.description.vocabulary
+        self.configuration = configuration
+        self.decoder = decoder
+        headRows = need.headRows
+        adapterRank = need.adapterRank
+        cache = try PagedCache(
+            pageCount: need.pages, ledgers: decoder.layerLedgers,
+            shape: decoder.description.shape, kvType: need.kvType)
+        workspace = try DecoderWorkspace(need.workspace, decoder: decoder)
+        try decoder.reserveScratch(
+            rows: need.rows, headRows: need.headRows, adapterRank: need.adapterRank)
+        scheduler = Scheduler(configuration: configuration, cache: cache)
+    }
+
+    /// Whether a step would do something.
+    package var hasWork: Bool { !scheduler.isEmpty }
+
+    // MARK: Requests
+
+    /// Checks that a request can be served at all.
+    /// - Throws: `GenerationError` saying what is wrong with it.
+    package func check(_ request: EngineRequest) throws(GenerationError) {
+        _ = try EngineCore.settled(request, configuration)
+    }
+
+    /// A request as an engine with certain bounds takes it.
+    /// - Throws: `GenerationError` saying what is wrong with it.
+    static func settled(
+        _ request: EngineRequest, _ configuration: EngineConfiguration
+    ) throws(GenerationError) -> EngineRequest {
+        var request = request
+        request.parameters = try request.parameters.validated(configuration.limits)
+        let vocabulary = configuration.limits.vocabulary ?? .max
+        guard !request.prompt.isEmpty else {
+            throw GenerationError(
+                "the prompt has no token; a model without a start token needs some text",
+                parameter: "prompt")
+        }
+        if let bad = request.prompt.first(where: { $0 < 0 || Int($0) >= vocabulary }) {
+            throw GenerationError(
+                "the prompt's token id \(bad) is beyond the vocabulary of \(vocabulary)",
+                parameter: "prompt")
+        }
+        guard request.samples >= 1, request.samples == 1 || request.pooling == nil else {
+            throw GenerationError("at least one sample must be asked for", parameter: "n")
+        }
+        guard request.length <= configuration.maxModelLength else {
+            throw GenerationError(
+                "the prompt has \(request.prompt.count) tokens and \(request.parameters.maxTokens) more are "
+                    + "asked for, the context holds \(configuration.maxModelLength); ask for fewer or raise "
+                    + "the limit of the context", parameter: "max_tokens")
+        }
+        return request
+    }
+
+    /// Takes a request in.
+    /// - Parameter arrival: when it came.
+    /// - Returns: its number, for `cancel`.
+    /// - Throws: `GenerationError` for requests that cannot be served.
+    @discardableResult
+    package func add(
+        _ request: EngineRequest, arrival: ContinuousClock.Instant = .now
+    ) throws(GenerationError) -> Int {
+        let request = try EngineCore.settled(request, configuration)
+        try checkAdapters(request)
+        let id = nextGroup
+        nextGroup += 1
+        let group = RequestGroup(
+            id: id, request: request, root: root(of: request, group: id), arrival: arrival)
+        groups[id] = group
+        for sample in 0..<request.samples {
+            var parameters = request.parameters
+            parameters.seed = (parameters.seed ?? 0) &+ UInt64(sample)
+            scheduler.add(
+                EngineSequence(
+                    id: nextSequence, group: group, sample: sample,
+                    sampler: SequenceSampler(
+                        parameters: parameters, prompt: request.prompt,
+                        vocabulary: decoder.description.vocabulary)))
+            nextSequence += 1
+        }
+        return id
+    }
+
+    /// The root of a request's pages, its own where nothing is shared between requests.
+    private func root(of request: EngineRequest, group: Int) -> PageTable.Root {
+        var root = request.root
+        if !configuration.prefixCaching { root.group = group + 1 }
+        root.length = decoder.description.rotary.lengthThatMatters(request.length)
+        return root
+    }
+
+    /// Ends all samples of a request; nothing happens when it has ended.
+    package func cancel(_ id: Int) {
+        guard let group = groups[id] else { return }
+        end(group, SampleEnd(reason: .abort, stopToken: nil, error: nil))
+    }
+
+    private func sequences(of group: RequestGroup) -> [EngineSequence] {
+        (scheduler.running + scheduler.waiting).filter { $0.group === group }
+    }
+
+    func end(_ group: RequestGroup, _ end: SampleEnd) {
+        for sequence in sequences(of: group) { finish(sequence, end) }
+    }
+
+    /// Ends a sample, and with the last one the request.
+    func finish(_ sequence: EngineSequence, _ end: SampleEnd) {
+        let group = sequence.group
+        scheduler.remove(sequence)
+        group.open -= 1
+        group.record.reasons.append(end.reason)
+        group.record.answerTokens += sequence.answerCount
+        if let last = sequence.lastToken { group.lastToken = max(group.lastToken ?? last, last) }
+        // Samples that waited for the first one's prompt have to read it themselves now.
+        group.hasPrompt = true
+        group.request.sink.ended(end, sample: sequence.sample)
+        guard group.open == 0 else { return }
+        groups[group.id] = nil
+        removeRetired()
+        observer?.ended(group.finalRecord())
+    }
+
+    // MARK: Steps
+
+    /// Computes one batch and draws from it; requests whose time is up end first.
+    package func makeStep() {
+        endLate()
+        let before = scheduler.preemptions
+        step = StepRecord()
+        let rows = scheduler.schedule()
+        step.preemptions = scheduler.preemptions - before
+        guard !rows.isEmpty else { return endStuck() }
+        steps += 1
+        begin(rows)
+        do {
+            try compute(rows)
+        } catch {
+            for row in rows where row.sequence.isRunning {
+                finish(row.sequence, SampleEnd(reason: .error, stopToken: nil, error: error))
+            }
+        }
+        observer?.stepped(step)
+    }
+
+    /// Bounds that contradict each other would let the engine turn in vain; the first request that waits ends instead.
+    private func endStuck() {
+        guard let stuck = scheduler.running.first ?? scheduler.waiting.first else { return }
+        let failure = GenerationError("the request finds no room, though nothing else runs")
+        end(stuck.group, SampleEnd(reason: .error, stopToken: nil, error: failure))
+    }
+
+    private func endLate() {
+        let late = groups.values.filter { $0.request.deadline.map { $0 <= .now } ?? false }
+        for group in late.sorted(by: { $0.id < $1.id }) { cancel(group.id) }
+    }
+
+    /// Notes the first part of each request.
+    private func begin(_ rows: [ScheduledRows]) {
+        for row in rows where row.sequence.group.scheduled == nil {
+            let (sequence, group) = (row.sequence, row.sequence.group)
+            group.scheduled = .now
+            group.record.cachedTokens = sequence.computed
+            step.cacheQueries += sequence.tokens.count
+            step.cacheHits += sequence.computed
+            group.request.sink.began(cachedTokens: sequence.computed)
+        }
+    }
+
+    /// The tokens of a step, those under the same adapters side by side.
+    private func compute(_ rows: [ScheduledRows]) throws {
+        let rows = rows.enumerated().sorted {
+            let (a, b) = (
+                $0.element.sequence.group.request.adapters,
+                $1.element.sequence.group.request.adapters
+            )
+            return a == b ? $0.offset < $1.offset : a.lexicographicallyPrecedes(b)
+        }.map(\.element)
+        let batch = EngineCore.batch(rows)
+        step.tokens = batch.count
+        let hidden = try decoder.forward(batch, cache: cache, workspace: workspace)
+        try pool(rows, batch, hidden)
+        let wishes = LogitWishes(rows, batch).rows
+        for first in stride(from: 0, to: wishes.count, by: headRows) {
+            let part = Array(wishes[first..<min(first + headRows, wishes.count)])
+            let logits = try decoder.logits(
+                of: hidden, rows: part.map(\.row), batch: batch, workspace: workspace)
+            for (index, wish) in part.enumerated() {
+                use(
+                    UnsafeMutableBufferPointer(
+                        start: logits.pointer + index * logits.columns, count: logits.columns),
+                    for: wish)
+            }
+        }
+        for row in rows where row.sequence.isRunning { settle(row) }
+    }
+
+    private static func batch(_ rows: [ScheduledRows]) -> DecoderBatch {
+        var tokens: [Int32] = []
+        var runs: [DecoderBatch.Run] = []
+        var segments: [AdapterSegment] = []
+        for row in rows {
+            let sequence = row.sequence
+            let range = tokens.count..<tokens.count + row.count
+            let known = sequence.computed..<sequence.computed + row.count - row.drafts
+            tokens += sequence.tokens[known] + sequence.drafts.prefix(row.drafts)
+            runs.append(
+                DecoderBatch.Run(
+                    sequence: sequence.id, rows: range, firstPosition: sequence.computed,
+                    length: sequence.group.request.length))
+            let slots = sequence.group.request.adapters
+            guard !slots.isEmpty else { continue }
+            if let last = segments.last, last.slots == slots,
+                last.rows.upperBound == range.lowerBound
+            {
+                segments[segments.count - 1] = AdapterSegment(
+                    rows: last.rows.lowerBound..<range.upperBound, slots: slots)
+            } else {
+                segments.append(AdapterSegment(rows: range, slots: slots))
+            }
+        }
+        return DecoderBatch(tokens: tokens, runs: runs, adapterSegments: segments)
+    }
+
+    /// Notes what a sequence has computed: its own tokens, and drafts that came true.
+    private func settle(_ row: ScheduledRows) {
+        let sequence = row.sequence
+        let before = sequence.computed
+        sequence.computed = min(before + row.count, sequence.tokens.count - 1)
+        sequence.drafts = []
+        let promptLeft = max(0, sequence.group.request.prompt.count - before)
+        step.promptTokens += min(promptLeft, row.count)
+        cache.withTable {
+            $0.publish(
+                sequence: sequence.id, tokens: sequence.tokens, computed: sequence.computed)
+        }
+        if sequence.computed >= sequence.group.request.prompt.count {
+            sequence.group.hasPrompt = true
+        }
+    }
+}

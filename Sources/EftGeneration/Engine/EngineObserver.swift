@@ -1,0 +1,57 @@
+// SPDX-License-Identifier: Apache-2.0
+// What the engine tells those who count: steps and requests.
+
+/// A step of the engine.
+package struct StepRecord: Sendable {
+    /// Tokens computed, drafts included.
+    package var tokens = 0
+    /// Prompt tokens among them, those read again after a preemption included.
+    package var promptTokens = 0
+    /// Tokens drawn and kept.
+    package var drawnTokens = 0
+    /// Sequences that gave their pages back.
+    package var preemptions = 0
+    /// Tokens of prompts looked up among the pages, and those found.
+    package var cacheQueries = 0
+    package var cacheHits = 0
+    /// Sequences with drafts, drafted tokens, and how many were accepted at each place.
+    package var drafts = 0
+    package var draftTokens = 0
+    package var acceptedAt: [Int] = []
+}
+
+/// A request that has ended.
+package struct RequestRecord: Sendable {
+    /// Why its samples ended.
+    package var reasons: [FinishReason] = []
+    /// Tokens of the prompt, and those found among the pages.
+    package var promptTokens = 0
+    package var cachedTokens = 0
+    /// Tokens of all samples.
+    package var answerTokens = 0
+    /// What was asked for.
+    package var maxTokens = 0
+    package var samples = 1
+    /// How often it gave its pages back.
+    package var preemptions = 0
+    /// From arrival to the first scheduled token; nil when it never was.
+    package var queue: Duration?
+    /// From there to the first token drawn.
+    package var prefill: Duration?
+    /// From the first token to the last.
+    package var decode: Duration?
+    /// From arrival to the end.
+    package var whole = Duration.zero
+}
+
+/// Listens to an engine. Called on the engine's thread; must not wait.
+package protocol EngineObserver: AnyObject, Sendable {
+    /// A step was made.
+    func stepped(_ step: StepRecord)
+    /// A sample's first token, so long after the request came.
+    func drewFirst(after: Duration)
+    /// A further token of a sample, so long after the one before.
+    func drewNext(after: Duration)
+    /// A request has ended with all its samples.
+    func ended(_ request: RequestRecord)
+}

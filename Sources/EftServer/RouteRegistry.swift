@@ -1,0 +1,39 @@
+// SPDX-License-Identifier: Apache-2.0
+// All routes of the server, and what they are made of.
+
+/// What routes need of the rest of the program.
+package struct ServerContext: Sendable {
+    /// The program's version.
+    package var version: String
+    /// Whether the engine works.
+    package var isHealthy: @Sendable () -> Bool = { true }
+    /// Requests for the model under way.
+    package var load: @Sendable () -> Int = { 0 }
+    /// The numbers that are published.
+    package var registry: MetricsRegistry
+    /// Who may read them.
+    package var metricsAccess = RouteAccess.keyed
+
+    /// Makes a context.
+    package init(version: String, registry: MetricsRegistry) {
+        self.version = version
+        self.registry = registry
+    }
+}
+
+/// The routes, each a file in `Routes/` of the type's name.
+package enum RouteRegistry {
+    /// Makes each route; nil where the context switches it off.
+    private static let makers: [@Sendable (ServerContext) -> (any Route)?] = [
+        { HealthRoute($0) },
+        { LoadRoute($0) },
+        { MetricsRoute($0) },
+        { PingRoute($0) },
+        { VersionRoute($0) },
+    ]
+
+    /// The routes for a context.
+    package static func routes(_ context: ServerContext) -> [any Route] {
+        makers.compactMap { $0(context) }
+    }
+}

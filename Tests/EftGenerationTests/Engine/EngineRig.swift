@@ -1,0 +1,104 @@
+// SPDX-License-Identifier: Apache-2.0
+// A small engine and a listener that keeps everything it hears.
+import EftModels
+import EftNN
+import EftTensor
+import EftTestSupport
+import Synchronization
+
+@testable import EftGeneration
+
+/// Keeps what a request came to.
+final class Listener: EngineSink {
+    struct Heard: Sendable {
+        var tokens: [[Int32]]
+        var logprobs: [[Float]]
+        var ends: [SampleEnd?]
+        var cached: Int?
+        var scores: [SampledToken?] = []
+        var vector: [Float] = []
+    }
+
+    private let state: Mutex<Heard>
+    /// Tokens of a sample after which it is to stop; nil to let it go on.
+    private let most: Int?
+
+    init(samples: Int = 1, most: Int? = nil) {
+        self.most = most
+        state = Mutex(
+            Heard(
+                tokens: Array(repeating: [], count: samples),
+                logprobs: Array(repeating: [], count: samples),
+                ends: Array(repeating: nil, count: samples)))
+    }
+
+    var heard: Heard { state.withLock { $0 } }
+    var isDone: Bool { heard.ends.allSatisfy { $0 != nil } }
+
+    func began(cachedTokens: Int) { state.withLock { $0.cached = cachedTokens } }
+    func scored(_ prompt: [SampledToken?]) { state.withLock { $0.scores = prompt } }
+    func embedded(_ vector: [Float]) { state.withLock { $0.vector = vector } }
+    func drew(_ token: DrawnToken, sample: Int) -> Bool {
+        state.withLock { heard in
+            heard.tokens[sample].append(token.token.id)
+            heard.logprobs[sample].append(token.token.logprob)
+            return most.map { heard.tokens[sample].count < $0 } ?? true
+        }
+    }
+    func ended(_ end: SampleEnd, sample: Int) {
+        state.withLock { heard in
+            precondition(heard.ends[sample] == nil, "a sample ended twice")
+            heard.ends[sample] = end
+        }
+    }
+}
+
+/// A model and the bounds of an engine over it.
+struct EngineRig: Sendable {
+    var model = "models/gqa-tied"
+    var context = 64
+    var sequences = 4
+    var batch = 64
+    var pages = 32
+    var threads = 2
+    var adapterRank = 0
+    var kvType = KVType.bf16
+    var configure: @Sendable (inout EngineConfiguration) -> Void = { _ in }
+
+    func decoder() throws -> Decoder {
+        let folder = try ModelFolder.open(Fixtures.path(model))
+        return try DecoderLoader(folder: folder).load(backend: CPUBackend(threads: threads))
+    }
+
+    func core(_ decoder: Decoder? = nil) throws -> EngineCore {
+        var configuration = EngineConfiguration(
+            maxModelLength: context, maxSequences: sequences, maxBatchedTokens: batch)
+        configure(&configuration)
+        let need = GenerationNeed(
+            contextLength: context, sequences: sequences, prefillChunk: batch, kvType: kvType,
+            adapterRank: adapterRank, cachePages: pages, logitRows: min(sequences, 3))
+        return try EngineCore(
+            decoder: decoder ?? self.decoder(), need: need, configuration: configuration)
+    }
+
+    static func parameters(
+        _ maxTokens: Int = 12, temperature: Float = 0, seed: UInt64 = 3
+    ) -> GenerationParameters {
+        var parameters = GenerationParameters(
+            maxTokens: maxTokens, temperature: temperature, seed: seed)
+        parameters.logprobs = 2
+        return parameters
+    }
+}
+
+extension EngineCore {
+    /// Makes steps until nothing is left to do, at most so many.
+    func drain(steps: Int = 10_000) {
+        var left = steps
+        while hasWork && left > 0 {
+            makeStep()
+            left -= 1
+        }
+        precondition(left > 0, "the engine does not come to an end")
+    }
+}

@@ -1,0 +1,115 @@
+// SPDX-License-Identifier: Apache-2.0
+// The engine's thread: callers from anywhere, limits, adapters that come and go, an orderly end.
+import EftModels
+import EftNN
+import EftTensor
+import EftTestSupport
+import Testing
+
+@testable import EftGeneration
+
+@Suite struct EngineTests {
+    private func request(
+        _ prompt: [Int32], _ sink: Listener, maxTokens: Int = 12
+    ) -> EngineRequest {
+        EngineRequest(prompt: prompt, parameters: EngineRig.parameters(maxTokens), sink: sink)
+    }
+
+    /// Waits for listeners, a minute at most.
+    private func wait(_ listeners: [Listener]) async throws {
+        for _ in 0..<6000 where !listeners.allSatisfy(\.isDone) {
+            try await Task.sleep(for: .milliseconds(10))
+        }
+        #expect(listeners.allSatisfy { $0.isDone })
+    }
+
+    @Test func `callers on many threads get what each would get alone`() async throws {
+        let engine = try Engine(EngineRig(pages: 8).core())
+        let prompts: [[Int32]] = [[1, 2, 3], [7], Array(10..<40)]
+        let listeners = (0..<24).map { _ in Listener() }
+        try await withThrowingTaskGroup(of: Void.self) { group in
+            for (index, listener) in listeners.enumerated() {
+                group.addTask {
+                    _ = try engine.submit(request(prompts[index % 3], listener))
+                }
+            }
+            try await group.waitForAll()
+        }
+        try await wait(listeners)
+        for (index, listener) in listeners.enumerated() {
+            #expect(listener.heard.tokens == listeners[index % 3].heard.tokens)
+        }
+        let status = try engine.perform { $0.status }
+        #expect(status.running == 0 && status.waiting == 0 && status.usedPages == 0)
+        engine.stop()
+        #expect(throws: AdmissionError.self) { try engine.submit(request([1], Listener())) }
+        #expect(throws: AdmissionError.self) { try engine.perform { $0.hasWork } }
+    }
+
+    @Test func `a cancelled request ends, before and while it runs`() async throws {
+        let engine = try Engine(EngineRig(sequences: 1).core())
+        let listeners = (0..<3).map { _ in Listener() }
+        let tickets = try listeners.map {
+            try engine.submit(request([1, 2], $0, maxTokens: 60))
+        }
+        for ticket in tickets { engine.cancel(ticket) }
+        try await wait(listeners)
+        for listener in listeners { #expect(listener.heard.ends[0]?.reason == .abort) }
+        engine.stop()
+    }
+
+    @Test func `a full queue refuses and says when to come back`() throws {
+        var rig = EngineRig(sequences: 1)
+        rig.configure = {
+            $0.maxQueuedRequests = 2
+            $0.maxQueuedTokens = 50
+        }
+        let engine = try Engine(rig.core())
+        // The engine is kept busy, so that what is submitted stays in the queue.
+        let gate = Monitor(false)
+        let holder = try WorkerThread {
+            _ = try? engine.perform { _ in gate.wait { $0 ? true : nil } }
+        }
+        let listeners = (0..<3).map { _ in Listener() }
+        var refused: AdmissionError?
+        do {
+            for listener in listeners + [Listener()] {
+                _ = try engine.submit(request([1, 2], listener))
+            }
+        } catch { refused = error as? AdmissionError }
+        #expect(refused?.reason == .queuedRequests && (refused?.retryAfter ?? 0) >= 1)
+        gate.withLock { $0 = true }
+        holder.join()
+        engine.stop()
+        #expect(listeners.allSatisfy { $0.isDone })
+    }
+
+    @Test func `too many waiting tokens are refused`() throws {
+        var rig = EngineRig(sequences: 1)
+        rig.configure = { $0.maxQueuedTokens = 50 }
+        let engine = try Engine(rig.core())
+        let gate = Monitor(false)
+        let holder = try WorkerThread {
+            _ = try? engine.perform { _ in gate.wait { $0 ? true : nil } }
+        }
+        let error = #expect(throws: AdmissionError.self) {
+            for _ in 0..<3 { _ = try engine.submit(request(Array(1..<31), Listener())) }
+        }
+        #expect(error?.reason == .queuedTokens)
+        gate.withLock { $0 = true }
+        holder.join()
+        engine.stop()
+    }
+
+    @Test func `a closed engine finishes what it has`() async throws {
+        let engine = try Engine(EngineRig().core())
+        let listener = Listener()
+        _ = try engine.submit(request([1, 2, 3], listener))
+        engine.close()
+        #expect(throws: AdmissionError.self) { try engine.submit(request([1], Listener())) }
+        try await wait([listener])
+        #expect(listener.heard.ends[0]?.reason == .length)
+        #expect(!engine.isBusy)
+        engine.stop()
+    }
+}
