@@ -137,7 +137,7 @@ struct LoadedModel {
     func load(
         _ plan: StagePlan, _ streaming: StreamedBase?, quiet: Bool
     ) throws -> (decoder: Decoder, slots: [Int]) {
-        let decoder: Decoder = try load(plan, streaming, quiet: quiet)
+        let decoder = try base(plan, streaming, quiet: quiet)
         return (decoder, try adapters.map { try AdapterFile.load($0, into: decoder) })
     }
 
@@ -146,7 +146,7 @@ struct LoadedModel {
     ///   - plan: where the weights stand.
     ///   - streaming: what streams layers; nil when all stand in memory.
     ///   - quiet: whether to say nothing of the progress.
-    func load(
+    func base(
         _ plan: StagePlan, _ streaming: StreamedBase?, quiet: Bool
     ) throws -> Decoder {
         let progress = ProgressReporter(output: .standardError)

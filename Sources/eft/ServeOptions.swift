@@ -82,7 +82,8 @@ struct ServeOptions {
             help: "after which a request is ended with what it has", defaultText: "no bound"),
         OptionSpecification(
             "--generation-config", kind: .value("WORD"),
-            help: "whose settings hold when a request has none: the model's author's (auto), or OpenAI's "
+            help:
+                "whose settings hold when a request has none: the model's author's (auto), or OpenAI's "
                 + "(vllm)", defaultText: "auto", choices: ["auto", "vllm"]),
         OptionSpecification(
             "--chat-template", kind: .value("FILE"),

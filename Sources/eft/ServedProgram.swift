@@ -82,7 +82,7 @@ struct ServedProgram {
         }
         do {
             return try ChatTemplates.load(folder: folder)
-        } catch where error.code == .missing {
+        } catch  where error.code == .missing {
             return nil
         }
     }

@@ -144,8 +144,9 @@ final class ChatAnswer: AnswerListener {
                 "logprobs": .null, "finish_reason": .null,
             ]
             stream.send(chunk(role, state))
-            guard end != nil || !state.choices[sample].delta.isEmpty || request.topLogprobs != nil
-                || request.returnsTokenIDs
+            guard
+                end != nil || !state.choices[sample].delta.isEmpty || request.topLogprobs != nil
+                    || request.returnsTokenIDs
             else { return stream.isOpen }
         }
         let choice = state.choices[sample]

@@ -85,7 +85,8 @@ struct CompletionRequest: Sendable {
         var prompts: [[Int32]] = []
         for item in items {
             switch item.value {
-            case .string(let text): prompts.append(try model.encode(text, addSpecialTokens: special))
+            case .string(let text):
+                prompts.append(try model.encode(text, addSpecialTokens: special))
             case .array(let ids): prompts.append(try RequestFields.tokens(ids, key))
             default: throw fields.failure(key, "must hold texts or lists of token ids")
             }

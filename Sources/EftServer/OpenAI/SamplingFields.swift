@@ -20,15 +20,17 @@ package struct SamplingDefaults: Sendable, Hashable {
     /// What a generation_config.json recommends; numbers out of range are passed over.
     package init(generationConfig node: ConfigNode) {
         guard case .object(let object) = node.value else { return }
-        func float(_ key: String, _ range: ClosedRange<Double>) -> Float? {
-            object[key]?.number.flatMap { range.contains($0) ? Float($0) : nil }
-        }
-        temperature = float("temperature", 0...2) ?? 1
-        topP = float("top_p", 0.000001...1) ?? 1
-        topK = float("top_k", 0...1e6).map { Int($0) } ?? 0
-        minP = float("min_p", 0...1) ?? 0
-        repetitionPenalty = float("repetition_penalty", 0.01...100) ?? 1
-        maxTokens = float("max_new_tokens", 1...1e7).map { Int($0) }
+        temperature = Self.number(object["temperature"], 0, 2) ?? 1
+        topP = Self.number(object["top_p"], 0.000001, 1) ?? 1
+        topK = Self.number(object["top_k"], 0, 1e6).map { Int($0) } ?? 0
+        minP = Self.number(object["min_p"], 0, 1) ?? 0
+        repetitionPenalty = Self.number(object["repetition_penalty"], 0.01, 100) ?? 1
+        maxTokens = Self.number(object["max_new_tokens"], 1, 1e7).map { Int($0) }
+    }
+
+    private static func number(_ node: ConfigNode?, _ least: Double, _ most: Double) -> Float? {
+        guard let value = node?.number, value >= least, value <= most else { return nil }
+        return Float(value)
     }
 }
 

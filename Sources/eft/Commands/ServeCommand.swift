@@ -53,7 +53,7 @@ enum ServeCommand: Command {
             "Maximum concurrency for \(plan.need.contextLength) tokens per request: "
                 + "\(formatFixed(plan.concurrency, decimals: 2))x")
         let start = ContinuousClock.now
-        let decoder = try model.load(plan.stage, streaming, quiet: false)
+        let decoder = try model.base(plan.stage, streaming, quiet: false)
         let registry = MetricsRegistry()
         let served = try program.served(decoder, plan, registry)
         let server = try program.server(served, plan, registry)
