@@ -167,7 +167,12 @@ let package = Package(
             name: "CTestTLS", path: "Tests/CTestTLS",
             cSettings: [.enableWarning("all"), .treatAllWarnings(as: .error)],
             linkerSettings: [.linkedLibrary("gnutls")]),
-        tests("EftServer", ["EftTensor", "EftConfig", "EftFormats", "CTestTLS"]),
+        tests(
+            "EftServer",
+            [
+                "EftTensor", "EftConfig", "EftFormats", "EftTokenizers", "EftGeneration",
+                "CTestTLS",
+            ]),
         tests("EftCommandLine", ["EftConfig"]),
         tests("EftBenchmarks", ["EftTensor", "EftFormats", "EftNN", "EftModels"]),
         .testTarget(
