@@ -40,11 +40,7 @@ struct DeferredTests {
             try socket.send(request.bytes)
             return socket
         }
-        let responders = waiting.map { _ in
-            let responder = handout.take()
-            handout.drop()
-            return responder
-        }
+        let responders = waiting.map { _ in handout.take() }
         #expect(try server.send(TestRequest("GET", "/hello")).text == "hello")
         for responder in responders { responder.respond(.text("done")) }
         for socket in waiting { #expect(try socket.readResponse().text == "done") }
