@@ -51,8 +51,9 @@ struct ConstraintCompiler {
             }
             try check(texts)
             return .words(texts.map { $0.unicodeScalars.map(\.value) })
-        case .grammar:
-            throw ConstraintError(.unsupported, "grammars are not supported")
+        case .grammar(let text):
+            try check(text, name: "grammar")
+            return .rule(try GrammarText.compile(text, into: &builder))
         case .literal(let text):
             try check([text])
             return .text(text)
