@@ -91,6 +91,28 @@ struct SchemaConstraintTests {
         }
     }
 
+    @Test func `Masks of bounded strings are exact to the last character`() throws {
+        var random = SplitMix64(seed: 14)
+        let strings: ConfigNode = ["type": "string", "minLength": 2, "maxLength": 20]
+        for vocabulary in Vocabularies.all {
+            let constraint = try CompiledConstraint(
+                .jsonSchema(["type": "array", "items": strings]), vocabulary: vocabulary)
+            try constraint.checkMasks(&random, steps: 80)
+            var state = try constraint.begin()
+            #expect(try state.advance("[\"\", \"".utf8) == false)
+            #expect(try state.advance("[\"ab\", \"".utf8))
+            for count in 0...20 {
+                let ids = try constraint.allowed(&state)
+                for id in 0..<Int32(vocabulary.size) {
+                    var copy = state
+                    #expect(try copy.advance(id) == ids.contains(id))
+                }
+                let isTaken = try state.advance((count % 2 == 0 ? "a" : "\\n").utf8)
+                #expect(isTaken == (count < 20))
+            }
+        }
+    }
+
     @Test func `White space is as the options say`() throws {
         var random = SplitMix64(seed: 4)
         func takes(_ text: String, _ options: ConstraintOptions) throws -> Bool {
