@@ -91,6 +91,17 @@ struct ServeOptions {
         OptionSpecification(
             "--trust-request-chat-template", help: "render templates that requests bring"),
         OptionSpecification(
+            "--tool-call-parser", kind: .value("FORMAT"),
+            help: "how the model writes calls of tools", defaultText: "what its template shows",
+            choices: ToolCallFormatRegistry.all.map { $0.name } + ["none"]),
+        OptionSpecification(
+            "--enable-auto-tool-choice",
+            help: "has no effect, for command lines of vLLM: tools are called whenever it is known how"),
+        OptionSpecification(
+            "--reasoning-parser", kind: .value("FORMAT"),
+            help: "how the model marks its thoughts, to be told apart from its answer",
+            choices: ReasoningFormat.all.map(\.name)),
+        OptionSpecification(
             "--lora-dir", kind: .value("DIR"),
             help: "let requests load and unload adapters from below this folder",
             completion: .folder),

@@ -39,11 +39,12 @@ struct ServedProgram {
         limits.cacheBytes = 8 << 20
         let vocabulary = try ConstraintVocabulary(
             model.tokenizer, size: model.folder.description.vocabulary)
+        let templates = try templates()
         let served = try ServedModel(
-            core: core, tokenizer: model.tokenizer, templates: try templates(),
+            core: core, tokenizer: model.tokenizer, templates: templates,
             constraints: ConstraintCache(
                 vocabulary, limits: limits, maximumBytes: ServedProgram.constraintBytes),
-            options: try modelOptions(),
+            options: try modelOptions(templates),
             metrics: EngineMetrics(
                 registry, modelName: options.names.first ?? "",
                 maximumLength: configuration.maxModelLength))
@@ -53,7 +54,7 @@ struct ServedProgram {
         return served
     }
 
-    private func modelOptions() throws -> ServedModelOptions {
+    private func modelOptions(_ templates: ChatTemplates?) throws -> ServedModelOptions {
         var served = ServedModelOptions(
             names: options.names, root: try arguments.required("model"),
             created: UnixTime.seconds)
@@ -66,6 +67,13 @@ struct ServedProgram {
         served.limits.logprobs = try arguments.int("max-logprobs", default: 20, in: -1...1_000_000)
         served.timeout = try arguments.double("request-timeout", in: 0.001...1e7).map {
             .seconds($0)
+        }
+        served.toolCalls =
+            arguments.string("tool-call-parser").map {
+                ToolCallFormatRegistry.format(named: $0)
+            } ?? templates.flatMap { ToolCallFormatRegistry.format(ofTemplate: $0.source) }
+        served.reasoning = arguments.string("reasoning-parser").flatMap {
+            ReasoningFormat.format(named: $0)
         }
         served.adapterFolder = options.adapterFolder
         served.maxAdapters = options.maxAdapters

@@ -29,6 +29,10 @@ package struct ServedModelOptions: Sendable {
     package var maxAdapters = 1
     /// Whether chat templates of requests are rendered.
     package var trustsRequestTemplates = false
+    /// How the model writes calls of tools; nil when that is not known.
+    package var toolCalls: (any ToolCallFormat)?
+    /// How the model marks its thoughts; nil to leave them in the text.
+    package var reasoning: ReasoningFormat?
     /// Whether answers tell how many tokens of the prompt were found in the cache.
     package var tellsCachedTokens = true
 

@@ -49,6 +49,7 @@ final class ChatAnswer: AnswerListener {
         choice.message.content = request.prompt.echo
         var usage = Usage()
         usage.prompt = request.prompt.tokens.count
+        usage.reasoning = model.options.reasoning == nil ? nil : 0
         state = Mutex(
             State(
                 choices: Array(repeating: choice, count: request.samples), usage: usage,
@@ -66,6 +67,9 @@ final class ChatAnswer: AnswerListener {
     func grew(prompt: Int, sample: Int, _ piece: AnswerPiece) -> Bool {
         state.withLock { state in
             state.usage.completion += piece.tokens.count
+            if state.choices[sample].text.isReasoning {
+                state.usage.reasoning = (state.usage.reasoning ?? 0) + piece.tokens.count
+            }
             let delta = state.choices[sample].text.append(piece.text)
             add(delta, piece.tokens, to: sample, &state)
             guard let stream else { return true }
@@ -79,7 +83,7 @@ final class ChatAnswer: AnswerListener {
     func ended(prompt: Int, sample: Int, _ piece: AnswerPiece, _ end: AnswerEnd) {
         state.withLock { state in
             var delta = state.choices[sample].text.append(piece.text)
-            let rest = state.choices[sample].text.finish()
+            let rest = state.choices[sample].text.finish(isCut: end.reason != .stop)
             delta.content += rest.content
             delta.reasoning += rest.reasoning
             delta.calls += rest.calls
@@ -109,7 +113,7 @@ final class ChatAnswer: AnswerListener {
 
     /// Why a choice ended, in the words of chats.
     private func reason(_ end: AnswerEnd, _ choice: Choice) -> String {
-        let calls = end.reason == .stop && !choice.message.calls.isEmpty && !request.namesOneTool
+        let calls = end.reason == .stop && !choice.message.calls.isEmpty && !request.tools.isNamed
         return calls ? "tool_calls" : end.reason.rawValue
     }
 

@@ -19,8 +19,9 @@ struct ChatRequest: Sendable {
     let tokensAsIDs: Bool
     let returnsTokenIDs: Bool
 
-    /// Whether the answer is bound to call one tool that the request names.
-    var namesOneTool: Bool { false }
+    let tools: ToolChoice
+    /// Whether answers show thoughts.
+    let includesReasoning: Bool
 
     /// - Throws: `HTTPFailure` (400, 404).
     init(_ body: ConfigNode, _ model: ServedModel) throws(HTTPFailure) {
@@ -51,7 +52,15 @@ struct ChatRequest: Sendable {
         samples = try fields.samples(model, parameters)
         priority = try fields.priority(model)
         salt = try fields.cacheSalt(model.options.limits)
-        constraint = try fields.constraint(model)
+        tools = try ToolChoice(fields, tools: prompt.tools, model)
+        let (form, call) = (try fields.constraint(model), try tools.constraint(model))
+        guard form == nil || call == nil else {
+            throw fields.failure("response_format", "and a forced call of a tool exclude each other")
+        }
+        constraint = form ?? call
+        // Some models mark their calls by special tokens.
+        if tools.format != nil { parameters.skipSpecialTokens = false }
+        includesReasoning = try fields.bool("include_reasoning") ?? true
         tokensAsIDs = try fields.bool("return_tokens_as_token_ids") ?? false
         returnsTokenIDs = try fields.bool("return_token_ids") ?? false
         self.parameters = parameters

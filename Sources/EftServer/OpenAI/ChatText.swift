@@ -87,14 +87,3 @@ struct ChatMessage: Sendable {
         return ConfigNode(object)
     }
 }
-
-/// Divides the text of an answer as it grows.
-struct ChatTextParser: Sendable {
-    init(_ request: ChatRequest, _ model: ServedModel) {}
-
-    /// What a further piece adds.
-    mutating func append(_ text: String) -> ChatDelta { ChatDelta(content: text) }
-
-    /// What was held back.
-    mutating func finish() -> ChatDelta { ChatDelta() }
-}

@@ -35,14 +35,18 @@ struct AnswerHead: Sendable {
 
     /// - Parameter prefix: such as `cmpl-`.
     init(prefix: String, object: String, model: String) {
-        let number = (0..<2).map { _ in UInt64.random(in: 0 ... .max) }
-        let hex = number.map {
-            let digits = String($0, radix: 16)
-            return String(repeating: "0", count: 16 - digits.count) + digits
-        }
-        id = prefix + hex.joined()
+        id = AnswerHead.randomID(prefix)
         self.object = object
         self.model = model
+    }
+
+    /// An id that nobody guesses.
+    static func randomID(_ prefix: String) -> String {
+        let hex = (0..<2).map { _ in
+            let digits = String(UInt64.random(in: 0 ... .max), radix: 16)
+            return String(repeating: "0", count: 16 - digits.count) + digits
+        }
+        return prefix + hex.joined()
     }
 
     /// An object with the common fields and the choices.

@@ -8,6 +8,8 @@ import EftJinja
 package struct ChatTemplates: Sendable {
     /// The templates' names; one that stands alone is called "default".
     package let names: [String]
+    /// The text of the template for chats with tools.
+    package let source: String
     private let templates: [String: ChatTemplate]
     private let tokens: SpecialTokenTexts
 
@@ -31,8 +33,10 @@ package struct ChatTemplates: Sendable {
             templates[source.name] = try ChatTemplate(
                 source.text, file: source.file, specialTokens: tokens)
         }
+        let preferred = sources.first { $0.name == "tool_use" } ?? sources[0]
         return ChatTemplates(
-            names: templates.keys.sorted(), templates: templates, tokens: tokens)
+            names: templates.keys.sorted(), source: preferred.text, templates: templates,
+            tokens: tokens)
     }
 
     /// The template for a chat: the one asked for, else "tool_use" when there are tools, else "default".
@@ -66,7 +70,8 @@ package struct ChatTemplates: Sendable {
     ) throws(ChatTemplateError) -> ChatTemplates {
         let tokens = try SpecialTokenTexts(folder: folder)
         let template = try ChatTemplate(source, file: file, specialTokens: tokens)
-        return ChatTemplates(names: ["default"], templates: ["default": template], tokens: tokens)
+        return ChatTemplates(
+            names: ["default"], source: source, templates: ["default": template], tokens: tokens)
     }
 
     // MARK: Files
