@@ -96,7 +96,9 @@ struct ServeOptions {
             choices: ToolCallFormatRegistry.all.map { $0.name } + ["none"]),
         OptionSpecification(
             "--enable-auto-tool-choice",
-            help: "has no effect, for command lines of vLLM: tools are called whenever it is known how"),
+            help:
+                "has no effect, for command lines of vLLM: tools are called whenever it is known how"
+        ),
         OptionSpecification(
             "--reasoning-parser", kind: .value("FORMAT"),
             help: "how the model marks its thoughts, to be told apart from its answer",
