@@ -79,7 +79,8 @@ enum GlobalFunctions {
                 try result.set(parts[0], parts[1])
             }
         }
-        try interpreter.reserve(32, times: result.count + given.keywords.count)
+        try interpreter.reserve(
+            TemplateLimits.entryBytes, times: result.count + given.keywords.count)
         for (name, value) in given.keywords { try result.set(name, value) }
         return result
     }

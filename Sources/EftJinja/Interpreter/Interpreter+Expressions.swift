@@ -69,7 +69,7 @@ extension Interpreter {
         var result: [TemplateValue] = []
         result.reserveCapacity(parts.count)
         for part in parts { result.append(try evaluate(part, scope)) }
-        try reserve(16, times: result.count)
+        try reserve(TemplateLimits.itemBytes, times: result.count)
         return result
     }
 
@@ -77,7 +77,7 @@ extension Interpreter {
         _ entries: [(key: Expression, value: Expression)], _ scope: Scope
     ) throws(TemplateError) -> TemplateValue {
         var result = TemplateDictionary()
-        try reserve(32, times: entries.count)
+        try reserve(TemplateLimits.entryBytes, times: entries.count)
         for (key, value) in entries {
             try result.set(try evaluate(key, scope), try evaluate(value, scope))
         }

@@ -32,7 +32,7 @@ extension StringMethods {
         let missing = max(0, width.subtractingReportingOverflow(text.unicodeScalars.count).0)
         guard width > 0, missing > 0 else { return value }
         try interpreter.reserve(missing + text.utf8.count)
-        let zeros = String(repeating: "0", count: missing)
+        let zeros = PythonText.repeated("0", missing)
         guard text.utf8.first == UInt8(ascii: "-") || text.utf8.first == UInt8(ascii: "+") else {
             return .string(zeros + text)
         }

@@ -151,8 +151,8 @@ enum StringMethods {
             default: 0
             }
         return .string(
-            String(repeating: fill, count: front) + text
-                + String(repeating: fill, count: missing - front))
+            PythonText.repeated(fill, front) + text
+                + PythonText.repeated(fill, missing - front))
     }
 
     private static func searching(_ name: String, last: Bool, throwing: Bool) -> Method {
