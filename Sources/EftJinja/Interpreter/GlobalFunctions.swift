@@ -76,6 +76,7 @@ enum GlobalFunctions {
                 guard parts.count == 2 else {
                     throw TemplateError(.value, "'\(function)' needs pairs of key and value")
                 }
+                try interpreter.charge(for: parts[0])
                 try result.set(parts[0], parts[1])
             }
         }

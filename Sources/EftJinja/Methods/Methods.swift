@@ -100,7 +100,9 @@ enum DictionaryMethods {
     ) throws(TemplateError) -> TemplateValue {
         let arguments = try given.bound(to: ["key", "default"], of: "get")
         guard case .dictionary(let dictionary) = value else { return .null }
-        if let found = try dictionary.value(of: try arguments.required(0)) { return found }
+        let key = try arguments.required(0)
+        try interpreter.charge(for: key)
+        if let found = try dictionary.value(of: key) { return found }
         return arguments[1] ?? .null
     }
 
