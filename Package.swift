@@ -119,7 +119,7 @@ let package = Package(
                 "EftCommandLine", "EftTensor", "EftConfig", "EftFormats", "EftTokenizers",
                 "EftQuant", "EftNN",
                 "EftModels", "EftConversion", "EftTraining", "EftGeneration", "EftPlanning",
-                "EftBenchmarks",
+                "EftServer", "EftBenchmarks",
             ],
             exclude: ["README.md"], swiftSettings: swiftSettings),
         .target(

@@ -98,6 +98,8 @@ typedef struct eft_quantize_kernels {
 
 typedef struct eft_sampling_kernels {
     eft_row_peak (*max)(size_t count, const float *x);
+    /// The largest number that is not NaN.
+    float (*block_max)(size_t count, const float *x);
     void (*mask)(size_t count, float *x, size_t words, const uint32_t *bits);
     void (*weights)(size_t count, const float *x, float top, float scale, float *weights);
     /// The sum of the weights of at most EFT_ROW_BLOCK numbers, number i in lane i % 16.

@@ -9,6 +9,8 @@ package struct ServerContext: Sendable {
     package var isHealthy: @Sendable () -> Bool = { true }
     /// Requests for the model under way.
     package var load: @Sendable () -> Int = { 0 }
+    /// The model; nil for a server that has none.
+    package var model: ServedModel?
     /// The numbers that are published.
     package var registry: MetricsRegistry
     /// Who may read them.
@@ -25,10 +27,21 @@ package struct ServerContext: Sendable {
 package enum RouteRegistry {
     /// Makes each route; nil where the context switches it off.
     private static let makers: [@Sendable (ServerContext) -> (any Route)?] = [
+        { ChatCompletionsRoute($0) },
+        { CompletionsRoute($0) },
+        { DetokenizeRoute($0) },
+        { EmbeddingsRoute($0) },
+        { GenerateRoute($0) },
         { HealthRoute($0) },
+        { LoadAdapterRoute($0) },
         { LoadRoute($0) },
         { MetricsRoute($0) },
+        { ModelRoute($0) },
+        { ModelsRoute($0) },
         { PingRoute($0) },
+        { TokenizeRoute($0) },
+        { TokenizerInfoRoute($0) },
+        { UnloadAdapterRoute($0) },
         { VersionRoute($0) },
     ]
 

@@ -13,6 +13,7 @@ enum CommandRegistry {
         QuantizeCommand.self,
         RunCommand.self,
         EvalCommand.self,
+        ServeCommand.self,
         BenchCommand.self,
     ]
 

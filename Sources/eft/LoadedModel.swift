@@ -23,7 +23,13 @@ struct LoadedModel {
     private let cacheFolder: String?
 
     /// Opens everything and reads tables, no weights.
-    init(_ arguments: ParsedArguments) throws {
+    /// - Parameters:
+    ///   - adapters: folders of adapters; those that the command line lists when nil.
+    ///   - reserved: what adapters may take that come later.
+    init(
+        _ arguments: ParsedArguments, adapters folders: [String]? = nil,
+        reserving reserved: (DecoderDescription) throws -> AdapterExtents? = { _ in nil }
+    ) throws {
         let isPrepared: Bool
         (folder, isPrepared) = try LoadedModel.open(arguments)
         tokenizer = try Tokenizer.load(folder: folder.path)
@@ -39,11 +45,12 @@ struct LoadedModel {
             ? .nf4(doubleQuantization: true) : .asStored
         loader = try DecoderLoader(folder: folder, options: LoadOptions(linears: linears))
         layouts = try DecoderLayouts(loader)
-        adapters = arguments.strings("adapter")
+        adapters = folders ?? arguments.strings("adapter")
         let description = folder.description
-        adapterExtents = try adapters.reduce(AdapterExtents(layers: description.layers)) {
+        let loaded = try adapters.reduce(AdapterExtents(layers: description.layers)) {
             try $0 + AdapterFile.extents($1, description: description)
         }
+        adapterExtents = try reserved(description).map { loaded + $0 } ?? loaded
         budget = try DeviceBudget(arguments)
         programBytes = ProcessMemory.program
         devices = try budget.backends(arguments, programBytes: programBytes)
@@ -63,10 +70,12 @@ struct LoadedModel {
     }
 
     /// The planner for this model and machine.
-    func planner() -> Planner {
+    /// - Parameter bytes: what the program will take beyond what it has, outside of the ledgers.
+    func planner(reserving bytes: Int = 0) -> Planner {
         Planner(
             description: folder.description, limits: budget.limits,
-            weightLimits: budget.weightLimits, programBytes: programBytes, backend: devices[0])
+            weightLimits: budget.weightLimits, programBytes: programBytes + bytes,
+            backend: devices[0])
     }
 
     /// Chooses the form of the weights and what generation needs: as stored where that fits, in NF4 otherwise.
@@ -125,13 +134,21 @@ struct LoadedModel {
     }
 
     /// Loads weights and adapters; returns the adapters' slots.
+    func load(
+        _ plan: StagePlan, _ streaming: StreamedBase?, quiet: Bool
+    ) throws -> (decoder: Decoder, slots: [Int]) {
+        let decoder = try base(plan, streaming, quiet: quiet)
+        return (decoder, try adapters.map { try AdapterFile.load($0, into: decoder) })
+    }
+
+    /// Loads weights.
     /// - Parameters:
     ///   - plan: where the weights stand.
     ///   - streaming: what streams layers; nil when all stand in memory.
     ///   - quiet: whether to say nothing of the progress.
-    func load(
+    func base(
         _ plan: StagePlan, _ streaming: StreamedBase?, quiet: Bool
-    ) throws -> (decoder: Decoder, slots: [Int]) {
+    ) throws -> Decoder {
         let progress = ProgressReporter(output: .standardError)
         func report(_ text: String) throws {
             guard !InterruptFlag.isRaised else {
@@ -151,7 +168,6 @@ struct LoadedModel {
             try report("loading layer \($0) of \($1)")
         }
         progress.finish()
-        let slots = try adapters.map { try AdapterFile.load($0, into: decoder) }
-        return (decoder, slots)
+        return decoder
     }
 }

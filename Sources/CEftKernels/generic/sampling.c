@@ -16,6 +16,13 @@ static eft_row_peak row_max(size_t count, const float *x) {
     return peak;
 }
 
+static float block_max(size_t count, const float *x) {
+    float max = -INFINITY;
+    for (size_t i = 0; i < count; i++)
+        if (x[i] > max) max = x[i];
+    return max;
+}
+
 static void mask(size_t count, float *x, size_t words, const uint32_t *bits) {
     for (size_t i = 0; i < count; i++)
         if (i / 32 >= words || (bits[i / 32] >> (i % 32) & 1) == 0) x[i] = -INFINITY;
@@ -88,8 +95,8 @@ static size_t next_above(size_t first, size_t count, const float *x, float bound
     return first;
 }
 
-static const eft_sampling_kernels scalar = {row_max,    mask,    weights,   block_sum, mass_from,
-                                            count_from, collect, next_above};
+static const eft_sampling_kernels scalar = {row_max,   block_max,  mask,    weights, block_sum,
+                                            mass_from, count_from, collect, next_above};
 
 eft_row_peak eft_row_max(eft_isa isa, size_t count, const float *x) {
     return EFT_KERNELS_AT(sampling, isa, scalar)->max(count, x);
@@ -153,13 +160,27 @@ static float select_largest(float *x, size_t count, size_t k) {
     return x[wanted];
 }
 
-size_t eft_row_kth_scratch(size_t count, size_t k) { return eft_min(count, k + eft_max(k, 1024)); }
+/// Numbers of a row of which only the largest is looked at first.
+#define PIECE 64
+
+static size_t pieces_of(size_t count) { return (count + PIECE - 1) / PIECE; }
+
+size_t eft_row_kth_scratch(size_t count, size_t k) {
+    return eft_max(pieces_of(count), eft_min(count, k + eft_max(k, 1024)));
+}
 
 float eft_row_kth(eft_isa isa, size_t count, const float *x, size_t k, float *scratch) {
     const eft_sampling_kernels *kernels = EFT_KERNELS_AT(sampling, isa, scalar);
-    size_t capacity = eft_row_kth_scratch(count, k), filled = 0;
+    size_t capacity = eft_row_kth_scratch(count, k), filled = 0, pieces = pieces_of(count);
+    // k pieces have a number that is at least the k-th largest of their maxima.
     float bound = -INFINITY;
-    // Numbers above the k-th largest so far are gathered; a full buffer is cut to the k largest, which raises the bound.
+    if (pieces >= k) {
+        for (size_t piece = 0; piece < pieces; piece++)
+            scratch[piece] = kernels->block_max(eft_min(PIECE, count - piece * PIECE), x + piece * PIECE);
+        bound = select_largest(scratch, pieces, k);
+    }
+    float least = bound;
+    // Numbers above the bound are gathered; a full buffer is cut to the k largest, which raises the bound.
     for (size_t i = kernels->next_above(0, count, x, bound); i < count;
          i = kernels->next_above(i + 1, count, x, bound)) {
         if (filled == capacity) {
@@ -169,5 +190,5 @@ float eft_row_kth(eft_isa isa, size_t count, const float *x, size_t k, float *sc
         }
         scratch[filled++] = x[i];
     }
-    return filled < k ? -INFINITY : select_largest(scratch, filled, k);
+    return filled < k ? least : select_largest(scratch, filled, k);
 }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// The arithmetic of Eft: matrix products over every weight format, norms, rotary, attention, losses, quantizers.
+// The arithmetic of Eft: matrix products over every weight format, norms, rotary, attention, losses, quantizers, sampling.
 //
 // No allocation but the context itself, no I/O, no knowledge of models. Every kernel exists as a plain scalar version,
 // which is its definition, and as faster versions chosen at run time. Shapes are given in one alphabet:

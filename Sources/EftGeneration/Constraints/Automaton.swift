@@ -62,11 +62,15 @@ struct Automaton: Sendable {
     let classBytes: [UInt8]
     /// How many rules must at least be nested to come from a state to the end of its rule.
     let need: [Int32]
+    /// States that do as others for some bytes.
+    let twins: [Int32: AutomatonBuilder.Twin]
     /// How deep rules may be nested.
     let depth: Int32
 
     /// Bytes that it takes, roughly.
-    var byteCount: Int { edges.byteCount + jumps.byteCount + calls.byteCount + stateCount * 5 }
+    var byteCount: Int {
+        edges.byteCount + jumps.byteCount + calls.byteCount + stateCount * 5 + twins.count * 24
+    }
 
     /// Number of byte classes.
     var classCount: Int { classBytes.count }
@@ -128,6 +132,7 @@ struct Automaton: Sendable {
         self.byteClass = byteClass
         self.classBytes = classBytes
         self.need = need
+        twins = builder.twins.filter { isAlive($0.key) }
         depth = Int32(truncatingIfNeeded: builder.limits.depth)
     }
 }

@@ -23,6 +23,13 @@ struct AutomatonBuilder {
         let target: Int32
     }
 
+    /// A state within a counted repetition of a rule that does as one of an endless repetition for some bytes.
+    struct Twin {
+        let endless: Int32
+        /// For how many bytes at least nothing tells the two apart.
+        let horizon: Int32
+    }
+
     /// The first and the last state of a rule.
     struct Rule {
         let start: Int32
@@ -34,6 +41,8 @@ struct AutomatonBuilder {
     private(set) var jumps: [Jump] = []
     private(set) var calls: [Call] = []
     private(set) var rules: [Rule] = []
+    /// Twins by state.
+    private(set) var twins: [Int32: Twin] = [:]
     let limits: ConstraintLimits
     /// Elementary steps of compilation.
     var budget: StepBudget
@@ -148,22 +157,49 @@ struct AutomatonBuilder {
         _ part: GrammarNode, _ minimum: Int, _ maximum: Int?, from: Int32, to target: Int32,
         _ spelling: Spelling
     ) throws(ConstraintError) {
+        guard let maximum else {
+            var last = from
+            for _ in 0..<max(minimum, 0) {
+                let next = try addState()
+                try add(part, from: last, to: next, spelling: spelling)
+                last = next
+            }
+            return try addLoop(part, from: last, to: target, spelling)
+        }
+        var endless: Int32?
+        if case .rule = part, maximum - minimum > Self.shortRepetition {
+            let loop = try addState()
+            try addLoop(part, from: loop, to: target, spelling)
+            endless = loop
+        }
         var last = from
-        for count in 0..<max(maximum ?? minimum, 0) {
-            if count >= minimum { try addJump(from: last, to: target) }
+        for count in 0..<max(maximum, 0) {
+            if count >= minimum {
+                try addJump(from: last, to: target)
+                if count > 0, let endless {
+                    // A part takes a byte at least, or else it could be left out.
+                    twins[last] = Twin(
+                        endless: endless, horizon: Int32(truncatingIfNeeded: maximum - count))
+                }
+            }
             let next = try addState()
             try add(part, from: last, to: next, spelling: spelling)
             last = next
         }
-        if maximum == nil {
-            let loop = try addState()
-            try addJump(from: last, to: loop)
-            let back = try addState()
-            try add(part, from: loop, to: back, spelling: spelling)
-            try addJump(from: back, to: loop)
-            last = loop
-        }
         try addJump(from: last, to: target)
+    }
+
+    /// Counted repetitions up to here are looked at one by one.
+    private static let shortRepetition = 8
+
+    private mutating func addLoop(
+        _ part: GrammarNode, from: Int32, to target: Int32, _ spelling: Spelling
+    ) throws(ConstraintError) {
+        let (loop, back) = (try addState(), try addState())
+        try addJump(from: from, to: loop)
+        try add(part, from: loop, to: back, spelling: spelling)
+        try addJump(from: back, to: loop)
+        try addJump(from: loop, to: target)
     }
 
     private mutating func addLiteral(

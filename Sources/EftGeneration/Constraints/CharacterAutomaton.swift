@@ -152,6 +152,26 @@ struct CharacterAutomaton: Sendable {
         return result
     }
 
+    /// Whether a text is one of the automaton's.
+    /// - Throws: `ConstraintError` (`tooComplex`).
+    func takes(_ text: [UInt32], budget: inout StepBudget) throws(ConstraintError) -> Bool {
+        var states: Set<Int> = [0]
+        for scalar in text {
+            var next: Set<Int> = []
+            for state in states {
+                try budget.spend(1 + edges[state].count)
+                for edge in edges[state] where edge.set.contains(scalar) {
+                    next.insert(edge.target)
+                }
+            }
+            states = next
+        }
+        return states.contains { accepts[$0] }
+    }
+
+    /// Whether there is no text, given that all states can be reached.
+    var isEmpty: Bool { !accepts.contains(true) }
+
     private func withoutUnreachable(
         _ budget: inout StepBudget
     ) throws(ConstraintError) -> CharacterAutomaton {

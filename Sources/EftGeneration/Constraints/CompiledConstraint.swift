@@ -46,8 +46,10 @@ package final class CompiledConstraint: Sendable {
         }
     }
 
-    /// Bytes that the compiled constraint takes at most, roughly.
-    package var byteCount: Int { automaton.byteCount + limits.cacheBytes }
+    /// Bytes that the constraint takes now with what it remembers, roughly.
+    package var byteCount: Int {
+        automaton.byteCount + current.withLock { $0.store.withLock { $0.byteCount } }
+    }
 
     /// The state of an empty text.
     /// - Throws: `ConstraintError` (`tooComplex`).

@@ -93,6 +93,35 @@ struct ConfigurationStore {
         return groups
     }
 
+    /// A set that many others lead to the same tokens with, and up to how many bytes a token may have for that; nil when
+    /// there is none but the set itself.
+    mutating func endless(_ set: Int32) -> (set: Int32, horizon: Int)? {
+        if automaton.twins.isEmpty { return nil }
+        var horizon: Int32?
+        var items: [UInt64] = []
+        for item in sets[Int(set)].items {
+            let (state, node) = Self.parts(item)
+            var entries = stacks[Int(node)].entries
+            for (index, entry) in entries.enumerated() {
+                let (waiting, below) = Self.parts(entry)
+                guard let twin = automaton.twins[waiting] else { continue }
+                horizon = min(horizon ?? .max, twin.horizon)
+                entries[index] = Self.pair(twin.endless, below)
+            }
+            entries.sort()
+            // Two that wait for different counts would become one.
+            for (one, other) in zip(entries, entries.dropFirst())
+            where Self.parts(one).0 == Self.parts(other).0 {
+                return nil
+            }
+            let loose = Stacks(holdsEmpty: stacks[Int(node)].holdsEmpty, entries: entries)
+            items.append(Self.pair(state, number(of: loose)))
+        }
+        guard let horizon else { return nil }
+        let loose = Configurations(items: items, accepts: sets[Int(set)].accepts)
+        return (number(of: loose), Int(horizon))
+    }
+
     /// The set in which the whole text begins.
     /// - Throws: `ConstraintError` (`tooComplex`).
     mutating func first() throws(ConstraintError) -> Int32 {

@@ -7,13 +7,14 @@ import Synchronization
 package final class ConstraintCache: Sendable {
     fileprivate struct Entry {
         let constraint: CompiledConstraint
-        let byteCount: Int
         var lastUse: Int
+
+        /// Bytes that the entry takes now; constraints learn while they are used.
+        func byteCount(_ key: String) -> Int { constraint.byteCount + 2 * key.utf8.count + 64 }
     }
 
     fileprivate struct Table {
         var entries: [String: Entry] = [:]
-        var byteCount = 0
         var clock = 0
     }
 
@@ -65,16 +66,15 @@ extension ConstraintCache.Table {
     fileprivate mutating func keep(
         _ constraint: CompiledConstraint, key: String, maximumBytes: Int
     ) {
-        let bytes = constraint.byteCount + 2 * key.utf8.count
-        guard bytes <= maximumBytes else { return }
-        while byteCount + bytes > maximumBytes,
-            let oldest = entries.min(by: { $0.value.lastUse < $1.value.lastUse })
-        {
-            byteCount -= oldest.value.byteCount
-            entries[oldest.key] = nil
+        entries[key] = ConstraintCache.Entry(constraint: constraint, lastUse: clock)
+        var sizes = entries.map {
+            (key: $0.key, use: $0.value.lastUse, bytes: $0.value.byteCount($0.key))
         }
-        entries[key] = ConstraintCache.Entry(
-            constraint: constraint, byteCount: bytes, lastUse: clock)
-        byteCount += bytes
+        sizes.sort { $0.use > $1.use }
+        var total = 0
+        for size in sizes {
+            total += size.bytes
+            if total > maximumBytes { entries[size.key] = nil }
+        }
     }
 }

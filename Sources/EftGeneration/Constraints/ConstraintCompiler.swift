@@ -35,8 +35,13 @@ struct ConstraintCompiler {
                 .tooComplex, "constraints are nested deeper than \(limits.nesting)")
         }
         switch specification {
-        case .jsonSchema, .jsonObject, .grammar:
-            throw ConstraintError(.unsupported, "JSON schemas and grammars are not supported")
+        case .jsonSchema(let schema):
+            var compiler = try SchemaCompiler(builder, root: schema, options: options)
+            let rule = try compiler.compile()
+            builder = compiler.builder
+            return .rule(rule)
+        case .jsonObject:
+            return try node(of: .jsonSchema(["type": "object"]), depth: depth + 1)
         case .regex(let pattern):
             try check(pattern, name: "regular expression")
             return try PatternParser.parse(pattern, isSearch: false, limits: limits)
@@ -46,6 +51,9 @@ struct ConstraintCompiler {
             }
             try check(texts)
             return .words(texts.map { $0.unicodeScalars.map(\.value) })
+        case .grammar(let text):
+            try check(text, name: "grammar")
+            return .rule(try GrammarText.compile(text, into: &builder))
         case .literal(let text):
             try check([text])
             return .text(text)

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // What can be wrong with a constraint on generated text.
 
+import EftConfig
+
 /// A constraint that cannot be enforced: what is wrong, where in it, and what to do.
 package struct ConstraintError: Error, Sendable, Equatable, CustomStringConvertible {
     /// The kind of fault.
@@ -28,7 +30,7 @@ package struct ConstraintError: Error, Sendable, Equatable, CustomStringConverti
     package init(_ code: Code, _ message: String, path: String = "") {
         self.code = code
         self.message = message
-        self.path = path
+        self.path = excerpt(path, limit: 320)
     }
 
     package var description: String { path.isEmpty ? message : "\(path): \(message)" }

@@ -36,6 +36,9 @@ struct MaskStore {
         path = .init(repeating: 0, count: vocabulary.trie.maximumDepth + 1)
     }
 
+    /// Bytes that are taken, roughly.
+    var byteCount: Int { configurations.byteCount + maskBytes + path.count * 4 }
+
     /// Whether so much is remembered that a new store should be begun.
     var isFull: Bool { configurations.byteCount > limits.cacheBytes / 2 }
 
@@ -87,6 +90,19 @@ struct MaskStore {
             masks[set]?.lastUse = clock
             return known
         }
+        let words: [UInt32]
+        if let loose = configurations.endless(set) {
+            words = try narrowed(try mask(loose.set), to: set, beyond: loose.horizon)
+        } else {
+            words = try computed(set)
+        }
+        maskBytes += words.count * 4 + 64
+        masks[set] = Mask(words: words, lastUse: clock)
+        evict()
+        return words
+    }
+
+    private mutating func computed(_ set: Int32) throws(ConstraintError) -> [UInt32] {
         var words = [UInt32](repeating: 0, count: vocabulary.maskWords)
         if configurations.accepts(set) {
             for id in vocabulary.endIDs { words[Int(id) >> 5] |= 1 << UInt32(id & 31) }
@@ -95,9 +111,38 @@ struct MaskStore {
             var unused = Local(words: [])
             try walk(from: set, below: 0, &words, returns: &unused)
         }
-        maskBytes += words.count * 4 + 64
-        masks[set] = Mask(words: words, lastUse: clock)
-        evict()
+        return words
+    }
+
+    /// A mask of which only tokens of up to `horizon` bytes are sure, without the longer ones that may not follow a set.
+    private mutating func narrowed(
+        _ mask: [UInt32], to set: Int32, beyond horizon: Int
+    ) throws(ConstraintError) -> [UInt32] {
+        let trie = vocabulary.trie
+        var words = mask
+        path[0] = set
+        var place = 1
+        while place < trie.nodeCount {
+            let end = Int(trie.ends[place])
+            if Int(trie.heights[place]) <= horizon {
+                place = end
+                continue
+            }
+            let depth = Int(trie.depths[place])
+            let next = try configurations.next(path[depth &- 1], trie.bytes[place])
+            if next != ConfigurationStore.dead {
+                path[depth] = next
+                place &+= 1
+                continue
+            }
+            for node in place..<end where Int(trie.depths[node]) > horizon {
+                for index in Int(trie.tokenStarts[node])..<Int(trie.tokenStarts[node &+ 1]) {
+                    let id = trie.tokens[index]
+                    words[Int(id >> 5)] &= ~(1 << UInt32(truncatingIfNeeded: id & 31))
+                }
+            }
+            place = end
+        }
         return words
     }
 

@@ -9,6 +9,8 @@ struct TokenTrie: Sendable {
     let depths: [Int32]
     /// The first node that is not below a node.
     let ends: [Int32]
+    /// How many bytes lead to the deepest node at or below each node.
+    let heights: [Int32]
     /// Where the tokens that end in a node begin in `tokens`; one more entry than nodes.
     let tokenStarts: [Int32]
     /// Token ids by the node in which they end.
@@ -46,17 +48,23 @@ struct TokenTrie: Sendable {
         tokenStarts.append(Int32(truncatingIfNeeded: tokens.count))
         var ends = [Int32](
             repeating: Int32(truncatingIfNeeded: bytes.count), count: bytes.count)
-        var open: [Int] = []
+        var (open, parents): ([Int], [Int]) = ([], [])
         for node in bytes.indices {
             while let above = open.last, depths[above] >= depths[node] {
                 ends[above] = Int32(truncatingIfNeeded: node)
                 open.removeLast()
             }
+            parents.append(open.last ?? 0)
             open.append(node)
+        }
+        var heights = depths
+        for node in bytes.indices.dropFirst().reversed() {
+            heights[parents[node]] = max(heights[parents[node]], heights[node])
         }
         self.bytes = bytes
         self.depths = depths
         self.ends = ends
+        self.heights = heights
         self.tokenStarts = tokenStarts
         self.tokens = tokens
         maximumDepth = deepest

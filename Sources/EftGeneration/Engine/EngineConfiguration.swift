@@ -28,7 +28,8 @@ package struct EngineConfiguration: Sendable {
     /// Most tokens that wait to be read; nil for any number.
     package var maxQueuedTokens: Int?
     /// Bounds of the requests' settings; the vocabulary is the decoder's.
-    package var limits = GenerationLimits(maxStopStrings: 16, allowsNoTokens: true)
+    package var limits = GenerationLimits(
+        maxLogprobs: -1, maxStopStrings: 16, allowsNoTokens: true)
     /// Tokens drafted for each sequence in a step; 0 without speculation.
     package var draftTokens = 0
 

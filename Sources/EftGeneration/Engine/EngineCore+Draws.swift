@@ -100,7 +100,11 @@ extension EngineCore {
         }
         let token: SampledToken
         do {
-            token = try sequence.sampler.draw(logits, mask: nil)
+            token = try choose(sequence, logits)
+        } catch SamplingError.nothingAllowed where sequence.constraint?.isComplete ?? false {
+            // A tokenizer without an end token cannot say that the text is whole.
+            finish(sequence, SampleEnd(reason: .stop, stopToken: nil, error: nil))
+            return
         } catch {
             finish(sequence, SampleEnd(reason: .error, stopToken: nil, error: error))
             return
@@ -121,6 +125,22 @@ extension EngineCore {
         {
             finish(sequence, SampleEnd(reason: .length, stopToken: nil, error: nil))
         }
+    }
+
+    /// Draws a token that the sample's constraint allows, and notes it there.
+    private func choose(
+        _ sequence: EngineSequence, _ logits: UnsafeMutableBufferPointer<Float>
+    ) throws -> SampledToken {
+        guard var constraint = sequence.constraint else {
+            return try sequence.sampler.draw(logits)
+        }
+        let words = (logits.count + 31) / 32
+        if mask.count != words { mask = Array(repeating: 0, count: words) }
+        try constraint.allowed(into: &mask)
+        let token = try mask.withUnsafeBufferPointer { try sequence.sampler.draw(logits, mask: $0) }
+        _ = try constraint.advance(token.id)
+        sequence.constraint = constraint
+        return token
     }
 
     private func noteTime(of sequence: EngineSequence) {

@@ -26,6 +26,8 @@ package final class EngineCore {
     /// Told of steps and requests.
     package weak var observer: (any EngineObserver)?
     var step = StepRecord()
+    /// The tokens that a constraint allows, as bits.
+    var mask: [UInt32] = []
     /// Steps made.
     package private(set) var steps = 0
 
@@ -114,19 +116,33 @@ package final class EngineCore {
         nextGroup += 1
         let group = RequestGroup(
             id: id, request: request, root: root(of: request, group: id), arrival: arrival)
+        let constraint = try begin(request.constraint)
         groups[id] = group
         for sample in 0..<request.samples {
             var parameters = request.parameters
             parameters.seed = (parameters.seed ?? 0) &+ UInt64(sample)
-            scheduler.add(
-                EngineSequence(
-                    id: nextSequence, group: group, sample: sample,
-                    sampler: SequenceSampler(
-                        parameters: parameters, prompt: request.prompt,
-                        vocabulary: decoder.description.vocabulary)))
+            let sequence = EngineSequence(
+                id: nextSequence, group: group, sample: sample,
+                sampler: SequenceSampler(
+                    parameters: parameters, prompt: request.prompt,
+                    vocabulary: decoder.description.vocabulary))
+            sequence.constraint = constraint
+            scheduler.add(sequence)
             nextSequence += 1
         }
         return id
+    }
+
+    private func begin(
+        _ constraint: CompiledConstraint?
+    ) throws(GenerationError) -> ConstraintState? {
+        guard let constraint else { return nil }
+        guard constraint.vocabulary.size <= decoder.description.vocabulary else {
+            throw GenerationError("the constraint was made for another vocabulary")
+        }
+        do {
+            return try constraint.begin()
+        } catch { throw GenerationError("\(error)") }
     }
 
     /// The root of a request's pages, its own where nothing is shared between requests.
@@ -157,7 +173,7 @@ package final class EngineCore {
         scheduler.remove(sequence)
         group.open -= 1
         group.record.reasons.append(end.reason)
-        group.record.answerTokens += sequence.answerCount
+        group.record.answers.append(sequence.answerCount)
         if let last = sequence.lastToken { group.lastToken = max(group.lastToken ?? last, last) }
         // Samples that waited for the first one's prompt have to read it themselves now.
         group.hasPrompt = true

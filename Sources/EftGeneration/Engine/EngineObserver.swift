@@ -22,13 +22,12 @@ package struct StepRecord: Sendable {
 
 /// A request that has ended.
 package struct RequestRecord: Sendable {
-    /// Why its samples ended.
+    /// Why its samples ended, in the order in which they did, and tokens of each.
     package var reasons: [FinishReason] = []
+    package var answers: [Int] = []
     /// Tokens of the prompt, and those found among the pages.
     package var promptTokens = 0
     package var cachedTokens = 0
-    /// Tokens of all samples.
-    package var answerTokens = 0
     /// What was asked for.
     package var maxTokens = 0
     package var samples = 1

@@ -19,6 +19,8 @@ package struct EngineRequest: Sendable {
     package var parameters: GenerationParameters
     /// Continuations.
     package var samples = 1
+    /// What each sample's text must be; nil for anything.
+    package var constraint: CompiledConstraint?
     /// How the prompt's states become a vector; nil to continue the prompt instead.
     package var pooling: Pooling?
     /// Slots of the adapters that act on it.

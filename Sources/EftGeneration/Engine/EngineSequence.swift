@@ -68,6 +68,8 @@ final class EngineSequence {
     /// Tokens that may come next, to be verified with the last one.
     var drafts: [Int32] = []
     var sampler: SequenceSampler
+    /// How far the text has come under the request's constraint.
+    var constraint: ConstraintState?
     var lastToken: ContinuousClock.Instant?
     /// Whether it holds pages.
     var isRunning = false

@@ -22,7 +22,7 @@ struct CandidateSet {
     }
 
     private static func sum(_ weights: [Float]) -> Double {
-        weights.reduce(into: 0.0) { $0 += Double($1) }
+        weights.withUnsafeBufferPointer { LogitRow($0).mass(of: $0, atLeast: 0) }
     }
 
     /// Keeps the likeliest tokens until their weights together reach `goal`, equal ones by id; at least one.

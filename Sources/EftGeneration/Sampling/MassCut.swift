@@ -44,21 +44,24 @@ struct MassCut {
         _ keys: [Float], _ weights: [Float], reaching goal: Double
     ) -> (low: Float, high: Float, before: Double) {
         var (low, high, before) = (-Float.infinity, Float.infinity, 0.0)
-        guard keys.count > 64, var least = keys.min(), var greatest = keys.max() else {
-            return (low, high, before)
-        }
+        guard keys.count > 64 else { return (low, high, before) }
         keys.withUnsafeBufferPointer { keys in
             weights.withUnsafeBufferPointer { weights in
                 let row = LogitRow(keys)
-                for _ in 0..<10 {
-                    let middle = least + (greatest - least) / 2
-                    guard middle > least, middle < greatest else { break }
-                    let mass = row.mass(of: weights, atLeast: middle)
+                guard let top = try? row.peak().value else { return }
+                // Steps down double until the goal is reached, then halve.
+                var (step, place) = (Float(0.25), top)
+                for _ in 0..<14 {
+                    let next = low > -.infinity ? low + (high - low) / 2 : place - step
+                    guard next > low, next < min(high, top) else { break }
+                    let mass = row.mass(of: weights, atLeast: next)
                     if mass >= goal {
-                        (low, least) = (middle, middle)
+                        low = next
+                        if high == .infinity { high = top.nextUp }
                     } else {
-                        (high, greatest, before) = (middle, middle, mass)
+                        (high, before) = (next, mass)
                     }
+                    (step, place) = (step * 2, next)
                 }
             }
         }

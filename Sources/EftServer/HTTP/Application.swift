@@ -37,6 +37,8 @@ package struct Call: Sendable {
     package let channel: ResponseChannel
     /// The answer, when the request is turned away before its body is looked at.
     package var refusal: Response?
+    /// Whether what follows the head may not be what it seems, so that the connection cannot go on.
+    package let endIsDoubtful: Bool
     /// The route's path, or `none`.
     package let handler: String
     /// The client's name for the request, or ours.
@@ -105,7 +107,10 @@ package final class Application: Sendable {
         let target = RequestTarget(head.rawTarget)
         var match: Router.Match?
         var refusal: Response?
+        var endIsDoubtful = true
         do {
+            try Framing.check(head, options)
+            endIsDoubtful = false
             let decision = try decide(head, target)
             switch decision {
             case .serve(let found): match = found
@@ -115,8 +120,9 @@ package final class Application: Sendable {
             refusal = error.response
         }
         return Call(
-            head: head, channel: channel, refusal: refusal, handler: match?.route.path ?? "none",
-            requestID: requestID, target: target, match: match, label: label)
+            head: head, channel: channel, refusal: refusal, endIsDoubtful: endIsDoubtful,
+            handler: match?.route.path ?? "none", requestID: requestID, target: target,
+            match: match, label: label)
     }
 
     /// Runs the route of a call that was let in, which answers through the call's channel, now or later; or turns it away.
@@ -161,7 +167,6 @@ package final class Application: Sendable {
     private func decide(
         _ head: RequestHead, _ target: RequestTarget?
     ) throws(HTTPFailure) -> Decision {
-        try Framing.check(head, options)
         guard let target else {
             throw .badRequest("the request's target is not the path of a resource")
         }

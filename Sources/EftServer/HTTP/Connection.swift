@@ -11,6 +11,8 @@ final class Connection: Sendable {
         var deadline: ContinuousClock.Instant?
         var exchange: Exchange?
         var peerHasLeft = false
+        /// Whether it is the client's turn.
+        var isReceiving = true
     }
 
     let number: UInt64
@@ -23,11 +25,26 @@ final class Connection: Sendable {
         state = Mutex(State(descriptor: descriptor, deadline: deadline))
     }
 
-    /// Limits the time of what comes next; nil for no limit.
+    /// Limits the time of what the server does next; nil for no limit.
     func setDeadline(in duration: Duration?) {
         let deadline = duration.map { ContinuousClock.now + $0 }
-        state.withLock { $0.deadline = deadline }
+        state.withLock { state in
+            state.isReceiving = false
+            state.deadline = deadline
+        }
     }
+
+    /// Limits the time of what the client sends next.
+    func expect(within duration: Duration) {
+        state.withLock { state in
+            state.isReceiving = true
+            state.deadline = .now + (state.peerHasLeft ? Connection.lingering : duration)
+        }
+    }
+
+    /// How long to wait for bytes of a client that has closed its half. All of them are there; only the sockets' thread has to
+    /// come by, which the library does not always do for the end behind them.
+    private static let lingering = Duration.seconds(1)
 
     /// A request begins.
     func begin(_ exchange: Exchange) { state.withLock { $0.exchange = exchange } }
@@ -47,6 +64,7 @@ final class Connection: Sendable {
     func peerLeft() {
         let exchange = state.withLock { state in
             state.peerHasLeft = true
+            if state.isReceiving { state.deadline = .now + Connection.lingering }
             return state.exchange
         }
         exchange?.peerLeft()

@@ -53,9 +53,10 @@ final class Exchange: Sendable {
         call.channel.onChange { [weak self] in self?.wake() }
         let admitted = call
         state.withLock { $0.call = admitted }
-        connection.setDeadline(in: core.options.bodyTimeout)
-        guard let refusal = call.refusal, !isWorthReading(head) else { return true }
-        return send(refusal, closes: true)
+        connection.expect(within: core.options.bodyTimeout)
+        guard call.refusal != nil, call.endIsDoubtful || !isWorthReading(head) else { return true }
+        core.application.run(call, body: [])
+        return advance(call, closes: true)
     }
 
     /// Whether a refused request's body is read and thrown away, so that the connection can go on and the client reads the
@@ -123,8 +124,10 @@ final class Exchange: Sendable {
 
     // MARK: Sending, on the sockets' thread
 
-    private func advance(_ call: Call) -> Bool {
-        state.withLock { state in
+    /// Hands over what there is of the response, or waits for it.
+    private func advance(_ call: Call, closes: Bool = false) -> Bool {
+        let closes = closes || core.isDraining
+        return state.withLock { state in
             guard let handle = state.handle else { return false }
             switch call.channel.step {
             case .pending:
@@ -136,25 +139,13 @@ final class Exchange: Sendable {
                 state.status = response.status
                 state.sent = response.body.count
                 connection.setDeadline(in: timeToWrite(response.body.count))
-                return Exchange.send(response, handle, closes: core.isDraining)
+                return Exchange.send(response, handle, closes: closes)
             case .stream(let status, let fields):
                 state.status = status
                 connection.setDeadline(in: core.options.writeTimeout)
-                return Exchange.stream(status, fields, handle, closes: core.isDraining)
+                return Exchange.stream(status, fields, handle, closes: closes)
             case .broken: return false
             }
-        }
-    }
-
-    private func send(_ response: Response, closes: Bool) -> Bool {
-        state.withLock { state in
-            guard let handle = state.handle, let call = state.call else { return false }
-            _ = call.channel.respond(response)
-            guard case .whole(let response) = call.channel.step else { return false }
-            state.status = response.status
-            state.sent = response.body.count
-            connection.setDeadline(in: timeToWrite(response.body.count))
-            return Exchange.send(response, handle, closes: closes)
         }
     }
 
@@ -206,7 +197,7 @@ final class Exchange: Sendable {
         }
         core.release(unread)
         connection.end(self)
-        connection.setDeadline(in: core.options.keepAliveTimeout)
+        connection.expect(within: core.options.keepAliveTimeout)
         call?.channel.close()
         if let call { core.application.ended(call, outcome) }
         core.exchangeEnded()

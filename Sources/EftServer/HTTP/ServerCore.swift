@@ -78,7 +78,7 @@ final class ServerCore: Sendable {
             return true
         }
         guard isTaken else { return nil }
-        connection.setDeadline(in: options.headerTimeout)
+        connection.expect(within: options.headerTimeout)
         return exchange
     }
 

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // What is called when something happens in the engine.
+import EftGeneration
 
 /// The points in a request's life, in seconds of any one clock; nil for those that it did not reach.
 package struct RequestTimes: Sendable, Hashable {

@@ -1,10 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // The engine's numbers, under vLLM's names, so that its dashboards and alerts work unchanged.
-
-/// Why a request ended.
-package enum FinishReason: String, Sendable, CaseIterable {
-    case stop, length, abort, error, repetition
-}
+import EftGeneration
 
 /// Where the tokens of a prompt came from.
 package enum PromptTokenSource: String, Sendable, CaseIterable {

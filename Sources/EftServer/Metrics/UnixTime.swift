@@ -13,4 +13,7 @@ package enum UnixTime {
         clock_gettime(CLOCK_REALTIME, &time)
         return Double(time.tv_sec) + Double(time.tv_nsec) * 1e-9
     }
+
+    /// Now, in whole seconds.
+    package static var seconds: Int { Int(now) }
 }

@@ -104,7 +104,6 @@ private final class LogWriter: Sendable {
     func run() {
         while true {
             let lines = monitor.wait { (state) -> [[UInt8]]? in
-                state.isWriting = false
                 guard !state.lines.isEmpty || state.isClosed else { return nil }
                 defer { state.lines = [] }
                 state.isWriting = !state.lines.isEmpty
@@ -112,6 +111,7 @@ private final class LogWriter: Sendable {
             }
             guard !lines.isEmpty else { return }
             if !write(lines.flatMap { $0 }) { lostLines.add(lines.count, ordering: .relaxed) }
+            monitor.withLock { $0.isWriting = false }
         }
     }
 

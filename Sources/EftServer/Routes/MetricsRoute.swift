@@ -8,13 +8,16 @@ struct MetricsRoute: Route {
     let access: RouteAccess
     let isCounted = false
     private let registry: MetricsRegistry
+    private let model: ServedModel?
 
     init(_ context: ServerContext) {
         access = context.metricsAccess
         registry = context.registry
+        model = context.model
     }
 
     func handle(_ request: Request, _ responder: Responder) {
+        model?.refreshMetrics()
         responder.respond(
             Response(
                 fields: ["Content-Type": Exposition.contentType],

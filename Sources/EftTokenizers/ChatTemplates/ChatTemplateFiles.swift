@@ -8,7 +8,10 @@ import EftJinja
 package struct ChatTemplates: Sendable {
     /// The templates' names; one that stands alone is called "default".
     package let names: [String]
+    /// The text of the template for chats with tools.
+    package let source: String
     private let templates: [String: ChatTemplate]
+    private let tokens: SpecialTokenTexts
 
     /// Reads the chat templates of a model folder.
     ///
@@ -30,7 +33,10 @@ package struct ChatTemplates: Sendable {
             templates[source.name] = try ChatTemplate(
                 source.text, file: source.file, specialTokens: tokens)
         }
-        return ChatTemplates(names: templates.keys.sorted(), templates: templates)
+        let preferred = sources.first { $0.name == "tool_use" } ?? sources[0]
+        return ChatTemplates(
+            names: templates.keys.sorted(), source: preferred.text, templates: templates,
+            tokens: tokens)
     }
 
     /// The template for a chat: the one asked for, else "tool_use" when there are tools, else "default".
@@ -49,6 +55,23 @@ package struct ChatTemplates: Sendable {
             .missing,
             "there is no chat template '\(excerpt(name ?? "default"))'; there are: "
                 + names.map { excerpt($0) }.joined(separator: ", "))
+    }
+
+    /// A template that stands in no file, with the special tokens of the folder.
+    /// - Throws: `ChatTemplateError` (`template`, `limit`).
+    package func template(source: String) throws(ChatTemplateError) -> ChatTemplate {
+        try ChatTemplate(source, specialTokens: tokens)
+    }
+
+    /// Only a given template, for a model folder that has none or another one.
+    /// - Throws: `ChatTemplateError` (`template`, `limit`, `file`).
+    package static func single(
+        _ source: String, file: String? = nil, folder: String
+    ) throws(ChatTemplateError) -> ChatTemplates {
+        let tokens = try SpecialTokenTexts(folder: folder)
+        let template = try ChatTemplate(source, file: file, specialTokens: tokens)
+        return ChatTemplates(
+            names: ["default"], source: source, templates: ["default": template], tokens: tokens)
     }
 
     // MARK: Files

@@ -9,14 +9,15 @@ import Testing
     import Glibc
 #endif
 
-/// What a test's handler hands out, and what became of it.
+/// What a test's handlers hand out, and what became of it.
 final class Handout<Value: Sendable>: Sendable {
-    private let monitor = Monitor<(value: Value?, cancellations: Int)>((nil, 0))
+    private let monitor = Monitor<(values: [Value], cancellations: Int)>(([], 0))
 
-    func give(_ value: Value) { monitor.withLock { $0.value = value } }
-    func take() -> Value { monitor.wait { $0.value } }
-    /// Lets go of the value.
-    func drop() { monitor.withLock { $0.value = nil } }
+    func give(_ value: Value) { monitor.withLock { $0.values.append(value) } }
+    /// The first value, which is the taker's alone.
+    func take() -> Value {
+        monitor.wait { state in state.values.isEmpty ? nil : state.values.removeFirst() }
+    }
     func cancelled() { monitor.withLock { $0.cancellations += 1 } }
     var cancellations: Int { monitor.withLock { $0.cancellations } }
     func waitForCancellation() { monitor.wait { $0.cancellations > 0 ? () : nil } }
@@ -120,10 +121,11 @@ struct StreamTests {
         let server = try TestServer(routes: [route()])
         let socket = try server.connect()
         try socket.send(TestRequest("GET", "/stream").bytes)
-        handout.take().write("half".utf8)
+        var stream: ResponseStream? = handout.take()
+        stream?.write("half".utf8)
         #expect(try socket.readHead().status == 200)
         #expect(try socket.readChunk() == Array("half".utf8))
-        handout.drop()
+        stream = nil
         #expect(socket.isClosed())
         #expect(handout.cancellations == 0)
     }

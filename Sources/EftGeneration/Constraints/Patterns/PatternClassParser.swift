@@ -97,14 +97,15 @@ struct PatternClassParser {
         case "r": return ScalarSet("\r")
         case "f": return ScalarSet("\u{C}")
         case "v": return ScalarSet("\u{B}")
-        case "x": return try hexadecimal(digits: 2)
-        case "u": return try unicode()
+        case "x": return try hexadecimal(digits: 2, mayBeZero: inClass)
+        case "u": return try unicode(mayBeZero: inClass)
         case "b" where inClass: return ScalarSet("\u{8}")
         case "p", "P": return try property(isInverted: letter == "P")
         case "1"..."9", "k":
             throw fault("back references are not supported", .unsupported)
         case "b", "B", "A", "Z", "z", "G":
             throw fault("'\\\(letter)' is not supported", .unsupported)
+        case "0" where inClass: return ScalarSet("\u{0}")
         case "0": throw fault("NUL characters are not supported", .unsupported)
         default: break
         }
@@ -114,23 +115,28 @@ struct PatternClassParser {
         return ScalarSet(letter)
     }
 
-    private mutating func hexadecimal(digits: Int) throws(ConstraintError) -> ScalarSet {
+    /// A character by its number; NUL only in a class, where it is mostly one of those that are excluded.
+    private mutating func hexadecimal(
+        digits: Int, mayBeZero: Bool
+    ) throws(ConstraintError) -> ScalarSet {
         let end = min(position + digits, source.count)
         let text = source[position..<end].map { String($0) }.joined()
-        guard text.utf8.count == digits, let value = UInt32(text, radix: 16), value != 0 else {
+        guard text.utf8.count == digits, let value = UInt32(text, radix: 16),
+            value != 0 || mayBeZero
+        else {
             throw fault("expected \(digits) hexadecimal digits that are not all 0")
         }
         position = end
         return ScalarSet([value...value])
     }
 
-    private mutating func unicode() throws(ConstraintError) -> ScalarSet {
+    private mutating func unicode(mayBeZero: Bool) throws(ConstraintError) -> ScalarSet {
         guard take("{") else {
             let start = position
             let end = min(position + 4, source.count)
             let text = source[start..<end].map { String($0) }.joined()
             guard let high = UInt32(text, radix: 16), (0xD800...0xDBFF).contains(high) else {
-                return try hexadecimal(digits: 4)
+                return try hexadecimal(digits: 4, mayBeZero: mayBeZero)
             }
             // The two halves of a character beyond U+FFFF.
             position = end
@@ -147,7 +153,8 @@ struct PatternClassParser {
             text.unicodeScalars.append(digit)
             position += 1
         }
-        guard take("}"), text.utf8.count <= 8, let value = UInt32(text, radix: 16), value != 0,
+        guard take("}"), text.utf8.count <= 8, let value = UInt32(text, radix: 16),
+            value != 0 || mayBeZero,
             Unicode.Scalar(value) != nil
         else { throw fault("expected a code point in hexadecimal digits") }
         return ScalarSet([value...value])

@@ -1,0 +1,201 @@
+// SPDX-License-Identifier: Apache-2.0
+// The model behind the routes: its engine, its text, its names.
+import EftConfig
+import EftGeneration
+import EftTokenizers
+import Synchronization
+
+#if canImport(Glibc)
+    import Glibc
+#endif
+
+/// What a served model is called and may be asked.
+package struct ServedModelOptions: Sendable {
+    /// Names of the base; the first one is its own in answers.
+    package var names: [String]
+    /// The model's folder, or what stands for it in lists.
+    package var root: String
+    /// Seconds since 1970 when it was loaded.
+    package var created: Int
+    /// What settings are when a request says nothing.
+    package var defaults = SamplingDefaults()
+    /// Bounds on requests.
+    package var limits = RequestLimits()
+    /// The longest that a request may take; nil for any time.
+    package var timeout: Duration?
+    /// The folder from which adapters may be loaded at run time; nil for none.
+    package var adapterFolder: String?
+    /// Most adapters at a time.
+    package var maxAdapters = 1
+    /// Whether chat templates of requests are rendered.
+    package var trustsRequestTemplates = false
+    /// How the model writes calls of tools; nil when that is not known.
+    package var toolCalls: (any ToolCallFormat)?
+    /// How the model marks its thoughts; nil to leave them in the text.
+    package var reasoning: ReasoningFormat?
+    /// Whether answers tell how many tokens of the prompt were found in the cache.
+    package var tellsCachedTokens = true
+
+    /// Names a model.
+    package init(names: [String], root: String, created: Int) {
+        self.names = names
+        self.root = root
+        self.created = created
+    }
+}
+
+/// A model that requests are made of.
+package final class ServedModel: Sendable {
+    let engine: Engine
+    let tokenizer: Tokenizer
+    let options: ServedModelOptions
+    let templates: ChatTemplates?
+    let constraints: ConstraintCache
+    /// The adapters.
+    package let adapters: ServedAdapters
+    let metrics: EngineMetrics
+    private let observer: EngineMetricsObserver
+
+    /// Starts an engine for a model.
+    /// - Throws: `TensorError` when the system has no thread left.
+    package init(
+        core: sending EngineCore, tokenizer: Tokenizer, templates: ChatTemplates?,
+        constraints: ConstraintCache, options: ServedModelOptions, metrics: EngineMetrics
+    ) throws {
+        self.tokenizer = tokenizer
+        self.templates = templates
+        self.constraints = constraints
+        self.options = options
+        self.metrics = metrics
+        observer = EngineMetricsObserver(metrics)
+        core.observer = observer
+        engine = try Engine(core)
+        adapters = ServedAdapters(
+            engine: engine, folder: options.adapterFolder, most: options.maxAdapters,
+            taken: options.names)
+    }
+
+    /// The base's name in answers.
+    var name: String { options.names.first ?? "model" }
+
+    /// Most tokens of a sequence.
+    var maxLength: Int { engine.configuration.maxModelLength }
+
+    // MARK: Text
+
+    /// The ids of a text.
+    /// - Throws: `HTTPFailure` when the text is too long to be read.
+    func encode(_ text: String, addSpecialTokens: Bool) throws(HTTPFailure) -> [Int32] {
+        do {
+            return try tokenizer.encode(text, addSpecialTokens: addSpecialTokens)
+        } catch {
+            throw .badRequest("the text cannot be read: \(error.message)", parameter: "prompt")
+        }
+    }
+
+    /// The text of ids.
+    /// - Throws: `HTTPFailure` for ids that the tokenizer does not know.
+    func decode(_ ids: [Int32], skipSpecialTokens: Bool = false) throws(HTTPFailure) -> String {
+        if let bad = ids.first(where: { $0 < 0 || Int($0) >= engine.vocabulary }) {
+            throw .badRequest(
+                "the token id \(bad) is beyond the vocabulary of \(engine.vocabulary)",
+                parameter: "tokens")
+        }
+        do {
+            return try tokenizer.decode(ids, skipSpecialTokens: skipSpecialTokens)
+        } catch {
+            throw .badRequest("the tokens cannot be read: \(error.message)", parameter: "tokens")
+        }
+    }
+
+    // MARK: Requests
+
+    /// What a request's `model` names.
+    struct Named {
+        /// Its name in answers.
+        let name: String
+        /// The adapter, when it is one.
+        let adapter: EngineAdapter?
+    }
+
+    /// Finds what a request is for; the base when it names nothing.
+    /// - Throws: `HTTPFailure` (404).
+    func named(_ fields: RequestFields) throws(HTTPFailure) -> Named {
+        guard let asked = try fields.string("model"), !asked.isEmpty else {
+            return Named(name: name, adapter: nil)
+        }
+        if options.names.contains(asked) { return Named(name: asked, adapter: nil) }
+        if let adapter = adapters.find(asked) { return Named(name: asked, adapter: adapter) }
+        throw .notFound(
+            "The model `\(excerpt(asked, limit: 100))` does not exist.", parameter: "model")
+    }
+
+    /// Hands requests to the engine, all of them or none.
+    ///
+    /// When the client leaves, they are cancelled.
+    /// - Throws: `HTTPFailure`: 400 for what cannot be served, 503 when there is no room in the queue.
+    func submit(_ requests: [EngineRequest], _ responder: Responder) throws(HTTPFailure) {
+        var tickets: [Engine.Ticket] = []
+        do {
+            for var request in requests {
+                if let timeout = options.timeout { request.deadline = .now + timeout }
+                tickets.append(try engine.submit(request))
+            }
+        } catch {
+            for ticket in tickets { engine.cancel(ticket) }
+            throw failure(of: error)
+        }
+        let engine = engine
+        let all = tickets
+        responder.onCancel { for ticket in all { engine.cancel(ticket) } }
+    }
+
+    /// What a client is told of an error of the engine.
+    func failure(of error: any Error) -> HTTPFailure {
+        switch error {
+        case let error as GenerationError:
+            return .badRequest(error.message, parameter: error.parameter)
+        case let error as AdmissionError:
+            metrics.rejected(reason: error.reason.rawValue)
+            return .unavailable(error.description, retryAfter: error.retryAfter)
+        case let error as ConstraintError: return .badRequest("\(error)")
+        case let error as SamplingError: return .internalError("\(error)")
+        case let error as HTTPFailure: return error
+        default: return .internalError("the model failed; see the server's log")
+        }
+    }
+
+    // MARK: State
+
+    /// Sets the gauges to what the engine is doing now.
+    package func refreshMetrics() {
+        let status = engine.status
+        metrics.setQueue(
+            running: status.running, waitingForCapacity: status.waiting, deferred: 0)
+        metrics.setCacheUsage(
+            status.pages == 0 ? 0 : Double(status.usedPages) / Double(status.pages))
+        metrics.setAdapters(maximum: options.maxAdapters, running: adapters.names, waiting: [])
+    }
+
+    /// Whether steps are made: the present one has not taken longer than a step ever should.
+    package func isHealthy(longestStep: Duration) -> Bool {
+        engine.status.stepSince.map { .now - $0 < longestStep } ?? true
+    }
+
+    /// Requests under way.
+    package var load: Int {
+        let status = engine.status
+        return status.running + status.waiting
+    }
+
+    /// Lets no more requests in.
+    package func close() { engine.close() }
+
+    /// Lets no more requests in, waits for those under way for some time, and ends the engine.
+    package func stop(within time: Duration) {
+        engine.close()
+        let end = ContinuousClock.now + time
+        while engine.isBusy, .now < end { usleep(5000) }
+        engine.stop()
+    }
+}

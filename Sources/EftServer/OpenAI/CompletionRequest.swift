@@ -1,0 +1,157 @@
+// SPDX-License-Identifier: Apache-2.0
+// A request for completions, read and checked.
+import EftConfig
+import EftGeneration
+
+/// What `POST /v1/completions` asks for.
+struct CompletionRequest: Sendable {
+    let named: ServedModel.Named
+    /// Prompts as tokens.
+    let prompts: [[Int32]]
+    /// Settings of all prompts but `maxTokens`, which depends on the prompt's length.
+    let parameters: GenerationParameters
+    let maxTokens: Int
+    let samples: Int
+    let priority: Int
+    let salt: String
+    let constraint: CompiledConstraint?
+    let echo: Bool
+    /// Log-probabilities asked for; nil for none.
+    let logprobs: Int?
+    let promptLogprobs: Int?
+    let stream: (isStream: Bool, usage: Bool, always: Bool)
+    let tokensAsIDs: Bool
+    let returnsTokenIDs: Bool
+    let beams: BeamSearchParameters?
+
+    /// - Throws: `HTTPFailure` (400, 404).
+    init(_ body: ConfigNode, _ model: ServedModel) throws(HTTPFailure) {
+        let fields = try RequestFields(body)
+        named = try model.named(fields)
+        try fields.refuseGone()
+        if try !(fields.string("suffix") ?? "").isEmpty {
+            throw fields.failure("suffix", "is not served: the model fills in no gaps")
+        }
+        stream = try fields.streamOptions()
+        echo = try fields.bool("echo") ?? false
+        maxTokens = try fields.int("max_tokens") ?? 16
+        guard maxTokens >= (echo ? 0 : 1) else {
+            throw fields.failure(
+                "max_tokens", "must be at least 1, or 0 together with echo; found \(maxTokens)")
+        }
+        var parameters = try fields.parameters(model)
+        parameters.maxTokens = maxTokens
+        logprobs = try fields.logprobs("logprobs", model)
+        var promptLogprobs = try fields.logprobs("prompt_logprobs", model)
+        if promptLogprobs != nil, stream.isStream {
+            throw fields.failure("prompt_logprobs", "cannot be streamed")
+        }
+        self.promptLogprobs = promptLogprobs
+        if echo, let logprobs { promptLogprobs = max(promptLogprobs ?? 0, logprobs) }
+        parameters.logprobs = logprobs
+        parameters.promptLogprobs = promptLogprobs
+        samples = try fields.samples(model, parameters)
+        priority = try fields.priority(model)
+        salt = try fields.cacheSalt(model.options.limits)
+        constraint = try fields.constraint(model)
+        tokensAsIDs = try fields.bool("return_tokens_as_token_ids") ?? false
+        returnsTokenIDs = try fields.bool("return_token_ids") ?? false
+        beams = try fields.beams(parameters)
+        if beams != nil, stream.isStream || echo || constraint != nil {
+            throw fields.failure(
+                "use_beam_search", "goes with none of stream, echo and structured output")
+        }
+        self.parameters = parameters
+        prompts = try CompletionRequest.prompts(fields, model)
+    }
+
+    /// Prompts: a string, a list of strings, a list of ids, or a list of lists of ids.
+    static func prompts(
+        _ fields: RequestFields, _ model: ServedModel, key: String = "prompt"
+    ) throws(HTTPFailure) -> [[Int32]] {
+        let special = try fields.bool("add_special_tokens") ?? true
+        guard let node = fields[key] else { throw fields.failure(key, "is missing") }
+        if case .string(let text) = node.value {
+            return [try model.encode(text, addSpecialTokens: special)]
+        }
+        guard case .array(let items) = node.value, let first = items.first else {
+            throw fields.failure(key, "must be a text, a list of texts, or token ids")
+        }
+        guard items.count <= model.options.limits.prompts || first.number != nil else {
+            throw fields.failure(
+                key, "holds more than \(model.options.limits.prompts) prompts")
+        }
+        if first.number != nil { return [try RequestFields.tokens(items, key)] }
+        var prompts: [[Int32]] = []
+        for item in items {
+            switch item.value {
+            case .string(let text):
+                prompts.append(try model.encode(text, addSpecialTokens: special))
+            case .array(let ids): prompts.append(try RequestFields.tokens(ids, key))
+            default: throw fields.failure(key, "must hold texts or lists of token ids")
+            }
+        }
+        return prompts
+    }
+}
+
+extension RequestFields {
+    /// A number of log-probabilities; -1 for the most there may be.
+    func logprobs(_ key: String, _ model: ServedModel) throws(HTTPFailure) -> Int? {
+        guard let count = try int(key) else { return nil }
+        return try checkedLogprobs(count, key, model)
+    }
+
+    func checkedLogprobs(
+        _ count: Int, _ key: String, _ model: ServedModel
+    ) throws(HTTPFailure) -> Int {
+        let limit = model.options.limits.logprobs
+        let most = limit < 0 ? model.engine.vocabulary : limit
+        if count == -1 { return most }
+        guard (0...most).contains(count) else {
+            throw failure(key, "must lie in [0, \(most)], or be -1 for the most")
+        }
+        return count
+    }
+
+    /// A priority, where the engine looks at it.
+    func priority(_ model: ServedModel) throws(HTTPFailure) -> Int {
+        let priority = try int("priority") ?? 0
+        guard priority == 0 || model.engine.configuration.policy == .priority else {
+            throw failure("priority", "has a meaning only with --scheduling-policy priority")
+        }
+        return priority
+    }
+
+    /// The settings of a beam search, when one is asked for.
+    fileprivate func beams(
+        _ parameters: GenerationParameters
+    ) throws(HTTPFailure) -> BeamSearchParameters? {
+        guard try bool("use_beam_search") ?? false else { return nil }
+        let width = try int("n") ?? 1
+        let penalty = try number("length_penalty") ?? 1
+        guard (1...32).contains(width) else {
+            throw failure("n", "must lie in [1, 32] for a beam search")
+        }
+        return BeamSearchParameters(
+            width: width, maxTokens: parameters.maxTokens, lengthPenalty: penalty,
+            endTokens: parameters.endTokens, ignoreEOS: parameters.ignoreEOS,
+            includeEndToken: parameters.includeStopString)
+    }
+}
+
+extension ServedModel {
+    /// How long an answer to a prompt may be: what was asked for, as far as the context holds it.
+    /// - Throws: `HTTPFailure` for a prompt that leaves no room.
+    func answerLength(
+        _ asked: Int?, prompt: Int, _ parameter: String = "prompt"
+    ) throws(HTTPFailure) -> Int {
+        let room = maxLength - prompt
+        guard room > 0 || (asked == 0 && room == 0) else {
+            throw .badRequest(
+                "the prompt has \(prompt) tokens and the context holds \(maxLength); shorten the prompt",
+                parameter: parameter)
+        }
+        return min(room, asked ?? options.defaults.maxTokens ?? room)
+    }
+}

@@ -1,0 +1,28 @@
+// SPDX-License-Identifier: Apache-2.0
+// One of the models that are served.
+import EftConfig
+
+/// `GET /v1/models/{id}`; ids may hold slashes.
+struct ModelRoute: Route {
+    let methods = ["GET"]
+    let path = "/v1/models/{id*}"
+    private let model: ServedModel
+
+    init?(_ context: ServerContext) {
+        guard let model = context.model else { return nil }
+        self.model = model
+    }
+
+    func handle(_ request: Request, _ responder: Responder) throws {
+        let id = request.captures["id"] ?? ""
+        let card = model.cards.first { card in
+            guard case .object(let object) = card.value else { return false }
+            return object["id"] == ConfigNode(id)
+        }
+        guard let card else {
+            throw HTTPFailure.notFound(
+                "The model `\(excerpt(id, limit: 100))` does not exist.", parameter: "model")
+        }
+        responder.respond(.json(card))
+    }
+}

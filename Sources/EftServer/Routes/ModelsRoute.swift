@@ -1,0 +1,19 @@
+// SPDX-License-Identifier: Apache-2.0
+// Which models are served.
+import EftConfig
+
+/// `GET /v1/models`: the base under all its names, then the adapters.
+struct ModelsRoute: Route {
+    let methods = ["GET"]
+    let path = "/v1/models"
+    private let model: ServedModel
+
+    init?(_ context: ServerContext) {
+        guard let model = context.model else { return nil }
+        self.model = model
+    }
+
+    func handle(_ request: Request, _ responder: Responder) {
+        responder.respond(.json(["object": "list", "data": ConfigNode(model.cards)]))
+    }
+}

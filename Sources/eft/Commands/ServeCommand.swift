@@ -1,0 +1,72 @@
+// SPDX-License-Identifier: Apache-2.0
+// eft serve: OpenAI's interface over a model, in a memory budget.
+import EftCommandLine
+import EftConfig
+import EftGeneration
+import EftModels
+import EftPlanning
+import EftServer
+import EftTensor
+import EftTokenizers
+
+#if canImport(Glibc)
+    import Glibc
+#endif
+
+enum ServeCommand: Command {
+    static let specification = CommandSpecification(
+        name: "serve", abstract: "Serve a model over HTTP, as OpenAI and vLLM do.",
+        discussion:
+            "Any number of requests share one model, its adapters and a cache of keys and values that takes "
+            + "what --memory leaves. Ctrl-C lets requests under way finish.",
+        examples: [
+            Example("eft serve -m ./model --memory 8GiB", "on http://127.0.0.1:8000"),
+            Example(
+                "eft serve -m ./base --adapter law=./law --adapter code=./code --api-key SECRET",
+                "two adapters on one base, chosen by a request's \"model\""),
+        ],
+        options: [
+            CommonOptions.model,
+            OptionSpecification(
+                "--adapter", "--lora-modules", kind: .repeated("NAME=DIR"),
+                help: "a PEFT adapter under a name that requests can ask for", completion: .folder),
+            CommonOptions.fourBits, CommonOptions.cacheFolder,
+        ] + ServeOptions.all + DeviceBudget.options + [
+            CommonOptions.kvType, CommonOptions.threads, CommonOptions.precision,
+        ])
+
+    static func run(_ arguments: ParsedArguments) throws {
+        let options = try ServeOptions(arguments)
+        let model = try LoadedModel(
+            arguments, adapters: options.adapters.map(\.folder),
+            reserving: options.reservedAdapters)
+        let program = ServedProgram(arguments: arguments, options: options, model: model)
+        let plan = try options.plan(model)
+        let streaming = try model.streaming(plan.stage)
+        let budget = model.budget(plan.stage, streaming)
+        try budget.announce()
+        let output = TerminalOutput.standardError
+        output.writeLine(
+            "KV cache size: \(plan.cacheTokens) tokens in \(plan.need.pages) blocks of \(pageTokens), "
+                + "\(plan.need.kvType.rawValue)")
+        output.writeLine(
+            "Maximum concurrency for \(plan.need.contextLength) tokens per request: "
+                + "\(formatFixed(plan.concurrency, decimals: 2))x")
+        let start = ContinuousClock.now
+        let decoder = try model.base(plan.stage, streaming, quiet: false)
+        let registry = MetricsRegistry()
+        let served = try program.served(decoder, plan, registry)
+        let server = try program.server(served, plan, registry)
+        output.writeLine(
+            "serving \(options.names.joined(separator: ", ")) on "
+                + "\(options.tls == nil ? "http" : "https")://\(server.address) after "
+                + "\(formatFixed((ContinuousClock.now - start).seconds, decimals: 1)) s")
+        while !InterruptFlag.isRaised { usleep(50_000) }
+        output.writeLine("stopping: no new requests; those under way have \(options.grace) s")
+        // The engine is closed first, so that requests that come now are told to go elsewhere.
+        served.close()
+        server.stop(within: .seconds(options.grace))
+        served.stop(within: .zero)
+        output.writeLine(budget.outcome)
+    }
+}

@@ -1,0 +1,229 @@
+// SPDX-License-Identifier: Apache-2.0
+// What `serve` is asked for on the command line.
+import EftCommandLine
+import EftGeneration
+import EftModels
+import EftPlanning
+import EftServer
+import EftTensor
+
+/// The options of `serve` beyond those that other verbs have, mostly under vLLM's names.
+struct ServeOptions {
+    /// An adapter that is served from the start.
+    struct NamedAdapter {
+        let name: String
+        let folder: String
+    }
+
+    let adapters: [NamedAdapter]
+    let names: [String]
+    let address: ServerAddress
+    let tls: ServerOptions.Secrets?
+    /// Seconds that requests have to finish when the server stops.
+    let grace: Int
+    let adapterFolder: String?
+    let maxAdapters: Int
+    let maxRank: Int
+    private let arguments: ParsedArguments
+
+    static let all = [
+        OptionSpecification(
+            "--host", kind: .value("ADDRESS"), help: "where to listen; 0.0.0.0 for everybody",
+            defaultText: "127.0.0.1"),
+        OptionSpecification(
+            "--port", kind: .value("N"), help: "where to listen; 0 takes a free one",
+            defaultText: "8000"),
+        OptionSpecification(
+            "--uds", kind: .value("PATH"), help: "a socket of this machine instead of a port",
+            completion: .file),
+        OptionSpecification(
+            "--api-key", kind: .repeated("KEY"),
+            help: "what requests must show; also from the environment's EFT_API_KEY"),
+        OptionSpecification(
+            "--served-model-name", kind: .repeated("NAME"),
+            help: "what requests call the model", defaultText: "the folder as given"),
+        OptionSpecification(
+            "--max-model-len", kind: .value("N"),
+            help: "most tokens of a request, prompt and answer; auto takes what fits",
+            defaultText: "the model's context"),
+        OptionSpecification(
+            "--max-num-seqs", kind: .value("N"), help: "most sequences at once",
+            defaultText: "64"),
+        OptionSpecification(
+            "--max-num-batched-tokens", kind: .value("N"), help: "most tokens of a step",
+            defaultText: "512"),
+        OptionSpecification(
+            "--long-prefill-token-threshold", kind: .value("N"),
+            help: "most tokens of one prompt in a step", defaultText: "no bound"),
+        OptionSpecification(
+            "--kv-cache-memory-bytes", kind: .value("SIZE"),
+            help: "keys and values", defaultText: "what --memory leaves"),
+        OptionSpecification(
+            "--num-gpu-blocks-override", kind: .value("N"),
+            help: "blocks of keys and values, whatever fits"),
+        OptionSpecification(
+            "--no-enable-prefix-caching", help: "share no keys and values between requests"),
+        OptionSpecification(
+            "--scheduling-policy", kind: .value("WORD"),
+            help: "who comes first: whoever came first, or the lowest \"priority\"",
+            defaultText: "fcfs", choices: SchedulingPolicy.allCases.map(\.rawValue)),
+        OptionSpecification(
+            "--max-num-queued-reqs", kind: .value("N"),
+            help: "requests that may wait; further ones get 503", defaultText: "1024"),
+        OptionSpecification(
+            "--max-num-queued-tokens", kind: .value("N"),
+            help: "tokens that may wait to be read; further ones get 503",
+            defaultText: "no bound"),
+        OptionSpecification(
+            "--max-logprobs", kind: .value("N"), help: "most log-probabilities a token; -1 for all",
+            defaultText: "20"),
+        OptionSpecification(
+            "--request-timeout", kind: .value("SECONDS"),
+            help: "after which a request is ended with what it has", defaultText: "no bound"),
+        OptionSpecification(
+            "--generation-config", kind: .value("WORD"),
+            help:
+                "whose settings hold when a request has none: the model's author's (auto), or OpenAI's "
+                + "(vllm)", defaultText: "auto", choices: ["auto", "vllm"]),
+        OptionSpecification(
+            "--chat-template", kind: .value("FILE"),
+            help: "a Jinja template instead of the model's own", completion: .file),
+        OptionSpecification(
+            "--trust-request-chat-template", help: "render templates that requests bring"),
+        OptionSpecification(
+            "--tool-call-parser", kind: .value("FORMAT"),
+            help: "how the model writes calls of tools", defaultText: "what its template shows",
+            choices: ToolCallFormatRegistry.all.map { $0.name } + ["none"]),
+        OptionSpecification(
+            "--enable-auto-tool-choice",
+            help: "has no effect, for command lines of vLLM: tools are called whenever it is known how"),
+        OptionSpecification(
+            "--reasoning-parser", kind: .value("FORMAT"),
+            help: "how the model marks its thoughts, to be told apart from its answer",
+            choices: ReasoningFormat.all.map(\.name)),
+        OptionSpecification(
+            "--lora-dir", kind: .value("DIR"),
+            help: "let requests load and unload adapters from below this folder",
+            completion: .folder),
+        OptionSpecification(
+            "--max-loras", kind: .value("N"), help: "most adapters at once",
+            defaultText: "those given, or 4 with --lora-dir"),
+        OptionSpecification(
+            "--max-lora-rank", kind: .value("N"),
+            help: "highest rank of an adapter that is loaded later", defaultText: "16"),
+        OptionSpecification(
+            "--ssl-certfile", kind: .value("FILE"), help: "a PEM certificate, for https",
+            completion: .file),
+        OptionSpecification(
+            "--ssl-keyfile", kind: .value("FILE"), help: "its PEM key", completion: .file),
+        OptionSpecification(
+            "--allowed-origins", kind: .repeated("ORIGIN"),
+            help: "web pages whose scripts may use the server; * for all"),
+        OptionSpecification(
+            "--open-metrics", help: "let everybody read /metrics, also when there are keys"),
+        OptionSpecification(
+            "--max-body-size", kind: .value("SIZE"), help: "largest request",
+            defaultText: "16MiB"),
+        OptionSpecification(
+            "--access-log", kind: .value("FILE"),
+            help: "a line of JSON for each request; - for standard error", completion: .file),
+        OptionSpecification(
+            "--shutdown-grace", kind: .value("SECONDS"),
+            help: "how long requests under way may go on when the server stops",
+            defaultText: "30"),
+    ]
+
+    init(_ arguments: ParsedArguments) throws {
+        self.arguments = arguments
+        adapters = try arguments.strings("adapter").map { text in
+            guard let split = text.firstIndex(of: "="), split != text.startIndex else {
+                throw arguments.error(
+                    "adapter", "takes NAME=DIR, such as law=./law; found '\(text.prefix(80))'")
+            }
+            return NamedAdapter(
+                name: String(text[..<split]), folder: String(text[text.index(after: split)...]))
+        }
+        let given = arguments.strings("served-model-name")
+        names = given.isEmpty ? [try arguments.required("model")] : given
+        if let path = arguments.string("uds") {
+            address = .unix(path: path)
+        } else {
+            let port = try arguments.int("port", default: 8000, in: 0...65535)
+            address = .tcp(
+                host: arguments.string("host", default: "127.0.0.1"),
+                port: UInt16(truncatingIfNeeded: port))
+        }
+        tls = try ServeOptions.secrets(arguments)
+        grace = try arguments.int("shutdown-grace", default: 30, in: 0...86400)
+        adapterFolder = arguments.string("lora-dir")
+        maxAdapters = max(
+            adapters.count,
+            try arguments.int(
+                "max-loras", default: adapterFolder == nil ? adapters.count : 4, in: 0...1024))
+        maxRank = try arguments.int("max-lora-rank", default: 16, in: 1...4096)
+    }
+
+    private static func secrets(_ arguments: ParsedArguments) throws -> ServerOptions.Secrets? {
+        let files = (arguments.string("ssl-certfile"), arguments.string("ssl-keyfile"))
+        guard files.0 != nil || files.1 != nil else { return nil }
+        guard let certificate = files.0, let key = files.1 else {
+            throw arguments.error(
+                "ssl-certfile", "and --ssl-keyfile are needed both, or neither")
+        }
+        return ServerOptions.Secrets(
+            certificate: try TextFile.contents(certificate), key: try TextFile.contents(key))
+    }
+
+    /// What adapters take that may be loaded while the server runs.
+    func reservedAdapters(_ description: DecoderDescription) -> AdapterExtents? {
+        guard adapterFolder != nil else { return nil }
+        let one = AdapterExtents(description, rank: maxRank)
+        return (adapters.count..<maxAdapters).reduce(AdapterExtents(layers: description.layers)) {
+            sum, _ in sum + one
+        }
+    }
+
+    /// The cache and everything around it.
+    func plan(_ model: LoadedModel) throws -> ServePlan {
+        let description = model.folder.description
+        let sequences = try arguments.int("max-num-seqs", default: 64, in: 1...4096)
+        var wish = ServeWish(
+            maxSequences: sequences,
+            maxBatchedTokens: max(
+                sequences,
+                try arguments.int("max-num-batched-tokens", default: 512, in: 1...(1 << 20))),
+            kvType: try CommonOptions.cacheType(arguments, description))
+        let length = arguments.string("max-model-len")
+        wish.mayShorten = length == "auto" || length == "-1"
+        if !wish.mayShorten {
+            wish.maxModelLength = try arguments.int("max-model-len", in: 1...(1 << 24))
+        }
+        if let asked = wish.maxModelLength, asked > description.contextLength {
+            throw arguments.error(
+                "max-model-len",
+                "is \(asked), the model was made for \(description.contextLength) tokens")
+        }
+        wish.cacheBytes = try arguments.memorySize("kv-cache-memory-bytes")?.bytes
+        wish.cachePages = try arguments.int("num-gpu-blocks-override", in: 1...(1 << 30))
+        return model.planner(reserving: ServedProgram.bytes(model.tokenizer)).serve(
+            layouts: model.layouts, adapters: model.adapterExtents,
+            load: try model.loader.loadNeed(), wish: wish)
+    }
+
+    /// The engine's bounds.
+    func configuration(_ plan: ServePlan) throws -> EngineConfiguration {
+        var configuration = EngineConfiguration(
+            maxModelLength: plan.need.contextLength, maxSequences: plan.need.sequences,
+            maxBatchedTokens: plan.need.rows)
+        configuration.longPrefillThreshold = try arguments.int(
+            "long-prefill-token-threshold", default: 0, in: 0...(1 << 24))
+        configuration.prefixCaching = !arguments.flag("no-enable-prefix-caching")
+        configuration.policy =
+            arguments.string("scheduling-policy").flatMap(SchedulingPolicy.init) ?? .fcfs
+        configuration.maxQueuedRequests = try arguments.int(
+            "max-num-queued-reqs", default: 1024, in: 0...(1 << 30))
+        configuration.maxQueuedTokens = try arguments.int(
+            "max-num-queued-tokens", in: 1...(1 << 40))
+        return configuration
+    }
+}

@@ -1,0 +1,141 @@
+// SPDX-License-Identifier: Apache-2.0
+// A loaded model behind a server.
+import EftCommandLine
+import EftConfig
+import EftGeneration
+import EftModels
+import EftPlanning
+import EftServer
+import EftTensor
+import EftTokenizers
+
+#if canImport(Glibc)
+    import Glibc
+#endif
+
+/// Puts a server together.
+struct ServedProgram {
+    let arguments: ParsedArguments
+    let options: ServeOptions
+    let model: LoadedModel
+
+    /// What a server takes besides its ledger's memory: tables of tokens for constraints, compiled constraints, buffers
+    /// of connections.
+    static func bytes(_ tokenizer: Tokenizer) -> Int {
+        tokenizer.idBound * 96 + constraintBytes + 16 << 20
+    }
+
+    /// The most bytes of compiled constraints that are kept.
+    private static let constraintBytes = 32 << 20
+
+    /// The model with its engine.
+    func served(
+        _ decoder: Decoder, _ plan: ServePlan, _ registry: MetricsRegistry
+    ) throws -> ServedModel {
+        let configuration = try options.configuration(plan)
+        let core = try EngineCore(
+            decoder: decoder, need: plan.need, configuration: configuration)
+        var limits = ConstraintLimits()
+        limits.cacheBytes = 8 << 20
+        let vocabulary = try ConstraintVocabulary(
+            model.tokenizer, size: model.folder.description.vocabulary)
+        let templates = try templates()
+        let served = try ServedModel(
+            core: core, tokenizer: model.tokenizer, templates: templates,
+            constraints: ConstraintCache(
+                vocabulary, limits: limits, maximumBytes: ServedProgram.constraintBytes),
+            options: try modelOptions(templates),
+            metrics: EngineMetrics(
+                registry, modelName: options.names.first ?? "",
+                maximumLength: configuration.maxModelLength))
+        for adapter in options.adapters {
+            try served.adapters.load(adapter.name, path: adapter.folder)
+        }
+        return served
+    }
+
+    private func modelOptions(_ templates: ChatTemplates?) throws -> ServedModelOptions {
+        var served = ServedModelOptions(
+            names: options.names, root: try arguments.required("model"),
+            created: UnixTime.seconds)
+        if arguments.string("generation-config") != "vllm",
+            let bytes = try? ConfigFile.contents(model.folder.path + "/generation_config.json"),
+            let node = try? JSONParser.parse(bytes)
+        {
+            served.defaults = SamplingDefaults(generationConfig: node)
+        }
+        served.limits.logprobs = try arguments.int("max-logprobs", default: 20, in: -1...1_000_000)
+        served.timeout = try arguments.double("request-timeout", in: 0.001...1e7).map {
+            .seconds($0)
+        }
+        served.toolCalls =
+            arguments.string("tool-call-parser").map {
+                ToolCallFormatRegistry.format(named: $0)
+            } ?? templates.flatMap { ToolCallFormatRegistry.format(ofTemplate: $0.source) }
+        served.reasoning = arguments.string("reasoning-parser").flatMap {
+            ReasoningFormat.format(named: $0)
+        }
+        served.adapterFolder = options.adapterFolder
+        served.maxAdapters = options.maxAdapters
+        served.trustsRequestTemplates = arguments.flag("trust-request-chat-template")
+        return served
+    }
+
+    /// The chat templates; nil for a model that has none.
+    private func templates() throws -> ChatTemplates? {
+        let folder = model.folder.path
+        if let file = arguments.string("chat-template") {
+            return try ChatTemplates.single(
+                TextFile.contents(file), file: file, folder: folder)
+        }
+        do {
+            return try ChatTemplates.load(folder: folder)
+        } catch  where error.code == .missing {
+            return nil
+        }
+    }
+
+    /// The server on its socket.
+    func server(
+        _ served: ServedModel, _ plan: ServePlan, _ registry: MetricsRegistry
+    ) throws -> HTTPServer {
+        var context = ServerContext(
+            version: CommandRegistry.program.version, registry: registry)
+        context.model = served
+        context.isHealthy = { served.isHealthy(longestStep: .seconds(300)) }
+        context.load = { served.load }
+        context.metricsAccess = arguments.flag("open-metrics") ? .open : .keyed
+        var rules = ApplicationOptions()
+        rules.keys = APIKeys(keys)
+        rules.origins = AllowedOrigins(arguments.strings("allowed-origins"))
+        rules.sendsRequestID = true
+        if let size = try arguments.memorySize("max-body-size") { rules.bodyLimit = size.bytes }
+        let application = Application(
+            routes: RouteRegistry.routes(context), options: rules,
+            metrics: HTTPMetrics(registry), log: try log())
+        var listening = ServerOptions()
+        listening.address = options.address
+        listening.secrets = options.tls
+        return try HTTPServer(application, listening)
+    }
+
+    private func log() throws -> AccessLog? {
+        try arguments.string("access-log").map {
+            try AccessLog($0 == "-" ? .standardError : .file($0))
+        }
+    }
+
+    private var keys: [String] {
+        var keys = arguments.strings("api-key")
+        if let key = getenv("EFT_API_KEY") { keys.append(String(cString: key)) }
+        return keys.filter { !$0.isEmpty }
+    }
+}
+
+/// Small files of text that options name.
+enum TextFile {
+    /// - Throws: `ConfigError` for files that cannot be read.
+    static func contents(_ path: String) throws -> String {
+        String(decoding: try ConfigFile.contents(path), as: UTF8.self)
+    }
+}
