@@ -60,7 +60,7 @@ struct AutomatonBuilder {
     init(limits: ConstraintLimits, spellable: ScalarSet?) {
         self.limits = limits
         self.spellable = spellable
-        budget = StepBudget(limits.steps)
+        budget = StepBudget(limits.compileSteps)
     }
 
     // MARK: Parts

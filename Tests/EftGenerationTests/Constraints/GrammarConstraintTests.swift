@@ -151,7 +151,7 @@ struct GrammarConstraintTests {
     @Test func `Altered grammars are taken or refused, never fatal`() throws {
         var random = SplitMix64(seed: 55)
         var limits = ConstraintLimits()
-        limits.steps = 200_000
+        limits.compileSteps = 200_000
         let seeds = try Self.cases().map { Array(try $0.required("grammar").string().utf8) }
         for _ in 0..<2000 {
             let seed = try #require(seeds.randomElement(using: &random))

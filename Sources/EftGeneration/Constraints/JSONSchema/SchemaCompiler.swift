@@ -59,8 +59,11 @@ struct SchemaCompiler {
             try builder.budget.spend(items.count)
             for item in items { try checkNesting(item, depth: depth + 1) }
         case .object(let object):
-            try builder.budget.spend(object.count)
-            for entry in object.entries { try checkNesting(entry.node, depth: depth + 1) }
+            for entry in object.entries {
+                try builder.budget.spend(1 + entry.key.utf8.count)
+                try checkNesting(entry.node, depth: depth + 1)
+            }
+        case .string(let text): try builder.budget.spend(text.utf8.count)
         default: break
         }
     }
