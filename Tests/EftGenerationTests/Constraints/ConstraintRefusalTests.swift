@@ -29,7 +29,8 @@ struct ConstraintRefusalTests {
 
     @Test(arguments: [
         "", "(", ")", "(a", "a)", "[a", "[]", "[b-a]", "a{2,1}", "*", "a**", "+a", "a{1}{2}", "\\",
-        "a\u{0}b", "\\x00", "\\u12", "\\ud800", "\\u{110000}", "[[:foo:]]", "(?<a", "\\p{L",
+        "a\u{0}b", "\\x00", "\\u12", "\\x+1", "\\ud800", "\\u{110000}", "[[:foo:]]", "(?<a",
+        "\\p{L",
     ])
     func `Malformed expressions are refused`(pattern: String) {
         #expect(code(.regex(pattern)) == .malformed || code(.regex(pattern)) == .unsupported)

@@ -134,6 +134,8 @@ struct GrammarConstraintTests {
         #expect(error("start: " + open)?.code == .tooComplex)
         #expect(error("root ::= ((\"a\"{9999}){9999}){9999}")?.code == .tooComplex)
         #expect(error("root ::= \"a\"{99999999999999999999}")?.code == .tooComplex)
+        let repeated = "root ::= \"a\"" + String(repeating: "*?+", count: 100_000)
+        #expect(error(repeated)?.code == .tooComplex)
         var chain = "root ::= r0\n"
         for index in 0..<5000 { chain += "r\(index) ::= \"a\" r\(index + 1) \"b\"\n" }
         #expect(error(chain + "r5000 ::= \"c\"") != nil)

@@ -16,7 +16,16 @@ struct SchemaCompiler {
     private let reader: SchemaReader
     private let root: ConfigNode
     private var rules: [String: RuleID] = [:]
+    var stringRules: [StringKey: RuleID] = [:]
     private var waiting: [(parts: [SchemaPart], rule: RuleID)] = []
+
+    /// What strings are asked for.
+    struct StringKey: Hashable {
+        let minimum: Int
+        let maximum: Int?
+        let patterns: [[UInt8]]
+        let formats: [String]
+    }
 
     /// Begins with a schema.
     /// - Throws: `ConstraintError`.
