@@ -69,7 +69,7 @@ struct MaskStore {
         var only: UInt8?
         for byte in UInt8.min...UInt8.max
         where try configurations.next(set, byte) != ConfigurationStore.dead {
-            if only != nil { return nil }
+            if only != nil || byte == ConstraintVocabulary.firstOfMark { return nil }
             only = byte
         }
         return only
