@@ -30,11 +30,14 @@ struct ServedProgram {
 
     /// The model with its engine.
     func served(
-        _ decoder: Decoder, _ plan: ServePlan, _ registry: MetricsRegistry
+        _ decoder: Decoder, _ draft: DraftedModel?, _ plan: ServePlan,
+        _ registry: MetricsRegistry
     ) throws -> ServedModel {
         let configuration = try options.configuration(plan)
         let core = try EngineCore(
             decoder: decoder, need: plan.need, configuration: configuration)
+        if options.draftsFromText { core.useNGramDrafts() }
+        try draft?.attach(to: core, sharing: model.devices[0])
         var limits = ConstraintLimits()
         limits.cacheBytes = 8 << 20
         let vocabulary = try ConstraintVocabulary(

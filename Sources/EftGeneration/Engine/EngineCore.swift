@@ -20,6 +20,7 @@ package final class EngineCore {
     var adapterNumber = 0
     var retiring: Set<Int> = []
     var scheduler: Scheduler
+    var drafts: (any DraftProposer)?
     var groups: [Int: RequestGroup] = [:]
     private var nextGroup = 0
     private var nextSequence = 0
@@ -63,6 +64,16 @@ package final class EngineCore {
 
     /// Whether a step would do something.
     package var hasWork: Bool { !scheduler.isEmpty }
+
+    /// Drafts next tokens from what the sequences have said before.
+    package func useNGramDrafts() { drafts = NGramDrafts() }
+
+    /// Drafts next tokens by a smaller model.
+    /// - Throws: `TensorError` when its cache does not fit, `GenerationError` for a model of another vocabulary.
+    package func useDrafts(of decoder: Decoder, need: GenerationNeed) throws {
+        drafts = try DraftModel(
+            decoder: decoder, need: need, vocabulary: self.decoder.description.vocabulary)
+    }
 
     // MARK: Requests
 
@@ -171,6 +182,7 @@ package final class EngineCore {
     func finish(_ sequence: EngineSequence, _ end: SampleEnd) {
         let group = sequence.group
         scheduler.remove(sequence)
+        drafts?.forget(sequence.id)
         group.open -= 1
         group.record.reasons.append(end.reason)
         group.record.answers.append(sequence.answerCount)
@@ -191,6 +203,7 @@ package final class EngineCore {
         endLate()
         let before = scheduler.preemptions
         step = StepRecord()
+        propose()
         let rows = scheduler.schedule()
         step.preemptions = scheduler.preemptions - before
         guard !rows.isEmpty else { return endStuck() }
@@ -204,6 +217,23 @@ package final class EngineCore {
             }
         }
         observer?.stepped(step)
+    }
+
+    /// Gives drafts to the sequences that draw in this step. A proposer that fails costs speed, nothing else.
+    private func propose() {
+        guard let drafts, configuration.draftTokens > 0 else { return }
+        let drawing = scheduler.running.filter(\.isDecoding)
+        guard !drawing.isEmpty else { return }
+        let proposed = try? drafts.propose(
+            drawing.map { sequence in
+                let left = sequence.group.request.parameters.maxTokens - sequence.answerCount
+                let room = configuration.maxModelLength - sequence.tokens.count
+                return DraftQuery(
+                    sequence: sequence.id, tokens: sequence.tokens,
+                    most: max(0, min(configuration.draftTokens, min(left, room) - 1)),
+                    sampler: sequence.sampler)
+            })
+        for (sequence, tokens) in zip(drawing, proposed ?? []) { sequence.drafts = tokens }
     }
 
     /// Bounds that contradict each other would let the engine turn in vain; the first request that waits ends instead.
@@ -241,6 +271,10 @@ package final class EngineCore {
         }.map(\.element)
         let batch = EngineCore.batch(rows)
         step.tokens = batch.count
+        for row in rows where row.drafts > 0 {
+            step.drafts += 1
+            step.draftTokens += row.drafts
+        }
         let hidden = try decoder.forward(batch, cache: cache, workspace: workspace)
         try pool(rows, batch, hidden)
         let wishes = LogitWishes(rows, batch).rows

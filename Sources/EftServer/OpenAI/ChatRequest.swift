@@ -55,7 +55,8 @@ struct ChatRequest: Sendable {
         tools = try ToolChoice(fields, tools: prompt.tools, model)
         let (form, call) = (try fields.constraint(model), try tools.constraint(model))
         guard form == nil || call == nil else {
-            throw fields.failure("response_format", "and a forced call of a tool exclude each other")
+            throw fields.failure(
+                "response_format", "and a forced call of a tool exclude each other")
         }
         constraint = form ?? call
         // Some models mark their calls by special tokens.

@@ -50,16 +50,19 @@ struct CompletionRequest: Sendable {
         if echo, let logprobs { promptLogprobs = max(promptLogprobs ?? 0, logprobs) }
         parameters.logprobs = logprobs
         parameters.promptLogprobs = promptLogprobs
-        samples = try fields.samples(model, parameters)
+        beams = try fields.beams(parameters)
+        if beams != nil, stream.isStream || echo {
+            throw fields.failure("use_beam_search", "goes neither with stream nor with echo")
+        }
+        // The number of answers is the number of beams.
+        samples = beams == nil ? try fields.samples(model, parameters) : 1
         priority = try fields.priority(model)
         salt = try fields.cacheSalt(model.options.limits)
         constraint = try fields.constraint(model)
         tokensAsIDs = try fields.bool("return_tokens_as_token_ids") ?? false
         returnsTokenIDs = try fields.bool("return_token_ids") ?? false
-        beams = try fields.beams(parameters)
-        if beams != nil, stream.isStream || echo || constraint != nil {
-            throw fields.failure(
-                "use_beam_search", "goes with none of stream, echo and structured output")
+        guard beams == nil || constraint == nil else {
+            throw fields.failure("use_beam_search", "does not go with structured output")
         }
         self.parameters = parameters
         prompts = try CompletionRequest.prompts(fields, model)

@@ -5,7 +5,7 @@ import EftGeneration
 import Synchronization
 
 /// `POST /generate`: texts with the prompt in front; streamed as lines of JSON, each with the whole text so far.
-struct GenerateRoute: Route {
+struct GenerateRoute: RegisteredRoute {
     let methods = ["POST"]
     let path = "/generate"
     private let model: ServedModel
