@@ -15,6 +15,12 @@ package struct ServerContext: Sendable {
     package var registry: MetricsRegistry
     /// Who may read them.
     package var metricsAccess = RouteAccess.keyed
+    /// Whether the server has keys, of which requests must show one.
+    package var needsKey = false
+    /// What the memory is planned for, in bytes.
+    package var memory: [(purpose: String, bytes: Int)] = []
+    /// Bytes that the program may hold; nil for no bound.
+    package var memoryLimit: Int?
 
     /// Makes a context.
     package init(version: String, registry: MetricsRegistry) {
@@ -38,11 +44,16 @@ package enum RouteRegistry {
         { MetricsRoute($0) },
         { ModelRoute($0) },
         { ModelsRoute($0) },
+        { OpenAPIRoute($0) },
         { PingRoute($0) },
+        { StatusRoute($0) },
         { TokenizeRoute($0) },
         { TokenizerInfoRoute($0) },
         { UnloadAdapterRoute($0) },
         { VersionRoute($0) },
+        { WebPageRoute($0) },
+        { WebPageScriptRoute($0) },
+        { WebPageStyleRoute($0) },
     ]
 
     /// The routes for a context.
