@@ -9,7 +9,8 @@ enum ChatDescription {
             method: "POST", path: "/v1/chat/completions", id: "createChatCompletion",
             group: "text", summary: "The next message of a chat",
             description:
-                "With stream: true the answer is events, each a ChatCompletionChunk or, amid the stream, a Failure; the last one is [DONE].",
+                "With stream: true the answer is events, each a ChatCompletionChunk or, amid the stream, a "
+                + "Failure; the last one is [DONE].",
             request: "ChatCompletionRequest", answer: "The message, or a stream of its parts.",
             contents: [
                 .json("ChatCompletion"),

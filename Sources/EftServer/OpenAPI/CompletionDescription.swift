@@ -9,7 +9,8 @@ enum CompletionDescription {
             method: "POST", path: "/v1/completions", id: "createCompletion", group: "text",
             summary: "Continuations of prompts",
             description:
-                "With stream: true the answer is events, each a CompletionChunk or, amid the stream, a Failure; the last one is [DONE].",
+                "With stream: true the answer is events, each a CompletionChunk or, amid the stream, a "
+                + "Failure; the last one is [DONE].",
             request: "CompletionRequest", answer: "The texts, or a stream of their parts.",
             contents: [
                 .json("Completion"),

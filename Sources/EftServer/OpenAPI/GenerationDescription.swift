@@ -228,20 +228,32 @@ enum GenerationDescription {
             ]),
     ])
 
-    private static let structuredOutputs = OpenAPISchema.object([
-        "json": OpenAPISchema.any(of: [.map(to: .anything), .string, .null])
-            .about("A JSON schema, or the text of one."),
-        "regex": OpenAPISchema.string.orNull,
-        "choice": OpenAPISchema.any(of: [
-            .string, .list(of: .string, from: 1), .null,
-        ]),
-        "grammar": OpenAPISchema.string.orNull.about("In EBNF."),
-        "json_object": OpenAPISchema.boolean.orNull,
-        "structural_tag": OpenAPISchema.null.about("Not served."),
-        "disable_any_whitespace": OpenAPISchema.boolean.orNull,
-        "whitespace_pattern": OpenAPISchema.string.orNull,
-        "disable_additional_properties": OpenAPISchema.boolean.orNull,
-    ]).about("Exactly one of json, regex, choice, grammar and json_object.")
+    private static let structuredOutputs: OpenAPISchema = {
+        let kinds: [(String, OpenAPISchema)] = [
+            (
+                "json",
+                OpenAPISchema.any(of: [.map(to: .anything), .string])
+                    .about("A JSON schema, or the text of one.")
+            ),
+            ("regex", .string),
+            ("choice", .any(of: [.string, .list(of: .string, from: 1)])),
+            ("grammar", OpenAPISchema.string.about("In EBNF.")),
+            ("json_object", OpenAPISchema.boolean.with("const", true)),
+        ]
+        let others: [(String, OpenAPISchema)] = [
+            ("structural_tag", OpenAPISchema.null.about("Not served.")),
+            ("disable_any_whitespace", OpenAPISchema.boolean.orNull),
+            ("whitespace_pattern", OpenAPISchema.string.orNull),
+            ("disable_additional_properties", OpenAPISchema.boolean.orNull),
+        ]
+        // One of the kinds, and nothing in the fields of the others.
+        return OpenAPISchema.any(
+            of: kinds.map { kind in
+                let absent = kinds.filter { $0.0 != kind.0 }.map { ($0.0, OpenAPISchema.null) }
+                return OpenAPISchema.object(required: [kind.0], [kind] + absent + others)
+            }
+        ).about("Exactly one of json, regex, choice, grammar and json_object.")
+    }()
 
     private static let usage = OpenAPISchema.object(
         required: ["prompt_tokens", "completion_tokens", "total_tokens"],

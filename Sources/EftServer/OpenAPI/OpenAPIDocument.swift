@@ -51,7 +51,8 @@ struct OpenAPIDocument: Sendable {
             "info": [
                 "title": "Eft", "version": ConfigNode(context.version),
                 "description":
-                    "Serves a language model as OpenAI and vLLM do. Fields that are null count as absent; unknown fields are passed over.",
+                    "Serves a language model as OpenAI and vLLM do. Fields that are null count as "
+                    + "absent; unknown fields are passed over.",
                 "license": ["name": "Apache-2.0", "identifier": "Apache-2.0"],
             ],
             "servers": [["url": "/"]],

@@ -56,10 +56,12 @@ enum ServerDescription {
     ]
 
     private static let status = OpenAPISchema.object(
-        required: ["version", "model", "max_model_len", "memory", "engine"],
+        required: ["version", "model", "max_model_len", "chat_template", "memory", "engine"],
         [
             "version": .string, "model": .string,
             "max_model_len": OpenAPISchema.integer(from: 1).about("Tokens of a sequence."),
+            "chat_template": OpenAPISchema.boolean
+                .about("Whether /v1/chat/completions is served without a template in the request."),
             "memory": .object(
                 required: ["limit", "planned", "resident"],
                 [

@@ -28,7 +28,8 @@ struct StatusRoute: Route {
         responder.respond(
             .json([
                 "version": ConfigNode(context.version), "model": ConfigNode(model.name),
-                "max_model_len": ConfigNode(model.maxLength), "memory": memory,
+                "max_model_len": ConfigNode(model.maxLength),
+                "chat_template": ConfigNode(model.templates != nil), "memory": memory,
                 "engine": engine,
             ]))
     }

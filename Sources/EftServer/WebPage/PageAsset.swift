@@ -8,8 +8,7 @@ enum PageAsset {
         "default-src 'self'; img-src 'self' data:; object-src 'none'; base-uri 'none'; "
         + "form-action 'none'; frame-ancestors 'none'"
 
-    /// A text as a browser gets it. It may keep it, but asks each time whether to use it: another version of the program
-    /// has another page.
+    /// A text as a browser gets it, which asks for it anew each time: another version of the program has another page.
     static func response(_ text: String, type: String) -> Response {
         Response(
             fields: [

@@ -29,6 +29,14 @@ enum PageChatScript {
         let hasTemplate = true;
         let going = null;
 
+        function setTemplate(isThere) {
+          hasTemplate = isThere;
+          find("plain").hidden = isThere;
+          if (!isThere) {
+            notice("This model has no chat template: it goes on with a plain transcript.", true);
+          }
+        }
+
         function request() {
           const chosen = sampling();
           if (!chosen) return null;
@@ -59,9 +67,7 @@ enum PageChatScript {
             if (!hasTemplate || error.status !== 400 || !error.message.includes("no chat template")) {
               throw error;
             }
-            hasTemplate = false;
-            find("plain").hidden = false;
-            notice("This model has no chat template: it goes on with a plain transcript.", true);
+            setTemplate(false);
             return begin(signal);
           }
         }
@@ -110,7 +116,8 @@ enum PageChatScript {
           if (answer.tokens) {
             words.push(answer.tokens === 1 ? "1 token" : `${answer.tokens} tokens`);
             const seconds = (answer.end - answer.first) / 1000;
-            if (answer.tokens > 1 && seconds > 0) {
+            // Answers that come all at once say nothing about the speed.
+            if (answer.tokens > 1 && seconds > 0.25) {
               words.push(`${((answer.tokens - 1) / seconds).toFixed(1)} tokens/s`);
             }
             words.push(`first after ${((answer.first - answer.start) / 1000).toFixed(2)} s`);
@@ -255,10 +262,5 @@ enum PageChatScript {
           openPanel(false);
           box.focus();
         });
-        find("model").addEventListener("change", () => {
-          // An adapter is asked in the same way, but another base may have a template.
-          hasTemplate = true;
-        });
-
         """#
 }

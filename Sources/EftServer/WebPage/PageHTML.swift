@@ -52,7 +52,7 @@ enum PageHTML {
               <ul id="parts" class="parts"></ul>
               <dl class="pairs sum">
                 <dt>Planned</dt><dd id="planned">–</dd>
-                <dt>Held now</dt><dd id="resident">–</dd>
+                <dt><i class="dot now"></i>Held now</dt><dd id="resident">–</dd>
                 <dt>Limit</dt><dd id="limit">–</dd>
               </dl>
             </section>

@@ -52,7 +52,7 @@ enum PageStatusScript {
         }
 
         const number = count => count.toLocaleString("en");
-        const speeds = [];
+        const speeds = Array(60).fill(0);
         let last = null;
 
         function showEngine(engine, context) {
@@ -60,12 +60,11 @@ enum PageStatusScript {
           if (last) {
             const speed = (1000 * (engine.generated_tokens - last.tokens)) / (now - last.time);
             speeds.push(Math.max(0, speed));
-            if (speeds.length > 60) speeds.shift();
+            speeds.shift();
             find("speed").textContent = speed >= 100 || speed === 0 ? speed.toFixed(0) : speed.toFixed(1);
             const most = Math.max(...speeds, 1);
             find("curve").setAttribute("points", speeds.map((value, place) =>
-              `${(120 - 2 * (speeds.length - 1 - place)).toFixed(1)},`
-                + `${(30 - (28 * value) / most).toFixed(1)}`).join(" "));
+              `${2 * (place + 1)},${(30 - (28 * value) / most).toFixed(1)}`).join(" "));
           }
           last = { time: now, tokens: engine.generated_tokens };
           find("state").textContent =
@@ -92,6 +91,8 @@ enum PageStatusScript {
             showMemory(status.memory);
             showEngine(status.engine, status.max_model_len);
             find("version").textContent = "eft " + status.version;
+            // Told once: the line can be replaced by another.
+            if (hasTemplate && !status.chat_template) setTemplate(false);
           } catch (error) {
             last = null;
             find("state").textContent = error.status === 401 ? "needs a key" : "not reached";

@@ -135,7 +135,8 @@ enum PageStyle {
         .over i { background: var(--bad) !important; }
         .parts { list-style: none; margin: 10px 0 0; padding: 0; font-size: 13px; }
         .parts li { display: flex; align-items: center; gap: 8px; line-height: 1.75; }
-        .parts .dot { width: 9px; height: 9px; border-radius: 3px; flex: none; }
+        .dot { display: inline-block; width: 9px; height: 9px; border-radius: 3px; flex: none; }
+        .dot.now { background: var(--ink); margin-right: 8px; }
         .parts .name { flex: 1; }
         .parts .name::first-letter { text-transform: uppercase; }
         .parts .bytes { font-variant-numeric: tabular-nums; }
@@ -151,7 +152,7 @@ enum PageStyle {
         .labelled { display: flex; justify-content: space-between; font-size: 13px; margin-top: 8px; }
         .speed { display: flex; align-items: baseline; gap: 6px; color: var(--soft); }
         .speed strong {
-          color: var(--ink); font-size: 26px; line-height: 1.2; font-weight: 600; min-width: 2ch;
+          color: var(--ink); font-size: 26px; line-height: 1.2; font-weight: 600;
           font-variant-numeric: tabular-nums;
         }
         .speed svg { flex: 1; height: 32px; min-width: 0; align-self: center; overflow: visible; }
@@ -175,7 +176,7 @@ enum PageStyle {
         @media (max-width: 860px) {
           :root { font-size: 16px; }
           header { padding: 8px 10px; gap: 8px; }
-          .narrow { display: block; }
+          .narrow { display: block; min-width: 70px; }
           .brief { display: none; }
           .grow { display: none; }
           .model { flex: 1; }

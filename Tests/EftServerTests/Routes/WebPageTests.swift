@@ -59,6 +59,7 @@ struct WebPageTests {
         #expect(response.status == 200)
         #expect(response.value("model") == "demo")
         #expect(response.value("max_model_len") == 128)
+        #expect(response.value("chat_template") == false)
         #expect(response.value("memory", "limit") == 600)
         #expect(
             response.value("memory", "planned") == [
