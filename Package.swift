@@ -170,8 +170,8 @@ let package = Package(
         tests(
             "EftServer",
             [
-                "EftTensor", "EftConfig", "EftFormats", "EftTokenizers", "EftGeneration",
-                "CTestTLS",
+                "EftTensor", "EftConfig", "EftFormats", "EftTokenizers", "EftNN", "EftModels",
+                "EftGeneration", "CTestTLS",
             ]),
         tests("EftCommandLine", ["EftConfig"]),
         tests("EftBenchmarks", ["EftTensor", "EftFormats", "EftNN", "EftModels"]),
