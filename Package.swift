@@ -126,7 +126,8 @@ let package = Package(
             name: "EftBenchmarks",
             dependencies: [
                 "EftTensor", "EftConfig", "EftFormats", "EftTokenizers", "EftQuant", "EftNN",
-                "EftModels", "EftTraining", "EftGeneration", "EftPlanning",
+                "EftModels", "EftTraining", "EftGeneration", "EftPlanning", "EftServer",
+                "EftCommandLine",
             ],
             path: "Benchmarks/EftBenchmarks", swiftSettings: swiftSettings),
 
@@ -169,7 +170,12 @@ let package = Package(
             linkerSettings: [.linkedLibrary("gnutls")]),
         tests("EftServer", ["EftTensor", "EftConfig", "EftFormats", "CTestTLS"]),
         tests("EftCommandLine", ["EftConfig"]),
-        tests("EftBenchmarks", ["EftTensor", "EftFormats", "EftNN", "EftModels"]),
+        tests(
+            "EftBenchmarks",
+            [
+                "EftTensor", "EftConfig", "EftFormats", "EftTokenizers", "EftQuant", "EftNN",
+                "EftModels", "EftGeneration", "EftServer",
+            ]),
         .testTarget(
             name: "EftEndToEndTests",
             dependencies: [
