@@ -49,4 +49,20 @@ import Testing
         let below = HelpRenderer(program).commandHelp(program.commands[0].subcommands[0])
         #expect(below.hasPrefix("Usage: eft bench serve [options]\n"))
     }
+
+    @Test func `completion scripts know both words`() {
+        let bash = CompletionScript.text(for: program, shell: .bash)
+        #expect(bash.contains("'bench serve') verb=\"$verb ${COMP_WORDS[i+1]}\" ;;"))
+        #expect(bash.contains("options='--port --help'"))
+        #expect(bash.contains("values='serve'"))
+        let zsh = CompletionScript.text(for: program, shell: .zsh)
+        #expect(zsh.contains("        'bench serve') _arguments"))
+        let fish = CompletionScript.text(for: program, shell: .fish)
+        #expect(
+            fish.contains("-n '__fish_seen_subcommand_from bench' -a serve -d 'Load a server.'"))
+        #expect(
+            fish.contains(
+                "-n '__fish_seen_subcommand_from bench; and __fish_seen_subcommand_from serve' "
+                    + "-l port -x"))
+    }
 }

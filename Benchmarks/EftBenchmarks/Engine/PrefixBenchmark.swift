@@ -16,8 +16,14 @@ package struct PrefixBenchmark {
     /// Whether to stop now.
     package var isStopped: () -> Bool = { false }
 
+    /// Tokens of an answer: pages are known to other prompts from the step on that follows the reading.
+    private static let outputLength = 2
+
     /// Starts from the figures that are published.
     package init() {}
+
+    /// Tokens of the longest sequence.
+    package var longest: Int { length + Self.outputLength }
 
     /// Runs; the options' prefix caching counts as on.
     /// - Throws: as `EngineBench`.
@@ -28,7 +34,7 @@ package struct PrefixBenchmark {
         bench.isStopped = isStopped
         var prompts = RandomPrompts(vocabulary: decoder.description.vocabulary)
         prompts.inputLength = length
-        prompts.outputLength = 1
+        prompts.outputLength = Self.outputLength
         prompts.seed = seed
         let known = min(max(newTokens, 1), length - 1)
         _ = try bench.run([RandomPrompt(tokens: [0], outputLength: 1)])
@@ -39,7 +45,9 @@ package struct PrefixBenchmark {
             let top = Int32(clamping: decoder.description.vocabulary)
             let end = prompt.tokens.suffix(known).map { ($0 + 1) % top }
             let warm = try bench.run([
-                RandomPrompt(tokens: prompt.tokens.dropLast(known) + end, outputLength: 1)
+                RandomPrompt(
+                    tokens: prompt.tokens.dropLast(known) + end,
+                    outputLength: Self.outputLength)
             ])
             figures.cold += cold.timesToFirstToken
             figures.warm += warm.timesToFirstToken

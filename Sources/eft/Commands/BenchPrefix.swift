@@ -31,7 +31,7 @@ enum BenchPrefix: Command {
         benchmark.isStopped = { InterruptFlag.isRaised }
         let decoder = try BenchEngineOptions.decoder(arguments)
         let bounds = try BenchEngineOptions.bounds(
-            arguments, decoder, length: benchmark.length + 1, sequences: 1)
+            arguments, decoder, length: benchmark.longest, sequences: 1)
         let figures = try benchmark.run(decoder, bounds)
         try BenchOutput.show(arguments, text: figures.text, node: figures.node)
     }

@@ -101,7 +101,8 @@ import Testing
         var benchmark = PrefixBenchmark()
         benchmark.length = 200
         benchmark.iterations = 2
-        let figures = try benchmark.run(decoder(), EngineBenchOptions(maxModelLength: 201))
+        let figures = try benchmark.run(
+            decoder(), EngineBenchOptions(maxModelLength: benchmark.longest))
         // 196 tokens are shared, 12 pages of 16 are full.
         #expect(figures.cachedTokens == 192)
         #expect(figures.cold.count == 2 && figures.warm.count == 2 && figures.ratio > 0)

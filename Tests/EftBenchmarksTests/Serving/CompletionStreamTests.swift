@@ -66,7 +66,7 @@ import Testing
         ),
         (
             "status",
-            ["HTTP/1.1 503 Busy\r\nContent-Length: 27\r\n\r\n{\"error\":{\"message\":\"full\"}}"],
+            ["HTTP/1.1 503 Busy\r\nContent-Length: 28\r\n\r\n{\"error\":{\"message\":\"full\"}}"],
             "status 503: full"
         ),
         ("plain status", ["HTTP/1.1 404 No\r\n\r\nnot here"], "status 404: not here"),
