@@ -43,14 +43,21 @@ struct ServedProgram {
         let vocabulary = try ConstraintVocabulary(
             model.tokenizer, size: model.folder.description.vocabulary)
         let templates = try templates()
+        let metrics = EngineMetrics(
+            registry, modelName: options.names.first ?? "",
+            maximumLength: configuration.maxModelLength)
+        metrics.publishCacheConfiguration([
+            ("block_size", String(pageTokens)), ("num_gpu_blocks", String(plan.need.pages)),
+            ("cache_dtype", plan.need.kvType.rawValue),
+            ("enable_prefix_caching", configuration.prefixCaching ? "True" : "False"),
+            ("kv_cache_size_tokens", String(plan.cacheTokens)),
+        ])
         let served = try ServedModel(
             core: core, tokenizer: model.tokenizer, templates: templates,
             constraints: ConstraintCache(
                 vocabulary, limits: limits, maximumBytes: ServedProgram.constraintBytes),
             options: try modelOptions(templates),
-            metrics: EngineMetrics(
-                registry, modelName: options.names.first ?? "",
-                maximumLength: configuration.maxModelLength))
+            metrics: metrics)
         for adapter in options.adapters {
             try served.adapters.load(adapter.name, path: adapter.folder)
         }
@@ -102,6 +109,7 @@ struct ServedProgram {
     func server(
         _ served: ServedModel, _ plan: ServePlan, _ registry: MetricsRegistry
     ) throws -> HTTPServer {
+        ProcessMetrics.register(registry)
         var context = ServerContext(
             version: CommandRegistry.program.version, registry: registry)
         context.model = served

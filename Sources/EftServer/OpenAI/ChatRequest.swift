@@ -41,7 +41,8 @@ struct ChatRequest: Sendable {
         }
         parameters.maxTokens = try model.answerLength(
             asked, prompt: prompt.tokens.count, "messages")
-        parameters.minTokens = min(parameters.minTokens, asked ?? parameters.minTokens)
+        if let asked { try fields.checkLeast(parameters, most: asked) }
+        parameters.minTokens = min(parameters.minTokens, parameters.maxTokens)
         topLogprobs = try ChatRequest.topLogprobs(fields, model)
         promptLogprobs = try fields.logprobs("prompt_logprobs", model)
         if promptLogprobs != nil, stream.isStream {

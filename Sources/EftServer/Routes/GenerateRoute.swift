@@ -29,6 +29,7 @@ struct GenerateRoute: RegisteredRoute {
         let asked = try fields.int("max_tokens") ?? 16
         guard asked >= 1 else { throw fields.failure("max_tokens", "must be at least 1") }
         var parameters = try fields.parameters(model)
+        try fields.checkLeast(parameters, most: asked)
         parameters.maxTokens = try model.answerLength(asked, prompt: tokens.count)
         parameters.minTokens = min(parameters.minTokens, parameters.maxTokens)
         let samples = try fields.samples(model, parameters)
@@ -40,6 +41,8 @@ struct GenerateRoute: RegisteredRoute {
             sink: try AnswerSink(
                 prompt: 0, samples: samples, parameters, model.tokenizer, answer))
         engine.samples = samples
+        engine.priority = try fields.priority(model)
+        engine.root.salt = try fields.cacheSalt(model.options.limits)
         engine.constraint = try fields.constraint(model)
         if let adapter = named.adapter { engine.use(adapter) }
         try model.submit([engine], responder)
