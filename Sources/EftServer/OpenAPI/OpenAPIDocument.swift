@@ -50,9 +50,9 @@ struct OpenAPIDocument: Sendable {
             "openapi": "3.1.0",
             "info": [
                 "title": "Eft", "version": ConfigNode(context.version),
-                "description":
+                "description": ConfigNode(
                     "Serves a language model as OpenAI and vLLM do. Fields that are null count as "
-                    + "absent; unknown fields are passed over.",
+                        + "absent; unknown fields are passed over."),
                 "license": ["name": "Apache-2.0", "identifier": "Apache-2.0"],
             ],
             "servers": [["url": "/"]],
