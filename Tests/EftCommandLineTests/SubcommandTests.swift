@@ -10,7 +10,10 @@ import Testing
             CommandSpecification(
                 name: "bench", abstract: "Measure.",
                 options: [OptionSpecification("--layers", kind: .value("N"), help: "layers")],
-                arguments: [ArgumentSpecification("KIND", count: .any, help: "what")],
+                arguments: [
+                    ArgumentSpecification(
+                        "KIND", count: .any, help: "what", completion: .none)
+                ],
                 subcommands: [
                     CommandSpecification(
                         name: "bench serve", abstract: "Load a server.",
