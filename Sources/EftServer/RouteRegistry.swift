@@ -15,6 +15,12 @@ package struct ServerContext: Sendable {
     package var registry: MetricsRegistry
     /// Who may read them.
     package var metricsAccess = RouteAccess.keyed
+    /// Whether the server has keys, of which requests must show one.
+    package var needsKey = false
+    /// What the memory is planned for, in bytes.
+    package var memory: [(purpose: String, bytes: Int)] = []
+    /// Bytes that the program may hold; nil for no bound.
+    package var memoryLimit: Int?
 
     /// Makes a context.
     package init(version: String, registry: MetricsRegistry) {
@@ -44,11 +50,16 @@ package enum RouteRegistry {
         MetricsRoute.self,
         ModelRoute.self,
         ModelsRoute.self,
+        OpenAPIRoute.self,
         PingRoute.self,
+        StatusRoute.self,
         TokenizeRoute.self,
         TokenizerInfoRoute.self,
         UnloadAdapterRoute.self,
         VersionRoute.self,
+        WebPageRoute.self,
+        WebPageScriptRoute.self,
+        WebPageStyleRoute.self,
     ]
 
     /// The routes for a context.

@@ -115,6 +115,10 @@ struct ServedProgram {
         context.model = served
         context.isHealthy = { served.isHealthy(longestStep: .seconds(300)) }
         context.load = { served.load }
+        context.needsKey = !keys.isEmpty
+        context.memory = MemoryPurpose.allCases.map { ($0.rawValue, plan.stage.memory[$0]) }
+            .filter { $0.1 > 0 }
+        context.memoryLimit = memoryLimit(plan)
         context.metricsAccess = arguments.flag("open-metrics") ? .open : .keyed
         var rules = ApplicationOptions()
         rules.keys = APIKeys(keys)
@@ -128,6 +132,14 @@ struct ServedProgram {
         listening.address = options.address
         listening.secrets = options.tls
         return try HTTPServer(application, listening)
+    }
+
+    /// Bytes that the devices in use may hold together; nil for no bound.
+    private func memoryLimit(_ plan: ServePlan) -> Int? {
+        let limits = model.budget.limits
+        let used = plan.stage.devices.count > 1 ? limits : [limits.max() ?? .max]
+        guard used.allSatisfy({ $0 < .max / used.count }) else { return nil }
+        return used.reduce(0, +)
     }
 
     private func log() throws -> AccessLog? {

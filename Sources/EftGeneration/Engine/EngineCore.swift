@@ -275,19 +275,27 @@ package final class EngineCore {
             step.drafts += 1
             step.draftTokens += row.drafts
         }
+        step.usedPages = cache.pageCount - cache.freePages
+        step.heldTokens = scheduler.running.reduce(batch.count) { $0 + $1.computed }
+        let start = ContinuousClock.now
         let hidden = try decoder.forward(batch, cache: cache, workspace: workspace)
+        step.computing += .now - start
         try pool(rows, batch, hidden)
         let wishes = LogitWishes(rows, batch).rows
         for first in stride(from: 0, to: wishes.count, by: headRows) {
             let part = Array(wishes[first..<min(first + headRows, wishes.count)])
+            let start = ContinuousClock.now
             let logits = try decoder.logits(
                 of: hidden, rows: part.map(\.row), batch: batch, workspace: workspace)
+            let drawn = ContinuousClock.now
+            step.computing += drawn - start
             for (index, wish) in part.enumerated() {
                 use(
                     UnsafeMutableBufferPointer(
                         start: logits.pointer + index * logits.columns, count: logits.columns),
                     for: wish)
             }
+            step.drawing += .now - drawn
         }
         for row in rows where row.sequence.isRunning { settle(row) }
     }

@@ -29,9 +29,10 @@ extension StringMethods {
         _ = try arguments.required(0)
         let width = try arguments.integer(0, default: 0)
         let text = text(of: value)
-        let missing = max(0, width.subtractingReportingOverflow(text.unicodeScalars.count).0)
-        guard width > 0, missing > 0 else { return value }
-        try interpreter.reserve(missing + text.utf8.count)
+        let length = text.unicodeScalars.count
+        guard width > length else { return value }
+        try interpreter.reserve(width)
+        let missing = width - length
         let zeros = PythonText.repeated("0", missing)
         guard text.utf8.first == UInt8(ascii: "-") || text.utf8.first == UInt8(ascii: "+") else {
             return .string(zeros + text)

@@ -12,7 +12,7 @@ package enum ProcessMetrics {
         let start = startTime
         registry.add { text in
             if let pages = statm {
-                let size = Double(sysconf(Int32(_SC_PAGESIZE)))
+                let size = Double(pageSize)
                 text.gauge(
                     "process_virtual_memory_bytes", "Virtual memory size in bytes.",
                     Double(pages.virtual) * size)
@@ -38,6 +38,16 @@ package enum ProcessMetrics {
                 Double(OpenFileLimit.current))
         }
     }
+
+    /// Bytes that the process holds in memory now; nil where the system does not tell.
+    static var residentBytes: Int? {
+        statm.flatMap { pages in
+            let (bytes, overflows) = pages.resident.multipliedReportingOverflow(by: pageSize)
+            return overflows ? nil : bytes
+        }
+    }
+
+    private static var pageSize: Int { max(sysconf(Int32(_SC_PAGESIZE)), 0) }
 
     private static var statm: (virtual: Int, resident: Int)? {
         let numbers = firstLine("/proc/self/statm")?.split(separator: " ").compactMap { Int($0) }

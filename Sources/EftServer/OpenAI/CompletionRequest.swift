@@ -69,9 +69,10 @@ struct CompletionRequest: Sendable {
         }
         self.parameters = parameters
         prompts = try CompletionRequest.prompts(fields, model)
-        beginsByTokenizer =
-            try fields.hasTexts("prompt") && fields.bool("add_special_tokens") ?? true
-            && model.encode("", addSpecialTokens: true).first == model.tokenizer.bosID
+        let hasTexts = fields.hasTexts("prompt")
+        let isSpecial = try fields.bool("add_special_tokens") ?? true
+        let beginning = try model.encode("", addSpecialTokens: true).first
+        beginsByTokenizer = hasTexts && isSpecial && beginning == model.tokenizer.bosID
         let answers = prompts.count * (beams?.width ?? samples)
         guard answers <= model.options.limits.answers else {
             throw fields.failure(
