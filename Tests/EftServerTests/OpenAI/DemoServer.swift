@@ -111,7 +111,7 @@ final class DemoServer: Sendable {
         }
         var lines = response.text.split(separator: "\n").map(String.init)
         guard lines.popLast() == "data: [DONE]" else { throw SocketError("no end") }
-        return try lines.map { line in
+        return try lines.map { line -> ConfigNode? in
             guard line.hasPrefix("data: ") else { throw SocketError("no event: \(line)") }
             return try JSONParser.parse(Array(line.utf8.dropFirst(6)))
         }
