@@ -106,7 +106,9 @@ final class DemoServer: Sendable {
         var body = body
         body["stream"] = true
         let response = try post(path, ConfigNode(body))
-        guard response.status == 200, response.fields["Content-Type"] == "text/event-stream" else {
+        guard response.status == 200,
+            response.fields["Content-Type"]?.hasPrefix("text/event-stream") == true
+        else {
             throw SocketError("\(response.status): \(response.text)")
         }
         var lines = response.text.split(separator: "\n").map(String.init)
