@@ -113,7 +113,10 @@ def echo_and_logprobs():
     checks.equal(len(logprobs.tokens), len(ids) + 5, "entries")
     checks.equal(logprobs.token_logprobs[0], None, "the first has no score")
     checks.equal(logprobs.top_logprobs[0], None, "nor a list")
-    for at, (offset, token) in enumerate(zip(logprobs.text_offset, logprobs.tokens)):
+    # The first token is the tokenizer's own and has no text.
+    places = list(zip(logprobs.text_offset, logprobs.tokens))[1:]
+    checks.equal(places[0][0], 0, "the text begins")
+    for at, (offset, token) in enumerate(places):
         checks.equal(choice.text[offset:offset + len(token)], token, f"offset {at}")
     for at in range(1, len(logprobs.tokens)):
         top = logprobs.top_logprobs[at]

@@ -17,7 +17,7 @@ struct EngineCountTests {
     private func value(_ name: String, _ label: String = "") throws -> Double? {
         let text = try demo.server().send(TestRequest("GET", "/metrics")).text
         let line = text.split(separator: "\n").first {
-            $0.hasPrefix("vllm:\(name){") && $0.contains(label)
+            $0.hasPrefix("vllm:\(name){") && (label.isEmpty || $0.contains(label))
         }
         return line?.split(separator: " ").last.flatMap { Double($0) }
     }
