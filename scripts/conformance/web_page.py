@@ -4,7 +4,7 @@
 
 usage: web_page.py PROGRAM [FOLDER FOR PICTURES]
 
-Needs Debian's chromium and `pip install playwright==1.56.0`. Starts PROGRAM on the demo's model, sends
+Needs Debian's chromium and `pip install playwright==1.65.2`. Starts PROGRAM on the demo's model, sends
 messages, waits for their answers, stops one, and looks at the numbers beside them: on a desk, in the dark,
 on a phone, and on a server that asks for a key. Exits with 1 where something is not as it should be.
 """
