@@ -19,7 +19,7 @@ final class DemoServer {
     private let model: ServedModel
     let target: ServerTarget
 
-    init(keys: [String] = []) throws {
+    init(keys: [String] = [], template: String? = nil) throws {
         let path = Fixtures.packageRoot + "/Examples/demo/model"
         let folder = try ModelFolder.open(path)
         let decoder = try DecoderLoader(folder: folder).load(backend: CPUBackend(threads: 2))
@@ -32,7 +32,10 @@ final class DemoServer {
         let tokenizer = try Tokenizer.load(folder: path)
         let registry = MetricsRegistry()
         model = try ServedModel(
-            core: core, tokenizer: tokenizer, templates: nil,
+            core: core, tokenizer: tokenizer,
+            templates: template.map {
+                try ChatTemplates.single($0, file: "template", folder: path)
+            },
             constraints: ConstraintCache(
                 ConstraintVocabulary(tokenizer, size: folder.description.vocabulary)),
             options: ServedModelOptions(names: ["demo"], root: path, created: 0),

@@ -149,6 +149,30 @@ import Testing
         #expect(throws: HTTPClientError.self) { try unknown.resolve() }
     }
 
+    @Test func `a chat is served, and the server's count of its prompt taken`() throws {
+        let server = try DemoServer(
+            template: "{% for message in messages %}{{ message.content }}{% endfor %}")
+        var client = ServingClient(server.target, .chat)
+        client.ignoresEOS = true
+        let asked = try prompts(client, 5, input: 7, output: 4)
+        let outcomes = ServingRun(try client.target.resolve()).run(asked.map(client.job)).outcomes
+        #expect(outcomes.compactMap(\.error).isEmpty)
+        #expect(outcomes.map(\.outputTokens) == Array(repeating: 4, count: 5))
+        #expect(outcomes.allSatisfy { $0.promptTokens >= 7 })
+    }
+
+    @Test func `a server that loads is waited for`() throws {
+        let busy = ["HTTP/1.1 503 Loading\r\nContent-Length: 0\r\n\r\n"]
+        let server = try ScriptedServer([
+            busy, busy, ["HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}"],
+        ])
+        try ServingClient(server.target, .completions).waitUntilReady(.seconds(20))
+        let never = try ScriptedServer([busy])
+        #expect(throws: HTTPClientError.self) {
+            try ServingClient(never.target, .completions).waitUntilReady(.milliseconds(1))
+        }
+    }
+
     @Test func `a chat's request is text`() throws {
         let target = ServerTarget(host: "127.0.0.1", port: 1)
         var client = ServingClient(target, .chat)
