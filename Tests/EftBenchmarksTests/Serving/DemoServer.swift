@@ -68,7 +68,6 @@ final class ScriptedServer {
 
     /// - Parameter answers: what each connection is told, in order; the last one for all that follow. Nil for silence.
     init(_ answers: [[String]?]) throws {
-        var port: UInt16 = 0
         let listener = socket(AF_INET, Int32(SOCK_STREAM.rawValue), 0)
         var address = sockaddr_in()
         address.sin_family = sa_family_t(AF_INET)
@@ -81,9 +80,8 @@ final class ScriptedServer {
                 _ = getsockname(listener, $0, &size)
             }
         }
-        port = UInt16(bigEndian: address.sin_port)
         self.listener = listener
-        target = ServerTarget(host: "127.0.0.1", port: port)
+        target = ServerTarget(host: "127.0.0.1", port: UInt16(bigEndian: address.sin_port))
         thread = try WorkerThread { ScriptedServer.serve(listener, answers) }
     }
 
