@@ -275,8 +275,7 @@ package final class EngineCore {
             step.drafts += 1
             step.draftTokens += row.drafts
         }
-        step.usedPages = cache.pageCount - cache.freePages
-        step.heldTokens = scheduler.running.reduce(batch.count) { $0 + $1.computed }
+        noteSlots(ofNew: batch.count)
         let start = ContinuousClock.now
         let hidden = try decoder.forward(batch, cache: cache, workspace: workspace)
         step.computing += .now - start
@@ -298,6 +297,20 @@ package final class EngineCore {
             step.drawing += .now - drawn
         }
         for row in rows where row.sequence.isRunning { settle(row) }
+    }
+
+    /// Notes how full the pages are. Pages that are shared are full, so that only those of single sequences have empty slots.
+    private func noteSlots(ofNew tokens: Int) {
+        let running = scheduler.running
+        let (used, own) = cache.withTable { table in
+            (
+                cache.pageCount - table.freePages,
+                running.reduce(0) { $0 + table.pageCount(of: $1.id) }
+            )
+        }
+        let held = running.reduce(tokens) { $0 + $1.computed }
+        step.usedPages = used
+        step.heldTokens = used * pageTokens - (own * pageTokens - held)
     }
 
     private static func batch(_ rows: [ScheduledRows]) -> DecoderBatch {
