@@ -37,7 +37,9 @@ struct ChatRequest: Sendable {
         )
         let asked = newer ?? older
         if let asked, asked < 1 {
-            throw fields.failure("max_completion_tokens", "must be at least 1; found \(asked)")
+            throw fields.failure(
+                newer == nil ? "max_tokens" : "max_completion_tokens",
+                "must be at least 1; found \(asked)")
         }
         parameters.maxTokens = try model.answerLength(
             asked, prompt: prompt.tokens.count, "messages")

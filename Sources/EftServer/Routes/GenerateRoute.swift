@@ -109,7 +109,8 @@ private final class GeneratedTexts: AnswerListener {
 
     @discardableResult
     private func write(_ node: ConfigNode, _ state: inout State) -> Bool {
-        let stream = state.stream ?? responder.stream(fields: ["Content-Type": "application/json"])
+        let stream =
+            state.stream ?? responder.stream(fields: ["Content-Type": "application/x-ndjson"])
         state.stream = stream
         return stream.write(JSONWriter.bytes(node, layout: .minimal) + [UInt8(ascii: "\n")])
     }
