@@ -111,7 +111,7 @@ let package = Package(
             [
                 "EftTensor", "EftConfig", "EftFormats", "EftTokenizers", "EftModels",
                 "EftGeneration", "CMicroHTTPD",
-            ]),
+            ], testable: true),
         layer("EftCommandLine", ["EftConfig"]),
         .executableTarget(
             name: "eft",
