@@ -18,7 +18,7 @@ import sys
 import tempfile
 import time
 
-from playwright.sync_api import sync_playwright
+from playwright.sync_api import expect, sync_playwright
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 QUESTION = "Who likes mushroom stew?"
@@ -77,8 +77,7 @@ class Page:
 
     def wait_for_answer(self, count):
         """Until so many answers have their line of numbers."""
-        self.page.wait_for_function(
-            f"document.querySelectorAll('.turn.assistant .foot').length === {count}")
+        expect(self.page.locator(".turn.assistant .foot")).to_have_count(count, timeout=60_000)
 
 
 def check(holds, what):
@@ -94,7 +93,7 @@ def chats(browser, server, pictures):
     """Messages and answers on all kinds of screens."""
     for name, scheme, width, height in SCREENS:
         page = Page(browser, server.url, scheme, width, height)
-        page.page.wait_for_function("document.getElementById('planned').textContent !== '–'")
+        expect(page.page.locator("#planned")).to_contain_text("MiB", timeout=60_000)
         page.page.evaluate("document.forms.settings.elements.temperature.value = 0")
         page.say(QUESTION)
         page.wait_for_answer(1)
@@ -136,11 +135,7 @@ def markup(browser, server, pictures):
     check(page.page.locator(".turn").count() == 0, "a new chat is empty")
 
     # Held back, so that the answer is still on its way when it is stopped.
-    def slowly(route):
-        time.sleep(1)
-        route.continue_()
-
-    page.page.route("**/v1/*completions", slowly)
+    page.page.route("**/v1/*completions", lambda route: None)
     page.say(QUESTION)
     page.page.click("#stop")
     page.wait_for_answer(1)
@@ -156,7 +151,7 @@ def keys(browser, program, pictures):
         page.page.screenshot(path=os.path.join(pictures, "key.png"))
         page.page.fill("#key", "secret")
         page.page.press("#key", "Tab")
-        page.page.wait_for_function("document.getElementById('model').value === 'demo'")
+        expect(page.page.locator("#model")).to_have_value("demo", timeout=60_000)
         page.say(QUESTION)
         page.wait_for_answer(1)
         check("mushroom stew" in page.text(".turn.assistant .text"), "with the key there is an answer")
