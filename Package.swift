@@ -126,7 +126,8 @@ let package = Package(
             name: "EftBenchmarks",
             dependencies: [
                 "EftTensor", "EftConfig", "EftFormats", "EftTokenizers", "EftQuant", "EftNN",
-                "EftModels", "EftTraining", "EftGeneration", "EftPlanning",
+                "EftModels", "EftTraining", "EftGeneration", "EftPlanning", "EftServer",
+                "EftCommandLine",
             ],
             path: "Benchmarks/EftBenchmarks", swiftSettings: swiftSettings),
 
@@ -174,7 +175,12 @@ let package = Package(
                 "EftGeneration", "CTestTLS",
             ]),
         tests("EftCommandLine", ["EftConfig"]),
-        tests("EftBenchmarks", ["EftTensor", "EftFormats", "EftNN", "EftModels"]),
+        tests(
+            "EftBenchmarks",
+            [
+                "EftTensor", "EftConfig", "EftFormats", "EftTokenizers", "EftQuant", "EftNN",
+                "EftModels", "EftGeneration", "EftServer",
+            ]),
         .testTarget(
             name: "EftEndToEndTests",
             dependencies: [

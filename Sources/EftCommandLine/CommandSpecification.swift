@@ -142,12 +142,15 @@ package struct CommandSpecification: Sendable {
     package let arguments: [ArgumentSpecification]
     /// What happens with options not declared here.
     package let unknownOptions: UnknownOptions
+    /// Verbs below it with options of their own; their names begin with its name and a space.
+    package let subcommands: [CommandSpecification]
 
     /// Makes a verb.
     package init(
         name: String, aliases: [String] = [], abstract: String, discussion: String = "",
         examples: [Example] = [], options: [OptionSpecification] = [],
-        arguments: [ArgumentSpecification] = [], unknownOptions: UnknownOptions = .refused
+        arguments: [ArgumentSpecification] = [], unknownOptions: UnknownOptions = .refused,
+        subcommands: [CommandSpecification] = []
     ) {
         let spellings = options.flatMap(\.names).map(ArgumentParser.normalized)
         precondition(Set(spellings).count == spellings.count, "an option is declared twice")
@@ -160,5 +163,12 @@ package struct CommandSpecification: Sendable {
         self.options = options
         self.arguments = arguments
         self.unknownOptions = unknownOptions
+        self.subcommands = subcommands
+        precondition(subcommands.allSatisfy { $0.name.hasPrefix(name + " ") })
+    }
+
+    /// The verb below this one that a word names.
+    func subcommand(named word: String) -> CommandSpecification? {
+        subcommands.first { $0.name == "\(name) \(word)" }
     }
 }

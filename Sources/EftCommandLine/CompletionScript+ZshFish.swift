@@ -9,6 +9,20 @@ extension CompletionScript {
         let verbList = verbs(program).map { verb in
             "        " + quoted("\(escaped(verb.name)):\(escaped(verb.text))", shell: .zsh) + "\n"
         }
+        let below =
+            patternBelow(program).map { pattern in
+                """
+                    if (( CURRENT > 2 )); then
+                        case "$verb ${words[2]}" in
+                            \(pattern))
+                                verb="$verb ${words[2]}"
+                                shift words
+                                (( CURRENT -= 1 )) ;;
+                        esac
+                    fi
+
+                """
+            } ?? ""
         return """
             #compdef \(name)
             # Completion for \(name). Put it as _\(name) in a folder of $fpath, or load it with:
@@ -25,10 +39,11 @@ extension CompletionScript {
                 local verb="${words[2]}"
                 shift words
                 (( CURRENT -= 1 ))
+            \(below)\
                 case "$verb" in
                     help) _describe -t verbs 'verb' verbs ;;
                     completion) _values 'shell' bash zsh fish ;;
-            \(program.commands.map(zshCase).joined())\
+            \(allCommands(program).map(zshCase).joined())\
                 esac
             }
             if [[ "${funcstack[1]}" == _\(name) ]]; then _\(name) "$@"; else compdef _\(name) \(name); fi
@@ -44,10 +59,13 @@ extension CompletionScript {
         lines.append("--help[Show this help.]")
         for argument in command.arguments {
             let prefix = argument.count == .any ? "*" : argument.count == .optional ? ":" : ""
+            let below = command.subcommands.map {
+                String($0.name.dropFirst(command.name.count + 1))
+            }
             lines.append(
-                "\(prefix):\(escaped(argument.name)):\(zshAction(argument.completion, []))")
+                "\(prefix):\(escaped(argument.name)):\(zshAction(argument.completion, below))")
         }
-        let names = ([command.name] + command.aliases).joined(separator: "|")
+        let names = pattern(command)
         let specifications = lines.map { " \\\n                " + quoted($0, shell: .zsh) }
         return "        \(names)) _arguments\(specifications.joined()) ;;\n"
     }
@@ -95,9 +113,13 @@ extension CompletionScript {
             let text = quoted(verb.text, shell: .fish)
             lines.append("complete -c \(name) -n __fish_use_subcommand -a \(verb.name) -d \(text)")
         }
-        for command in program.commands {
-            let seen = ([command.name] + command.aliases).joined(separator: " ")
-            let prefix = "complete -c \(name) -n '__fish_seen_subcommand_from \(seen)'"
+        for command in allCommands(program) {
+            let prefix = "complete -c \(name) -n '\(fishCondition(command))'"
+            for below in command.subcommands {
+                let word = below.name.dropFirst(command.name.count + 1)
+                let text = quoted(below.abstract, shell: .fish)
+                lines.append("\(prefix) -a \(word) -d \(text)")
+            }
             lines.append("\(prefix) -l help -d 'Show this help.'")
             for option in command.options {
                 let text = quoted(option.help, shell: .fish)
@@ -113,6 +135,16 @@ extension CompletionScript {
             }
         }
         return lines.joined(separator: "\n") + "\n"
+    }
+
+    /// When a verb's options are offered; of one below another when both words are there.
+    private static func fishCondition(_ command: CommandSpecification) -> String {
+        guard command.name.contains(" ") else {
+            let names = ([command.name] + command.aliases).joined(separator: " ")
+            return "__fish_seen_subcommand_from \(names)"
+        }
+        return command.name.split(separator: " ")
+            .map { "__fish_seen_subcommand_from \($0)" }.joined(separator: "; and ")
     }
 
     private static func fishName(_ spelling: String) -> String {

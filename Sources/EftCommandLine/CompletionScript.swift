@@ -42,11 +42,39 @@ package enum CompletionScript {
         ]
     }
 
+    /// All verbs with those below them.
+    static func allCommands(_ program: ProgramSpecification) -> [CommandSpecification] {
+        program.commands.flatMap { [$0] + $0.subcommands }
+    }
+
+    /// The words that a verb's cases go by, as shells spell patterns.
+    static func pattern(_ command: CommandSpecification) -> String {
+        ([command.name] + command.aliases)
+            .map { $0.contains(" ") ? quoted($0, shell: .bash) : $0 }.joined(separator: "|")
+    }
+
+    /// A pattern of all verbs that stand below others; nil when there are none.
+    static func patternBelow(_ program: ProgramSpecification) -> String? {
+        let below = program.commands.flatMap(\.subcommands)
+        return below.isEmpty ? nil : below.map(pattern).joined(separator: "|")
+    }
+
     // MARK: bash
 
     private static func bash(_ program: ProgramSpecification) -> String {
         let words = verbs(program).map(\.name) + ["--help", "--version"]
         let name = program.name
+        let below =
+            patternBelow(program).map { pattern in
+                """
+                    if (( i + 1 < COMP_CWORD )); then
+                        case "$verb ${COMP_WORDS[i+1]}" in
+                            \(pattern)) verb="$verb ${COMP_WORDS[i+1]}" ;;
+                        esac
+                    fi
+
+                """
+            } ?? ""
         return """
             # Completion for \(name). Load it with: source <(\(name) completion bash)
             _\(name)_files() {
@@ -64,11 +92,12 @@ package enum CompletionScript {
                 for (( i = 1; i < COMP_CWORD; i++ )); do
                     if [[ "${COMP_WORDS[i]}" != -* ]]; then verb="${COMP_WORDS[i]}"; break; fi
                 done
+            \(below)\
                 case "$verb" in
                     "") options=\(quoted(words.joined(separator: " "), shell: .bash)); values="$options" ;;
                     help) values=\(quoted(program.commands.map(\.name).joined(separator: " "), shell: .bash)) ;;
                     completion) values='bash zsh fish' ;;
-            \(program.commands.map(bashCase).joined())\
+            \(allCommands(program).map(bashCase).joined())\
                 esac
                 if [[ "$cur" == -* ]]; then COMPREPLY=( $(compgen -W "$options" -- "$cur") )
                 elif [[ "$values" == @(-f|-d) ]]; then _\(name)_files "$values" "$cur"
@@ -82,12 +111,13 @@ package enum CompletionScript {
     /// The options of a verb, and after an option what its value may be.
     private static func bashCase(_ command: CommandSpecification) -> String {
         let options = command.options.flatMap(spellings) + ["--help"]
-        let names = ([command.name] + command.aliases).joined(separator: "|")
+        let names = pattern(command)
         let positional = command.arguments.first?.completion ?? .none
+        let below = command.subcommands.map { String($0.name.dropFirst(command.name.count + 1)) }
         var text = """
                     \(names))
                         options=\(quoted(options.joined(separator: " "), shell: .bash))
-                        values=\(quoted(bashValues(positional, []), shell: .bash))
+                        values=\(quoted(bashValues(positional, below), shell: .bash))
                         case "$prev" in
 
             """

@@ -44,6 +44,12 @@ package struct HelpRenderer: Sendable {
         if !command.arguments.isEmpty {
             text += "\nArguments:\n" + entries(command.arguments.map { ($0.name, $0.help) })
         }
+        if !command.subcommands.isEmpty {
+            let below = command.subcommands.map {
+                (String($0.name.dropFirst(command.name.count + 1)), $0.abstract)
+            }
+            text += "\nVerbs below, with options of their own:\n" + entries(below)
+        }
         let options = command.options.map { (names(of: $0), explanation(of: $0)) }
         text += "\nOptions:\n" + entries(options + [("-h, --help", "Show this help.")])
         if case .passedThrough = command.unknownOptions {

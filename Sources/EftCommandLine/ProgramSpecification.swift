@@ -50,7 +50,7 @@ package struct ProgramSpecification: Sendable {
 
     /// Reads a command line, the program's own name left out.
     ///
-    /// Besides the verbs there are `help [VERB]`, `--help`, `--version` and `completion SHELL`.
+    /// Besides the verbs there are `help [VERB [VERB BELOW]]`, `--help`, `--version` and `completion SHELL`.
     /// - Throws: `UsageError`.
     package func resolve(_ words: [String]) throws(UsageError) -> Invocation {
         guard let first = words.first else { return .programHelp }
@@ -59,7 +59,7 @@ package struct ProgramSpecification: Sendable {
         case "--version", "version": return .version
         case "help":
             guard words.count > 1 else { return .programHelp }
-            return .commandHelp(try verb(words[1]))
+            return .commandHelp(try verb(words[1...]).command)
         case "completion" where command(named: first) == nil:
             return try completion(Array(words.dropFirst()))
         default: break
@@ -67,13 +67,23 @@ package struct ProgramSpecification: Sendable {
         guard !first.hasPrefix("-") else {
             throw UsageError("the verb comes first, then its options; found '\(excerpt(first))'")
         }
-        let command = try verb(first)
-        let parsed = try ArgumentParser.parse(Array(words.dropFirst()), for: command)
+        let (command, rest) = try verb(words[...])
+        let parsed = try ArgumentParser.parse(Array(rest), for: command)
         return parsed.isHelpRequested ? .commandHelp(command) : .run(command, parsed)
     }
 
-    private func verb(_ name: String) throws(UsageError) -> CommandSpecification {
-        if let command = command(named: name) { return command }
+    /// The verb that the first words name, or the one below it, and the words behind.
+    private func verb(
+        _ words: ArraySlice<String>
+    ) throws(UsageError) -> (command: CommandSpecification, rest: ArraySlice<String>) {
+        let name = words.first ?? ""
+        let rest = words.dropFirst()
+        if let command = command(named: name) {
+            if let word = rest.first, let sub = command.subcommand(named: word) {
+                return (sub, rest.dropFirst())
+            }
+            return (command, rest)
+        }
         let near = closestMatch(name, in: commands.flatMap { [$0.name] + $0.aliases })
         let hint = near.map { "did you mean '\($0)'?" } ?? "'\(self.name) --help' lists the verbs"
         throw UsageError("unknown verb '\(excerpt(name))'; \(hint)")

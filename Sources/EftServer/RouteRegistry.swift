@@ -29,35 +29,41 @@ package struct ServerContext: Sendable {
     }
 }
 
+/// A route that the server makes itself.
+package protocol RegisteredRoute: Route {
+    /// Makes the route; nil where the context switches it off.
+    init?(_ context: ServerContext)
+}
+
 /// The routes, each a file in `Routes/` of the type's name.
 package enum RouteRegistry {
-    /// Makes each route; nil where the context switches it off.
-    private static let makers: [@Sendable (ServerContext) -> (any Route)?] = [
-        { ChatCompletionsRoute($0) },
-        { CompletionsRoute($0) },
-        { DetokenizeRoute($0) },
-        { EmbeddingsRoute($0) },
-        { GenerateRoute($0) },
-        { HealthRoute($0) },
-        { LoadAdapterRoute($0) },
-        { LoadRoute($0) },
-        { MetricsRoute($0) },
-        { ModelRoute($0) },
-        { ModelsRoute($0) },
-        { OpenAPIRoute($0) },
-        { PingRoute($0) },
-        { StatusRoute($0) },
-        { TokenizeRoute($0) },
-        { TokenizerInfoRoute($0) },
-        { UnloadAdapterRoute($0) },
-        { VersionRoute($0) },
-        { WebPageRoute($0) },
-        { WebPageScriptRoute($0) },
-        { WebPageStyleRoute($0) },
+    /// All routes; a new one is a line here.
+    package static let all: [any RegisteredRoute.Type] = [
+        ChatCompletionsRoute.self,
+        CompletionsRoute.self,
+        DetokenizeRoute.self,
+        EmbeddingsRoute.self,
+        GenerateRoute.self,
+        HealthRoute.self,
+        LoadAdapterRoute.self,
+        LoadRoute.self,
+        MetricsRoute.self,
+        ModelRoute.self,
+        ModelsRoute.self,
+        OpenAPIRoute.self,
+        PingRoute.self,
+        StatusRoute.self,
+        TokenizeRoute.self,
+        TokenizerInfoRoute.self,
+        UnloadAdapterRoute.self,
+        VersionRoute.self,
+        WebPageRoute.self,
+        WebPageScriptRoute.self,
+        WebPageStyleRoute.self,
     ]
 
     /// The routes for a context.
     package static func routes(_ context: ServerContext) -> [any Route] {
-        makers.compactMap { $0(context) }
+        all.compactMap { $0.init(context) }
     }
 }

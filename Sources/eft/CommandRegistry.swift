@@ -18,7 +18,7 @@ enum CommandRegistry {
     ]
 
     static func command(_ name: String) -> (any Command.Type)? {
-        all.first { $0.specification.name == name }
+        (all + BenchCommand.subcommands).first { $0.specification.name == name }
     }
 
     static let program = ProgramSpecification(

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Which exit status an error is.
+import EftBenchmarks
 import EftCommandLine
 import EftConfig
 import EftConversion
@@ -29,7 +30,7 @@ struct Failure {
             case let error as TokenizerError: error.code == .io ? .failed : .damagedFile
             case let error as TrainingError: Failure.status(error)
             case is BudgetError: .doesNotFit
-            case is Interruption: .interrupted
+            case is Interruption, is BenchmarkStopped: .interrupted
             default: .failed
             }
     }

@@ -96,11 +96,21 @@ struct ServeOptions {
             choices: ToolCallFormatRegistry.all.map { $0.name } + ["none"]),
         OptionSpecification(
             "--enable-auto-tool-choice",
-            help: "has no effect, for command lines of vLLM: tools are called whenever it is known how"),
+            help:
+                "has no effect, for command lines of vLLM: tools are called whenever it is known how"
+        ),
         OptionSpecification(
             "--reasoning-parser", kind: .value("FORMAT"),
             help: "how the model marks its thoughts, to be told apart from its answer",
             choices: ReasoningFormat.all.map(\.name)),
+        OptionSpecification(
+            "--speculative-model", kind: .value("DIR"),
+            help:
+                "a smaller model of the same tokenizer that drafts tokens, or ngram to draft from the text "
+                + "itself; results stay the same", completion: .folder),
+        OptionSpecification(
+            "--num-speculative-tokens", kind: .value("N"), help: "tokens drafted in a step",
+            defaultText: "4"),
         OptionSpecification(
             "--lora-dir", kind: .value("DIR"),
             help: "let requests load and unload adapters from below this folder",
@@ -183,18 +193,47 @@ struct ServeOptions {
         }
     }
 
-    /// The cache and everything around it.
-    func plan(_ model: LoadedModel) throws -> ServePlan {
+    private var sequences: Int {
+        get throws { try arguments.int("max-num-seqs", default: 64, in: 1...4096) }
+    }
+
+    /// Whether the context is as long as fits.
+    private var isAutomatic: Bool {
+        ["auto", "-1"].contains(arguments.string("max-model-len"))
+    }
+
+    /// The draft model, when one is asked for.
+    func draft(_ model: LoadedModel) throws -> DraftedModel? {
+        guard let path = arguments.string("speculative-model"), path != DraftedModel.ngram else {
+            return nil
+        }
         let description = model.folder.description
-        let sequences = try arguments.int("max-num-seqs", default: 64, in: 1...4096)
+        let length =
+            try isAutomatic
+            ? description.contextLength
+            : arguments.int(
+                "max-model-len", default: description.contextLength, in: 1...(1 << 24))
+        return try DraftedModel(
+            path, model, sequences: sequences,
+            kvType: CommonOptions.cacheType(arguments, description),
+            length: min(length, description.contextLength))
+    }
+
+    /// Whether drafts come from the sequences themselves.
+    var draftsFromText: Bool { arguments.string("speculative-model") == DraftedModel.ngram }
+
+    /// The cache and everything around it.
+    /// - Parameter draft: what stands beside the model.
+    func plan(_ model: LoadedModel, _ draft: DraftedModel?) throws -> ServePlan {
+        let description = model.folder.description
+        let sequences = try sequences
         var wish = ServeWish(
             maxSequences: sequences,
             maxBatchedTokens: max(
                 sequences,
                 try arguments.int("max-num-batched-tokens", default: 512, in: 1...(1 << 20))),
             kvType: try CommonOptions.cacheType(arguments, description))
-        let length = arguments.string("max-model-len")
-        wish.mayShorten = length == "auto" || length == "-1"
+        wish.mayShorten = isAutomatic
         if !wish.mayShorten {
             wish.maxModelLength = try arguments.int("max-model-len", in: 1...(1 << 24))
         }
@@ -205,7 +244,8 @@ struct ServeOptions {
         }
         wish.cacheBytes = try arguments.memorySize("kv-cache-memory-bytes")?.bytes
         wish.cachePages = try arguments.int("num-gpu-blocks-override", in: 1...(1 << 30))
-        return model.planner(reserving: ServedProgram.bytes(model.tokenizer)).serve(
+        let beside = ServedProgram.bytes(model.tokenizer) + (draft?.byteCount ?? 0)
+        return model.planner(reserving: beside).serve(
             layouts: model.layouts, adapters: model.adapterExtents,
             load: try model.loader.loadNeed(), wish: wish)
     }
@@ -218,6 +258,10 @@ struct ServeOptions {
         configuration.longPrefillThreshold = try arguments.int(
             "long-prefill-token-threshold", default: 0, in: 0...(1 << 24))
         configuration.prefixCaching = !arguments.flag("no-enable-prefix-caching")
+        if arguments.isGiven("speculative-model") {
+            configuration.draftTokens = try arguments.int(
+                "num-speculative-tokens", default: 4, in: 1...32)
+        }
         configuration.policy =
             arguments.string("scheduling-policy").flatMap(SchedulingPolicy.init) ?? .fcfs
         configuration.maxQueuedRequests = try arguments.int(

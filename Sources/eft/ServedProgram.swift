@@ -30,24 +30,34 @@ struct ServedProgram {
 
     /// The model with its engine.
     func served(
-        _ decoder: Decoder, _ plan: ServePlan, _ registry: MetricsRegistry
+        _ decoder: Decoder, _ draft: DraftedModel?, _ plan: ServePlan,
+        _ registry: MetricsRegistry
     ) throws -> ServedModel {
         let configuration = try options.configuration(plan)
         let core = try EngineCore(
             decoder: decoder, need: plan.need, configuration: configuration)
+        if options.draftsFromText { core.useNGramDrafts() }
+        try draft?.attach(to: core, sharing: model.devices[0])
         var limits = ConstraintLimits()
         limits.cacheBytes = 8 << 20
         let vocabulary = try ConstraintVocabulary(
             model.tokenizer, size: model.folder.description.vocabulary)
         let templates = try templates()
+        let metrics = EngineMetrics(
+            registry, modelName: options.names.first ?? "",
+            maximumLength: configuration.maxModelLength)
+        metrics.publishCacheConfiguration([
+            ("block_size", String(pageTokens)), ("num_gpu_blocks", String(plan.need.pages)),
+            ("cache_dtype", plan.need.kvType.rawValue),
+            ("enable_prefix_caching", configuration.prefixCaching ? "True" : "False"),
+            ("kv_cache_size_tokens", String(plan.cacheTokens)),
+        ])
         let served = try ServedModel(
             core: core, tokenizer: model.tokenizer, templates: templates,
             constraints: ConstraintCache(
                 vocabulary, limits: limits, maximumBytes: ServedProgram.constraintBytes),
             options: try modelOptions(templates),
-            metrics: EngineMetrics(
-                registry, modelName: options.names.first ?? "",
-                maximumLength: configuration.maxModelLength))
+            metrics: metrics)
         for adapter in options.adapters {
             try served.adapters.load(adapter.name, path: adapter.folder)
         }
@@ -99,6 +109,7 @@ struct ServedProgram {
     func server(
         _ served: ServedModel, _ plan: ServePlan, _ registry: MetricsRegistry
     ) throws -> HTTPServer {
+        ProcessMetrics.register(registry)
         var context = ServerContext(
             version: CommandRegistry.program.version, registry: registry)
         context.model = served

@@ -6,6 +6,7 @@ import EftModels
 import EftNN
 import EftTensor
 import EftTestSupport
+import EftTokenizers
 import Testing
 
 @Suite struct ShapeWriterTests {
@@ -42,6 +43,17 @@ import Testing
         let logits = try decoder.logits(of: hidden, rows: [7], batch: batch, workspace: workspace)
         #expect(logits.array.allSatisfy { $0.isFinite && abs($0) < 1e4 })
         #expect(Set(logits.array).count > 100)
+    }
+
+    @Test func `every id has a text, and every byte an id`() throws {
+        let folder = try TemporaryFolder()
+        try ShapeWriter(Self.shape, format: .nf4).write(to: folder.path) { _, _ in }
+        let tokenizer = try Tokenizer.load(folder: folder.path)
+        #expect(tokenizer.idBound == 320)
+        let words = try (256..<320).map { try tokenizer.decode([Int32($0)]) }
+        #expect(Set(words).count == 64 && words.allSatisfy { $0.hasPrefix(" ") && $0.count > 2 })
+        let ids = try tokenizer.encode(words.joined(), addSpecialTokens: false)
+        #expect(ids.allSatisfy { $0 < 256 } && ids.count == words.joined().utf8.count)
     }
 
     @Test func `two widths come to the bits that were asked for`() throws {

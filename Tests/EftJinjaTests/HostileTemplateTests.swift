@@ -22,6 +22,10 @@ struct HostileTemplateTests {
         "{% set s = 'ab' * 4000000 %}{% for i in range(90000) %}{{ s.find('b' * 9) }}{% endfor %}",
         "{% set s = ('a' * 200000) %}{% for i in range(90000) %}{{ s[i] }}{% endfor %}",
         "{% set s = 'a' * 2000000 %}{{ s.replace('a' * 100000 ~ 'b', '') }}{% for i in range(100000) %}{{ s.count('a') }}{% endfor %}",
+        "{% set s = 'a' * 1000000 %}{% set t = 'a' * 500000 ~ 'b' %}{% for i in range(90000) %}{{ t in s }}{{ s.rfind(t) }}{{ s.find(t) }}{% endfor %}",
+        "{% set s = 'a' * 1000000 %}{% set d = {1: 1, 2: 2, 3: 3, 4: 4, 5: 5, 6: 6, 7: 7, 8: 8, 9: 9} %}{% for i in range(100000) %}{{ d[s] }}{{ s in d }}{{ d.get(s) }}{% endfor %}",
+        "{% set t = range(1000)|list %}{{ {(1, t|string, 'a' * 2000): 1} }}",
+        "{% for i in range(100000) %}{% set x = '{:04096,}{:4000}{:4000}{:4000}{:4000}{:4000}'.format(1, 2, 3, 4, 5, 6) %}{% endfor %}",
         // Memory.
         "{{ 'a' * 1000000000 }}", "{{ 'a' * 9223372036854775807 }}",
         "{{ [0] * 9223372036854775807 }}",
@@ -34,6 +38,7 @@ struct HostileTemplateTests {
         "{% set n = namespace(s='%s%s') %}{% for i in range(60) %}{% set n.s = '%s%s' % (n.s, n.s) %}{% endfor %}",
         "{{ 'a'.center(1000000000) }}", "{{ 'a'.ljust(9223372036854775807) }}",
         "{{ '1'.zfill(99999999999) }}",
+        "{{ 'abc'.zfill(9223372036854775807) }}",
         "{{ '%999999999d' % 1 }}", "{{ '%.999999999f' % 1 }}", "{{ '%*d' % (999999999, 1) }}",
         "{{ '{:999999999}'.format(1) }}", "{{ '{:.999999999f}'.format(1.0) }}",
         "{{ '\\t'.expandtabs(1000000000) }}", "{{ 'a'|indent(1000000000, true) }}",

@@ -2,6 +2,7 @@
 // Small templates against what jinja2 makes of them.
 import EftConfig
 import EftJinja
+import EftTensor
 import EftTestSupport
 import Testing
 
@@ -63,5 +64,33 @@ struct TemplateCaseTests {
     @Test func `the clock is asked when no time is given`() throws {
         let year = try Template("{{ strftime_now('%Y') }}").render(TemplateDictionary())
         #expect((Int(year) ?? 0) >= 2024)
+    }
+
+    @Test func `searches find what looking at every place finds`() throws {
+        var random = SplitMix64(seed: 54)
+        let template = try Template(
+            "{{ s.find(p) }} {{ s.rfind(p) }} {{ s.count(p) }} {{ p in s }} {{ s.split(p)|length }} {{ s.rsplit(p, 1)[0]|length }}"
+        )
+        for _ in 0..<3000 {
+            func text(_ count: Int) -> String {
+                String((0..<count).map { _ in "ab".randomElement(using: &random) ?? "a" })
+            }
+            let s = text(Int.random(in: 0...24, using: &random))
+            let p = text(Int.random(in: 1...5, using: &random))
+            let (all, part) = (Array(s), Array(p))
+            let places = all.indices.filter { all[$0...].starts(with: part) }
+            var count = 0
+            var end = 0
+            for place in places where place >= end {
+                count += 1
+                end = place + part.count
+            }
+            var context = TemplateDictionary()
+            try context.set("s", .string(s))
+            try context.set("p", .string(p))
+            let expected =
+                "\(places.first ?? -1) \(places.last ?? -1) \(count) \(places.isEmpty ? "False" : "True") \(count + 1) \(places.last ?? s.count)"
+            #expect(try template.render(context) == expected, "\(s) \(p)")
+        }
     }
 }

@@ -111,7 +111,8 @@ package struct ShapeWriter {
 
     private func writeOtherFiles(to folder: String) throws {
         try AtomicFile.write(
-            FileSystem.join(folder, "tokenizer.json"), JSONWriter.bytes(ByteTokenizer.document))
+            FileSystem.join(folder, "tokenizer.json"),
+            JSONWriter.bytes(ByteTokenizer.document(size: description.vocabulary)))
         try AtomicFile.write(
             FileSystem.join(folder, "config.json"),
             JSONWriter.bytes(ConfigNode(config), layout: .indented(2)))

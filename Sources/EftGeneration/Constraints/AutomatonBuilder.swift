@@ -60,7 +60,7 @@ struct AutomatonBuilder {
     init(limits: ConstraintLimits, spellable: ScalarSet?) {
         self.limits = limits
         self.spellable = spellable
-        budget = StepBudget(limits.steps)
+        budget = StepBudget(limits.compileSteps)
     }
 
     // MARK: Parts
@@ -148,6 +148,14 @@ struct AutomatonBuilder {
         case .rule(let rule):
             try budget.spend()
             calls.append(Call(from: from, rule: rule, target: target))
+        case .token(let id):
+            var last = from
+            let mark = ConstraintVocabulary.mark(of: id)
+            for (index, byte) in mark.enumerated() {
+                let next = index == mark.count - 1 ? target : try addState()
+                try addEdge(from: last, byte...byte, to: next)
+                last = next
+            }
         case .characters(let automaton):
             try addCharacters(automaton, from: from, to: target, spelling)
         }

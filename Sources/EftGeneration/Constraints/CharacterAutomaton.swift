@@ -251,7 +251,7 @@ private struct Thompson {
                 last = loop
             }
             jumps[last].append(to)
-        case .rule, .characters:
+        case .rule, .characters, .token:
             throw ConstraintError(.unsupported, "a pattern cannot hold a rule")
         }
     }

@@ -63,6 +63,9 @@ struct ConfigurationStore {
         _ = number(of: Configurations(items: [], accepts: false))
     }
 
+    /// Takes away steps that something else took; when none are left, the next step fails.
+    mutating func charge(_ steps: Int) { budget.charge(steps) }
+
     // MARK: Sets
 
     /// Whether the text may end.
@@ -234,7 +237,8 @@ struct ConfigurationStore {
             items.append(Self.pair(state, nodeOfState[Int(state)]))
         }
         items.sort()
-        try budget.spend(items.count)
+        // As many steps as memory is taken, so that a task bounds both.
+        try budget.spend(items.count + 16 + automaton.classCount / 2)
         let set = number(of: Configurations(items: items, accepts: accepts))
         extents[Int(set)] = max(extents[Int(set)], extent)
         return set

@@ -6,6 +6,7 @@ import EftConfig
 /// Makes the rules of one constraint.
 struct ConstraintCompiler {
     private(set) var builder: AutomatonBuilder
+    private let vocabulary: ConstraintVocabulary
     private let options: ConstraintOptions
     private let limits: ConstraintLimits
 
@@ -13,6 +14,7 @@ struct ConstraintCompiler {
         vocabulary: ConstraintVocabulary, options: ConstraintOptions, limits: ConstraintLimits
     ) {
         builder = AutomatonBuilder(limits: limits, spellable: vocabulary.spellable)
+        self.vocabulary = vocabulary
         self.options = options
         self.limits = limits
     }
@@ -57,6 +59,12 @@ struct ConstraintCompiler {
         case .literal(let text):
             try check([text])
             return .text(text)
+        case .token(let id):
+            guard vocabulary.bytes(of: id).first == ConstraintVocabulary.firstOfMark else {
+                throw ConstraintError(
+                    .malformed, "the token \(id) is none without text; ask for its text instead")
+            }
+            return .token(id)
         case .sequence(let parts):
             var nodes: [GrammarNode] = []
             for part in parts { nodes.append(try node(of: part, depth: depth + 1)) }

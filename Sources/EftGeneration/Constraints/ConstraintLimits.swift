@@ -13,8 +13,10 @@ package struct ConstraintLimits: Sendable, Hashable {
     package var transitions = 1_000_000
     /// Rules that wait for the end of another one; bounds how deep the text nests.
     package var depth = 128
-    /// Elementary steps to compile, to fill one mask or to take one token; a few million take 0.1 s.
-    package var steps = 8_000_000
+    /// Elementary steps to compile; a few million take 0.1 s.
+    package var compileSteps = 8_000_000
+    /// Elementary steps to fill one mask or to take one token.
+    package var steps = 4_000_000
     /// Elementary steps for all masks of one sequence together.
     package var sequenceSteps = 400_000_000
     /// Bytes of remembered states and masks of one constraint.
@@ -29,6 +31,9 @@ struct StepBudget {
     private(set) var left: Int
 
     init(_ steps: Int) { left = steps }
+
+    /// Takes steps away without looking how many are left.
+    mutating func charge(_ steps: Int) { left -= steps }
 
     /// Takes steps away.
     /// - Throws: `ConstraintError` (`tooComplex`) when none are left.

@@ -17,6 +17,8 @@ package indirect enum ConstraintSpecification: Sendable, Equatable {
     case grammar(String)
     /// A literal text, such as the marks around a tool call.
     case literal(String)
+    /// A token without text, such as a special one that begins a tool call.
+    case token(Int32)
     /// Texts one behind the other.
     case sequence([ConstraintSpecification])
     /// A text of any of these kinds.
@@ -60,6 +62,7 @@ extension ConstraintSpecification {
         case .choice(let texts): ["choice", ConfigNode(texts)]
         case .grammar(let text): ["grammar", ConfigNode(text)]
         case .literal(let text): ["literal", ConfigNode(text)]
+        case .token(let id): ["token", ConfigNode(Int(id))]
         case .sequence(let parts): ["sequence", ConfigNode(parts.map(\.document))]
         case .anyOf(let parts): ["any", ConfigNode(parts.map(\.document))]
         case .repeated(let part, let minimum, let maximum, let separator):

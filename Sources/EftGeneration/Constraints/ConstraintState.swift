@@ -64,17 +64,22 @@ package struct ConstraintState: Sendable {
             isFinished = true
             return true
         }
-        let text = constraint.vocabulary.text(of: token)
-        guard !isFinished, !text.isEmpty else { return false }
-        return try advance(text)
+        let bytes = constraint.vocabulary.bytes(of: token)
+        guard !bytes.isEmpty else { return false }
+        return try take(bytes)
     }
 
     /// Takes bytes of text, which need not be those of tokens.
     /// - Returns: false, with nothing changed, when they break the constraint.
     /// - Throws: `ConstraintError` (`tooComplex`) when this takes too many steps.
     package mutating func advance(_ bytes: some Sequence<UInt8>) throws(ConstraintError) -> Bool {
-        if isFinished { return false }
         let bytes = Array(bytes)
+        if bytes.contains(ConstraintVocabulary.firstOfMark) { return false }
+        return try take(bytes[...])
+    }
+
+    private mutating func take(_ bytes: ArraySlice<UInt8>) throws(ConstraintError) -> Bool {
+        if isFinished { return false }
         let next = try task { (store, set) throws(ConstraintError) in try store.next(set, bytes) }
         if next == ConfigurationStore.dead { return false }
         set = next

@@ -34,7 +34,8 @@ package final class ConstraintVocabulary: Sendable {
             texts: texts, endIDs: endIDs ?? tokenizer.eosIDs, size: size ?? tokenizer.idBound)
     }
 
-    /// Makes a vocabulary of the text of each id; nil, or empty, for tokens that may not stand in a text.
+    /// Makes a vocabulary of the text of each id; nil, or empty, for tokens without text,
+    /// which stand only where a constraint asks for them.
     /// - Throws: `ConstraintError` (`vocabulary`).
     package init(
         texts: [[UInt8]?], endIDs: [Int32], size: Int? = nil
@@ -58,7 +59,13 @@ package final class ConstraintVocabulary: Sendable {
         var kept: [(id: Int32, text: [UInt8])] = []
         for (index, text) in texts.prefix(size).enumerated() {
             let id = Int32(truncatingIfNeeded: index)
-            guard let text, !text.isEmpty, !self.endIDs.contains(id) else { continue }
+            if self.endIDs.contains(id) { continue }
+            guard let text, !text.isEmpty else {
+                kept.append((id, Self.mark(of: id)))
+                continue
+            }
+            // Bytes that are in no UTF-8 could be taken for marks.
+            if text.contains(where: { $0 > 0xF4 }) { continue }
             let string = text.count > 4 ? nil : String(validating: text, as: UTF8.self)
             let scalars = string?.unicodeScalars
             if let scalar = scalars?.first, scalars?.count == 1 {
@@ -98,11 +105,23 @@ package final class ConstraintVocabulary: Sendable {
         }
     }
 
-    /// The bytes that a token adds to a constrained text; empty when it may not stand in one.
+    /// The bytes that a token adds to a constrained text; empty for a token without text.
     package func text(of id: Int32) -> ArraySlice<UInt8> {
+        let bytes = bytes(of: id)
+        return bytes.first == Self.firstOfMark ? [] : bytes
+    }
+
+    /// The bytes by which a token is found in `trie`: its text, or its mark.
+    func bytes(of id: Int32) -> ArraySlice<UInt8> {
         guard id >= 0, Int(id) < size else { return [] }
         return texts[Int(starts[Int(id)])..<Int(starts[Int(id) + 1])]
     }
+
+    /// What a token without text stands for, which is in no text, as 0xFE and 0xFF are in no UTF-8.
+    static func mark(of id: Int32) -> [UInt8] { [firstOfMark] + Array(String(id).utf8) + [0xFE] }
+
+    /// The byte with which all marks of tokens without text begin.
+    static let firstOfMark: UInt8 = 0xFF
 
     /// Whether a token ends a text.
     package func isEnd(_ id: Int32) -> Bool { endIDs.contains(id) }

@@ -20,6 +20,8 @@ indirect enum GrammarNode: Sendable {
     case repeated(GrammarNode, minimum: Int, maximum: Int?)
     /// The text of another rule.
     case rule(RuleID)
+    /// A token without text.
+    case token(Int32)
     /// An automaton over scalars.
     case characters(CharacterAutomaton)
 

@@ -69,7 +69,7 @@ struct MaskStore {
         var only: UInt8?
         for byte in UInt8.min...UInt8.max
         where try configurations.next(set, byte) != ConfigurationStore.dead {
-            if only != nil { return nil }
+            if only != nil || byte == ConstraintVocabulary.firstOfMark { return nil }
             only = byte
         }
         return only
@@ -122,7 +122,10 @@ struct MaskStore {
         var words = mask
         path[0] = set
         var place = 1
+        var visited = 0
+        defer { configurations.charge(visited / 8) }
         while place < trie.nodeCount {
+            visited &+= 1
             let end = Int(trie.ends[place])
             if Int(trie.heights[place]) <= horizon {
                 place = end
@@ -150,8 +153,11 @@ struct MaskStore {
     private mutating func fillByGroups(
         _ set: Int32, _ words: inout [UInt32]
     ) throws(ConstraintError) -> Bool {
+        let groups = configurations.groups(set)
+        // A walk for each of many would cost more than one for all.
+        if groups.count > 16 { return false }
         var parts: [(stacks: Int32, local: Local)] = []
-        for group in configurations.groups(set) {
+        for group in groups {
             let local = try local(configurations.alone(group.states))
             let depth = configurations.depth(ofStacks: group.stacks)
             if depth &+ local.extent > configurations.automaton.depth { return false }
@@ -193,7 +199,10 @@ struct MaskStore {
         let end = Int(trie.ends[node])
         path[Int(trie.depths[node])] = set
         var place = node + 1
+        var visited = 0
+        defer { configurations.charge(visited / 8) }
         while place < end {
+            visited &+= 1
             let depth = Int(trie.depths[place])
             let next = try configurations.next(path[depth &- 1], trie.bytes[place])
             if next == ConfigurationStore.dead {

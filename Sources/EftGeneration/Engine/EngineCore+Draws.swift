@@ -70,7 +70,9 @@ extension EngineCore {
         case .draw(let drafts):
             let own = wish.scheduled.count - wish.scheduled.drafts
             // A draft before this row did not come true.
-            guard sequence.tokens.count == sequence.computed + own + drafts else { return }
+            guard sequence.tokens.count == sequence.computed + own + drafts,
+                drafts == 0 || sequence.tokens.last == sequence.drafts[drafts - 1]
+            else { return }
             if drafts == 0 { tellScores(sequence) }
             draw(sequence, logits)
             guard drafts < wish.scheduled.drafts,

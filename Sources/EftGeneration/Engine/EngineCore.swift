@@ -20,6 +20,7 @@ package final class EngineCore {
     var adapterNumber = 0
     var retiring: Set<Int> = []
     var scheduler: Scheduler
+    var drafts: (any DraftProposer)?
     var groups: [Int: RequestGroup] = [:]
     private var nextGroup = 0
     private var nextSequence = 0
@@ -63,6 +64,16 @@ package final class EngineCore {
 
     /// Whether a step would do something.
     package var hasWork: Bool { !scheduler.isEmpty }
+
+    /// Drafts next tokens from what the sequences have said before.
+    package func useNGramDrafts() { drafts = NGramDrafts() }
+
+    /// Drafts next tokens by a smaller model.
+    /// - Throws: `TensorError` when its cache does not fit, `GenerationError` for a model of another vocabulary.
+    package func useDrafts(of decoder: Decoder, need: GenerationNeed) throws {
+        drafts = try DraftModel(
+            decoder: decoder, need: need, vocabulary: self.decoder.description.vocabulary)
+    }
 
     // MARK: Requests
 
@@ -171,6 +182,7 @@ package final class EngineCore {
     func finish(_ sequence: EngineSequence, _ end: SampleEnd) {
         let group = sequence.group
         scheduler.remove(sequence)
+        drafts?.forget(sequence.id)
         group.open -= 1
         group.record.reasons.append(end.reason)
         group.record.answers.append(sequence.answerCount)
@@ -191,6 +203,7 @@ package final class EngineCore {
         endLate()
         let before = scheduler.preemptions
         step = StepRecord()
+        propose()
         let rows = scheduler.schedule()
         step.preemptions = scheduler.preemptions - before
         guard !rows.isEmpty else { return endStuck() }
@@ -204,6 +217,23 @@ package final class EngineCore {
             }
         }
         observer?.stepped(step)
+    }
+
+    /// Gives drafts to the sequences that draw in this step. A proposer that fails costs speed, nothing else.
+    private func propose() {
+        guard let drafts, configuration.draftTokens > 0 else { return }
+        let drawing = scheduler.running.filter(\.isDecoding)
+        guard !drawing.isEmpty else { return }
+        let proposed = try? drafts.propose(
+            drawing.map { sequence in
+                let left = sequence.group.request.parameters.maxTokens - sequence.answerCount
+                let room = configuration.maxModelLength - sequence.tokens.count
+                return DraftQuery(
+                    sequence: sequence.id, tokens: sequence.tokens,
+                    most: max(0, min(configuration.draftTokens, min(left, room) - 1)),
+                    sampler: sequence.sampler)
+            })
+        for (sequence, tokens) in zip(drawing, proposed ?? []) { sequence.drafts = tokens }
     }
 
     /// Bounds that contradict each other would let the engine turn in vain; the first request that waits ends instead.
@@ -241,21 +271,46 @@ package final class EngineCore {
         }.map(\.element)
         let batch = EngineCore.batch(rows)
         step.tokens = batch.count
+        for row in rows where row.drafts > 0 {
+            step.drafts += 1
+            step.draftTokens += row.drafts
+        }
+        noteSlots(ofNew: batch.count)
+        let start = ContinuousClock.now
         let hidden = try decoder.forward(batch, cache: cache, workspace: workspace)
+        step.computing += .now - start
         try pool(rows, batch, hidden)
         let wishes = LogitWishes(rows, batch).rows
         for first in stride(from: 0, to: wishes.count, by: headRows) {
             let part = Array(wishes[first..<min(first + headRows, wishes.count)])
+            let start = ContinuousClock.now
             let logits = try decoder.logits(
                 of: hidden, rows: part.map(\.row), batch: batch, workspace: workspace)
+            let drawn = ContinuousClock.now
+            step.computing += drawn - start
             for (index, wish) in part.enumerated() {
                 use(
                     UnsafeMutableBufferPointer(
                         start: logits.pointer + index * logits.columns, count: logits.columns),
                     for: wish)
             }
+            step.drawing += .now - drawn
         }
         for row in rows where row.sequence.isRunning { settle(row) }
+    }
+
+    /// Notes how full the pages are. Pages that are shared are full, so that only those of single sequences have empty slots.
+    private func noteSlots(ofNew tokens: Int) {
+        let running = scheduler.running
+        let (used, own) = cache.withTable { table in
+            (
+                cache.pageCount - table.freePages,
+                running.reduce(0) { $0 + table.pageCount(of: $1.id) }
+            )
+        }
+        let held = running.reduce(tokens) { $0 + $1.computed }
+        step.usedPages = used
+        step.heldTokens = used * pageTokens - (own * pageTokens - held)
     }
 
     private static func batch(_ rows: [ScheduledRows]) -> DecoderBatch {

@@ -18,6 +18,13 @@ package struct StepRecord: Sendable {
     package var drafts = 0
     package var draftTokens = 0
     package var acceptedAt: [Int] = []
+    /// Time in the decoder's passes and in its logits; the rest of a step divides it up and draws.
+    package var computing = Duration.zero
+    /// Time of draws.
+    package var drawing = Duration.zero
+    /// Pages in use while the step was computed, and tokens that stand in them.
+    package var usedPages = 0
+    package var heldTokens = 0
 }
 
 /// A request that has ended.

@@ -34,7 +34,9 @@ struct Scheduler {
     var isEmpty: Bool { running.isEmpty && waiting.isEmpty }
 
     /// Adds a sequence to those that wait.
-    mutating func add(_ sequence: EngineSequence) { insert(sequence, into: &waiting) }
+    mutating func add(_ sequence: EngineSequence) {
+        Scheduler.insert(sequence, into: &waiting, configuration.policy)
+    }
 
     /// Takes a sequence away, and its pages back.
     mutating func remove(_ sequence: EngineSequence) {
@@ -116,7 +118,7 @@ struct Scheduler {
         sequence.group.scores = []
         sequence.group.pooled = []
         preemptions += 1
-        insert(sequence, into: &waiting)
+        Scheduler.insert(sequence, into: &waiting, configuration.policy)
     }
 
     /// Lets waiting sequences in, in order, as long as there is room for their whole prompts.
@@ -142,7 +144,7 @@ struct Scheduler {
                 preconditionFailure("a sequence has no room that was counted before")
             }
             sequence.isRunning = true
-            insert(sequence, into: &running)
+            Scheduler.insert(sequence, into: &running, configuration.policy)
             step.add(sequence, count, drafts: 0)
         }
     }
@@ -167,11 +169,14 @@ struct Scheduler {
             tokens: min(sequence.tokens.count + 1, configuration.maxModelLength))
     }
 
-    private func insert(_ sequence: EngineSequence, into list: inout [EngineSequence]) {
+    /// Static, since a method would hold on to the list and so have it copied.
+    private static func insert(
+        _ sequence: EngineSequence, into list: inout [EngineSequence], _ policy: SchedulingPolicy
+    ) {
         var (low, high) = (0, list.count)
         while low < high {
             let middle = (low + high) / 2
-            let isBefore = EngineSequence.precedes(list[middle], sequence, configuration.policy)
+            let isBefore = EngineSequence.precedes(list[middle], sequence, policy)
             if isBefore { low = middle + 1 } else { high = middle }
         }
         list.insert(sequence, at: low)

@@ -24,7 +24,7 @@ extension Interpreter {
         guard let filter = FilterRegistry.all[name] else {
             throw TemplateError(.unsupported, "there is no filter '\(name.prefix(40))'", line: line)
         }
-        try charge(value.text.map { 1 + $0.utf8.count / 32 } ?? 1)
+        try charge(forText: value)
         return try filter(self, value, arguments)
     }
 

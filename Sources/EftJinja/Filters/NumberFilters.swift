@@ -112,7 +112,7 @@ enum NumberFilters {
             throw TemplateError(.value, "'round' takes a precision from -300 to 300")
         }
         if method == "common" { return common(number, precision) }
-        let scale = try interpreter.binary(.power, .integer(10), .integer(precision))
+        let scale = try interpreter.binary(.power, .real(10), .integer(precision))
         let factor = scale.number?.real ?? 1
         let scaled = number.real * factor
         let result = method == "ceil" ? scaled.rounded(.up) : scaled.rounded(.down)

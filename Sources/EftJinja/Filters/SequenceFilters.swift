@@ -31,6 +31,7 @@ enum SequenceFilters {
         _ interpreter: Interpreter, _ value: TemplateValue, _ given: CallArguments
     ) throws(TemplateError) -> TemplateValue {
         _ = try given.bound(to: [], of: "first")
+        if let first = value.text?.unicodeScalars.first { return .string(String(first)) }
         return try interpreter.items(of: value).first
             ?? .undefined(.other("no first item, the sequence was empty"))
     }
@@ -39,6 +40,7 @@ enum SequenceFilters {
         _ interpreter: Interpreter, _ value: TemplateValue, _ given: CallArguments
     ) throws(TemplateError) -> TemplateValue {
         _ = try given.bound(to: [], of: "last")
+        if let last = value.text?.unicodeScalars.last { return .string(String(last)) }
         return try interpreter.items(of: value).last
             ?? .undefined(.other("no last item, the sequence was empty"))
     }
@@ -88,7 +90,7 @@ enum SequenceFilters {
             }
         }
         if let fill = arguments[1], !fill.isNone, let row = rows.last, row.count < size {
-            try interpreter.reserve(16, times: size)
+            try interpreter.reserve(TemplateLimits.itemBytes, times: size)
             rows[rows.count - 1] += Array(repeating: fill, count: size - row.count)
         }
         return try lists(rows, interpreter)
@@ -109,7 +111,7 @@ enum SequenceFilters {
         _ = try arguments.required(0)
         let count = try arguments.integer(0, default: 1)
         guard count > 0 else { throw TemplateError(.value, "'slice' needs at least one slice") }
-        try interpreter.reserve(16, times: count)
+        try interpreter.reserve(TemplateLimits.itemBytes, times: count)
         let items = try interpreter.items(of: value)
         let (size, longer) = items.count.quotientAndRemainder(dividingBy: count)
         var rows: [[TemplateValue]] = []

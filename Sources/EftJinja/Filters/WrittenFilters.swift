@@ -70,12 +70,19 @@ enum WrittenFilters {
         _ = try given.bound(to: [], of: "wordcount")
         var (count, isInside) = (0, false)
         for scalar in try interpreter.printed(value).unicodeScalars {
-            let belongs =
-                scalar == "_" || PythonText.isLetter(scalar)
-                || scalar.properties.numericType != nil
+            let belongs = isWordPart(scalar)
             if belongs && !isInside { count += 1 }
             isInside = belongs
         }
         return .integer(count)
+    }
+
+    /// Whether a regular expression's `\w` matches.
+    private static func isWordPart(_ scalar: Unicode.Scalar) -> Bool {
+        if scalar.isASCII {
+            return scalar == "_" || ("0"..."9").contains(scalar) || ("a"..."z").contains(scalar)
+                || ("A"..."Z").contains(scalar)
+        }
+        return PythonText.isLetter(scalar) || scalar.properties.numericType != nil
     }
 }

@@ -42,6 +42,7 @@ struct BraceFormat {
             }
             let piece = try field(Array(text[place..<end]), depth: depth)
             try interpreter.reserve(piece.utf8.count)
+            try interpreter.charge(piece.utf8.count / 4)
             result.append(contentsOf: piece.unicodeScalars)
             place = end + 1
         }

@@ -165,9 +165,9 @@ struct FormatSpecification {
             if fillsInside && inner == "0" {
                 // Zeros are grouped with the digits.
                 let room = width - shownSign.count - prefix.count - rest.count
-                while grouped(digits, by: String(grouping), groupSize: groupSize).count < room {
-                    digits = "0" + digits
-                }
+                var count = digits.count
+                while count + (count - 1) / groupSize < room { count += 1 }
+                digits = String(repeating: "0", count: count - digits.count) + digits
             }
             digits = grouped(digits, by: String(grouping), groupSize: groupSize)
         }

@@ -49,6 +49,7 @@ struct PercentFormat {
             }
             let text = try conversion()
             try interpreter.reserve(text.utf8.count)
+            try interpreter.charge(text.utf8.count / 4)
             result.append(contentsOf: text.unicodeScalars)
         }
         if used < values.count && mapping == nil && (isTuple || used == 0) {

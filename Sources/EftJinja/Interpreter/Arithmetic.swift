@@ -33,7 +33,7 @@ extension Interpreter {
             return .string(a + b)
         case (.add, .list(let a), .list(let b)): return try made(a.items + b.items)
         case (.add, .tuple(let a), .tuple(let b)):
-            try reserve(16, times: a.items.count + b.items.count)
+            try reserve(TemplateLimits.itemBytes, times: a.items.count + b.items.count)
             return try .tuple(a.items + b.items)
         case (.modulo, .string(let format), _):
             return try made(PercentFormat(self, format, b).formatted())
@@ -62,7 +62,7 @@ extension Interpreter {
         switch value {
         case .string(let text):
             try reserve(text.utf8.count, times: count)
-            return .string(text.isEmpty ? "" : String(repeating: text, count: count))
+            return .string(PythonText.repeated(text, count))
         case .list(let list): return try .list(try repeated(list.items, count))
         case .tuple(let list): return try .tuple(try repeated(list.items, count))
         default: throw unfit("*", value, .integer(count))
@@ -74,7 +74,7 @@ extension Interpreter {
     ) throws(TemplateError) -> [TemplateValue] {
         guard !items.isEmpty else { return [] }
         let (total, overflows) = items.count.multipliedReportingOverflow(by: count)
-        try reserve(16, times: overflows ? .max : total)
+        try reserve(TemplateLimits.itemBytes, times: overflows ? .max : total)
         return Array(repeatElement(items, count: count).joined())
     }
 

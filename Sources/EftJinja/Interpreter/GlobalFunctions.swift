@@ -76,10 +76,12 @@ enum GlobalFunctions {
                 guard parts.count == 2 else {
                     throw TemplateError(.value, "'\(function)' needs pairs of key and value")
                 }
+                try interpreter.charge(for: parts[0])
                 try result.set(parts[0], parts[1])
             }
         }
-        try interpreter.reserve(32, times: result.count + given.keywords.count)
+        try interpreter.reserve(
+            TemplateLimits.entryBytes, times: result.count + given.keywords.count)
         for (name, value) in given.keywords { try result.set(name, value) }
         return result
     }

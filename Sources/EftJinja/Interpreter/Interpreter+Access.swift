@@ -37,6 +37,7 @@ extension Interpreter {
         switch value {
         case .undefined(let origin): throw TemplateError(.undefined, origin.message)
         case .dictionary(let dictionary):
+            try charge(for: key)
             if let entry = try? dictionary.value(of: key) { return entry }
         case .list(let list), .tuple(let list):
             if case .integer(let index)? = key.number {

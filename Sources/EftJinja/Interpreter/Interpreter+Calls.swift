@@ -11,14 +11,14 @@ extension Interpreter {
         }
         if let spread = given.spread {
             let items = try self.items(of: try evaluate(spread, scope))
-            try reserve(16, times: items.count)
+            try reserve(TemplateLimits.itemBytes, times: items.count)
             result.positional += items
         }
         if let spread = given.keywordSpread {
             guard case .dictionary(let dictionary) = try evaluate(spread, scope) else {
                 throw TemplateError(.type, "'**' needs a mapping")
             }
-            try reserve(32, times: dictionary.count)
+            try reserve(TemplateLimits.entryBytes, times: dictionary.count)
             for (key, value) in dictionary.entries {
                 guard let name = key.text else {
                     throw TemplateError(.type, "'**' needs a mapping with texts as keys")

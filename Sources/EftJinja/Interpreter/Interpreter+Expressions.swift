@@ -69,7 +69,7 @@ extension Interpreter {
         var result: [TemplateValue] = []
         result.reserveCapacity(parts.count)
         for part in parts { result.append(try evaluate(part, scope)) }
-        try reserve(16, times: result.count)
+        try reserve(TemplateLimits.itemBytes, times: result.count)
         return result
     }
 
@@ -77,9 +77,11 @@ extension Interpreter {
         _ entries: [(key: Expression, value: Expression)], _ scope: Scope
     ) throws(TemplateError) -> TemplateValue {
         var result = TemplateDictionary()
-        try reserve(32, times: entries.count)
+        try reserve(TemplateLimits.entryBytes, times: entries.count)
         for (key, value) in entries {
-            try result.set(try evaluate(key, scope), try evaluate(value, scope))
+            let (key, value) = (try evaluate(key, scope), try evaluate(value, scope))
+            try charge(for: key)
+            try result.set(key, value)
         }
         return .dictionary(result)
     }
@@ -154,13 +156,14 @@ extension Interpreter {
             for item in list.items where try areEqual(value, item) { return true }
             return false
         case .dictionary(let dictionary):
+            try charge(for: value)
             return try dictionary.value(of: value).map { _ in true } ?? false
         case .string(let text):
             guard let part = value.text else {
                 throw TemplateError(
                     .type, "only a text can be in a text, not a value of type '\(value.typeName)'")
             }
-            try charge(for: container)
+            try charge((text.utf8.count + part.utf8.count) / 8)
             return ByteSearch.first(of: part, in: text) != nil
         case .undefined: return false
         default:

@@ -169,10 +169,10 @@ extension Interpreter {
         switch value {
         case .list(let list), .tuple(let list): return list.items
         case .dictionary(let dictionary):
-            try reserve(16, times: dictionary.count)
+            try reserve(TemplateLimits.itemBytes, times: dictionary.count)
             return dictionary.entries.map(\.key)
         case .string(let text):
-            try reserve(16, times: text.utf8.count)
+            try reserve(TemplateLimits.itemBytes, times: text.utf8.count)
             return text.unicodeScalars.map { .string(String($0)) }
         case .undefined: return []
         default:

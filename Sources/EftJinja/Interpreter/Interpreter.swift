@@ -58,6 +58,11 @@ final class Interpreter {
     /// Pays for looking at all of a value, or of two, of which the smaller ends it.
     func charge(for value: TemplateValue) throws(TemplateError) { try charge(value.weight) }
 
+    /// Pays for work on each character of a text.
+    func charge(forText value: TemplateValue) throws(TemplateError) {
+        try charge(1 + (value.text?.utf8.count ?? 0) / 4)
+    }
+
     /// Makes sure that a text or list of so many bytes may be made, and pays for it.
     func reserve(_ bytes: Int) throws(TemplateError) {
         guard bytes <= limits.valueBytes else {
@@ -85,7 +90,7 @@ final class Interpreter {
 
     /// A list that was just made, paid for.
     func made(_ items: [TemplateValue]) throws(TemplateError) -> TemplateValue {
-        try reserve(16, times: items.count)
+        try reserve(TemplateLimits.itemBytes, times: items.count)
         return try .list(items)
     }
 

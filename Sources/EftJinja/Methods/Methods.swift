@@ -44,7 +44,7 @@ enum Methods {
             throw TemplateError(
                 .forbidden, "'\(name)' would change a value of type '\(receiver.typeName)'")
         }
-        try interpreter.charge(receiver.text.map { 1 + $0.utf8.count / 32 } ?? 1)
+        try interpreter.charge(forText: receiver)
         return try method(receiver, arguments, interpreter)
     }
 }
@@ -91,7 +91,7 @@ enum DictionaryMethods {
         _ value: TemplateValue, _ interpreter: Interpreter
     ) throws(TemplateError) -> [(key: TemplateValue, value: TemplateValue)] {
         guard case .dictionary(let dictionary) = value else { return [] }
-        try interpreter.reserve(64, times: dictionary.count)
+        try interpreter.reserve(TemplateLimits.entryBytes, times: dictionary.count)
         return dictionary.entries
     }
 
@@ -100,7 +100,9 @@ enum DictionaryMethods {
     ) throws(TemplateError) -> TemplateValue {
         let arguments = try given.bound(to: ["key", "default"], of: "get")
         guard case .dictionary(let dictionary) = value else { return .null }
-        if let found = try dictionary.value(of: try arguments.required(0)) { return found }
+        let key = try arguments.required(0)
+        try interpreter.charge(for: key)
+        if let found = try dictionary.value(of: key) { return found }
         return arguments[1] ?? .null
     }
 

@@ -29,10 +29,11 @@ extension StringMethods {
         _ = try arguments.required(0)
         let width = try arguments.integer(0, default: 0)
         let text = text(of: value)
-        let missing = max(0, width.subtractingReportingOverflow(text.unicodeScalars.count).0)
-        guard width > 0, missing > 0 else { return value }
-        try interpreter.reserve(missing + text.utf8.count)
-        let zeros = String(repeating: "0", count: missing)
+        let length = text.unicodeScalars.count
+        guard width > length else { return value }
+        try interpreter.reserve(width)
+        let missing = width - length
+        let zeros = PythonText.repeated("0", missing)
         guard text.utf8.first == UInt8(ascii: "-") || text.utf8.first == UInt8(ascii: "+") else {
             return .string(zeros + text)
         }
@@ -101,7 +102,7 @@ extension StringMethods {
             throw TemplateError(.value, "'\(name)' cannot cut at an empty text")
         }
         let (bytes, part) = (Array(text.utf8), Array(separator.utf8))
-        try chargeSearch(bytes.count, part.count, interpreter)
+        try chargeSearch(part, interpreter)
         let places =
             fromEnd
             ? placesFromEnd(of: part, in: bytes, limit: cuts)
@@ -168,7 +169,7 @@ extension StringMethods {
         guard !part.isEmpty else {
             throw TemplateError(.value, "'\(name)' cannot cut at an empty text")
         }
-        try chargeSearch(bytes.count, part.count, interpreter)
+        try chargeSearch(part, interpreter)
         try interpreter.reserve(bytes.count)
         let place =
             last
@@ -230,7 +231,7 @@ extension StringMethods {
     ) throws(TemplateError) -> TemplateValue {
         let limit = limit < 0 ? Int.max : limit
         let (bytes, part, replacement) = (Array(text.utf8), Array(old.utf8), Array(new.utf8))
-        try chargeSearch(bytes.count, part.count, interpreter)
+        try chargeSearch(part, interpreter)
         var places: [Int]
         if part.isEmpty {
             // An empty part lies before each code point and at the end.

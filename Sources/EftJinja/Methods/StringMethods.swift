@@ -151,8 +151,8 @@ enum StringMethods {
             default: 0
             }
         return .string(
-            String(repeating: fill, count: front) + text
-                + String(repeating: fill, count: missing - front))
+            PythonText.repeated(fill, front) + text
+                + PythonText.repeated(fill, missing - front))
     }
 
     private static func searching(_ name: String, last: Bool, throwing: Bool) -> Method {
@@ -160,7 +160,7 @@ enum StringMethods {
             let arguments = try given.bound(to: ["sub", "start", "end"], of: name)
             let part = Array(try arguments.requiredText(0).utf8)
             let (body, start, isInside) = try window(of: value, arguments, 1)
-            try chargeSearch(body.count, part.count, interpreter)
+            try chargeSearch(part, interpreter)
             let bytes = Array(body)
             let place =
                 last
@@ -174,14 +174,10 @@ enum StringMethods {
         }
     }
 
-    /// Pays for a search, which may look at the part anew at every place.
+    /// Pays for a search; the text was paid for when the method was called.
     static func chargeSearch(
-        _ textBytes: Int, _ partBytes: Int, _ interpreter: Interpreter
-    ) throws(TemplateError) {
-        let (work, overflows) = (textBytes / 32 + 1)
-            .multipliedReportingOverflow(by: partBytes / 32 + 1)
-        try interpreter.charge(overflows ? .max : work)
-    }
+        _ part: [UInt8], _ interpreter: Interpreter
+    ) throws(TemplateError) { try interpreter.charge(1 + part.count / 4) }
 
     @Sendable private static func count(
         _ value: TemplateValue, _ given: CallArguments, _ interpreter: Interpreter
@@ -189,7 +185,7 @@ enum StringMethods {
         let arguments = try given.bound(to: ["sub", "start", "end"], of: "count")
         let part = Array(try arguments.requiredText(0).utf8)
         let (body, _, isInside) = try window(of: value, arguments, 1)
-        try chargeSearch(body.count, part.count, interpreter)
+        try chargeSearch(part, interpreter)
         guard isInside else { return .integer(0) }
         if part.isEmpty { return .integer(PythonText.length(body) + 1) }
         return .integer(ByteSearch.all(of: part, in: Array(body), limit: .max).count)

@@ -117,6 +117,7 @@ extension Interpreter {
         guard let test = TestRegistry.all[name] else {
             throw TemplateError(.unsupported, "there is no test '\(name.prefix(40))'", line: line)
         }
+        try charge(forText: value)
         return try test(self, value, arguments)
     }
 }

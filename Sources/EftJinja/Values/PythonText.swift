@@ -18,6 +18,19 @@ enum PythonText {
         return bytes.count
     }
 
+    /// A text several times; `String(repeating:count:)` takes long for short texts.
+    static func repeated(_ text: String, _ count: Int) -> String {
+        guard !text.isEmpty, count > 0 else { return "" }
+        let unit = Array(text.utf8)
+        if unit.count == 1 {
+            return String(decoding: [UInt8](repeating: unit[0], count: count), as: UTF8.self)
+        }
+        var bytes: [UInt8] = []
+        bytes.reserveCapacity(unit.count * count)
+        for _ in 0..<count { bytes += unit }
+        return String(decoding: bytes, as: UTF8.self)
+    }
+
     // MARK: Case
 
     static func upper(_ text: String) -> String { text.uppercased() }

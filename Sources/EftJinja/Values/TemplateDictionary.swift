@@ -94,8 +94,8 @@ enum DictionaryKey: Hashable {
         case .real(let value): self = Int(exactly: value).map { .integer($0) } ?? .real(value)
         case .string(let text): self = .string(ByteText(text))
         case .tuple(let list):
-            // A tuple that holds itself many times over would take for ever.
-            guard list.weight <= 10_000 else {
+            // Keys are looked at anew in every search.
+            guard list.weight <= 32 else {
                 throw TemplateError(.limit, "a tuple is too large to be a key")
             }
             var keys: [DictionaryKey] = []

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Values from JSON documents, and back.
+// Values from JSON and YAML documents.
 
 import EftConfig
 

@@ -6,7 +6,7 @@
 #endif
 
 /// The system's limit on files that a process has open.
-enum OpenFileLimit {
+package enum OpenFileLimit {
     private static let resource = __rlimit_resource_t(RLIMIT_NOFILE.rawValue)
 
     /// The limit; 0 when it is not known.
@@ -16,7 +16,7 @@ enum OpenFileLimit {
     }
 
     /// Raises the limit, as far as the system allows.
-    static func raise(to count: Int) {
+    package static func raise(to count: Int) {
         var limit = rlimit()
         guard getrlimit(resource, &limit) == 0, limit.rlim_cur < rlim_t(count) else { return }
         limit.rlim_cur = min(rlim_t(count), limit.rlim_max)

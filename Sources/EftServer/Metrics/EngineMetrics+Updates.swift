@@ -90,15 +90,15 @@ extension EngineMetrics {
 
     // MARK: Events
 
-    /// A step has processed tokens: of prompts that are whole now, and generated ones.
+    /// A step has computed tokens of prompts, and generated some.
     package func iteration(promptTokens: Int, generationTokens: Int) {
-        self.promptTokens.add(promptTokens)
         self.generationTokens.add(generationTokens)
         iterationTokens.observe(Double(promptTokens) + Double(generationTokens))
     }
 
     /// A prompt has been processed whose tokens came from a source.
     package func promptTokens(_ count: Int, from source: PromptTokenSource) {
+        promptTokens.add(count)
         promptTokensBySource[source]?.add(count)
         guard source != .localCompute else { return }
         cachedTokens.add(count)

@@ -85,11 +85,19 @@ package final class ServedModel: Sendable {
 
     /// The ids of a text.
     /// - Throws: `HTTPFailure` when the text is too long to be read.
-    func encode(_ text: String, addSpecialTokens: Bool) throws(HTTPFailure) -> [Int32] {
+    func encode(
+        _ text: String, addSpecialTokens: Bool, _ parameter: String = "prompt"
+    ) throws(HTTPFailure) -> [Int32] {
+        // Far more bytes than tokens of a text have; what is longer is not worth the time and the memory of finding out.
+        let most = max(options.limits.textBytes, 16 * min(maxLength, 1 << 24))
+        guard text.utf8.count <= most else {
+            throw .badRequest(
+                "the text has \(text.utf8.count) bytes, the most are \(most)", parameter: parameter)
+        }
         do {
             return try tokenizer.encode(text, addSpecialTokens: addSpecialTokens)
         } catch {
-            throw .badRequest("the text cannot be read: \(error.message)", parameter: "prompt")
+            throw .badRequest("the text cannot be read: \(error.message)", parameter: parameter)
         }
     }
 

@@ -89,6 +89,7 @@ final class ChatAnswer: AnswerListener {
             delta.calls += rest.calls
             add(delta, piece.tokens, to: sample, &state)
             state.choices[sample].end = end
+            if request.tools.format != nil { model.metrics.parsedToolCalls() }
             state.open -= 1
             if let stream {
                 finish(sample, end, stream, &state)

@@ -37,11 +37,14 @@ struct ChatRequest: Sendable {
         )
         let asked = newer ?? older
         if let asked, asked < 1 {
-            throw fields.failure("max_completion_tokens", "must be at least 1; found \(asked)")
+            throw fields.failure(
+                newer == nil ? "max_tokens" : "max_completion_tokens",
+                "must be at least 1; found \(asked)")
         }
         parameters.maxTokens = try model.answerLength(
             asked, prompt: prompt.tokens.count, "messages")
-        parameters.minTokens = min(parameters.minTokens, asked ?? parameters.minTokens)
+        if let asked { try fields.checkLeast(parameters, most: asked) }
+        parameters.minTokens = min(parameters.minTokens, parameters.maxTokens)
         topLogprobs = try ChatRequest.topLogprobs(fields, model)
         promptLogprobs = try fields.logprobs("prompt_logprobs", model)
         if promptLogprobs != nil, stream.isStream {
@@ -55,7 +58,8 @@ struct ChatRequest: Sendable {
         tools = try ToolChoice(fields, tools: prompt.tools, model)
         let (form, call) = (try fields.constraint(model), try tools.constraint(model))
         guard form == nil || call == nil else {
-            throw fields.failure("response_format", "and a forced call of a tool exclude each other")
+            throw fields.failure(
+                "response_format", "and a forced call of a tool exclude each other")
         }
         constraint = form ?? call
         // Some models mark their calls by special tokens.

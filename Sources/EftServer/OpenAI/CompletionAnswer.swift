@@ -44,7 +44,8 @@ final class CompletionAnswer: AnswerListener {
         var prompts: [PromptTokens?] = Array(repeating: nil, count: request.prompts.count)
         if request.echo {
             for (place, ids) in request.prompts.enumerated() {
-                prompts[place] = try PromptTokens(ids, model)
+                prompts[place] = try PromptTokens(
+                    ids, model, hidesFirst: request.beginsByTokenizer)
             }
         }
         var usage = Usage()

@@ -16,6 +16,8 @@ struct CompletionRequest: Sendable {
     let salt: String
     let constraint: CompiledConstraint?
     let echo: Bool
+    /// Whether the token at the beginning of each prompt is the tokenizer's, so that an echo does not show it.
+    let beginsByTokenizer: Bool
     /// Log-probabilities asked for; nil for none.
     let logprobs: Int?
     let promptLogprobs: Int?
@@ -41,6 +43,7 @@ struct CompletionRequest: Sendable {
         }
         var parameters = try fields.parameters(model)
         parameters.maxTokens = maxTokens
+        try fields.checkLeast(parameters, most: maxTokens)
         logprobs = try fields.logprobs("logprobs", model)
         var promptLogprobs = try fields.logprobs("prompt_logprobs", model)
         if promptLogprobs != nil, stream.isStream {
@@ -50,19 +53,31 @@ struct CompletionRequest: Sendable {
         if echo, let logprobs { promptLogprobs = max(promptLogprobs ?? 0, logprobs) }
         parameters.logprobs = logprobs
         parameters.promptLogprobs = promptLogprobs
-        samples = try fields.samples(model, parameters)
+        beams = try fields.beams(parameters)
+        if beams != nil, stream.isStream || echo {
+            throw fields.failure("use_beam_search", "goes neither with stream nor with echo")
+        }
+        // The number of answers is the number of beams.
+        samples = beams == nil ? try fields.samples(model, parameters) : 1
         priority = try fields.priority(model)
         salt = try fields.cacheSalt(model.options.limits)
         constraint = try fields.constraint(model)
         tokensAsIDs = try fields.bool("return_tokens_as_token_ids") ?? false
         returnsTokenIDs = try fields.bool("return_token_ids") ?? false
-        beams = try fields.beams(parameters)
-        if beams != nil, stream.isStream || echo || constraint != nil {
-            throw fields.failure(
-                "use_beam_search", "goes with none of stream, echo and structured output")
+        guard beams == nil || constraint == nil else {
+            throw fields.failure("use_beam_search", "does not go with structured output")
         }
         self.parameters = parameters
         prompts = try CompletionRequest.prompts(fields, model)
+        let hasTexts = fields.hasTexts("prompt")
+        let isSpecial = try fields.bool("add_special_tokens") ?? true
+        let beginning = try model.encode("", addSpecialTokens: true).first
+        beginsByTokenizer = hasTexts && isSpecial && beginning == model.tokenizer.bosID
+        let answers = prompts.count * (beams?.width ?? samples)
+        guard answers <= model.options.limits.answers else {
+            throw fields.failure(
+                "n", "asks for \(answers) answers, the most are \(model.options.limits.answers)")
+        }
     }
 
     /// Prompts: a string, a list of strings, a list of ids, or a list of lists of ids.
@@ -72,7 +87,7 @@ struct CompletionRequest: Sendable {
         let special = try fields.bool("add_special_tokens") ?? true
         guard let node = fields[key] else { throw fields.failure(key, "is missing") }
         if case .string(let text) = node.value {
-            return [try model.encode(text, addSpecialTokens: special)]
+            return [try model.encodePrompt(text, addSpecialTokens: special, key)]
         }
         guard case .array(let items) = node.value, let first = items.first else {
             throw fields.failure(key, "must be a text, a list of texts, or token ids")
@@ -86,7 +101,7 @@ struct CompletionRequest: Sendable {
         for item in items {
             switch item.value {
             case .string(let text):
-                prompts.append(try model.encode(text, addSpecialTokens: special))
+                prompts.append(try model.encodePrompt(text, addSpecialTokens: special, key))
             case .array(let ids): prompts.append(try RequestFields.tokens(ids, key))
             default: throw fields.failure(key, "must hold texts or lists of token ids")
             }
@@ -96,6 +111,15 @@ struct CompletionRequest: Sendable {
 }
 
 extension RequestFields {
+    /// Whether a field is a text or a list of texts.
+    fileprivate func hasTexts(_ key: String) -> Bool {
+        switch self[key]?.value {
+        case .string: true
+        case .array(let items): if case .string? = items.first?.value { true } else { false }
+        default: false
+        }
+    }
+
     /// A number of log-probabilities; -1 for the most there may be.
     func logprobs(_ key: String, _ model: ServedModel) throws(HTTPFailure) -> Int? {
         guard let count = try int(key) else { return nil }
@@ -141,6 +165,16 @@ extension RequestFields {
 }
 
 extension ServedModel {
+    /// The ids of a prompt, which is refused before others are read when it leaves no room.
+    /// - Throws: `HTTPFailure`.
+    fileprivate func encodePrompt(
+        _ text: String, addSpecialTokens: Bool, _ parameter: String
+    ) throws(HTTPFailure) -> [Int32] {
+        let ids = try encode(text, addSpecialTokens: addSpecialTokens, parameter)
+        _ = try answerLength(0, prompt: ids.count, parameter)
+        return ids
+    }
+
     /// How long an answer to a prompt may be: what was asked for, as far as the context holds it.
     /// - Throws: `HTTPFailure` for a prompt that leaves no room.
     func answerLength(

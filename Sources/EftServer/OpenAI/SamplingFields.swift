@@ -40,6 +40,10 @@ package struct RequestLimits: Sendable, Hashable {
     package var samples = 128
     /// Most prompts of a request.
     package var prompts = 1024
+    /// Most answers to all prompts of a request.
+    package var answers = 2048
+    /// Most bytes of a text, at least; a long context allows for more.
+    package var textBytes = 1 << 20
     /// Most log-probabilities a token; -1 for the whole vocabulary.
     package var logprobs = 20
     /// Most bytes of a stop string.
@@ -182,6 +186,16 @@ extension RequestFields {
             if let id = try model.encode(text, addSpecialTokens: false).last {
                 parameters.dry.sequenceBreakers.insert(id)
             }
+        }
+    }
+
+    /// Checks that an answer may be as long as it must be; a context that is too short for it is another matter.
+    func checkLeast(
+        _ parameters: GenerationParameters, most: Int
+    ) throws(HTTPFailure) {
+        guard parameters.minTokens <= most else {
+            throw failure(
+                "min_tokens", "is \(parameters.minTokens), more than the \(most) of max_tokens")
         }
     }
 

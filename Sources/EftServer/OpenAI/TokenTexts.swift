@@ -114,8 +114,11 @@ struct PromptTokens: Sendable {
     /// The text of all.
     let text: String
 
+    /// - Parameter hidesFirst: whether a first token that begins sequences is left out of the text.
     /// - Throws: `HTTPFailure` when the prompt cannot be turned into text.
-    init(_ ids: [Int32], _ model: ServedModel) throws(HTTPFailure) {
+    init(
+        _ ids: [Int32], _ model: ServedModel, hidesFirst: Bool
+    ) throws(HTTPFailure) {
         self.ids = ids
         var offsets: [Int] = []
         var whole = ""
@@ -123,7 +126,11 @@ struct PromptTokens: Sendable {
             var parameters = GenerationParameters()
             parameters.skipSpecialTokens = false
             var text = try OutputText(model.tokenizer, parameters)
-            for id in ids {
+            for (place, id) in ids.enumerated() {
+                if place == 0, hidesFirst, id == model.tokenizer.bosID {
+                    offsets.append(0)
+                    continue
+                }
                 let piece = try text.append(id)
                 offsets.append(piece.offset)
                 whole += piece.text

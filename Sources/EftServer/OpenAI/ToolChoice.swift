@@ -64,7 +64,11 @@ struct ToolChoice: Sendable {
     /// What the answer must be so that it calls a tool; nil when it need not.
     func constraint(_ model: ServedModel) throws(HTTPFailure) -> CompiledConstraint? {
         guard isForced, let format else { return nil }
+        // Room for more white space than models put there would let a small one fill its answer with it.
+        var options = ConstraintOptions()
+        options.whitespacePattern = " ?"
         return try model.compile(
-            format.constraint(tools: definitions, allowsSeveral: allowsSeveral && !isNamed))
+            format.constraint(tools: definitions, allowsSeveral: allowsSeveral && !isNamed),
+            options)
     }
 }

@@ -25,7 +25,11 @@ enum CompletionDescription {
             description:
                 "With stream: true the answer is lines of JSON, each with the whole texts so far.",
             request: "GenerateRequest", answer: "The texts, each behind its prompt.",
-            contents: [.json("GeneratedTexts")], failures: [404, 500, 503]),
+            contents: [
+                .json("GeneratedTexts"),
+                .text("Lines, each a GeneratedTexts.", type: "application/x-ndjson"),
+            ],
+            failures: [404, 500, 503]),
         OpenAPIOperation(
             method: "POST", path: "/v1/embeddings", id: "createEmbedding", group: "text",
             summary: "Vectors of texts, of length 1", request: "EmbeddingRequest",

@@ -4,7 +4,7 @@ import EftConfig
 import EftGeneration
 
 /// `POST /v1/chat/completions`.
-struct ChatCompletionsRoute: Route {
+struct ChatCompletionsRoute: RegisteredRoute {
     let methods = ["POST"]
     let path = "/v1/chat/completions"
     private let model: ServedModel

@@ -4,7 +4,7 @@ import EftConfig
 import EftGeneration
 
 /// `POST /v1/completions`.
-struct CompletionsRoute: Route {
+struct CompletionsRoute: RegisteredRoute {
     let methods = ["POST"]
     let path = "/v1/completions"
     private let model: ServedModel

@@ -3,7 +3,7 @@
 import EftConfig
 
 /// `POST /detokenize`.
-struct DetokenizeRoute: Route {
+struct DetokenizeRoute: RegisteredRoute {
     let methods = ["POST"]
     let path = "/detokenize"
     private let model: ServedModel

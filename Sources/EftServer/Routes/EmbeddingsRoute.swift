@@ -9,7 +9,7 @@ import Synchronization
 #endif
 
 /// `POST /v1/embeddings`: the mean or the last of a text's states, scaled to length 1.
-struct EmbeddingsRoute: Route {
+struct EmbeddingsRoute: RegisteredRoute {
     let methods = ["POST"]
     let path = "/v1/embeddings"
     private let model: ServedModel

@@ -5,7 +5,7 @@ import EftGeneration
 import Synchronization
 
 /// `POST /generate`: texts with the prompt in front; streamed as lines of JSON, each with the whole text so far.
-struct GenerateRoute: Route {
+struct GenerateRoute: RegisteredRoute {
     let methods = ["POST"]
     let path = "/generate"
     private let model: ServedModel
@@ -29,6 +29,7 @@ struct GenerateRoute: Route {
         let asked = try fields.int("max_tokens") ?? 16
         guard asked >= 1 else { throw fields.failure("max_tokens", "must be at least 1") }
         var parameters = try fields.parameters(model)
+        try fields.checkLeast(parameters, most: asked)
         parameters.maxTokens = try model.answerLength(asked, prompt: tokens.count)
         parameters.minTokens = min(parameters.minTokens, parameters.maxTokens)
         let samples = try fields.samples(model, parameters)
@@ -40,6 +41,8 @@ struct GenerateRoute: Route {
             sink: try AnswerSink(
                 prompt: 0, samples: samples, parameters, model.tokenizer, answer))
         engine.samples = samples
+        engine.priority = try fields.priority(model)
+        engine.root.salt = try fields.cacheSalt(model.options.limits)
         engine.constraint = try fields.constraint(model)
         if let adapter = named.adapter { engine.use(adapter) }
         try model.submit([engine], responder)
@@ -106,7 +109,8 @@ private final class GeneratedTexts: AnswerListener {
 
     @discardableResult
     private func write(_ node: ConfigNode, _ state: inout State) -> Bool {
-        let stream = state.stream ?? responder.stream(fields: ["Content-Type": "application/json"])
+        let stream =
+            state.stream ?? responder.stream(fields: ["Content-Type": "application/x-ndjson"])
         state.stream = stream
         return stream.write(JSONWriter.bytes(node, layout: .minimal) + [UInt8(ascii: "\n")])
     }

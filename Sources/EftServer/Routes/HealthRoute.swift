@@ -2,7 +2,7 @@
 // Whether the server works, for those that watch it.
 
 /// `GET /health`: 200 without a body, or 503 when the engine no longer works.
-struct HealthRoute: Route {
+struct HealthRoute: RegisteredRoute {
     let methods = ["GET"]
     let path = "/health"
     let access = RouteAccess.open

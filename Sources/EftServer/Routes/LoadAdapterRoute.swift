@@ -3,7 +3,7 @@
 import EftConfig
 
 /// `POST /v1/load_lora_adapter`; there is no such route unless a folder of adapters was opened.
-struct LoadAdapterRoute: Route {
+struct LoadAdapterRoute: RegisteredRoute {
     let methods = ["POST"]
     let path = "/v1/load_lora_adapter"
     private let model: ServedModel

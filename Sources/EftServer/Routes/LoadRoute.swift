@@ -3,7 +3,7 @@
 import EftConfig
 
 /// `GET /load`: `{"server_load": <requests for the model under way>}`.
-struct LoadRoute: Route {
+struct LoadRoute: RegisteredRoute {
     let methods = ["GET"]
     let path = "/load"
     let isCounted = false

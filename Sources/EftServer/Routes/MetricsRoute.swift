@@ -2,7 +2,7 @@
 // The server's numbers, for Prometheus.
 
 /// `GET /metrics`: all numbers of the registry as text.
-struct MetricsRoute: Route {
+struct MetricsRoute: RegisteredRoute {
     let methods = ["GET"]
     let path = "/metrics"
     let access: RouteAccess

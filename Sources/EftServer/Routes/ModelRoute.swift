@@ -3,7 +3,7 @@
 import EftConfig
 
 /// `GET /v1/models/{id}`; ids may hold slashes.
-struct ModelRoute: Route {
+struct ModelRoute: RegisteredRoute {
     let methods = ["GET"]
     let path = "/v1/models/{id*}"
     private let model: ServedModel

@@ -3,7 +3,7 @@
 import EftConfig
 
 /// `GET /v1/models`: the base under all its names, then the adapters.
-struct ModelsRoute: Route {
+struct ModelsRoute: RegisteredRoute {
     let methods = ["GET"]
     let path = "/v1/models"
     private let model: ServedModel

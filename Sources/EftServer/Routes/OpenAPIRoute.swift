@@ -2,7 +2,7 @@
 // The server's interface, described for programs.
 
 /// `GET /openapi.json`: an OpenAPI document of all routes that this server has.
-struct OpenAPIRoute: Route {
+struct OpenAPIRoute: RegisteredRoute {
     let methods = ["GET"]
     let path = "/openapi.json"
     let isCounted = false

@@ -2,7 +2,7 @@
 // The same as /health, as hosting services ask for it.
 
 /// `GET` or `POST /ping`: 200 without a body, or 503 when the engine no longer works.
-struct PingRoute: Route {
+struct PingRoute: RegisteredRoute {
     let methods = ["GET", "POST"]
     let path = "/ping"
     let access = RouteAccess.open

@@ -5,7 +5,7 @@ import EftGeneration
 import EftTensor
 
 /// `GET /status`: the plan of the memory beside what is held, and the engine's numbers.
-struct StatusRoute: Route {
+struct StatusRoute: RegisteredRoute {
     let methods = ["GET"]
     let path = "/status"
     let isCounted = false

@@ -3,7 +3,7 @@
 import EftConfig
 
 /// `POST /tokenize`: of a prompt or of messages.
-struct TokenizeRoute: Route {
+struct TokenizeRoute: RegisteredRoute {
     let methods = ["POST"]
     let path = "/tokenize"
     private let model: ServedModel

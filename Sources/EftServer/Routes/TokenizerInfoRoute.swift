@@ -3,7 +3,7 @@
 import EftConfig
 
 /// `GET /tokenizer_info`: its special tokens and how long sequences may be.
-struct TokenizerInfoRoute: Route {
+struct TokenizerInfoRoute: RegisteredRoute {
     let methods = ["GET"]
     let path = "/tokenizer_info"
     private let model: ServedModel

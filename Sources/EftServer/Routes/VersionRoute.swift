@@ -3,7 +3,7 @@
 import EftConfig
 
 /// `GET /version`: `{"version": "..."}`.
-struct VersionRoute: Route {
+struct VersionRoute: RegisteredRoute {
     let methods = ["GET"]
     let path = "/version"
     let isCounted = false

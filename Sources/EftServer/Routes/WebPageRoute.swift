@@ -2,7 +2,7 @@
 // The page to chat on and to watch the memory.
 
 /// `GET /`; open to everybody, for it holds no data: the browser asks for those with a key.
-struct WebPageRoute: Route {
+struct WebPageRoute: RegisteredRoute {
     let methods = ["GET"]
     let path = "/"
     let access = RouteAccess.open

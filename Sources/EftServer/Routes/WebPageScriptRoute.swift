@@ -2,7 +2,7 @@
 // What the page does.
 
 /// `GET /page.js`; open to everybody, for it holds no data: the browser asks for those with a key.
-struct WebPageScriptRoute: Route {
+struct WebPageScriptRoute: RegisteredRoute {
     let methods = ["GET"]
     let path = "/page.js"
     let access = RouteAccess.open

@@ -2,7 +2,7 @@
 // How the page looks.
 
 /// `GET /page.css`; open to everybody, for it holds no data: the browser asks for those with a key.
-struct WebPageStyleRoute: Route {
+struct WebPageStyleRoute: RegisteredRoute {
     let methods = ["GET"]
     let path = "/page.css"
     let access = RouteAccess.open

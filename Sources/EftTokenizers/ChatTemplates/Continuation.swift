@@ -2,6 +2,7 @@
 // A prompt that ends inside the last message, so that the model goes on with it.
 
 import EftConfig
+import EftJinja
 
 /// Finds where the last message ends in a rendered chat, by a mark that is put behind it.
 struct Continuation {
@@ -53,8 +54,8 @@ struct Continuation {
         let bytes = Array(rendered.utf8)
         let wanted = Array(mark.utf8)
         let trimmed = Array(Self.trimmed(message[...]).utf8)
-        guard let place = Self.last(wanted, in: bytes),
-            trimmed.isEmpty || Self.last(trimmed, in: Array(bytes[..<place])) != nil
+        guard let place = ByteSearch.last(of: wanted, in: bytes, before: bytes.count),
+            ByteSearch.last(of: trimmed, in: bytes, before: place) != nil
         else {
             throw ChatTemplateError(
                 .request,
@@ -75,14 +76,5 @@ struct Continuation {
         var scalars = text.unicodeScalars
         while let last = scalars.last, last.properties.isWhitespace { scalars.removeLast() }
         return String(scalars)
-    }
-
-    private static func last(_ part: [UInt8], in bytes: [UInt8]) -> Int? {
-        var place = bytes.count - part.count
-        while place >= 0 {
-            if bytes[place..<(place + part.count)].elementsEqual(part) { return place }
-            place -= 1
-        }
-        return nil
     }
 }

@@ -8,6 +8,10 @@ import EftTensor
 
 enum BenchCommand: Command {
     static let layerRange = 1...1000
+    /// Verbs below this one.
+    static let subcommands: [any Command.Type] = [
+        BenchServe.self, BenchLatency.self, BenchThroughput.self, BenchPrefix.self,
+    ]
     private static let kinds = ["limits", "kernels", "sampling", "decode", "prefill", "train"]
 
     static let specification = CommandSpecification(
@@ -23,6 +27,7 @@ enum BenchCommand: Command {
                 "a folder of that shape, 21 GB"),
             Example("eft bench kernels", "matrix products in every format"),
             Example("eft bench decode prefill --json", "whole models, for machines"),
+            Example("eft bench serve --help", "load on a server, and what is below"),
         ],
         options: [
             OptionSpecification(
@@ -45,7 +50,7 @@ enum BenchCommand: Command {
         ],
         arguments: [
             ArgumentSpecification("KIND", count: .any, help: "what to measure", completion: .none)
-        ])
+        ], subcommands: subcommands.map { $0.specification })
 
     static func run(_ arguments: ParsedArguments) throws {
         let asked = arguments.arguments("KIND")

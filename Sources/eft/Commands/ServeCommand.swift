@@ -41,7 +41,8 @@ enum ServeCommand: Command {
             arguments, adapters: options.adapters.map(\.folder),
             reserving: options.reservedAdapters)
         let program = ServedProgram(arguments: arguments, options: options, model: model)
-        let plan = try options.plan(model)
+        let draft = try options.draft(model)
+        let plan = try options.plan(model, draft)
         let streaming = try model.streaming(plan.stage)
         let budget = model.budget(plan.stage, streaming)
         try budget.announce()
@@ -55,7 +56,7 @@ enum ServeCommand: Command {
         let start = ContinuousClock.now
         let decoder = try model.base(plan.stage, streaming, quiet: false)
         let registry = MetricsRegistry()
-        let served = try program.served(decoder, plan, registry)
+        let served = try program.served(decoder, draft, plan, registry)
         let server = try program.server(served, plan, registry)
         output.writeLine(
             "serving \(options.names.joined(separator: ", ")) on "

@@ -29,7 +29,8 @@ struct ConstraintRefusalTests {
 
     @Test(arguments: [
         "", "(", ")", "(a", "a)", "[a", "[]", "[b-a]", "a{2,1}", "*", "a**", "+a", "a{1}{2}", "\\",
-        "a\u{0}b", "\\x00", "\\u12", "\\ud800", "\\u{110000}", "[[:foo:]]", "(?<a", "\\p{L",
+        "a\u{0}b", "\\x00", "\\u12", "\\x+1", "\\ud800", "\\u{110000}", "[[:foo:]]", "(?<a",
+        "\\p{L",
     ])
     func `Malformed expressions are refused`(pattern: String) {
         #expect(code(.regex(pattern)) == .malformed || code(.regex(pattern)) == .unsupported)
@@ -87,6 +88,41 @@ struct ConstraintRefusalTests {
             }
         }
         #expect(error?.code == .tooComplex)
+    }
+
+    @Test func `Many rules at one place cost no more than one walk each`() throws {
+        var grammar = "root ::= r0"
+        for index in 1..<400 { grammar += " | r\(index)" }
+        for index in 0..<400 { grammar += "\nr\(index) ::= [^\(index % 10)]* \"\(index)\"" }
+        for index in 0..<400 { grammar += "\nx\(index) ::= r\(index) \"\(index)\" | root" }
+        let constraint = try CompiledConstraint(
+            .grammar(grammar), vocabulary: Vocabularies.byteLevel)
+        var random = SplitMix64(seed: 8)
+        try constraint.checkMasks(&random, steps: 3)
+    }
+
+    @Test func `Texts of one constraint may be made at once`() async throws {
+        var limits = ConstraintLimits()
+        limits.cacheBytes = 60_000
+        let constraint = try CompiledConstraint(
+            .jsonSchema(["type": "array", "items": ["type": ["object", "number"]]]),
+            vocabulary: Vocabularies.byteLevel, limits: limits)
+        try await withThrowingTaskGroup(of: Void.self) { group in
+            for seed in 0..<8 {
+                group.addTask {
+                    var random = SplitMix64(seed: UInt64(seed))
+                    for _ in 0..<10 {
+                        guard let text = try constraint.randomText(&random, limit: 60) else {
+                            continue
+                        }
+                        do { _ = try JSONParser.parse(text) } catch let error as ConfigError {
+                            #expect(error.code == .duplicateKey)
+                        }
+                    }
+                }
+            }
+            try await group.waitForAll()
+        }
     }
 
     @Test func `A small memory for masks changes nothing`() throws {

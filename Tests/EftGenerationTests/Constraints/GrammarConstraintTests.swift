@@ -134,6 +134,8 @@ struct GrammarConstraintTests {
         #expect(error("start: " + open)?.code == .tooComplex)
         #expect(error("root ::= ((\"a\"{9999}){9999}){9999}")?.code == .tooComplex)
         #expect(error("root ::= \"a\"{99999999999999999999}")?.code == .tooComplex)
+        let repeated = "root ::= \"a\"" + String(repeating: "*?+", count: 100_000)
+        #expect(error(repeated)?.code == .tooComplex)
         var chain = "root ::= r0\n"
         for index in 0..<5000 { chain += "r\(index) ::= \"a\" r\(index + 1) \"b\"\n" }
         #expect(error(chain + "r5000 ::= \"c\"") != nil)
@@ -151,7 +153,7 @@ struct GrammarConstraintTests {
     @Test func `Altered grammars are taken or refused, never fatal`() throws {
         var random = SplitMix64(seed: 55)
         var limits = ConstraintLimits()
-        limits.steps = 200_000
+        limits.compileSteps = 200_000
         let seeds = try Self.cases().map { Array(try $0.required("grammar").string().utf8) }
         for _ in 0..<2000 {
             let seed = try #require(seeds.randomElement(using: &random))

@@ -114,6 +114,33 @@ struct PatternConstraintTests {
         }
     }
 
+    @Test func `A special token stands where it is asked for, and nowhere else`() throws {
+        var random = SplitMix64(seed: 15)
+        let texts = (0..<256).map { [UInt8($0)] } + [nil, [], nil]
+        let vocabulary = try ConstraintVocabulary(texts: texts, endIDs: [258])
+        let call = ConstraintSpecification.sequence([
+            .textWithout(["}"]), .token(257), .jsonObject, .token(256),
+        ])
+        let constraint = try Self.constraint(call, vocabulary)
+        var state = try constraint.begin()
+        #expect(try !state.advance(Int32(256)))
+        #expect(try state.advance("a\u{e9}".utf8))
+        #expect(try constraint.allowed(&state).contains(257))
+        #expect(try state.advance(Int32(257)))
+        #expect(try state.advance("{\"a\":\"".utf8))
+        #expect(try constraint.allowed(&state).allSatisfy { $0 < 256 })
+        #expect(try state.advance("\"}".utf8))
+        #expect(try constraint.allowed(&state) == [256])
+        #expect(try state.forcedBytes().isEmpty)
+        #expect(try state.advance(Int32(256)))
+        #expect(try constraint.allowed(&state) == [258])
+        try constraint.checkMasks(&random, steps: 30)
+        #expect(vocabulary.text(of: 256).isEmpty && vocabulary.text(of: 257).isEmpty)
+        #expect(throws: ConstraintError.self) { try Self.constraint(.token(65), vocabulary) }
+        #expect(throws: ConstraintError.self) { try Self.constraint(.token(258), vocabulary) }
+        #expect(throws: ConstraintError.self) { try Self.constraint(.token(-1), vocabulary) }
+    }
+
     @Test func `Tokens that cannot be completed are never allowed`() throws {
         var random = SplitMix64(seed: 6)
         let vocabulary = Vocabularies.characters

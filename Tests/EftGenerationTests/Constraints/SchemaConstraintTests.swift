@@ -280,7 +280,7 @@ struct SchemaConstraintTests {
     @Test func `Altered schemas are taken or refused, never fatal`() throws {
         var random = SplitMix64(seed: 99)
         var limits = ConstraintLimits()
-        limits.steps = 300_000
+        limits.compileSteps = 300_000
         let seeds = try Self.cases().map { try $0.required("schema").node }
         for _ in 0..<1500 {
             let schema = random.mutated(try #require(seeds.randomElement(using: &random)))

@@ -63,6 +63,62 @@ import Testing
         if name == "all at once" { #expect(core.scheduler.preemptions == 0) }
     }
 
+    /// What turns an engine into one that speculates.
+    enum Drafting: String, CaseIterable {
+        case ngram
+        /// The model itself: all greedy drafts come true.
+        case same
+        /// Another model of the same vocabulary: few do.
+        case other
+    }
+
+    @Test(arguments: [Float(0), 1], Drafting.allCases)
+    func `drafts change nothing but the number of steps`(
+        _ temperature: Float, _ drafting: Drafting
+    ) throws {
+        let periodic: [Int32] = (0..<40).map { Int32(5 + $0 % 4) }
+        let all = prompts + [periodic]
+        var plain = EngineRig(sequences: 6, pages: 40)
+        let expected = try run(plain, all, temperature: temperature)
+        for pages in [40, 9] {
+            plain.pages = pages
+            plain.configure = { $0.draftTokens = 3 }
+            let core = try plain.core()
+            switch drafting {
+            case .ngram: core.useNGramDrafts()
+            case .same, .other:
+                let draft = EngineRig(model: drafting == .same ? plain.model : "models/bias")
+                try core.useDrafts(
+                    of: draft.decoder(),
+                    need: GenerationNeed(contextLength: 68, sequences: 6, prefillChunk: 16))
+            }
+            let counter = DraftCounter()
+            core.observer = counter
+            let listeners = try all.map { prompt in
+                let listener = Listener()
+                try core.add(
+                    EngineRequest(
+                        prompt: prompt,
+                        parameters: EngineRig.parameters(temperature: temperature),
+                        sink: listener))
+                return listener
+            }
+            core.drain()
+            for (listener, one) in zip(listeners, expected.heard) {
+                #expect(listener.heard.tokens == one.tokens)
+                #expect(listener.heard.logprobs == one.logprobs)
+            }
+            let (tokens, accepted) = counter.total
+            #expect(accepted <= tokens)
+            if drafting == .same {
+                // Both draw with the same numbers from the same logits.
+                #expect(tokens > 0 && accepted == tokens)
+                if pages == 40 { #expect(core.steps < expected.core.steps) }
+            }
+            #expect(core.cache.freePages == core.cache.pageCount)
+        }
+    }
+
     @Test func `a prompt read before is found, and the answer stays the same`() throws {
         let core = try EngineRig().core()
         let prompt: [Int32] = Array(10..<44)

@@ -102,3 +102,20 @@ extension EngineCore {
         precondition(left > 0, "the engine does not come to an end")
     }
 }
+
+/// Counts drafted and accepted tokens.
+final class DraftCounter: EngineObserver {
+    private let state = Mutex((tokens: 0, accepted: 0))
+
+    var total: (tokens: Int, accepted: Int) { state.withLock { $0 } }
+
+    func stepped(_ step: StepRecord) {
+        state.withLock {
+            $0.tokens += step.draftTokens
+            $0.accepted += step.acceptedAt.reduce(0, +)
+        }
+    }
+    func drewFirst(after: Duration) {}
+    func drewNext(after: Duration) {}
+    func ended(_ request: RequestRecord) {}
+}

@@ -17,6 +17,7 @@ struct EngineMetricsTests {
         let (requests, prompt, generated) = (3, 7, 5)
         for _ in 0..<requests {
             metrics.iteration(promptTokens: prompt, generationTokens: 1)
+            metrics.promptTokens(prompt, from: .localCompute)
             metrics.timeToFirstToken(0.03)
             for _ in 1..<generated {
                 metrics.iteration(promptTokens: 0, generationTokens: 1)
@@ -113,6 +114,7 @@ struct EngineMetricsTests {
         metrics.prefixCache(queries: 42, hits: 32)
         #expect(sample("prompt_tokens_by_source_total", "source=\"local_compute\"") == 10)
         #expect(sample("prompt_tokens_by_source_total", "source=\"local_cache_hit\"") == 32)
+        #expect(sample("prompt_tokens_total") == 42)
         #expect(sample("prompt_tokens_cached_total") == 32)
         #expect(sample("prompt_tokens_cached_by_source_total", "source=\"local_cache_hit\"") == 32)
         #expect(sample("prefix_cache_queries_total") == 42)

@@ -179,7 +179,7 @@ struct GrammarParser {
         of node: GrammarNode
     ) throws(ConstraintError) -> GrammarNode {
         var node = node
-        while true {
+        for _ in 0...builder.limits.nesting {
             if notation == .ebnf { scanner.skipSpace() }
             switch scanner.peek {
             case "*": node = node.star
@@ -201,6 +201,7 @@ struct GrammarParser {
             }
             scanner.advance()
         }
+        throw scanner.fault("too many repetitions of repetitions", .tooComplex)
     }
 
     private mutating func counted(

@@ -161,7 +161,8 @@ struct GrammarScanner {
         if marks.count == 2, let digits = ["u": 4, "U": 8, "x": 2][marks[position + 1]] {
             let end = min(position + 2 + digits, source.count)
             let text = source[(position + 2)..<end].map { String($0) }.joined()
-            guard text.utf8.count == digits, let value = UInt32(text, radix: 16),
+            guard text.utf8.count == digits, text.allSatisfy(\.isHexDigit),
+                let value = UInt32(text, radix: 16),
                 Unicode.Scalar(value) != nil
             else { throw fault("expected \(digits) hexadecimal digits of a character") }
             position = end

@@ -4,9 +4,19 @@
 import EftConfig
 
 extension SchemaCompiler {
-    /// Strings that satisfy the conditions, with their quotes.
+    /// Strings that satisfy the conditions, with their quotes; a rule that all such strings of the document share.
     /// - Throws: `ConstraintError`.
     mutating func strings(_ schema: Schema) throws(ConstraintError) -> GrammarNode {
+        let key = StringKey(
+            minimum: schema.minimumLength, maximum: schema.maximumLength,
+            patterns: schema.patterns.map { Array($0.utf8) }, formats: schema.formats)
+        if let known = stringRules[key] { return .rule(known) }
+        let rule = try builder.addRule(try stringNode(schema))
+        stringRules[key] = rule
+        return .rule(rule)
+    }
+
+    private mutating func stringNode(_ schema: Schema) throws(ConstraintError) -> GrammarNode {
         let (minimum, maximum) = (schema.minimumLength, schema.maximumLength)
         if let maximum, maximum < minimum { return .impossible }
         guard max(minimum, maximum ?? 0) <= builder.limits.states else {

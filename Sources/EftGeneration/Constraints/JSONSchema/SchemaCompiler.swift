@@ -16,7 +16,16 @@ struct SchemaCompiler {
     private let reader: SchemaReader
     private let root: ConfigNode
     private var rules: [String: RuleID] = [:]
+    var stringRules: [StringKey: RuleID] = [:]
     private var waiting: [(parts: [SchemaPart], rule: RuleID)] = []
+
+    /// What strings are asked for.
+    struct StringKey: Hashable {
+        let minimum: Int
+        let maximum: Int?
+        let patterns: [[UInt8]]
+        let formats: [String]
+    }
 
     /// Begins with a schema.
     /// - Throws: `ConstraintError`.
@@ -59,8 +68,11 @@ struct SchemaCompiler {
             try builder.budget.spend(items.count)
             for item in items { try checkNesting(item, depth: depth + 1) }
         case .object(let object):
-            try builder.budget.spend(object.count)
-            for entry in object.entries { try checkNesting(entry.node, depth: depth + 1) }
+            for entry in object.entries {
+                try builder.budget.spend(1 + entry.key.utf8.count)
+                try checkNesting(entry.node, depth: depth + 1)
+            }
+        case .string(let text): try builder.budget.spend(text.utf8.count)
         default: break
         }
     }

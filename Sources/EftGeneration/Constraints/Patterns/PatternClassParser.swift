@@ -121,7 +121,8 @@ struct PatternClassParser {
     ) throws(ConstraintError) -> ScalarSet {
         let end = min(position + digits, source.count)
         let text = source[position..<end].map { String($0) }.joined()
-        guard text.utf8.count == digits, let value = UInt32(text, radix: 16),
+        guard text.utf8.count == digits, text.allSatisfy(\.isHexDigit),
+            let value = UInt32(text, radix: 16),
             value != 0 || mayBeZero
         else {
             throw fault("expected \(digits) hexadecimal digits that are not all 0")

@@ -26,6 +26,11 @@ struct PatternParser {
     static func parse(
         _ pattern: String, isSearch: Bool, limits: ConstraintLimits
     ) throws(ConstraintError) -> GrammarNode {
+        guard pattern.utf8.count <= limits.sourceBytes else {
+            throw ConstraintError(
+                .tooComplex,
+                "the regular expression is larger than \(limits.sourceBytes) bytes")
+        }
         var parser = PatternParser(pattern, limits: limits)
         let part = try parser.alternatives()
         guard parser.peek == nil else { throw parser.fault("unmatched ')'") }

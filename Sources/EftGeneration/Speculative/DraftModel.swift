@@ -1,0 +1,128 @@
+// SPDX-License-Identifier: Apache-2.0
+// Drafts from a smaller model (Leviathan et al. 2023), verified by what the larger one draws.
+import EftModels
+import EftNN
+import EftTensor
+
+/// A smaller model of the same vocabulary that runs ahead of the sequences.
+///
+/// It draws with each sequence's own settings, seed and random numbers: where both models think alike, sampled tokens
+/// are alike too.
+final class DraftModel: DraftProposer {
+    private let decoder: Decoder
+    private let cache: PagedCache
+    private let workspace: DecoderWorkspace
+    private let headRows: Int
+    /// Tokens of each sequence that stand in this model's pages.
+    private var held: [Int: [Int32]] = [:]
+
+    /// Takes the memory that `need` states.
+    /// - Throws: `TensorError` when it does not fit the ledger, `GenerationError` for another vocabulary.
+    init(decoder: Decoder, need: GenerationNeed, vocabulary: Int) throws {
+        guard decoder.description.vocabulary == vocabulary else {
+            throw GenerationError(
+                "the draft model has \(decoder.description.vocabulary) tokens, the model \(vocabulary); "
+                    + "they must share their tokenizer")
+        }
+        self.decoder = decoder
+        headRows = need.headRows
+        cache = try PagedCache(
+            pageCount: need.pages, ledgers: decoder.layerLedgers,
+            shape: decoder.description.shape, kvType: need.kvType)
+        workspace = try DecoderWorkspace(need.workspace, decoder: decoder)
+        try decoder.reserveScratch(rows: need.rows, headRows: need.headRows)
+    }
+
+    func forget(_ sequence: Int) {
+        cache.release(sequence: sequence)
+        held[sequence] = nil
+    }
+
+    /// A sequence that is being drafted for.
+    private struct Work {
+        let query: Int
+        let sequence: Int
+        var tokens: [Int32]
+        var computed: Int
+        let most: Int
+        var sampler: SequenceSampler
+        var drafts: [Int32] = []
+    }
+
+    func propose(_ queries: [DraftQuery]) throws -> [[Int32]] {
+        var works: [Work] = []
+        for (index, query) in queries.enumerated() where query.most > 0 {
+            guard let work = begin(index, query) else { continue }
+            works.append(work)
+        }
+        var going = works.indices.filter { works[$0].most > 0 }
+        while !going.isEmpty {
+            let isReady = try advance(&works, going)
+            // Who has more to read than a batch holds reads on next time.
+            going = isReady.filter { works[$0].drafts.count < works[$0].most }
+        }
+        var drafts: [[Int32]] = queries.map { _ in [] }
+        for work in works {
+            held[work.sequence] = Array(work.tokens.prefix(work.computed))
+            drafts[work.query] = work.drafts
+        }
+        return drafts
+    }
+
+    /// Goes back to what the sequence and this model's pages have in common; nil when there are no pages left.
+    private func begin(_ index: Int, _ query: DraftQuery) -> Work? {
+        let known = held[query.sequence] ?? []
+        var common = 0
+        while common < min(known.count, query.tokens.count - 1),
+            known[common] == query.tokens[common]
+        {
+            common += 1
+        }
+        guard cache.extend(sequence: query.sequence, to: query.tokens.count + query.most) else {
+            forget(query.sequence)
+            return nil
+        }
+        return Work(
+            query: index, sequence: query.sequence, tokens: query.tokens, computed: common,
+            most: query.most, sampler: query.sampler)
+    }
+
+    /// Computes a batch, and draws a token for each sequence that is read to its end.
+    /// - Returns: those sequences.
+    private func advance(_ works: inout [Work], _ going: [Int]) throws -> [Int] {
+        var tokens: [Int32] = []
+        var runs: [DecoderBatch.Run] = []
+        var ready: [(work: Int, row: Int)] = []
+        for index in going {
+            let pending = works[index].tokens.count - works[index].computed
+            let count = min(pending, workspace.rows - tokens.count)
+            guard count > 0 else { continue }
+            let first = works[index].computed
+            runs.append(
+                DecoderBatch.Run(
+                    sequence: works[index].sequence,
+                    rows: tokens.count..<tokens.count + count, firstPosition: first))
+            tokens += works[index].tokens[first..<first + count]
+            works[index].computed += count
+            if count == pending { ready.append((index, tokens.count - 1)) }
+        }
+        let batch = DecoderBatch(tokens: tokens, runs: runs)
+        let hidden = try decoder.forward(batch, cache: cache, workspace: workspace)
+        for first in stride(from: 0, to: ready.count, by: headRows) {
+            let part = ready[first..<min(first + headRows, ready.count)]
+            let logits = try decoder.logits(
+                of: hidden, rows: part.map(\.row), batch: batch, workspace: workspace)
+            for (row, item) in part.enumerated() {
+                let values = UnsafeMutableBufferPointer(
+                    start: logits.pointer + row * logits.columns, count: logits.columns)
+                guard let token = try? works[item.work].sampler.draw(values) else { continue }
+                works[item.work].drafts.append(token.id)
+                works[item.work].tokens.append(token.id)
+                works[item.work].sampler.accept(token.id)
+            }
+        }
+        return ready.map(\.work).filter {
+            works[$0].tokens.count > works[$0].computed
+        }
+    }
+}

@@ -1,0 +1,91 @@
+// SPDX-License-Identifier: Apache-2.0
+// How a server's cache is cut to the memory that weights leave.
+import EftModels
+import EftNN
+import EftPlanning
+import EftTensor
+import Testing
+
+@Suite struct ServePlanTests {
+    /// A decoder of about 31 million parameters, 124 MB in f32.
+    private func description() -> DecoderDescription {
+        DecoderDescription(
+            architecture: "LlamaForCausalLM", vocabulary: 4096, layers: 8,
+            shape: DecoderShape(
+                hidden: 512, intermediate: 1408, heads: 8, kvHeads: 4, headDim: 64,
+                normEpsilon: 1e-5),
+            rotary: RotaryEmbedding(headDim: 64, theta: 10000, scaling: .none),
+            contextLength: 1024, tiedEmbeddings: false, queryKeyValueBias: false,
+            outputBias: false, mlpBias: false, initializerRange: 0.02)
+    }
+
+    private func plan(_ limit: Int, _ change: (inout ServeWish) -> Void = { _ in }) throws
+        -> ServePlan
+    {
+        let description = description()
+        let planner = Planner(
+            description: description, limits: [limit], programBytes: 1 << 20,
+            backend: try CPUBackend(threads: 1))
+        var wish = ServeWish(maxSequences: 16, maxBatchedTokens: 64, kvType: .bf16)
+        change(&wish)
+        return planner.serve(
+            layouts: try DecoderLayouts(description, format: .dense(.bf16)), wish: wish)
+    }
+
+    @Test func `the cache takes what is left, to the last page`() throws {
+        let limit = 110 << 20
+        let plan = try plan(limit)
+        #expect(plan.stage.fits([limit]) && plan.stage.streaming == nil)
+        let page =
+            PagedCache.byteCount(
+                pages: 1, layers: 8, shape: description().shape, kvType: .bf16)
+            + ServeWish.tableBytes
+        #expect(limit - plan.stage.memory.total < page)
+        #expect(plan.cacheTokens == plan.need.pages * 16)
+        #expect(plan.concurrency >= 1 && plan.concurrency < 16)
+    }
+
+    @Test func `no more than all sequences can fill is taken`() throws {
+        let plan = try plan(4 << 30)
+        #expect(plan.need.pages == 16 * 64)
+        #expect(plan.concurrency == 16)
+    }
+
+    @Test func `narrower keys and values hold more tokens`() throws {
+        let wide = try plan(110 << 20) { $0.maxSequences = 64 }
+        let narrow = try plan(110 << 20) {
+            $0.maxSequences = 64
+            $0.kvType = .q4
+        }
+        #expect(narrow.cacheTokens > 3 * wide.cacheTokens)
+    }
+
+    @Test func `a context that cannot fit is refused with the longest that would, or taken`() throws
+    {
+        // Room for streamed weights and a short context.
+        let limit = 32 << 20
+        let refused = try plan(limit) { $0.kvType = .f32 }
+        #expect(!refused.stage.fits([limit]))
+        let remedy = try #require(refused.stage.remedy)
+        let length = try #require(remedy.split(separator: " ").last.flatMap { Int($0) })
+        let taken = try plan(limit) {
+            $0.kvType = .f32
+            $0.mayShorten = true
+        }
+        #expect(taken.stage.fits([limit]) && taken.need.contextLength == length)
+        #expect(taken.need.contextLength < 1024)
+        let longer = try plan(limit) {
+            $0.kvType = .f32
+            $0.maxModelLength = length + 16
+        }
+        #expect(!longer.stage.fits([limit]))
+    }
+
+    @Test func `what is asked for is taken as it is`() throws {
+        #expect(try plan(1 << 30) { $0.cachePages = 77 }.need.pages == 77)
+        let bytes = try plan(1 << 30) { $0.cacheBytes = 8 << 20 }
+        // A token takes 8 layers x 4 heads x 64 numbers x 2 x 2 bytes.
+        #expect(bytes.need.pages == (8 << 20) / (8 * 4 * 64 * 4 * 16))
+        #expect(bytes.need.contextLength <= bytes.cacheTokens)
+    }
+}
