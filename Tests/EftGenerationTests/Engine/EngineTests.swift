@@ -66,10 +66,14 @@ import Testing
         }
         let engine = try Engine(rig.core())
         // The engine is kept busy, so that what is submitted stays in the queue.
-        let gate = Monitor(false)
+        let gate = Monitor((isHeld: false, isOpen: false))
         let holder = try WorkerThread {
-            _ = try? engine.perform { _ in gate.wait { $0 ? true : nil } }
+            _ = try? engine.perform { _ in
+                gate.withLock { $0.isHeld = true }
+                return gate.wait { $0.isOpen ? true : nil }
+            }
         }
+        _ = gate.wait { $0.isHeld ? true : nil }
         let listeners = (0..<3).map { _ in Listener() }
         var refused: AdmissionError?
         do {
@@ -78,7 +82,7 @@ import Testing
             }
         } catch { refused = error as? AdmissionError }
         #expect(refused?.reason == .queuedRequests && (refused?.retryAfter ?? 0) >= 1)
-        gate.withLock { $0 = true }
+        gate.withLock { $0.isOpen = true }
         holder.join()
         engine.stop()
         #expect(listeners.allSatisfy { $0.isDone })
@@ -88,15 +92,19 @@ import Testing
         var rig = EngineRig(sequences: 1)
         rig.configure = { $0.maxQueuedTokens = 50 }
         let engine = try Engine(rig.core())
-        let gate = Monitor(false)
+        let gate = Monitor((isHeld: false, isOpen: false))
         let holder = try WorkerThread {
-            _ = try? engine.perform { _ in gate.wait { $0 ? true : nil } }
+            _ = try? engine.perform { _ in
+                gate.withLock { $0.isHeld = true }
+                return gate.wait { $0.isOpen ? true : nil }
+            }
         }
+        _ = gate.wait { $0.isHeld ? true : nil }
         let error = #expect(throws: AdmissionError.self) {
             for _ in 0..<3 { _ = try engine.submit(request(Array(1..<31), Listener())) }
         }
         #expect(error?.reason == .queuedTokens)
-        gate.withLock { $0 = true }
+        gate.withLock { $0.isOpen = true }
         holder.join()
         engine.stop()
     }
