@@ -279,6 +279,15 @@ package final class EngineCore {
         let start = ContinuousClock.now
         let hidden = try decoder.forward(batch, cache: cache, workspace: workspace)
         step.computing += .now - start
+        // Before the draws, which may end a sequence; drafts that come true are published in the next step.
+        for row in rows {
+            let (sequence, own) = (row.sequence, row.count - row.drafts)
+            cache.withTable {
+                $0.publish(
+                    sequence: sequence.id, tokens: sequence.tokens,
+                    computed: sequence.computed + own)
+            }
+        }
         try pool(rows, batch, hidden)
         let wishes = LogitWishes(rows, batch).rows
         for first in stride(from: 0, to: wishes.count, by: headRows) {
@@ -348,10 +357,6 @@ package final class EngineCore {
         sequence.drafts = []
         let promptLeft = max(0, sequence.group.request.prompt.count - before)
         step.promptTokens += min(promptLeft, row.count)
-        cache.withTable {
-            $0.publish(
-                sequence: sequence.id, tokens: sequence.tokens, computed: sequence.computed)
-        }
         if sequence.computed >= sequence.group.request.prompt.count {
             sequence.group.hasPrompt = true
         }

@@ -4,6 +4,7 @@ import EftModels
 import EftNN
 import EftTensor
 import EftTestSupport
+import Synchronization
 import Testing
 
 @testable import EftGeneration
@@ -46,16 +47,45 @@ import Testing
         #expect(throws: AdmissionError.self) { try engine.perform { $0.hasWork } }
     }
 
+    /// Cancels its request as soon as it hears of it.
+    private final class Canceller: EngineSink {
+        private let engine: Engine
+        private let state = Mutex((ticket: Engine.Ticket?.none, end: FinishReason?.none))
+
+        init(_ engine: Engine) { self.engine = engine }
+
+        var end: FinishReason? { state.withLock { $0.end } }
+
+        func cancel(_ ticket: Engine.Ticket) { state.withLock { $0.ticket = ticket } }
+
+        func drew(_ token: DrawnToken, sample: Int) -> Bool {
+            if let ticket = state.withLock({ $0.ticket }) { engine.cancel(ticket) }
+            return true
+        }
+
+        func ended(_ end: SampleEnd, sample: Int) { state.withLock { $0.end = end.reason } }
+    }
+
     @Test func `a cancelled request ends, before and while it runs`() async throws {
         let engine = try Engine(EngineRig(sequences: 1).core())
-        let listeners = (0..<3).map { _ in Listener() }
-        let tickets = try listeners.map {
-            try engine.submit(request([1, 2], $0, maxTokens: 60))
+        let gate = Monitor(false)
+        let holder = try WorkerThread {
+            _ = try? engine.perform { _ in gate.wait { $0 ? true : nil } }
         }
-        for ticket in tickets { engine.cancel(ticket) }
-        try await wait(listeners)
-        for listener in listeners { #expect(listener.heard.ends[0]?.reason == .abort) }
+        let running = Canceller(engine)
+        running.cancel(
+            try engine.submit(
+                EngineRequest(
+                    prompt: [1, 2], parameters: EngineRig.parameters(60), sink: running)))
+        let waiting = Listener()
+        engine.cancel(try engine.submit(request([1, 2], waiting, maxTokens: 60)))
+        gate.withLock { $0 = true }
+        holder.join()
+        try await wait([waiting])
+        #expect(waiting.heard.ends[0]?.reason == .abort && waiting.heard.tokens[0].isEmpty)
+        engine.close()
         engine.stop()
+        #expect(running.end == .abort)
     }
 
     @Test func `a full queue refuses and says when to come back`() throws {
