@@ -22,7 +22,16 @@ struct ChatTests {
                 ],
             ],
         ],
-        ["type": "function", "function": ["name": "rest"]],
+        [
+            "type": "function",
+            "function": [
+                "name": "rest",
+                "parameters": [
+                    "type": "object", "properties": ["long": ["type": "boolean"]],
+                    "required": ["long"], "additionalProperties": false,
+                ],
+            ],
+        ],
     ]
 
     private static let call = """
@@ -73,8 +82,8 @@ struct ChatTests {
             #expect(event["object"] == "chat.completion.chunk")
             let choice = event["choices"][0]
             let place = choice["index"].integer ?? 0
-            #expect(
-                (choice["delta"]["role"] == "assistant") == hasBegun.insert(place).inserted)
+            let isFirst = hasBegun.insert(place).inserted
+            #expect((choice["delta"]["role"] == "assistant") == isFirst)
             texts[place] += choice["delta"]["content"].text ?? ""
             if !choice["finish_reason"].isNull { reasons[place] = choice["finish_reason"] }
         }

@@ -106,12 +106,14 @@ final class DemoServer: Sendable {
         var body = body
         body["stream"] = true
         let response = try post(path, ConfigNode(body))
-        guard response.status == 200, response.fields["Content-Type"] == "text/event-stream" else {
+        guard response.status == 200,
+            response.fields["Content-Type"]?.hasPrefix("text/event-stream") == true
+        else {
             throw SocketError("\(response.status): \(response.text)")
         }
         var lines = response.text.split(separator: "\n").map(String.init)
         guard lines.popLast() == "data: [DONE]" else { throw SocketError("no end") }
-        return try lines.map { line in
+        return try lines.map { line -> ConfigNode? in
             guard line.hasPrefix("data: ") else { throw SocketError("no event: \(line)") }
             return try JSONParser.parse(Array(line.utf8.dropFirst(6)))
         }

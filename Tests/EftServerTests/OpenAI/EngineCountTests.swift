@@ -1,9 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 import EftConfig
-import Synchronization
 import Testing
 
 @testable import EftServer
+
+#if canImport(Glibc)
+    import Glibc
+#endif
 
 struct EngineCountTests {
     private let demo: DemoServer
@@ -59,6 +62,9 @@ struct EngineCountTests {
                 _ = try socket.readChunk()
             }
             socket.reset()
+        }
+        for _ in 0..<10_000 where try value("request_success_total", "\"abort\"") != 2 {
+            usleep(1000)
         }
         demo.settle()
         #expect(try value("num_requests_running") == 0)

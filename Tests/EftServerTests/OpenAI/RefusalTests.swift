@@ -20,8 +20,9 @@ struct Refusal: Sendable, CustomTestStringConvertible {
     /// A completion with one more field.
     static func completion(_ field: String, _ value: String, _ parameter: String? = nil) -> Refusal
     {
-        Refusal(
-            "/v1/completions", "{\"prompt\":\"x\",\"max_tokens\":4,\"\(field)\":\(value)}",
+        let length = field == "max_tokens" ? "" : "\"max_tokens\":4,"
+        return Refusal(
+            "/v1/completions", "{\"prompt\":\"x\",\(length)\"\(field)\":\(value)}",
             parameter ?? field)
     }
 
@@ -77,7 +78,8 @@ struct RefusalTests {
         .chat("top_logprobs", "2"), .chat("tools", "[]"), .chat("tool_choice", "\"required\""),
         .chat("min_tokens", "5"), .chat("chat_template", "\"{{ 1 }}\""),
         .chat("tools", "[5]", "tools[0]"), .chat("stream_options", "{}"),
-        .chat("messages", "[]"), .chat("messages", "5"),
+        Refusal("/v1/chat/completions", "{\"messages\":[]}", "messages"),
+        Refusal("/v1/chat/completions", "{\"messages\":5}", "messages"),
     ]
 
     static let prompts: [Refusal] = [
@@ -109,7 +111,9 @@ struct RefusalTests {
         "{\"\(String(repeating: "k", count: 1_000_000))\":1}",
     ].map { Refusal("/v1/completions", $0, "any") }
 
-    @Test(arguments: numbers + values + prompts + patterns + bodies)
+    static let all = numbers + values + prompts + patterns + bodies
+
+    @Test(arguments: RefusalTests.all)
     func `what is wrong is refused with a short reason`(refusal: Refusal) throws {
         let response = try demo.post(refusal.path, text: refusal.body)
         #expect(response.status == 400)
