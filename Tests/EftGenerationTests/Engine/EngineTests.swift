@@ -83,9 +83,11 @@ import Testing
         holder.join()
         try await wait([waiting])
         #expect(waiting.heard.ends[0]?.reason == .abort && waiting.heard.tokens[0].isEmpty)
-        engine.close()
-        engine.stop()
+        for _ in 0..<6000 where running.end == nil {
+            try await Task.sleep(for: .milliseconds(10))
+        }
         #expect(running.end == .abort)
+        engine.stop()
     }
 
     @Test func `a full queue refuses and says when to come back`() throws {
