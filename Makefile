@@ -5,7 +5,7 @@ SWIFT ?= swift
 EFT := .build/release/eft
 SOURCES := Package.swift Sources Tests Benchmarks
 
-.PHONY: all setup build demo test bench bench-70b format lint model fixtures clean
+.PHONY: all setup build demo test bench bench-serve bench-70b format lint model fixtures clean
 
 all: build
 
@@ -24,6 +24,9 @@ test: setup ## All tests.
 
 bench: build ## Speeds as ratios to limits measured in the same run.
 	$(EFT) bench
+
+bench-serve: build ## 32 requests at once on TinyLlama's shape: engine, server, and llama.cpp where it is named.
+	@scripts/bench/serve $(EFT)
 
 bench-70b: build ## 70 billion weights in 24 GB: Benchmarks/results/70b.md. An hour, 65 GB of disk.
 	@scripts/bench/70b $(EFT)

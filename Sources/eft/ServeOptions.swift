@@ -105,7 +105,8 @@ struct ServeOptions {
             choices: ReasoningFormat.all.map(\.name)),
         OptionSpecification(
             "--speculative-model", kind: .value("DIR"),
-            help: "a smaller model of the same tokenizer that drafts tokens, or ngram to draft from the text "
+            help:
+                "a smaller model of the same tokenizer that drafts tokens, or ngram to draft from the text "
                 + "itself; results stay the same", completion: .folder),
         OptionSpecification(
             "--num-speculative-tokens", kind: .value("N"), help: "tokens drafted in a step",

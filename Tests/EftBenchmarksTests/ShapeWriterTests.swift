@@ -47,8 +47,12 @@ import Testing
 
     @Test func `every id has a text, and every byte an id`() throws {
         let folder = try TemporaryFolder()
-        try ShapeWriter(Self.shape, format: .nf4).write(to: folder.path) { _, _ in }
-        let tokenizer = try Tokenizer.load(folder: folder.path)
+        var writer = try ShapeWriter(Self.shape, format: .nf4)
+        try writer.write(to: folder.file("bytes")) { _, _ in }
+        #expect(try Tokenizer.load(folder: folder.file("bytes")).idBound == 256)
+        writer.namesAllIDs = true
+        try writer.write(to: folder.file("words")) { _, _ in }
+        let tokenizer = try Tokenizer.load(folder: folder.file("words"))
         #expect(tokenizer.idBound == 320)
         let words = try (256..<320).map { try tokenizer.decode([Int32($0)]) }
         #expect(Set(words).count == 64 && words.allSatisfy { $0.hasPrefix(" ") && $0.count > 2 })

@@ -52,7 +52,7 @@ struct HardLimitTests {
             [
                 "run", "-m", models.folder.file("exl2"), "-p", "One day", "-t", "3", "--json",
                 "--threads", "2", "--cache-dir", models.folder.file("caches"),
-            ], percent: 60)
+            ], percent: 65)
     }
 
     @Test func `a streamed training step`() throws {

@@ -115,7 +115,7 @@ struct PeakMemoryTests {
         _ = try check(run + ["-p", "One", "-p", "Two", "-l", "400"])
         _ = try check(run + memory(140, of: whole, devices: 2, caches: caches))
         // The second time nothing is written.
-        for _ in 0..<2 { _ = try check(run + memory(60, of: whole, caches: caches)) }
+        for _ in 0..<2 { _ = try check(run + memory(65, of: whole, caches: caches)) }
         _ = try check(run + memory(100, of: whole, devices: 2, caches: caches))
     }
 

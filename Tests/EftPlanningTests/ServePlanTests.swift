@@ -60,7 +60,8 @@ import Testing
         #expect(narrow.cacheTokens > 3 * wide.cacheTokens)
     }
 
-    @Test func `a context that cannot fit is refused with the longest that would, or taken`() throws {
+    @Test func `a context that cannot fit is refused with the longest that would, or taken`() throws
+    {
         // Room for streamed weights and a short context.
         let limit = 32 << 20
         let refused = try plan(limit) { $0.kvType = .f32 }

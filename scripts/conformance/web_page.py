@@ -4,52 +4,21 @@
 
 usage: web_page.py PROGRAM [FOLDER FOR PICTURES]
 
-Needs Debian's chromium and `pip install playwright==1.56.0`. Starts PROGRAM on the demo's model, sends
-messages, waits for their answers, stops one, and looks at the numbers beside them: on a desk, in the dark,
-on a phone, and on a server that asks for a key. Exits with 1 where something is not as it should be.
+Needs Debian's chromium. Sends messages, waits for their answers, stops one, and looks at the numbers beside
+them: on a desk, in the dark, on a phone, and on a server that asks for a key.
 """
 
 import json
 import os
-import re
 import shutil
-import subprocess
 import sys
-import tempfile
-import time
 
-from playwright.sync_api import sync_playwright
+from playwright.sync_api import expect, sync_playwright
+from server import Checks, serving
 
-ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 QUESTION = "Who likes mushroom stew?"
 SCREENS = [("desk", "light", 1280, 800), ("dark", "dark", 1280, 800), ("phone", "light", 390, 844)]
-
-
-class Server:
-    """`eft serve` on the demo's model."""
-
-    def __init__(self, program, *options):
-        self.log = tempfile.NamedTemporaryFile("w+", suffix=".log")
-        self.process = subprocess.Popen(
-            [program, "serve", "-m", "Examples/demo/model", "--served-model-name", "demo",
-             "--memory", "256MiB", "--port", "0", *options],
-            stdout=self.log, stderr=subprocess.STDOUT, cwd=ROOT)
-        end = time.time() + 60
-        while time.time() < end and self.process.poll() is None:
-            with open(self.log.name, encoding="utf-8") as file:
-                found = re.search(r"serving .* on (http://\S+)", file.read())
-            if found:
-                self.url = found.group(1) + "/"
-                return
-            time.sleep(0.05)
-        raise RuntimeError("the server did not start")
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *_):
-        self.process.terminate()
-        self.process.wait(60)
+checks = Checks()
 
 
 class Page:
@@ -77,93 +46,79 @@ class Page:
 
     def wait_for_answer(self, count):
         """Until so many answers have their line of numbers."""
-        self.page.wait_for_function(
-            f"document.querySelectorAll('.turn.assistant .foot').length === {count}")
-
-
-def check(holds, what):
-    print(("ok    " if holds else "WRONG ") + what)
-    if not holds:
-        check.failures += 1
-
-
-check.failures = 0
+        expect(self.page.locator(".turn.assistant .foot")).to_have_count(count, timeout=60_000)
 
 
 def chats(browser, server, pictures):
     """Messages and answers on all kinds of screens."""
     for name, scheme, width, height in SCREENS:
-        page = Page(browser, server.url, scheme, width, height)
-        page.page.wait_for_function("document.getElementById('planned').textContent !== '–'")
+        page = Page(browser, server.url + "/", scheme, width, height)
+        expect(page.page.locator("#planned")).to_contain_text("MiB", timeout=60_000)
         page.page.evaluate("document.forms.settings.elements.temperature.value = 0")
         page.say(QUESTION)
         page.wait_for_answer(1)
         answer = page.text(".turn.assistant .text")
-        check("mushroom stew" in answer, f"{name}: {QUESTION} {answer}")
+        checks.that("mushroom stew" in answer, f"{name}: {QUESTION} {answer}")
         page.say(QUESTION)
         page.wait_for_answer(2)
-        check(page.page.locator(".turn.user").count() == 2, f"{name}: both questions are shown")
+        checks.that(page.page.locator(".turn.user").count() == 2, f"{name}: both questions are shown")
         page.page.locator(".again").last.click()
         page.wait_for_answer(2)
-        check(page.page.locator(".turn").count() == 4, f"{name}: an answer can be had again")
+        checks.that(page.page.locator(".turn").count() == 4, f"{name}: an answer can be had again")
         wide = page.page.evaluate("document.documentElement.scrollWidth")
-        check(wide <= width, f"{name}: nothing is wider than the screen")
+        checks.that(wide <= width, f"{name}: nothing is wider than the screen")
         page.page.wait_for_timeout(1200)
         page.page.screenshot(path=os.path.join(pictures, f"{name}.png"))
         if name == "phone":
             page.page.click("#panel")
             page.page.screenshot(path=os.path.join(pictures, "phone-panel.png"))
         generated = page.page.locator("#generated").text_content()
-        check(int(generated.replace(",", "")) > 0, f"{name}: {generated} tokens are counted")
-        check(page.page.locator("#parts li").count() >= 4, f"{name}: memory is told by purpose")
-        check(not page.elsewhere, f"{name}: nothing is loaded from elsewhere {page.elsewhere}")
-        check(not page.complaints, f"{name}: no complaints {page.complaints}")
+        checks.that(int(generated.replace(",", "")) > 0, f"{name}: {generated} tokens are counted")
+        checks.that(page.page.locator("#parts li").count() >= 4, f"{name}: memory is told by purpose")
+        checks.that(not page.elsewhere, f"{name}: nothing is loaded from elsewhere {page.elsewhere}")
+        checks.that(not page.complaints, f"{name}: no complaints {page.complaints}")
 
 
-def markup(browser, server, pictures):
+def markup(browser, server):
     """Text is shown as text, and an answer can be stopped."""
-    page = Page(browser, server.url)
+    page = Page(browser, server.url + "/")
     page.page.evaluate(
         "Object.assign(document.forms.settings.elements.transcript, {value: 'bare'})")
     page.page.evaluate("document.forms.settings.elements.max_tokens.value = 400")
     evil = "<img src=x onerror=\"document.title='broken'\"><script>document.title='broken'</script>"
     page.say(evil)
     page.wait_for_answer(1)
-    check(page.text(".turn.user .text") == evil, "markup is shown as it was typed")
-    check(page.page.title() == "Eft" and page.page.locator(".turn img").count() == 0,
-          "markup does nothing")
+    checks.that(page.text(".turn.user .text") == evil, "markup is shown as it was typed")
+    checks.that(page.page.title() == "Eft" and page.page.locator(".turn img").count() == 0,
+                "markup does nothing")
     page.page.click("#fresh")
-    check(page.page.locator(".turn").count() == 0, "a new chat is empty")
+    checks.that(page.page.locator(".turn").count() == 0, "a new chat is empty")
 
     # Held back, so that the answer is still on its way when it is stopped.
-    def slowly(route):
-        time.sleep(1)
-        route.continue_()
-
-    page.page.route("**/v1/*completions", slowly)
+    page.page.route("**/v1/*completions", lambda route: None)
     page.say(QUESTION)
     page.page.click("#stop")
     page.wait_for_answer(1)
-    check("stopped" in page.text(".turn.assistant .foot"), "an answer can be stopped")
-    check(page.page.locator("#send").is_visible(), "and another be asked for")
+    checks.that("stopped" in page.text(".turn.assistant .foot"), "an answer can be stopped")
+    checks.that(page.page.locator("#send").is_visible(), "and another be asked for")
 
 
 def keys(browser, program, pictures):
     """A server with a key."""
-    with Server(program, "--api-key", "secret") as server:
-        page = Page(browser, server.url)
+    with serving(program, "--memory", "256MiB", "--api-key", "secret") as server:
+        page = Page(browser, server.url + "/")
         page.page.locator("#notice").filter(has_text="API key").wait_for()
         page.page.screenshot(path=os.path.join(pictures, "key.png"))
         page.page.fill("#key", "secret")
         page.page.press("#key", "Tab")
-        page.page.wait_for_function("document.getElementById('model').value === 'demo'")
+        expect(page.page.locator("#model")).to_have_value("demo", timeout=60_000)
         page.say(QUESTION)
         page.wait_for_answer(1)
-        check("mushroom stew" in page.text(".turn.assistant .text"), "with the key there is an answer")
+        checks.that("mushroom stew" in page.text(".turn.assistant .text"), "with the key there is an answer")
         stored = page.page.evaluate("JSON.stringify([{...localStorage}, {...sessionStorage}])")
         forever, tab = json.loads(stored)
-        check("secret" not in json.dumps(forever) and tab.get("eft.key") == "secret",
-              "the key is kept for this tab only")
+        checks.that("secret" not in json.dumps(forever) and tab.get("eft.key") == "secret",
+                    "the key is kept for this tab only")
 
 
 def main(program, pictures):
@@ -173,12 +128,12 @@ def main(program, pictures):
         sys.exit("there is no chromium: apt-get install chromium")
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
-        with Server(program) as server:
+        with serving(program, "--memory", "256MiB") as server:
             chats(browser, server, pictures)
-            markup(browser, server, pictures)
+            markup(browser, server)
         keys(browser, program, pictures)
         browser.close()
-    sys.exit(1 if check.failures else 0)
+    sys.exit(checks.close())
 
 
 if __name__ == "__main__":

@@ -69,7 +69,12 @@ package final class HTTPConnection {
             guard count >= 0 else {
                 if errno == EINTR { continue }
                 if errno == EAGAIN { return }
-                throw HTTPConnection.failure(errno, .connection)
+                guard errno == EPIPE || errno == ECONNRESET else {
+                    throw HTTPConnection.failure(errno, .connection)
+                }
+                // A server may refuse a request before it has read it; its answer says why.
+                sent = request.count
+                return
             }
             sent += count
         }

@@ -76,8 +76,10 @@ package struct ServingClient: Sendable {
         let end = ContinuousClock.now + time
         while true {
             do throws(HTTPClientError) {
-                _ = try target.fetch("GET", "/v1/models", within: .seconds(5))
-                return
+                let (status, _) = try target.fetch("GET", "/v1/models", within: .seconds(5))
+                // Some servers listen before their model is loaded.
+                guard status >= 500 else { return }
+                throw HTTPClientError(.connection, "the server is not ready: status \(status)")
             } catch {
                 guard error.code == .connection, .now < end, !isStopped() else { throw error }
             }

@@ -62,17 +62,18 @@ package struct ServingReport: Sendable {
     /// Chunks in the best second of the run, counted from its first request.
     package var peakOutput: Int {
         guard let begin = completed.map(\.start).min() else { return 0 }
-        var seconds: [Int: Int] = [:]
+        var chunks: [Int: Int] = [:]
+        func note(_ time: Double) { chunks[Int(min(max(time, 0), 1e9)), default: 0] += 1 }
         for outcome in completed {
             guard let first = outcome.timeToFirstToken else { continue }
             var time = outcome.start - begin + first
-            seconds[Int(clamping: Int64(min(max(time, 0), 1e9))), default: 0] += 1
+            note(time)
             for gap in outcome.interTokenLatencies {
                 time += gap
-                seconds[Int(clamping: Int64(min(max(time, 0), 1e9))), default: 0] += 1
+                note(time)
             }
         }
-        return seconds.values.max() ?? 0
+        return chunks.values.max() ?? 0
     }
 
     /// Most requests that were under way at once.

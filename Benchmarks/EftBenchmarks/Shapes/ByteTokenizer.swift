@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// The smallest tokenizer there is: a token a byte, and texts for all other ids that a model may draw.
+// The smallest tokenizer there is: a token a byte, and texts for other ids that a model may draw.
 import EftConfig
 import EftTokenizers
 
@@ -7,7 +7,7 @@ enum ByteTokenizer {
     /// Its tokenizer.json.
     ///
     /// No text is read as an id beyond the bytes; but what is drawn has a text, so that a server has something to send.
-    /// - Parameter size: ids of the model.
+    /// - Parameter size: ids that have a text; those of bytes always have.
     static func document(size: Int) -> ConfigNode {
         var vocabulary = ConfigObject()
         for (byte, character) in ByteLevelAlphabet.characters.enumerated() {

@@ -25,6 +25,9 @@ package struct ShapeWriter {
     private let tensors: [RandomTensor]
     /// Bytes of the linear layers inside the decoder layers.
     private let linearBytes: Int
+    /// Whether the tokenizer has a text for each id, so that a server has something to send, or for bytes alone, which takes
+    /// less memory.
+    package var namesAllIDs = false
 
     /// Plans a folder; writes nothing.
     /// - Throws: `ConfigError` or `FormatError` when the format cannot be had for this shape.
@@ -112,7 +115,8 @@ package struct ShapeWriter {
     private func writeOtherFiles(to folder: String) throws {
         try AtomicFile.write(
             FileSystem.join(folder, "tokenizer.json"),
-            JSONWriter.bytes(ByteTokenizer.document(size: description.vocabulary)))
+            JSONWriter.bytes(ByteTokenizer.document(size: namesAllIDs ? description.vocabulary : 0))
+        )
         try AtomicFile.write(
             FileSystem.join(folder, "config.json"),
             JSONWriter.bytes(ConfigNode(config), layout: .indented(2)))

@@ -76,7 +76,9 @@ package final class Engine: Sendable {
     package init(_ core: sending EngineCore) throws {
         configuration = core.configuration
         vocabulary = core.decoder.description.vocabulary
-        let monitor = Monitor(State())
+        var state = State()
+        state.status = core.status
+        let monitor = Monitor(state)
         self.monitor = monitor
         let loop = Loop(core, monitor)
         thread = try WorkerThread { loop.run() }

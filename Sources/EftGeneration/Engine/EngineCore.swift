@@ -275,11 +275,19 @@ package final class EngineCore {
             step.drafts += 1
             step.draftTokens += row.drafts
         }
-        step.usedPages = cache.pageCount - cache.freePages
-        step.heldTokens = scheduler.running.reduce(batch.count) { $0 + $1.computed }
+        noteSlots(ofNew: batch.count)
         let start = ContinuousClock.now
         let hidden = try decoder.forward(batch, cache: cache, workspace: workspace)
         step.computing += .now - start
+        // Before the draws, which may end a sequence; drafts that come true are published in the next step.
+        for row in rows {
+            let (sequence, own) = (row.sequence, row.count - row.drafts)
+            cache.withTable {
+                $0.publish(
+                    sequence: sequence.id, tokens: sequence.tokens,
+                    computed: sequence.computed + own)
+            }
+        }
         try pool(rows, batch, hidden)
         let wishes = LogitWishes(rows, batch).rows
         for first in stride(from: 0, to: wishes.count, by: headRows) {
@@ -298,6 +306,20 @@ package final class EngineCore {
             step.drawing += .now - drawn
         }
         for row in rows where row.sequence.isRunning { settle(row) }
+    }
+
+    /// Notes how full the pages are. Pages that are shared are full, so that only those of single sequences have empty slots.
+    private func noteSlots(ofNew tokens: Int) {
+        let running = scheduler.running
+        let (used, own) = cache.withTable { table in
+            (
+                cache.pageCount - table.freePages,
+                running.reduce(0) { $0 + table.pageCount(of: $1.id) }
+            )
+        }
+        let held = running.reduce(tokens) { $0 + $1.computed }
+        step.usedPages = used
+        step.heldTokens = used * pageTokens - (own * pageTokens - held)
     }
 
     private static func batch(_ rows: [ScheduledRows]) -> DecoderBatch {
@@ -335,10 +357,6 @@ package final class EngineCore {
         sequence.drafts = []
         let promptLeft = max(0, sequence.group.request.prompt.count - before)
         step.promptTokens += min(promptLeft, row.count)
-        cache.withTable {
-            $0.publish(
-                sequence: sequence.id, tokens: sequence.tokens, computed: sequence.computed)
-        }
         if sequence.computed >= sequence.group.request.prompt.count {
             sequence.group.hasPrompt = true
         }

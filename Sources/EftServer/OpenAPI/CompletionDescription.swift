@@ -105,7 +105,7 @@ enum CompletionDescription {
                     "use_beam_search",
                     OpenAPISchema.boolean.with("const", false).about("At /v1/completions only.")
                 ),
-            ] + GenerationDescription.fields(facts))
+            ] + GenerationDescription.fields(facts) + GenerationDescription.queueing(facts))
     }
 
     private static func embedding(_ facts: OpenAPIDocument.Facts) -> OpenAPISchema {

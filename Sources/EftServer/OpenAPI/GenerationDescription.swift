@@ -63,7 +63,9 @@ enum GenerationDescription {
             (
                 "n",
                 OpenAPISchema.integer(1...facts.limits.samples).orNull.standard(1)
-                    .about("Answers; more than one only with a temperature above 0.")
+                    .about(
+                        "Answers to each prompt, \(facts.limits.answers) to all at most; more than one "
+                            + "only with a temperature above 0.")
             ),
         ]
     }
@@ -164,10 +166,27 @@ enum GenerationDescription {
         "thinking_token_budget", "repetition_detection",
     ].map { ($0, OpenAPISchema.null.about("Not served.").with("deprecated", true)) }
 
-    /// Fields that `/generate` does not have.
-    static func more(_ facts: Facts) -> Fields {
+    /// Who comes first, and with whom what is cached is shared.
+    static func queueing(_ facts: Facts) -> Fields {
         let priority = facts.hasPriorities ? OpenAPISchema.integer : .integer(0...0)
         return [
+            (
+                "priority",
+                priority.orNull.standard(0)
+                    .about("Lower comes first; with --scheduling-policy priority.")
+            ),
+            (
+                "cache_salt",
+                OpenAPISchema.string(1...facts.limits.saltLength)
+                    .with("pattern", "^[^\\u0000-\\u001f]*$").orNull
+                    .about("Keeps the request's part of the cache apart from others'.")
+            ),
+        ]
+    }
+
+    /// Fields that `/generate` does not have.
+    static func more(_ facts: Facts) -> Fields {
+        [
             ("stream", OpenAPISchema.boolean.orNull.standard(false)),
             (
                 "stream_options",
@@ -181,20 +200,9 @@ enum GenerationDescription {
                 OpenAPISchema.integer(-1...facts.logprobs).orNull
                     .about("Log-probabilities a token of the prompt; not together with stream.")
             ),
-            (
-                "priority",
-                priority.orNull.standard(0)
-                    .about("Lower comes first; with --scheduling-policy priority.")
-            ),
-            (
-                "cache_salt",
-                OpenAPISchema.string(1...facts.limits.saltLength)
-                    .with("pattern", "^[^\\u0000-\\u001f]*$").orNull
-                    .about("Keeps the request's part of the cache apart from others'.")
-            ),
             ("return_tokens_as_token_ids", OpenAPISchema.boolean.orNull.standard(false)),
             ("return_token_ids", OpenAPISchema.boolean.orNull.standard(false)),
-        ]
+        ] + queueing(facts)
     }
 
     private static func real(_ value: Float) -> ConfigNode {

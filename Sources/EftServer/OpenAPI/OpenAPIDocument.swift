@@ -44,15 +44,17 @@ struct OpenAPIDocument: Sendable {
         facts = Facts(context.model)
     }
 
+    private static let about =
+        "Serves a language model as OpenAI and vLLM do. Fields that are null count as absent; "
+        + "unknown fields are passed over."
+
     /// The document.
     var node: ConfigNode {
         var document: ConfigObject = [
             "openapi": "3.1.0",
             "info": [
                 "title": "Eft", "version": ConfigNode(context.version),
-                "description": ConfigNode(
-                    "Serves a language model as OpenAI and vLLM do. Fields that are null count as "
-                        + "absent; unknown fields are passed over."),
+                "description": ConfigNode(OpenAPIDocument.about),
                 "license": ["name": "Apache-2.0", "identifier": "Apache-2.0"],
             ],
             "servers": [["url": "/"]],

@@ -95,7 +95,7 @@ enum PageScript {
               option.selected = model.id === chosen;
               return option;
             }));
-            notice();
+            if (!find("notice").classList.contains("calm")) notice();
           } catch (error) {
             notice(explain(error));
             if (error.status === 401) openPanel(true), find("key").focus();

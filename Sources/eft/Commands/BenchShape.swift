@@ -17,7 +17,8 @@ enum BenchShape {
         }
         let output = try arguments.required("output")
         let layers = try arguments.int("layers", in: BenchCommand.layerRange)
-        let writer = try ShapeWriter(shape, layers: layers, format: try format(arguments))
+        var writer = try ShapeWriter(shape, layers: layers, format: try format(arguments))
+        writer.namesAllIDs = true
         // A run that was killed while it moved its files up has left a config.json and is to be finished.
         guard
             !FileSystem.exists(FileSystem.join(output, "config.json"))

@@ -57,6 +57,19 @@ import Testing
         #expect(try bench.run([short]).slotUse == 0.25)
     }
 
+    @Test func `slots of shared pages count once`() throws {
+        var options = EngineBenchOptions(maxModelLength: 64)
+        options.prefixCaching = true
+        let bench = try EngineBench(decoder(), options)
+        // The first one fills two pages with its prompt; the others share them and have a page each of their own.
+        let prompt = RandomPrompt(tokens: Array(1...33), outputLength: 2)
+        _ = try bench.run([prompt])
+        let figures = try bench.run(Array(repeating: prompt, count: 4))
+        #expect(figures.cachedTokens == 128)
+        // Steps of 32 + 4 x 1 and 32 + 4 x 2 tokens in 6 pages.
+        #expect(abs(figures.slotUse - (36.0 + 40) / 2 / 96) < 1e-12)
+    }
+
     @Test func `few pages make the engine take them back`() throws {
         var options = EngineBenchOptions(maxModelLength: 64)
         options.maxSequences = 4

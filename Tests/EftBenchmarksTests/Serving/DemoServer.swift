@@ -19,7 +19,7 @@ final class DemoServer {
     private let model: ServedModel
     let target: ServerTarget
 
-    init(keys: [String] = []) throws {
+    init(keys: [String] = [], template: String? = nil) throws {
         let path = Fixtures.packageRoot + "/Examples/demo/model"
         let folder = try ModelFolder.open(path)
         let decoder = try DecoderLoader(folder: folder).load(backend: CPUBackend(threads: 2))
@@ -32,7 +32,10 @@ final class DemoServer {
         let tokenizer = try Tokenizer.load(folder: path)
         let registry = MetricsRegistry()
         model = try ServedModel(
-            core: core, tokenizer: tokenizer, templates: nil,
+            core: core, tokenizer: tokenizer,
+            templates: template.map {
+                try ChatTemplates.single($0, file: "template", folder: path)
+            },
             constraints: ConstraintCache(
                 ConstraintVocabulary(tokenizer, size: folder.description.vocabulary)),
             options: ServedModelOptions(names: ["demo"], root: path, created: 0),
@@ -65,7 +68,6 @@ final class ScriptedServer {
 
     /// - Parameter answers: what each connection is told, in order; the last one for all that follow. Nil for silence.
     init(_ answers: [[String]?]) throws {
-        var port: UInt16 = 0
         let listener = socket(AF_INET, Int32(SOCK_STREAM.rawValue), 0)
         var address = sockaddr_in()
         address.sin_family = sa_family_t(AF_INET)
@@ -78,9 +80,8 @@ final class ScriptedServer {
                 _ = getsockname(listener, $0, &size)
             }
         }
-        port = UInt16(bigEndian: address.sin_port)
         self.listener = listener
-        target = ServerTarget(host: "127.0.0.1", port: port)
+        target = ServerTarget(host: "127.0.0.1", port: UInt16(bigEndian: address.sin_port))
         thread = try WorkerThread { ScriptedServer.serve(listener, answers) }
     }
 

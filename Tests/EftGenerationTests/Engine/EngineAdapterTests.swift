@@ -26,7 +26,9 @@ import Testing
                 if name.hasSuffix(".json") {
                     let text = String(decoding: bytes, as: UTF8.self)
                     let changed = text.split(separator: "\n", omittingEmptySubsequences: false)
-                        .map { $0.contains("\"lora_alpha\"") ? "  \"lora_alpha\": 64," : String($0) }
+                        .map {
+                            $0.contains("\"lora_alpha\"") ? "  \"lora_alpha\": 64," : String($0)
+                        }
                     bytes = Array(changed.joined(separator: "\n").utf8)
                 }
                 try AtomicFile.write(FileSystem.join(second, name), bytes)

@@ -151,6 +151,20 @@ import Testing
         #expect(other.heard.cached == 0 && other.heard.tokens[0] == tokens[0])
     }
 
+    @Test func `a request for one token leaves its prompt to be found`() throws {
+        let core = try EngineRig().core()
+        var cached: [Int?] = []
+        for _ in 0..<2 {
+            let listener = Listener()
+            try core.add(
+                EngineRequest(
+                    prompt: Array(10..<44), parameters: EngineRig.parameters(1), sink: listener))
+            core.drain()
+            cached.append(listener.heard.cached)
+        }
+        #expect(cached == [0, 32])
+    }
+
     @Test func `samples share the prompt and draw apart`() throws {
         let rig = EngineRig(sequences: 6, pages: 64)
         let core = try rig.core()

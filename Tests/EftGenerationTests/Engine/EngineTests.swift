@@ -4,6 +4,7 @@ import EftModels
 import EftNN
 import EftTensor
 import EftTestSupport
+import Synchronization
 import Testing
 
 @testable import EftGeneration
@@ -46,15 +47,46 @@ import Testing
         #expect(throws: AdmissionError.self) { try engine.perform { $0.hasWork } }
     }
 
+    /// Cancels its request as soon as it hears of it.
+    private final class Canceller: EngineSink {
+        private let engine: Engine
+        private let state = Mutex((ticket: Engine.Ticket?.none, end: FinishReason?.none))
+
+        init(_ engine: Engine) { self.engine = engine }
+
+        var end: FinishReason? { state.withLock { $0.end } }
+
+        func cancel(_ ticket: Engine.Ticket) { state.withLock { $0.ticket = ticket } }
+
+        func drew(_ token: DrawnToken, sample: Int) -> Bool {
+            if let ticket = state.withLock({ $0.ticket }) { engine.cancel(ticket) }
+            return true
+        }
+
+        func ended(_ end: SampleEnd, sample: Int) { state.withLock { $0.end = end.reason } }
+    }
+
     @Test func `a cancelled request ends, before and while it runs`() async throws {
         let engine = try Engine(EngineRig(sequences: 1).core())
-        let listeners = (0..<3).map { _ in Listener() }
-        let tickets = try listeners.map {
-            try engine.submit(request([1, 2], $0, maxTokens: 60))
+        let gate = Monitor(false)
+        let holder = try WorkerThread {
+            _ = try? engine.perform { _ in gate.wait { $0 ? true : nil } }
         }
-        for ticket in tickets { engine.cancel(ticket) }
-        try await wait(listeners)
-        for listener in listeners { #expect(listener.heard.ends[0]?.reason == .abort) }
+        let running = Canceller(engine)
+        running.cancel(
+            try engine.submit(
+                EngineRequest(
+                    prompt: [1, 2], parameters: EngineRig.parameters(60), sink: running)))
+        let waiting = Listener()
+        engine.cancel(try engine.submit(request([1, 2], waiting, maxTokens: 60)))
+        gate.withLock { $0 = true }
+        holder.join()
+        try await wait([waiting])
+        #expect(waiting.heard.ends[0]?.reason == .abort && waiting.heard.tokens[0].isEmpty)
+        for _ in 0..<6000 where running.end == nil {
+            try await Task.sleep(for: .milliseconds(10))
+        }
+        #expect(running.end == .abort)
         engine.stop()
     }
 
@@ -66,10 +98,14 @@ import Testing
         }
         let engine = try Engine(rig.core())
         // The engine is kept busy, so that what is submitted stays in the queue.
-        let gate = Monitor(false)
+        let gate = Monitor((isHeld: false, isOpen: false))
         let holder = try WorkerThread {
-            _ = try? engine.perform { _ in gate.wait { $0 ? true : nil } }
+            _ = try? engine.perform { _ in
+                gate.withLock { $0.isHeld = true }
+                return gate.wait { $0.isOpen ? true : nil }
+            }
         }
+        _ = gate.wait { $0.isHeld ? true : nil }
         let listeners = (0..<3).map { _ in Listener() }
         var refused: AdmissionError?
         do {
@@ -78,7 +114,7 @@ import Testing
             }
         } catch { refused = error as? AdmissionError }
         #expect(refused?.reason == .queuedRequests && (refused?.retryAfter ?? 0) >= 1)
-        gate.withLock { $0 = true }
+        gate.withLock { $0.isOpen = true }
         holder.join()
         engine.stop()
         #expect(listeners.allSatisfy { $0.isDone })
@@ -88,15 +124,19 @@ import Testing
         var rig = EngineRig(sequences: 1)
         rig.configure = { $0.maxQueuedTokens = 50 }
         let engine = try Engine(rig.core())
-        let gate = Monitor(false)
+        let gate = Monitor((isHeld: false, isOpen: false))
         let holder = try WorkerThread {
-            _ = try? engine.perform { _ in gate.wait { $0 ? true : nil } }
+            _ = try? engine.perform { _ in
+                gate.withLock { $0.isHeld = true }
+                return gate.wait { $0.isOpen ? true : nil }
+            }
         }
+        _ = gate.wait { $0.isHeld ? true : nil }
         let error = #expect(throws: AdmissionError.self) {
             for _ in 0..<3 { _ = try engine.submit(request(Array(1..<31), Listener())) }
         }
         #expect(error?.reason == .queuedTokens)
-        gate.withLock { $0 = true }
+        gate.withLock { $0.isOpen = true }
         holder.join()
         engine.stop()
     }

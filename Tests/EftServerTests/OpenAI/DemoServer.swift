@@ -21,7 +21,7 @@ final class DemoServer: Sendable {
     let registry: MetricsRegistry
     /// Where adapters are; beside it lies one that must not be reached.
     let folder: TemporaryFolder
-    private let context: ServerContext
+    let context: ServerContext
 
     /// One for all tests that do not count what it does.
     private static let common = Result { try DemoServer() }

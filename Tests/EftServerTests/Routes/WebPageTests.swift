@@ -12,7 +12,7 @@ struct WebPageTests {
     private func server(
         _ transport: Transport, keys: [String] = []
     ) throws -> TestServer {
-        var context = try DemoModel.context()
+        var context = try DemoServer().context
         context.memory = [("weights", 300), ("KV cache", 200)]
         context.memoryLimit = 600
         var options = ApplicationOptions()
@@ -58,8 +58,8 @@ struct WebPageTests {
             TestRequest("GET", "/status", fields: ["Authorization": "Bearer one"]))
         #expect(response.status == 200)
         #expect(response.value("model") == "demo")
-        #expect(response.value("max_model_len") == 128)
-        #expect(response.value("chat_template") == false)
+        #expect(response.value("max_model_len") == 512)
+        #expect(response.value("chat_template") == true)
         #expect(response.value("memory", "limit") == 600)
         #expect(
             response.value("memory", "planned") == [
@@ -70,7 +70,7 @@ struct WebPageTests {
             return
         }
         #expect(resident > 1 << 20)
-        #expect(response.value("engine", "pages") == 32)
+        #expect(response.value("engine", "pages") == 256)
         #expect(response.value("engine", "page_tokens") == 16)
         #expect(response.value("engine", "running") == 0)
         #expect(response.value("engine", "generated_tokens") == 0)
