@@ -25,6 +25,8 @@ struct ServedProgram {
         tokenizer.idBound * 96 + constraintBytes + 16 << 20
     }
 
+    /// After so long a step is taken for dead: a streamed model of 70 billion weights reads 512 tokens in minutes.
+    private static let longestStep = Duration.seconds(1800)
     /// The most bytes of compiled constraints that are kept.
     private static let constraintBytes = 32 << 20
 
@@ -113,7 +115,7 @@ struct ServedProgram {
         var context = ServerContext(
             version: CommandRegistry.program.version, registry: registry)
         context.model = served
-        context.isHealthy = { served.isHealthy(longestStep: .seconds(300)) }
+        context.isHealthy = { served.isHealthy(longestStep: ServedProgram.longestStep) }
         context.load = { served.load }
         context.needsKey = !keys.isEmpty
         context.memory = MemoryPurpose.allCases.map { ($0.rawValue, plan.stage.memory[$0]) }
