@@ -48,7 +48,7 @@ package struct RequestLimits: Sendable, Hashable {
     package var logprobs = 20
     /// Most bytes of a stop string.
     package var stopBytes = 256
-    /// Most entries of `logit_bias` and `allowed_token_ids`.
+    /// Most entries of `logit_bias`.
     package var biases = 1024
     /// Most tokens of all bad words.
     package var badWordTokens = 1024
