@@ -119,3 +119,28 @@ final class DraftCounter: EngineObserver {
     func drewNext(after: Duration) {}
     func ended(_ request: RequestRecord) {}
 }
+
+/// Holds an engine between two steps, so that what is submitted stays in its queue.
+final class EngineGate: Sendable {
+    private let state: Monitor<(isHeld: Bool, isOpen: Bool)>
+    private let holder: WorkerThread
+
+    /// Returns once the engine is held.
+    init(_ engine: Engine) throws {
+        let state = Monitor((isHeld: false, isOpen: false))
+        self.state = state
+        holder = try WorkerThread {
+            _ = try? engine.perform { _ in
+                state.withLock { $0.isHeld = true }
+                return state.wait { $0.isOpen ? true : nil }
+            }
+        }
+        _ = state.wait { $0.isHeld ? true : nil }
+    }
+
+    /// Lets the engine go on.
+    func open() {
+        state.withLock { $0.isOpen = true }
+        holder.join()
+    }
+}

@@ -68,10 +68,7 @@ import Testing
 
     @Test func `a cancelled request ends, before and while it runs`() async throws {
         let engine = try Engine(EngineRig(sequences: 1).core())
-        let gate = Monitor(false)
-        let holder = try WorkerThread {
-            _ = try? engine.perform { _ in gate.wait { $0 ? true : nil } }
-        }
+        let gate = try EngineGate(engine)
         let running = Canceller(engine)
         running.cancel(
             try engine.submit(
@@ -79,8 +76,7 @@ import Testing
                     prompt: [1, 2], parameters: EngineRig.parameters(60), sink: running)))
         let waiting = Listener()
         engine.cancel(try engine.submit(request([1, 2], waiting, maxTokens: 60)))
-        gate.withLock { $0 = true }
-        holder.join()
+        gate.open()
         try await wait([waiting])
         #expect(waiting.heard.ends[0]?.reason == .abort && waiting.heard.tokens[0].isEmpty)
         for _ in 0..<6000 where running.end == nil {
@@ -98,14 +94,7 @@ import Testing
         }
         let engine = try Engine(rig.core())
         // The engine is kept busy, so that what is submitted stays in the queue.
-        let gate = Monitor((isHeld: false, isOpen: false))
-        let holder = try WorkerThread {
-            _ = try? engine.perform { _ in
-                gate.withLock { $0.isHeld = true }
-                return gate.wait { $0.isOpen ? true : nil }
-            }
-        }
-        _ = gate.wait { $0.isHeld ? true : nil }
+        let gate = try EngineGate(engine)
         let listeners = (0..<3).map { _ in Listener() }
         var refused: AdmissionError?
         do {
@@ -114,8 +103,7 @@ import Testing
             }
         } catch { refused = error as? AdmissionError }
         #expect(refused?.reason == .queuedRequests && (refused?.retryAfter ?? 0) >= 1)
-        gate.withLock { $0.isOpen = true }
-        holder.join()
+        gate.open()
         engine.stop()
         #expect(listeners.allSatisfy { $0.isDone })
     }
@@ -124,20 +112,12 @@ import Testing
         var rig = EngineRig(sequences: 1)
         rig.configure = { $0.maxQueuedTokens = 50 }
         let engine = try Engine(rig.core())
-        let gate = Monitor((isHeld: false, isOpen: false))
-        let holder = try WorkerThread {
-            _ = try? engine.perform { _ in
-                gate.withLock { $0.isHeld = true }
-                return gate.wait { $0.isOpen ? true : nil }
-            }
-        }
-        _ = gate.wait { $0.isHeld ? true : nil }
+        let gate = try EngineGate(engine)
         let error = #expect(throws: AdmissionError.self) {
             for _ in 0..<3 { _ = try engine.submit(request(Array(1..<31), Listener())) }
         }
         #expect(error?.reason == .queuedTokens)
-        gate.withLock { $0.isOpen = true }
-        holder.join()
+        gate.open()
         engine.stop()
     }
 
