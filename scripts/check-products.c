@@ -151,7 +151,7 @@ static void check_weight(eft_context *scalar, eft_context *const fast[2], const 
     for (size_t i = 0; i < most * ldk; i++) x[i] = random_float();
     for (size_t i = 0; i < most * ldn; i++) dy[i] = random_float();
     for (int transposed = 0; transposed < 2; transposed++)
-        for (int precision = 0; precision < 3; precision++) {
+        for (int precision = 0; precision < 4; precision++) {
             product run = transposed ? eft_matmul_transposed : eft_matmul;
             need bytes = transposed ? eft_matmul_transposed_workspace : eft_matmul_workspace;
             const float *in = transposed ? dy : x;

@@ -16,6 +16,9 @@ extension MachineLimits {
             all.append(
                 BenchmarkResult("int16 dot products, all workers", int16Peak / 1e9, "GFLOP/s"))
         }
+        if int8Peak > 0 {
+            all.append(BenchmarkResult("int8 dot products, all workers", int8Peak / 1e9, "GFLOP/s"))
+        }
         return all
     }
 }

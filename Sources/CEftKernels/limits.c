@@ -86,6 +86,17 @@ static float bf16_avx512(size_t rounds) {
 #pragma clang attribute pop
 
 #pragma clang attribute push(__attribute__((target(EFT_TARGET_AVX512_VNNI))), apply_to = function)
+static float int8_vnni(size_t rounds) {
+    __m512i sums[CHAINS], bytes = _mm512_set1_epi32(0x01010101);
+    for (int c = 0; c < CHAINS; c++) sums[c] = _mm512_set1_epi32(c);
+    for (size_t r = 0; r < rounds; r++) {
+#pragma clang loop unroll(full)
+        for (int c = 0; c < CHAINS; c++) sums[c] = _mm512_dpbusd_epi32(sums[c], bytes, bytes);
+    }
+    for (int c = 1; c < CHAINS; c++) sums[0] = _mm512_add_epi32(sums[0], sums[c]);
+    return (float)_mm512_cvtsi512_si32(sums[0]);
+}
+
 static float int16_vnni(size_t rounds) {
     __m512i sums[CHAINS], pairs = _mm512_set1_epi32(0x00010001);
     for (int c = 0; c < CHAINS; c++) sums[c] = _mm512_set1_epi32(c);
@@ -185,6 +196,22 @@ double eft_limit_int16(eft_context *context, size_t rounds, float *sink) {
     run_on_all(context, rounds, int16_body, sink);
     double pairs = context->isa >= EFT_ISA_AVX512 ? 16 : 8;
     return 4.0 * CHAINS * pairs * (double)rounds * (double)context->threads;
+}
+
+static void int8_body(void *argument, size_t index, size_t worker) {
+    (void)worker;
+    limit_task *task = argument;
+#if EFT_X86
+    task->sums[index % 256] = int8_vnni(task->rounds);
+#else
+    task->sums[index % 256] = 0;
+#endif
+}
+
+double eft_limit_int8(eft_context *context, size_t rounds, float *sink) {
+    if (context->isa < EFT_ISA_AVX512_VNNI) return 0;
+    run_on_all(context, rounds, int8_body, sink);
+    return 8.0 * CHAINS * 16.0 * (double)rounds * (double)context->threads;
 }
 
 static void read_body(void *argument, size_t index, size_t worker) {

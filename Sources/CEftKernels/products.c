@@ -1,17 +1,19 @@
 // SPDX-License-Identifier: Apache-2.0
 // The matrix products: which version runs.
-#include "int16.h"
+#include "integers.h"
 #include "products.h"
 
 const eft_product_table *eft_product_table_for(eft_isa isa, const eft_weight *w, eft_precision precision, bool transposed,
                                                eft_form *form) {
     *form = EFT_FORM_F32;
-    if (w != NULL && !transposed && precision == EFT_PRECISION_INT16 && eft_fits_int16(w)) {
-        *form = EFT_FORM_INT16;
+    bool integers = precision == EFT_PRECISION_INT16 || precision == EFT_PRECISION_INT8;
+    if (w != NULL && !transposed && integers && eft_fits_integers(w)) {
+        bool bytes = precision == EFT_PRECISION_INT8;
+        *form = bytes ? EFT_FORM_INT8 : EFT_FORM_INT16;
 #if EFT_X86
-        if (isa >= EFT_ISA_AVX512_VNNI) return &eft_products_int16_vnni;
-        if (isa == EFT_ISA_AVX512) return &eft_products_int16_avx512;
-        if (isa == EFT_ISA_AVX2) return &eft_products_int16_avx2;
+        if (isa >= EFT_ISA_AVX512_VNNI) return bytes ? &eft_products_int8_vnni : &eft_products_int16_vnni;
+        if (isa == EFT_ISA_AVX512) return bytes ? &eft_products_int8_avx512 : &eft_products_int16_avx512;
+        if (isa == EFT_ISA_AVX2) return bytes ? &eft_products_int8_avx2 : &eft_products_int16_avx2;
 #endif
         return NULL;
     }
@@ -43,8 +45,8 @@ void eft_matmul(eft_context *context, const eft_weight *w, eft_precision precisi
     eft_form form;
     const eft_product_table *table = eft_product_table_for(context->isa, w, precision, false, &form);
     if (rows == 0) return;
-    if (table == NULL && form == EFT_FORM_INT16)
-        eft_scalar_matmul_int16(context, w, rows, x, ldx, y, ldy, accumulate);
+    if (table == NULL && (form == EFT_FORM_INT16 || form == EFT_FORM_INT8))
+        eft_scalar_matmul_integers(context, form, w, rows, x, ldx, y, ldy, accumulate);
     else if (table == NULL)
         eft_scalar_matmul(context, w, precision, rows, x, ldx, y, ldy, accumulate);
     else

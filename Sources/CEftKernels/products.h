@@ -50,11 +50,21 @@ static inline size_t eft_segment_of(const eft_weight *w, size_t block) {
     return low;
 }
 
-// generic/matmul.c, generic/matmul_int16.c: the definitions.
+/// How a version multiplies: in f32; with bf16 pairs, of which one or both sides may be split in two; in integers.
+typedef enum eft_form {
+    EFT_FORM_F32,      // both sides f32
+    EFT_FORM_BF16,     // both sides bf16 pairs
+    EFT_FORM_SPLIT_1,  // activations in a high and a low part, weights exact in one
+    EFT_FORM_SPLIT_2,  // both sides in a high and a low part (the product of the low parts is left out)
+    EFT_FORM_INT16,    // 16-bit activations and codes
+    EFT_FORM_INT8,     // 8-bit activations and codes
+} eft_form;
+
+// generic/matmul.c, generic/matmul_integers.c: the definitions.
 void eft_scalar_matmul(eft_context *context, const eft_weight *w, eft_precision precision, size_t rows, const float *x,
                        size_t ldx, float *y, size_t ldy, bool accumulate);
-void eft_scalar_matmul_int16(eft_context *context, const eft_weight *w, size_t rows, const float *x, size_t ldx,
-                             float *y, size_t ldy, bool accumulate);
+void eft_scalar_matmul_integers(eft_context *context, eft_form form, const eft_weight *w, size_t rows, const float *x,
+                                size_t ldx, float *y, size_t ldy, bool accumulate);
 void eft_scalar_matmul_transposed(eft_context *context, const eft_weight *w, eft_precision precision, size_t rows,
                                   const float *dy, size_t lddy, float *dx, size_t lddx, bool accumulate);
 void eft_scalar_gemm(eft_context *context, size_t m, size_t n, size_t k, float alpha, eft_view a, eft_view b,
@@ -112,15 +122,6 @@ static inline const void *eft_scale_data(const eft_weight *w, size_t panel, size
     return (const uint8_t *)w->scales + (panel * w->group_count + segment) * eft_scale_bytes(w->scale_type);
 }
 
-/// How a version multiplies: in f32; with bf16 pairs, of which one or both sides may be split in two; in integers.
-typedef enum eft_form {
-    EFT_FORM_F32,      // both sides f32
-    EFT_FORM_BF16,     // both sides bf16 pairs
-    EFT_FORM_SPLIT_1,  // activations in a high and a low part, weights exact in one
-    EFT_FORM_SPLIT_2,  // both sides in a high and a low part (the product of the low parts is left out)
-    EFT_FORM_INT16,    // pairs of 16-bit activations and of codes
-} eft_form;
-
 /// Part of a segment that a chunk of the inputs holds.
 typedef struct eft_piece {
     size_t segment;
@@ -144,6 +145,10 @@ typedef struct eft_tile_call {
     bool fresh;        // the first piece begins the totals, whatever they held (it must be a last one)
     float *totals[2];  // [tile][tile_rows][16]
     float *sums[2];    // likewise, when a segment is cut in pieces
+    // Packed panels that are unpacked after this call, or NULL: what the processor may fetch meanwhile, in blocks of
+    // `next_lines` cache lines.
+    const uint8_t *next[2];
+    size_t next_lines;
 } eft_tile_call;
 
 /// A matrix-vector product over some panels, for 1, 2 or 4 rows, that unpacks in registers.
@@ -193,6 +198,7 @@ extern const eft_product_table eft_products_avx2;
 extern const eft_product_table eft_products_avx512;
 extern const eft_product_table eft_products_avx512_bf16[3];  // EFT_FORM_BF16, _SPLIT_1, _SPLIT_2
 extern const eft_product_table eft_products_int16_avx2, eft_products_int16_avx512, eft_products_int16_vnni;
+extern const eft_product_table eft_products_int8_avx2, eft_products_int8_avx512, eft_products_int8_vnni;
 
 /// The table and form for a weight; NULL where the scalar version runs. Without a weight: f32 on both sides.
 const eft_product_table *eft_product_table_for(eft_isa isa, const eft_weight *w, eft_precision precision, bool transposed,

@@ -154,6 +154,14 @@ static void store_job(const forward *f, size_t first_tile, size_t tiles, size_t 
         }
 }
 
+/// Tells a call what is unpacked after it: up to a tile's panels of the `panels` from `panel` on, from a block on.
+static void look_ahead(const forward *f, eft_tile_call *call, size_t panel, size_t panels, size_t segment, size_t block) {
+    if (f->w->kind != EFT_WEIGHT_CODED || block >= f->w->blocks) return;
+    for (size_t i = 0; i < eft_min(panels, f->table->tile_panels); i++)
+        call->next[i] = (const uint8_t *)eft_block_data(f->w, panel + i, segment, block);
+    call->next_lines = f->w->groups[segment].bits;
+}
+
 static void tile_job(void *argument, size_t index, size_t worker) {
     const forward *f = argument;
     const eft_product_table *t = f->table;
@@ -191,6 +199,12 @@ static void tile_job(void *argument, size_t index, size_t worker) {
                 call.totals[i] = totals + (p + i) * panel_floats;
                 call.sums[i] = sums + (p + i) * panel_floats;
             }
+            // The panels behind in this chunk, or the first ones in the next chunk.
+            size_t after = p + t->tile_panels;
+            if (after < panels)
+                look_ahead(f, &call, first_panel + after, panels - after, pieces[0].segment, block);
+            else
+                look_ahead(f, &call, first_panel, panels, segment, block + tile_bytes / f->block_bytes);
             t->tiles(f->form, &call);
         }
     }

@@ -23,8 +23,9 @@ enum CommonOptions {
     static let precision = OptionSpecification(
         "--precision", kind: .value("WORD"),
         help: "activations in products: f32 is exact; int16 holds them for EXL2 weights as 16-bit "
-            + "integers with a scale for each token and group (the fastest there, nearer to f32 than bf16) "
-            + "and is f32 elsewhere; bf16 is faster where the machine has fast bf16 dot products",
+            + "integers with a scale for each token and group (nearer to f32 than bf16) and is f32 "
+            + "elsewhere; int8 does so with 8 bits, at more error (up to twice as fast for many tokens at once "
+            + "where the machine has VNNI); bf16 is faster where the machine has fast bf16 dot products",
         defaultText: ActivationPrecision.inference.rawValue,
         choices: ActivationPrecision.allCases.map(\.rawValue))
     static let json = OptionSpecification(

@@ -110,12 +110,14 @@ func relativeError(_ found: [Float], _ expected: [Float]) -> Float {
         // The reference rounds each weight to half precision: 2^-11 of it.
         let exact = try GoldenModel("exl2-model", precision: .f32, instructionSet: level)
         let integers = try GoldenModel("exl2-model", precision: .int16, instructionSet: level)
+        let bytes = try GoldenModel("exl2-model", precision: .int8, instructionSet: level)
         for index in 0..<3 {
             let ids = try #require(try exact.ids(index))
             let expected = try exact.golden.floats(of: "logits_\(index)")
             let found = try exact.logits([ids])
             #expect(relativeError(found, expected) < 1e-3)
             #expect(relativeError(try integers.logits([ids]), found) < 1e-4)
+            #expect(relativeError(try bytes.logits([ids]), found) < 2e-2)
         }
     }
 

@@ -78,9 +78,10 @@ import Testing
         }
     }
 
-    @Test func `token by token equals all at once in 16-bit integers`() throws {
+    @Test(arguments: [ActivationPrecision.int16, .int8])
+    func `token by token equals all at once in integers`(_ precision: ActivationPrecision) throws {
         for level in InstructionSet.available {
-            let model = try GoldenModel("exl2-model", precision: .int16, instructionSet: level)
+            let model = try GoldenModel("exl2-model", precision: precision, instructionSet: level)
             let ids = try #require(try model.ids(2))
             func last(_ chunks: [Int]) throws -> [Float]? {
                 try Self.logits(

@@ -15,13 +15,15 @@ import Testing
         var products: [WeightKind: Calibration.ProductRates] = [:]
         for (index, kind) in WeightKind.all.enumerated() {
             products[kind] = Calibration.ProductRates(
-                vectorBytes: 1e9 * Double(index + 1), product: [.f32: 2e11, .int16: 4e11 / 3],
+                vectorBytes: 1e9 * Double(index + 1),
+                product: [.f32: 2e11, .int16: 4e11 / 3, .int8: 5e11 / 3],
                 transposed: [.f32: 1e11, .bf16: 3e11])
         }
         return Calibration(
             machine: machine,
             limits: MachineLimits(
-                readBandwidth: 2.5e10, fmaPeak: 3e11, bf16Peak: 0, int16Peak: 7e11),
+                readBandwidth: 2.5e10, fmaPeak: 3e11, bf16Peak: 0, int16Peak: 7e11,
+                int8Peak: 1.4e12),
             products: products,
             attention: Calibration.AttentionRates(forward: 5e10, backward: 4e10),
             operationSeconds: 2e-6,
@@ -58,7 +60,7 @@ import Testing
         try store.save(Self.madeUp)
         let good = String(decoding: try FileSystem.read(store.path), as: UTF8.self)
         let edits = [
-            ("\"version\": 1", "\"version\": 2"), ("\"nf4\"", "\"nf5\""), ("25000000000.0", "-1"),
+            ("\"version\": 2", "\"version\": 3"), ("\"nf4\"", "\"nf5\""), ("25000000000.0", "-1"),
             ("25000000000.0", "0"), ("\"18446744073709551615\"", "\"a\""), ("}", "]"),
             ("\"threads\": 7", "\"threads\": \"7\""),
         ]

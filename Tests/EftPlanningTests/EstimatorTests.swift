@@ -28,7 +28,8 @@ import Testing
         Calibration(
             machine: Calibration.Machine(processor: "", instructionSet: "", threads: 1),
             limits: MachineLimits(
-                readBandwidth: bandwidth, fmaPeak: .infinity, bf16Peak: 0, int16Peak: 0),
+                readBandwidth: bandwidth, fmaPeak: .infinity, bf16Peak: 0, int16Peak: 0,
+                int8Peak: 0),
             products: products,
             attention: Calibration.AttentionRates(forward: attention, backward: attention / 2),
             operationSeconds: operation)

@@ -131,10 +131,15 @@ typedef enum eft_precision {
     /// y = x W with signed codes in groups of at most EFT_INT16_BLOCKS blocks: activations as 16-bit integers with a scale
     /// for each row and group, sums of a group in exact integers, the same bits on every level. Other products in f32.
     EFT_PRECISION_INT16 = 2,
+    /// Likewise with 8-bit integers and a scale for each row and EFT_INT8_BLOCKS blocks of a group (its last part may be
+    /// shorter).
+    EFT_PRECISION_INT8 = 3,
 } eft_precision;
 
 /// Blocks of the longest scale group whose 16-bit products cannot overflow 32 bits.
 #define EFT_INT16_BLOCKS 16
+/// Blocks that share a scale of 8-bit activations, within a scale group of the weight.
+#define EFT_INT8_BLOCKS 2
 
 /// Packs outputs [first, first+count) of a dense weight from row-major source rows [count][K] into w->panels (cast to
 /// writable `panels`, of the whole matrix). `first` is a multiple of 16. Padding inputs, and lanes beyond N, become zero.
@@ -359,6 +364,8 @@ double eft_limit_fma(eft_context *context, size_t rounds, float *sink);
 double eft_limit_bf16(eft_context *context, size_t rounds, float *sink);
 /// The same with dot products of pairs of 16-bit integers; 0 on the scalar level.
 double eft_limit_int16(eft_context *context, size_t rounds, float *sink);
+/// The same with dot products of four bytes; 0 where the level has none.
+double eft_limit_int8(eft_context *context, size_t rounds, float *sink);
 /// Reads `bytes` bytes once, spread over all workers.
 void eft_limit_read(eft_context *context, const void *data, size_t bytes, float *sink);
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Products with 16-bit activations: AVX-512, tiles of 12 rows by 32 outputs.
-#include "../int16.h"
+#include "../integers.h"
 
 #if EFT_X86
 #include <immintrin.h>
@@ -10,7 +10,10 @@
 #define MR 12
 #define NAME(x) int16_avx512_##x
 #define int16_avx512_table eft_products_int16_avx512
+#define MOST EFT_INT16_MOST
+#define PART_BLOCKS EFT_INT16_BLOCKS
+#define STEP 2
 #define DOT(sum, x, w) ((sum) + (VI)_mm512_madd_epi16((__m512i)(x), (__m512i)(w)))
-#include "products_int16.inc"
+#include "products_integers.inc"
 #pragma clang attribute pop
 #endif

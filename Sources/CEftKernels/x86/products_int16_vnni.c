@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Products with 16-bit activations: AVX-512 with VNNI, tiles of 12 rows by 32 outputs.
-#include "../int16.h"
+#include "../integers.h"
 
 #if EFT_X86
 #include <immintrin.h>
@@ -10,6 +10,9 @@
 #define MR 12
 #define NAME(x) int16_vnni_##x
 #define int16_vnni_table eft_products_int16_vnni
+#define MOST EFT_INT16_MOST
+#define PART_BLOCKS EFT_INT16_BLOCKS
+#define STEP 2
 #define DOT(sum, x, w) dot_vnni((__m512i)(sum), (__m512i)(x), (__m512i)(w))
 
 /// Spelled out where the compiler would take the instruction apart again, in two that take twice the time.
@@ -24,6 +27,6 @@ static inline __attribute__((always_inline)) __m512i dot_vnni(__m512i sum, __m51
 
 #define DOT_BYTES(sum, u, s) _mm512_dpbusd_epi32((__m512i)(sum), (__m512i)(u), (__m512i)(s))
 
-#include "products_int16.inc"
+#include "products_integers.inc"
 #pragma clang attribute pop
 #endif

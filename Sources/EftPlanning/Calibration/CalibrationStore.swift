@@ -10,7 +10,7 @@ import EftTensor
 /// written costs the next command a few seconds, and is no error.
 package struct CalibrationStore: Sendable {
     /// Raised when kernels, or what is measured, change so that old figures mislead.
-    package static let version = 1
+    package static let version = 2
     /// The name of the file.
     package static let fileName = "machine.json"
 
@@ -87,7 +87,7 @@ extension Calibration {
             "threads": ConfigNode(machine.threads),
             "memory_read": ConfigNode(limits.readBandwidth),
             "fma": ConfigNode(limits.fmaPeak), "bf16": ConfigNode(limits.bf16Peak),
-            "int16": ConfigNode(limits.int16Peak),
+            "int16": ConfigNode(limits.int16Peak), "int8": ConfigNode(limits.int8Peak),
             "products": object(rates),
             "attention": [
                 "forward": ConfigNode(attention.forward),
@@ -110,7 +110,8 @@ extension Calibration {
         let limits = MachineLimits(
             readBandwidth: try file.rate("memory_read"), fmaPeak: try file.rate("fma"),
             bf16Peak: try file.required("bf16").double(in: 0...1e30),
-            int16Peak: try file.required("int16").double(in: 0...1e30))
+            int16Peak: try file.required("int16").double(in: 0...1e30),
+            int8Peak: try file.required("int8").double(in: 0...1e30))
         let table = try file.required("products")
         var products: [WeightKind: ProductRates] = [:]
         for kind in WeightKind.all { products[kind] = try ProductRates(table.required(kind.name)) }

@@ -76,7 +76,7 @@ package struct Calibrator {
     private func precisions(_ kind: WeightKind, backward: Bool) -> [ActivationPrecision] {
         var all = [ActivationPrecision.f32]
         if kind != .f32, kind != .f16, instructionSet == .avx512BF16 { all.append(.bf16) }
-        if case .exl2 = kind, !backward { all.append(.int16) }
+        if case .exl2 = kind, !backward { all += [.int16, .int8] }
         return all
     }
 

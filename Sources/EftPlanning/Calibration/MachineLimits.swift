@@ -14,6 +14,8 @@ package struct MachineLimits: Sendable, Hashable {
     package private(set) var bf16Peak = 0.0
     /// Operations per second of dot products of 16-bit integers; 0 on the scalar level.
     package private(set) var int16Peak = 0.0
+    /// Operations per second of dot products of four bytes; 0 on levels that have none.
+    package private(set) var int8Peak = 0.0
 
     /// A peak of arithmetic, and what it is called.
     package struct Peak: Sendable {
@@ -26,7 +28,10 @@ package struct MachineLimits: Sendable, Hashable {
     /// The peak that bounds products with weights of a format, at the precision of a backend.
     package func peak(_ format: PlannedFormat, _ precision: ActivationPrecision) -> Peak {
         switch format {
-        case .exl2 where precision == .int16 && int16Peak > 0:
+        case .exl2 where precision == .int8 && int8Peak > 0:
+            Peak(value: int8Peak, name: "int8 peak")
+        // Where there are no dot products of bytes, those of pairs multiply 8-bit activations too.
+        case .exl2 where (precision == .int16 || precision == .int8) && int16Peak > 0:
             Peak(value: int16Peak, name: "int16 peak")
         case .dense(.f32), .dense(.f16): Peak(value: fmaPeak, name: "FMA peak")
         default:
@@ -36,11 +41,15 @@ package struct MachineLimits: Sendable, Hashable {
     }
 
     /// Holds figures that were measured before.
-    package init(readBandwidth: Double, fmaPeak: Double, bf16Peak: Double, int16Peak: Double) {
+    package init(
+        readBandwidth: Double, fmaPeak: Double, bf16Peak: Double, int16Peak: Double,
+        int8Peak: Double
+    ) {
         self.readBandwidth = readBandwidth
         self.fmaPeak = fmaPeak
         self.bf16Peak = bf16Peak
         self.int16Peak = int16Peak
+        self.int8Peak = int8Peak
     }
 
     /// Measures; takes a second or two.
@@ -66,6 +75,8 @@ package struct MachineLimits: Sendable, Hashable {
         bf16Peak = max(bf16Peak, operations / bf16)
         let int16 = Stopwatch.best(20) { operations = eft_limit_int16(context, rounds, &sink) }
         int16Peak = max(int16Peak, operations / int16)
+        let int8 = Stopwatch.best(20) { operations = eft_limit_int8(context, rounds, &sink) }
+        int8Peak = max(int8Peak, operations / int8)
         precondition(!sink.isNaN)
     }
 }

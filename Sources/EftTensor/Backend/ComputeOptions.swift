@@ -13,6 +13,9 @@ package enum ActivationPrecision: String, Sendable, CaseIterable {
     /// With EXL2 weights 16-bit integers with a scale for each token and scale group, exact sums, the same bits on every
     /// instruction set; f32 elsewhere.
     case int16
+    /// Likewise 8-bit integers with a scale for each token and at most 64 inputs of a scale group; half the work where
+    /// the machine has dot products of bytes, at more error.
+    case int8
 
     /// What generation uses unless told otherwise.
     package static let inference = ActivationPrecision.int16
@@ -22,6 +25,7 @@ package enum ActivationPrecision: String, Sendable, CaseIterable {
         case .bf16: EFT_PRECISION_BF16
         case .f32: EFT_PRECISION_F32
         case .int16: EFT_PRECISION_INT16
+        case .int8: EFT_PRECISION_INT8
         }
     }
 }

@@ -5,7 +5,13 @@ import CEftKernels
 import Testing
 
 struct MatmulTests {
-    private static let precisions = [EFT_PRECISION_BF16, EFT_PRECISION_F32, EFT_PRECISION_INT16]
+    private static let precisions = [
+        EFT_PRECISION_BF16, EFT_PRECISION_F32, EFT_PRECISION_INT16, EFT_PRECISION_INT8,
+    ]
+
+    private static func isInteger(_ precision: eft_precision) -> Bool {
+        precision == EFT_PRECISION_INT16 || precision == EFT_PRECISION_INT8
+    }
 
     /// The product in f64 of the numbers that the precision leaves.
     private static func wanted(
@@ -45,9 +51,10 @@ struct MatmulTests {
                     precision == EFT_PRECISION_BF16 && form != .f32 && form != .f16
                 let found = try KernelLevel.scalar.run { product($0, w, precision, rows: 3, x: x) }
                 let expected = Self.wanted(product, w, rounded: rounded, rows: 3, x: x)
-                // 16-bit integers are off by half a step of their group's largest number.
-                let isCoded = precision == EFT_PRECISION_INT16 && !form.isDense && form != .nf4
-                #expect(distance(found, expected) < (isCoded && !product.transposed ? 1e-3 : 1e-5))
+                // Integers are off by half a step of their group's largest number.
+                let isCoded = Self.isInteger(precision) && !form.isDense && form != .nf4
+                let limit = precision == EFT_PRECISION_INT8 ? 0.25 : 1e-3
+                #expect(distance(found, expected) < (isCoded && !product.transposed ? limit : 1e-5))
             }
         }
     }
@@ -89,7 +96,7 @@ struct MatmulTests {
                 let all = try level.run(threads: 3) { product($0, w, precision, rows: rows, x: x) }
                 let size = max(scalar.lazy.map { abs($0) }.max() ?? 1, 1e-3)
                 #expect(distance(all, scalar.doubles, floor: Double(size)) < 3e-5)
-                if precision == EFT_PRECISION_INT16, w.isExactInIntegers, !product.transposed {
+                if Self.isInteger(precision), w.isExactInIntegers, !product.transposed {
                     #expect(sameBits(all, scalar))
                 }
                 for (i, cut) in cuts.enumerated() {

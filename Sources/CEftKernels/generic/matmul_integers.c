@@ -1,0 +1,61 @@
+// SPDX-License-Identifier: Apache-2.0
+// The product with activations of 16 or 8 bits in plain C: the definition, which every level equals bit for bit.
+#include "../integers.h"
+
+#include <math.h>
+
+typedef struct integers_job {
+    const eft_weight *w;
+    float most;
+    size_t part_blocks;  // most blocks that share a scale of activations
+    bool accumulate;
+    size_t rows;
+    const float *x;
+    size_t ldx;
+    float *y;
+    size_t ldy;
+} integers_job;
+
+/// Adds what `blocks` blocks of a segment, `first` the first of them, give to a row's totals of a panel.
+static void row_part(const integers_job *job, size_t panel, size_t s, size_t first, size_t blocks, const float *x,
+                     float totals[EFT_PANEL]) {
+    float values[EFT_BLOCK * EFT_PANEL], numbers[EFT_INT16_BLOCKS * EFT_BLOCK];
+    int16_t integers[EFT_INT16_BLOCKS * EFT_BLOCK];
+    for (size_t b = 0; b < blocks; b++) eft_gather_block(job->w, x, first + b, numbers + b * EFT_BLOCK);
+    float scale = eft_integers_quantize(job->most, blocks * EFT_BLOCK, numbers, integers);
+    int32_t sums[EFT_PANEL] = {0};
+    for (size_t b = 0; b < blocks; b++) {
+        eft_weight_block(job->w, panel, s, first + b, values);
+        for (size_t k = 0; k < EFT_BLOCK; k++)
+            for (size_t lane = 0; lane < EFT_PANEL; lane++)
+                sums[lane] += integers[b * EFT_BLOCK + k] * (int32_t)values[k * EFT_PANEL + lane];
+    }
+    for (size_t lane = 0; lane < EFT_PANEL; lane++)
+        totals[lane] = fmaf(eft_weight_scale(job->w, panel, s, lane) * scale, (float)sums[lane], totals[lane]);
+}
+
+static void panel_job(void *argument, size_t panel, size_t worker) {
+    (void)worker;
+    const integers_job *job = argument;
+    size_t lanes = eft_min(job->w->outputs - panel * EFT_PANEL, EFT_PANEL);
+    for (size_t r = 0; r < job->rows; r++) {
+        float totals[EFT_PANEL] = {0};
+        for (size_t s = 0; s < job->w->group_count; s++) {
+            size_t first = eft_segment_first(job->w, s), end = first + eft_segment_blocks(job->w, s);
+            for (size_t blocks; first < end; first += blocks) {
+                blocks = eft_min(end - first, job->part_blocks);
+                row_part(job, panel, s, first, blocks, job->x + r * job->ldx, totals);
+            }
+        }
+        eft_store_totals(job->y + r * job->ldy + panel * EFT_PANEL, totals, lanes, job->accumulate);
+    }
+}
+
+void eft_scalar_matmul_integers(eft_context *context, eft_form form, const eft_weight *w, size_t rows, const float *x,
+                                size_t ldx, float *y, size_t ldy, bool accumulate) {
+    bool bytes = form == EFT_FORM_INT8;
+    integers_job job = {.w = w, .most = bytes ? EFT_INT8_MOST : EFT_INT16_MOST,
+                        .part_blocks = bytes ? EFT_INT8_BLOCKS : EFT_INT16_BLOCKS, .accumulate = accumulate,
+                        .rows = rows, .x = x, .ldx = ldx, .y = y, .ldy = ldy};
+    eft_parallel_for(context, eft_ceil_div(w->outputs, EFT_PANEL), panel_job, &job);
+}
