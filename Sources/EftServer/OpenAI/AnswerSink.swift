@@ -82,7 +82,9 @@ final class AnswerSink: EngineSink {
             }
             return (piece, samples[sample].text.stopString == nil)
         }
-        return listener.grew(prompt: prompt, sample: sample, piece) && goesOn
+        // A client that has left cancels its request, which is then counted as aborted, not as stopped.
+        _ = listener.grew(prompt: prompt, sample: sample, piece)
+        return goesOn
     }
 
     func ended(_ end: SampleEnd, sample: Int) {
