@@ -161,6 +161,9 @@ package final class ServedModel: Sendable {
     /// What a client is told of an error of the engine.
     func failure(of error: any Error) -> HTTPFailure {
         switch error {
+        case let error as GenerationError where error.parameter == "model":
+            // The adapter was unloaded between the look at its name and the request's beginning.
+            return .notFound(error.message, parameter: error.parameter)
         case let error as GenerationError:
             return .badRequest(error.message, parameter: error.parameter)
         case let error as AdmissionError:
