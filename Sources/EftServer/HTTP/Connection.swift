@@ -77,7 +77,8 @@ final class Connection: Sendable {
     func enforceDeadline(_ now: ContinuousClock.Instant) {
         let isOver = state.withLock { state in
             guard let deadline = state.deadline, deadline <= now else { return false }
-            state.deadline = nil
+            // Until it is closed: the sockets' thread now and then takes no notice.
+            state.deadline = now + Connection.lingering
             return true
         }
         if isOver { shutDown() }
