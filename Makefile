@@ -20,7 +20,7 @@ demo: build ## From a base model to a fine-tuned, merged, quantized one, in a sm
 
 test: setup ## All tests.
 	$(SWIFT) build -c release --build-tests
-	$(SWIFT) test -c release --skip-build
+	@SWIFT=$(SWIFT) scripts/test
 
 bench: build ## Speeds as ratios to limits measured in the same run.
 	$(EFT) bench
