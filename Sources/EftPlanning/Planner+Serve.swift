@@ -115,10 +115,8 @@ extension Planner {
         _ need: GenerationNeed, layouts: DecoderLayouts, adapters: AdapterExtents?,
         load: LoadNeed, tables: Int
     ) -> StagePlan {
-        var planner = Planner(
-            description: description, limits: limits, weightLimits: weightLimits,
-            programBytes: programBytes + tables, backend: backend)
-        planner.estimator = estimator
+        var planner = self
+        planner.programBytes += tables
         return planner.run(
             name: "serve", layouts: layouts, adapters: adapters, load: load, need: need,
             seekingRemedy: false)

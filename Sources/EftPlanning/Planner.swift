@@ -14,7 +14,7 @@ package struct Planner {
     /// Most bytes of weights for each device; its whole room when nil.
     package let weightLimits: [Int]?
     /// Bytes of the program itself, held against the first device.
-    package let programBytes: Int
+    package internal(set) var programBytes: Int
     /// A device of the kind at hand, for the sizes of scratch memory.
     package let backend: any Backend
     /// What estimates times; they are left out when nil.

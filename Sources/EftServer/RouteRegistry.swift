@@ -35,6 +35,19 @@ package protocol RegisteredRoute: Route {
     init?(_ context: ServerContext)
 }
 
+/// A route to the model, which a server without one does not have.
+protocol ModelServingRoute: RegisteredRoute {
+    /// Makes the route; nil where the model's settings switch it off.
+    init?(model: ServedModel)
+}
+
+extension ModelServingRoute {
+    init?(_ context: ServerContext) {
+        guard let model = context.model else { return nil }
+        self.init(model: model)
+    }
+}
+
 /// The routes, each a file in `Routes/` of the type's name.
 package enum RouteRegistry {
     /// All routes; a new one is a line here.

@@ -202,21 +202,23 @@ struct ServeOptions {
         ["auto", "-1"].contains(arguments.string("max-model-len"))
     }
 
+    /// Most tokens of a request, as asked for.
+    private var maxModelLength: Int? {
+        get throws {
+            try isAutomatic ? nil : arguments.int("max-model-len", in: 1...(1 << 24))
+        }
+    }
+
     /// The draft model, when one is asked for.
     func draft(_ model: LoadedModel) throws -> DraftedModel? {
         guard let path = arguments.string("speculative-model"), path != DraftedModel.ngram else {
             return nil
         }
         let description = model.folder.description
-        let length =
-            try isAutomatic
-            ? description.contextLength
-            : arguments.int(
-                "max-model-len", default: description.contextLength, in: 1...(1 << 24))
         return try DraftedModel(
             path, model, sequences: sequences,
             kvType: CommonOptions.cacheType(arguments, description),
-            length: min(length, description.contextLength))
+            length: min(maxModelLength ?? .max, description.contextLength))
     }
 
     /// Whether drafts come from the sequences themselves.
@@ -234,9 +236,7 @@ struct ServeOptions {
                 try arguments.int("max-num-batched-tokens", default: 512, in: 1...(1 << 20))),
             kvType: try CommonOptions.cacheType(arguments, description))
         wish.mayShorten = isAutomatic
-        if !wish.mayShorten {
-            wish.maxModelLength = try arguments.int("max-model-len", in: 1...(1 << 24))
-        }
+        wish.maxModelLength = try maxModelLength
         if let asked = wish.maxModelLength, asked > description.contextLength {
             throw arguments.error(
                 "max-model-len",

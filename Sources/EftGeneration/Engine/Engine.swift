@@ -163,11 +163,6 @@ package final class Engine: Sendable {
     /// Lets no more requests in; those that are in go on.
     package func close() { monitor.withLock { $0.isStopping = true } }
 
-    /// Whether a closed engine still works on requests.
-    package var isBusy: Bool {
-        monitor.withLock { !$0.orders.isEmpty || $0.status.running + $0.status.waiting > 0 }
-    }
-
     /// Ends all requests and the thread.
     package func stop() {
         monitor.withLock { state in
@@ -206,7 +201,6 @@ package final class Engine: Sendable {
             let (status, hasWork) = (core.status, core.hasWork)
             return monitor.wait { state -> [Order]?? in
                 state.status = status
-                state.status.steps = core.steps
                 if state.orders.isEmpty && !hasWork {
                     guard state.isStopping else { return nil }
                     state.hasEnded = true
@@ -226,7 +220,7 @@ package final class Engine: Sendable {
             switch order {
             case .add(let ticket, let request, let arrival):
                 do {
-                    groups[ticket] = try core.add(request, arrival: arrival)
+                    groups[ticket] = try core.take(request, arrival: arrival)
                 } catch {
                     let end = SampleEnd(reason: .error, stopToken: nil, error: error)
                     for sample in 0..<request.samples {
@@ -245,6 +239,7 @@ extension EngineCore {
     /// What the engine holds now.
     var status: EngineStatus {
         var status = EngineStatus()
+        status.steps = steps
         status.running = scheduler.running.count
         status.waiting = scheduler.waiting.count
         status.waitingTokens = scheduler.waiting.reduce(0) { $0 + $1.tokens.count }

@@ -121,7 +121,14 @@ package final class EngineCore {
     package func add(
         _ request: EngineRequest, arrival: ContinuousClock.Instant = .now
     ) throws(GenerationError) -> Int {
-        let request = try EngineCore.settled(request, configuration)
+        try take(EngineCore.settled(request, configuration), arrival: arrival)
+    }
+
+    /// Takes a request in that is settled.
+    /// - Throws: `GenerationError` when what it needs is gone.
+    func take(
+        _ request: EngineRequest, arrival: ContinuousClock.Instant
+    ) throws(GenerationError) -> Int {
         try checkAdapters(request)
         let id = nextGroup
         nextGroup += 1

@@ -5,10 +5,6 @@ import EftGeneration
 import EftTokenizers
 import Synchronization
 
-#if canImport(Glibc)
-    import Glibc
-#endif
-
 /// What a served model is called and may be asked.
 package struct ServedModelOptions: Sendable {
     /// Names of the base; the first one is its own in answers.
@@ -33,8 +29,6 @@ package struct ServedModelOptions: Sendable {
     package var toolCalls: (any ToolCallFormat)?
     /// How the model marks its thoughts; nil to leave them in the text.
     package var reasoning: ReasoningFormat?
-    /// Whether answers tell how many tokens of the prompt were found in the cache.
-    package var tellsCachedTokens = true
 
     /// Names a model.
     package init(names: [String], root: String, created: Int) {
@@ -103,14 +97,14 @@ package final class ServedModel: Sendable {
 
     /// The text of ids.
     /// - Throws: `HTTPFailure` for ids that the tokenizer does not know.
-    func decode(_ ids: [Int32], skipSpecialTokens: Bool = false) throws(HTTPFailure) -> String {
+    func decode(_ ids: [Int32]) throws(HTTPFailure) -> String {
         if let bad = ids.first(where: { $0 < 0 || Int($0) >= engine.vocabulary }) {
             throw .badRequest(
                 "the token id \(bad) is beyond the vocabulary of \(engine.vocabulary)",
                 parameter: "tokens")
         }
         do {
-            return try tokenizer.decode(ids, skipSpecialTokens: skipSpecialTokens)
+            return try tokenizer.decode(ids)
         } catch {
             throw .badRequest("the tokens cannot be read: \(error.message)", parameter: "tokens")
         }
@@ -202,11 +196,6 @@ package final class ServedModel: Sendable {
     /// Lets no more requests in.
     package func close() { engine.close() }
 
-    /// Lets no more requests in, waits for those under way for some time, and ends the engine.
-    package func stop(within time: Duration) {
-        engine.close()
-        let end = ContinuousClock.now + time
-        while engine.isBusy, .now < end { usleep(5000) }
-        engine.stop()
-    }
+    /// Ends all requests and the engine.
+    package func stop() { engine.stop() }
 }

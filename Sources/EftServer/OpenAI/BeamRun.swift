@@ -36,7 +36,8 @@ final class BeamRun: Sendable {
         self.request = request
         self.model = model
         self.responder = responder
-        head = AnswerHead(prefix: "cmpl-", object: "text_completion", model: request.named.name)
+        head = AnswerHead(
+            prefix: "cmpl-", object: "text_completion", model: request.placement.named.name)
         var searches: [Search] = []
         for prompt in request.prompts {
             var own = beams
@@ -78,12 +79,8 @@ final class BeamRun: Sendable {
         parameters.logprobs = min(2 * (request.beams?.width ?? 1), model.engine.vocabulary)
         for (place, beam) in active.enumerated() {
             let listener = Listener(self, prompt: prompt, beam: place)
-            var engine = EngineRequest(
-                prompt: request.prompts[prompt] + beam.tokens, parameters: parameters,
-                sink: listener)
-            engine.priority = request.priority
-            engine.root.salt = request.salt
-            if let adapter = request.named.adapter { engine.use(adapter) }
+            let engine = request.placement.request(
+                request.prompts[prompt] + beam.tokens, parameters, listener)
             do {
                 let ticket = try model.engine.submit(engine)
                 let isCancelled = state.withLock { state in
@@ -163,9 +160,7 @@ final class BeamRun: Sendable {
                     choices.append(choice(beam, index: choices.count))
                 }
             }
-            var whole = head.node(choices)
-            whole["usage"] = state.usage.node(tellsCached: model.options.tellsCachedTokens)
-            return ConfigNode(whole)
+            return ConfigNode(head.node(choices, usage: state.usage))
         }
         if let answer { responder.respond(.json(answer)) }
     }

@@ -41,7 +41,7 @@ final class ChatAnswer: AnswerListener {
         head = AnswerHead(
             prefix: "chatcmpl-",
             object: isStream ? "chat.completion.chunk" : "chat.completion",
-            model: request.named.name)
+            model: request.placement.named.name)
         texts = TokenTexts(model: model, asIDs: request.tokensAsIDs)
         stream = isStream ? DeferredStream(responder) : nil
         var choice = Choice(text: ChatTextParser(request, model))
@@ -59,7 +59,7 @@ final class ChatAnswer: AnswerListener {
     // MARK: What the engine tells
 
     func began(prompt: Int, cachedTokens: Int) {
-        state.withLock { $0.usage.cached += cachedTokens }
+        state.withLock { $0.usage.cached? += cachedTokens }
     }
 
     func scored(prompt: Int, _ scores: [SampledToken?]) { state.withLock { $0.scores = scores } }
@@ -130,12 +130,7 @@ final class ChatAnswer: AnswerListener {
         }
         _ = send(sample, end, stream, &state)
         guard state.open == 0 else { return }
-        if request.stream.usage {
-            var last = head.node([])
-            last["usage"] = state.usage.node(tellsCached: model.options.tellsCachedTokens)
-            stream.send(ConfigNode(last))
-        }
-        stream.finish()
+        stream.finish(head, usage: request.stream.usage ? state.usage : nil)
     }
 
     /// Sends what a choice has gathered.
@@ -171,11 +166,8 @@ final class ChatAnswer: AnswerListener {
     }
 
     private func chunk(_ choice: ConfigObject, _ state: State) -> ConfigNode {
-        var chunk = head.node([ConfigNode(choice)])
-        if request.stream.always {
-            chunk["usage"] = state.usage.node(tellsCached: model.options.tellsCachedTokens)
-        }
-        return ConfigNode(chunk)
+        ConfigNode(
+            head.node([ConfigNode(choice)], usage: request.stream.always ? state.usage : nil))
     }
 
     // MARK: A whole
@@ -185,10 +177,8 @@ final class ChatAnswer: AnswerListener {
             responder.fail(model.failure(of: error))
             return
         }
-        var whole = head.node(state.choices.indices.map { node($0, state.choices[$0]) })
-        whole["service_tier"] = .null
-        whole["system_fingerprint"] = .null
-        whole["usage"] = state.usage.node(tellsCached: model.options.tellsCachedTokens)
+        let choices = state.choices.indices.map { node($0, state.choices[$0]) }
+        var whole = head.whole(choices, usage: state.usage)
         whole["prompt_logprobs"] = state.scores.map { texts.prompt($0) } ?? .null
         if request.returnsTokenIDs {
             whole["prompt_token_ids"] = ConfigNode(request.prompt.tokens.map { Int($0) })

@@ -5,12 +5,10 @@ import EftGeneration
 
 /// What `POST /v1/chat/completions` asks for.
 struct ChatRequest: Sendable {
-    let named: ServedModel.Named
+    let placement: RequestPlacement
     let prompt: ChatPrompt
     let parameters: GenerationParameters
     let samples: Int
-    let priority: Int
-    let salt: String
     let constraint: CompiledConstraint?
     /// Entries of each token's list of likely ones; nil when no log-probabilities were asked for.
     let topLogprobs: Int?
@@ -18,7 +16,6 @@ struct ChatRequest: Sendable {
     let stream: (isStream: Bool, usage: Bool, always: Bool)
     let tokensAsIDs: Bool
     let returnsTokenIDs: Bool
-
     let tools: ToolChoice
     /// Whether answers show thoughts.
     let includesReasoning: Bool
@@ -26,7 +23,7 @@ struct ChatRequest: Sendable {
     /// - Throws: `HTTPFailure` (400, 404).
     init(_ body: ConfigNode, _ model: ServedModel) throws(HTTPFailure) {
         let fields = try RequestFields(body)
-        named = try model.named(fields)
+        let named = try model.named(fields)
         try fields.refuseGone()
         stream = try fields.streamOptions()
         let prompt = try ChatPrompt(fields, model)
@@ -53,8 +50,7 @@ struct ChatRequest: Sendable {
         parameters.logprobs = topLogprobs
         parameters.promptLogprobs = promptLogprobs
         samples = try fields.samples(model, parameters)
-        priority = try fields.priority(model)
-        salt = try fields.cacheSalt(model.options.limits)
+        placement = try RequestPlacement(fields, named, model)
         tools = try ToolChoice(fields, tools: prompt.tools, model)
         let (form, call) = (try fields.constraint(model), try tools.constraint(model))
         guard form == nil || call == nil else {

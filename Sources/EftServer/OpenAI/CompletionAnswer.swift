@@ -38,7 +38,8 @@ final class CompletionAnswer: AnswerListener {
         self.request = request
         self.model = model
         self.responder = responder
-        head = AnswerHead(prefix: "cmpl-", object: "text_completion", model: request.named.name)
+        head = AnswerHead(
+            prefix: "cmpl-", object: "text_completion", model: request.placement.named.name)
         texts = TokenTexts(model: model, asIDs: request.tokensAsIDs)
         let count = request.prompts.count * request.samples
         var prompts: [PromptTokens?] = Array(repeating: nil, count: request.prompts.count)
@@ -63,7 +64,7 @@ final class CompletionAnswer: AnswerListener {
     // MARK: What the engine tells
 
     func began(prompt: Int, cachedTokens: Int) {
-        state.withLock { $0.usage.cached += cachedTokens }
+        state.withLock { $0.usage.cached? += cachedTokens }
     }
 
     func scored(prompt: Int, _ scores: [SampledToken?]) {
@@ -120,12 +121,7 @@ final class CompletionAnswer: AnswerListener {
         }
         stream.send(chunk(place, &state, end: end))
         guard state.open == 0 else { return }
-        if request.stream.usage {
-            var last = head.node([])
-            last["usage"] = state.usage.node(tellsCached: model.options.tellsCachedTokens)
-            stream.send(ConfigNode(last))
-        }
-        stream.finish()
+        stream.finish(head, usage: request.stream.usage ? state.usage : nil)
     }
 
     /// What a choice has gathered since the last chunk.
@@ -152,11 +148,8 @@ final class CompletionAnswer: AnswerListener {
         choice.tokens = []
         choice.hasEchoed = true
         state.choices[place] = choice
-        var chunk = head.node([ConfigNode(node)])
-        if request.stream.always {
-            chunk["usage"] = state.usage.node(tellsCached: model.options.tellsCachedTokens)
-        }
-        return ConfigNode(chunk)
+        return ConfigNode(
+            head.node([ConfigNode(node)], usage: request.stream.always ? state.usage : nil))
     }
 
     // MARK: A whole
@@ -166,11 +159,8 @@ final class CompletionAnswer: AnswerListener {
             responder.fail(model.failure(of: error))
             return
         }
-        var whole = head.node(state.choices.indices.map { node($0, state) })
-        whole["service_tier"] = .null
-        whole["system_fingerprint"] = .null
-        whole["usage"] = state.usage.node(tellsCached: model.options.tellsCachedTokens)
-        responder.respond(.json(ConfigNode(whole)))
+        let choices = state.choices.indices.map { node($0, state) }
+        responder.respond(.json(ConfigNode(head.whole(choices, usage: state.usage))))
     }
 
     private func node(_ place: Int, _ state: State) -> ConfigNode {

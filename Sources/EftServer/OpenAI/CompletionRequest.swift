@@ -5,15 +5,13 @@ import EftGeneration
 
 /// What `POST /v1/completions` asks for.
 struct CompletionRequest: Sendable {
-    let named: ServedModel.Named
+    let placement: RequestPlacement
     /// Prompts as tokens.
     let prompts: [[Int32]]
     /// Settings of all prompts but `maxTokens`, which depends on the prompt's length.
     let parameters: GenerationParameters
     let maxTokens: Int
     let samples: Int
-    let priority: Int
-    let salt: String
     let constraint: CompiledConstraint?
     let echo: Bool
     /// Whether the token at the beginning of each prompt is the tokenizer's, so that an echo does not show it.
@@ -29,7 +27,7 @@ struct CompletionRequest: Sendable {
     /// - Throws: `HTTPFailure` (400, 404).
     init(_ body: ConfigNode, _ model: ServedModel) throws(HTTPFailure) {
         let fields = try RequestFields(body)
-        named = try model.named(fields)
+        let named = try model.named(fields)
         try fields.refuseGone()
         if try !(fields.string("suffix") ?? "").isEmpty {
             throw fields.failure("suffix", "is not served: the model fills in no gaps")
@@ -59,8 +57,7 @@ struct CompletionRequest: Sendable {
         }
         // The number of answers is the number of beams.
         samples = beams == nil ? try fields.samples(model, parameters) : 1
-        priority = try fields.priority(model)
-        salt = try fields.cacheSalt(model.options.limits)
+        placement = try RequestPlacement(fields, named, model)
         constraint = try fields.constraint(model)
         tokensAsIDs = try fields.bool("return_tokens_as_token_ids") ?? false
         returnsTokenIDs = try fields.bool("return_token_ids") ?? false
@@ -69,10 +66,12 @@ struct CompletionRequest: Sendable {
         }
         self.parameters = parameters
         prompts = try CompletionRequest.prompts(fields, model)
-        let hasTexts = fields.hasTexts("prompt")
         let isSpecial = try fields.bool("add_special_tokens") ?? true
-        let beginning = try model.encode("", addSpecialTokens: true).first
-        beginsByTokenizer = hasTexts && isSpecial && beginning == model.tokenizer.bosID
+        // Only an echo asks.
+        let beginning =
+            echo && isSpecial && fields.hasTexts("prompt")
+            ? try model.encode("", addSpecialTokens: true) : []
+        beginsByTokenizer = !beginning.isEmpty && beginning.first == model.tokenizer.bosID
         let answers = prompts.count * (beams?.width ?? samples)
         guard answers <= model.options.limits.answers else {
             throw fields.failure(

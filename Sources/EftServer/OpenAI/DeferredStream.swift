@@ -28,8 +28,11 @@ final class DeferredStream: Sendable {
         stream.sendDone()
     }
 
-    /// Ends.
-    func finish() { opened().sendDone() }
+    /// Ends, after an event with the use of tokens where it is told.
+    func finish(_ head: AnswerHead, usage: Usage?) {
+        if let usage { send(ConfigNode(head.node([], usage: usage))) }
+        opened().sendDone()
+    }
 
     private func opened() -> ResponseStream {
         stream.withLock { stream in

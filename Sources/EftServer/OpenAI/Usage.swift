@@ -6,17 +6,18 @@ import EftConfig
 struct Usage: Sendable {
     var prompt = 0
     var completion = 0
-    var cached = 0
+    /// Tokens of prompts that were found in the cache; nil where nobody looks.
+    var cached: Int? = 0
     /// Tokens of reasoning among those of the answers; nil where nobody tells them apart.
     var reasoning: Int?
 
     /// As OpenAI's answers show it.
-    func node(tellsCached: Bool) -> ConfigNode {
+    var node: ConfigNode {
         var object: ConfigObject = [
             "prompt_tokens": ConfigNode(prompt), "total_tokens": ConfigNode(prompt + completion),
             "completion_tokens": ConfigNode(completion),
         ]
-        if tellsCached {
+        if let cached {
             object["prompt_tokens_details"] = ["cached_tokens": ConfigNode(cached)]
         }
         if let reasoning {
@@ -49,11 +50,22 @@ struct AnswerHead: Sendable {
         return prefix + hex.joined()
     }
 
-    /// An object with the common fields and the choices.
-    func node(_ choices: [ConfigNode]) -> ConfigObject {
-        [
+    /// An object with the common fields, the choices, and the use of tokens where it is told.
+    func node(_ choices: [ConfigNode], usage: Usage? = nil) -> ConfigObject {
+        var object: ConfigObject = [
             "id": ConfigNode(id), "object": ConfigNode(object), "created": ConfigNode(created),
             "model": ConfigNode(model), "choices": ConfigNode(choices),
         ]
+        if let usage { object["usage"] = usage.node }
+        return object
+    }
+
+    /// An answer that is not streamed, with the fields that are null in it.
+    func whole(_ choices: [ConfigNode], usage: Usage) -> ConfigObject {
+        var object = node(choices)
+        object["service_tier"] = .null
+        object["system_fingerprint"] = .null
+        object["usage"] = usage.node
+        return object
     }
 }

@@ -4,15 +4,10 @@ import EftConfig
 import EftGeneration
 
 /// `POST /v1/completions`.
-struct CompletionsRoute: RegisteredRoute {
+struct CompletionsRoute: ModelServingRoute {
     let methods = ["POST"]
     let path = "/v1/completions"
-    private let model: ServedModel
-
-    init?(_ context: ServerContext) {
-        guard let model = context.model else { return nil }
-        self.model = model
-    }
+    let model: ServedModel
 
     func handle(_ request: Request, _ responder: Responder) throws {
         let asked = try CompletionRequest(request.json(), model)
@@ -30,15 +25,12 @@ struct CompletionsRoute: RegisteredRoute {
             var parameters = asked.parameters
             parameters.maxTokens = lengths[place]
             parameters.minTokens = min(parameters.minTokens, lengths[place])
-            var engine = EngineRequest(
-                prompt: prompt, parameters: parameters,
-                sink: try AnswerSink(
+            var engine = asked.placement.request(
+                prompt, parameters,
+                try AnswerSink(
                     prompt: place, samples: asked.samples, parameters, model.tokenizer, answer))
             engine.samples = asked.samples
-            engine.priority = asked.priority
-            engine.root.salt = asked.salt
             engine.constraint = asked.constraint
-            if let adapter = asked.named.adapter { engine.use(adapter) }
             requests.append(engine)
         }
         try model.submit(requests, responder)

@@ -3,15 +3,10 @@
 import EftConfig
 
 /// `POST /detokenize`.
-struct DetokenizeRoute: RegisteredRoute {
+struct DetokenizeRoute: ModelServingRoute {
     let methods = ["POST"]
     let path = "/detokenize"
-    private let model: ServedModel
-
-    init?(_ context: ServerContext) {
-        guard let model = context.model else { return nil }
-        self.model = model
-    }
+    let model: ServedModel
 
     func handle(_ request: Request, _ responder: Responder) throws {
         let fields = try RequestFields(request.json())

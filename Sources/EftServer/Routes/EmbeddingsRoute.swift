@@ -9,15 +9,10 @@ import Synchronization
 #endif
 
 /// `POST /v1/embeddings`: the mean or the last of a text's states, scaled to length 1.
-struct EmbeddingsRoute: RegisteredRoute {
+struct EmbeddingsRoute: ModelServingRoute {
     let methods = ["POST"]
     let path = "/v1/embeddings"
-    private let model: ServedModel
-
-    init?(_ context: ServerContext) {
-        guard let model = context.model else { return nil }
-        self.model = model
-    }
+    let model: ServedModel
 
     func handle(_ request: Request, _ responder: Responder) throws {
         let fields = try RequestFields(request.json())
@@ -29,6 +24,8 @@ struct EmbeddingsRoute: RegisteredRoute {
         if let dimensions, dimensions < 1 {
             throw fields.failure("dimensions", "must be at least 1")
         }
+        let placement = RequestPlacement(
+            named, salt: try fields.cacheSalt(model.options.limits))
         let answer = EmbeddingAnswer(
             prompts, named.name, model, responder, isEncoded: isEncoded, dimensions: dimensions)
         var requests: [EngineRequest] = []
@@ -38,12 +35,9 @@ struct EmbeddingsRoute: RegisteredRoute {
                     "input",
                     "has a text of \(prompt.count) tokens; 1 to \(model.maxLength) can be read")
             }
-            var engine = EngineRequest(
-                prompt: prompt, parameters: GenerationParameters(maxTokens: 1),
-                sink: EmbeddingAnswer.Sink(answer, place))
+            var engine = placement.request(
+                prompt, GenerationParameters(maxTokens: 1), EmbeddingAnswer.Sink(answer, place))
             engine.pooling = pooling
-            engine.root.salt = try fields.cacheSalt(model.options.limits)
-            if let adapter = named.adapter { engine.use(adapter) }
             requests.append(engine)
         }
         try model.submit(requests, responder)
@@ -148,7 +142,7 @@ private final class EmbeddingAnswer: Sendable {
                 "id": ConfigNode(AnswerHead(prefix: "embd-", object: "list", model: name).id),
                 "object": "list", "created": ConfigNode(UnixTime.seconds),
                 "model": ConfigNode(name), "data": ConfigNode(data),
-                "usage": Usage(prompt: tokens).node(tellsCached: false),
+                "usage": Usage(prompt: tokens, cached: nil).node,
             ]))
     }
 

@@ -5,15 +5,10 @@ import EftGeneration
 import Synchronization
 
 /// `POST /generate`: texts with the prompt in front; streamed as lines of JSON, each with the whole text so far.
-struct GenerateRoute: RegisteredRoute {
+struct GenerateRoute: ModelServingRoute {
     let methods = ["POST"]
     let path = "/generate"
-    private let model: ServedModel
-
-    init?(_ context: ServerContext) {
-        guard let model = context.model else { return nil }
-        self.model = model
-    }
+    let model: ServedModel
 
     func handle(_ request: Request, _ responder: Responder) throws {
         let fields = try RequestFields(request.json())
@@ -36,15 +31,12 @@ struct GenerateRoute: RegisteredRoute {
         let answer = GeneratedTexts(
             prompt, samples: samples, model, responder,
             isStream: try fields.bool("stream") ?? false)
-        var engine = EngineRequest(
-            prompt: tokens, parameters: parameters,
-            sink: try AnswerSink(
+        var engine = try RequestPlacement(fields, named, model).request(
+            tokens, parameters,
+            try AnswerSink(
                 prompt: 0, samples: samples, parameters, model.tokenizer, answer))
         engine.samples = samples
-        engine.priority = try fields.priority(model)
-        engine.root.salt = try fields.cacheSalt(model.options.limits)
         engine.constraint = try fields.constraint(model)
-        if let adapter = named.adapter { engine.use(adapter) }
         try model.submit([engine], responder)
     }
 }

@@ -3,15 +3,10 @@
 import EftConfig
 
 /// `GET /v1/models/{id}`; ids may hold slashes.
-struct ModelRoute: RegisteredRoute {
+struct ModelRoute: ModelServingRoute {
     let methods = ["GET"]
     let path = "/v1/models/{id*}"
-    private let model: ServedModel
-
-    init?(_ context: ServerContext) {
-        guard let model = context.model else { return nil }
-        self.model = model
-    }
+    let model: ServedModel
 
     func handle(_ request: Request, _ responder: Responder) throws {
         let id = request.captures["id"] ?? ""

@@ -3,15 +3,10 @@
 import EftConfig
 
 /// `GET /v1/models`: the base under all its names, then the adapters.
-struct ModelsRoute: RegisteredRoute {
+struct ModelsRoute: ModelServingRoute {
     let methods = ["GET"]
     let path = "/v1/models"
-    private let model: ServedModel
-
-    init?(_ context: ServerContext) {
-        guard let model = context.model else { return nil }
-        self.model = model
-    }
+    let model: ServedModel
 
     func handle(_ request: Request, _ responder: Responder) {
         responder.respond(.json(["object": "list", "data": ConfigNode(model.cards)]))

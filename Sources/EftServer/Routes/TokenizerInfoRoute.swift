@@ -3,15 +3,10 @@
 import EftConfig
 
 /// `GET /tokenizer_info`: its special tokens and how long sequences may be.
-struct TokenizerInfoRoute: RegisteredRoute {
+struct TokenizerInfoRoute: ModelServingRoute {
     let methods = ["GET"]
     let path = "/tokenizer_info"
-    private let model: ServedModel
-
-    init?(_ context: ServerContext) {
-        guard let model = context.model else { return nil }
-        self.model = model
-    }
+    let model: ServedModel
 
     func handle(_ request: Request, _ responder: Responder) {
         let tokenizer = model.tokenizer

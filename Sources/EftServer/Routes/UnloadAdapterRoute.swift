@@ -3,13 +3,13 @@
 import EftConfig
 
 /// `POST /v1/unload_lora_adapter`; there is no such route unless a folder of adapters was opened.
-struct UnloadAdapterRoute: RegisteredRoute {
+struct UnloadAdapterRoute: ModelServingRoute {
     let methods = ["POST"]
     let path = "/v1/unload_lora_adapter"
-    private let model: ServedModel
+    let model: ServedModel
 
-    init?(_ context: ServerContext) {
-        guard let model = context.model, model.adapters.isOpen else { return nil }
+    init?(model: ServedModel) {
+        guard model.adapters.isOpen else { return nil }
         self.model = model
     }
 

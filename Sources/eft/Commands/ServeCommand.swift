@@ -67,7 +67,7 @@ enum ServeCommand: Command {
         // The engine is closed first, so that requests that come now are told to go elsewhere.
         served.close()
         server.stop(within: .seconds(options.grace))
-        served.stop(within: .zero)
+        served.stop()
         output.writeLine(budget.outcome)
     }
 }

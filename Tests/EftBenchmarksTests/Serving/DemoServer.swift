@@ -55,7 +55,7 @@ final class DemoServer {
     }
 
     deinit {
-        model.stop(within: .zero)
+        model.stop()
         server.stop(within: .zero)
     }
 }
