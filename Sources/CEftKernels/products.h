@@ -140,6 +140,7 @@ typedef struct eft_tile_call {
     size_t panels;
     const eft_piece *pieces;
     size_t piece_count;
+    uint32_t bits;           // width of codes that `b` has as they are in the weight, 0 for unpacked ones
     const void *scales[2];  // of segment 0, [segment][16]; NULL: all 1
     eft_scale_type scale_type;
     bool fresh;        // the first piece begins the totals, whatever they held (it must be a last one)
@@ -171,8 +172,12 @@ typedef struct eft_product_table {
     size_t row_block_bytes;  // packed activations: a row's 32 inputs; packed gradients: a row's 32 outputs
     size_t weight_block_bytes;
     size_t steps_per_block;
-    /// Whether panels of this coding are already what `unpack` would make.
-    eft_coding native;
+    /// Codings that `tiles` reads as they are in a weight: a bit for each.
+    uint32_t native;
+    /// Turns up to `tile_rows` rows into out[input][turned_lanes], with a line of zeros behind the inputs: what `pack_rows`
+    /// takes as `x` for tiles then. NULL where it takes the rows themselves.
+    void (*turn_rows)(size_t rows, const float *x, size_t ldx, size_t inputs, float *out);
+    size_t turned_lanes;
     /// Packs up to `height` rows (the rest zero): [step][height], blocks in [first, first+blocks).
     void (*pack_rows)(const eft_weight *w, eft_form form, bool rounds, size_t rows, size_t height, const float *x,
                       size_t ldx, size_t first, size_t blocks, void *out);

@@ -29,9 +29,9 @@ typedef struct forward {
     size_t height, block_bytes;  // bytes of a block of a tile
     // Jobs: some tiles of rows by some panels.
     size_t panels, job_tiles, job_panels, row_jobs, chunk_blocks;
-    // Of each worker: unpacked panels, totals, and sums when a segment does not fit in a chunk.
-    uint8_t *unpacked, *totals, *sums;
-    size_t unpacked_bytes, totals_bytes, sums_bytes;
+    // Of each worker: turned rows, unpacked panels, totals, and sums when a segment does not fit in a chunk.
+    uint8_t *turned, *unpacked, *totals, *sums;
+    size_t turned_bytes, unpacked_bytes, totals_bytes, sums_bytes;
 } forward;
 
 static bool has_long_segments(const eft_weight *w) {
@@ -78,9 +78,11 @@ static size_t forward_plan(forward *f, const eft_context *context, size_t rows, 
         most_tiles = eft_min(most_tiles, limit);
     }
     f->row_jobs = eft_ceil_div(tiles, f->job_tiles);
+    f->turned_bytes = t->turn_rows == NULL ? 0 : (f->w->inputs + 1) * t->turned_lanes * sizeof(float);
     f->unpacked_bytes = CHUNK_BLOCKS * t->weight_block_bytes * t->tile_panels;
     f->totals_bytes = f->job_panels * most_tiles * t->tile_rows * EFT_PANEL * sizeof(float);
     f->sums_bytes = has_long_segments(f->w) ? f->totals_bytes : 0;
+    f->turned = eft_carve(&carver, threads * f->turned_bytes);
     f->unpacked = eft_carve(&carver, threads * f->unpacked_bytes);
     f->totals = eft_carve(&carver, threads * f->totals_bytes);
     f->sums = eft_carve(&carver, threads * f->sums_bytes);
@@ -115,24 +117,36 @@ static uint8_t *packed_chunk(const forward *f, size_t tiles, size_t block) {
 }
 
 static void pack_tile(void *argument, size_t index, size_t worker) {
-    (void)worker;
     const forward *f = argument;
-    size_t first = index * f->height, tiles = eft_ceil_div(f->rows, f->height);
+    const eft_product_table *t = f->table;
+    size_t first = index * f->height, tiles = eft_ceil_div(f->rows, f->height), rows = eft_min(f->rows - first, f->height);
+    const float *x = f->x + first * f->ldx;
+    if (f->height == t->tile_rows && t->turn_rows != NULL) {
+        float *turned = (float *)(f->turned + worker * f->turned_bytes);
+        t->turn_rows(rows, x, f->ldx, f->w->inputs, turned);
+        x = turned;
+    }
     eft_piece pieces[CHUNK_BLOCKS];
     for (size_t segment = 0, done = 0; segment < eft_segments(f->w);) {
         size_t block = eft_segment_first(f->w, segment) + done;
         size_t blocks = blocks_of(pieces, next_chunk(f, &segment, &done, pieces));
-        f->table->pack_rows(f->w, f->form, f->rounds, eft_min(f->rows - first, f->height), f->height,
-                            f->x + first * f->ldx, f->ldx, block, blocks, packed_chunk(f, tiles, block) +
-                            index * blocks * f->block_bytes);
+        t->pack_rows(f->w, f->form, f->rounds, rows, f->height, x, f->ldx, block, blocks,
+                     packed_chunk(f, tiles, block) + index * blocks * f->block_bytes);
     }
+}
+
+/// Whether tiles read a chunk as it is.
+static bool is_native(const forward *f, const eft_piece *pieces, size_t count) {
+    eft_coding coding = eft_coding_of(f->w, pieces[0].segment);
+    for (size_t i = 1; i < count; i++)
+        if (eft_coding_of(f->w, pieces[i].segment) != coding) return false;
+    return (f->table->native >> coding & 1) != 0;
 }
 
 /// The operand of a panel in a chunk: the panel itself, or what it unpacks to.
 static const void *panel_operand(const forward *f, size_t panel, const eft_piece *pieces, size_t count, size_t block,
-                                 uint8_t *out) {
-    if (eft_coding_of(f->w, pieces[0].segment) == f->table->native)
-        return eft_block_data(f->w, panel, pieces[0].segment, block);
+                                 bool native, uint8_t *out) {
+    if (native) return eft_block_data(f->w, panel, pieces[0].segment, block);
     uint8_t *at = out;
     for (size_t i = 0; i < count; i++) {
         f->table->unpack(f->w, f->form, f->rounds, panel, pieces[i].segment, block, pieces[i].blocks, at);
@@ -162,6 +176,14 @@ static void look_ahead(const forward *f, eft_tile_call *call, size_t panel, size
     call->next_lines = f->w->groups[segment].bits;
 }
 
+/// Fetches what a job stores to before it does: rows lie far apart, and each store would wait until the line is this core's.
+static void fetch_targets(const forward *f, size_t first_row, size_t rows, size_t panel, size_t panels) {
+    for (size_t r = 0; r < rows; r++) {
+        const float *y = f->y + (first_row + r) * f->ldy + panel * EFT_PANEL;
+        for (size_t p = 0; p < panels; p++) __builtin_prefetch(y + p * EFT_PANEL, 1);
+    }
+}
+
 static void tile_job(void *argument, size_t index, size_t worker) {
     const forward *f = argument;
     const eft_product_table *t = f->table;
@@ -181,6 +203,7 @@ static void tile_job(void *argument, size_t index, size_t worker) {
         size_t block = eft_segment_first(f->w, segment) + done;
         count = next_chunk(f, &segment, &done, pieces);
         size_t tile_bytes = blocks_of(pieces, count) * f->block_bytes;
+        bool native = is_native(f, pieces, count), coded = native && f->w->kind == EFT_WEIGHT_CODED;
         for (size_t p = 0; p < panels; p += t->tile_panels) {
             eft_tile_call call = {
                 .rows = rows,
@@ -189,16 +212,19 @@ static void tile_job(void *argument, size_t index, size_t worker) {
                 .panels = eft_min(panels - p, t->tile_panels),
                 .pieces = pieces,
                 .piece_count = count,
+                .bits = coded ? f->w->groups[pieces[0].segment].bits : 0,
                 .scale_type = f->w->scale_type,
                 .fresh = block == 0 && !cut,
             };
             for (size_t i = 0; i < call.panels; i++) {
                 uint8_t *space = unpacked + i * CHUNK_BLOCKS * t->weight_block_bytes;
-                call.b[i] = panel_operand(f, first_panel + p + i, pieces, count, block, space);
+                call.b[i] = panel_operand(f, first_panel + p + i, pieces, count, block, native, space);
                 call.scales[i] = eft_scale_data(f->w, first_panel + p + i, 0);
                 call.totals[i] = totals + (p + i) * panel_floats;
                 call.sums[i] = sums + (p + i) * panel_floats;
             }
+            if (segment >= eft_segments(f->w))
+                fetch_targets(f, first_tile * f->height, rows, first_panel + p, call.panels);
             // The panels behind in this chunk, or the first ones in the next chunk.
             size_t after = p + t->tile_panels;
             if (after < panels)

@@ -139,7 +139,7 @@ typedef enum eft_precision {
 /// Blocks of the longest scale group whose 16-bit products cannot overflow 32 bits.
 #define EFT_INT16_BLOCKS 16
 /// Blocks that share a scale of 8-bit activations, within a scale group of the weight.
-#define EFT_INT8_BLOCKS 2
+#define EFT_INT8_BLOCKS 4
 
 /// Packs outputs [first, first+count) of a dense weight from row-major source rows [count][K] into w->panels (cast to
 /// writable `panels`, of the whole matrix). `first` is a multiple of 16. Padding inputs, and lanes beyond N, become zero.

@@ -414,7 +414,7 @@ static void direct(const eft_direct_call *call) {
 #define TABLE(X, W)                                                                                                    \
     {                                                                                                                  \
         .tile_rows = MR, .tile_panels = 2, .direct_rows = 4, .row_block_bytes = EFT_BLOCK * 2 * (X),                   \
-        .weight_block_bytes = EFT_BLOCK * EFT_PANEL * 2 * (W), .steps_per_block = PAIRS, .native = EFT_CODING_BF16,    \
+        .weight_block_bytes = EFT_BLOCK * EFT_PANEL * 2 * (W), .steps_per_block = PAIRS, .native = 1u << EFT_CODING_BF16, \
         .pack_rows = pack_rows, .unpack = unpack, .tiles = tiles, .direct = direct, .pack_gradients = pack_gradients,  \
         .unpack_scaled = unpack_scaled, .tiles_transposed = tiles_transposed,                                          \
     }
