@@ -99,6 +99,34 @@ import Testing
         }
     }
 
+    @Test func `finds and evictions are told once, and only when asked for`() {
+        var table = PageTable(pageCount: 3)
+        _ = fill(&table, 1, tokens(32))
+        table.release(sequence: 1)
+        _ = fill(&table, 2, tokens(32))
+        table.release(sequence: 2)
+        do {
+            let events = table.takeEvents()
+            #expect(events.reuses.isEmpty && events.evictions.isEmpty)
+        }
+        table.recordEvents()
+        _ = fill(&table, 3, tokens(33))
+        table.release(sequence: 3)
+        do {
+            let events = table.takeEvents()
+            #expect(events.reuses.count == 2 && events.evictions.isEmpty)
+            #expect(events.reuses.allSatisfy { $0 > .zero })
+        }
+        _ = fill(&table, 4, tokens(48, seed: 3))
+        do {
+            let events = table.takeEvents()
+            #expect(events.reuses.isEmpty && events.evictions.count == 2)
+            #expect(events.evictions.allSatisfy { $0.lifetime > $0.idle && $0.idle > .zero })
+            let after = table.takeEvents()
+            #expect(after.evictions.isEmpty)
+        }
+    }
+
     @Test func `forgotten contents are never found, nor what follows them`() {
         var table = PageTable(pageCount: 8)
         _ = fill(&table, 1, tokens(32))

@@ -71,9 +71,6 @@ struct ConfigurationStore {
     /// Whether the text may end.
     func accepts(_ set: Int32) -> Bool { sets[Int(set)].accepts }
 
-    /// Whether no byte may follow.
-    func isFinal(_ set: Int32) -> Bool { sets[Int(set)].items.isEmpty }
-
     /// The deepest nesting that a set needs, or that was reached on the way to it.
     func extent(_ set: Int32) -> Int32 { extents[Int(set)] }
 

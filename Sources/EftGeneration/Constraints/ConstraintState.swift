@@ -26,14 +26,6 @@ package struct ConstraintState: Sendable {
         store.store.withLock { $0.configurations.accepts(set) }
     }
 
-    /// Whether the text satisfies the constraint and no token but one that ends it may follow.
-    package var mustEnd: Bool {
-        isFinished
-            || store.store.withLock {
-                $0.configurations.accepts(set) && $0.configurations.isFinal(set)
-            }
-    }
-
     /// Sets the bit of each token that may come next, in words of 32 tokens, and clears the others.
     ///
     /// Tokens that end a text are allowed when the text is complete, and only they when it is finished.
@@ -85,20 +77,6 @@ package struct ConstraintState: Sendable {
         set = next
         try moveOn()
         return true
-    }
-
-    /// The bytes that must follow whatever the model chooses, at most `limit`; empty when it has a choice.
-    /// - Throws: `ConstraintError` (`tooComplex`) when this takes too many steps.
-    package mutating func forcedBytes(limit: Int = 256) throws(ConstraintError) -> [UInt8] {
-        if isFinished { return [] }
-        return try task { (store, set) throws(ConstraintError) in
-            var (set, bytes): (Int32, [UInt8]) = (set, [])
-            while bytes.count < limit, let byte = try store.onlyByte(after: set) {
-                bytes.append(byte)
-                set = try store.next(set, [byte])
-            }
-            return bytes
-        }
     }
 
     // MARK: Stores

@@ -62,19 +62,6 @@ struct MaskStore {
         return set
     }
 
-    /// The only byte that may follow, or nil when there are several or the text may end.
-    /// - Throws: `ConstraintError` (`tooComplex`).
-    mutating func onlyByte(after set: Int32) throws(ConstraintError) -> UInt8? {
-        if configurations.accepts(set) { return nil }
-        var only: UInt8?
-        for byte in UInt8.min...UInt8.max
-        where try configurations.next(set, byte) != ConfigurationStore.dead {
-            if only != nil || byte == ConstraintVocabulary.firstOfMark { return nil }
-            only = byte
-        }
-        return only
-    }
-
     /// The number of a set from another store of the same automaton.
     mutating func restore(_ picture: ConfigurationPicture) -> Int32 {
         configurations.restore(picture)

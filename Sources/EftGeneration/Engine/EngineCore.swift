@@ -59,6 +59,7 @@ package final class EngineCore {
         workspace = try DecoderWorkspace(need.workspace, decoder: decoder)
         try decoder.reserveScratch(
             rows: need.rows, headRows: need.headRows, adapterRank: need.adapterRank)
+        cache.withTable { $0.recordEvents() }
         scheduler = Scheduler(configuration: configuration, cache: cache)
     }
 
@@ -193,6 +194,7 @@ package final class EngineCore {
         group.open -= 1
         group.record.reasons.append(end.reason)
         group.record.answers.append(sequence.answerCount)
+        if case .damagedLogits? = end.error as? SamplingError { group.record.isDamaged = true }
         if let last = sequence.lastToken { group.lastToken = max(group.lastToken ?? last, last) }
         // Samples that waited for the first one's prompt have to read it themselves now.
         group.hasPrompt = true
@@ -223,6 +225,7 @@ package final class EngineCore {
                 finish(row.sequence, SampleEnd(reason: .error, stopToken: nil, error: error))
             }
         }
+        step.pages = cache.withTable { $0.takeEvents() }
         observer?.stepped(step)
     }
 

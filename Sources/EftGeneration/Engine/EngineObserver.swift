@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // What the engine tells those who count: steps and requests.
+import EftNN
 
 /// A step of the engine.
 package struct StepRecord: Sendable {
@@ -25,6 +26,8 @@ package struct StepRecord: Sendable {
     /// Pages in use while the step was computed, and tokens that stand in them.
     package var usedPages = 0
     package var heldTokens = 0
+    /// What happened to pages since the step before.
+    package var pages = PageEvents()
 }
 
 /// A request that has ended.
@@ -40,6 +43,8 @@ package struct RequestRecord: Sendable {
     package var samples = 1
     /// How often it gave its pages back.
     package var preemptions = 0
+    /// Whether its logits were not numbers.
+    package var isDamaged = false
     /// From arrival to the first scheduled token; nil when it never was.
     package var queue: Duration?
     /// From there to the first token drawn.

@@ -78,11 +78,6 @@ package struct SequenceSampler: Sendable {
     /// Appends a token to the sequence: the one drawn, or another that was forced.
     package mutating func accept(_ token: Int32) { history.append(token) }
 
-    /// Takes back accepted tokens until `count` are left.
-    package mutating func rollBack(toAnswerCount count: Int) {
-        while history.answerCount > max(count, 0) { history.removeLast() }
-    }
-
     private func choose(
         _ row: inout EditedRow, _ mask: UnsafeBufferPointer<UInt32>?
     ) throws(SamplingError) -> Int32 {

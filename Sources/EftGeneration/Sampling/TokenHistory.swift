@@ -7,7 +7,7 @@ struct TokenHistory: Sendable {
     private(set) var tokens: [Int32]
     /// How many of them are the prompt.
     let promptCount: Int
-    /// The distinct tokens, when they are counted; those that were taken back stand with zeros.
+    /// The distinct tokens, when they are counted.
     private(set) var counts: [Count] = []
     private var places: [Int32: Int] = [:]
     private let isCounted: Bool
@@ -27,7 +27,7 @@ struct TokenHistory: Sendable {
         promptCount = prompt.count
         self.isCounted = isCounted
         guard isCounted else { return }
-        for token in prompt { count(token, by: 1, inAnswer: false) }
+        for token in prompt { count(token, inAnswer: false) }
     }
 
     /// The answer's length.
@@ -35,16 +35,10 @@ struct TokenHistory: Sendable {
 
     mutating func append(_ token: Int32) {
         tokens.append(token)
-        if isCounted { count(token, by: 1, inAnswer: true) }
+        if isCounted { count(token, inAnswer: true) }
     }
 
-    /// Takes back the last token of the answer; nothing happens when there is none.
-    mutating func removeLast() {
-        guard answerCount > 0, let token = tokens.popLast() else { return }
-        if isCounted { count(token, by: -1, inAnswer: true) }
-    }
-
-    private mutating func count(_ token: Int32, by change: Int32, inAnswer: Bool) {
+    private mutating func count(_ token: Int32, inAnswer: Bool) {
         let place: Int
         if let known = places[token] {
             place = known
@@ -53,7 +47,7 @@ struct TokenHistory: Sendable {
             places[token] = place
             counts.append(Count(token: token))
         }
-        counts[place].total &+= change
-        if inAnswer { counts[place].answer &+= change }
+        counts[place].total &+= 1
+        if inAnswer { counts[place].answer &+= 1 }
     }
 }

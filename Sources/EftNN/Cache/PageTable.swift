@@ -63,6 +63,7 @@ package struct PageTable: Sendable {
     private var holdings: [Int: Holding] = [:]
     private var idle: IdlePages
     private var nextContent: UInt64 = 1
+    private var history: PageHistory?
 
     /// A table of pages that nobody uses.
     package init(pageCount: Int) {
@@ -100,6 +101,7 @@ package struct PageTable: Sendable {
             guard let page = found[key], let content = contents[page]?.content else { break }
             if users[page] == 0 { idle.remove(page) }
             users[page] += 1
+            history?.found(page)
             holding.pages.append(page)
             holding.last = .page(content)
         }
@@ -131,6 +133,7 @@ package struct PageTable: Sendable {
         guard idle.count >= missing else { return false }
         for _ in 0..<missing {
             guard let page = idle.popOldest() else { return false }
+            history?.took(page, evicting: contents[page] != nil)
             if let old = contents[page] {
                 found[old.key] = nil
                 contents[page] = nil
@@ -170,9 +173,16 @@ package struct PageTable: Sendable {
         for page in holding.pages.reversed() {
             users[page] -= 1
             guard users[page] == 0 else { continue }
+            history?.left(page)
             if contents[page] == nil { idle.insertOldest(page) } else { idle.insertNewest(page) }
         }
     }
+
+    /// Notes from now on what happens to pages; `takeEvents` is to be called now and then.
+    package mutating func recordEvents() { history = PageHistory(pageCount: pageCount) }
+
+    /// What happened to pages since the last call; nothing without `recordEvents`.
+    package mutating func takeEvents() -> PageEvents { history?.take() ?? PageEvents() }
 
     /// Forgets all contents.
     package mutating func forget() {

@@ -29,9 +29,4 @@ extension ResponseStream {
         write("data: [DONE]\n\n".utf8)
         finish()
     }
-
-    /// Sends a line that clients pass over, so that nobody on the way takes the connection for dead.
-    /// - Returns: as `write`.
-    @discardableResult
-    package func sendKeepAlive() -> Bool { write(": keep-alive\n\n".utf8) }
 }

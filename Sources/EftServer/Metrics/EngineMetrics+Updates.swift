@@ -66,11 +66,6 @@ extension EngineMetrics {
     /// Sets the share of the KV cache in use, from 0 to 1.
     package func setCacheUsage(_ share: Double) { for gauge in cacheUsage { gauge.set(share) } }
 
-    /// Sets whether the engine sleeps: `awake`, `weights_offloaded` or `discard_all`.
-    package func setSleepState(_ state: String) {
-        for (name, gauge) in sleepStates { gauge.set(name == state ? 1 : 0) }
-    }
-
     /// Sets which adapters run and wait.
     package func setAdapters(maximum: Int, running: [String], waiting: [String]) {
         let labels = [

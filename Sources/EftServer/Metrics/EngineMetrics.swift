@@ -17,7 +17,6 @@ package struct EngineMetrics: Sendable {
     let waitingForCapacity: Gauge
     let deferred: Gauge
     let cacheUsage: [Gauge]
-    let sleepStates: [String: Gauge]
     let adapters: MetricFamily<Gauge>
 
     // Events.
@@ -88,11 +87,10 @@ package struct EngineMetrics: Sendable {
         let states = add.gauges(
             "engine_sleep_state", "Whether the engine sleeps, and how: 1 for its state.",
             "sleep_state")
-        sleepStates = Dictionary(
-            uniqueKeysWithValues: ["awake", "weights_offloaded", "discard_all"].map {
-                ($0, states($0))
-            })
-        sleepStates["awake"]?.set(1)
+        for name in ["awake", "weights_offloaded", "discard_all"] {
+            // There is no sleep here; dashboards ask for all three.
+            states(name).set(name == "awake" ? 1 : 0)
+        }
         adapters = registry.gauge(
             "vllm:lora_requests_info", help: "Adapters in use; the value is a time.",
             labels: ["max_lora", "waiting_lora_adapters", "running_lora_adapters"])

@@ -17,6 +17,11 @@ final class EngineMetricsObserver: EngineObserver {
             metrics.draftsChecked(
                 step.drafts, tokens: step.draftTokens, accepted: step.acceptedAt)
         }
+        for eviction in step.pages.evictions {
+            metrics.pageEvicted(
+                lifetime: eviction.lifetime.seconds, idle: eviction.idle.seconds)
+        }
+        for gap in step.pages.reuses { metrics.pageReused(after: gap.seconds) }
     }
 
     func drewFirst(after time: Duration) { metrics.timeToFirstToken(time.seconds) }
@@ -46,6 +51,7 @@ final class EngineMetricsObserver: EngineObserver {
                 request.promptTokens - request.cachedTokens, from: .localCompute)
             metrics.promptTokens(request.cachedTokens, from: .localCacheHit)
         }
+        if request.isDamaged { metrics.foundCorrupted() }
         metrics.answersFinished(request.samples, longest: request.answers.max() ?? 0)
     }
 }

@@ -131,7 +131,6 @@ struct PatternConstraintTests {
         #expect(try constraint.allowed(&state).allSatisfy { $0 < 256 })
         #expect(try state.advance("\"}".utf8))
         #expect(try constraint.allowed(&state) == [256])
-        #expect(try state.forcedBytes().isEmpty)
         #expect(try state.advance(Int32(256)))
         #expect(try constraint.allowed(&state) == [258])
         try constraint.checkMasks(&random, steps: 30)
@@ -154,18 +153,15 @@ struct PatternConstraintTests {
         #expect(try choice.randomText(&random) == Array("abz".utf8))
     }
 
-    @Test func `Copies go back, forced text is known, and the end is an end`() throws {
+    @Test func `Copies go back, and the end is an end`() throws {
         let vocabulary = Vocabularies.byteLevel
         let constraint = try Self.constraint(.regex("key=(true|false)!"), vocabulary)
         var state = try constraint.begin()
-        #expect(try state.forcedBytes() == Array("key=".utf8))
         #expect(try state.advance("key=t".utf8))
         let kept = state
-        #expect(try state.forcedBytes() == Array("rue!".utf8))
-        #expect(try state.forcedBytes(limit: 2) == Array("ru".utf8))
         #expect(try !state.advance("rux".utf8))
         #expect(try state.advance("rue!".utf8))
-        #expect(state.isComplete && state.mustEnd && !state.isFinished)
+        #expect(state.isComplete && !state.isFinished)
         #expect(try constraint.allowed(&state) == vocabulary.endIDs)
         #expect(try state.advance(vocabulary.endIDs[0]))
         #expect(state.isFinished)

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // A request's tokens and probabilities do not depend on company, parts, preemption or cache.
+import EftFormats
 import EftModels
 import EftNN
 import EftTensor
@@ -225,6 +226,62 @@ import Testing
         core.cancel(id)
         #expect(gone.heard.ends.map { $0?.reason } == [.abort, .abort])
         #expect(!core.hasWork && core.cache.freePages == core.cache.pageCount)
+    }
+
+    @Test func `logits that are no numbers end a request, which is told apart`() throws {
+        let folder = try TemporaryFolder()
+        let whole = Fixtures.path("models/gqa-tied")
+        for name in ["config.json", "model.safetensors"] {
+            let path = FileSystem.join(whole, name)
+            var bytes = try FileSystem.read(path)
+            if name == "model.safetensors" {
+                let place = try #require(
+                    try SafetensorsFile(path: path).place(of: "model.norm.weight"))
+                // The largest numbers: products of them are infinite.
+                for at in place.bytes { bytes[at] = 0x7f }
+            }
+            try folder.write(name, bytes)
+        }
+        let decoder = try DecoderLoader(folder: ModelFolder.open(folder.path))
+            .load(backend: CPUBackend(threads: 1))
+        let (records, listener) = (RecordKeeper(), Listener())
+        let core = try EngineRig().core(decoder)
+        core.observer = records
+        try core.add(
+            EngineRequest(prompt: [1, 2, 3], parameters: EngineRig.parameters(), sink: listener))
+        core.drain()
+        let end = try #require(listener.heard.ends[0])
+        #expect(end.reason == .error && end.error as? SamplingError == .damagedLogits)
+        #expect(records.ended.map(\.isDamaged) == [true])
+
+        let (others, heard) = (RecordKeeper(), Listener())
+        let sound = try EngineRig().core()
+        sound.observer = others
+        try sound.add(
+            EngineRequest(prompt: [1, 2, 3], parameters: EngineRig.parameters(), sink: heard))
+        sound.drain()
+        #expect(others.ended.map(\.isDamaged) == [false])
+    }
+
+    @Test func `pages that are found again and pages that make room are told of`() throws {
+        let core = try EngineRig(sequences: 1, pages: 4).core()
+        let records = RecordKeeper()
+        core.observer = records
+        func run(_ prompt: [Int32]) throws {
+            try core.add(
+                EngineRequest(
+                    prompt: prompt, parameters: EngineRig.parameters(1), sink: Listener()))
+            core.drain()
+        }
+        let prompt = (0..<33).map { Int32($0 % 11) }
+        try run(prompt)
+        #expect(records.events.reuses.isEmpty && records.events.evictions.isEmpty)
+        try run(prompt)
+        #expect(records.events.reuses.count == 2 && records.events.evictions.isEmpty)
+        // Another prompt takes all pages.
+        try run((0..<60).map { Int32($0 % 7) })
+        #expect(records.events.reuses.count == 2 && records.events.evictions.count == 2)
+        #expect(records.events.evictions.allSatisfy { $0.lifetime >= $0.idle && $0.idle > .zero })
     }
 
     @Test func `a request whose time is up ends with what it has`() throws {

@@ -103,6 +103,24 @@ extension EngineCore {
     }
 }
 
+/// Keeps what an engine tells of requests and pages.
+final class RecordKeeper: EngineObserver {
+    private let state = Mutex((ended: [RequestRecord](), events: PageEvents()))
+
+    var ended: [RequestRecord] { state.withLock { $0.ended } }
+    var events: PageEvents { state.withLock { $0.events } }
+
+    func stepped(_ step: StepRecord) {
+        state.withLock {
+            $0.events.reuses += step.pages.reuses
+            $0.events.evictions += step.pages.evictions
+        }
+    }
+    func drewFirst(after: Duration) {}
+    func drewNext(after: Duration) {}
+    func ended(_ request: RequestRecord) { state.withLock { $0.ended.append(request) } }
+}
+
 /// Counts drafted and accepted tokens.
 final class DraftCounter: EngineObserver {
     private let state = Mutex((tokens: 0, accepted: 0))

@@ -172,23 +172,6 @@ import Testing
         #expect(speculative.tokens == plain.tokens)
     }
 
-    @Test func `tokens that are taken back leave no trace`() throws {
-        let settings = parameters(temperature: 1) {
-            $0.repetitionPenalty = 1.5
-            $0.frequencyPenalty = 1
-            $0.dry.multiplier = 1
-        }
-        let logits = bell(40, width: 1, seed: 9)
-        var changed = sampler(settings, prompt: [1, 2, 3], answer: [4, 5], vocabulary: 40)
-        let copy = changed
-        for token: Int32 in [4, 5, 6, 7, 4] { changed.accept(token) }
-        changed.rollBack(toAnswerCount: 2)
-        #expect(changed.tokens == copy.tokens)
-        #expect(try changed.draw(from: logits) == copy.draw(from: logits))
-        changed.rollBack(toAnswerCount: -1)
-        #expect(changed.tokens == [1, 2, 3] && copy.answerCount == 2)
-    }
-
     @Test func `log-probabilities come from the logits as they are`() throws {
         let settings = parameters(temperature: 0) {
             $0.logprobs = 2
