@@ -51,9 +51,12 @@ package struct ParsedArguments: Sendable {
     }
 
     /// Whether the verb has an option of this name.
-    package func declares(_ name: String) -> Bool {
+    package func declares(_ name: String) -> Bool { declared(name) != nil }
+
+    /// The verb's option of this name.
+    package func declared(_ name: String) -> OptionSpecification? {
         let name = name.replacing("_", with: "-")
-        return command.options.contains { option in
+        return command.options.first { option in
             option.names.contains {
                 OptionSpecification.bare(ArgumentParser.normalized($0)) == name
             }

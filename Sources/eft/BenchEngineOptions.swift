@@ -33,7 +33,7 @@ enum BenchEngineOptions {
             "--output-json", kind: .value("FILE"), help: "write the figures there too",
             completion: .file),
         CommonOptions.memory, CommonOptions.kvType, CommonOptions.threads,
-        CommonOptions.precision, CommonOptions.json,
+        CommonOptions.servingPrecision, CommonOptions.json,
     ]
 
     /// Loads the model, or makes one of random weights.

@@ -20,14 +20,19 @@ enum CommonOptions {
         help:
             "where layers that do not fit --memory are kept in the form in which they are streamed",
         defaultText: "$XDG_CACHE_HOME/eft or ~/.cache/eft", completion: .folder)
-    static let precision = OptionSpecification(
-        "--precision", kind: .value("WORD"),
-        help: "activations in products: f32 is exact; int16 holds them for EXL2 weights as 16-bit "
-            + "integers with a scale for each token and group (nearer to f32 than bf16) and is f32 "
-            + "elsewhere; int8 does so with 8 bits, at more error (up to twice as fast for many tokens at once "
-            + "where the machine has VNNI); bf16 is faster where the machine has fast bf16 dot products",
-        defaultText: ActivationPrecision.inference.rawValue,
-        choices: ActivationPrecision.allCases.map(\.rawValue))
+    static let precision = precision(.inference)
+    static let servingPrecision = precision(.serving)
+    private static func precision(_ usual: ActivationPrecision) -> OptionSpecification {
+        OptionSpecification(
+            "--precision", kind: .value("WORD"),
+            help:
+                "activations in products: f32 is exact; int16 holds them for EXL2 weights as 16-bit "
+                + "integers with a scale for each token and group (nearer to f32 than bf16) and is f32 "
+                + "elsewhere; int8 does so with 8 bits, at more error (up to twice as fast for many tokens "
+                + "at once where the machine has VNNI); bf16 is faster where the machine has fast bf16 dot "
+                + "products",
+            defaultText: usual.rawValue, choices: ActivationPrecision.allCases.map(\.rawValue))
+    }
     static let json = OptionSpecification(
         "--json", help: "one JSON object on standard output instead of text")
     static let model = OptionSpecification(
@@ -72,12 +77,13 @@ enum CommonOptions {
         _ arguments: ParsedArguments, ledger: MemoryLedger, precision: ActivationPrecision? = nil
     ) throws -> CPUBackend {
         // Verbs that only convert have no choice of precision: they compute in f32.
-        let chosen: ActivationPrecision =
-            arguments.declares("precision")
-            ? arguments.string("precision").flatMap(ActivationPrecision.init) ?? .inference : .f32
+        let usual = arguments.declared("precision").map { $0.defaultText ?? "" }
+        let chosen = usual.flatMap {
+            ActivationPrecision(rawValue: arguments.string("precision", default: $0))
+        }
         return try CPUBackend(
             ledger: ledger, threads: arguments.int("threads", in: 1...1024),
-            precision: precision ?? chosen)
+            precision: precision ?? chosen ?? .f32)
     }
 
     /// The form of keys and values in the cache.

@@ -13,12 +13,15 @@ package enum ActivationPrecision: String, Sendable, CaseIterable {
     /// With EXL2 weights 16-bit integers with a scale for each token and scale group, exact sums, the same bits on every
     /// instruction set; f32 elsewhere.
     case int16
-    /// Likewise 8-bit integers with a scale for each token and at most 64 inputs of a scale group; half the work where
+    /// Likewise 8-bit integers with a scale for each token and at most 128 inputs of a scale group; half the work where
     /// the machine has dot products of bytes, at more error.
     case int8
 
     /// What generation uses unless told otherwise.
     package static let inference = ActivationPrecision.int16
+    /// What a server uses unless told otherwise: most of its time goes to products of many rows, and the error of bytes is
+    /// a tenth of what codes of four bits have.
+    package static let serving = ActivationPrecision.int8
 
     package var kernelValue: eft_precision {
         switch self {

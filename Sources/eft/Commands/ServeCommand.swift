@@ -32,7 +32,7 @@ enum ServeCommand: Command {
                 help: "a PEFT adapter under a name that requests can ask for", completion: .folder),
             CommonOptions.fourBits, CommonOptions.cacheFolder,
         ] + ServeOptions.all + DeviceBudget.options + [
-            CommonOptions.kvType, CommonOptions.threads, CommonOptions.precision,
+            CommonOptions.kvType, CommonOptions.threads, CommonOptions.servingPrecision,
         ])
 
     static func run(_ arguments: ParsedArguments) throws {
