@@ -10,6 +10,8 @@
 #define CHUNK_BYTES ((size_t)256 << 10)
 /// Most blocks in a chunk.
 #define CHUNK_BLOCKS (EFT_FOLD / EFT_BLOCK)
+/// Most tiles of rows that read codes as they are: more of them earn what unpacking costs once.
+#define MOST_PACKED_TILES 8
 /// Most panels of a job.
 #define JOB_PANELS 4
 
@@ -137,6 +139,7 @@ static void pack_tile(void *argument, size_t index, size_t worker) {
 
 /// Whether tiles read a chunk as it is.
 static bool is_native(const forward *f, const eft_piece *pieces, size_t count) {
+    if (f->w->kind == EFT_WEIGHT_CODED && f->job_tiles > MOST_PACKED_TILES) return false;
     eft_coding coding = eft_coding_of(f->w, pieces[0].segment);
     for (size_t i = 1; i < count; i++)
         if (eft_coding_of(f->w, pieces[i].segment) != coding) return false;
@@ -223,7 +226,7 @@ static void tile_job(void *argument, size_t index, size_t worker) {
                 call.totals[i] = totals + (p + i) * panel_floats;
                 call.sums[i] = sums + (p + i) * panel_floats;
             }
-            if (segment >= eft_segments(f->w))
+            if (segment >= eft_segments(f->w) && tiles <= MOST_PACKED_TILES)
                 fetch_targets(f, first_tile * f->height, rows, first_panel + p, call.panels);
             // The panels behind in this chunk, or the first ones in the next chunk.
             size_t after = p + t->tile_panels;

@@ -28,6 +28,15 @@ import Testing
         #expect(number.status == 2 && number.errors.contains("--rank"))
     }
 
+    @Test(arguments: [("run", "int16"), ("eval", "int16"), ("serve", "int8")])
+    func `verbs say in what precision they compute`(verb: String, precision: String) throws {
+        let help = try Program(verb, "--help")
+        #expect(help.status == 0)
+        let words = help.output.split(whereSeparator: \.isWhitespace).joined(separator: " ")
+        let option = try #require(words.split(separator: "--precision").last)
+        #expect(option.contains("int8; default: \(precision))"))
+    }
+
     @Test func `a plan is a table, and an object for machines`() throws {
         let table = try Program("plan", "Examples/demo/model", "--memory", "1GiB")
         #expect(table.status == 0 && table.output.contains("QLoRA"))

@@ -119,8 +119,7 @@ struct RequestFields {
         var ids: [Int32] = []
         ids.reserveCapacity(items.count)
         for item in items {
-            guard case .integer(let value) = item.value, let id = Int32(exactly: value), id >= 0
-            else {
+            guard let id = item.tokenID else {
                 throw .badRequest("\(name) must hold token ids only", parameter: name)
             }
             ids.append(id)
@@ -130,6 +129,17 @@ struct RequestFields {
 }
 
 extension ConfigNode {
+    /// A number that is a token's, whichever way it is written.
+    var tokenID: Int32? {
+        let id: Int32? =
+            switch value {
+            case .integer(let value): Int32(exactly: value)
+            case .real(let value): Int32(exactly: value)
+            default: nil
+            }
+        return id.flatMap { $0 < 0 ? nil : $0 }
+    }
+
     /// The value of an integer or a number.
     var number: Double? {
         switch value {

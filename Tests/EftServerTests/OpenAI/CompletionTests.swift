@@ -148,6 +148,12 @@ struct CompletionTests {
         #expect(kept == text + stop)
         let ids = try demo.complete(["return_token_ids": true])["choices"][0]["token_ids"].items
         let ended = try demo.complete(["stop_token_ids": [ids[2]], "return_token_ids": true])
+        // Some clients write all numbers with a point.
+        let pointed = try demo.complete([
+            "stop_token_ids": [ConfigNode(Double(try ConfigCursor(ids[2]).int()))],
+            "return_token_ids": true,
+        ])
+        #expect(pointed["choices"] == ended["choices"])
         let begun = ended["choices"][0]["token_ids"].items
         #expect(begun.prefix(2) == ids.prefix(2))
         #expect(begun.count <= 3)

@@ -61,6 +61,7 @@ struct RefusalTests {
         .completion("best_of", "2"), .completion("guided_regex", "\"a\""),
         .completion("prompt_embeds", "\"x\""), .completion("stop", "[\"\"]"),
         .completion("stop", "[1]"), .completion("stop_token_ids", "[-1]"),
+        .completion("stop_token_ids", "[1.5]"), .completion("stop_token_ids", "[1e300]"),
         .completion("stop_token_ids", "[2147483648]"), .completion("stop_token_ids", "[2048]"),
         .completion("allowed_token_ids", "[-1]"),
         .completion("allowed_token_ids", "[2048]"), .completion("allowed_token_ids", "[]"),
