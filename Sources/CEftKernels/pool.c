@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The pool of workers: one job at a time, indices handed out one by one, the caller works too.
+// The pool of workers: one job at a time, the caller works too. Each worker has a share of the indices, the same one from job to job,
+// so that outputs stay in the caches of the core that wrote them last; who is done takes from the shares of others.
 #define _POSIX_C_SOURCE 200809L
 #include "kernels_internal.h"
 
@@ -22,14 +23,16 @@ struct eft_pool {
     pthread_mutex_t lock;    // with `wake` and `done`
     pthread_cond_t wake, done;
     _Alignas(64) _Atomic uint64_t state;
-    _Alignas(64) _Atomic size_t next;  // the next index of the job
     _Alignas(64) _Atomic size_t sleepers;
     _Atomic bool caller_waits, stop;
     // The job, written while the state is closed and nobody is in it:
-    size_t count;
     eft_body body;
     void *argument;
     size_t helpers;
+    struct share {
+        _Alignas(64) _Atomic size_t next;
+        size_t end;
+    } *shares;  // of the caller and each helper
     struct helper {
         struct eft_pool *pool;
         size_t worker;
@@ -52,10 +55,14 @@ static inline void pause_briefly(void) {
 static void work(eft_pool *pool, size_t worker) {
     inside = pool;
     inside_worker = worker;
-    for (;;) {
-        size_t index = atomic_fetch_add_explicit(&pool->next, 1, memory_order_relaxed);
-        if (index >= pool->count) break;
-        pool->body(pool->argument, index, worker);
+    size_t workers = pool->helpers + 1;
+    for (size_t i = 0; i < workers; i++) {
+        struct share *share = &pool->shares[(worker + i) % workers];
+        for (;;) {
+            size_t index = atomic_fetch_add_explicit(&share->next, 1, memory_order_relaxed);
+            if (index >= share->end) break;
+            pool->body(pool->argument, index, worker);
+        }
     }
     inside = NULL;
 }
@@ -121,10 +128,14 @@ void eft_pool_run(eft_pool *pool, size_t count, eft_body body, void *argument) {
         return;
     }
     pthread_mutex_lock(&pool->caller);
-    pool->count = count;
     pool->body = body;
     pool->argument = argument;
-    atomic_store_explicit(&pool->next, 0, memory_order_relaxed);
+    for (size_t w = 0, workers = pool->helpers + 1, first = 0; w < workers; w++) {
+        size_t end = first + count / workers + (w < count % workers);
+        atomic_store_explicit(&pool->shares[w].next, first, memory_order_relaxed);
+        pool->shares[w].end = end;
+        first = end;
+    }
     uint64_t number = atomic_load(&pool->state) / JOB_NUMBER + 1;
     atomic_store(&pool->state, number * JOB_NUMBER | JOB_OPEN);
     if (atomic_load(&pool->sleepers) != 0) {
@@ -146,9 +157,10 @@ eft_pool *eft_pool_create(size_t threads) {
     size_t helpers = threads - 1;
     if (helpers > 4096) return NULL;
     size_t bytes = eft_round_up(sizeof(eft_pool) + helpers * sizeof(struct helper), 64);
-    eft_pool *pool = aligned_alloc(64, bytes);
+    eft_pool *pool = aligned_alloc(64, bytes + threads * sizeof(struct share));
     if (pool == NULL) return NULL;
-    memset(pool, 0, bytes);
+    memset(pool, 0, bytes + threads * sizeof(struct share));
+    pool->shares = (struct share *)((char *)pool + bytes);
     pthread_mutex_init(&pool->caller, NULL);
     pthread_mutex_init(&pool->lock, NULL);
     pthread_cond_init(&pool->wake, NULL);

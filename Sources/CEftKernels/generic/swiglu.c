@@ -18,9 +18,12 @@ static void backward(size_t columns, const float *gate, const float *up, const f
 
 static const eft_swiglu_kernels scalar = {forward, backward};
 
+/// Columns of a task.
+#define PIECE ((size_t)512)
+
 typedef struct swiglu_job {
     const eft_swiglu_kernels *kernels;
-    size_t rows, columns, pieces;  // a row is cut in pieces of EFT_CHUNK columns
+    size_t rows, columns;
     const float *gate, *up, *dy;
     float *y, *dgate, *dup;
     size_t ldg, ldu, ldy, lddg, lddu;
@@ -29,16 +32,17 @@ typedef struct swiglu_job {
 static void forward_task(void *argument, size_t index, size_t worker) {
     (void)worker;
     swiglu_job *job = argument;
-    size_t t = index / job->pieces, c = index % job->pieces * EFT_CHUNK;
-    job->kernels->forward(eft_min(EFT_CHUNK, job->columns - c), job->gate + t * job->ldg + c, job->up + t * job->ldu + c,
+    // Columns by columns, as the products wrote them: they lie in the caches of the cores that did.
+    size_t t = index % job->rows, c = index / job->rows * PIECE;
+    job->kernels->forward(eft_min(PIECE, job->columns - c), job->gate + t * job->ldg + c, job->up + t * job->ldu + c,
                           job->y + t * job->ldy + c);
 }
 
 static void backward_task(void *argument, size_t index, size_t worker) {
     (void)worker;
     swiglu_job *job = argument;
-    size_t t = index / job->pieces, c = index % job->pieces * EFT_CHUNK;
-    job->kernels->backward(eft_min(EFT_CHUNK, job->columns - c), job->gate + t * job->ldg + c,
+    size_t t = index % job->rows, c = index / job->rows * PIECE;
+    job->kernels->backward(eft_min(PIECE, job->columns - c), job->gate + t * job->ldg + c,
                            job->up + t * job->ldu + c, job->dy + t * job->ldy + c, job->dgate + t * job->lddg + c,
                            job->dup + t * job->lddu + c);
 }
@@ -49,14 +53,13 @@ void eft_swiglu(eft_context *context, size_t rows, size_t columns, const float *
     swiglu_job job = {.kernels = EFT_KERNELS(swiglu, context, scalar),
                       .rows = rows,
                       .columns = columns,
-                      .pieces = eft_ceil_div(columns, EFT_CHUNK),
                       .gate = gate,
                       .ldg = ldg,
                       .up = up,
                       .ldu = ldu,
                       .y = y,
                       .ldy = ldy};
-    eft_run_tasks(context, rows * job.pieces, rows * columns, forward_task, &job);
+    eft_run_tasks(context, rows * eft_ceil_div(columns, PIECE), rows * columns, forward_task, &job);
 }
 
 void eft_swiglu_backward(eft_context *context, size_t rows, size_t columns, const float *gate, size_t ldg,
@@ -66,7 +69,6 @@ void eft_swiglu_backward(eft_context *context, size_t rows, size_t columns, cons
     swiglu_job job = {.kernels = EFT_KERNELS(swiglu, context, scalar),
                       .rows = rows,
                       .columns = columns,
-                      .pieces = eft_ceil_div(columns, EFT_CHUNK),
                       .gate = gate,
                       .ldg = ldg,
                       .up = up,
@@ -77,5 +79,5 @@ void eft_swiglu_backward(eft_context *context, size_t rows, size_t columns, cons
                       .lddg = lddg,
                       .dup = dup,
                       .lddu = lddu};
-    eft_run_tasks(context, rows * job.pieces, rows * columns, backward_task, &job);
+    eft_run_tasks(context, rows * eft_ceil_div(columns, PIECE), rows * columns, backward_task, &job);
 }
