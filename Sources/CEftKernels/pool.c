@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The pool of workers: one job at a time, the caller works too. Each worker has a share of the indices, the same one from job to job,
-// so that outputs stay in the caches of the core that wrote them last; who is done takes from the shares of others.
+// The pool of workers: one job at a time, the caller works too. Each worker has a share of the indices, the same one from
+// job to job, so that outputs stay in the caches of the core that wrote them last; who is done takes from the others'.
 #define _POSIX_C_SOURCE 200809L
 #include "kernels_internal.h"
 
@@ -58,7 +58,8 @@ static void work(eft_pool *pool, size_t worker) {
     size_t workers = pool->helpers + 1;
     for (size_t i = 0; i < workers; i++) {
         struct share *share = &pool->shares[(worker + i) % workers];
-        for (;;) {
+        // Looked at first, so that shares that are used up are not written to by all workers in turn.
+        while (atomic_load_explicit(&share->next, memory_order_relaxed) < share->end) {
             size_t index = atomic_fetch_add_explicit(&share->next, 1, memory_order_relaxed);
             if (index >= share->end) break;
             pool->body(pool->argument, index, worker);

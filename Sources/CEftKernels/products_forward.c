@@ -12,6 +12,8 @@
 #define CHUNK_BLOCKS (EFT_FOLD / EFT_BLOCK)
 /// Most tiles of rows that read codes as they are: more of them earn what unpacking costs once.
 #define MOST_PACKED_TILES 8
+/// Most tiles whose outputs are fetched ahead: those of more would drive the operands from the nearest cache.
+#define MOST_FETCHED_TILES 8
 /// Most panels of a job.
 #define JOB_PANELS 4
 
@@ -226,7 +228,7 @@ static void tile_job(void *argument, size_t index, size_t worker) {
                 call.totals[i] = totals + (p + i) * panel_floats;
                 call.sums[i] = sums + (p + i) * panel_floats;
             }
-            if (segment >= eft_segments(f->w) && tiles <= MOST_PACKED_TILES)
+            if (segment >= eft_segments(f->w) && tiles <= MOST_FETCHED_TILES)
                 fetch_targets(f, first_tile * f->height, rows, first_panel + p, call.panels);
             // The panels behind in this chunk, or the first ones in the next chunk.
             size_t after = p + t->tile_panels;

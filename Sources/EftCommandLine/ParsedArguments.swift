@@ -40,13 +40,7 @@ package struct ParsedArguments: Sendable {
     // MARK: Options
 
     private func option(_ name: String) -> OptionSpecification {
-        let name = name.replacing("_", with: "-")
-        for option in command.options {
-            for spelling in option.names {
-                let bare = OptionSpecification.bare(ArgumentParser.normalized(spelling))
-                if bare == name { return option }
-            }
-        }
+        if let option = declared(name) { return option }
         preconditionFailure("the verb '\(command.name)' declares no option '\(name)'")
     }
 

@@ -1,21 +1,37 @@
 // SPDX-License-Identifier: Apache-2.0
 // The parts of the page as answers to a browser.
 
-/// A part of the page.
-enum PageAsset {
-    /// Nothing from elsewhere, no script or style but the page's own files, and no other page around it.
-    private static let policy =
-        "default-src 'self'; img-src 'self' data:; object-src 'none'; base-uri 'none'; "
-        + "form-action 'none'; frame-ancestors 'none'"
+/// Nothing from elsewhere, no script or style but the page's own files, and no other page around it.
+private let policy =
+    "default-src 'self'; img-src 'self' data:; object-src 'none'; base-uri 'none'; "
+    + "form-action 'none'; frame-ancestors 'none'"
 
-    /// A text as a browser gets it, which asks for it anew each time: another version of the program has another page.
-    static func response(_ text: String, type: String) -> Response {
-        Response(
-            fields: [
-                "Content-Type": "\(type); charset=utf-8", "Content-Security-Policy": policy,
-                "X-Content-Type-Options": "nosniff", "Referrer-Policy": "no-referrer",
-                "Cache-Control": "no-cache",
-            ],
-            body: Array(text.utf8))
+/// A part of the page; open to everybody, for it holds no data: the browser asks for those with a key.
+protocol PageAsset: RegisteredRoute {
+    /// What the browser gets, and its media type.
+    static var text: String { get }
+    static var type: String { get }
+    /// Makes the route.
+    init()
+}
+
+extension PageAsset {
+    var methods: [String] { ["GET"] }
+    var access: RouteAccess { .open }
+    var body: RouteBody { .ignored }
+    var isCounted: Bool { false }
+
+    init?(_ context: ServerContext) { self.init() }
+
+    /// Answers so that the browser asks anew each time: another version of the program has another page.
+    func handle(_ request: Request, _ responder: Responder) {
+        responder.respond(
+            Response(
+                fields: [
+                    "Content-Type": "\(Self.type); charset=utf-8",
+                    "Content-Security-Policy": policy, "X-Content-Type-Options": "nosniff",
+                    "Referrer-Policy": "no-referrer", "Cache-Control": "no-cache",
+                ],
+                body: Array(Self.text.utf8)))
     }
 }
