@@ -67,7 +67,7 @@ struct RandomKillTests {
             .required("peak_memory_planned").int()
         func streamed(_ output: String) -> [String] {
             arguments(output) + [
-                "--memory", "\((planned >> 10) - 400)KiB", "--cache-dir",
+                "--memory", "\((planned >> 10) - 250)KiB", "--cache-dir",
                 folder.file(output + "-cache"),
             ]
         }
