@@ -74,10 +74,17 @@ typedef struct eft_adamw_kernels {
     void (*step)(const eft_adamw_constants *constants, size_t count, float *p, const float *g, float *m, float *v);
 } eft_adamw_kernels;
 
+/// What the same worker reads next, as a rule: it may be fetched meanwhile.
+typedef struct eft_attention_ahead {
+    const eft_attention_run *run;
+    size_t kv_head;
+    size_t pages;  // 0 when nothing follows
+} eft_attention_ahead;
+
 typedef struct eft_attention_kernels {
     /// `count` query vectors of one kv head from `first`; vector i is head i % group of row i / group.
     void (*forward)(const eft_attention *attention, const eft_attention_run *run, size_t kv_head, size_t first,
-                    size_t count, size_t ldq, size_t ldo);
+                    size_t count, const eft_attention_ahead *ahead, size_t ldq, size_t ldo);
     /// All of one kv head of one run.
     void (*backward)(const eft_attention *attention, const eft_attention_run *run, size_t kv_head, size_t ldq,
                      size_t ldo);
@@ -136,6 +143,9 @@ EFT_FAMILY(sampling)
 #define EFT_KERNELS_AT(family, level, scalar) ((void)(level), &(scalar))
 #endif
 #define EFT_KERNELS(family, context, scalar) EFT_KERNELS_AT(family, (context)->isa, scalar)
+
+// generic/swiglu.c
+const eft_swiglu_kernels *eft_swiglu_kernels_of(eft_isa isa);
 
 /// Runs tasks that work on `numbers` numbers altogether, without waking workers for little.
 static inline void eft_run_tasks(eft_context *context, size_t count, size_t numbers, eft_body body, void *argument) {

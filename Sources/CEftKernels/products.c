@@ -37,20 +37,57 @@ size_t eft_matmul_workspace(const eft_context *context, const eft_weight *w, eft
     const eft_product_table *table = eft_product_table_for(context->isa, w, precision, false, &form);
     if (table == NULL || rows == 0) return 0;
     eft_context sizes = *context;
-    return eft_fast_matmul(&sizes, table, form, w, eft_rounds(w, precision), rows, NULL, 0, NULL, 0, false, NULL);
+    eft_product product = {.w = *w};
+    return eft_fast_matmul(&sizes, table, form, &product, 1, NULL, eft_rounds(w, precision), rows, NULL, 0, NULL);
+}
+
+/// Whether two weights take the same packed activations.
+static bool share_packing(const eft_weight *a, const eft_weight *b) {
+    if (a->inputs != b->inputs || a->kind != b->kind || a->code_book != b->code_book) return false;
+    if (a->kind != EFT_WEIGHT_CODED) return true;
+    if (a->group_count != b->group_count || (a->permutation == NULL) != (b->permutation == NULL)) return false;
+    if (memcmp(a->groups, b->groups, a->group_count * sizeof *a->groups) != 0) return false;
+    return a->permutation == NULL ||
+           memcmp(a->permutation, b->permutation, a->blocks * EFT_BLOCK * sizeof *a->permutation) == 0;
+}
+
+void eft_matmul_together(eft_context *context, const eft_product *products, size_t count, eft_precision precision,
+                         size_t rows, const float *x, size_t ldx, void *workspace) {
+    for (size_t first = 0, next; rows > 0 && first < count; first = next) {
+        const eft_product *p = &products[first];
+        eft_form form;
+        const eft_product_table *table = eft_product_table_for(context->isa, &p->w, precision, false, &form);
+        next = first + 1;
+        if (table == NULL && (form == EFT_FORM_INT16 || form == EFT_FORM_INT8)) {
+            eft_scalar_matmul_integers(context, form, &p->w, rows, x, ldx, p->y, p->ldy, p->accumulate);
+        } else if (table == NULL) {
+            eft_scalar_matmul(context, &p->w, precision, rows, x, ldx, p->y, p->ldy, p->accumulate);
+        } else {
+            while (next < count && share_packing(&p->w, &products[next].w)) next++;
+            eft_fast_matmul(context, table, form, p, next - first, NULL, eft_rounds(&p->w, precision), rows, x, ldx,
+                            workspace);
+        }
+    }
 }
 
 void eft_matmul(eft_context *context, const eft_weight *w, eft_precision precision, size_t rows, const float *x,
                 size_t ldx, float *y, size_t ldy, bool accumulate, void *workspace) {
+    eft_product product = {.w = *w, .y = y, .ldy = ldy, .accumulate = accumulate};
+    eft_matmul_together(context, &product, 1, precision, rows, x, ldx, workspace);
+}
+
+void eft_matmul_gated(eft_context *context, eft_product gate, eft_product up, eft_precision precision, size_t rows,
+                      const float *x, size_t ldx, void *workspace) {
+    const eft_product products[] = {gate, up};
     eft_form form;
-    const eft_product_table *table = eft_product_table_for(context->isa, w, precision, false, &form);
-    if (rows == 0) return;
-    if (table == NULL && (form == EFT_FORM_INT16 || form == EFT_FORM_INT8))
-        eft_scalar_matmul_integers(context, form, w, rows, x, ldx, y, ldy, accumulate);
-    else if (table == NULL)
-        eft_scalar_matmul(context, w, precision, rows, x, ldx, y, ldy, accumulate);
-    else
-        eft_fast_matmul(context, table, form, w, eft_rounds(w, precision), rows, x, ldx, y, ldy, accumulate, workspace);
+    const eft_product_table *table = eft_product_table_for(context->isa, &gate.w, precision, false, &form);
+    if (table != NULL && rows > 0 && share_packing(&gate.w, &up.w)) {
+        eft_fast_matmul(context, table, form, products, 2, eft_swiglu_kernels_of(context->isa),
+                        eft_rounds(&gate.w, precision), rows, x, ldx, workspace);
+        return;
+    }
+    eft_matmul_together(context, products, 2, precision, rows, x, ldx, workspace);
+    eft_swiglu(context, rows, gate.w.outputs, gate.y, gate.ldy, up.y, up.ldy, gate.y, gate.ldy);
 }
 
 size_t eft_matmul_transposed_workspace(const eft_context *context, const eft_weight *w, eft_precision precision,

@@ -3,7 +3,7 @@
 #ifndef EFT_PRODUCTS_H
 #define EFT_PRODUCTS_H
 
-#include "kernels_internal.h"
+#include "layer_kernels.h"
 
 /// Inputs after which the sum of a dense product is folded into the total, and a product of f32 matrices likewise.
 #define EFT_FOLD 512
@@ -122,6 +122,8 @@ static inline const void *eft_scale_data(const eft_weight *w, size_t panel, size
     return (const uint8_t *)w->scales + (panel * w->group_count + segment) * eft_scale_bytes(w->scale_type);
 }
 
+/// Most pieces of a chunk: each has a block, at least.
+#define EFT_MOST_PIECES (EFT_FOLD / EFT_BLOCK)
 /// Part of a segment that a chunk of the inputs holds.
 typedef struct eft_piece {
     size_t segment;
@@ -211,8 +213,10 @@ const eft_product_table *eft_product_table_for(eft_isa isa, const eft_weight *w,
 
 // products_forward.c, products_backward.c, products_gemm.c: the loops around the tiles. They give the bytes that they
 // need when `space` is NULL.
-size_t eft_fast_matmul(eft_context *context, const eft_product_table *table, eft_form form, const eft_weight *w,
-                       bool rounds, size_t rows, const float *x, size_t ldx, float *y, size_t ldy, bool accumulate,
+
+/// Products that take the same packed activations; the two of a gated pair with `gate`.
+size_t eft_fast_matmul(eft_context *context, const eft_product_table *table, eft_form form, const eft_product *products,
+                       size_t count, const eft_swiglu_kernels *gate, bool rounds, size_t rows, const float *x, size_t ldx,
                        void *space);
 size_t eft_fast_matmul_transposed(eft_context *context, const eft_product_table *table, eft_form form,
                                   const eft_weight *w, bool rounds, size_t rows, const float *dy, size_t lddy,

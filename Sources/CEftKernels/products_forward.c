@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// y = x W: packing of the activations, and the loops around the tiles.
+// y = x W for one weight, or for several that take the same packed activations: packing, and the loops around the tiles.
 #include "products.h"
 
 /// Bytes that the packed activations of one round of rows may take, unless that left too few rows to pay for unpacking.
@@ -20,23 +20,47 @@
 typedef struct forward {
     const eft_product_table *table;
     eft_form form;
-    const eft_weight *w;
-    bool rounds, accumulate;
+    const eft_product *products;
+    size_t count;
+    const eft_swiglu_kernels *gate;  // of a gated pair, else NULL
+    const eft_weight *w;             // the first product's: what holds for all of them
+    bool rounds;
     // Of the round:
-    size_t rows;
+    size_t first_row, rows;
     const float *x;
     size_t ldx;
-    float *y;
-    size_t ldy;
     // Packed activations: tiles of `height` rows.
     uint8_t *packed;
     size_t height, block_bytes;  // bytes of a block of a tile
-    // Jobs: some tiles of rows by some panels.
-    size_t panels, job_tiles, job_panels, row_jobs, chunk_blocks;
+    // Jobs: some tiles of rows by some panels of a product, or the same panels of a gated pair.
+    size_t job_tiles, job_panels, row_jobs, chunk_blocks;
     // Of each worker: turned rows, unpacked panels, totals, and sums when a segment does not fit in a chunk.
     uint8_t *turned, *unpacked, *totals, *sums;
     size_t turned_bytes, unpacked_bytes, totals_bytes, sums_bytes;
 } forward;
+
+/// The products that a job computes one after the other.
+static size_t job_products(const forward *f) { return f->gate != NULL ? 2 : 1; }
+
+static size_t panels_of(const eft_weight *w) { return eft_ceil_div(w->outputs, EFT_PANEL); }
+
+/// Jobs over the panels of a product.
+static size_t panel_jobs(const forward *f, const eft_weight *w) { return eft_ceil_div(panels_of(w), f->job_panels); }
+
+/// Jobs over the panels of all products.
+static size_t all_panel_jobs(const forward *f) {
+    size_t jobs = 0;
+    for (size_t i = 0; i < f->count; i += job_products(f)) jobs += panel_jobs(f, &f->products[i].w);
+    return jobs;
+}
+
+/// The product, or the first one of a pair, whose panels a job has, and the first of them.
+static const eft_product *product_of_job(const forward *f, size_t job, size_t *first_panel) {
+    const eft_product *product = f->products;
+    for (size_t jobs; job >= (jobs = panel_jobs(f, &product->w)); job -= jobs) product++;
+    *first_panel = job * f->job_panels;
+    return product;
+}
 
 static bool has_long_segments(const eft_weight *w) {
     for (size_t s = 0; s < eft_segments(w); s++)
@@ -48,7 +72,6 @@ static bool has_long_segments(const eft_weight *w) {
 static size_t forward_plan(forward *f, const eft_context *context, size_t rows, void *space) {
     const eft_product_table *t = f->table;
     size_t threads = context->threads;
-    f->panels = eft_ceil_div(f->w->outputs, EFT_PANEL);
     eft_carver carver = {eft_aligned(space), 0};
     if (rows <= t->direct_rows) {
         f->height = rows <= 2 ? rows : 4;
@@ -56,7 +79,9 @@ static size_t forward_plan(forward *f, const eft_context *context, size_t rows, 
         f->packed = eft_carve(&carver, f->w->blocks * f->block_bytes);
         f->chunk_blocks = CHUNK_BLOCKS;
         // Several panels run side by side; a job is long enough to be worth handing out.
-        f->job_panels = eft_min(eft_max(eft_round_up(eft_ceil_div(f->panels, threads * 8), 8), 8), 32);
+        size_t panels = 0;
+        for (size_t i = 0; i < f->count; i++) panels += panels_of(&f->products[i].w);
+        f->job_panels = eft_min(eft_max(eft_round_up(eft_ceil_div(panels, threads * 8), 8), 8), 32);
         return carver.used + 64;
     }
     f->height = t->tile_rows;
@@ -64,11 +89,12 @@ static size_t forward_plan(forward *f, const eft_context *context, size_t rows, 
     size_t tiles = eft_ceil_div(rows, t->tile_rows);
     f->packed = eft_carve(&carver, tiles * f->w->blocks * f->block_bytes);
     f->job_tiles = tiles;
-    f->job_panels = eft_round_up(JOB_PANELS, t->tile_panels);
-    while (f->job_panels > t->tile_panels && eft_ceil_div(f->panels, f->job_panels) < 3 * threads)
+    f->job_panels = eft_round_up(JOB_PANELS / job_products(f), t->tile_panels);
+    while (f->job_panels > t->tile_panels && all_panel_jobs(f) < 3 * threads)
         f->job_panels = eft_round_up(f->job_panels / 2, t->tile_panels);
-    size_t most_tiles = tiles;  // what the workspace is for: never less with more rows
-    while (f->job_tiles > 6 && eft_ceil_div(f->panels, f->job_panels) * eft_ceil_div(tiles, f->job_tiles) < 2 * threads)
+    // What the workspace is for: never less with more rows, and the same for any number of products.
+    size_t most_tiles = tiles, most_panels = eft_round_up(JOB_PANELS, t->tile_panels);
+    while (f->job_tiles > 6 && all_panel_jobs(f) * eft_ceil_div(tiles, f->job_tiles) < 2 * threads)
         f->job_tiles = eft_ceil_div(f->job_tiles, 2);
     f->chunk_blocks = CHUNK_BLOCKS;
     if (f->w->kind == EFT_WEIGHT_CODED) {
@@ -84,7 +110,7 @@ static size_t forward_plan(forward *f, const eft_context *context, size_t rows, 
     f->row_jobs = eft_ceil_div(tiles, f->job_tiles);
     f->turned_bytes = t->turn_rows == NULL ? 0 : (f->w->inputs + 1) * t->turned_lanes * sizeof(float);
     f->unpacked_bytes = CHUNK_BLOCKS * t->weight_block_bytes * t->tile_panels;
-    f->totals_bytes = f->job_panels * most_tiles * t->tile_rows * EFT_PANEL * sizeof(float);
+    f->totals_bytes = most_panels * most_tiles * t->tile_rows * EFT_PANEL * sizeof(float);
     f->sums_bytes = has_long_segments(f->w) ? f->totals_bytes : 0;
     f->turned = eft_carve(&carver, threads * f->turned_bytes);
     f->unpacked = eft_carve(&carver, threads * f->unpacked_bytes);
@@ -149,138 +175,173 @@ static bool is_native(const forward *f, const eft_piece *pieces, size_t count) {
 }
 
 /// The operand of a panel in a chunk: the panel itself, or what it unpacks to.
-static const void *panel_operand(const forward *f, size_t panel, const eft_piece *pieces, size_t count, size_t block,
-                                 bool native, uint8_t *out) {
-    if (native) return eft_block_data(f->w, panel, pieces[0].segment, block);
+static const void *panel_operand(const forward *f, const eft_weight *w, size_t panel, const eft_piece *pieces,
+                                 size_t count, size_t block, bool native, uint8_t *out) {
+    if (native) return eft_block_data(w, panel, pieces[0].segment, block);
     uint8_t *at = out;
     for (size_t i = 0; i < count; i++) {
-        f->table->unpack(f->w, f->form, f->rounds, panel, pieces[i].segment, block, pieces[i].blocks, at);
+        f->table->unpack(w, f->form, f->rounds, panel, pieces[i].segment, block, pieces[i].blocks, at);
         at += pieces[i].blocks * f->table->weight_block_bytes;
         block += pieces[i].blocks;
     }
     return out;
 }
 
-static void store_job(const forward *f, size_t first_tile, size_t tiles, size_t first_panel, size_t panels,
-                      const float *totals) {
-    size_t first = first_tile * f->height, rows = eft_min(f->rows - first, tiles * f->height);
-    for (size_t r = 0; r < rows; r++)
-        for (size_t p = 0; p < panels; p++) {
-            size_t column = (first_panel + p) * EFT_PANEL, lanes = eft_min(f->w->outputs - column, EFT_PANEL);
-            const float *total = totals + (p * f->job_tiles * f->height + r) * EFT_PANEL;
-            float *y = f->y + (first + r) * f->ldy + column;
-            eft_store_totals(y, total, lanes, f->accumulate);
+/// What a job computes: panels of a product, or of a gated pair, for some tiles of rows.
+typedef struct tile_block {
+    const eft_product *product;
+    size_t first_panel, panels;
+    size_t first_tile, tiles;
+    size_t first_row, rows;  // of the round, and how many
+    size_t panel_floats;     // totals of a panel
+} tile_block;
+
+static void store_block(const forward *f, const tile_block *b, const float *totals) {
+    const eft_product *product = b->product;
+    for (size_t r = 0; r < b->rows; r++)
+        for (size_t p = 0; p < b->panels; p++) {
+            size_t column = (b->first_panel + p) * EFT_PANEL, lanes = eft_min(product->w.outputs - column, EFT_PANEL);
+            float *y = product->y + (f->first_row + b->first_row + r) * product->ldy + column;
+            eft_store_totals(y, totals + p * b->panel_floats + r * EFT_PANEL, lanes, product->accumulate);
         }
 }
 
 /// Tells a call what is unpacked after it: up to a tile's panels of the `panels` from `panel` on, from a block on.
-static void look_ahead(const forward *f, eft_tile_call *call, size_t panel, size_t panels, size_t segment, size_t block) {
-    if (f->w->kind != EFT_WEIGHT_CODED || block >= f->w->blocks) return;
+static void look_ahead(const forward *f, const eft_weight *w, eft_tile_call *call, size_t panel, size_t panels,
+                       size_t segment, size_t block) {
+    if (w->kind != EFT_WEIGHT_CODED || block >= w->blocks) return;
     for (size_t i = 0; i < eft_min(panels, f->table->tile_panels); i++)
-        call->next[i] = (const uint8_t *)eft_block_data(f->w, panel + i, segment, block);
-    call->next_lines = f->w->groups[segment].bits;
+        call->next[i] = (const uint8_t *)eft_block_data(w, panel + i, segment, block);
+    call->next_lines = w->groups[segment].bits;
 }
 
 /// Fetches what a job stores to before it does: rows lie far apart, and each store would wait until the line is this core's.
-static void fetch_targets(const forward *f, size_t first_row, size_t rows, size_t panel, size_t panels) {
-    for (size_t r = 0; r < rows; r++) {
-        const float *y = f->y + (first_row + r) * f->ldy + panel * EFT_PANEL;
+static void fetch_targets(const forward *f, const tile_block *b, size_t panel, size_t panels) {
+    const eft_product *product = b->product;
+    for (size_t r = 0; r < b->rows; r++) {
+        const float *y = product->y + (f->first_row + b->first_row + r) * product->ldy + panel * EFT_PANEL;
         for (size_t p = 0; p < panels; p++) __builtin_prefetch(y + p * EFT_PANEL, 1);
+    }
+}
+
+/// Multiplies a block of tiles by the panels of one weight.
+static void multiply_block(const forward *f, const eft_weight *w, const tile_block *b, bool targets, size_t worker,
+                           float *totals) {
+    const eft_product_table *t = f->table;
+    size_t all_tiles = eft_ceil_div(f->rows, f->height);
+    uint8_t *unpacked = f->unpacked + worker * f->unpacked_bytes;
+    float *sums = (float *)(f->sums + worker * f->sums_bytes);
+    // A long segment is folded late; otherwise the first fold begins the totals.
+    bool cut = w->blocks == 0 || eft_segment_blocks(w, 0) > CHUNK_BLOCKS;
+    if (cut) memset(totals, 0, b->panels * b->panel_floats * sizeof(float));
+    eft_piece pieces[CHUNK_BLOCKS];
+    for (size_t segment = 0, done = 0, count; segment < eft_segments(w);) {
+        size_t block = eft_segment_first(w, segment) + done;
+        count = next_chunk(f, &segment, &done, pieces);
+        size_t tile_bytes = blocks_of(pieces, count) * f->block_bytes;
+        bool native = is_native(f, pieces, count), coded = native && w->kind == EFT_WEIGHT_CODED;
+        for (size_t p = 0; p < b->panels; p += t->tile_panels) {
+            eft_tile_call call = {
+                .rows = b->rows,
+                .a = packed_chunk(f, all_tiles, block) + b->first_tile * tile_bytes,
+                .a_tile_bytes = tile_bytes,
+                .panels = eft_min(b->panels - p, t->tile_panels),
+                .pieces = pieces,
+                .piece_count = count,
+                .bits = coded ? w->groups[pieces[0].segment].bits : 0,
+                .scale_type = w->scale_type,
+                .fresh = block == 0 && !cut,
+            };
+            for (size_t i = 0; i < call.panels; i++) {
+                uint8_t *space = unpacked + i * CHUNK_BLOCKS * t->weight_block_bytes;
+                call.b[i] = panel_operand(f, w, b->first_panel + p + i, pieces, count, block, native, space);
+                call.scales[i] = eft_scale_data(w, b->first_panel + p + i, 0);
+                call.totals[i] = totals + (p + i) * b->panel_floats;
+                call.sums[i] = sums + (p + i) * b->panel_floats;
+            }
+            if (targets && segment >= eft_segments(w)) fetch_targets(f, b, b->first_panel + p, call.panels);
+            // The panels behind in this chunk, or the first ones in the next chunk.
+            size_t after = p + t->tile_panels;
+            if (after < b->panels)
+                look_ahead(f, w, &call, b->first_panel + after, b->panels - after, pieces[0].segment, block);
+            else
+                look_ahead(f, w, &call, b->first_panel, b->panels, segment, block + tile_bytes / f->block_bytes);
+            t->tiles(f->form, &call);
+        }
     }
 }
 
 static void tile_job(void *argument, size_t index, size_t worker) {
     const forward *f = argument;
-    const eft_product_table *t = f->table;
-    size_t first_tile = index % f->row_jobs * f->job_tiles, first_panel = index / f->row_jobs * f->job_panels;
-    size_t all_tiles = eft_ceil_div(f->rows, f->height), tiles = eft_min(all_tiles - first_tile, f->job_tiles);
-    size_t rows = eft_min(f->rows - first_tile * f->height, tiles * f->height);
-    size_t panels = eft_min(f->panels - first_panel, f->job_panels);
-    uint8_t *unpacked = f->unpacked + worker * f->unpacked_bytes;
+    tile_block b = {.first_tile = index % f->row_jobs * f->job_tiles};
+    b.product = product_of_job(f, index / f->row_jobs, &b.first_panel);
+    b.panels = eft_min(panels_of(&b.product->w) - b.first_panel, f->job_panels);
+    b.tiles = eft_min(eft_ceil_div(f->rows, f->height) - b.first_tile, f->job_tiles);
+    b.first_row = b.first_tile * f->height;
+    b.rows = eft_min(f->rows - b.first_row, b.tiles * f->height);
+    b.panel_floats = f->job_tiles * f->height * EFT_PANEL;
     float *totals = (float *)(f->totals + worker * f->totals_bytes);
-    float *sums = (float *)(f->sums + worker * f->sums_bytes);
-    size_t panel_floats = f->job_tiles * f->height * EFT_PANEL;
-    // A long segment is folded late; otherwise the first fold begins the totals.
-    bool cut = f->w->blocks == 0 || eft_segment_blocks(f->w, 0) > CHUNK_BLOCKS;
-    if (cut) memset(totals, 0, panels * panel_floats * sizeof(float));
-    eft_piece pieces[CHUNK_BLOCKS];
-    for (size_t segment = 0, done = 0, count; segment < eft_segments(f->w);) {
-        size_t block = eft_segment_first(f->w, segment) + done;
-        count = next_chunk(f, &segment, &done, pieces);
-        size_t tile_bytes = blocks_of(pieces, count) * f->block_bytes;
-        bool native = is_native(f, pieces, count), coded = native && f->w->kind == EFT_WEIGHT_CODED;
-        for (size_t p = 0; p < panels; p += t->tile_panels) {
-            eft_tile_call call = {
-                .rows = rows,
-                .a = packed_chunk(f, all_tiles, block) + first_tile * tile_bytes,
-                .a_tile_bytes = tile_bytes,
-                .panels = eft_min(panels - p, t->tile_panels),
-                .pieces = pieces,
-                .piece_count = count,
-                .bits = coded ? f->w->groups[pieces[0].segment].bits : 0,
-                .scale_type = f->w->scale_type,
-                .fresh = block == 0 && !cut,
-            };
-            for (size_t i = 0; i < call.panels; i++) {
-                uint8_t *space = unpacked + i * CHUNK_BLOCKS * t->weight_block_bytes;
-                call.b[i] = panel_operand(f, first_panel + p + i, pieces, count, block, native, space);
-                call.scales[i] = eft_scale_data(f->w, first_panel + p + i, 0);
-                call.totals[i] = totals + (p + i) * panel_floats;
-                call.sums[i] = sums + (p + i) * panel_floats;
-            }
-            if (segment >= eft_segments(f->w) && tiles <= MOST_FETCHED_TILES)
-                fetch_targets(f, first_tile * f->height, rows, first_panel + p, call.panels);
-            // The panels behind in this chunk, or the first ones in the next chunk.
-            size_t after = p + t->tile_panels;
-            if (after < panels)
-                look_ahead(f, &call, first_panel + after, panels - after, pieces[0].segment, block);
-            else
-                look_ahead(f, &call, first_panel, panels, segment, block + tile_bytes / f->block_bytes);
-            t->tiles(f->form, &call);
-        }
+    size_t last = job_products(f) - 1;
+    for (size_t i = 0; i <= last; i++)
+        multiply_block(f, &b.product[i].w, &b, i == last && b.tiles <= MOST_FETCHED_TILES, worker,
+                       totals + i * b.panels * b.panel_floats);
+    for (size_t p = 0; f->gate != NULL && p < b.panels; p++) {
+        float *gate = totals + p * b.panel_floats;
+        f->gate->forward(b.rows * EFT_PANEL, gate, gate + b.panels * b.panel_floats, gate);
     }
-    store_job(f, first_tile, tiles, first_panel, panels, totals);
+    store_block(f, &b, totals);
 }
 
 static void direct_job(void *argument, size_t index, size_t worker) {
     (void)worker;
     const forward *f = argument;
-    size_t first = index * f->job_panels;
-    eft_direct_call call = {
-        .w = f->w,
-        .form = f->form,
-        .rounds = f->rounds,
-        .first_panel = first,
-        .panels = eft_min(f->panels - first, f->job_panels),
-        .rows = f->rows,
-        .height = f->height,
-        .x = f->packed,
-        .y = f->y,
-        .ldy = f->ldy,
-        .accumulate = f->accumulate,
-    };
-    f->table->direct(&call);
+    size_t first, last = job_products(f) - 1;
+    const eft_product *product = product_of_job(f, index, &first);
+    size_t panels = eft_min(panels_of(&product->w) - first, f->job_panels);
+    for (size_t i = 0; i <= last; i++) {
+        eft_direct_call call = {
+            .w = &product[i].w,
+            .form = f->form,
+            .rounds = f->rounds,
+            .first_panel = first,
+            .panels = panels,
+            .rows = f->rows,
+            .height = f->height,
+            .x = f->packed,
+            .y = product[i].y + f->first_row * product[i].ldy,
+            .ldy = product[i].ldy,
+            .accumulate = product[i].accumulate,
+        };
+        f->table->direct(&call);
+    }
+    if (f->gate == NULL) return;
+    size_t column = first * EFT_PANEL, columns = eft_min(product->w.outputs - column, panels * EFT_PANEL);
+    for (size_t r = f->first_row; r < f->first_row + f->rows; r++) {
+        float *y = product->y + r * product->ldy + column;
+        f->gate->forward(columns, y, product[1].y + r * product[1].ldy + column, y);
+    }
 }
 
-size_t eft_fast_matmul(eft_context *context, const eft_product_table *table, eft_form form, const eft_weight *w,
-                       bool rounds, size_t rows, const float *x, size_t ldx, float *y, size_t ldy, bool accumulate,
+size_t eft_fast_matmul(eft_context *context, const eft_product_table *table, eft_form form, const eft_product *products,
+                       size_t count, const eft_swiglu_kernels *gate, bool rounds, size_t rows, const float *x, size_t ldx,
                        void *space) {
-    forward f = {.table = table, .form = form, .w = w, .rounds = rounds, .accumulate = accumulate, .ldx = ldx, .ldy = ldy};
+    const eft_weight *w = &products->w;
+    forward f = {.table = table, .form = form, .products = products, .count = count, .gate = gate, .w = w, .rounds = rounds,
+                 .ldx = ldx};
     size_t row_bytes = eft_max(w->blocks * table->row_block_bytes, 1);
     size_t round = eft_min(eft_max(PACKED_BYTES / row_bytes, MIN_ROUND), MAX_ROUND) / table->tile_rows * table->tile_rows;
     if (space == NULL) return forward_plan(&f, context, eft_min(rows, round), NULL);
-    for (size_t first = 0; first < rows; first += round) {
-        f.rows = eft_min(rows - first, round);
-        f.x = x + first * ldx;
-        f.y = y + first * ldy;
+    for (; f.first_row < rows; f.first_row += round) {
+        f.rows = eft_min(rows - f.first_row, round);
+        f.x = x + f.first_row * ldx;
         forward_plan(&f, context, f.rows, space);
         if (f.rows <= table->direct_rows) {
             pack_tile(&f, 0, 0);
-            eft_parallel_for(context, eft_ceil_div(f.panels, f.job_panels), direct_job, &f);
+            eft_parallel_for(context, all_panel_jobs(&f), direct_job, &f);
             continue;
         }
         eft_parallel_for(context, eft_ceil_div(f.rows, f.height), pack_tile, &f);
-        eft_parallel_for(context, eft_ceil_div(f.panels, f.job_panels) * f.row_jobs, tile_job, &f);
+        eft_parallel_for(context, all_panel_jobs(&f) * f.row_jobs, tile_job, &f);
     }
     return 0;
 }

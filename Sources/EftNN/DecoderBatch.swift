@@ -56,4 +56,32 @@ package struct DecoderBatch: Sendable {
 
     /// Number of rows.
     package var count: Int { tokens.count }
+
+    /// The batch of some of its rows, given in ascending order: row i is what row `kept[i]` was.
+    package func keeping(_ kept: [Int]) -> DecoderBatch {
+        var keptRuns: [Run] = []
+        var row = 0
+        for run in runs {
+            while row < kept.count, kept[row] < run.rows.upperBound {
+                let first = row
+                repeat {
+                    row += 1
+                } while row < kept.count && kept[row] < run.rows.upperBound
+                    && kept[row] == kept[row - 1] + 1
+                keptRuns.append(
+                    Run(
+                        sequence: run.sequence, rows: first..<row,
+                        firstPosition: run.firstPosition + kept[first] - run.rows.lowerBound,
+                        length: run.length))
+            }
+        }
+        precondition(row == kept.count, "rows in ascending order")
+        let segments = adapterSegments.compactMap { segment -> AdapterSegment? in
+            let first = kept.firstIndex { $0 >= segment.rows.lowerBound } ?? kept.count
+            let end = kept.firstIndex { $0 >= segment.rows.upperBound } ?? kept.count
+            return first < end ? AdapterSegment(rows: first..<end, slots: segment.slots) : nil
+        }
+        return DecoderBatch(
+            tokens: kept.map { tokens[$0] }, runs: keptRuns, adapterSegments: segments)
+    }
 }

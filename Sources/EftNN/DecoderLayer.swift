@@ -77,6 +77,36 @@ package final class DecoderLayer: @unchecked Sendable {
         let acts = state.activations
         let middle = acts.backward ? acts.middle.rows(0..<x.rows) : out
         try attend(x, into: middle, state, observer)
+        try feedForward(middle, into: out, state, observer)
+    }
+
+    /// Computes the layer's value in place for the rows of x alone that are still to be seen by anyone, in ascending order:
+    /// x becomes `[kept.count][C]`. Keys and values are written for all rows. No backward pass can follow.
+    package func forwardLast(_ x: Matrix, keeping kept: [Int], _ state: LayerPass) throws {
+        let acts = state.activations
+        precondition(!acts.backward, "rows that are left out have no gradient")
+        let (rows, keptRows) = (0..<x.rows, 0..<kept.count)
+        let normed = acts.normedInput.rows(rows)
+        inputNorm.forward(x, into: normed, epsilon: shape.normEpsilon, state.pass.backend)
+        let (k, v) = (acts.key.rows(rows), acts.value.rows(rows))
+        try Linear.forward([key, value], normed, into: [k, v], state.pass)
+        finish(k, headNorms?.key, into: k, state)
+        _ = writeKeysAndValues(rows, state)
+        guard !kept.isEmpty else { return }
+        let rest = state.keeping(kept)
+        for matrix in [x, normed] { matrix.gatherRows(kept) }
+        let (left, q) = (x.rows(keptRows), acts.query.rows(keptRows))
+        try query.forward(normed.rows(keptRows), into: q, rest.pass)
+        finish(q, headNorms?.query, into: q, rest)
+        let runs = rest.cache.attentionRuns(layer: index, batch: rest.batch)
+        try attend(left, into: left, runs, rest, nil)
+        try feedForward(left, into: left, rest, nil)
+    }
+
+    private func feedForward(
+        _ middle: Matrix, into out: Matrix, _ state: LayerPass, _ observer: Observer?
+    ) throws {
+        let acts = state.activations
         let normed = try prepareFeedForward(middle, state, observer)
         copy(middle, to: out)
         switch feedForward {
@@ -95,35 +125,53 @@ package final class DecoderLayer: @unchecked Sendable {
     private func attend(
         _ x: Matrix, into middle: Matrix, _ state: LayerPass, _ observer: Observer?
     ) throws {
-        let (pass, acts, backend) = (state.pass, state.activations, state.pass.backend)
-        let rows = 0..<x.rows
+        let (acts, rows) = (state.activations, 0..<x.rows)
         let normed = acts.normedInput.rows(rows)
-        inputNorm.forward(x, into: normed, epsilon: shape.normEpsilon, backend)
+        inputNorm.forward(x, into: normed, epsilon: shape.normEpsilon, state.pass.backend)
         try observer?([query, key, value], normed)
-        let (q, k, v) = (acts.query.rows(rows), acts.key.rows(rows), acts.value.rows(rows))
-        // Before their heads are normed, queries and keys have places of their own when a backward pass follows.
-        let plain = acts.plainHeads.map { ($0.query.rows(rows), $0.key.rows(rows)) } ?? (q, k)
-        try query.forward(normed, into: plain.0, pass)
-        try key.forward(normed, into: plain.1, pass)
-        try value.forward(normed, into: v, pass)
-        if let headNorms {
-            headNorms.query.forwardHeads(plain.0, into: q, epsilon: shape.normEpsilon, backend)
-            headNorms.key.forwardHeads(plain.1, into: k, epsilon: shape.normEpsilon, backend)
-        }
-        rotate(q, k, state, inverse: false)
-        let attention = shape.attention(kvType: state.cache.kvType)
+        let (plain, v) = (acts.unnormedHeads(rows), acts.value.rows(rows))
+        try Linear.forward(
+            [query, key, value], normed, into: [plain.query, plain.key, v], state.pass)
+        finish(plain.query, headNorms?.query, into: acts.query.rows(rows), state)
+        finish(plain.key, headNorms?.key, into: acts.key.rows(rows), state)
+        try attend(x, into: middle, writeKeysAndValues(rows, state), state, observer)
+    }
+
+    /// Norms and rotates heads of queries or keys.
+    private func finish(_ plain: Matrix, _ norm: Norm?, into heads: Matrix, _ state: LayerPass) {
+        let backend = state.pass.backend
+        norm?.forwardHeads(plain, into: heads, epsilon: shape.normEpsilon, backend)
+        backend.rope(
+            heads, headDim: shape.headDim, cosines: state.cosines, sines: state.sines,
+            inverse: false)
+    }
+
+    /// Returns the runs of the batch.
+    private func writeKeysAndValues(_ rows: Range<Int>, _ state: LayerPass) -> [AttentionRun] {
+        let acts = state.activations
+        let (k, v) = (acts.key.rows(rows), acts.value.rows(rows))
         let runs = state.cache.attentionRuns(layer: index, batch: state.batch)
         for run in runs {
-            backend.writeKV(
-                attention, k: k.rows(run.rows), v: v.rows(run.rows),
-                firstPosition: run.firstPosition, pages: run.pages)
+            state.pass.backend.writeKV(
+                shape.attention(kvType: state.cache.kvType), k: k.rows(run.rows),
+                v: v.rows(run.rows), firstPosition: run.firstPosition, pages: run.pages)
         }
+        return runs
+    }
+
+    /// middle = x plus attention's value for the queries.
+    private func attend(
+        _ x: Matrix, into middle: Matrix, _ runs: [AttentionRun], _ state: LayerPass,
+        _ observer: Observer?
+    ) throws {
+        let (acts, rows) = (state.activations, 0..<x.rows)
         let attended = acts.attention.rows(rows)
-        backend.attention(
-            attention, runs: runs, q: q, out: attended, lse: acts.logSumExp?.rows(rows))
+        state.pass.backend.attention(
+            shape.attention(kvType: state.cache.kvType), runs: runs, q: acts.query.rows(rows),
+            out: attended, lse: acts.logSumExp?.rows(rows))
         try observer?([output], attended)
         copy(x, to: middle)
-        try output.forward(attended, into: middle, accumulate: true, pass)
+        try output.forward(attended, into: middle, accumulate: true, state.pass)
     }
 
     /// Computes what a backward pass needs of the MLP or mixture; returns its input.
@@ -138,13 +186,6 @@ package final class DecoderLayer: @unchecked Sendable {
         case .mixture(let mixture): try mixture.route(normed, acts, pass, observer)
         }
         return normed
-    }
-
-    private func rotate(_ q: Matrix, _ k: Matrix, _ state: LayerPass, inverse: Bool) {
-        let (cosines, sines) = (state.cosines, state.sines)
-        let backend = state.pass.backend
-        backend.rope(q, headDim: shape.headDim, cosines: cosines, sines: sines, inverse: inverse)
-        backend.rope(k, headDim: shape.headDim, cosines: cosines, sines: sines, inverse: inverse)
     }
 
     private func copy(_ source: Matrix, to target: Matrix) {
@@ -210,7 +251,11 @@ package final class DecoderLayer: @unchecked Sendable {
                 attention, pages: pages, firstPosition: run.firstPosition, k: dk.rows(run.rows),
                 v: dv.rows(run.rows))
         }
-        rotate(dq, dk, state, inverse: true)
+        for heads in [dq, dk] {
+            backend.rope(
+                heads, headDim: shape.headDim, cosines: state.cosines, sines: state.sines,
+                inverse: true)
+        }
         if let headNorms, let plain = acts.plainHeads {
             headNorms.query.backwardHeads(
                 plain.query.rows(rows), gradient: dq, epsilon: shape.normEpsilon, backend)
@@ -266,5 +311,19 @@ package struct LayerPass: Sendable {
         self.cache = cache
         self.cosines = cosines
         self.sines = sines
+    }
+
+    /// The pass of some of the batch's rows, in ascending order, whose rotary tables take the place of all rows'.
+    func keeping(_ kept: [Int]) -> LayerPass {
+        let batch = batch.keeping(kept)
+        for table in [cosines, sines] { table.gatherRows(kept) }
+        let rows = 0..<kept.count
+        return LayerPass(
+            batch: batch,
+            pass: Pass(
+                backend: pass.backend, adapterSegments: batch.adapterSegments,
+                adapterScratch: pass.adapterScratch, dropoutSeed: pass.dropoutSeed),
+            activations: activations, cache: cache, cosines: cosines.rows(rows),
+            sines: sines.rows(rows))
     }
 }

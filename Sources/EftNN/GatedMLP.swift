@@ -25,10 +25,14 @@ package struct GatedMLP: Sendable {
         let rows = 0..<x.rows
         try observer?([gate, up], x)
         let (g, u) = (acts.gate.rows(rows), acts.up.rows(rows))
-        try gate.forward(x, into: g, pass)
-        try up.forward(x, into: u, pass)
         let activated = acts.activated.rows(rows)
-        pass.backend.swiglu(gate: g, up: u, into: activated)
+        if !acts.backward, gate.isPlain(pass), up.isPlain(pass) {
+            try pass.backend.multiplyGated(
+                x, gate: gate.weight, up: up.weight, into: activated, scratch: u)
+        } else {
+            try Linear.forward([gate, up], x, into: [g, u], pass)
+            pass.backend.swiglu(gate: g, up: u, into: activated)
+        }
         try observer?([down], activated)
     }
 

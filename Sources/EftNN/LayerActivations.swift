@@ -25,6 +25,12 @@ package final class LayerActivations: Sendable {
     /// What a mixture of experts needs; one expert computes at a time.
     let mixture: MixtureActivations?
 
+    /// Where queries and keys stand before their heads are normed: places of their own when a backward pass follows.
+    func unnormedHeads(_ rows: Range<Int>) -> (query: Matrix, key: Matrix) {
+        let heads = plainHeads ?? (query, key)
+        return (heads.query.rows(rows), heads.key.rows(rows))
+    }
+
     /// All bytes for batches of at most `rows` rows.
     package static func byteCount(rows: Int, shape: DecoderShape, backward: Bool) -> Int {
         let always =

@@ -34,6 +34,24 @@ package final class Linear: @unchecked Sendable {
         throws(TensorError)
     {
         try pass.backend.multiply(x, weight, into: y, accumulate: accumulate)
+        try addBiasAndAdapters(x, to: y, pass)
+    }
+
+    /// y = the value of each of several layers of the same x.
+    package static func forward(_ layers: [Linear], _ x: Matrix, into y: [Matrix], _ pass: Pass)
+        throws(TensorError)
+    {
+        try pass.backend.multiply(x, layers.map(\.weight), into: y, accumulate: false)
+        for (layer, y) in zip(layers, y) { try layer.addBiasAndAdapters(x, to: y, pass) }
+    }
+
+    /// Whether the layer's value is its weight's product alone.
+    func isPlain(_ pass: Pass) -> Bool {
+        bias == nil
+            && pass.adapterSegments.allSatisfy { $0.slots.allSatisfy { adapters[$0] == nil } }
+    }
+
+    private func addBiasAndAdapters(_ x: Matrix, to y: Matrix, _ pass: Pass) throws(TensorError) {
         if let bias { pass.backend.addBias(bias, to: y) }
         for segment in pass.adapterSegments {
             for slot in segment.slots {

@@ -53,6 +53,22 @@ package struct Matrix: Sendable {
             columns: columns)
     }
 
+    /// Moves row `chosen[i]` to row i, for rows in ascending order; the rows behind them hold anything.
+    package func gatherRows(_ chosen: [Int]) {
+        for (target, source) in chosen.enumerated() where target != source {
+            precondition(target < source && source < rows, "rows in ascending order")
+            (pointer + target * columns).update(from: pointer + source * columns, count: columns)
+        }
+    }
+
+    /// Moves row i to row `chosen[i]`, for rows in ascending order; the other rows hold anything.
+    package func scatterRows(_ chosen: [Int]) {
+        for (source, target) in chosen.enumerated().reversed() where target != source {
+            precondition(source < target && target < rows, "rows in ascending order")
+            (pointer + target * columns).update(from: pointer + source * columns, count: columns)
+        }
+    }
+
     /// Copies the elements out, row by row.
     package var array: [Float] { Array(UnsafeBufferPointer(start: pointer, count: count)) }
 

@@ -61,7 +61,8 @@ static void attend(const eft_attention *a, const eft_attention_run *run, size_t 
 }
 
 static void forward(const eft_attention *a, const eft_attention_run *run, size_t kv_head, size_t first, size_t count,
-                    size_t ldq, size_t ldo) {
+                    const eft_attention_ahead *ahead, size_t ldq, size_t ldo) {
+    (void)ahead;
     size_t group = a->heads / a->kv_heads;
     for (size_t i = first; i < first + count; i++) {
         size_t row = i / group, head = kv_head * group + i % group;
@@ -255,6 +256,15 @@ typedef struct attention_job {
     size_t first_task[RUNS_A_LOOP + 1];  // of each run, and behind the last one
 } attention_job;
 
+/// The task after one of a run's last rows: the next head, or the first one of the next run.
+static eft_attention_ahead next_task(const attention_job *job, const eft_attention_run *run, size_t kv_head) {
+    eft_attention_ahead ahead = {.run = run, .kv_head = kv_head + 1};
+    if (ahead.kv_head == job->attention->kv_heads) ahead = (eft_attention_ahead){.run = run + 1};
+    if (ahead.run < job->runs + job->run_count)
+        ahead.pages = eft_ceil_div(ahead.run->first_position + ahead.run->rows, EFT_PAGE);
+    return ahead;
+}
+
 static void forward_task(void *argument, size_t index, size_t worker) {
     (void)worker;
     attention_job *job = argument;
@@ -271,8 +281,10 @@ static void forward_task(void *argument, size_t index, size_t worker) {
     size_t chunks = eft_ceil_div(vectors, EFT_QUERY_CHUNK), task = index - job->first_task[low];
     // Late rows see more and take longer: they come first.
     size_t first = (chunks - 1 - task / job->attention->kv_heads) * EFT_QUERY_CHUNK;
-    job->kernels->forward(job->attention, run, task % job->attention->kv_heads, first,
-                          eft_min(EFT_QUERY_CHUNK, vectors - first), job->ldq, job->ldo);
+    size_t kv_head = task % job->attention->kv_heads;
+    eft_attention_ahead ahead = next_task(job, run, kv_head);
+    job->kernels->forward(job->attention, run, kv_head, first, eft_min(EFT_QUERY_CHUNK, vectors - first), &ahead,
+                          job->ldq, job->ldo);
 }
 
 /// Multiplications, roughly, over 8: what makes waking workers worth while.

@@ -18,6 +18,8 @@ static void backward(size_t columns, const float *gate, const float *up, const f
 
 static const eft_swiglu_kernels scalar = {forward, backward};
 
+const eft_swiglu_kernels *eft_swiglu_kernels_of(eft_isa isa) { return EFT_KERNELS_AT(swiglu, isa, scalar); }
+
 /// Columns of a task.
 #define PIECE ((size_t)512)
 

@@ -178,6 +178,20 @@ size_t eft_matmul_workspace(const eft_context *context, const eft_weight *w, eft
                             size_t rows);
 void eft_matmul(eft_context *context, const eft_weight *w, eft_precision precision, size_t rows,
                 const float *x, size_t ldx, float *y, size_t ldy, bool accumulate, void *workspace);
+/// One of several products of the same x.
+typedef struct eft_product {
+    eft_weight w;
+    float *y;
+    size_t ldy;
+    bool accumulate;
+} eft_product;
+/// Several products of the same x, each with the same bits as alone. The workspace is the largest one of them alone.
+void eft_matmul_together(eft_context *context, const eft_product *products, size_t count, eft_precision precision,
+                         size_t rows, const float *x, size_t ldx, void *workspace);
+/// silu(gate) * up of two products of the same x with equal outputs and no `accumulate`, into the y of `gate`, with the
+/// same bits as eft_swiglu of both; the y of `up` holds anything afterwards. The workspace is that of the larger product.
+void eft_matmul_gated(eft_context *context, eft_product gate, eft_product up, eft_precision precision, size_t rows,
+                      const float *x, size_t ldx, void *workspace);
 /// dx[T][K] (+)= dy[T][N] W'.
 size_t eft_matmul_transposed_workspace(const eft_context *context, const eft_weight *w,
                                        eft_precision precision, size_t rows);

@@ -8,6 +8,7 @@
 #pragma clang attribute push(__attribute__((target(EFT_TARGET_AVX2))), apply_to = function)
 #define LANES 8
 #define MR 6
+#define VECTORS 2
 #define NAME(x) int16_avx2_##x
 #define int16_avx2_table eft_products_int16_avx2
 #define MOST EFT_INT16_MOST

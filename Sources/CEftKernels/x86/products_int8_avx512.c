@@ -8,6 +8,7 @@
 #pragma clang attribute push(__attribute__((target(EFT_TARGET_AVX512))), apply_to = function)
 #define LANES 16
 #define MR 12
+#define VECTORS 2
 #define NAME(x) int8_avx512_##x
 #define int8_avx512_table eft_products_int8_avx512
 #define MOST EFT_INT8_MOST

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Products with 8-bit activations: AVX-512 with VNNI, tiles of 12 rows by 32 outputs.
+// Products with 8-bit activations: AVX-512 with VNNI, tiles of 16 rows by 16 outputs.
 #include "../integers.h"
 
 #if EFT_X86
@@ -7,7 +7,8 @@
 
 #pragma clang attribute push(__attribute__((target(EFT_TARGET_AVX512_VNNI))), apply_to = function)
 #define LANES 16
-#define MR 12
+#define MR 16
+#define VECTORS 1
 #define NAME(x) int8_vnni_##x
 #define int8_vnni_table eft_products_int8_vnni
 #define MOST EFT_INT8_MOST

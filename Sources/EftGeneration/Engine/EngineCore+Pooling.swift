@@ -6,15 +6,22 @@ import EftTensor
 extension EngineCore {
     /// Adds a step's states to the sums of the prompts that are pooled, and ends those that are read.
     func pool(_ rows: [ScheduledRows], _ batch: DecoderBatch, _ hidden: Matrix) throws {
-        for (part, run) in zip(rows, batch.runs) {
+        for (part, wanted) in zip(rows, EngineCore.pooledRows(rows, batch)) {
             let group = part.sequence.group
             guard let pooling = group.request.pooling else { continue }
-            let isRead = part.sequence.computed + part.count == group.request.prompt.count
-            let wanted =
-                pooling == .mean
-                ? run.rows : isRead ? run.rows.suffix(1) : run.rows.prefix(0)
             try add(Array(wanted), of: hidden, to: group)
-            if isRead { tell(part.sequence, pooling) }
+            if part.readsPrompt { tell(part.sequence, pooling) }
+        }
+    }
+
+    /// The rows of a batch that go into vectors, for each part of it.
+    static func pooledRows(_ rows: [ScheduledRows], _ batch: DecoderBatch) -> [Range<Int>] {
+        zip(rows, batch.runs).map { part, run in
+            switch part.sequence.group.request.pooling {
+            case nil: run.rows.prefix(0)
+            case .mean: run.rows
+            case .last: part.readsPrompt ? run.rows.suffix(1) : run.rows.prefix(0)
+            }
         }
     }
 

@@ -287,7 +287,10 @@ package final class EngineCore {
         }
         noteSlots(ofNew: batch.count)
         let start = ContinuousClock.now
-        let hidden = try decoder.forward(batch, cache: cache, workspace: workspace)
+        let wishes = LogitWishes(rows, batch).rows
+        let looked = Set(wishes.map(\.row)).union(EngineCore.pooledRows(rows, batch).joined())
+        let hidden = try decoder.forward(
+            batch, keeping: looked.sorted(), cache: cache, workspace: workspace)
         step.computing += .now - start
         // Before the draws, which may end a sequence; drafts that come true are published in the next step.
         for row in rows {
@@ -299,7 +302,6 @@ package final class EngineCore {
             }
         }
         try pool(rows, batch, hidden)
-        let wishes = LogitWishes(rows, batch).rows
         for first in stride(from: 0, to: wishes.count, by: headRows) {
             let part = Array(wishes[first..<min(first + headRows, wishes.count)])
             let start = ContinuousClock.now

@@ -9,6 +9,9 @@ struct ScheduledRows {
     let count: Int
     /// Drafts among them.
     let drafts: Int
+
+    /// Whether the prompt's last token is among them.
+    var readsPrompt: Bool { sequence.computed + count == sequence.group.request.prompt.count }
 }
 
 /// Divides steps among sequences.

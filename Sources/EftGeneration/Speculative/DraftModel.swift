@@ -107,7 +107,8 @@ final class DraftModel: DraftProposer {
             if count == pending { ready.append((index, tokens.count - 1)) }
         }
         let batch = DecoderBatch(tokens: tokens, runs: runs)
-        let hidden = try decoder.forward(batch, cache: cache, workspace: workspace)
+        let hidden = try decoder.forward(
+            batch, keeping: ready.map(\.row), cache: cache, workspace: workspace)
         for first in stride(from: 0, to: ready.count, by: headRows) {
             let part = ready[first..<min(first + headRows, ready.count)]
             let logits = try decoder.logits(

@@ -94,12 +94,15 @@ package final class Decoder: @unchecked Sendable {
     /// Computes the hidden states of a batch, before the last norm, into the workspace of the head's device.
     ///
     /// Keys and values go to the cache. Returns a view that the next call overwrites.
+    /// - Parameter kept: the rows whose states somebody will look at, in ascending order; the others hold anything
+    ///   afterwards. All rows when nil.
     /// - Throws: `ModelError` for token ids beyond the vocabulary or a batch larger than the workspace, `FormatError`
     ///   when a streamed layer cannot be read.
     package func forward(
-        _ batch: DecoderBatch, cache: any KVCache, workspace: DecoderWorkspace,
-        observer: DecoderLayer.Observer? = nil
+        _ batch: DecoderBatch, keeping kept: [Int]? = nil, cache: any KVCache,
+        workspace: DecoderWorkspace
     ) throws -> Matrix {
+        let kept = kept?.count == batch.count ? nil : kept
         try check(batch, workspace)
         let rows = 0..<batch.count
         var hidden = workspace[embeddingDevice].hidden.rows(rows)
@@ -112,10 +115,15 @@ package final class Decoder: @unchecked Sendable {
             let state = layerPass(batch, cache: cache, place: place)
             for index in part.layers {
                 try withLayer(index) { layer in
-                    try layer.forward(hidden, into: hidden, state, observer: observer)
+                    if let kept, index == layers.count - 1 {
+                        try layer.forwardLast(hidden, keeping: kept, state)
+                    } else {
+                        try layer.forward(hidden, into: hidden, state)
+                    }
                 }
             }
         }
+        if let kept { hidden.scatterRows(kept) }
         return hidden.moved(to: workspace[headDevice].hidden.rows(rows))
     }
 

@@ -23,8 +23,13 @@ package protocol Backend: AnyObject, Sendable {
 
     // MARK: Products
 
-    /// y (+)= x W: x `[T][K]`, y `[T][N]`.
-    func multiply(_ x: Matrix, _ weight: PackedWeight, into y: Matrix, accumulate: Bool)
+    /// y (+)= x W for each weight: x `[T][K]`, y `[T][N]`. Products of the same x take less time together than apart.
+    func multiply(_ x: Matrix, _ weights: [PackedWeight], into y: [Matrix], accumulate: Bool)
+        throws(TensorError)
+    /// y = silu(x G) * (x U), the same bits as `multiply` and `swiglu` give; `scratch` has the form of y and holds anything
+    /// afterwards.
+    func multiplyGated(
+        _ x: Matrix, gate: PackedWeight, up: PackedWeight, into y: Matrix, scratch: Matrix)
         throws(TensorError)
     /// dx (+)= dy W': dy `[T][N]`, dx `[T][K]`.
     func multiplyTransposed(
@@ -93,6 +98,15 @@ package protocol Backend: AnyObject, Sendable {
     func adamW(
         _ parameters: AdamWParameters, value: Buffer, gradient: Buffer, firstMoment: Buffer,
         secondMoment: Buffer)
+}
+
+extension Backend {
+    /// y (+)= x W: x `[T][K]`, y `[T][N]`.
+    package func multiply(
+        _ x: Matrix, _ weight: PackedWeight, into y: Matrix, accumulate: Bool
+    ) throws(TensorError) {
+        try multiply(x, [weight], into: [y], accumulate: accumulate)
+    }
 }
 
 /// Heads of an attention layer and the type of its cache.

@@ -99,18 +99,52 @@ package final class CPUBackend: Backend {
     // MARK: Products
 
     package func multiply(
-        _ x: Matrix, _ weight: PackedWeight, into y: Matrix, accumulate: Bool
+        _ x: Matrix, _ weights: [PackedWeight], into y: [Matrix], accumulate: Bool
     ) throws(TensorError) {
-        precondition(x.columns == weight.inputs && y.columns == weight.outputs && x.rows == y.rows)
-        let bytes = withUnsafePointer(to: weight.descriptor) {
-            eft_matmul_workspace(context, $0, precision.kernelValue, x.rows)
+        precondition(weights.count == y.count)
+        let workspace = try scratch(for: weights, rows: x.rows)
+        withProducts(x, weights, into: y, accumulate: accumulate) { products in
+            eft_matmul_together(
+                context, products.baseAddress, products.count, precision.kernelValue, x.rows,
+                x.pointer, x.columns, workspace.base)
         }
-        let workspace = try scratch(bytes)
-        withUnsafePointer(to: weight.descriptor) {
-            eft_matmul(
-                context, $0, precision.kernelValue, x.rows, x.pointer, x.columns, y.pointer,
-                y.columns, accumulate, workspace.base)
+    }
+
+    package func multiplyGated(
+        _ x: Matrix, gate: PackedWeight, up: PackedWeight, into y: Matrix, scratch other: Matrix
+    ) throws(TensorError) {
+        let workspace = try scratch(for: [gate, up], rows: x.rows)
+        withProducts(x, [gate, up], into: [y, other], accumulate: false) { products in
+            eft_matmul_gated(
+                context, products[0], products[1], precision.kernelValue, x.rows, x.pointer,
+                x.columns, workspace.base)
         }
+    }
+
+    /// Scratch of products of the same rows.
+    private func scratch(for weights: [PackedWeight], rows: Int) throws(TensorError) -> Buffer {
+        var most = 0
+        for weight in weights {
+            let bytes = withUnsafePointer(to: weight.descriptor) {
+                eft_matmul_workspace(context, $0, precision.kernelValue, rows)
+            }
+            most = max(most, bytes)
+        }
+        return try scratch(most)
+    }
+
+    /// Products of the same rows as the kernels take them.
+    private func withProducts(
+        _ x: Matrix, _ weights: [PackedWeight], into y: [Matrix], accumulate: Bool,
+        _ body: (UnsafeBufferPointer<eft_product>) -> Void
+    ) {
+        let products = zip(weights, y).map { weight, y in
+            precondition(
+                x.columns == weight.inputs && y.columns == weight.outputs && x.rows == y.rows)
+            return eft_product(
+                w: weight.descriptor, y: y.pointer, ldy: y.columns, accumulate: accumulate)
+        }
+        products.withUnsafeBufferPointer(body)
     }
 
     package func multiplyTransposed(
