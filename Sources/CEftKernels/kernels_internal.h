@@ -60,6 +60,17 @@ typedef uint16_t u16x16u __attribute__((vector_size(32), aligned(2), may_alias))
 #define EFT_PIN(x) __asm__ volatile("" : "+v"(x))
 #endif
 
+/// Fetches a line for a store: it becomes this core's own, whoever wrote it last.
+static inline void eft_fetch_for_store(const void *address) {
+#if EFT_X86
+    // The builtin fetches it for a load, unless the level says more than that of x86-64; where the instruction is not
+    // known it does nothing.
+    __asm__ volatile("prefetchw %0" ::"m"(*(const char *)address));
+#else
+    __builtin_prefetch(address, 1);
+#endif
+}
+
 static inline size_t eft_min(size_t a, size_t b) { return a < b ? a : b; }
 static inline size_t eft_max(size_t a, size_t b) { return a > b ? a : b; }
 static inline size_t eft_ceil_div(size_t a, size_t b) { return a / b + (a % b != 0); }

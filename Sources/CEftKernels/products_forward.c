@@ -14,6 +14,8 @@
 #define MOST_PACKED_TILES 8
 /// Most tiles whose outputs are fetched ahead: those of more would drive the operands from the nearest cache.
 #define MOST_FETCHED_TILES 8
+/// Rows between the one that is stored and the one that is fetched meanwhile.
+#define ROWS_AHEAD 12
 /// Most panels of a job.
 #define JOB_PANELS 4
 
@@ -202,6 +204,7 @@ static void store_block(const forward *f, const tile_block *b, const float *tota
         for (size_t p = 0; p < b->panels; p++) {
             size_t column = (b->first_panel + p) * EFT_PANEL, lanes = eft_min(product->w.outputs - column, EFT_PANEL);
             float *y = product->y + (f->first_row + b->first_row + r) * product->ldy + column;
+            if (r + ROWS_AHEAD < b->rows) eft_fetch_for_store(y + ROWS_AHEAD * product->ldy);
             eft_store_totals(y, totals + p * b->panel_floats + r * EFT_PANEL, lanes, product->accumulate);
         }
 }
@@ -220,7 +223,7 @@ static void fetch_targets(const forward *f, const tile_block *b, size_t panel, s
     const eft_product *product = b->product;
     for (size_t r = 0; r < b->rows; r++) {
         const float *y = product->y + (f->first_row + b->first_row + r) * product->ldy + panel * EFT_PANEL;
-        for (size_t p = 0; p < panels; p++) __builtin_prefetch(y + p * EFT_PANEL, 1);
+        for (size_t p = 0; p < panels; p++) eft_fetch_for_store(y + p * EFT_PANEL);
     }
 }
 

@@ -74,8 +74,10 @@ final class TestWeight {
         codeValues = Array(repeating: 0, count: inputs * outputs)
         var order = (0..<weight.blocks * 32).map { $0 < inputs ? UInt32($0) : .max }
         if permuted {
+            // The same one for all weights of so many inputs.
+            var turns = Noise(inputs)
             for i in order.indices.dropFirst() {
-                order.swapAt(i, Int(noise.bits() % UInt64(i + 1)))
+                order.swapAt(i, Int(turns.bits() % UInt64(i + 1)))
             }
             let memory = keep(order.count * 4, of: UInt32.self)
             memory.update(from: order, count: order.count)
