@@ -23,7 +23,7 @@ enum BenchEngineOptions {
             defaultText: "4"),
         OptionSpecification(
             "--max-num-batched-tokens", kind: .value("N"), help: "most tokens of a step",
-            defaultText: "512"),
+            defaultText: "2048"),
         OptionSpecification(
             "--num-gpu-blocks-override", kind: .value("N"),
             help: "blocks of keys and values", defaultText: "as many as all sequences can fill"),
@@ -72,7 +72,7 @@ enum BenchEngineOptions {
         var options = EngineBenchOptions(maxModelLength: length)
         options.maxSequences = sequences
         options.maxBatchedTokens = try arguments.int(
-            "max-num-batched-tokens", default: 512, in: 1...(1 << 20))
+            "max-num-batched-tokens", default: 2048, in: 1...(1 << 20))
         options.kvType = try CommonOptions.cacheType(arguments, description)
         options.pages = try arguments.int("num-gpu-blocks-override", in: 1...(1 << 30))
         if let pages = options.pages, pages < pageCount(tokens: length) {

@@ -40,23 +40,30 @@ struct RandomKillTests {
         #expect(try folder.tree("whole") == folder.tree("killed"))
     }
 
-    /// A model that takes a moment to read and write.
+    /// A model that takes a moment to read and write, with the demo's tokenizer.
     private func writeModel(_ format: ShapeWriter.Format) throws -> String {
         let shape = NamedShape(
-            name: "kill", vocabulary: 512, hidden: 256, intermediate: 704, layers: 24, heads: 8,
+            name: "kill", vocabulary: 2048, hidden: 256, intermediate: 704, layers: 24, heads: 8,
             kvHeads: 4, headDim: 32, ropeTheta: 10000, context: 512, tied: false)
-        try ShapeWriter(shape, format: format).write(to: folder.file("model")) { _, _ in }
-        return folder.file("model")
+        let model = folder.file("model")
+        try ShapeWriter(shape, format: format).write(to: model) { _, _ in }
+        for name in ["tokenizer.json", "tokenizer_config.json", "special_tokens_map.json"] {
+            try FileSystem.copy("Examples/demo/model/\(name)", to: "\(model)/\(name)")
+        }
+        return model
     }
 
     @Test(arguments: [
         [], ["--gradient_checkpointing", "offload_disk", "--optimizer", "paged_adamw_32bit"],
     ])
     func `streamed training`(_ more: [String]) throws {
+        // Many layers: what the program holds besides differs by half a MiB from run to run.
+        let model = try writeModel(.bf16)
         func arguments(_ output: String) -> [String] {
             [
-                "train", "Examples/demo/qlora.yml", "--output_dir", folder.file(output),
-                "--max_steps", "6", "--saves_per_epoch", "30", "--micro_batch_size", "1",
+                "train", "Examples/demo/qlora.yml", "--base_model", model, "--output_dir",
+                folder.file(output), "--max_steps", "6", "--saves_per_epoch", "30",
+                "--micro_batch_size", "1",
                 "--gradient_accumulation_steps", "2", "--auto_resume_from_checkpoints", "true",
                 "--evals_per_epoch", "0",
             ] + more
@@ -67,7 +74,7 @@ struct RandomKillTests {
             .required("peak_memory_planned").int()
         func streamed(_ output: String) -> [String] {
             arguments(output) + [
-                "--memory", "\((planned >> 10) - 250)KiB", "--cache-dir",
+                "--memory", "\((planned >> 20) - 4)MiB", "--cache-dir",
                 folder.file(output + "-cache"),
             ]
         }
