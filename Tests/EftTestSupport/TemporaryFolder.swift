@@ -44,7 +44,8 @@ package final class TemporaryFolder: Sendable {
     private static func removeAll(_ path: String) {
         for name in (try? FileSystem.list(path)) ?? [] {
             let child = FileSystem.join(path, name)
-            if FileSystem.isFolder(child) { removeAll(child) } else { unlink(child) }
+            // A link to a folder is a file here.
+            if unlink(child) != 0 { removeAll(child) }
         }
         rmdir(path)
     }
