@@ -18,7 +18,8 @@ build: setup ## The program, optimized: .build/release/eft
 demo: build ## From a base model to a fine-tuned, merged, quantized one, in a small budget.
 	@scripts/demo/run $(EFT)
 
-test: setup ## All tests.
+test: ## All tests.
+	@scripts/setup browser
 	$(SWIFT) build -c release --build-tests
 	@SWIFT=$(SWIFT) scripts/test
 
