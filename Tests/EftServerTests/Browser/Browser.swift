@@ -51,9 +51,19 @@ final class Browser {
     }
 
     deinit {
-        kill(process, SIGKILL)
+        // Asked to close, it ends its helpers first, which would go on writing to its folder.
+        session = ""
+        _ = try? call("Browser.close")
         var status: Int32 = 0
-        waitpid(process, &status, 0)
+        var left = 200
+        while left > 0, waitpid(process, &status, WNOHANG) == 0 {
+            usleep(25_000)
+            left -= 1
+        }
+        if left == 0 {
+            kill(process, SIGKILL)
+            waitpid(process, &status, 0)
+        }
         close(commands)
         close(answers)
     }
