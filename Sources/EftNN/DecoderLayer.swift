@@ -99,7 +99,7 @@ package final class DecoderLayer: @unchecked Sendable {
         try query.forward(normed.rows(keptRows), into: q, rest.pass)
         finish(q, headNorms?.query, into: q, rest)
         let runs = rest.cache.attentionRuns(layer: index, batch: rest.batch)
-        try attend(left, into: left, runs, rest, nil)
+        try addAttention(left, into: left, runs, rest, nil)
         try feedForward(left, into: left, rest, nil)
     }
 
@@ -134,7 +134,7 @@ package final class DecoderLayer: @unchecked Sendable {
             [query, key, value], normed, into: [plain.query, plain.key, v], state.pass)
         finish(plain.query, headNorms?.query, into: acts.query.rows(rows), state)
         finish(plain.key, headNorms?.key, into: acts.key.rows(rows), state)
-        try attend(x, into: middle, writeKeysAndValues(rows, state), state, observer)
+        try addAttention(x, into: middle, writeKeysAndValues(rows, state), state, observer)
     }
 
     /// Norms and rotates heads of queries or keys.
@@ -160,7 +160,7 @@ package final class DecoderLayer: @unchecked Sendable {
     }
 
     /// middle = x plus attention's value for the queries.
-    private func attend(
+    private func addAttention(
         _ x: Matrix, into middle: Matrix, _ runs: [AttentionRun], _ state: LayerPass,
         _ observer: Observer?
     ) throws {
