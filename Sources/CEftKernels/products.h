@@ -122,8 +122,8 @@ static inline const void *eft_scale_data(const eft_weight *w, size_t panel, size
     return (const uint8_t *)w->scales + (panel * w->group_count + segment) * eft_scale_bytes(w->scale_type);
 }
 
-/// Most pieces of a chunk: each has a block, at least.
-#define EFT_MOST_PIECES (EFT_FOLD / EFT_BLOCK)
+/// Most blocks in a chunk of the inputs, and so most pieces.
+#define EFT_CHUNK_BLOCKS (EFT_FOLD / EFT_BLOCK)
 /// Part of a segment that a chunk of the inputs holds.
 typedef struct eft_piece {
     size_t segment;

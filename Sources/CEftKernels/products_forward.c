@@ -8,8 +8,6 @@
 #define MAX_ROUND 512
 /// Bytes of packed activations that one chunk of the inputs should have: they are read again for each panel.
 #define CHUNK_BYTES ((size_t)256 << 10)
-/// Most blocks in a chunk.
-#define CHUNK_BLOCKS (EFT_FOLD / EFT_BLOCK)
 /// Most tiles of rows that read codes as they are: more of them earn what unpacking costs once.
 #define MOST_PACKED_TILES 8
 /// Most tiles whose outputs are fetched ahead: those of more would drive the operands from the nearest cache.
@@ -66,7 +64,7 @@ static const eft_product *product_of_job(const forward *f, size_t job, size_t *f
 
 static bool has_long_segments(const eft_weight *w) {
     for (size_t s = 0; s < eft_segments(w); s++)
-        if (eft_segment_blocks(w, s) > CHUNK_BLOCKS) return true;
+        if (eft_segment_blocks(w, s) > EFT_CHUNK_BLOCKS) return true;
     return false;
 }
 
@@ -79,7 +77,7 @@ static size_t forward_plan(forward *f, const eft_context *context, size_t rows, 
         f->height = rows <= 2 ? rows : 4;
         f->block_bytes = t->row_block_bytes * f->height;
         f->packed = eft_carve(&carver, f->w->blocks * f->block_bytes);
-        f->chunk_blocks = CHUNK_BLOCKS;
+        f->chunk_blocks = EFT_CHUNK_BLOCKS;
         // Several panels run side by side; a job is long enough to be worth handing out.
         size_t panels = 0;
         for (size_t i = 0; i < f->count; i++) panels += panels_of(&f->products[i].w);
@@ -98,20 +96,20 @@ static size_t forward_plan(forward *f, const eft_context *context, size_t rows, 
     size_t most_tiles = tiles, most_panels = eft_round_up(JOB_PANELS, t->tile_panels);
     while (f->job_tiles > 6 && all_panel_jobs(f) * eft_ceil_div(tiles, f->job_tiles) < 2 * threads)
         f->job_tiles = eft_ceil_div(f->job_tiles, 2);
-    f->chunk_blocks = CHUNK_BLOCKS;
+    f->chunk_blocks = EFT_CHUNK_BLOCKS;
     if (f->w->kind == EFT_WEIGHT_CODED) {
         size_t row_bytes = f->job_tiles * t->tile_rows * t->row_block_bytes;
-        f->chunk_blocks = eft_min(eft_max(CHUNK_BYTES / row_bytes, 4), CHUNK_BLOCKS);
+        f->chunk_blocks = eft_min(eft_max(CHUNK_BYTES / row_bytes, 4), EFT_CHUNK_BLOCKS);
     } else {
         // A segment of a dense weight is a whole chunk: fewer rows at a time keep them in the cache.
-        size_t limit = eft_max(CHUNK_BYTES / (t->tile_rows * t->row_block_bytes * CHUNK_BLOCKS), 1);
+        size_t limit = eft_max(CHUNK_BYTES / (t->tile_rows * t->row_block_bytes * EFT_CHUNK_BLOCKS), 1);
         size_t jobs = eft_ceil_div(f->job_tiles, limit);
         f->job_tiles = eft_ceil_div(f->job_tiles, jobs);
         most_tiles = eft_min(most_tiles, limit);
     }
     f->row_jobs = eft_ceil_div(tiles, f->job_tiles);
     f->turned_bytes = t->turn_rows == NULL ? 0 : (f->w->inputs + 1) * t->turned_lanes * sizeof(float);
-    f->unpacked_bytes = CHUNK_BLOCKS * t->weight_block_bytes * t->tile_panels;
+    f->unpacked_bytes = EFT_CHUNK_BLOCKS * t->weight_block_bytes * t->tile_panels;
     f->totals_bytes = most_panels * most_tiles * t->tile_rows * EFT_PANEL * sizeof(float);
     f->sums_bytes = has_long_segments(f->w) ? f->totals_bytes : 0;
     f->turned = eft_carve(&carver, threads * f->turned_bytes);
@@ -122,11 +120,11 @@ static size_t forward_plan(forward *f, const eft_context *context, size_t rows, 
 }
 
 /// The next chunk of the inputs: whole segments as long as they fit, or part of a long one.
-static size_t next_chunk(const forward *f, size_t *segment, size_t *done, eft_piece pieces[CHUNK_BLOCKS]) {
+static size_t next_chunk(const forward *f, size_t *segment, size_t *done, eft_piece pieces[EFT_CHUNK_BLOCKS]) {
     size_t count = 0, blocks = 0;
-    for (size_t segments = eft_segments(f->w); *segment < segments && count < CHUNK_BLOCKS;) {
+    for (size_t segments = eft_segments(f->w); *segment < segments && count < EFT_CHUNK_BLOCKS;) {
         size_t length = eft_segment_blocks(f->w, *segment), left = length - *done;
-        size_t take = eft_min(left, CHUNK_BLOCKS);
+        size_t take = eft_min(left, EFT_CHUNK_BLOCKS);
         if (count > 0 && blocks + take > f->chunk_blocks) break;
         pieces[count++] = (eft_piece){*segment, take, take * f->table->steps_per_block, *done == 0, take == left};
         blocks += take;
@@ -158,7 +156,7 @@ static void pack_tile(void *argument, size_t index, size_t worker) {
         t->turn_rows(rows, x, f->ldx, f->w->inputs, turned);
         x = turned;
     }
-    eft_piece pieces[CHUNK_BLOCKS];
+    eft_piece pieces[EFT_CHUNK_BLOCKS];
     for (size_t segment = 0, done = 0; segment < eft_segments(f->w);) {
         size_t block = eft_segment_first(f->w, segment) + done;
         size_t blocks = blocks_of(pieces, next_chunk(f, &segment, &done, pieces));
@@ -235,9 +233,9 @@ static void multiply_block(const forward *f, const eft_weight *w, const tile_blo
     uint8_t *unpacked = f->unpacked + worker * f->unpacked_bytes;
     float *sums = (float *)(f->sums + worker * f->sums_bytes);
     // A long segment is folded late; otherwise the first fold begins the totals.
-    bool cut = w->blocks == 0 || eft_segment_blocks(w, 0) > CHUNK_BLOCKS;
+    bool cut = w->blocks == 0 || eft_segment_blocks(w, 0) > EFT_CHUNK_BLOCKS;
     if (cut) memset(totals, 0, b->panels * b->panel_floats * sizeof(float));
-    eft_piece pieces[CHUNK_BLOCKS];
+    eft_piece pieces[EFT_CHUNK_BLOCKS];
     for (size_t segment = 0, done = 0, count; segment < eft_segments(w);) {
         size_t block = eft_segment_first(w, segment) + done;
         count = next_chunk(f, &segment, &done, pieces);
@@ -256,7 +254,7 @@ static void multiply_block(const forward *f, const eft_weight *w, const tile_blo
                 .fresh = block == 0 && !cut,
             };
             for (size_t i = 0; i < call.panels; i++) {
-                uint8_t *space = unpacked + i * CHUNK_BLOCKS * t->weight_block_bytes;
+                uint8_t *space = unpacked + i * EFT_CHUNK_BLOCKS * t->weight_block_bytes;
                 call.b[i] = panel_operand(f, w, b->first_panel + p + i, pieces, count, block, native, space);
                 call.scales[i] = eft_scale_data(w, b->first_panel + p + i, 0);
                 call.totals[i] = totals + (p + i) * b->panel_floats;

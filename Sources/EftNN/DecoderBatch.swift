@@ -76,12 +76,8 @@ package struct DecoderBatch: Sendable {
             }
         }
         precondition(row == kept.count, "rows in ascending order")
-        let segments = adapterSegments.compactMap { segment -> AdapterSegment? in
-            let first = kept.firstIndex { $0 >= segment.rows.lowerBound } ?? kept.count
-            let end = kept.firstIndex { $0 >= segment.rows.upperBound } ?? kept.count
-            return first < end ? AdapterSegment(rows: first..<end, slots: segment.slots) : nil
-        }
         return DecoderBatch(
-            tokens: kept.map { tokens[$0] }, runs: keptRuns, adapterSegments: segments)
+            tokens: kept.map { tokens[$0] }, runs: keptRuns,
+            adapterSegments: adapterSegments.compactMap { $0.packed(kept) })
     }
 }

@@ -94,7 +94,7 @@ package final class DecoderLayer: @unchecked Sendable {
         _ = writeKeysAndValues(rows, state)
         guard !kept.isEmpty else { return }
         let rest = state.keeping(kept)
-        for matrix in [x, normed] { matrix.gatherRows(kept) }
+        for matrix in [x, normed] { matrix.pack(kept, of: matrix) }
         let (left, q) = (x.rows(keptRows), acts.query.rows(keptRows))
         try query.forward(normed.rows(keptRows), into: q, rest.pass)
         finish(q, headNorms?.query, into: q, rest)
@@ -139,22 +139,26 @@ package final class DecoderLayer: @unchecked Sendable {
 
     /// Norms and rotates heads of queries or keys.
     private func finish(_ plain: Matrix, _ norm: Norm?, into heads: Matrix, _ state: LayerPass) {
-        let backend = state.pass.backend
-        norm?.forwardHeads(plain, into: heads, epsilon: shape.normEpsilon, backend)
-        backend.rope(
+        norm?.forwardHeads(plain, into: heads, epsilon: shape.normEpsilon, state.pass.backend)
+        rotate(heads, state, inverse: false)
+    }
+
+    private func rotate(_ heads: Matrix, _ state: LayerPass, inverse: Bool) {
+        state.pass.backend.rope(
             heads, headDim: shape.headDim, cosines: state.cosines, sines: state.sines,
-            inverse: false)
+            inverse: inverse)
     }
 
     /// Returns the runs of the batch.
     private func writeKeysAndValues(_ rows: Range<Int>, _ state: LayerPass) -> [AttentionRun] {
         let acts = state.activations
         let (k, v) = (acts.key.rows(rows), acts.value.rows(rows))
+        let attention = shape.attention(kvType: state.cache.kvType)
         let runs = state.cache.attentionRuns(layer: index, batch: state.batch)
         for run in runs {
             state.pass.backend.writeKV(
-                shape.attention(kvType: state.cache.kvType), k: k.rows(run.rows),
-                v: v.rows(run.rows), firstPosition: run.firstPosition, pages: run.pages)
+                attention, k: k.rows(run.rows), v: v.rows(run.rows),
+                firstPosition: run.firstPosition, pages: run.pages)
         }
         return runs
     }
@@ -251,11 +255,7 @@ package final class DecoderLayer: @unchecked Sendable {
                 attention, pages: pages, firstPosition: run.firstPosition, k: dk.rows(run.rows),
                 v: dv.rows(run.rows))
         }
-        for heads in [dq, dk] {
-            backend.rope(
-                heads, headDim: shape.headDim, cosines: state.cosines, sines: state.sines,
-                inverse: true)
-        }
+        for heads in [dq, dk] { rotate(heads, state, inverse: true) }
         if let headNorms, let plain = acts.plainHeads {
             headNorms.query.backwardHeads(
                 plain.query.rows(rows), gradient: dq, epsilon: shape.normEpsilon, backend)
@@ -315,15 +315,10 @@ package struct LayerPass: Sendable {
 
     /// The pass of some of the batch's rows, in ascending order, whose rotary tables take the place of all rows'.
     func keeping(_ kept: [Int]) -> LayerPass {
-        let batch = batch.keeping(kept)
-        for table in [cosines, sines] { table.gatherRows(kept) }
+        for table in [cosines, sines] { table.pack(kept, of: table) }
         let rows = 0..<kept.count
         return LayerPass(
-            batch: batch,
-            pass: Pass(
-                backend: pass.backend, adapterSegments: batch.adapterSegments,
-                adapterScratch: pass.adapterScratch, dropoutSeed: pass.dropoutSeed),
-            activations: activations, cache: cache, cosines: cosines.rows(rows),
-            sines: sines.rows(rows))
+            batch: batch.keeping(kept), pass: pass.packed(kept), activations: activations,
+            cache: cache, cosines: cosines.rows(rows), sines: sines.rows(rows))
     }
 }

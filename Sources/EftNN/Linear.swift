@@ -120,6 +120,13 @@ package struct Pass: Sendable {
         self.dropoutSeed = dropoutSeed
     }
 
+    /// The same pass seen by some of its rows, ascending, that are packed together.
+    func packed(_ rows: [Int]) -> Pass {
+        Pass(
+            backend: backend, adapterSegments: adapterSegments.compactMap { $0.packed(rows) },
+            adapterScratch: adapterScratch, dropoutSeed: dropoutSeed)
+    }
+
     /// The seed of one layer; the recomputed forward pass draws the same one.
     func seed(_ ordinal: UInt64) -> UInt64? {
         dropoutSeed.map { ($0 &+ ordinal) &* 0x9E37_79B9_7F4A_7C15 }
@@ -137,5 +144,12 @@ package struct AdapterSegment: Sendable, Hashable {
     package init(rows: Range<Int>, slots: [Int]) {
         self.rows = rows
         self.slots = slots
+    }
+
+    /// The segment when some rows, ascending, are packed together; nil when it has none of them.
+    func packed(_ rows: [Int]) -> AdapterSegment? {
+        let first = rows.count { $0 < self.rows.lowerBound }
+        let end = rows.count { $0 < self.rows.upperBound }
+        return first < end ? AdapterSegment(rows: first..<end, slots: slots) : nil
     }
 }

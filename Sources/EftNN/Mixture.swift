@@ -162,27 +162,3 @@ package struct Mixture: Sendable {
         return choices
     }
 }
-
-extension Matrix {
-    /// Fills the rows with chosen ones of another matrix.
-    fileprivate func pack(_ chosen: [Int], of source: Matrix) {
-        for (place, row) in chosen.enumerated() {
-            (pointer + place * columns).update(
-                from: source.pointer + row * columns, count: columns)
-        }
-    }
-}
-
-extension Pass {
-    /// The same pass seen by some of its rows, ascending, that are packed together.
-    fileprivate func packed(_ rows: [Int]) -> Pass {
-        let segments = adapterSegments.compactMap { segment -> AdapterSegment? in
-            let first = rows.count { $0 < segment.rows.lowerBound }
-            let end = rows.count { $0 < segment.rows.upperBound }
-            return first < end ? AdapterSegment(rows: first..<end, slots: segment.slots) : nil
-        }
-        return Pass(
-            backend: backend, adapterSegments: segments, adapterScratch: adapterScratch,
-            dropoutSeed: dropoutSeed)
-    }
-}

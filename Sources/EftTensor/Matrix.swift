@@ -53,16 +53,16 @@ package struct Matrix: Sendable {
             columns: columns)
     }
 
-    /// Moves row `chosen[i]` to row i, for rows in ascending order; the rows behind them hold anything.
-    package func gatherRows(_ chosen: [Int]) {
-        for (target, source) in chosen.enumerated() where target != source {
-            precondition(target < source && source < rows, "rows in ascending order")
-            (pointer + target * columns).update(from: pointer + source * columns, count: columns)
+    /// Fills the rows with chosen ones of another matrix, or of itself when they ascend.
+    package func pack(_ chosen: [Int], of source: Matrix) {
+        for (place, row) in chosen.enumerated() {
+            (pointer + place * columns).update(
+                from: source.pointer + row * columns, count: columns)
         }
     }
 
-    /// Moves row i to row `chosen[i]`, for rows in ascending order; the other rows hold anything.
-    package func scatterRows(_ chosen: [Int]) {
+    /// Puts rows that were packed in place back, row i to row `chosen[i]`; the other rows hold anything.
+    package func unpack(_ chosen: [Int]) {
         for (source, target) in chosen.enumerated().reversed() where target != source {
             precondition(source < target && target < rows, "rows in ascending order")
             (pointer + target * columns).update(from: pointer + source * columns, count: columns)

@@ -5,8 +5,9 @@ import EftTensor
 
 extension EngineCore {
     /// Adds a step's states to the sums of the prompts that are pooled, and ends those that are read.
-    func pool(_ rows: [ScheduledRows], _ batch: DecoderBatch, _ hidden: Matrix) throws {
-        for (part, wanted) in zip(rows, EngineCore.pooledRows(rows, batch)) {
+    /// - Parameter pooled: what `pooledRows` says.
+    func pool(_ rows: [ScheduledRows], _ pooled: [Range<Int>], of hidden: Matrix) throws {
+        for (part, wanted) in zip(rows, pooled) {
             let group = part.sequence.group
             guard let pooling = group.request.pooling else { continue }
             try add(Array(wanted), of: hidden, to: group)

@@ -286,9 +286,10 @@ package final class EngineCore {
             step.draftTokens += row.drafts
         }
         noteSlots(ofNew: batch.count)
-        let start = ContinuousClock.now
         let wishes = LogitWishes(rows, batch).rows
-        let looked = Set(wishes.map(\.row)).union(EngineCore.pooledRows(rows, batch).joined())
+        let pooled = EngineCore.pooledRows(rows, batch)
+        let looked = Set(wishes.map(\.row)).union(pooled.joined())
+        let start = ContinuousClock.now
         let hidden = try decoder.forward(
             batch, keeping: looked.sorted(), cache: cache, workspace: workspace)
         step.computing += .now - start
@@ -301,7 +302,7 @@ package final class EngineCore {
                     computed: sequence.computed + own)
             }
         }
-        try pool(rows, batch, hidden)
+        try pool(rows, pooled, of: hidden)
         for first in stride(from: 0, to: wishes.count, by: headRows) {
             let part = Array(wishes[first..<min(first + headRows, wishes.count)])
             let start = ContinuousClock.now

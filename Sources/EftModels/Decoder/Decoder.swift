@@ -123,7 +123,7 @@ package final class Decoder: @unchecked Sendable {
                 }
             }
         }
-        if let kept { hidden.scatterRows(kept) }
+        if let kept { hidden.unpack(kept) }
         return hidden.moved(to: workspace[headDevice].hidden.rows(rows))
     }
 
@@ -138,12 +138,8 @@ package final class Decoder: @unchecked Sendable {
                 "\(rows.count) rows of logits asked for, the workspace holds \(workspace.logits.rows)"
             )
         }
-        let width = description.shape.hidden
         let selected = workspace.selected.rows(0..<rows.count)
-        for (target, source) in rows.enumerated() {
-            (selected.pointer + target * width).update(
-                from: hidden.pointer + source * width, count: width)
-        }
+        selected.pack(rows, of: hidden)
         finalNorm.forward(
             selected, into: selected, epsilon: description.shape.normEpsilon, devices[headDevice])
         return selected
