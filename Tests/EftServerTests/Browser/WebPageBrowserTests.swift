@@ -73,7 +73,7 @@ struct WebPageBrowserTests {
         return Int(text.filter(\.isNumber)) ?? -1
     }
 
-    @Test func `a chat streams, says what it took, and loads nothing from elsewhere`() throws {
+    @Test func `a chat shows the answer, and loads nothing from elsewhere`() throws {
         let browser = try open()
         try browser.wait("document.getElementById('planned').textContent.includes('MiB')")
         #expect(
