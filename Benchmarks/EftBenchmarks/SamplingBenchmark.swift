@@ -1,14 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
-// Draws of tokens beside one copy of their logits.
+// Samples of tokens beside one copy of their logits.
 import EftGeneration
 import EftPlanning
 import EftTensor
 
-/// Times draws of one sequence on one thread.
+/// Times samples of one sequence on one thread.
 package enum SamplingBenchmark {
     private static let prompt = 2000
 
-    /// Runs all: each kind of draw at two sizes of vocabulary.
+    /// Runs all: each kind of sample at two sizes of vocabulary.
     package static func run() throws -> [BenchmarkResult] {
         try [32_000, 128_256].flatMap { vocabulary in
             let logits = logits(vocabulary)
@@ -19,13 +19,13 @@ package enum SamplingBenchmark {
             let copy = seconds { _ = row.update(from: logits) }
             return try settings.map { name, parameters in
                 let sampler = sampler(parameters, vocabulary)
-                let draw = try seconds {
+                let sample = try seconds {
                     _ = row.update(from: logits)
-                    _ = try sampler.draw(row)
+                    _ = try sampler.sample(row)
                 }
                 return BenchmarkResult(
-                    "\(name) draw of \(vocabulary)",
-                    Double(vocabulary) / max(draw - copy, 1e-9) / 1e6, "Mlogit/s",
+                    "\(name) sample of \(vocabulary)",
+                    Double(vocabulary) / max(sample - copy, 1e-9) / 1e6, "Mlogit/s",
                     limit: Double(vocabulary) / copy / 1e6, limitName: "copied")
             }
         }

@@ -51,9 +51,9 @@ const char *eft_isa_name(eft_isa isa) {
 
 eft_isa eft_isa_default(void) {
     eft_isa best = eft_isa_best();
-    const char *wish = getenv("EFT_ISA");
-    for (int isa = EFT_ISA_SCALAR; wish != NULL && isa <= (int)best; isa++)
-        if (strcmp(wish, names[isa]) == 0) return (eft_isa)isa;
+    const char *asked = getenv("EFT_ISA");
+    for (int isa = EFT_ISA_SCALAR; asked != NULL && isa <= (int)best; isa++)
+        if (strcmp(asked, names[isa]) == 0) return (eft_isa)isa;
     return best == EFT_ISA_AVX512_BF16 && !has_fast_bf16() ? EFT_ISA_AVX512_VNNI : best;
 }
 

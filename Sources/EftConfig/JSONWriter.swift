@@ -39,7 +39,7 @@ package struct JSONWriter {
         case .null: append("null")
         case .bool(let value): append(value ? "true" : "false")
         case .integer(let value): append(String(value))
-        case .real(let value): append(value.isFinite ? pythonSpelling(of: value) : "null")
+        case .real(let value): append(value.isFinite ? pythonText(of: value) : "null")
         case .string(let value): write(value)
         case .array(let items):
             bytes.append(UInt8(ascii: "["))
@@ -107,7 +107,7 @@ package struct JSONWriter {
 ///
 /// Digits are Swift's (both languages print the shortest); Python writes an exponent of two digits
 /// or more from 1e16 up and below 1e-4, and ".0" after whole numbers.
-package func pythonSpelling(of value: Double) -> String {
+package func pythonText(of value: Double) -> String {
     guard value.isFinite else { return value.isNaN ? "nan" : value < 0 ? "-inf" : "inf" }
     let parts = value.magnitude.description.split(separator: "e")
     let mantissa = parts[0].split(separator: ".", omittingEmptySubsequences: false)

@@ -7,7 +7,7 @@
 package struct GenerationParameters: Sendable, Hashable {
     /// Most new tokens.
     package var maxTokens: Int
-    /// Fewest new tokens: before, end and stop tokens cannot be drawn and stop strings are passed over.
+    /// Fewest new tokens: before, end and stop tokens cannot be sampled and stop strings are passed over.
     package var minTokens: Int = 0
     /// 0 takes the likeliest token always; what lies between 0 and 0.01 is 0.01.
     package var temperature: Float
@@ -32,7 +32,7 @@ package struct GenerationParameters: Sendable, Hashable {
     package var xtc = XTCParameters()
     /// Added to the logits of tokens; what lies beyond +-100 is +-100.
     package var logitBias: [Int32: Float] = [:]
-    /// The only tokens that may be drawn; nil for all.
+    /// The only tokens that may be sampled; nil for all.
     package var allowedTokenIDs: [Int32]?
     /// Sequences of tokens whose last one may not follow the others in the answer.
     package var badWords: [[Int32]] = []
@@ -46,9 +46,9 @@ package struct GenerationParameters: Sendable, Hashable {
     package var stop: [String] = []
     /// Whether the text keeps the stop string, or the text of the stop token, that ended it.
     package var includeStopString = false
-    /// Seed of the draws; nil lets the caller choose one (a sampler of its own takes 0).
+    /// Seed of the samples; nil lets the caller choose one (a sampler of its own takes 0).
     package var seed: UInt64?
-    /// How many likeliest tokens to report beside each drawn one; -1 for as many as `GenerationLimits` allows, nil for
+    /// How many likeliest tokens to report beside each sampled one; -1 for as many as `GenerationLimits` allows, nil for
     /// no log-probabilities at all.
     package var logprobs: Int?
     /// The same for the tokens of the prompt.
@@ -72,7 +72,7 @@ package struct GenerationParameters: Sendable, Hashable {
         self.stopTokens = stopTokens
     }
 
-    /// What a token does to the sequence that it was drawn for.
+    /// What a token does to the sequence that it was sampled for.
     package enum TokenEnd: Sendable, Hashable {
         /// It is one of `stopTokens`; its id is the reason to report.
         case stopToken(Int32)

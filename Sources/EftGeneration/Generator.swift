@@ -21,7 +21,7 @@ package struct GenerationRequest: Sendable {
     }
 }
 
-/// Continues prompts. Each sequence's tokens are the same alone and in company.
+/// Continues prompts. Each sequence's tokens are the same alone and in a batch.
 package final class Generator {
     private let core: EngineCore
 
@@ -38,7 +38,7 @@ package final class Generator {
     /// Tokens that a request may take, prompt and answer; a longer one is refused.
     package var contextLength: Int { core.configuration.maxModelLength }
 
-    /// Collects what one request's sample draws in a step.
+    /// Collects what one request's sample samples in a step.
     private final class Collector: EngineSink {
         private struct State {
             var tokens: [Int32] = []
@@ -46,7 +46,7 @@ package final class Generator {
         }
         private let state = Mutex(State())
 
-        func drew(_ token: DrawnToken, sample: Int) -> Bool {
+        func sampled(_ token: GeneratedToken, sample: Int) -> Bool {
             if !token.isStop { state.withLock { $0.tokens.append(token.token.id) } }
             return true
         }

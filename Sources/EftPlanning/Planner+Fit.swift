@@ -31,7 +31,7 @@ package struct Fit: Sendable {
 }
 
 /// What a run is to hold at least, and what it may choose.
-package struct FitWish: Sendable, Hashable {
+package struct FitRequirements: Sendable, Hashable {
     /// Tokens that the context must hold.
     package var least: Int
     /// Tokens that it need not pass.
@@ -44,7 +44,7 @@ package struct FitWish: Sendable, Hashable {
     /// A context that is long enough: a longer one is not worth narrower keys and values.
     package static let enough = 8192
 
-    /// States a wish.
+    /// States requirements.
     package init(least: Int, most: Int, kvTypes: [KVType], sequences: Int = 1) {
         self.least = least
         self.most = max(least, most)
@@ -59,20 +59,20 @@ package struct FitWish: Sendable, Hashable {
 }
 
 extension Planner {
-    /// The first of the candidates of which all layers fit in memory together with the context that is wished for.
+    /// The first of the candidates of which all layers fit in memory together with the context that is required.
     ///
-    /// Keys and values are held in the widest type with which the context is long enough (`FitWish.enough`, or as long as
+    /// Keys and values are held in the widest type with which the context is long enough (`FitRequirements.enough`, or as long as
     /// it may be), or else in the one that makes it longest.
     /// - Returns: nil when none fits without streaming.
     package func fit(
-        _ candidates: [FitCandidate], adapters: AdapterExtents? = nil, wish: FitWish
+        _ candidates: [FitCandidate], adapters: AdapterExtents? = nil, requirements: FitRequirements
     ) -> Fit? {
-        let goal = min(wish.most, max(wish.least, FitWish.enough))
+        let goal = min(requirements.most, max(requirements.least, FitRequirements.enough))
         for (index, candidate) in candidates.enumerated() {
             var best: GenerationNeed?
-            for kvType in wish.kvTypes {
+            for kvType in requirements.kvTypes {
                 guard
-                    let need = longest(candidate, adapters, wish, kvType),
+                    let need = longest(candidate, adapters, requirements, kvType),
                     need.contextLength > best?.contextLength ?? 0
                 else { continue }
                 best = need
@@ -83,12 +83,14 @@ extension Planner {
         return nil
     }
 
-    /// The longest context within a wish for one type of keys and values.
+    /// The longest context within the requirements for one type of keys and values.
     private func longest(
-        _ candidate: FitCandidate, _ adapters: AdapterExtents?, _ wish: FitWish, _ kvType: KVType
+        _ candidate: FitCandidate, _ adapters: AdapterExtents?, _ requirements: FitRequirements,
+        _ kvType: KVType
     ) -> GenerationNeed? {
         func need(_ context: Int) -> GenerationNeed {
-            GenerationNeed(contextLength: context, sequences: wish.sequences, kvType: kvType)
+            GenerationNeed(
+                contextLength: context, sequences: requirements.sequences, kvType: kvType)
         }
         func fits(_ context: Int) -> Bool {
             let plan = run(
@@ -96,8 +98,8 @@ extension Planner {
                 need: need(context), seekingRemedy: false)
             return plan.fits(limits) && plan.streaming == nil
         }
-        guard fits(wish.least) else { return nil }
-        var (low, high) = (wish.least, wish.most)
+        guard fits(requirements.least) else { return nil }
+        var (low, high) = (requirements.least, requirements.most)
         while low < high {
             let middle = low + (high - low + 1) / 2
             if fits(middle) { low = middle } else { high = middle - 1 }
@@ -105,8 +107,8 @@ extension Planner {
         return need(low)
     }
 
-    /// The widest of the uniform EXL2 widths at which a run fits as it is wished for.
-    package func widestEXL2(wish: FitWish) -> (bits: Int, need: GenerationNeed)? {
+    /// The widest of the uniform EXL2 widths at which a run fits as required.
+    package func widestEXL2(requirements: FitRequirements) -> (bits: Int, need: GenerationNeed)? {
         let widths = EXL2Geometry.uniformWidths.reversed().compactMap { bits in
             (try? DecoderLayouts(
                 description,
@@ -114,7 +116,9 @@ extension Planner {
                 .map { (bits: bits, layouts: $0) }
         }
         let candidates = widths.map { FitCandidate(name: "\($0.bits) bits", layouts: $0.layouts) }
-        return fit(candidates, wish: wish).map { (widths[$0.candidate].bits, $0.need) }
+        return fit(candidates, requirements: requirements).map {
+            (widths[$0.candidate].bits, $0.need)
+        }
     }
 
     /// The width of a head beside layers of a width.

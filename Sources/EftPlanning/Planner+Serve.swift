@@ -5,7 +5,7 @@ import EftNN
 import EftTensor
 
 /// What a server is to hold.
-package struct ServeWish: Sendable {
+package struct ServeRequirements: Sendable {
     /// Most tokens of a sequence; the model's own context when nil.
     package var maxModelLength: Int?
     /// Whether a context that does not fit may be shortened.
@@ -21,7 +21,7 @@ package struct ServeWish: Sendable {
     /// Pages of the cache; goes before `cacheBytes`.
     package var cachePages: Int?
 
-    /// States a wish.
+    /// States requirements.
     package init(maxSequences: Int, maxBatchedTokens: Int, kvType: KVType) {
         self.maxSequences = maxSequences
         self.maxBatchedTokens = maxBatchedTokens
@@ -55,32 +55,34 @@ extension Planner {
     /// Layers are streamed only when they do not fit beside the cache of a single sequence.
     package func serve(
         layouts: DecoderLayouts, adapters: AdapterExtents? = nil, load: LoadNeed = LoadNeed(),
-        wish: ServeWish
+        requirements: ServeRequirements
     ) -> ServePlan {
         let length = min(
-            wish.maxModelLength ?? description.contextLength, description.contextLength)
+            requirements.maxModelLength ?? description.contextLength, description.contextLength)
         func planned(length: Int, pages: Int) -> ServePlan {
             var need = GenerationNeed(
-                contextLength: length, sequences: wish.maxSequences,
-                prefillChunk: wish.maxBatchedTokens, kvType: wish.kvType, cachePages: pages,
-                logitRows: min(wish.maxSequences, ServeWish.logitRows))
+                contextLength: length, sequences: requirements.maxSequences,
+                prefillChunk: requirements.maxBatchedTokens, kvType: requirements.kvType,
+                cachePages: pages,
+                logitRows: min(requirements.maxSequences, ServeRequirements.logitRows))
             need.adapterRank = adapters?.rank ?? 0
             var stage = serving(
                 need, layouts: layouts, adapters: adapters, load: load,
-                tables: pages * ServeWish.tableBytes)
-            stage.detail = "\(pages * pageTokens) tokens of cache, \(wish.maxSequences) at once"
+                tables: pages * ServeRequirements.tableBytes)
+            stage.detail =
+                "\(pages * pageTokens) tokens of cache, \(requirements.maxSequences) at once"
             return ServePlan(need: need, stage: stage)
         }
         func fits(_ plan: ServePlan, streaming: Bool) -> Bool {
             plan.stage.fits(limits) && (streaming || plan.stage.streaming == nil)
         }
-        if let pages = pages(wish) {
+        if let pages = pages(requirements) {
             return planned(length: min(length, max(pages, 1) * pageTokens), pages: max(pages, 1))
         }
         let least = planned(length: length, pages: pageCount(tokens: length))
         for streaming in [false, true] where fits(least, streaming: streaming) {
             // A streamed base gains more by layers in memory than by more sequences than a few.
-            let most = pageCount(tokens: length) * (streaming ? 1 : wish.maxSequences)
+            let most = pageCount(tokens: length) * (streaming ? 1 : requirements.maxSequences)
             let pages = ServePlan.most(pageCount(tokens: length)...most) {
                 fits(planned(length: length, pages: $0), streaming: streaming)
             }
@@ -89,7 +91,7 @@ extension Planner {
         let shorter = shortened(length: length) {
             fits(planned(length: $0, pages: pageCount(tokens: $0)), streaming: true)
         }
-        if let shorter, wish.mayShorten {
+        if let shorter, requirements.mayShorten {
             return planned(length: shorter, pages: pageCount(tokens: shorter))
         }
         var stage = least.stage
@@ -98,11 +100,12 @@ extension Planner {
     }
 
     /// Pages that were asked for.
-    private func pages(_ wish: ServeWish) -> Int? {
-        if let pages = wish.cachePages { return pages }
+    private func pages(_ requirements: ServeRequirements) -> Int? {
+        if let pages = requirements.cachePages { return pages }
         let page = PagedCache.byteCount(
-            pages: 1, layers: description.layers, shape: description.shape, kvType: wish.kvType)
-        return wish.cacheBytes.map { $0 / max(page, 1) }
+            pages: 1, layers: description.layers, shape: description.shape,
+            kvType: requirements.kvType)
+        return requirements.cacheBytes.map { $0 / max(page, 1) }
     }
 
     /// The longest context below a length that fits; nil when not even a page does.

@@ -15,7 +15,7 @@ package struct Planner {
     package let weightLimits: [Int]?
     /// Bytes of the program itself, held against the first device.
     package internal(set) var programBytes: Int
-    /// A device of the kind at hand, for the sizes of scratch memory.
+    /// A device of this kind, for the sizes of scratch memory.
     package let backend: any Backend
     /// What estimates times; they are left out when nil.
     package var estimator: Estimator?
@@ -87,7 +87,7 @@ package struct Planner {
     private func smallerGenerations(_ need: GenerationNeed) -> [(String, GenerationNeed)] {
         var candidates: [(String, GenerationNeed)] = []
         let head = description.shape.headDim
-        for type in FitWish.kvTypes(headDim: head)
+        for type in FitRequirements.kvTypes(headDim: head)
         where type != .bf16
             && type.pageBytes(kvHeads: 1, headDim: head)
                 < need.kvType.pageBytes(kvHeads: 1, headDim: head)

@@ -188,7 +188,7 @@ struct PatternTranslator {
             atom = nil
         case "b", "B":
             position += 1
-            let word = CharacterSetSpelling.word
+            let word = CharacterSetText.word
             let (inside, outside) = (
                 word.spelled(negated: false), word.spelled(negated: false)
             )
@@ -210,7 +210,7 @@ struct PatternTranslator {
 
     private enum Item {
         case scalar(Unicode.Scalar)
-        case set(CharacterSetSpelling)
+        case set(CharacterSetText)
     }
 
     /// Reads what follows a backslash where a character or a set may stand.
@@ -278,7 +278,7 @@ struct PatternTranslator {
         return scalar
     }
 
-    private mutating func property(negated: Bool) throws(TokenizerError) -> CharacterSetSpelling {
+    private mutating func property(negated: Bool) throws(TokenizerError) -> CharacterSetText {
         guard peek() == "{" else { throw error("expected '{' after '\\p'") }
         position += 1
         var name = ""
@@ -293,15 +293,15 @@ struct PatternTranslator {
             negated.toggle()
             name.removeFirst()
         }
-        guard let set = CharacterSetSpelling.property(name) else {
+        guard let set = CharacterSetText.property(name) else {
             throw error("the character property '\(name)' is not supported")
         }
         return negated ? try complement(set) : set
     }
 
     private func complement(
-        _ set: CharacterSetSpelling
-    ) throws(TokenizerError) -> CharacterSetSpelling {
+        _ set: CharacterSetText
+    ) throws(TokenizerError) -> CharacterSetText {
         guard let complement = set.complement else {
             throw error("this negated character class is not supported")
         }
@@ -312,10 +312,10 @@ struct PatternTranslator {
 
     private mutating func characterClass(
         depth: Int
-    ) throws(TokenizerError) -> (set: CharacterSetSpelling, negated: Bool) {
+    ) throws(TokenizerError) -> (set: CharacterSetText, negated: Bool) {
         guard depth < 16 else { throw error("character classes are nested too deep") }
         position += 1
-        var set = CharacterSetSpelling()
+        var set = CharacterSetText()
         let negated = peek() == "^"
         if negated { position += 1 }
         var isFirst = true

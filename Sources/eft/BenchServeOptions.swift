@@ -186,7 +186,7 @@ struct BenchServeOptions {
         return client
     }
 
-    /// How prompts are drawn.
+    /// How prompts are sampled.
     func prompts(_ client: ServingClient) throws -> RandomPrompts {
         var vocabulary = try arguments.int("vocab-size", in: 1...(1 << 30))
         if vocabulary == nil { vocabulary = client.vocabulary() }

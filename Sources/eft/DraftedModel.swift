@@ -28,7 +28,7 @@ struct DraftedModel {
             contextLength: length, sequences: sequences, prefillChunk: max(128, sequences),
             kvType: kvType.holds(headDim: shape.headDim) ? kvType : .bf16,
             cachePages: pageCount(tokens: length) * min(sequences, 8),
-            logitRows: min(sequences, ServeWish.logitRows))
+            logitRows: min(sequences, ServeRequirements.logitRows))
         let planner = Planner(
             description: folder.description, limits: [.max], programBytes: 0,
             backend: model.devices[0])

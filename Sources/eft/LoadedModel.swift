@@ -81,7 +81,9 @@ struct LoadedModel {
     /// Chooses the form of the weights and what generation needs: as stored where that fits, in NF4 otherwise.
     /// - Returns: a sentence about the choice.
     /// - Throws: `BudgetError` when nothing fits without streaming layers.
-    mutating func fit(_ wish: FitWish) throws -> (need: GenerationNeed, summary: String) {
+    mutating func fit(_ requirements: FitRequirements) throws -> (
+        need: GenerationNeed, summary: String
+    ) {
         var loaders = [loader]
         if try loader.options.linears == .asStored && folder.isDense() {
             loaders.append(
@@ -95,13 +97,16 @@ struct LoadedModel {
                     ? "weights as stored" : "layers in NF4 (--load-in-4bit)",
                 layouts: try DecoderLayouts(loader), load: try loader.loadNeed())
         }
-        guard let fit = planner().fit(candidates, adapters: adapterExtents, wish: wish) else {
+        guard
+            let fit = planner().fit(
+                candidates, adapters: adapterExtents, requirements: requirements)
+        else {
             let narrower =
-                planner().widestEXL2(wish: wish)
+                planner().widestEXL2(requirements: requirements)
                 .map { "; quantized to \($0.bits) bits it would (eft quantize --fit)" } ?? ""
             throw BudgetError(
                 description:
-                    "no form of this model fits with \(wish.least) tokens of context\(narrower); "
+                    "no form of this model fits with \(requirements.least) tokens of context\(narrower); "
                     + "without --fit, layers that do not fit are streamed")
         }
         loader = loaders[fit.candidate]

@@ -65,7 +65,7 @@ struct ServeOptions {
             "--no-enable-prefix-caching", help: "share no keys and values between requests"),
         OptionSpecification(
             "--scheduling-policy", kind: .value("WORD"),
-            help: "who comes first: whoever came first, or the lowest \"priority\"",
+            help: "which waiting request is taken first: the oldest, or the lowest \"priority\"",
             defaultText: "fcfs", choices: SchedulingPolicy.allCases.map(\.rawValue)),
         OptionSpecification(
             "--max-num-queued-reqs", kind: .value("N"),
@@ -229,25 +229,25 @@ struct ServeOptions {
     func plan(_ model: LoadedModel, _ draft: DraftedModel?) throws -> ServePlan {
         let description = model.folder.description
         let sequences = try sequences
-        var wish = ServeWish(
+        var requirements = ServeRequirements(
             maxSequences: sequences,
             maxBatchedTokens: max(
                 sequences,
                 try arguments.int("max-num-batched-tokens", default: 512, in: 1...(1 << 20))),
             kvType: try CommonOptions.cacheType(arguments, description))
-        wish.mayShorten = isAutomatic
-        wish.maxModelLength = try maxModelLength
-        if let asked = wish.maxModelLength, asked > description.contextLength {
+        requirements.mayShorten = isAutomatic
+        requirements.maxModelLength = try maxModelLength
+        if let asked = requirements.maxModelLength, asked > description.contextLength {
             throw arguments.error(
                 "max-model-len",
                 "is \(asked), the model was made for \(description.contextLength) tokens")
         }
-        wish.cacheBytes = try arguments.memorySize("kv-cache-memory-bytes")?.bytes
-        wish.cachePages = try arguments.int("num-gpu-blocks-override", in: 1...(1 << 30))
+        requirements.cacheBytes = try arguments.memorySize("kv-cache-memory-bytes")?.bytes
+        requirements.cachePages = try arguments.int("num-gpu-blocks-override", in: 1...(1 << 30))
         let beside = ServedProgram.bytes(model.tokenizer) + (draft?.byteCount ?? 0)
         return model.planner(reserving: beside).serve(
             layouts: model.layouts, adapters: model.adapterExtents,
-            load: try model.loader.loadNeed(), wish: wish)
+            load: try model.loader.loadNeed(), requirements: requirements)
     }
 
     /// The engine's bounds.

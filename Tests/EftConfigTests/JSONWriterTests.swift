@@ -63,7 +63,7 @@ struct JSONWriterTests {
             (-1e-100, "-1e-100"), (0.30000000000000004, "0.30000000000000004"),
         ] as [(Double, String)])
     func `spells numbers as Python's repr`(value: Double, expected: String) {
-        #expect(pythonSpelling(of: value) == expected)
+        #expect(pythonText(of: value) == expected)
     }
 
     @Test func `spells every number so that it reads back`() {
@@ -71,7 +71,7 @@ struct JSONWriterTests {
         for _ in 0..<20_000 {
             let value = Double(bitPattern: random.next())
             guard value.isFinite else { continue }
-            #expect(Double(pythonSpelling(of: value))?.bitPattern == value.bitPattern)
+            #expect(Double(pythonText(of: value))?.bitPattern == value.bitPattern)
         }
     }
 

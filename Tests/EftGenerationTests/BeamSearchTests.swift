@@ -35,14 +35,14 @@ import Testing
         let cases = try ConfigFile.read(Fixtures.path("sampling/beams.json")).elements()
         #expect(cases.count == 30)
         for item in cases {
-            let wish = try item.required("parameters")
+            let options = try item.required("parameters")
             let parameters = BeamSearchParameters(
-                width: try wish.required("width").int(),
-                maxTokens: try wish.required("max_tokens").int(),
-                lengthPenalty: try wish.required("length_penalty").double(),
-                endTokens: [Int32(try wish.required("end").int())],
-                ignoreEOS: try wish.required("ignore_eos").bool(),
-                includeEndToken: try wish.required("include_end").bool())
+                width: try options.required("width").int(),
+                maxTokens: try options.required("max_tokens").int(),
+                lengthPenalty: try options.required("length_penalty").double(),
+                endTokens: [Int32(try options.required("end").int())],
+                ignoreEOS: try options.required("ignore_eos").bool(),
+                includeEndToken: try options.required("include_end").bool())
             let table = try item.required("table").elements().map { try $0.doubles() }
             let found = try await answers(table, parameters)
             let wanted = try item.required("answers").elements()

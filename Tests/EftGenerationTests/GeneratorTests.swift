@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// A sequence's tokens are the same alone and in company, in chunks and at once.
+// A sequence's tokens are the same alone and in a batch, in chunks and at once.
 import EftGeneration
 import EftModels
 import EftTensor
@@ -33,7 +33,7 @@ import Testing
     private let prompts: [[Int32]] = [[1, 2, 3], [7], Array(10..<40), [5, 9, 13, 2, 2]]
 
     @Test(arguments: [Float(0), 1])
-    func `tokens do not depend on company or chunks`(_ temperature: Float) throws {
+    func `tokens do not depend on the batch or chunks`(_ temperature: Float) throws {
         let apart = try prompts.map {
             try generate([$0], sequences: 1, temperature: temperature).tokens[0]
         }

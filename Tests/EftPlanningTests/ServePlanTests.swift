@@ -19,17 +19,18 @@ import Testing
             outputBias: false, mlpBias: false, initializerRange: 0.02)
     }
 
-    private func plan(_ limit: Int, _ change: (inout ServeWish) -> Void = { _ in }) throws
+    private func plan(_ limit: Int, _ change: (inout ServeRequirements) -> Void = { _ in }) throws
         -> ServePlan
     {
         let description = description()
         let planner = Planner(
             description: description, limits: [limit], programBytes: 1 << 20,
             backend: try CPUBackend(threads: 1))
-        var wish = ServeWish(maxSequences: 16, maxBatchedTokens: 64, kvType: .bf16)
-        change(&wish)
+        var requirements = ServeRequirements(maxSequences: 16, maxBatchedTokens: 64, kvType: .bf16)
+        change(&requirements)
         return planner.serve(
-            layouts: try DecoderLayouts(description, format: .dense(.bf16)), wish: wish)
+            layouts: try DecoderLayouts(description, format: .dense(.bf16)),
+            requirements: requirements)
     }
 
     @Test func `the cache takes what is left, to the last page`() throws {
@@ -39,7 +40,7 @@ import Testing
         let page =
             PagedCache.byteCount(
                 pages: 1, layers: 8, shape: description().shape, kvType: .bf16)
-            + ServeWish.tableBytes
+            + ServeRequirements.tableBytes
         #expect(limit - plan.stage.memory.total < page)
         #expect(plan.cacheTokens == plan.need.pages * 16)
         #expect(plan.concurrency >= 1 && plan.concurrency < 16)

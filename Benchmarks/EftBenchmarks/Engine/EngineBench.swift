@@ -57,7 +57,7 @@ package final class EngineBench {
         core.observer = observer
     }
 
-    /// Serves requests that all come at once, drawing at temperature 1 and past end tokens.
+    /// Serves requests that all come at once, sampling at temperature 1 and past end tokens.
     /// - Throws: `BenchmarkStopped`, `GenerationError` for prompts that do not fit, and what the engine meets.
     package func run(_ prompts: [RandomPrompt]) throws -> EngineFigures {
         observer.figures.withLock { $0 = EngineFigures() }
@@ -98,7 +98,7 @@ package final class EngineBench {
 
         func began(cachedTokens: Int) { heard.withLock { $0.cached = cachedTokens } }
 
-        func drew(_ token: DrawnToken, sample: Int) -> Bool {
+        func sampled(_ token: GeneratedToken, sample: Int) -> Bool {
             heard.withLock { $0.tokens += 1 }
             return true
         }
@@ -114,10 +114,10 @@ package final class EngineBench {
         let figures = Mutex(EngineFigures())
 
         func stepped(_ step: StepRecord) { figures.withLock { $0.add(step) } }
-        func drewFirst(after time: Duration) {
+        func sampledFirst(after time: Duration) {
             figures.withLock { $0.timesToFirstToken.append(time.seconds) }
         }
-        func drewNext(after time: Duration) {}
+        func sampledNext(after time: Duration) {}
         func ended(_ request: RequestRecord) {}
     }
 }
@@ -126,7 +126,7 @@ package final class EngineBench {
 package struct EngineFigures: Sendable {
     /// From the first request to the last token.
     package var seconds = 0.0
-    /// Tokens of prompts, those found in the cache, and tokens drawn.
+    /// Tokens of prompts, those found in the cache, and tokens sampled.
     package var promptTokens = 0
     package var cachedTokens = 0
     package var outputTokens = 0
@@ -134,9 +134,9 @@ package struct EngineFigures: Sendable {
     package var steps = 0
     /// Sequences that gave their pages back.
     package var preemptions = 0
-    /// Seconds in the decoder's passes and logits, and in draws.
+    /// Seconds in the decoder's passes and logits, and in samples.
     package var computing = 0.0
-    package var drawing = 0.0
+    package var sampling = 0.0
     /// Seconds from a request's arrival to its first token, in the order of the tokens.
     package var timesToFirstToken: [Double] = []
     private var slotShares = 0.0
@@ -146,7 +146,7 @@ package struct EngineFigures: Sendable {
         steps += 1
         preemptions += step.preemptions
         computing += step.computing.seconds
-        drawing += step.drawing.seconds
+        sampling += step.sampling.seconds
         guard step.usedPages > 0 else { return }
         slotShares += Double(step.heldTokens) / Double(step.usedPages * pageTokens)
         sharedSteps += 1
@@ -154,8 +154,8 @@ package struct EngineFigures: Sendable {
 
     /// The share of the time in which the decoder does not compute.
     package var overhead: Double { seconds > 0 ? max(0, seconds - computing) / seconds : 0 }
-    /// The part of it in which tokens are drawn.
-    package var drawingShare: Double { seconds > 0 ? drawing / seconds : 0 }
+    /// The part of it in which tokens are sampled.
+    package var samplingShare: Double { seconds > 0 ? sampling / seconds : 0 }
     /// The share of slots in pages in use that hold a token, as a mean over steps.
     package var slotUse: Double { sharedSteps > 0 ? slotShares / Double(sharedSteps) : 0 }
 }

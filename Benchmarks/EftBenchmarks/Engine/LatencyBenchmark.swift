@@ -29,7 +29,7 @@ package struct LatencyBenchmark {
         var prompts = RandomPrompts(vocabulary: decoder.description.vocabulary)
         (prompts.inputLength, prompts.outputLength) = (inputLength, outputLength)
         prompts.seed = seed
-        let batch = prompts.draw(batch)
+        let batch = prompts.sample(batch)
         var seconds: [Double] = []
         for index in 0..<warmups + iterations {
             progress(index, warmups + iterations)
@@ -54,10 +54,10 @@ package struct LatencyFigures: Sendable {
         let statistics = Statistics(seconds)
         let lines = Self.percentiles.map {
             "\($0)% percentile latency: "
-                + "\(pythonSpelling(of: statistics.percentile(Double($0)))) seconds"
+                + "\(pythonText(of: statistics.percentile(Double($0)))) seconds"
         }
         return
-            (["Avg latency: \(pythonSpelling(of: statistics.mean)) seconds"] + lines)
+            (["Avg latency: \(pythonText(of: statistics.mean)) seconds"] + lines)
             .joined(separator: "\n")
     }
 

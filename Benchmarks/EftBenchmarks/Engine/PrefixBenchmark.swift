@@ -39,7 +39,7 @@ package struct PrefixBenchmark {
         let known = min(max(newTokens, 1), length - 1)
         _ = try bench.run([RandomPrompt(tokens: [0], outputLength: 1)])
         var figures = PrefixFigures(length: length, newTokens: known)
-        for prompt in prompts.draw(iterations) {
+        for prompt in prompts.sample(iterations) {
             let cold = try bench.run([prompt])
             // Other tokens at the end: each is moved on by one.
             let top = Int32(clamping: decoder.description.vocabulary)

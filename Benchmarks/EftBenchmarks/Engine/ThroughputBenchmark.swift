@@ -16,7 +16,7 @@ package struct ThroughputBenchmark {
     /// Starts from vLLM's figures.
     package init() {}
 
-    /// Tokens of the longest sequence that may be drawn.
+    /// Tokens of the longest sequence that may be sampled.
     package var longest: Int {
         let input = RandomPrompts.range(prompts.inputLength, ratio: prompts.rangeRatio).upperBound
         let output = RandomPrompts.range(prompts.outputLength, ratio: prompts.rangeRatio).upperBound
@@ -33,7 +33,7 @@ package struct ThroughputBenchmark {
         var prompts = prompts
         prompts.vocabulary = decoder.description.vocabulary
         _ = try bench.run([RandomPrompt(tokens: [0], outputLength: 1)])
-        return ThroughputFigures(requests: count, engine: try bench.run(prompts.draw(count)))
+        return ThroughputFigures(requests: count, engine: try bench.run(prompts.sample(count)))
     }
 }
 
@@ -60,7 +60,7 @@ package struct ThroughputFigures: Sendable {
             Total num prompt tokens:  \(engine.promptTokens)
             Total num output tokens:  \(engine.outputTokens)
             Time outside the decoder: \(fixed(engine.overhead * 100)) % \
-            (draws \(fixed(engine.drawingShare * 100)) %) in \(engine.steps) steps
+            (samples \(fixed(engine.samplingShare * 100)) %) in \(engine.steps) steps
             KV slots in use: \(fixed(engine.slotUse * 100)) % of those in pages in use
             Preemptions: \(engine.preemptions)
             """
@@ -78,7 +78,7 @@ package struct ThroughputFigures: Sendable {
             "num_output_tokens": ConfigNode(engine.outputTokens),
             "steps": ConfigNode(engine.steps), "preemptions": ConfigNode(engine.preemptions),
             "overhead": ConfigNode(engine.overhead),
-            "drawing": ConfigNode(engine.drawingShare),
+            "sampling": ConfigNode(engine.samplingShare),
             "kv_slot_use": ConfigNode(engine.slotUse),
         ]
     }

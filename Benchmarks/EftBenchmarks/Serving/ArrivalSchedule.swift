@@ -8,7 +8,7 @@ import EftTensor
 
 /// Times at which requests arrive.
 package enum ArrivalSchedule {
-    /// Draws the times of a number of requests, in seconds from the start.
+    /// Samples the times of a number of requests, in seconds from the start.
     ///
     /// Gaps have a gamma distribution of shape `burstiness`: 1 is a Poisson process, less comes in bursts, more is steadier.
     /// They are scaled so that the last request comes when the rate says.
@@ -32,7 +32,7 @@ package enum ArrivalSchedule {
         return times.map { $0 * scale }
     }
 
-    /// A draw from a gamma distribution of scale 1 (Marsaglia and Tsang, 2000).
+    /// A sample from a gamma distribution of scale 1 (Marsaglia and Tsang, 2000).
     static func gamma(shape: Double, _ random: inout SplitMix64) -> Double {
         guard shape >= 1 else {
             let power = pow(open(&random), 1 / shape)
@@ -49,7 +49,7 @@ package enum ArrivalSchedule {
         }
     }
 
-    /// A draw from the normal distribution (Box and Muller).
+    /// A sample from the normal distribution (Box and Muller).
     private static func normal(_ random: inout SplitMix64) -> Double {
         let radius = (-2 * log(open(&random))).squareRoot()
         return radius * cos(2 * .pi * open(&random))

@@ -16,12 +16,12 @@ package struct RandomPrompt: Sendable, Hashable {
     }
 }
 
-/// Draws prompts of random tokens; the same settings always draw the same.
+/// Samples prompts of random tokens; the same settings always sample the same.
 package struct RandomPrompts: Sendable {
     /// Tokens of a prompt behind its prefix, and of an answer.
     package var inputLength = 1024
     package var outputLength = 128
-    /// How far both may differ, as a share of them from 0 to below 1; drawn evenly.
+    /// How far both may differ, as a share of them from 0 to below 1; sampled evenly.
     package var rangeRatio = 0.0
     /// Tokens with which prompts begin that share them, and how many such beginnings there are, taken in turn.
     package var prefixLength = 0
@@ -34,15 +34,15 @@ package struct RandomPrompts: Sendable {
     /// Starts from vLLM's lengths.
     package init(vocabulary: Int) { self.vocabulary = vocabulary }
 
-    /// The lengths that may be drawn around one that was asked for.
+    /// The lengths that may be sampled around one that was asked for.
     static func range(_ length: Int, ratio: Double) -> ClosedRange<Int> {
         let low = Int(exactly: (Double(length) * (1 - ratio)).rounded(.down)) ?? length
         let high = Int(exactly: (Double(length) * (1 + ratio)).rounded(.up)) ?? length
         return max(1, min(low, high))...max(1, high)
     }
 
-    /// Draws so many.
-    package func draw(_ count: Int) -> [RandomPrompt] {
+    /// Samples so many.
+    package func sample(_ count: Int) -> [RandomPrompt] {
         var random = SplitMix64(seed: seed)
         let top = Int32(clamping: max(vocabulary, 1))
         func tokens(_ count: Int) -> [Int32] {

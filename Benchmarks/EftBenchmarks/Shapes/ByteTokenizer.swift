@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
-// The smallest tokenizer there is: a token a byte, and texts for other ids that a model may draw.
+// The smallest tokenizer there is: a token a byte, and texts for other ids that a model may sample.
 import EftConfig
 import EftTokenizers
 
 enum ByteTokenizer {
     /// Its tokenizer.json.
     ///
-    /// No text is read as an id beyond the bytes; but what is drawn has a text, so that a server has something to send.
+    /// No text is read as an id beyond the bytes; but what is sampled has a text, so that a server has something to send.
     /// - Parameter size: ids that have a text; those of bytes always have.
     static func document(size: Int) -> ConfigNode {
         var vocabulary = ConfigObject()

@@ -76,20 +76,20 @@ struct AutomatonBuilder {
     /// Makes a rule of an expression.
     /// - Throws: `ConstraintError` (`tooComplex`).
     mutating func addRule(
-        _ node: GrammarNode, spelling: Spelling = .plain
+        _ node: GrammarNode, form: TextForm = .plain
     ) throws(ConstraintError) -> RuleID {
         let rule = try addRule()
-        try fill(rule, with: node, spelling: spelling)
+        try fill(rule, with: node, form: form)
         return rule
     }
 
     /// Adds an expression to a rule as one of its choices.
     /// - Throws: `ConstraintError` (`tooComplex`).
     mutating func fill(
-        _ rule: RuleID, with node: GrammarNode, spelling: Spelling = .plain
+        _ rule: RuleID, with node: GrammarNode, form: TextForm = .plain
     ) throws(ConstraintError) {
         let place = rules[Int(rule)]
-        try add(node, from: place.start, to: place.end, spelling: spelling)
+        try add(node, from: place.start, to: place.end, form: form)
     }
 
     mutating func addState() throws(ConstraintError) -> Int32 {
@@ -126,25 +126,25 @@ struct AutomatonBuilder {
     /// Adds the texts of an expression between two states.
     /// - Throws: `ConstraintError` (`tooComplex`).
     mutating func add(
-        _ node: GrammarNode, from: Int32, to target: Int32, spelling: Spelling = .plain
+        _ node: GrammarNode, from: Int32, to target: Int32, form: TextForm = .plain
     ) throws(ConstraintError) {
         switch node {
         case .empty: try addJump(from: from, to: target)
-        case .set(let set): try addSet(set, from: from, to: target, spelling)
-        case .literal(let scalars): try addLiteral(scalars, from: from, to: target, spelling)
-        case .words(let words): try addWords(words, from: from, to: target, spelling)
+        case .set(let set): try addSet(set, from: from, to: target, form)
+        case .literal(let scalars): try addLiteral(scalars, from: from, to: target, form)
+        case .words(let words): try addWords(words, from: from, to: target, form)
         case .sequence(let parts):
             var last = from
             for part in parts.dropLast() {
                 let next = try addState()
-                try add(part, from: last, to: next, spelling: spelling)
+                try add(part, from: last, to: next, form: form)
                 last = next
             }
-            try add(parts.last ?? .empty, from: last, to: target, spelling: spelling)
+            try add(parts.last ?? .empty, from: last, to: target, form: form)
         case .choice(let parts):
-            for part in parts { try add(part, from: from, to: target, spelling: spelling) }
+            for part in parts { try add(part, from: from, to: target, form: form) }
         case .repeated(let part, let minimum, let maximum):
-            try addRepetition(part, minimum, maximum, from: from, to: target, spelling)
+            try addRepetition(part, minimum, maximum, from: from, to: target, form)
         case .rule(let rule):
             try budget.spend()
             calls.append(Call(from: from, rule: rule, target: target))
@@ -157,27 +157,27 @@ struct AutomatonBuilder {
                 last = next
             }
         case .characters(let automaton):
-            try addCharacters(automaton, from: from, to: target, spelling)
+            try addCharacters(automaton, from: from, to: target, form)
         }
     }
 
     private mutating func addRepetition(
         _ part: GrammarNode, _ minimum: Int, _ maximum: Int?, from: Int32, to target: Int32,
-        _ spelling: Spelling
+        _ form: TextForm
     ) throws(ConstraintError) {
         guard let maximum else {
             var last = from
             for _ in 0..<max(minimum, 0) {
                 let next = try addState()
-                try add(part, from: last, to: next, spelling: spelling)
+                try add(part, from: last, to: next, form: form)
                 last = next
             }
-            return try addLoop(part, from: last, to: target, spelling)
+            return try addLoop(part, from: last, to: target, form)
         }
         var endless: Int32?
         if case .rule = part, maximum - minimum > Self.shortRepetition {
             let loop = try addState()
-            try addLoop(part, from: loop, to: target, spelling)
+            try addLoop(part, from: loop, to: target, form)
             endless = loop
         }
         var last = from
@@ -191,7 +191,7 @@ struct AutomatonBuilder {
                 }
             }
             let next = try addState()
-            try add(part, from: last, to: next, spelling: spelling)
+            try add(part, from: last, to: next, form: form)
             last = next
         }
         try addJump(from: last, to: target)
@@ -201,30 +201,30 @@ struct AutomatonBuilder {
     private static let shortRepetition = 8
 
     private mutating func addLoop(
-        _ part: GrammarNode, from: Int32, to target: Int32, _ spelling: Spelling
+        _ part: GrammarNode, from: Int32, to target: Int32, _ form: TextForm
     ) throws(ConstraintError) {
         let (loop, back) = (try addState(), try addState())
         try addJump(from: from, to: loop)
-        try add(part, from: loop, to: back, spelling: spelling)
+        try add(part, from: loop, to: back, form: form)
         try addJump(from: back, to: loop)
         try addJump(from: loop, to: target)
     }
 
     private mutating func addLiteral(
-        _ scalars: [UInt32], from: Int32, to target: Int32, _ spelling: Spelling
+        _ scalars: [UInt32], from: Int32, to target: Int32, _ form: TextForm
     ) throws(ConstraintError) {
         var last = from
         for scalar in scalars.dropLast() {
             let next = try addState()
-            try addSet(ScalarSet([scalar...scalar]), from: last, to: next, spelling)
+            try addSet(ScalarSet([scalar...scalar]), from: last, to: next, form)
             last = next
         }
         guard let scalar = scalars.last else { return try addJump(from: last, to: target) }
-        try addSet(ScalarSet([scalar...scalar]), from: last, to: target, spelling)
+        try addSet(ScalarSet([scalar...scalar]), from: last, to: target, form)
     }
 
     private mutating func addWords(
-        _ words: [[UInt32]], from: Int32, to target: Int32, _ spelling: Spelling
+        _ words: [[UInt32]], from: Int32, to target: Int32, _ form: TextForm
     ) throws(ConstraintError) {
         struct Branch: Hashable {
             let state: Int32
@@ -239,7 +239,7 @@ struct AutomatonBuilder {
                     state = next
                 } else {
                     let next = try addState()
-                    try addSet(ScalarSet([scalar...scalar]), from: state, to: next, spelling)
+                    try addSet(ScalarSet([scalar...scalar]), from: state, to: next, form)
                     children[branch] = next
                     state = next
                 }
@@ -249,14 +249,14 @@ struct AutomatonBuilder {
     }
 
     private mutating func addCharacters(
-        _ automaton: CharacterAutomaton, from: Int32, to target: Int32, _ spelling: Spelling
+        _ automaton: CharacterAutomaton, from: Int32, to target: Int32, _ form: TextForm
     ) throws(ConstraintError) {
         var states: [Int32] = []
         for _ in automaton.edges { states.append(try addState()) }
         try addJump(from: from, to: states[0])
         for (state, edges) in automaton.edges.enumerated() {
             for edge in edges {
-                try addSet(edge.set, from: states[state], to: states[edge.target], spelling)
+                try addSet(edge.set, from: states[state], to: states[edge.target], form)
             }
             if automaton.accepts[state] { try addJump(from: states[state], to: target) }
         }
@@ -265,10 +265,10 @@ struct AutomatonBuilder {
     // MARK: Scalars
 
     private mutating func addSet(
-        _ set: ScalarSet, from: Int32, to target: Int32, _ spelling: Spelling
+        _ set: ScalarSet, from: Int32, to target: Int32, _ form: TextForm
     ) throws(ConstraintError) {
         var set = set
-        if spelling == .json {
+        if form == .json {
             try addEscapes(set.intersection(JSONText.escaped), from: from, to: target)
             set = set.subtracting(JSONText.escaped)
         } else {

@@ -46,7 +46,7 @@ indirect enum GrammarNode: Sendable {
 }
 
 /// How scalars are spelled in the text.
-enum Spelling: Sendable, Hashable {
+enum TextForm: Sendable, Hashable {
     /// As they are.
     case plain
     /// As in a JSON string, each scalar in one way: escaped only where JSON demands it.

@@ -3,7 +3,7 @@
 
 import EftConfig
 
-/// Spelling of JSON strings.
+/// Forms of JSON strings.
 enum JSONText {
     /// The scalars that must be escaped in a string.
     static let escaped = ScalarSet([0...0x1F, 0x22...0x22, 0x5C...0x5C])

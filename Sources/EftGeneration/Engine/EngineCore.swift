@@ -207,7 +207,7 @@ package final class EngineCore {
 
     // MARK: Steps
 
-    /// Computes one batch and draws from it; requests whose time is up end first.
+    /// Computes one batch and samples from it; requests whose time is up end first.
     package func makeStep() {
         endLate()
         let before = scheduler.preemptions
@@ -229,13 +229,13 @@ package final class EngineCore {
         observer?.stepped(step)
     }
 
-    /// Gives drafts to the sequences that draw in this step. A proposer that fails costs speed, nothing else.
+    /// Gives drafts to the sequences that sample in this step. A proposer that fails costs speed, nothing else.
     private func propose() {
         guard let drafts, configuration.draftTokens > 0 else { return }
-        let drawing = scheduler.running.filter(\.isDecoding)
-        guard !drawing.isEmpty else { return }
+        let sampling = scheduler.running.filter(\.isDecoding)
+        guard !sampling.isEmpty else { return }
         let proposed = try? drafts.propose(
-            drawing.map { sequence in
+            sampling.map { sequence in
                 let left = sequence.group.request.parameters.maxTokens - sequence.answerCount
                 let room = configuration.maxModelLength - sequence.tokens.count
                 return DraftQuery(
@@ -243,7 +243,7 @@ package final class EngineCore {
                     most: max(0, min(configuration.draftTokens, min(left, room) - 1)),
                     sampler: sequence.sampler)
             })
-        for (sequence, tokens) in zip(drawing, proposed ?? []) { sequence.drafts = tokens }
+        for (sequence, tokens) in zip(sampling, proposed ?? []) { sequence.drafts = tokens }
     }
 
     /// Bounds that contradict each other would let the engine turn in vain; the first request that waits ends instead.
@@ -286,14 +286,14 @@ package final class EngineCore {
             step.draftTokens += row.drafts
         }
         noteSlots(ofNew: batch.count)
-        let wishes = LogitWishes(rows, batch).rows
+        let requests = LogitRequests(rows, batch).rows
         let pooled = EngineCore.pooledRows(rows, batch)
-        let looked = Set(wishes.map(\.row)).union(pooled.joined())
+        let looked = Set(requests.map(\.row)).union(pooled.joined())
         let start = ContinuousClock.now
         let hidden = try decoder.forward(
             batch, keeping: looked.sorted(), cache: cache, workspace: workspace)
         step.computing += .now - start
-        // Before the draws, which may end a sequence; drafts that come true are published in the next step.
+        // Before the samples, which may end a sequence; drafts that come true are published in the next step.
         for row in rows {
             let (sequence, own) = (row.sequence, row.count - row.drafts)
             cache.withTable {
@@ -303,20 +303,20 @@ package final class EngineCore {
             }
         }
         try pool(rows, pooled, of: hidden)
-        for first in stride(from: 0, to: wishes.count, by: headRows) {
-            let part = Array(wishes[first..<min(first + headRows, wishes.count)])
+        for first in stride(from: 0, to: requests.count, by: headRows) {
+            let part = Array(requests[first..<min(first + headRows, requests.count)])
             let start = ContinuousClock.now
             let logits = try decoder.logits(
                 of: hidden, rows: part.map(\.row), batch: batch, workspace: workspace)
-            let drawn = ContinuousClock.now
-            step.computing += drawn - start
-            for (index, wish) in part.enumerated() {
+            let sampled = ContinuousClock.now
+            step.computing += sampled - start
+            for (index, request) in part.enumerated() {
                 use(
                     UnsafeMutableBufferPointer(
                         start: logits.pointer + index * logits.columns, count: logits.columns),
-                    for: wish)
+                    for: request)
             }
-            step.drawing += .now - drawn
+            step.sampling += .now - sampled
         }
         for row in rows where row.sequence.isRunning { settle(row) }
     }

@@ -8,8 +8,8 @@ package struct StepRecord: Sendable {
     package var tokens = 0
     /// Prompt tokens among them, those read again after a preemption included.
     package var promptTokens = 0
-    /// Tokens drawn and kept.
-    package var drawnTokens = 0
+    /// Tokens sampled and kept.
+    package var sampledTokens = 0
     /// Sequences that gave their pages back.
     package var preemptions = 0
     /// Tokens of prompts looked up among the pages, and those found.
@@ -19,10 +19,10 @@ package struct StepRecord: Sendable {
     package var drafts = 0
     package var draftTokens = 0
     package var acceptedAt: [Int] = []
-    /// Time in the decoder's passes and in its logits; the rest of a step divides it up and draws.
+    /// Time in the decoder's passes and in its logits; the rest of a step divides it up and samples.
     package var computing = Duration.zero
-    /// Time of draws.
-    package var drawing = Duration.zero
+    /// Time of samples.
+    package var sampling = Duration.zero
     /// Pages in use while the step was computed, and tokens that stand in them.
     package var usedPages = 0
     package var heldTokens = 0
@@ -47,7 +47,7 @@ package struct RequestRecord: Sendable {
     package var isDamaged = false
     /// From arrival to the first scheduled token; nil when it never was.
     package var queue: Duration?
-    /// From there to the first token drawn.
+    /// From there to the first token sampled.
     package var prefill: Duration?
     /// From the first token to the last.
     package var decode: Duration?
@@ -60,9 +60,9 @@ package protocol EngineObserver: AnyObject, Sendable {
     /// A step was made.
     func stepped(_ step: StepRecord)
     /// A sample's first token, so long after the request came.
-    func drewFirst(after: Duration)
+    func sampledFirst(after: Duration)
     /// A further token of a sample, so long after the one before.
-    func drewNext(after: Duration)
+    func sampledNext(after: Duration)
     /// A request has ended with all its samples.
     func ended(_ request: RequestRecord)
 }

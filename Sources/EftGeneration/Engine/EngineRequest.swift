@@ -15,7 +15,7 @@ package enum Pooling: String, Sendable, CaseIterable {
 package struct EngineRequest: Sendable {
     /// The prompt; at least one token.
     package var prompt: [Int32]
-    /// Settings of all samples; sample i draws with seed + i.
+    /// Settings of all samples; sample i samples with seed + i.
     package var parameters: GenerationParameters
     /// Continuations.
     package var samples = 1
@@ -55,7 +55,7 @@ package struct EngineRequest: Sendable {
 
 /// Why a sequence ended, by the words of OpenAI's API and vLLM's.
 package enum FinishReason: String, Sendable, CaseIterable {
-    /// A stop token was drawn, or the caller found a stop string.
+    /// A stop token was sampled, or the caller found a stop string.
     case stop
     /// As many tokens as asked for, or as the context holds.
     case length
@@ -69,14 +69,14 @@ package enum FinishReason: String, Sendable, CaseIterable {
 package struct SampleEnd: Sendable {
     /// Why.
     package let reason: FinishReason
-    /// The stop token of the request's own list that was drawn; nil for the model's end token and everything else.
+    /// The stop token of the request's own list that was sampled; nil for the model's end token and everything else.
     package let stopToken: Int32?
     /// What went wrong, with the reason `error`.
     package let error: (any Error)?
 }
 
-/// A token that was drawn.
-package struct DrawnToken: Sendable {
+/// A token that was sampled.
+package struct GeneratedToken: Sendable {
     /// The token with what was asked about its probability.
     package let token: SampledToken
     /// Whether it ends the sample and is no part of its text.
@@ -94,7 +94,7 @@ package protocol EngineSink: AnyObject, Sendable {
     func embedded(_ vector: [Float])
     /// A token of a sample.
     /// - Returns: whether the sample is to go on; what stops it is a stop string.
-    func drew(_ token: DrawnToken, sample: Int) -> Bool
+    func sampled(_ token: GeneratedToken, sample: Int) -> Bool
     /// A sample has ended; each ends once, also when the request fails.
     func ended(_ end: SampleEnd, sample: Int)
 }

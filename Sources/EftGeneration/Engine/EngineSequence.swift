@@ -20,7 +20,7 @@ final class RequestGroup {
     var scores: [SampledToken?] = []
     /// The sum of the prompt's states so far, when it is pooled.
     var pooled: [Float] = []
-    /// When a sample drew last.
+    /// When a sample sampled last.
     var lastToken: ContinuousClock.Instant?
     var record = RequestRecord()
 
@@ -82,11 +82,11 @@ final class EngineSequence {
         tokens = group.request.prompt
     }
 
-    /// Tokens to compute before the next one can be drawn.
+    /// Tokens to compute before the next one can be sampled.
     var pending: Int { tokens.count - computed }
     /// Tokens of the answer.
     var answerCount: Int { tokens.count - group.request.prompt.count }
-    /// Whether only the token drawn last is to be computed.
+    /// Whether only the token sampled last is to be computed.
     var isDecoding: Bool { pending == 1 && answerCount > 0 }
 
     /// Whether a sequence comes before another.

@@ -16,7 +16,7 @@ struct ScheduledRows {
 
 /// Divides steps among sequences.
 ///
-/// Sequences that draw a token come first, then prompts in parts, all within one number of tokens; when pages run out, the
+/// Sequences that sample a token come first, then prompts in parts, all within one number of tokens; when pages run out, the
 /// sequence that came last gives its pages back and reads its tokens again later. Which sequences meet in a step has no
 /// influence on their results.
 struct Scheduler {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// The tokens that are left to draw from, and the filters that need to know their probabilities.
+// The tokens that are left to sample from, and the filters that need to know their probabilities.
 
 #if canImport(Glibc)
     import Glibc

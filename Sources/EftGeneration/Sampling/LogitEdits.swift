@@ -5,7 +5,7 @@
 struct LogitEdits: Sendable {
     private let allowed: [UInt32]?
     private let badWords: [[Int32]]
-    /// Tokens that may not be drawn while the answer is shorter than `minTokens`.
+    /// Tokens that may not be sampled while the answer is shorter than `minTokens`.
     private let endings: [Int32]
     private let minTokens: Int
     private let biases: [(token: Int32, bias: Float)]

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Log-probabilities of tokens that are given, not drawn.
+// Log-probabilities of tokens that are given, not sampled.
 
 /// Scores the tokens of a prompt, as `prompt_logprobs` and `echo` report them.
 package struct PromptScorer: Sendable {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// A drawn or given token with its log-probability, and why a draw may fail.
+// A sampled or given token with its log-probability, and why a sample may fail.
 
 /// A token with its place in the distribution.
 package struct RankedToken: Sendable, Hashable {
@@ -11,7 +11,7 @@ package struct RankedToken: Sendable, Hashable {
     package let rank: Int
 }
 
-/// A token that was drawn, or given and scored.
+/// A token that was sampled, or given and scored.
 package struct SampledToken: Sendable, Hashable {
     /// The token.
     package let id: Int32
@@ -40,7 +40,7 @@ package struct SampledToken: Sendable, Hashable {
     }
 }
 
-/// Why no token can be drawn for a sequence; others are not concerned.
+/// Why no token can be sampled for a sequence; others are not concerned.
 package enum SamplingError: Error, Sendable, Hashable, CustomStringConvertible {
     /// A logit is NaN or +infinity.
     case damagedLogits

@@ -6,7 +6,7 @@ import EftTensor
     import Glibc
 #endif
 
-/// Draws the tokens of one sequence.
+/// Samples the tokens of one sequence.
 ///
 /// The steps, in order:
 ///
@@ -17,11 +17,11 @@ import EftTensor
 ///  5. repetition penalty (prompt and answer), frequency and presence penalty (answer), DRY;
 ///  6. temperature 0 takes the first of the largest logits here;
 ///  7. temperature; min-p, top-k (with those equal to the k-th), top-p, typical-p, each on what the one before left;
-///  8. XTC, then a draw from what is left.
+///  8. XTC, then a sample from what is left.
 ///
-/// A draw depends on the logits, the settings, the tokens so far and their number only, never on other sequences or
-/// earlier draws. So a sequence gets the same tokens alone and in a crowd, and tokens that were drafted can be verified by
-/// drawing from the logits at each place, accepting what was drawn as long as it equals the draft.
+/// A sample depends on the logits, the settings, the tokens so far and their number only, never on other sequences or
+/// earlier samples. So a sequence gets the same tokens alone and in a crowd, and tokens that were drafted can be verified by
+/// sampling from the logits at each place, accepting what was sampled as long as it equals the draft.
 ///
 /// A copy is cheap; it shares the history until either accepts a token.
 package struct SequenceSampler: Sendable {
@@ -52,12 +52,12 @@ package struct SequenceSampler: Sendable {
     /// How many tokens were accepted.
     package var answerCount: Int { history.answerCount }
 
-    /// Draws the next token, without accepting it.
+    /// Samples the next token, without accepting it.
     /// - Parameters:
     ///   - logits: one for each token of the vocabulary; they are overwritten.
     ///   - mask: bit t % 32 of word t / 32 says whether token t is allowed; tokens beyond its end are not.
     /// - Throws: `SamplingError`.
-    package func draw(
+    package func sample(
         _ logits: UnsafeMutableBufferPointer<Float>, mask: UnsafeBufferPointer<UInt32>? = nil
     ) throws(SamplingError) -> SampledToken {
         var row = EditedRow(logits, isLogged: logprobs != nil)
@@ -75,7 +75,7 @@ package struct SequenceSampler: Sendable {
         return try scores.score(try choose(&row, mask), count: logprobs)
     }
 
-    /// Appends a token to the sequence: the one drawn, or another that was forced.
+    /// Appends a token to the sequence: the one sampled, or another that was forced.
     package mutating func accept(_ token: Int32) { history.append(token) }
 
     private func choose(
@@ -103,7 +103,7 @@ package struct SequenceSampler: Sendable {
     /// What the filters leave of a row whose largest logit is `top`, by a temperature above 0.
     func candidates(_ row: LogitRow, top: Float, excludes: Bool) -> CandidateSet {
         let scale = 1 / temperature
-        // What has no weight in f32 cannot be drawn.
+        // What has no weight in f32 cannot be sampled.
         var floor = top - 87 * temperature
         if parameters.minP > 0 { floor = max(floor, top + temperature * log(parameters.minP)) }
         if parameters.topK > 0 { floor = max(floor, row.kth(parameters.topK)) }

@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
-// Drafts from a smaller model (Leviathan et al. 2023), verified by what the larger one draws.
+// Drafts from a smaller model (Leviathan et al. 2023), verified by what the larger one samples.
 import EftModels
 import EftNN
 import EftTensor
 
 /// A smaller model of the same vocabulary that runs ahead of the sequences.
 ///
-/// It draws with each sequence's own settings, seed and random numbers: where both models think alike, sampled tokens
+/// It samples with each sequence's own settings, seed and random numbers: where both models think alike, sampled tokens
 /// are alike too.
 final class DraftModel: DraftProposer {
     private let decoder: Decoder
@@ -87,7 +87,7 @@ final class DraftModel: DraftProposer {
             most: query.most, sampler: query.sampler)
     }
 
-    /// Computes a batch, and draws a token for each sequence that is read to its end.
+    /// Computes a batch, and samples a token for each sequence that is read to its end.
     /// - Returns: those sequences.
     private func advance(_ works: inout [Work], _ going: [Int]) throws -> [Int] {
         var tokens: [Int32] = []
@@ -116,7 +116,7 @@ final class DraftModel: DraftProposer {
             for (row, item) in part.enumerated() {
                 let values = UnsafeMutableBufferPointer(
                     start: logits.pointer + row * logits.columns, count: logits.columns)
-                guard let token = try? works[item.work].sampler.draw(values) else { continue }
+                guard let token = try? works[item.work].sampler.sample(values) else { continue }
                 works[item.work].drafts.append(token.id)
                 works[item.work].tokens.append(token.id)
                 works[item.work].sampler.accept(token.id)

@@ -5,20 +5,20 @@
 struct DraftQuery {
     /// The sequence's number.
     let sequence: Int
-    /// Its tokens; the last one has just been drawn.
+    /// Its tokens; the last one has just been sampled.
     let tokens: [Int32]
     /// Most tokens to draft.
     let most: Int
-    /// How it draws; a copy may be used to guess what it will draw.
+    /// How it samples; a copy may be used to guess what it will sample.
     let sampler: SequenceSampler
 }
 
-/// Drafts tokens that sequences may draw next.
+/// Drafts tokens that sequences may sample next.
 ///
-/// What is drafted changes no result: each sequence draws for itself at every place, and a draft only saves the step when
-/// it equals what was drawn. So outputs are exact, greedy or sampled, whatever the drafts are.
+/// What is drafted changes no result: each sequence samples for itself at every place, and a draft only saves the step when
+/// it equals what was sampled. So outputs are exact, greedy or sampled, whatever the drafts are.
 protocol DraftProposer: AnyObject {
-    /// Drafts for sequences that draw in this step, in the order of the queries.
+    /// Drafts for sequences that sample in this step, in the order of the queries.
     func propose(_ queries: [DraftQuery]) throws -> [[Int32]]
     /// A sequence has ended or gives its pages back.
     func forget(_ sequence: Int)

@@ -116,17 +116,17 @@ final class Interpreter {
     /// The text of a value as it is printed.
     func printed(_ value: TemplateValue) throws(TemplateError) -> String {
         if case .string(let text) = value { return text }
-        try chargeForSpelling(value)
+        try chargeForText(value)
         return value.printed
     }
 
     /// The text of a value as Python's `repr` gives it.
     func spelled(_ value: TemplateValue) throws(TemplateError) -> String {
-        try chargeForSpelling(value)
+        try chargeForText(value)
         return value.spelled
     }
 
-    private func chargeForSpelling(_ value: TemplateValue) throws(TemplateError) {
+    private func chargeForText(_ value: TemplateValue) throws(TemplateError) {
         try reserve(32, times: value.weight)
     }
 

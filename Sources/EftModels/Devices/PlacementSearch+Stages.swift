@@ -19,7 +19,7 @@ package struct PlacementTask {
     package var weightLimits: [Int]?
     /// Bytes of the program itself, held against the first device.
     package var programBytes: Int
-    /// A device of the kind at hand, for the sizes of scratch memory.
+    /// A device of this kind, for the sizes of scratch memory.
     package var backend: any Backend
 
     /// States a task.

@@ -35,7 +35,7 @@ struct Exposition {
     /// A number as Python spells it, with an exponent where Go would use one.
     static func spelled(_ value: Double) -> String {
         guard value.isFinite else { return value.isNaN ? "NaN" : value < 0 ? "-Inf" : "+Inf" }
-        let text = pythonSpelling(of: value)
+        let text = pythonText(of: value)
         let whole = text.prefix { $0 != "." }
         guard value > 0, whole.count > 6, whole.count < text.count else { return text }
         var mantissa = "\(whole.prefix(1)).\(whole.dropFirst())\(text.dropFirst(whole.count + 1))"

@@ -10,7 +10,7 @@ final class EngineMetricsObserver: EngineObserver {
     init(_ metrics: EngineMetrics) { self.metrics = metrics }
 
     func stepped(_ step: StepRecord) {
-        metrics.iteration(promptTokens: step.promptTokens, generationTokens: step.drawnTokens)
+        metrics.iteration(promptTokens: step.promptTokens, generationTokens: step.sampledTokens)
         metrics.prefixCache(queries: step.cacheQueries, hits: step.cacheHits)
         for _ in 0..<step.preemptions { metrics.preempted() }
         if step.drafts > 0 {
@@ -24,9 +24,9 @@ final class EngineMetricsObserver: EngineObserver {
         for gap in step.pages.reuses { metrics.pageReused(after: gap.seconds) }
     }
 
-    func drewFirst(after time: Duration) { metrics.timeToFirstToken(time.seconds) }
+    func sampledFirst(after time: Duration) { metrics.timeToFirstToken(time.seconds) }
 
-    func drewNext(after time: Duration) { metrics.interTokenLatency(time.seconds) }
+    func sampledNext(after time: Duration) { metrics.interTokenLatency(time.seconds) }
 
     func ended(_ request: RequestRecord) {
         // Times are counted from the request's arrival.

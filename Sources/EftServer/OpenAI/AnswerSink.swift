@@ -69,7 +69,7 @@ final class AnswerSink: EngineSink {
 
     func scored(_ prompt: [SampledToken?]) { listener.scored(prompt: self.prompt, prompt) }
 
-    func drew(_ token: DrawnToken, sample: Int) -> Bool {
+    func sampled(_ token: GeneratedToken, sample: Int) -> Bool {
         let (piece, goesOn) = samples.withLock { samples -> (AnswerPiece, Bool) in
             var piece = AnswerPiece()
             do throws(TokenizerError) {

@@ -108,7 +108,7 @@ final class BeamRun: Sendable {
             self.beam = beam
         }
 
-        func drew(_ token: DrawnToken, sample: Int) -> Bool {
+        func sampled(_ token: GeneratedToken, sample: Int) -> Bool {
             found.withLock { $0 = token.token.top.sorted { $0.rank < $1.rank } }
             return true
         }

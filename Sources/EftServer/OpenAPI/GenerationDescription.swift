@@ -58,7 +58,7 @@ enum GenerationDescription {
             (
                 "seed",
                 OpenAPISchema.integer(Int.min...Int.max).orNull
-                    .about("Of the draws; a random one when left out, null or -1.")
+                    .about("Of the samples; a random one when left out, null or -1.")
             ),
             (
                 "n",
@@ -113,7 +113,7 @@ enum GenerationDescription {
             (
                 "allowed_token_ids",
                 OpenAPISchema.list(of: token(facts), from: 1).orNull
-                    .about("The only tokens that may be drawn.")
+                    .about("The only tokens that may be sampled.")
             ),
             (
                 "bad_words",

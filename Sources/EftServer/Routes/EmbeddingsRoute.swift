@@ -104,7 +104,7 @@ private final class EmbeddingAnswer: Sendable {
         func embedded(_ vector: [Float]) {
             answer.state.withLock { $0.vectors[place] = answer.unit(vector) }
         }
-        func drew(_ token: DrawnToken, sample: Int) -> Bool { true }
+        func sampled(_ token: GeneratedToken, sample: Int) -> Bool { true }
         func ended(_ end: SampleEnd, sample: Int) { answer.ended(end) }
     }
 

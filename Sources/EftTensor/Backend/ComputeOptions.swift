@@ -4,7 +4,7 @@ import CEftKernels
 
 /// The precision in which activations enter products with bf16 and quantized weights.
 ///
-/// One setting for a whole run: were it chosen by the number of rows, a sequence's result would depend on its company.
+/// One setting for a whole run: were it chosen by the number of rows, a sequence's result would depend on the rest of the batch.
 package enum ActivationPrecision: String, Sendable, CaseIterable {
     /// Rounded to bf16.
     case bf16

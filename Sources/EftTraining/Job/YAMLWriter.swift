@@ -59,7 +59,7 @@ enum YAMLWriter {
 
     /// PyYAML knows an exponent only behind a dot.
     private static func real(_ value: Double) -> String {
-        let text = pythonSpelling(of: value)
+        let text = pythonText(of: value)
         guard text.contains("e"), !text.contains(".") else { return text }
         return text.replacing("e", with: ".0e")
     }

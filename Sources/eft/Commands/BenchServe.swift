@@ -60,7 +60,7 @@ enum BenchServe: Command {
         let times = ArrivalSchedule.times(
             options.count, rate: options.report.rate, burstiness: options.burstiness,
             seed: prompts.seed)
-        return zip(prompts.draw(options.count), times).map { prompt, time in
+        return zip(prompts.sample(options.count), times).map { prompt, time in
             var job = client.job(prompt)
             job.arrival = time
             return job
@@ -75,7 +75,7 @@ enum BenchServe: Command {
         guard options.warmups > 0 else { return }
         var prompts = prompts
         prompts.seed = ~prompts.seed
-        let result = run.run(prompts.draw(options.warmups).map(client.job))
+        let result = run.run(prompts.sample(options.warmups).map(client.job))
         guard !result.wasStopped else { throw BenchmarkStopped() }
         if let error = result.outcomes.lazy.compactMap(\.error).first {
             throw HTTPClientError(.refused, "a request to warm up failed: \(error)")

@@ -130,13 +130,14 @@ enum QuantizeCommand: Command {
         }
         let devices = try DeviceBudget(arguments)
         let context = try arguments.int(
-            "context", default: min(FitWish.enough, model.contextLength), in: 1...(1 << 24))
-        let wish = FitWish(
-            least: context, most: context, kvTypes: FitWish.kvTypes(headDim: model.shape.headDim))
+            "context", default: min(FitRequirements.enough, model.contextLength), in: 1...(1 << 24))
+        let requirements = FitRequirements(
+            least: context, most: context,
+            kvTypes: FitRequirements.kvTypes(headDim: model.shape.headDim))
         let planner = Planner(
             description: model, limits: devices.limits, programBytes: ProcessMemory.program,
             backend: backend)
-        guard let (bits, need) = planner.widestEXL2(wish: wish) else {
+        guard let (bits, need) = planner.widestEXL2(requirements: requirements) else {
             throw BudgetError(
                 description:
                     "no width fits with \(context) tokens of context; lower --context or raise --memory"

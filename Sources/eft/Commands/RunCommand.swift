@@ -58,7 +58,7 @@ enum RunCommand: Command {
             OptionSpecification(
                 "--min-tokens", kind: .value("N"), help: "fewest new tokens", defaultText: "0"),
             OptionSpecification(
-                "--seed", kind: .value("S"), help: "seed of the draws", defaultText: "0"),
+                "--seed", kind: .value("S"), help: "seed of the samples", defaultText: "0"),
             OptionSpecification("--ignore-eos", help: "go on after an end token"),
             OptionSpecification(
                 "-pnb", "--no-bos", help: "encode the prompt without a start token"),
@@ -113,11 +113,11 @@ enum RunCommand: Command {
         }
         let types =
             arguments.string("kv-cache-dtype") == nil
-            ? FitWish.kvTypes(headDim: description.shape.headDim) : [kvType]
-        let wish = FitWish(
+            ? FitRequirements.kvTypes(headDim: description.shape.headDim) : [kvType]
+        let requirements = FitRequirements(
             least: asked ?? least, most: asked ?? description.contextLength, kvTypes: types,
             sequences: sequences)
-        var (need, summary) = try model.fit(wish)
+        var (need, summary) = try model.fit(requirements)
         need.adapterRank = model.adapterExtents.rank
         if !arguments.flag("json") { TerminalOutput.standardError.writeLine("fit: \(summary)") }
         return need

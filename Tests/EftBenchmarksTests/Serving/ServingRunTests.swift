@@ -13,7 +13,7 @@ import Testing
         var prompts = RandomPrompts(vocabulary: try #require(client.vocabulary()))
         (prompts.inputLength, prompts.outputLength) = (input, output)
         change(&prompts)
-        return prompts.draw(count)
+        return prompts.sample(count)
     }
 
     @Test(arguments: [nil, 1, 3])

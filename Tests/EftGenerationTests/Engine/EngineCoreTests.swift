@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// A request's tokens and probabilities do not depend on company, parts, preemption or cache.
+// A request's tokens and probabilities do not depend on the batch, parts, preemption or cache.
 import EftFormats
 import EftModels
 import EftNN
@@ -44,7 +44,7 @@ import Testing
     ]
 
     @Test(arguments: [Float(0), 1], EngineCoreTests.rigs.map(\.0))
-    func `tokens and probabilities do not depend on company`(
+    func `tokens and probabilities do not depend on the batch`(
         _ temperature: Float, _ name: String
     ) throws {
         let rig = try #require(Self.rigs.first { $0.0 == name }?.1)
@@ -112,7 +112,7 @@ import Testing
             let (tokens, accepted) = counter.total
             #expect(accepted <= tokens)
             if drafting == .same {
-                // Both draw with the same numbers from the same logits.
+                // Both sample with the same numbers from the same logits.
                 #expect(tokens > 0 && accepted == tokens)
                 if pages == 40 { #expect(core.steps < expected.core.steps) }
             }
@@ -166,7 +166,7 @@ import Testing
         #expect(cached == [0, 32])
     }
 
-    @Test func `samples share the prompt and draw apart`() throws {
+    @Test func `samples share the prompt and sample apart`() throws {
         let rig = EngineRig(sequences: 6, pages: 64)
         let core = try rig.core()
         let many = Listener(samples: 4)
@@ -321,7 +321,7 @@ import Testing
         #expect(order == [1, 2, 3])
     }
 
-    @Test func `the prompt is scored as it would be drawn`() throws {
+    @Test func `the prompt is scored as it would be sampled`() throws {
         let core = try EngineRig(batch: 9).core()
         let free = Listener()
         try core.add(

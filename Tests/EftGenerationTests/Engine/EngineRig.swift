@@ -38,7 +38,7 @@ final class Listener: EngineSink {
     func began(cachedTokens: Int) { state.withLock { $0.cached = cachedTokens } }
     func scored(_ prompt: [SampledToken?]) { state.withLock { $0.scores = prompt } }
     func embedded(_ vector: [Float]) { state.withLock { $0.vector = vector } }
-    func drew(_ token: DrawnToken, sample: Int) -> Bool {
+    func sampled(_ token: GeneratedToken, sample: Int) -> Bool {
         state.withLock { heard in
             heard.tokens[sample].append(token.token.id)
             heard.logprobs[sample].append(token.token.logprob)
@@ -116,8 +116,8 @@ final class RecordKeeper: EngineObserver {
             $0.events.evictions += step.pages.evictions
         }
     }
-    func drewFirst(after: Duration) {}
-    func drewNext(after: Duration) {}
+    func sampledFirst(after: Duration) {}
+    func sampledNext(after: Duration) {}
     func ended(_ request: RequestRecord) { state.withLock { $0.ended.append(request) } }
 }
 
@@ -133,8 +133,8 @@ final class DraftCounter: EngineObserver {
             $0.accepted += step.acceptedAt.reduce(0, +)
         }
     }
-    func drewFirst(after: Duration) {}
-    func drewNext(after: Duration) {}
+    func sampledFirst(after: Duration) {}
+    func sampledNext(after: Duration) {}
     func ended(_ request: RequestRecord) {}
 }
 

@@ -58,7 +58,7 @@ import Testing
 
         func cancel(_ ticket: Engine.Ticket) { state.withLock { $0.ticket = ticket } }
 
-        func drew(_ token: DrawnToken, sample: Int) -> Bool {
+        func sampled(_ token: GeneratedToken, sample: Int) -> Bool {
             if let ticket = state.withLock({ $0.ticket }) { engine.cancel(ticket) }
             return true
         }

@@ -133,7 +133,7 @@ import Testing
         #expect(CumulativeWeight.block([], at: 0) == nil)
     }
 
-    @Test func `whole rows are drawn from as filtered ones are`() throws {
+    @Test func `whole rows are sampled from as filtered ones are`() throws {
         let row = bell(5000, width: 1, seed: 4)
         let set = try candidates(row, parameters(temperature: 1))
         var differing = 0
@@ -141,8 +141,8 @@ import Testing
             // A top-p that keeps all takes the other way.
             let whole = parameters(temperature: 1) { $0.seed = seed }
             let filtered = parameters(temperature: 1) { ($0.seed, $0.minP) = (seed, 1e-30) }
-            let a = try sampler(whole, vocabulary: 5000).draw(from: row).id
-            let b = try sampler(filtered, vocabulary: 5000).draw(from: row).id
+            let a = try sampler(whole, vocabulary: 5000).sample(from: row).id
+            let b = try sampler(filtered, vocabulary: 5000).sample(from: row).id
             // The two sums may differ in their last bits.
             differing += a == b ? 0 : 1
         }

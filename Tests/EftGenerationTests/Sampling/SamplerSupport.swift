@@ -4,8 +4,8 @@ import EftGeneration
 import EftTensor
 
 extension SequenceSampler {
-    /// Draws from an array of logits, with the tokens that a mask allows.
-    func draw(from logits: [Float], allowed: [Int]? = nil) throws -> SampledToken {
+    /// Samples from an array of logits, with the tokens that a mask allows.
+    func sample(from logits: [Float], allowed: [Int]? = nil) throws -> SampledToken {
         var row = logits
         let mask = allowed.map { allowed in
             allowed.reduce(into: [UInt32](repeating: 0, count: (logits.count + 31) / 32)) {
@@ -13,8 +13,8 @@ extension SequenceSampler {
             }
         }
         return try row.withUnsafeMutableBufferPointer { row in
-            guard let mask else { return try draw(row) }
-            return try mask.withUnsafeBufferPointer { try draw(row, mask: $0) }
+            guard let mask else { return try sample(row) }
+            return try mask.withUnsafeBufferPointer { try sample(row, mask: $0) }
         }
     }
 }
@@ -39,8 +39,8 @@ func parameters(
     return parameters
 }
 
-/// Tokens that a sampler gives with many seeds, each with its number of draws.
-func draws(
+/// Tokens that a sampler gives with many seeds, each with its number of samples.
+func samples(
     _ logits: [Float], _ parameters: GenerationParameters, prompt: [Int32] = [],
     answer: [Int32] = [], count: Int = 400
 ) throws -> [Int32: Int] {
@@ -50,7 +50,7 @@ func draws(
         parameters.seed = seed
         let sampler = sampler(
             parameters, prompt: prompt, answer: answer, vocabulary: logits.count)
-        found[try sampler.draw(from: logits).id, default: 0] += 1
+        found[try sampler.sample(from: logits).id, default: 0] += 1
     }
     return found
 }

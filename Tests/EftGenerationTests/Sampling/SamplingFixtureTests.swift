@@ -136,18 +136,18 @@ import Testing
         return n * root * root * root
     }
 
-    @Test func `draws follow the reference's distribution`() throws {
+    @Test func `samples follow the reference's distribution`() throws {
         for item in try Self.cases() {
             guard let wanted = item.probabilities else { continue }
-            let draws = 2000
+            let samples = 2000
             var counts: [UInt32: Int] = [:]
-            for seed in 0..<UInt64(draws) {
+            for seed in 0..<UInt64(samples) {
                 var parameters = item.parameters
                 parameters.seed = seed &* 977
                 let token = try sampler(
                     parameters, prompt: item.prompt, answer: item.answer,
                     vocabulary: item.logits.count
-                ).draw(from: item.logits, allowed: item.mask).id
+                ).sample(from: item.logits, allowed: item.mask).id
                 counts[UInt32(token), default: 0] += 1
             }
             #expect(counts.keys.allSatisfy { wanted[$0] != nil })
@@ -158,7 +158,7 @@ import Testing
                 freedom += 1
             }
             for (token, probability) in wanted {
-                let expected = probability * Double(draws), found = Double(counts[token] ?? 0)
+                let expected = probability * Double(samples), found = Double(counts[token] ?? 0)
                 if expected < 8 {
                     rare += expected
                     rareFound += found
@@ -194,14 +194,14 @@ import Testing
                 settings.logprobs = count
                 settings.allowedTokenIDs = [token]
                 settings.logitBias = [token: -3]
-                let drawn = try sampler(settings, vocabulary: logits.count).draw(from: logits)
-                #expect(drawn == found)
+                let sampled = try sampler(settings, vocabulary: logits.count).sample(from: logits)
+                #expect(sampled == found)
                 settings.allowedTokenIDs = nil
                 settings.logitBias = [token: 100]
                 settings.repetitionPenalty = 1.1
                 settings.temperature = 0
                 let biased = try sampler(settings, prompt: [0], vocabulary: logits.count)
-                    .draw(from: logits)
+                    .sample(from: logits)
                 #expect(biased == found)
             }
         }

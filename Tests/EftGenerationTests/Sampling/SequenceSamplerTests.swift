@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// The steps of sampling: which tokens may be drawn, and which one is.
+// The steps of sampling: which tokens may be sampled, and which one is.
 import EftGeneration
 import EftTensor
 import Testing
@@ -13,7 +13,7 @@ import Testing
         _ change: (inout GenerationParameters) -> Void = { _ in }
     ) throws -> Int32 {
         try sampler(parameters(change), prompt: prompt, answer: answer, vocabulary: logits.count)
-            .draw(from: logits, allowed: allowed).id
+            .sample(from: logits, allowed: allowed).id
     }
 
     @Test func `greedy takes the first of the largest`() throws {
@@ -58,7 +58,7 @@ import Testing
         #expect(try greedy([150, 0, 1]) { $0.logitBias = [1: 1000, 7: 5] } == 0)
     }
 
-    @Test func `penalties however large leave a token that may be drawn`() throws {
+    @Test func `penalties however large leave a token that may be sampled`() throws {
         for logits: [Float] in [[3e38, -3e38], [1, 1], [-1, -2]] {
             let token = try greedy(logits, prompt: [0, 1], answer: [0, 0, 0]) {
                 $0.repetitionPenalty = 1e38
@@ -76,14 +76,14 @@ import Testing
             let sampler = sampler(parameters(temperature: temperature), vocabulary: 3)
             for value in [Float.nan, .infinity] {
                 #expect(throws: SamplingError.damagedLogits) {
-                    try sampler.draw(from: [0, value, 1])
+                    try sampler.sample(from: [0, value, 1])
                 }
             }
             for logits in [[-Float.infinity, -.infinity, -.infinity], []] {
-                #expect(throws: SamplingError.nothingAllowed) { try sampler.draw(from: logits) }
+                #expect(throws: SamplingError.nothingAllowed) { try sampler.sample(from: logits) }
             }
             #expect(throws: SamplingError.nothingAllowed) {
-                try sampler.draw(from: [1, 2, 3], allowed: [])
+                try sampler.sample(from: [1, 2, 3], allowed: [])
             }
         }
     }
@@ -93,12 +93,12 @@ import Testing
             [-1, 0, 1, 2, 3, 9],
             [[0, 1, 2, 3], [0, 1, 2, 3], [2], [1, 2], [0, 1, 2], [0, 1, 2, 3]]))
     func `top-k keeps the k largest`(_ k: Int, _ kept: [Int32]) throws {
-        let found = try draws([1, 1.5, 2, 0], parameters(temperature: 1) { $0.topK = k })
+        let found = try samples([1, 1.5, 2, 0], parameters(temperature: 1) { $0.topK = k })
         #expect(found.keys.sorted() == kept)
     }
 
     @Test func `top-k keeps what equals the k-th`() throws {
-        let found = try draws([1, 2, 1, 0], parameters(temperature: 1) { $0.topK = 2 })
+        let found = try samples([1, 2, 1, 0], parameters(temperature: 1) { $0.topK = 2 })
         #expect(found.keys.sorted() == [0, 1, 2])
     }
 
@@ -106,14 +106,14 @@ import Testing
         arguments: zip(
             [Float(0.01), 0.49, 0.6, 0.9, 1], [[0], [0], [0, 1], [0, 1, 2], [0, 1, 2]]))
     func `top-p keeps the smallest set that reaches p`(_ p: Float, _ kept: [Int32]) throws {
-        let found = try draws(three, parameters(temperature: 1) { $0.topP = p })
+        let found = try samples(three, parameters(temperature: 1) { $0.topP = p })
         #expect(found.keys.sorted() == kept)
     }
 
     @Test func `min-p keeps tokens near the likeliest`() throws {
-        let found = try draws([0, -1, -3], parameters(temperature: 1) { $0.minP = 0.2 })
+        let found = try samples([0, -1, -3], parameters(temperature: 1) { $0.minP = 0.2 })
         #expect(found.keys.sorted() == [0, 1])
-        let sure = try draws([0, -0.1], parameters(temperature: 1) { $0.minP = 1 })
+        let sure = try samples([0, -0.1], parameters(temperature: 1) { $0.minP = 1 })
         #expect(sure.keys.sorted() == [0])
     }
 
@@ -121,24 +121,24 @@ import Testing
         let always = parameters(temperature: 1) {
             $0.xtc = XTCParameters(probability: 1, threshold: 0.25)
         }
-        #expect(try draws(three, always).keys.sorted() == [1, 2])
+        #expect(try samples(three, always).keys.sorted() == [1, 2])
         let alone = parameters(temperature: 1) {
             $0.xtc = XTCParameters(probability: 1, threshold: 0.4)
         }
-        #expect(try draws(three, alone).keys.sorted() == [0, 1, 2])
+        #expect(try samples(three, alone).keys.sorted() == [0, 1, 2])
         let half = parameters(temperature: 1) {
             $0.xtc = XTCParameters(probability: 0.5, threshold: 0.25)
         }
-        let found = try draws(three, half, count: 4000)
+        let found = try samples(three, half, count: 4000)
         #expect(abs(Double(found[0] ?? 0) - 1000) < 120)
     }
 
-    @Test func `draws depend on seed and position only`() throws {
+    @Test func `samples depend on seed and position only`() throws {
         let logits = bell(1000, width: 2, seed: 1)
         let settings = parameters(temperature: 1) { $0.seed = 7 }
         func token(_ prompt: [Int32], _ answer: [Int32]) throws -> Int32 {
             try sampler(settings, prompt: prompt, answer: answer, vocabulary: 1000)
-                .draw(from: logits).id
+                .sample(from: logits).id
         }
         #expect(try token([5, 6], []) == token([1], [2]))
         #expect(try Set((0..<20).map { try token(Array(repeating: 0, count: $0), []) }).count > 10)
@@ -156,7 +156,7 @@ import Testing
             bell(60, width: 2, seed: UInt64(tokens.last ?? 0))
         }
         var plain = sampler(settings, prompt: [1, 2], vocabulary: 60)
-        for _ in 0..<60 { plain.accept(try plain.draw(from: logits(after: plain.tokens)).id) }
+        for _ in 0..<60 { plain.accept(try plain.sample(from: logits(after: plain.tokens)).id) }
         var speculative = sampler(settings, prompt: [1, 2], vocabulary: 60)
         while speculative.answerCount < 60 {
             // A draft that is right twice and then wrong.
@@ -164,9 +164,9 @@ import Testing
             var draft = Array(plain.tokens[place..<min(place + 2, plain.tokens.count)])
             draft.append(59)
             for token in draft where speculative.answerCount < 60 {
-                let drawn = try speculative.draw(from: logits(after: speculative.tokens)).id
-                speculative.accept(drawn)
-                if drawn != token { break }
+                let sampled = try speculative.sample(from: logits(after: speculative.tokens)).id
+                speculative.accept(sampled)
+                if sampled != token { break }
             }
         }
         #expect(speculative.tokens == plain.tokens)
@@ -179,19 +179,19 @@ import Testing
             $0.frequencyPenalty = 1
         }
         let sampler = sampler(settings, answer: [0, 0], vocabulary: 4)
-        let plain = try sampler.draw(from: three + [-30])
+        let plain = try sampler.sample(from: three + [-30])
         #expect(plain.top.map(\.id) == [3, 0, 1] && plain.rank == 4 && plain.id == 3)
         #expect(abs(plain.top[1].logprob - -0.6931472) < 1e-5)
-        let masked = try sampler.draw(from: three + [-30], allowed: [1, 3])
+        let masked = try sampler.sample(from: three + [-30], allowed: [1, 3])
         #expect(masked == plain)
-        #expect(try sampler.draw(from: three + [-.infinity]).top.map(\.id) == [1, 0])
-        #expect(throws: SamplingError.damagedLogits) { try sampler.draw(from: [.nan, 1]) }
+        #expect(try sampler.sample(from: three + [-.infinity]).top.map(\.id) == [1, 0])
+        #expect(throws: SamplingError.damagedLogits) { try sampler.sample(from: [.nan, 1]) }
     }
 
     @Test func `no log-probabilities, only the token's own, or all`() throws {
         func top(_ count: Int?) throws -> [Int32] {
             try sampler(parameters { $0.logprobs = count }, vocabulary: 3)
-                .draw(from: [1, 3, 2]).top.map(\.id)
+                .sample(from: [1, 3, 2]).top.map(\.id)
         }
         #expect(try [top(nil), top(0), top(1), top(2)] == [[], [1], [1], [1, 2]])
         #expect(try top(-1) == [1, 2, 0] && top(9) == [1, 2, 0])
@@ -204,7 +204,7 @@ import Testing
             $0.dry.multiplier = 1
             $0.repetitionPenalty = 2
         }
-        let token = try sampler(settings, prompt: [0, 0, 0], vocabulary: 1).draw(from: [-7])
+        let token = try sampler(settings, prompt: [0, 0, 0], vocabulary: 1).sample(from: [-7])
         #expect(token.id == 0 && token.logprob == 0 && token.top.count == 1)
     }
 
@@ -212,8 +212,8 @@ import Testing
         let settings = parameters { $0.frequencyPenalty = 2 }
         var first = sampler(settings, vocabulary: 2)
         for _ in 0..<10 { first.accept(0) }
-        #expect(try first.draw(from: [3, 1]).id == 1)
-        #expect(try sampler(settings, vocabulary: 2).draw(from: [3, 1]).id == 0)
+        #expect(try first.sample(from: [3, 1]).id == 1)
+        #expect(try sampler(settings, vocabulary: 2).sample(from: [3, 1]).id == 0)
     }
 
     @Test func `any settings and rows give an allowed token or an error`() throws {
@@ -244,12 +244,13 @@ import Testing
             let sampler = sampler(
                 settings, prompt: history, answer: [1, 2], vocabulary: count)
             do {
-                let drawn = try sampler.draw(from: logits, allowed: allowed)
+                let sampled = try sampler.sample(from: logits, allowed: allowed)
                 #expect(
-                    logits.indices.contains(Int(drawn.id)) && logits[Int(drawn.id)] > -.infinity)
-                #expect(allowed?.contains(Int(drawn.id)) ?? true)
-                #expect(!settings.badWords.contains([drawn.id]))
-                #expect(!settings.stopTokens.contains(drawn.id))
+                    logits.indices.contains(Int(sampled.id)) && logits[Int(sampled.id)] > -.infinity
+                )
+                #expect(allowed?.contains(Int(sampled.id)) ?? true)
+                #expect(!settings.badWords.contains([sampled.id]))
+                #expect(!settings.stopTokens.contains(sampled.id))
             } catch {
                 #expect(error as? SamplingError == .nothingAllowed)
             }

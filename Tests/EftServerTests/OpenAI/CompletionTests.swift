@@ -53,12 +53,12 @@ struct CompletionTests {
     }
 
     @Test func `a seed repeats its answers, and another gives others`() throws {
-        let drawn: ConfigObject = ["temperature": 2, "seed": 5, "n": 3, "max_tokens": 16]
-        let first = try demo.complete(drawn)["choices"]
+        let sampled: ConfigObject = ["temperature": 2, "seed": 5, "n": 3, "max_tokens": 16]
+        let first = try demo.complete(sampled)["choices"]
         #expect(first.items.count == 3)
         #expect(Set(first.items.map { Optional($0)["text"].text }).count == 3)
-        #expect(try demo.complete(drawn)["choices"] == first)
-        var other = drawn
+        #expect(try demo.complete(sampled)["choices"] == first)
+        var other = sampled
         other["seed"] = 6
         #expect(try demo.complete(other)["choices"] != first)
     }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Attention over pages against its formula, and the promise that company changes no bit.
+// Attention over pages against its formula, and the promise that the rest of the batch changes no bit.
 import CEftKernels
 import Testing
 

@@ -28,7 +28,7 @@ struct Decimal: Sendable, Equatable, Comparable {
     init?(_ node: ConfigNode) {
         switch node.value {
         case .integer(let value): self.init(spelled: String(value))
-        case .real(let value) where value.isFinite: self.init(spelled: pythonSpelling(of: value))
+        case .real(let value) where value.isFinite: self.init(spelled: pythonText(of: value))
         default: return nil
         }
     }

@@ -162,7 +162,7 @@ extension SchemaCompiler {
         var key = GrammarNode.rule(pieces.string)
         if !words.isEmpty {
             let automaton = try CharacterAutomaton(allBut: words, budget: &builder.budget)
-            key = quoted(.rule(try builder.addRule(.characters(automaton), spelling: .json)))
+            key = quoted(.rule(try builder.addRule(.characters(automaton), form: .json)))
         }
         return try member(key: key, parts: schema.additional ?? [])
     }
@@ -181,7 +181,7 @@ extension SchemaCompiler {
                     path: schema.path + "/patternProperties")
             }
             automata.append(keys)
-            let key = quoted(.rule(try builder.addRule(.characters(keys), spelling: .json)))
+            let key = quoted(.rule(try builder.addRule(.characters(keys), form: .json)))
             choices.append(.rule(try member(key: key, parts: [property.part])))
         }
         return try builder.addRule(.choice(choices))

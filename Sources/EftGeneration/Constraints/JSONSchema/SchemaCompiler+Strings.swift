@@ -31,7 +31,7 @@ extension SchemaCompiler {
         }
         let nodes = try expressions(schema)
         if nodes.count == 1, !bounded {
-            return quoted(.rule(try builder.addRule(nodes[0], spelling: .json)))
+            return quoted(.rule(try builder.addRule(nodes[0], form: .json)))
         }
         var automata: [CharacterAutomaton] = []
         for node in nodes { automata.append(try automaton(node)) }
@@ -41,7 +41,7 @@ extension SchemaCompiler {
         }
         var joined = automata[0]
         for automaton in automata.dropFirst() { joined = try both(joined, automaton) }
-        return quoted(.rule(try builder.addRule(.characters(joined), spelling: .json)))
+        return quoted(.rule(try builder.addRule(.characters(joined), form: .json)))
     }
 
     /// The text of a string between quotes.

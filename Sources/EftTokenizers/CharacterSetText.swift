@@ -4,7 +4,7 @@
 /// A union of what can stand inside brackets and of complements of such.
 ///
 /// PCRE2 10.42 has no nested classes, so `[ab\S]` becomes an alternation of two.
-struct CharacterSetSpelling {
+struct CharacterSetText {
     /// What stands inside positive brackets.
     var positive = ""
     /// What stands inside negated brackets, each a set whose complement belongs to this one.
@@ -20,22 +20,22 @@ struct CharacterSetSpelling {
     }
 
     /// Adds another set's characters.
-    mutating func formUnion(_ other: CharacterSetSpelling) {
+    mutating func formUnion(_ other: CharacterSetText) {
         isOther = positive.isEmpty && negatives.isEmpty && other.isOther
         positive += other.positive
         negatives += other.negatives
     }
 
     /// The characters outside the set, or nil when that cannot be spelled as a union.
-    var complement: CharacterSetSpelling? {
+    var complement: CharacterSetText? {
         if isOther {
-            var set = CharacterSetSpelling()
+            var set = CharacterSetText()
             for name in ["L", "M", "N", "P", "S", "Z"] { set.formUnion(.category(name)) }
             return set
         }
-        if negatives.isEmpty { return CharacterSetSpelling(negatives: [positive]) }
+        if negatives.isEmpty { return CharacterSetText(negatives: [positive]) }
         if positive.isEmpty, negatives.count == 1 {
-            return CharacterSetSpelling(positive: negatives[0])
+            return CharacterSetText(positive: negatives[0])
         }
         return nil
     }
@@ -55,40 +55,40 @@ struct CharacterSetSpelling {
     // MARK: Known sets
 
     /// White space, `\s`.
-    static let whiteSpace = CharacterSetSpelling(positive: spell(UnicodeTables.whiteSpace))
+    static let whiteSpace = CharacterSetText(positive: spell(UnicodeTables.whiteSpace))
 
     /// Hexadecimal digits, `\h`.
-    static let hexDigit = CharacterSetSpelling(positive: "0-9A-Fa-f")
+    static let hexDigit = CharacterSetText(positive: "0-9A-Fa-f")
 
     /// Word characters, `\w`.
-    static let word: CharacterSetSpelling = {
-        var set = CharacterSetSpelling(positive: spell(UnicodeTables.otherWordCharacters))
+    static let word: CharacterSetText = {
+        var set = CharacterSetText(positive: spell(UnicodeTables.otherWordCharacters))
         for name in ["L", "M", "Nd", "Pc"] { set.formUnion(category(name)) }
         return set
     }()
 
     /// A general category of one or two letters.
-    static func category(_ name: String) -> CharacterSetSpelling {
+    static func category(_ name: String) -> CharacterSetText {
         if name == "Cn" || name == "C" {
             // What was assigned since is in no category for an older PCRE2.
             let assigned = "\\P{Cn}" + spell(UnicodeTables.allAdditions)
             let others = name == "C" ? ["Cc", "Cf", "Co"] : []
-            var set = CharacterSetSpelling(negatives: [assigned])
+            var set = CharacterSetText(negatives: [assigned])
             for other in others { set.formUnion(category(other)) }
             set.isOther = name == "C"
             return set
         }
         let additions = subcategories(of: name).flatMap { UnicodeTables.additions(to: $0) }
-        return CharacterSetSpelling(positive: "\\p{\(name)}" + spell(additions))
+        return CharacterSetText(positive: "\\p{\(name)}" + spell(additions))
     }
 
     /// A property by any of its names, or nil when it is not known.
-    static func property(_ name: String) -> CharacterSetSpelling? {
+    static func property(_ name: String) -> CharacterSetText? {
         let key = name.lowercased().filter { $0 != "_" && $0 != " " && $0 != "-" }
         if let short = categoryNames[key] { return category(short) }
         if let script = scriptNames[key] {
             let additions = script == "Han" ? UnicodeTables.hanAdditions : []
-            return CharacterSetSpelling(positive: "\\p{sc:\(script)}" + spell(additions))
+            return CharacterSetText(positive: "\\p{sc:\(script)}" + spell(additions))
         }
         return nil
     }

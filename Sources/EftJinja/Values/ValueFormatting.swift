@@ -29,7 +29,7 @@ extension TemplateValue {
         case .null: text += "None"
         case .bool(let value): text += value ? "True" : "False"
         case .integer(let value): text += String(value)
-        case .real(let value): text += pythonSpelling(of: value)
+        case .real(let value): text += pythonText(of: value)
         case .string(let value): spellQuoted(value, into: &text)
         case .list(let list):
             text += "["

@@ -4,15 +4,15 @@ import EftNN
 import EftTensor
 
 /// Rows of a step whose logits are needed.
-struct LogitWishes {
+struct LogitRequests {
     enum Purpose {
         /// The score of the prompt's token at a place.
         case score(of: Int)
         /// The token after the last one, or after so many drafts.
-        case draw(afterDrafts: Int)
+        case sample(afterDrafts: Int)
     }
 
-    struct Wish {
+    struct LogitRequest {
         let sequence: EngineSequence
         /// The row of the batch.
         let row: Int
@@ -20,9 +20,9 @@ struct LogitWishes {
         let scheduled: ScheduledRows
     }
 
-    private(set) var rows: [Wish] = []
+    private(set) var rows: [LogitRequest] = []
 
-    /// Lists the wishes of a step's rows, in the batch's order.
+    /// Lists the requests of a step's rows, in the batch's order.
     init(_ scheduled: [ScheduledRows], _ batch: DecoderBatch) {
         for (part, run) in zip(scheduled, batch.runs) {
             let sequence = part.sequence
@@ -32,7 +32,7 @@ struct LogitWishes {
                 let prompt = sequence.group.request.prompt.count
                 for offset in 0..<own where sequence.computed + offset + 1 < prompt {
                     rows.append(
-                        Wish(
+                        LogitRequest(
                             sequence: sequence, row: run.rows.lowerBound + offset,
                             purpose: .score(of: sequence.computed + offset + 1), scheduled: part))
                 }
@@ -41,9 +41,9 @@ struct LogitWishes {
             guard sequence.computed + own == sequence.tokens.count else { continue }
             for draft in 0...part.drafts {
                 rows.append(
-                    Wish(
+                    LogitRequest(
                         sequence: sequence, row: run.rows.lowerBound + own - 1 + draft,
-                        purpose: .draw(afterDrafts: draft), scheduled: part))
+                        purpose: .sample(afterDrafts: draft), scheduled: part))
             }
         }
     }
@@ -51,10 +51,10 @@ struct LogitWishes {
 
 extension EngineCore {
     /// Uses a row of logits; it may be overwritten.
-    func use(_ logits: UnsafeMutableBufferPointer<Float>, for wish: LogitWishes.Wish) {
-        let sequence = wish.sequence
+    func use(_ logits: UnsafeMutableBufferPointer<Float>, for row: LogitRequests.LogitRequest) {
+        let sequence = row.sequence
         guard sequence.isRunning else { return }
-        switch wish.purpose {
+        switch row.purpose {
         case .score(let place):
             let group = sequence.group
             let token = group.request.prompt[place]
@@ -67,15 +67,15 @@ extension EngineCore {
             } catch {
                 finish(sequence, SampleEnd(reason: .error, stopToken: nil, error: error))
             }
-        case .draw(let drafts):
-            let own = wish.scheduled.count - wish.scheduled.drafts
+        case .sample(let drafts):
+            let own = row.scheduled.count - row.scheduled.drafts
             // A draft before this row did not come true.
             guard sequence.tokens.count == sequence.computed + own + drafts,
                 drafts == 0 || sequence.tokens.last == sequence.drafts[drafts - 1]
             else { return }
             if drafts == 0 { tellScores(sequence) }
-            draw(sequence, logits)
-            guard drafts < wish.scheduled.drafts,
+            sample(sequence, logits)
+            guard drafts < row.scheduled.drafts,
                 sequence.tokens.last == sequence.drafts[drafts]
             else { return }
             while step.acceptedAt.count <= drafts { step.acceptedAt.append(0) }
@@ -92,8 +92,8 @@ extension EngineCore {
         group.hasPrompt = true
     }
 
-    /// Draws a sample's next token, and ends the sample where that ends it.
-    private func draw(_ sequence: EngineSequence, _ logits: UnsafeMutableBufferPointer<Float>) {
+    /// Samples a sample's next token, and ends the sample where that ends it.
+    private func sample(_ sequence: EngineSequence, _ logits: UnsafeMutableBufferPointer<Float>) {
         let group = sequence.group
         let parameters = group.request.parameters
         guard parameters.maxTokens > 0 else {
@@ -113,11 +113,11 @@ extension EngineCore {
         }
         sequence.tokens.append(token.id)
         sequence.sampler.accept(token.id)
-        step.drawnTokens += 1
+        step.sampledTokens += 1
         noteTime(of: sequence)
         let ending = parameters.end(with: token.id)
-        let goesOn = group.request.sink.drew(
-            DrawnToken(token: token, isStop: ending != nil), sample: sequence.sample)
+        let goesOn = group.request.sink.sampled(
+            GeneratedToken(token: token, isStop: ending != nil), sample: sequence.sample)
         if case .stopToken(let id) = ending {
             finish(sequence, SampleEnd(reason: .stop, stopToken: id, error: nil))
         } else if ending != nil || !goesOn {
@@ -129,17 +129,19 @@ extension EngineCore {
         }
     }
 
-    /// Draws a token that the sample's constraint allows, and notes it there.
+    /// Samples a token that the sample's constraint allows, and notes it there.
     private func choose(
         _ sequence: EngineSequence, _ logits: UnsafeMutableBufferPointer<Float>
     ) throws -> SampledToken {
         guard var constraint = sequence.constraint else {
-            return try sequence.sampler.draw(logits)
+            return try sequence.sampler.sample(logits)
         }
         let words = (logits.count + 31) / 32
         if mask.count != words { mask = Array(repeating: 0, count: words) }
         try constraint.allowed(into: &mask)
-        let token = try mask.withUnsafeBufferPointer { try sequence.sampler.draw(logits, mask: $0) }
+        let token = try mask.withUnsafeBufferPointer {
+            try sequence.sampler.sample(logits, mask: $0)
+        }
         _ = try constraint.advance(token.id)
         sequence.constraint = constraint
         return token
@@ -149,10 +151,10 @@ extension EngineCore {
         let now = ContinuousClock.now
         let group = sequence.group
         if let last = sequence.lastToken {
-            observer?.drewNext(after: now - last)
+            observer?.sampledNext(after: now - last)
         } else {
             if group.firstToken == nil { group.firstToken = now }
-            observer?.drewFirst(after: now - group.arrival)
+            observer?.sampledFirst(after: now - group.arrival)
         }
         sequence.lastToken = now
     }
