@@ -29,7 +29,7 @@ enum InspectCommand: Command {
             return
         }
         let output = TerminalOutput.standardOutput
-        for line in inspection.summary { output.writeLine(line) }
+        for line in inspection.summary { output.writeWrapped(line, hanging: 2) }
         if arguments.flag("tensors") {
             var table = TableRenderer([
                 .init("tensor"), .init("type"), .init("shape"), .init("bytes", .right),
