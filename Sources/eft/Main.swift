@@ -14,24 +14,30 @@ struct Main {
         signal(SIGPIPE, SIG_IGN)
         signal(SIGXFSZ, SIG_IGN)
         Heap.prepare()
-        exit(run(Array(CommandLine.arguments.dropFirst())).rawValue)
+        let status = run(Array(CommandLine.arguments.dropFirst()))
+        if ClosedOutput.isClosed { ClosedOutput.end() }
+        exit(status.rawValue)
     }
 
     private static func run(_ words: [String]) -> ExitStatus {
         let program = CommandRegistry.program
+        let output = TerminalOutput.standardOutput
+        // Text that is printed at once is not worth a thread that watches its reader.
+        ClosedOutput.endsWork(watching: false)
         do {
             switch try program.resolve(words) {
             case .programHelp:
-                TerminalOutput.standardOutput.write(HelpRenderer(program).programHelp())
+                output.write(HelpRenderer(program, for: output).programHelp())
             case .commandHelp(let command):
-                TerminalOutput.standardOutput.write(HelpRenderer(program).commandHelp(command))
-            case .version: TerminalOutput.standardOutput.writeLine("eft \(program.version)")
+                output.write(HelpRenderer(program, for: output).commandHelp(command))
+            case .version: output.writeLine("eft \(program.version)")
             case .completionScript(let shell):
-                TerminalOutput.standardOutput.write(
-                    CompletionScript.text(for: program, shell: shell))
+                output.write(CompletionScript.text(for: program, shell: shell))
             case .run(let specification, let arguments):
+                guard let command = CommandRegistry.command(specification.name) else { break }
                 InterruptFlag.install()
-                try CommandRegistry.command(specification.name)?.run(arguments)
+                if !command.savesWork(arguments) { ClosedOutput.endsWork() }
+                try command.run(arguments)
             }
             return .done
         } catch {

@@ -9,6 +9,8 @@ import EftPlanning
 import EftTensor
 
 enum ConvertCommand: Command {
+    static func savesWork(_: ParsedArguments) -> Bool { true }
+
     static let specification = CommandSpecification(
         name: "convert",
         abstract: "Rewrite a checkpoint as safetensors, in another type of numbers or in NF4.",

@@ -7,6 +7,8 @@ import EftPlanning
 import EftTensor
 
 enum MergeCommand: Command {
+    static func savesWork(_: ParsedArguments) -> Bool { true }
+
     static let specification = CommandSpecification(
         name: "merge", aliases: ["merge-lora"],
         abstract: "Merge a PEFT adapter into its base model.",

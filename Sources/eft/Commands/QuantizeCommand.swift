@@ -10,6 +10,8 @@ import EftTensor
 import EftTokenizers
 
 enum QuantizeCommand: Command {
+    static func savesWork(_: ParsedArguments) -> Bool { true }
+
     static let specification = CommandSpecification(
         name: "quantize",
         abstract: "Quantize a model to EXL2 by GPTQ, at 2 to 8 bits a weight.",

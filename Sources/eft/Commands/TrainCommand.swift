@@ -9,6 +9,8 @@ import EftTensor
 import EftTraining
 
 enum TrainCommand: Command {
+    static func savesWork(_: ParsedArguments) -> Bool { true }
+
     static let specification = CommandSpecification(
         name: "train",
         abstract: "Train an adapter (LoRA, QLoRA) or a whole model from an Axolotl configuration.",
