@@ -155,24 +155,26 @@ struct LoadedModel {
         _ plan: StagePlan, _ streaming: StreamedBase?, quiet: Bool
     ) throws -> Decoder {
         let progress = ProgressReporter(output: .standardError)
-        func report(_ text: String) throws {
+        func report(_ what: String, _ done: Int, _ total: Int) throws {
             guard !InterruptFlag.isRaised else {
                 throw Interruption(description: "interrupted while loading")
             }
-            if !quiet { progress.update(text) }
+            guard !quiet else { return }
+            let share = Double(done) / Double(max(total, 1))
+            progress.update(what, share: share, "layer \(done) of \(total)")
         }
         if let streaming {
             try streaming.cache.fill(streaming.placement, devices: devices) {
-                try report("writing layer \($0) of \($1) in the form in which it is streamed")
+                try report("writing in the form in which it is streamed", $0, $1)
             }
         }
         let decoder = try loader.load(
             devices: devices, parts: plan.placement?.parts ?? [folder.description.wholePart],
             streaming: streaming
         ) {
-            try report("loading layer \($0) of \($1)")
+            try report("loading", $0, $1)
         }
-        progress.finish()
+        progress.clear()
         return decoder
     }
 }

@@ -19,16 +19,16 @@ struct Main {
 
     private static func run(_ words: [String]) -> ExitStatus {
         let program = CommandRegistry.program
+        let output = TerminalOutput.standardOutput
         do {
             switch try program.resolve(words) {
             case .programHelp:
-                TerminalOutput.standardOutput.write(HelpRenderer(program).programHelp())
+                output.write(HelpRenderer(program, for: output).programHelp())
             case .commandHelp(let command):
-                TerminalOutput.standardOutput.write(HelpRenderer(program).commandHelp(command))
-            case .version: TerminalOutput.standardOutput.writeLine("eft \(program.version)")
+                output.write(HelpRenderer(program, for: output).commandHelp(command))
+            case .version: output.writeLine("eft \(program.version)")
             case .completionScript(let shell):
-                TerminalOutput.standardOutput.write(
-                    CompletionScript.text(for: program, shell: shell))
+                output.write(CompletionScript.text(for: program, shell: shell))
             case .run(let specification, let arguments):
                 InterruptFlag.install()
                 try CommandRegistry.command(specification.name)?.run(arguments)

@@ -104,6 +104,6 @@ enum BenchCommand: Command {
                 .init(title, [1, 3].contains(index) ? .right : .left)
             })
         for result in results { table.add(result.row) }
-        TerminalOutput.standardOutput.write(table.render())
+        TerminalOutput.standardOutput.write(table)
     }
 }

@@ -40,7 +40,7 @@ enum InspectCommand: Command {
                     formatBytes(tensor.byteCount),
                 ])
             }
-            output.write(table.render())
+            output.write(table)
         } else if !inspection.modules.isEmpty {
             var table = TableRenderer([
                 .init("weights"), .init("format"), .init("count", .right),
@@ -48,7 +48,7 @@ enum InspectCommand: Command {
                 .init("stored", .right), .init("bits/weight", .right), .init("in memory", .right),
             ])
             for row in inspection.moduleRows { table.add(row) }
-            output.write(table.render())
+            output.write(table)
         }
     }
 }
