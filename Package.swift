@@ -49,6 +49,12 @@ let package = Package(
         .target(
             name: "CURing", cSettings: [.enableWarning("all"), .treatAllWarnings(as: .error)],
             linkerSettings: [.linkedLibrary("uring")]),
+        .target(
+            name: "CLineEditor",
+            cSettings: [
+                .enableWarning("all"), .enableWarning("extra"), .treatAllWarnings(as: .error),
+            ],
+            linkerSettings: [.linkedLibrary("edit")]),
         .systemLibrary(name: "CMalloc"),
         .target(
             name: "CMicroHTTPD",
@@ -119,7 +125,7 @@ let package = Package(
                 "EftCommandLine", "EftTensor", "EftConfig", "EftFormats", "EftTokenizers",
                 "EftQuant", "EftNN",
                 "EftModels", "EftConversion", "EftTraining", "EftGeneration", "EftPlanning",
-                "EftServer", "EftBenchmarks",
+                "EftServer", "EftBenchmarks", "CLineEditor",
             ],
             exclude: ["README.md"], swiftSettings: swiftSettings),
         .target(
