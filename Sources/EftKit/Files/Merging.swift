@@ -17,6 +17,8 @@ public enum ModelFiles {
 
     /// Merges a PEFT adapter into its base: one 16-bit folder.
     /// - Parameters:
+    ///   - base: the base model's folder.
+    ///   - adapter: the adapter's folder.
     ///   - output: the folder to write.
     ///   - type: the type of all real numbers; as stored when nil.
     ///   - quantizesBaseAsTrained: whether the base's layers take the values that training in NF4 saw. Leave it off for a
@@ -46,6 +48,8 @@ public enum ModelFiles {
 
     /// Converts `.bin` or safetensors to a folder of safetensors.
     /// - Parameters:
+    ///   - input: a model's folder, or a file of weights.
+    ///   - output: the folder to write.
     ///   - type: the type of all real numbers; as stored when nil.
     ///   - memoryLimit: most bytes to hold; the machine's memory less a margin when nil.
     ///   - onProgress: receives bytes that are written.

@@ -41,6 +41,7 @@ extension ModelFiles {
     ///   - output: the folder to write.
     ///   - workFolder: where finished layers are kept until the work is done; a stopped run goes on there.
     ///   - calibration: a text like those that the model will read, or a `.jsonl` file of rows with a text.
+    ///   - options: widths, rows and memory.
     ///   - onProgress: receives weights that are quantized.
     /// - Throws: `EftError`.
     @discardableResult

@@ -43,6 +43,8 @@ public final class LanguageModel: Sendable {
 
     /// Loads a model's folder: 16-bit, bitsandbytes NF4 or EXL2.
     /// - Parameters:
+    ///   - folder: the model's folder.
+    ///   - options: memory, context and adapters.
     ///   - onPlan: receives the plan before any weight is read; what it throws ends the loading.
     ///   - onProgress: receives layers as they are loaded.
     /// - Throws: `EftError`: `doesNotFit` before anything is read when the model does not fit.
@@ -95,7 +97,9 @@ public final class LanguageModel: Sendable {
     public var hasChatTemplate: Bool { templates != nil }
 
     /// The token ids of a text.
-    /// - Parameter addSpecialTokens: whether the tokenizer adds its own, such as one at the beginning.
+    /// - Parameters:
+    ///   - text: the text.
+    ///   - addSpecialTokens: whether the tokenizer adds its own, such as one at the beginning.
     /// - Throws: `EftError`.
     public func encode(_ text: String, addSpecialTokens: Bool = true) throws(EftError) -> [Int32] {
         do {

@@ -21,7 +21,10 @@ public struct Training: Sendable {
     private let read: @Sendable () throws -> AxolotlConfig
 
     /// Trains as an Axolotl YAML says.
-    /// - Parameter overrides: keys that win over the file's, with values as YAML; dots lead into mappings.
+    /// - Parameters:
+    ///   - path: the YAML file.
+    ///   - overrides: keys that win over the file's, with values as YAML; dots lead into mappings.
+    ///   - memoryLimit: most bytes to hold; the machine's memory less a margin when nil.
     public init(yaml path: String, overrides: [String: String] = [:], memoryLimit: Int? = nil) {
         memoryLimits = memoryLimit.map { [$0] } ?? []
         read = {
