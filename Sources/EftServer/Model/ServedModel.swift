@@ -52,18 +52,30 @@ package final class ServedModel: Sendable {
 
     /// Starts an engine for a model.
     /// - Throws: `TensorError` when the system has no thread left.
-    package init(
+    package convenience init(
         core: sending EngineCore, tokenizer: Tokenizer, templates: ChatTemplates?,
         constraints: ConstraintCache, options: ServedModelOptions, metrics: EngineMetrics
     ) throws {
+        try self.init(
+            engine: Engine(core), tokenizer: tokenizer, templates: templates,
+            constraints: constraints, options: options, metrics: metrics)
+    }
+
+    /// Serves a model over an engine that others may use too.
+    /// - Throws: `AdmissionError` when the engine is stopping.
+    package init(
+        engine: Engine, tokenizer: Tokenizer, templates: ChatTemplates?,
+        constraints: ConstraintCache, options: ServedModelOptions, metrics: EngineMetrics
+    ) throws {
+        self.engine = engine
         self.tokenizer = tokenizer
         self.templates = templates
         self.constraints = constraints
         self.options = options
         self.metrics = metrics
-        observer = EngineMetricsObserver(metrics)
-        core.observer = observer
-        engine = try Engine(core)
+        let observer = EngineMetricsObserver(metrics)
+        self.observer = observer
+        try engine.perform { $0.observer = observer }
         adapters = ServedAdapters(
             engine: engine, folder: options.adapterFolder, most: options.maxAdapters,
             taken: options.names)
