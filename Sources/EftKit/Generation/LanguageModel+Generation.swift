@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Continuing texts.
 import EftGeneration
-import EftServer
 
 extension LanguageModel {
     /// Continues a prompt; the text comes as it is made.
@@ -12,7 +11,7 @@ extension LanguageModel {
     public func generate(
         _ prompt: String, options: GenerationOptions = GenerationOptions()
     ) -> AsyncThrowingStream<GenerationEvent, any Error> {
-        submit(options, defaults: SamplingDefaults.openEnded) {
+        submit(options, defaults: completionDefaults) {
             try self.tokenizer.encode(prompt, addSpecialTokens: true)
         }
     }
@@ -40,7 +39,7 @@ extension LanguageModel {
 
     /// Hands a prompt to the engine.
     /// - Parameters:
-    ///   - defaults: settings where neither the options nor the model say anything.
+    ///   - defaults: settings where the options say nothing.
     ///   - prompt: makes the prompt's tokens.
     func submit(
         _ options: GenerationOptions, defaults: SamplingDefaults, prompt: () throws -> [Int32]
@@ -67,7 +66,6 @@ extension LanguageModel {
     private func parameters(
         _ options: GenerationOptions, _ defaults: SamplingDefaults, promptTokens: Int
     ) throws -> GenerationParameters {
-        let base = recommended ?? defaults
         let room = contextLength - promptTokens
         guard room > 0 else {
             throw EftError(
@@ -76,12 +74,13 @@ extension LanguageModel {
                     + "load the model with a longer contextLength")
         }
         var parameters = GenerationParameters(
-            maxTokens: min(options.maxTokens ?? base.maxTokens ?? room, room),
-            temperature: options.temperature.map { Float($0) } ?? base.temperature,
-            topK: options.topK ?? base.topK, topP: options.topP.map { Float($0) } ?? base.topP,
-            minP: options.minP.map { Float($0) } ?? base.minP,
+            maxTokens: min(options.maxTokens ?? defaults.maxTokens ?? room, room),
+            temperature: options.temperature.map { Float($0) } ?? defaults.temperature,
+            topK: options.topK ?? defaults.topK,
+            topP: options.topP.map { Float($0) } ?? defaults.topP,
+            minP: options.minP.map { Float($0) } ?? defaults.minP,
             repetitionPenalty: options.repetitionPenalty.map { Float($0) }
-                ?? base.repetitionPenalty,
+                ?? defaults.repetitionPenalty,
             seed: options.seed ?? UInt64.random(in: 0...UInt64(Int64.max)))
         parameters.presencePenalty = Float(options.presencePenalty)
         parameters.frequencyPenalty = Float(options.frequencyPenalty)
@@ -90,9 +89,4 @@ extension LanguageModel {
         parameters.endTokens = Set(tokenizer.eosIDs)
         return parameters
     }
-}
-
-extension SamplingDefaults {
-    /// What continuing a text takes when the model recommends nothing: the distribution as it is.
-    static var openEnded: SamplingDefaults { SamplingDefaults() }
 }

@@ -3,7 +3,6 @@
 import EftConfig
 import EftGeneration
 import EftModels
-import EftServer
 import EftTokenizers
 import Synchronization
 
@@ -23,8 +22,8 @@ public final class LanguageModel: Sendable {
     public let contextLength: Int
     let engine: Engine
     let tokenizer: Tokenizer
-    /// What the model's author recommends for sampling; nil without a recommendation.
-    let recommended: SamplingDefaults?
+    /// The model's generation_config.json; nil when there is none.
+    private let generationConfig: ConfigNode?
     let templates: ChatTemplates?
     let options: ModelOptions
     /// Compiled output formats, made when the first one is asked for.
@@ -66,7 +65,7 @@ public final class LanguageModel: Sendable {
         contextLength = planned.plan.need.contextLength
         tokenizer = planned.tokenizer
         options = planned.options
-        recommended = LanguageModel.recommended(planned.folder.path)
+        generationConfig = LanguageModel.generationConfig(planned.folder.path)
         templates = try LanguageModel.templates(planned.folder.path)
         engine = try Engine(core)
         for adapter in planned.options.adapters {
@@ -75,11 +74,19 @@ public final class LanguageModel: Sendable {
         }
     }
 
-    private static func recommended(_ folder: String) -> SamplingDefaults? {
-        guard let bytes = try? ConfigFile.contents(folder + "/generation_config.json"),
-            let node = try? JSONParser.parse(bytes)
-        else { return nil }
-        return SamplingDefaults(generationConfig: node)
+    private static func generationConfig(_ folder: String) -> ConfigNode? {
+        (try? ConfigFile.contents(folder + "/generation_config.json"))
+            .flatMap { try? JSONParser.parse($0) }
+    }
+
+    /// Settings of continued texts where options say nothing: the author's, or the distribution as it is.
+    var completionDefaults: SamplingDefaults {
+        generationConfig.map { SamplingDefaults(generationConfig: $0) } ?? SamplingDefaults()
+    }
+
+    /// Settings of chats where options say nothing: the author's, or those usual for chats.
+    var chatDefaults: SamplingDefaults {
+        generationConfig.map { SamplingDefaults(chatWith: $0) } ?? .chat
     }
 
     /// The chat templates; nil for a model that has none.

@@ -72,7 +72,7 @@ extension LanguageModel {
     /// The model as routes take it, over the engine that the program uses too.
     fileprivate func served(_ name: String, _ registry: MetricsRegistry) throws -> ServedModel {
         var served = ServedModelOptions(names: [name], root: folder, created: UnixTime.seconds)
-        if let recommended { served.defaults = recommended }
+        served.defaults = completionDefaults
         served.maxAdapters = max(options.maxAdapters, options.adapters.count)
         served.toolCalls = templates.flatMap {
             ToolCallFormatRegistry.format(ofTemplate: $0.source)

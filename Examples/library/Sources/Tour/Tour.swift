@@ -38,7 +38,16 @@ struct Tour {
         choice.format = .choice(["yes", "no", "perhaps"])
         print(try await model.complete("Is the sea blue? ", options: choice).text)
 
+        if model.hasChatTemplate { try await talk(model) }
         try await train(model, folder)
+    }
+
+    /// Two turns of a conversation.
+    static func talk(_ model: LanguageModel) async throws {
+        let chat = try ChatSession(model, system: "You are brief.", options: .init(maxTokens: 40))
+        for question in ["What is a lantern?", "And a ship?"] {
+            print("> \(question)\n\(try await chat.reply(to: question))")
+        }
     }
 
     /// Trains a small adapter for two steps, and asks it.
