@@ -14,6 +14,9 @@ struct Answers {
     /// Whether the answer is written as it is made.
     private let isLive: Bool
 
+    /// Bytes of a new token outside of the cache: its number where it is made, in the answer and in the report, and text.
+    static let tokenBytes = 160
+
     /// What became of the prompts.
     struct Report {
         fileprivate(set) var texts: [String]

@@ -76,7 +76,10 @@ enum RunCommand: Command {
         let longest = prompts.map(\.count).max() ?? 0
         let need = try need(
             arguments, &model, least: longest + parameters.maxTokens, sequences: prompts.count)
-        let plan = model.planner().run(
+        let answers =
+            need.pages * ServeRequirements.tableBytes
+            + prompts.count * parameters.maxTokens * Answers.tokenBytes
+        let plan = model.planner(reserving: answers).run(
             name: "run", layouts: model.layouts, adapters: model.adapterExtents,
             load: try model.loader.loadNeed(), need: need)
         let streaming = try model.streaming(plan)
