@@ -174,7 +174,7 @@ let package = Package(
                 "EftTensor", "EftConfig", "EftFormats", "EftTokenizers", "EftNN", "EftModels",
                 "EftGeneration", "CTestTLS",
             ]),
-        tests("EftCommandLine", ["EftConfig"]),
+        tests("EftCommandLine", ["EftConfig", "EftFormats"]),
         tests(
             "EftBenchmarks",
             [

@@ -61,7 +61,7 @@ struct LoadedModel {
     private static func open(
         _ arguments: ParsedArguments
     ) throws -> (folder: ModelFolder, isPrepared: Bool) {
-        let folder = try ModelFolder.open(arguments.required("model"))
+        let folder = try ModelFolder.open(arguments.model("model"))
         guard arguments.flag("load-in-4bit"),
             let base = try? PreparedBase(folder, caches: arguments.string("cache-dir")),
             base.isCurrent
