@@ -180,7 +180,7 @@ let package = Package(
                 "EftGeneration", "CTestTLS",
             ]),
         tests("EftKit", ["EftConfig", "EftFormats", "EftBenchmarks"]),
-        tests("EftCommandLine", ["EftConfig"]),
+        tests("EftCommandLine", ["EftConfig", "EftFormats"]),
         tests(
             "EftBenchmarks",
             [

@@ -37,7 +37,8 @@ enum CommonOptions {
         "--json", help: "one JSON object on standard output instead of text")
     static let model = OptionSpecification(
         "-m", "--model", kind: .value("DIR"),
-        help: "the model's folder: 16-bit, bitsandbytes NF4 or EXL2", isRequired: true,
+        help: "the model's folder, or its name below the configured model folders: 16-bit, "
+            + "bitsandbytes NF4 or EXL2", isRequired: true,
         completion: .folder)
     static let adapter = OptionSpecification(
         "--adapter", kind: .repeated("DIR"), help: "a PEFT adapter on top; several add up",

@@ -211,12 +211,10 @@ struct ServeOptions {
 
     /// The draft model, when one is asked for.
     func draft(_ model: LoadedModel) throws -> DraftedModel? {
-        guard let path = arguments.string("speculative-model"), path != DraftedModel.ngram else {
-            return nil
-        }
+        guard arguments.isGiven("speculative-model"), !draftsFromText else { return nil }
         let description = model.folder.description
         return try DraftedModel(
-            path, model, sequences: sequences,
+            arguments.model("speculative-model"), model, sequences: sequences,
             kvType: CommonOptions.cacheType(arguments, description),
             length: min(maxModelLength ?? .max, description.contextLength))
     }

@@ -50,7 +50,7 @@ enum ConvertCommand: Command {
             return
         }
         let converter = try CheckpointConverter(
-            input: arguments.requiredArgument("IN"), output: output,
+            input: arguments.modelArgument("IN"), output: output,
             options: CheckpointConverter.Options(
                 dtype: ConversionOptions.type(arguments),
                 maxShardBytes: ConversionOptions.shardBytes(arguments)),
@@ -75,7 +75,7 @@ extension ConvertCommand {
     private static func toNF4(
         _ arguments: ParsedArguments, _ output: String, _ backend: CPUBackend, _ limit: Int
     ) throws {
-        let folder = try ModelFolder.open(arguments.requiredArgument("IN"))
+        let folder = try ModelFolder.open(arguments.modelArgument("IN"))
         let converter = try NF4Converter(
             folder, output: output, maxShardBytes: ConversionOptions.shardBytes(arguments),
             backend: backend)

@@ -22,7 +22,7 @@ enum InspectCommand: Command {
         ])
 
     static func run(_ arguments: ParsedArguments) throws {
-        let path = try arguments.requiredArgument("DIR")
+        let path = try arguments.modelArgument("DIR")
         let inspection = try Inspection(path)
         if arguments.flag("json") {
             JSONOutput.print(inspection.node(tensors: arguments.flag("tensors")))

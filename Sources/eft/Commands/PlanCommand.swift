@@ -50,7 +50,7 @@ enum PlanCommand: Command {
 
     static func run(_ arguments: ParsedArguments) throws {
         let folder = try ModelFolder.open(
-            arguments.requiredArgument("MODEL"), needsWeights: false)
+            arguments.modelArgument("MODEL"), needsWeights: false)
         let devices = try DeviceBudget(arguments)
         let backend = try CommonOptions.backend(arguments, limit: .max)
         var planner = Planner(

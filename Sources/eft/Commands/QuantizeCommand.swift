@@ -75,7 +75,7 @@ enum QuantizeCommand: Command {
     static func run(_ arguments: ParsedArguments) throws {
         let limit = try CommonOptions.limit(arguments)
         let backend = try CommonOptions.backend(arguments, limit: limit)
-        let input = try arguments.required("in-dir")
+        let input = try arguments.model("in-dir")
         let folder = try ModelFolder.open(input)
         let options = try options(arguments, folder.description, backend)
         try options.check()

@@ -44,6 +44,8 @@ enum TrainCommand: Command {
         let overrides = arguments.passedThrough.map { ConfigOverride($0.key, $0.value) }
         var config = try AxolotlConfig.read(
             arguments.requiredArgument("CONFIG"), overrides: overrides)
+        config.model.baseModel =
+            ModelLocation(arguments).find(config.model.baseModel) ?? config.model.baseModel
         let devices = try DeviceBudget(arguments)
         config.model.preparedBase = try preparedBase(config, arguments, devices)
         let threads = try CommonOptions.threadCount(arguments)
