@@ -125,6 +125,8 @@ struct ServedProgram {
         var rules = ApplicationOptions()
         rules.keys = APIKeys(keys)
         rules.origins = AllowedOrigins(arguments.strings("allowed-origins"))
+        rules.hosts = AllowedHosts(
+            options.address, added: options.allowedHosts, hasKeys: !keys.isEmpty)
         rules.sendsRequestID = true
         if let size = try arguments.memorySize("max-body-size") { rules.bodyLimit = size.bytes }
         let application = Application(
