@@ -75,7 +75,9 @@ struct ServedProgram {
             let node = try? JSONParser.parse(bytes)
         {
             served.defaults = SamplingDefaults(generationConfig: node)
+            served.ollamaDefaults = .ollama(node)
         }
+        served.facts = ModelFacts(model.folder)
         served.limits.logprobs = try arguments.int("max-logprobs", default: 20, in: -1...1_000_000)
         served.timeout = try arguments.double("request-timeout", in: 0.001...1e7).map {
             .seconds($0)
