@@ -9,6 +9,9 @@ package final class Responder: Sendable {
 
     init(_ channel: ResponseChannel) { self.channel = channel }
 
+    /// What the request's text takes.
+    var tally: RequestTally { channel.tally }
+
     deinit {
         _ = channel.respond(
             HTTPFailure.internalError("the server ended the request without an answer").response)

@@ -13,6 +13,8 @@ package struct SamplingDefaults: Sendable, Hashable {
     package var repetitionPenalty: Float = 1
     /// Most tokens of an answer, when the model's author set a bound.
     package var maxTokens: Int?
+    /// The seed; another one for each request when nil.
+    package var seed: UInt64?
 
     /// OpenAI's.
     package init() {}
@@ -104,7 +106,7 @@ extension RequestFields {
         parameters.endTokens = Set(model.tokenizer.eosIDs)
         parameters.stopTokens = Set(try tokens("stop_token_ids") ?? [])
         parameters.stop = try stopStrings(model.options.limits)
-        parameters.seed = try seed()
+        parameters.seed = try seed(defaults.seed)
         parameters.logitBias = try logitBias(model.options.limits)
         parameters.allowedTokenIDs = try tokens("allowed_token_ids")
         parameters.badWords = try badWords(model)
@@ -123,8 +125,10 @@ extension RequestFields {
     }
 
     /// -1 and no seed at all are a random one.
-    private func seed() throws(HTTPFailure) -> UInt64 {
-        guard let seed = try int("seed"), seed != -1 else { return UInt64.random(in: 0 ... .max) }
+    private func seed(_ usual: UInt64?) throws(HTTPFailure) -> UInt64 {
+        guard let seed = try int("seed"), seed != -1 else {
+            return usual ?? UInt64.random(in: 0 ... .max)
+        }
         return UInt64(bitPattern: Int64(seed))
     }
 
