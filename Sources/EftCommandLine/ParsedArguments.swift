@@ -15,8 +15,8 @@ package struct ParsedArguments: Sendable {
     /// Options passed through: keys with underscores, in order, each with its text (`true` for one
     /// that stood alone).
     package internal(set) var passedThrough: [(key: String, value: String)] = []
-    private var flags: [String: Bool] = [:]
-    private var values: [String: [String]] = [:]
+    var flags: [String: Bool] = [:]
+    var values: [String: [String]] = [:]
     var positional: [String: [String]] = [:]
 
     init(command: CommandSpecification) { self.command = command }
@@ -50,7 +50,7 @@ package struct ParsedArguments: Sendable {
     /// The verb's option of this name.
     package func declared(_ name: String) -> OptionSpecification? {
         let name = name.replacing("_", with: "-")
-        return command.options.first { option in
+        return (command.options + command.hiddenOptions).first { option in
             option.names.contains {
                 OptionSpecification.bare(ArgumentParser.normalized($0)) == name
             }
