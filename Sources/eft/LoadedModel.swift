@@ -32,7 +32,8 @@ struct LoadedModel {
     ) throws {
         let isPrepared: Bool
         (folder, isPrepared) = try LoadedModel.open(arguments)
-        tokenizer = try Tokenizer.load(folder: folder.path)
+        let tokens = arguments.declares("tokenizer") ? arguments.string("tokenizer") : nil
+        tokenizer = try Tokenizer.load(folder: tokens ?? folder.path)
         guard tokenizer.idBound <= folder.description.vocabulary else {
             throw ModelError(
                 .mismatch,
@@ -61,12 +62,13 @@ struct LoadedModel {
     private static func open(
         _ arguments: ParsedArguments
     ) throws -> (folder: ModelFolder, isPrepared: Bool) {
-        let folder = try ModelFolder.open(arguments.required("model"))
+        let overrides = try VLLMArguments.overrides(arguments)
+        let folder = try ModelFolder.open(arguments.required("model"), overrides: overrides)
         guard arguments.flag("load-in-4bit"),
             let base = try? PreparedBase(folder, caches: arguments.string("cache-dir")),
             base.isCurrent
         else { return (folder, false) }
-        return (try ModelFolder.open(base.path), true)
+        return (try ModelFolder.open(base.path, overrides: overrides), true)
     }
 
     /// The planner for this model and machine.
