@@ -33,7 +33,8 @@ struct LoadedModel {
         let base = try AdapterBase(adapters: adapters, option: arguments.fourBits)
         let isPrepared: Bool
         (folder, isPrepared) = try LoadedModel.open(arguments, inNF4: base.inNF4)
-        tokenizer = try Tokenizer.load(folder: folder.path)
+        let tokens = arguments.declares("tokenizer") ? arguments.string("tokenizer") : nil
+        tokenizer = try Tokenizer.load(folder: tokens ?? folder.path)
         guard tokenizer.idBound <= folder.description.vocabulary else {
             throw ModelError(
                 .mismatch,
@@ -65,12 +66,13 @@ struct LoadedModel {
     private static func open(
         _ arguments: ParsedArguments, inNF4: Bool
     ) throws -> (folder: ModelFolder, isPrepared: Bool) {
-        let folder = try ModelFolder.open(ModelArgument.path(arguments))
+        let overrides = try VLLMArguments.overrides(arguments)
+        let folder = try ModelFolder.open(ModelArgument.path(arguments), overrides: overrides)
         guard inNF4,
             let base = try? PreparedBase(folder, caches: arguments.string("cache-dir")),
             base.isCurrent
         else { return (folder, false) }
-        return (try ModelFolder.open(base.path), true)
+        return (try ModelFolder.open(base.path, overrides: overrides), true)
     }
 
     /// The planner for this model and machine, with what the program holds by now.

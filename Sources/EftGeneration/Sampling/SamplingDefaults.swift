@@ -12,6 +12,8 @@ package struct SamplingDefaults: Sendable, Hashable {
     package var repetitionPenalty: Float = 1
     /// Most tokens of an answer, when the model's author set a bound.
     package var maxTokens: Int?
+    /// The seed; another one for each request when nil.
+    package var seed: UInt64?
 
     /// OpenAI's.
     package init() {}
