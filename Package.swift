@@ -104,20 +104,19 @@ let package = Package(
                 "EftModels",
             ]),
 
-        // Layer 6 and 7: the library's face and the command line.
-        layer(
-            "EftKit",
-            [
-                "EftTensor", "EftConfig", "EftFormats", "EftTokenizers", "EftModels",
-                "EftConversion", "EftTraining",
-                "EftGeneration", "EftPlanning",
-            ]),
+        // Layers 6 and 7: the server, the library's face, and the command line.
         layer(
             "EftServer",
             [
                 "EftTensor", "EftConfig", "EftFormats", "EftTokenizers", "EftModels",
                 "EftGeneration", "CMicroHTTPD",
             ], testable: true),
+        layer(
+            "EftKit",
+            [
+                "EftTensor", "EftConfig", "EftFormats", "EftTokenizers", "EftQuant", "EftModels",
+                "EftConversion", "EftTraining", "EftGeneration", "EftPlanning", "EftServer",
+            ]),
         layer("EftCommandLine", ["EftConfig"]),
         .executableTarget(
             name: "eft",
@@ -180,7 +179,8 @@ let package = Package(
                 "EftTensor", "EftConfig", "EftFormats", "EftTokenizers", "EftNN", "EftModels",
                 "EftGeneration", "CTestTLS",
             ]),
-        tests("EftCommandLine", ["EftConfig"]),
+        tests("EftKit", ["EftConfig", "EftFormats", "EftBenchmarks"]),
+        tests("EftCommandLine", ["EftConfig", "EftFormats"]),
         tests(
             "EftBenchmarks",
             [

@@ -4,6 +4,7 @@ import EftCommandLine
 import EftConfig
 import EftGeneration
 import EftModels
+import EftPlanning
 import EftTensor
 import EftTokenizers
 
@@ -17,6 +18,15 @@ struct Answers {
     var splitter: ReasoningSplitter?
     /// How such thoughts are marked.
     var reasoning: ReasoningFormat?
+
+    /// Bytes of a new token outside of the cache: its number where it is made, in the answer and in the report, and text.
+    private static let tokenBytes = 160
+
+    /// Bytes that pages' tables and the texts of answers take outside of the ledgers.
+    /// - Parameter tokens: most tokens of all answers together.
+    static func bytes(_ need: GenerationNeed, tokens: Int) -> Int {
+        need.pages * ServeRequirements.tableBytes + tokens * tokenBytes
+    }
 
     /// What became of the prompts.
     struct Report {

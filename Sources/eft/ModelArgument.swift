@@ -10,9 +10,14 @@ enum ModelArgument {
         "-m", "--model", kind: .value("DIR"), help: "the model's folder, instead of MODEL",
         completion: .folder)
 
-    /// The model's folder.
-    /// - Throws: `UsageError` when none is named.
+    /// The model's folder, found by path or by name.
+    /// - Throws: `UsageError` when none is named, `ModelNotFound`.
     static func path(_ arguments: ParsedArguments) throws -> String {
+        try ModelLocation(arguments).resolve(named(arguments))
+    }
+
+    /// The model as the command line names it.
+    private static func named(_ arguments: ParsedArguments) throws -> String {
         if let path = arguments.string("model") { return path }
         let takesArgument = arguments.command.arguments.contains { $0.name == argument.name }
         guard takesArgument else { return try arguments.required("model") }

@@ -67,7 +67,8 @@ struct RunPlan {
 
     /// Plans, loads and answers.
     func run() throws {
-        let plan = model.planner().run(
+        let tokens = requests.reduce(0) { $0 + $1.parameters.maxTokens }
+        let plan = model.planner(reserving: Answers.bytes(need, tokens: tokens)).run(
             name: "run", layouts: model.layouts, adapters: model.adapterExtents,
             load: try model.loader.loadNeed(), need: need)
         let streaming = try model.streaming(plan)

@@ -182,40 +182,17 @@ package final class ChatSession {
 
     // MARK: Context
 
-    /// Tokens that are left for an answer at least: with fewer, the oldest turns go.
-    private var leastRoom: Int { max(1, min(64, contextLength / 8)) }
-
     /// The conversation as a prompt that leaves room for an answer, without the oldest turns if need be.
-    ///
-    /// Once turns have to go, as many go as leave a quarter of the context, so that they do not go one by one and the whole
-    /// conversation is not read again in each turn.
     private func fittingPrompt(
         answered: Int, limit: Int, _ onEvent: (ChatEvent) throws -> Bool
     ) throws -> (tokens: [Int32], text: String) {
-        let least = answered > 0 ? 1 : min(leastRoom, limit)
-        var prompt = try renderedPrompt()
-        func room() -> Int { contextLength - prompt.tokens.count - answered }
-        guard room() < least else { return prompt }
+        let window = ChatWindow(
+            tokenizer: tokenizer, template: template, contextLength: contextLength)
         let before = forgotten
-        while room() < max(least, contextLength / 4), forgotten < conversation.turns.count - 1 {
-            forgotten += 1
-            prompt = try renderedPrompt()
-        }
-        guard room() >= 1 else {
-            forgotten = before
-            throw GenerationError(
-                "the message comes to \(prompt.tokens.count) tokens with its frame, the context holds "
-                    + "\(contextLength); shorten it, or ask for a longer context",
-                parameter: "max_tokens")
-        }
+        let prompt = try window.prompt(
+            conversation, droppingTurns: &forgotten, answered: answered, limit: limit)
         if forgotten > before { _ = try onEvent(.forgot(turns: forgotten - before)) }
         return prompt
-    }
-
-    private func renderedPrompt() throws -> (tokens: [Int32], text: String) {
-        let messages = conversation.messages(droppingTurns: forgotten)
-        let text = try template.render(ChatInput(messages: messages))
-        return (try tokenizer.encode(text, addSpecialTokens: false), text)
     }
 }
 

@@ -50,10 +50,11 @@ extension RequestFields {
     }
 
     /// Settings common to all ways to ask for text; `maxTokens` and log-probabilities are the caller's.
+    /// - Parameter specified: what holds where the request says nothing; the model's defaults when nil.
     func parameters(
-        _ model: ServedModel
+        _ model: ServedModel, defaults specified: SamplingDefaults? = nil
     ) throws(HTTPFailure) -> GenerationParameters {
-        let defaults = model.options.defaults
+        let defaults = specified ?? model.options.defaults
         var parameters = GenerationParameters(
             temperature: try float("temperature") ?? defaults.temperature,
             topK: try int("top_k") ?? defaults.topK,

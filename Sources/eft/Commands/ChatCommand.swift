@@ -64,7 +64,7 @@ enum ChatCommand: Command {
         let need = try ContextPlan(
             least: isAsked ? most : min(leastContext, most), most: most
         ).need(arguments, &model)
-        let plan = model.planner().run(
+        let plan = model.planner(reserving: Answers.bytes(need, tokens: need.contextLength)).run(
             name: "chat", layouts: model.layouts, adapters: model.adapterExtents,
             load: try model.loader.loadNeed(), need: need)
         let streaming = try model.streaming(plan)

@@ -50,12 +50,13 @@ enum PlanCommand: Command {
 
     static func run(_ arguments: ParsedArguments) throws {
         let folder = try ModelFolder.open(
-            arguments.requiredArgument("MODEL"), needsWeights: false)
+            arguments.modelArgument("MODEL"), needsWeights: false)
         let devices = try DeviceBudget(arguments)
         let backend = try CommonOptions.backend(arguments, limit: .max)
         var planner = Planner(
             description: folder.description, limits: devices.limits,
-            weightLimits: devices.weightLimits, programBytes: ProcessMemory.program,
+            weightLimits: devices.weightLimits,
+            programBytes: ProcessMemory.program(for: .generation, threads: backend.threads),
             backend: backend)
         let speeds =
             arguments.flag("no-speed")
