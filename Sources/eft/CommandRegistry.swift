@@ -12,6 +12,7 @@ enum CommandRegistry {
         MergeCommand.self,
         QuantizeCommand.self,
         RunCommand.self,
+        ChatCommand.self,
         EvalCommand.self,
         ServeCommand.self,
         BenchCommand.self,

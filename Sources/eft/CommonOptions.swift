@@ -71,8 +71,13 @@ enum CommonOptions {
     static func backend(
         _ arguments: ParsedArguments, limit: Int, precision: ActivationPrecision? = nil
     ) throws -> CPUBackend {
-        let room = limit == .max ? limit : max(0, limit - ProcessMemory.program)
+        let room = limit == .max ? limit : max(0, limit - ProcessMemory.resident)
         return try backend(arguments, ledger: MemoryLedger(limit: room), precision: precision)
+    }
+
+    /// Workers: as many as asked for, or one for each processor.
+    static func threadCount(_ arguments: ParsedArguments) throws -> Int {
+        try arguments.int("threads", in: 1...1024) ?? ProcessMemory.processors
     }
 
     /// A device with a given ledger.

@@ -121,10 +121,14 @@ struct ConversionWatch {
 
     /// Shows the plan, or refuses it.
     /// - Throws: `BudgetError`.
-    init(_ arguments: ParsedArguments, plan: StagePlan, limit: Int) throws {
+    init(
+        _ arguments: ParsedArguments, plan: StagePlan, limit: Int,
+        work: ProcessMemory.Work = .copying
+    ) throws {
         isJSON = arguments.flag("json")
         var plan = plan
-        plan.devices[0][.program] += ProcessMemory.program
+        plan.devices[0][.program] += ProcessMemory.program(
+            for: work, threads: try CommonOptions.threadCount(arguments))
         budget = Budget(plan: plan, limits: [limit])
         try budget.announce(quiet: isJSON)
     }

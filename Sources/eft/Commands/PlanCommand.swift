@@ -55,7 +55,8 @@ enum PlanCommand: Command {
         let backend = try CommonOptions.backend(arguments, limit: .max)
         var planner = Planner(
             description: folder.description, limits: devices.limits,
-            weightLimits: devices.weightLimits, programBytes: ProcessMemory.program,
+            weightLimits: devices.weightLimits,
+            programBytes: ProcessMemory.program(for: .generation, threads: backend.threads),
             backend: backend)
         let speeds =
             arguments.flag("no-speed")

@@ -86,7 +86,8 @@ enum QuantizeCommand: Command {
             input: input, work: work, output: output, calibration: calibration, options: options,
             backend: backend)
         let watch = try ConversionWatch(
-            arguments, plan: StagePlan(name: "quantize", memory: try job.memory()), limit: limit)
+            arguments, plan: StagePlan(name: "quantize", memory: try job.memory()), limit: limit,
+            work: .quantizing)
         if job.resumedLayers > 0, !arguments.flag("json") {
             TerminalOutput.standardError.writeLine(
                 "\(job.resumedLayers) of \(folder.description.layers) layers are done already")
@@ -137,7 +138,8 @@ enum QuantizeCommand: Command {
             least: context, most: context,
             kvTypes: FitRequirements.kvTypes(headDim: model.shape.headDim))
         let planner = Planner(
-            description: model, limits: devices.limits, programBytes: ProcessMemory.program,
+            description: model, limits: devices.limits,
+            programBytes: ProcessMemory.program(for: .generation, threads: backend.threads),
             backend: backend)
         guard let (bits, need) = planner.widestEXL2(requirements: requirements) else {
             throw BudgetError(

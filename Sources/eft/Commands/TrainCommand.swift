@@ -48,15 +48,20 @@ enum TrainCommand: Command {
             ModelLocation(arguments).find(config.model.baseModel) ?? config.model.baseModel
         let devices = try DeviceBudget(arguments)
         config.model.preparedBase = try preparedBase(config, arguments, devices)
+        let threads = try CommonOptions.threadCount(arguments)
         let program =
-            devices.limits[0] == .max ? 0 : min(ProcessMemory.program, devices.limits[0])
+            devices.limits[0] == .max
+            ? 0
+            : min(ProcessMemory.program(for: .training, threads: threads), devices.limits[0])
         let precision = arguments.string("precision").flatMap(ActivationPrecision.init)
         let job = try TrainingJob(
             config,
             devices: devices.backends(
                 arguments, programBytes: program, precision: precision ?? config.precision),
             weightLimits: devices.weightLimits, programBytes: program,
-            dataBytes: { max(0, ProcessMemory.program - program) },
+            dataBytes: {
+                max(0, ProcessMemory.program(for: .training, threads: threads) - program)
+            },
             caches: arguments.string("cache-dir"), shouldStop: { InterruptFlag.isRaised })
         var budget = Budget(plan: plan(job), limits: devices.limits)
         if job.devices.count > 1 { budget.ledgers = job.devices.map(\.ledger) }
