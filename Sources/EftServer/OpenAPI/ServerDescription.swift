@@ -56,12 +56,18 @@ enum ServerDescription {
     ]
 
     private static let status = OpenAPISchema.object(
-        required: ["version", "model", "max_model_len", "chat_template", "memory", "engine"],
+        required: [
+            "version", "model", "max_model_len", "chat_template", "sampling_defaults", "memory",
+            "engine",
+        ],
         [
             "version": .string, "model": .string,
             "max_model_len": OpenAPISchema.integer(from: 1).about("Tokens of a sequence."),
             "chat_template": OpenAPISchema.boolean
                 .about("Whether /v1/chat/completions is served without a template in the request."),
+            "sampling_defaults": .object(
+                required: StatusRoute.settings,
+                StatusRoute.settings.map { ($0, OpenAPISchema.number.orNull) }),
             "memory": .object(
                 required: ["limit", "planned", "resident"],
                 [
