@@ -42,12 +42,16 @@ enum ServerDescription {
         + [
             ("/", "getPage", "text/html", "A page to chat on and to watch the memory"),
             ("/page.css", "getPageStyle", "text/css", "How the page looks"),
-            ("/page.js", "getPageScript", "text/javascript", "What the page does"),
         ].map { path, id, type, summary in
             OpenAPIOperation(
                 method: "GET", path: path, id: id, group: "page", summary: summary,
                 answer: "The text.", contents: [.text("For browsers.", type: type)])
-        }
+        } + [
+            OpenAPIOperation(
+                method: "GET", path: "/page/{name}", id: "getPageScript", group: "page",
+                summary: "One of the page's scripts", answer: "The text.",
+                contents: [.text("For browsers.", type: "text/javascript")], failures: [404])
+        ]
 
     static let schemas: [(String, OpenAPISchema)] = [
         ("Version", .object(required: ["version"], ["version": .string])),

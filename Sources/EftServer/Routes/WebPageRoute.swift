@@ -3,7 +3,8 @@
 
 /// `GET /`.
 struct WebPageRoute: PageAsset {
-    static let text = PageHTML.text
     static let type = "text/html"
     let path = "/"
+
+    func text(_ request: Request) -> String { PageHTML.text }
 }
