@@ -46,7 +46,9 @@ enum ServerDescription {
         ].map { path, id, type, summary in
             OpenAPIOperation(
                 method: "GET", path: path, id: id, group: "page", summary: summary,
-                answer: "The text.", contents: [.text("For browsers.", type: type)])
+                answer: "The text.",
+                contents: [.text("For browsers.", type: type)]
+                    + (path == "/" ? [.text("For Ollama's clients: a word.")] : []))
         }
 
     static let schemas: [(String, OpenAPISchema)] = [
