@@ -56,6 +56,16 @@ package struct OptionSpecification: Sendable {
         _ names: String..., kind: Kind = .flag, help: String, defaultText: String? = nil,
         choices: [String] = [], isRequired: Bool = false, completion: ValueCompletion = .none
     ) {
+        self.init(
+            names: names, kind: kind, help: help, defaultText: defaultText, choices: choices,
+            isRequired: isRequired, completion: completion)
+    }
+
+    /// Makes an option with names from a list.
+    package init(
+        names: [String], kind: Kind = .flag, help: String, defaultText: String? = nil,
+        choices: [String] = [], isRequired: Bool = false, completion: ValueCompletion = .none
+    ) {
         precondition(!names.isEmpty && names.allSatisfy { $0.hasPrefix("-") && $0.count > 1 })
         self.names = names
         self.kind = kind

@@ -60,6 +60,13 @@ package struct StagePlan: Sendable, Hashable {
     /// Most bytes held at a time, on all devices together.
     package var peak: Int { memory.total - notAtOnce }
 
+    /// The same plan, or one whose program takes so much on the first device that the peak is not less than `bytes`.
+    package func atLeast(_ bytes: Int) -> StagePlan {
+        var plan = self
+        if bytes > peak, !devices.isEmpty { plan.devices[0][.program] += bytes - peak }
+        return plan
+    }
+
     /// The limit of the device whose table stands at a place.
     private func limit(_ device: Int, _ limits: [Int]) -> Int {
         devices.count == 1 ? limits.max() ?? .max : device < limits.count ? limits[device] : 0

@@ -41,11 +41,12 @@ enum BenchEngineOptions {
     static func decoder(_ arguments: ParsedArguments) throws -> Decoder {
         let backend = try CommonOptions.backend(
             arguments, limit: CommonOptions.limit(arguments))
-        if let path = arguments.string("model") {
+        if arguments.isGiven("model") {
             guard !arguments.isGiven("shape"), !arguments.isGiven("layers") else {
                 throw arguments.error("model", "and --shape or --layers exclude each other")
             }
-            return try DecoderLoader(folder: ModelFolder.open(path)).load(backend: backend)
+            return try DecoderLoader(folder: ModelFolder.open(arguments.model("model"))).load(
+                backend: backend)
         }
         let name = arguments.string("shape", default: NamedShape.tinyLlama.name)
         let shape = NamedShape.all.first { $0.name == name } ?? .tinyLlama

@@ -20,9 +20,9 @@ enum CommonOptions {
         help:
             "where layers that do not fit --memory are kept in the form in which they are streamed",
         defaultText: "$XDG_CACHE_HOME/eft or ~/.cache/eft", completion: .folder)
-    static let precision = precision(.inference)
-    static let servingPrecision = precision(.serving)
-    private static func precision(_ usual: ActivationPrecision) -> OptionSpecification {
+    static let precision = precision(default: ActivationPrecision.inference.rawValue)
+    static let servingPrecision = precision(default: ActivationPrecision.serving.rawValue)
+    static func precision(default usual: String) -> OptionSpecification {
         OptionSpecification(
             "--precision", kind: .value("WORD"),
             help:
@@ -31,13 +31,14 @@ enum CommonOptions {
                 + "elsewhere; int8 does so with 8 bits, at more error (up to twice as fast for many tokens "
                 + "at once where the machine has VNNI); bf16 is faster where the machine has fast bf16 dot "
                 + "products",
-            defaultText: usual.rawValue, choices: ActivationPrecision.allCases.map(\.rawValue))
+            defaultText: usual, choices: ActivationPrecision.allCases.map(\.rawValue))
     }
     static let json = OptionSpecification(
         "--json", help: "one JSON object on standard output instead of text")
     static let model = OptionSpecification(
         "-m", "--model", kind: .value("DIR"),
-        help: "the model's folder: 16-bit, bitsandbytes NF4 or EXL2", isRequired: true,
+        help: "the model's folder, or its name below the configured model folders: 16-bit, "
+            + "bitsandbytes NF4 or EXL2", isRequired: true,
         completion: .folder)
     static let adapter = OptionSpecification(
         "--adapter", kind: .repeated("DIR"), help: "a PEFT adapter on top; several add up",
@@ -67,9 +68,16 @@ enum CommonOptions {
     }
 
     /// A device, with a ledger that leaves room for the program itself.
-    static func backend(_ arguments: ParsedArguments, limit: Int) throws -> CPUBackend {
-        let room = limit == .max ? limit : max(0, limit - ProcessMemory.program)
-        return try backend(arguments, ledger: MemoryLedger(limit: room))
+    static func backend(
+        _ arguments: ParsedArguments, limit: Int, precision: ActivationPrecision? = nil
+    ) throws -> CPUBackend {
+        let room = limit == .max ? limit : max(0, limit - ProcessMemory.resident)
+        return try backend(arguments, ledger: MemoryLedger(limit: room), precision: precision)
+    }
+
+    /// Workers: as many as asked for, or one for each processor.
+    static func threadCount(_ arguments: ParsedArguments) throws -> Int {
+        try arguments.int("threads", in: 1...1024) ?? ProcessMemory.processors
     }
 
     /// A device with a given ledger.

@@ -29,6 +29,7 @@ struct Failure {
             case let error as ConversionError: error.code == .usage ? .usage : .damagedFile
             case let error as TokenizerError: error.code == .io ? .failed : .damagedFile
             case let error as TrainingError: Failure.status(error)
+            case is ModelNotFound: .damagedFile
             case is BudgetError: .doesNotFit
             case is Interruption, is BenchmarkStopped: .interrupted
             default: .failed

@@ -19,7 +19,6 @@ struct LoadedModel {
     let adapterExtents: AdapterExtents
     let budget: DeviceBudget
     let devices: [CPUBackend]
-    private let programBytes: Int
     private let cacheFolder: String?
 
     /// Opens everything and reads tables, no weights.
@@ -52,8 +51,7 @@ struct LoadedModel {
         }
         adapterExtents = try reserved(description).map { loaded + $0 } ?? loaded
         budget = try DeviceBudget(arguments)
-        programBytes = ProcessMemory.program
-        devices = try budget.backends(arguments, programBytes: programBytes)
+        devices = try budget.backends(arguments, programBytes: ProcessMemory.resident)
         cacheFolder = arguments.string("cache-dir")
     }
 
@@ -61,7 +59,7 @@ struct LoadedModel {
     private static func open(
         _ arguments: ParsedArguments
     ) throws -> (folder: ModelFolder, isPrepared: Bool) {
-        let folder = try ModelFolder.open(arguments.required("model"))
+        let folder = try ModelFolder.open(ModelArgument.path(arguments))
         guard arguments.flag("load-in-4bit"),
             let base = try? PreparedBase(folder, caches: arguments.string("cache-dir")),
             base.isCurrent
@@ -69,12 +67,17 @@ struct LoadedModel {
         return (try ModelFolder.open(base.path), true)
     }
 
-    /// The planner for this model and machine.
-    /// - Parameter bytes: what the program will take beyond what it has, outside of the ledgers.
-    func planner(reserving bytes: Int = 0) -> Planner {
-        Planner(
+    /// The planner for this model and machine, with what the program holds by now.
+    /// - Parameters:
+    ///   - work: what is planned.
+    ///   - bytes: what the program will take beyond what it has, outside of the ledgers.
+    func planner(
+        for work: ProcessMemory.Work = .generation, reserving bytes: Int = 0
+    ) -> Planner {
+        let program = ProcessMemory.program(for: work, threads: devices[0].threads)
+        return Planner(
             description: folder.description, limits: budget.limits,
-            weightLimits: budget.weightLimits, programBytes: programBytes + bytes,
+            weightLimits: budget.weightLimits, programBytes: program + bytes,
             backend: devices[0])
     }
 
@@ -155,24 +158,26 @@ struct LoadedModel {
         _ plan: StagePlan, _ streaming: StreamedBase?, quiet: Bool
     ) throws -> Decoder {
         let progress = ProgressReporter(output: .standardError)
-        func report(_ text: String) throws {
+        func report(_ what: String, _ done: Int, _ total: Int) throws {
             guard !InterruptFlag.isRaised else {
                 throw Interruption(description: "interrupted while loading")
             }
-            if !quiet { progress.update(text) }
+            guard !quiet else { return }
+            let share = Double(done) / Double(max(total, 1))
+            progress.update(what, share: share, "layer \(done) of \(total)")
         }
         if let streaming {
             try streaming.cache.fill(streaming.placement, devices: devices) {
-                try report("writing layer \($0) of \($1) in the form in which it is streamed")
+                try report("writing in the form in which it is streamed", $0, $1)
             }
         }
         let decoder = try loader.load(
             devices: devices, parts: plan.placement?.parts ?? [folder.description.wholePart],
             streaming: streaming
         ) {
-            try report("loading layer \($0) of \($1)")
+            try report("loading", $0, $1)
         }
-        progress.finish()
+        progress.clear()
         return decoder
     }
 }

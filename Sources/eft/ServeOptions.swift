@@ -19,6 +19,8 @@ struct ServeOptions {
     let names: [String]
     let address: ServerAddress
     let tls: ServerOptions.Secrets?
+    /// Names under which the server answers, beside its own.
+    let allowedHosts: [String]
     /// Seconds that requests have to finish when the server stops.
     let grace: Int
     let adapterFolder: String?
@@ -130,6 +132,11 @@ struct ServeOptions {
             "--allowed-origins", kind: .repeated("ORIGIN"),
             help: "web pages whose scripts may use the server; * for all"),
         OptionSpecification(
+            "--allowed-hosts", kind: .repeated("NAME"),
+            help:
+                "further host names under which the server answers without a key, with commas between them; "
+                + "* for all"),
+        OptionSpecification(
             "--open-metrics", help: "let everybody read /metrics, also when there are keys"),
         OptionSpecification(
             "--max-body-size", kind: .value("SIZE"), help: "largest request",
@@ -164,6 +171,14 @@ struct ServeOptions {
                 port: UInt16(truncatingIfNeeded: port))
         }
         tls = try ServeOptions.secrets(arguments)
+        allowedHosts = arguments.strings("allowed-hosts").flatMap {
+            $0.split { $0 == "," || $0 == " " }.map(String.init)
+        }
+        if let bad = allowedHosts.first(where: { !AllowedHosts.isHost($0) }) {
+            throw arguments.error(
+                "allowed-hosts",
+                "takes host names such as chat.example, or *; found '\(bad.prefix(80))'")
+        }
         grace = try arguments.int("shutdown-grace", default: 30, in: 0...86400)
         adapterFolder = arguments.string("lora-dir")
         maxAdapters = max(
@@ -211,12 +226,10 @@ struct ServeOptions {
 
     /// The draft model, when one is asked for.
     func draft(_ model: LoadedModel) throws -> DraftedModel? {
-        guard let path = arguments.string("speculative-model"), path != DraftedModel.ngram else {
-            return nil
-        }
+        guard arguments.isGiven("speculative-model"), !draftsFromText else { return nil }
         let description = model.folder.description
         return try DraftedModel(
-            path, model, sequences: sequences,
+            arguments.model("speculative-model"), model, sequences: sequences,
             kvType: CommonOptions.cacheType(arguments, description),
             length: min(maxModelLength ?? .max, description.contextLength))
     }

@@ -75,7 +75,9 @@ struct ServedProgram {
             let node = try? JSONParser.parse(bytes)
         {
             served.defaults = SamplingDefaults(generationConfig: node)
+            served.ollamaDefaults = .ollama(node)
         }
+        served.facts = ModelFacts(model.folder)
         served.limits.logprobs = try arguments.int("max-logprobs", default: 20, in: -1...1_000_000)
         served.timeout = try arguments.double("request-timeout", in: 0.001...1e7).map {
             .seconds($0)
@@ -125,6 +127,8 @@ struct ServedProgram {
         var rules = ApplicationOptions()
         rules.keys = APIKeys(keys)
         rules.origins = AllowedOrigins(arguments.strings("allowed-origins"))
+        rules.hosts = AllowedHosts(
+            options.address, added: options.allowedHosts, hasKeys: !keys.isEmpty)
         rules.sendsRequestID = true
         if let size = try arguments.memorySize("max-body-size") { rules.bodyLimit = size.bytes }
         let application = Application(

@@ -149,8 +149,8 @@ package final class QuantizeJob {
         try FileSystem.createFolder(work.outTensors)
         if case .layer(let first) = progress {
             LinearAlgebra.useThreads(backend.threads)
-            let reserved = try LinearAlgebraReserve(
-                plan.linearAlgebraBytes(on: backend), backend.ledger)
+            let reserved = try LedgerEntry(
+                plan.linearAlgebraBytes(on: backend), ledger: backend.ledger, purpose: .workspace)
             try quantize(from: first, monitor)
             withExtendedLifetime(reserved) {}
             try note(.compile)
@@ -262,18 +262,4 @@ extension ConfigObject {
         object["fingerprint"] = ConfigNode(.string(fingerprint))
         return object
     }
-}
-
-/// Enters what the linear-algebra library takes by itself in the ledger, for as long as it lives.
-private final class LinearAlgebraReserve {
-    private let ledger: MemoryLedger
-    private let bytes: Int
-
-    init(_ bytes: Int, _ ledger: MemoryLedger) throws(TensorError) {
-        self.ledger = ledger
-        self.bytes = bytes
-        try ledger.reserve(bytes, for: .workspace)
-    }
-
-    deinit { ledger.release(bytes, for: .workspace) }
 }

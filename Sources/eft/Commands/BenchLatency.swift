@@ -4,6 +4,10 @@ import EftBenchmarks
 import EftCommandLine
 
 enum BenchLatency: Command {
+    static func savesWork(_ arguments: ParsedArguments) -> Bool {
+        arguments.isGiven("output-json")
+    }
+
     static let specification = CommandSpecification(
         name: "bench latency", abstract: "Time one batch, as 'vllm bench latency' does.",
         discussion: "Without a server; prompts are random tokens and share nothing.",

@@ -6,6 +6,10 @@ import EftConfig
 import EftFormats
 
 enum BenchPrefix: Command {
+    static func savesWork(_ arguments: ParsedArguments) -> Bool {
+        arguments.isGiven("output-json")
+    }
+
     static let specification = CommandSpecification(
         name: "bench prefix",
         abstract: "Time the first token of a prompt, new and with its beginning in the cache.",

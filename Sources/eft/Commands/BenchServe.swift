@@ -10,6 +10,10 @@ import EftFormats
 #endif
 
 enum BenchServe: Command {
+    static func savesWork(_ arguments: ParsedArguments) -> Bool {
+        arguments.flag("save-result") || arguments.isGiven("result-filename")
+    }
+
     static let specification = CommandSpecification(
         name: "bench serve",
         abstract: "Load a server and time its answers, as 'vllm bench serve' does.",

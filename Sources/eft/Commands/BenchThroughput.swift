@@ -4,6 +4,10 @@ import EftBenchmarks
 import EftCommandLine
 
 enum BenchThroughput: Command {
+    static func savesWork(_ arguments: ParsedArguments) -> Bool {
+        arguments.isGiven("output-json")
+    }
+
     static let specification = CommandSpecification(
         name: "bench throughput",
         abstract: "Time many requests at once, as 'vllm bench throughput' does.",

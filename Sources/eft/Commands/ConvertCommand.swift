@@ -9,6 +9,8 @@ import EftPlanning
 import EftTensor
 
 enum ConvertCommand: Command {
+    static func savesWork(_: ParsedArguments) -> Bool { true }
+
     static let specification = CommandSpecification(
         name: "convert",
         abstract: "Rewrite a checkpoint as safetensors, in another type of numbers or in NF4.",
@@ -48,7 +50,7 @@ enum ConvertCommand: Command {
             return
         }
         let converter = try CheckpointConverter(
-            input: arguments.requiredArgument("IN"), output: output,
+            input: arguments.modelArgument("IN"), output: output,
             options: CheckpointConverter.Options(
                 dtype: ConversionOptions.type(arguments),
                 maxShardBytes: ConversionOptions.shardBytes(arguments)),
@@ -73,7 +75,7 @@ extension ConvertCommand {
     private static func toNF4(
         _ arguments: ParsedArguments, _ output: String, _ backend: CPUBackend, _ limit: Int
     ) throws {
-        let folder = try ModelFolder.open(arguments.requiredArgument("IN"))
+        let folder = try ModelFolder.open(arguments.modelArgument("IN"))
         let converter = try NF4Converter(
             folder, output: output, maxShardBytes: ConversionOptions.shardBytes(arguments),
             backend: backend)
@@ -119,10 +121,14 @@ struct ConversionWatch {
 
     /// Shows the plan, or refuses it.
     /// - Throws: `BudgetError`.
-    init(_ arguments: ParsedArguments, plan: StagePlan, limit: Int) throws {
+    init(
+        _ arguments: ParsedArguments, plan: StagePlan, limit: Int,
+        work: ProcessMemory.Work = .copying
+    ) throws {
         isJSON = arguments.flag("json")
         var plan = plan
-        plan.devices[0][.program] += ProcessMemory.program
+        plan.devices[0][.program] += ProcessMemory.program(
+            for: work, threads: try CommonOptions.threadCount(arguments))
         budget = Budget(plan: plan, limits: [limit])
         try budget.announce(quiet: isJSON)
     }

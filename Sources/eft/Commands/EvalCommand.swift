@@ -37,7 +37,7 @@ enum EvalCommand: Command {
         let tokens = try EvaluationText.tokens(
             arguments.required("data"), tokenizer: model.tokenizer)
         let rows = min(length, tokens.count)
-        let plan = model.planner().evaluate(
+        let plan = model.planner(for: .evaluation).evaluate(
             name: "eval", layouts: model.layouts, adapters: model.adapterExtents,
             load: try model.loader.loadNeed(), rows: rows)
         let streaming = try model.streaming(plan)

@@ -7,6 +7,8 @@ import EftPlanning
 import EftTensor
 
 enum MergeCommand: Command {
+    static func savesWork(_: ParsedArguments) -> Bool { true }
+
     static let specification = CommandSpecification(
         name: "merge", aliases: ["merge-lora"],
         abstract: "Merge a PEFT adapter into its base model.",
@@ -70,11 +72,14 @@ enum MergeCommand: Command {
     private static func request(_ arguments: ParsedArguments) throws -> MergeRequest {
         guard let config = arguments.argument("CONFIG") else {
             return try MergeRequest(
-                base: arguments.required("base"), adapter: arguments.required("adapter"),
+                base: arguments.model("base"), adapter: arguments.required("adapter"),
                 output: arguments.required("output"))
         }
         var request = try MergeRequest(config: config)
-        request.base = arguments.string("base", default: request.base)
+        request.base =
+            try arguments.isGiven("base")
+            ? arguments.model("base")
+            : ModelLocation(arguments).find(request.base) ?? request.base
         request.adapter = arguments.string("adapter", default: request.adapter)
         request.output = arguments.string("output", default: request.output)
         return request

@@ -10,6 +10,8 @@ import EftTensor
 import EftTokenizers
 
 enum QuantizeCommand: Command {
+    static func savesWork(_: ParsedArguments) -> Bool { true }
+
     static let specification = CommandSpecification(
         name: "quantize",
         abstract: "Quantize a model to EXL2 by GPTQ, at 2 to 8 bits a weight.",
@@ -73,7 +75,7 @@ enum QuantizeCommand: Command {
     static func run(_ arguments: ParsedArguments) throws {
         let limit = try CommonOptions.limit(arguments)
         let backend = try CommonOptions.backend(arguments, limit: limit)
-        let input = try arguments.required("in-dir")
+        let input = try arguments.model("in-dir")
         let folder = try ModelFolder.open(input)
         let options = try options(arguments, folder.description, backend)
         try options.check()
@@ -84,7 +86,8 @@ enum QuantizeCommand: Command {
             input: input, work: work, output: output, calibration: calibration, options: options,
             backend: backend)
         let watch = try ConversionWatch(
-            arguments, plan: StagePlan(name: "quantize", memory: try job.memory()), limit: limit)
+            arguments, plan: StagePlan(name: "quantize", memory: try job.memory()), limit: limit,
+            work: .quantizing)
         if job.resumedLayers > 0, !arguments.flag("json") {
             TerminalOutput.standardError.writeLine(
                 "\(job.resumedLayers) of \(folder.description.layers) layers are done already")
@@ -135,7 +138,8 @@ enum QuantizeCommand: Command {
             least: context, most: context,
             kvTypes: FitRequirements.kvTypes(headDim: model.shape.headDim))
         let planner = Planner(
-            description: model, limits: devices.limits, programBytes: ProcessMemory.program,
+            description: model, limits: devices.limits,
+            programBytes: ProcessMemory.program(for: .generation, threads: backend.threads),
             backend: backend)
         guard let (bits, need) = planner.widestEXL2(requirements: requirements) else {
             throw BudgetError(

@@ -14,6 +14,8 @@ import EftTokenizers
 #endif
 
 enum ServeCommand: Command {
+    static func savesWork(_: ParsedArguments) -> Bool { true }
+
     static let specification = CommandSpecification(
         name: "serve", abstract: "Serve a model over HTTP, as OpenAI and vLLM do.",
         discussion:

@@ -9,6 +9,8 @@ import EftTensor
 import EftTraining
 
 enum TrainCommand: Command {
+    static func savesWork(_: ParsedArguments) -> Bool { true }
+
     static let specification = CommandSpecification(
         name: "train",
         abstract: "Train an adapter (LoRA, QLoRA) or a whole model from an Axolotl configuration.",
@@ -42,17 +44,24 @@ enum TrainCommand: Command {
         let overrides = arguments.passedThrough.map { ConfigOverride($0.key, $0.value) }
         var config = try AxolotlConfig.read(
             arguments.requiredArgument("CONFIG"), overrides: overrides)
+        config.model.baseModel =
+            ModelLocation(arguments).find(config.model.baseModel) ?? config.model.baseModel
         let devices = try DeviceBudget(arguments)
         config.model.preparedBase = try preparedBase(config, arguments, devices)
+        let threads = try CommonOptions.threadCount(arguments)
         let program =
-            devices.limits[0] == .max ? 0 : min(ProcessMemory.program, devices.limits[0])
+            devices.limits[0] == .max
+            ? 0
+            : min(ProcessMemory.program(for: .training, threads: threads), devices.limits[0])
         let precision = arguments.string("precision").flatMap(ActivationPrecision.init)
         let job = try TrainingJob(
             config,
             devices: devices.backends(
                 arguments, programBytes: program, precision: precision ?? config.precision),
             weightLimits: devices.weightLimits, programBytes: program,
-            dataBytes: { max(0, ProcessMemory.program - program) },
+            dataBytes: {
+                max(0, ProcessMemory.program(for: .training, threads: threads) - program)
+            },
             caches: arguments.string("cache-dir"), shouldStop: { InterruptFlag.isRaised })
         var budget = Budget(plan: plan(job), limits: devices.limits)
         if job.devices.count > 1 { budget.ledgers = job.devices.map(\.ledger) }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Thoughts split from answers, whole and in pieces.
-import EftServer
+import EftGeneration
 import EftTensor
 import Testing
 

@@ -40,6 +40,12 @@ package struct ReasoningFormat: Sendable, Hashable {
         all.first { $0.name == name }
     }
 
+    /// The format that a chat template speaks of: it has the mark behind thoughts, to take them out of earlier answers.
+    package static func format(inTemplate source: String) -> ReasoningFormat? {
+        // Where a prompt opens the thoughts the splitter sees it, so that none is taken to begin by itself.
+        all.first { !$0.startsByItself && source.contains($0.end) }
+    }
+
     /// Whether a prompt ends inside thoughts: its last mark is the first one.
     package func isOpen(atEndOf prompt: String) -> Bool {
         let bytes = Array(prompt.utf8)

@@ -2,9 +2,9 @@
 // Finds marks in a text that comes in pieces.
 
 /// Looks for the first of some marks, and holds back what may be the beginning of one.
-struct MarkScanner: Sendable {
+package struct MarkScanner: Sendable {
     /// What a byte brought about.
-    enum Found: Sendable, Equatable {
+    package enum Found: Sendable, Equatable {
         /// No mark ends here; the bytes are text that no mark can begin in.
         case text([UInt8])
         /// The mark of this number ends here; the bytes before it are text.
@@ -15,13 +15,13 @@ struct MarkScanner: Sendable {
     private var pending: [UInt8] = []
 
     /// Looks for marks, none of which begins with another.
-    init(_ marks: [String]) { self.marks = marks.map { Array($0.utf8) } }
+    package init(_ marks: [String]) { self.marks = marks.map { Array($0.utf8) } }
 
     /// Whether the next byte may belong to a mark that has begun.
-    var isPending: Bool { !pending.isEmpty }
+    package var isPending: Bool { !pending.isEmpty }
 
     /// Takes a byte.
-    mutating func feed(_ byte: UInt8) -> Found {
+    package mutating func feed(_ byte: UInt8) -> Found {
         pending.append(byte)
         var text: [UInt8] = []
         while !pending.isEmpty, !marks.contains(where: { $0.starts(with: pending) }) {
@@ -33,9 +33,15 @@ struct MarkScanner: Sendable {
     }
 
     /// What was held back, when no more text comes.
-    mutating func finish() -> [UInt8] {
+    package mutating func finish() -> [UInt8] {
         let rest = pending
         pending = []
         return rest
     }
+}
+
+/// Whether a byte is white space in JSON.
+package func isJSONSpace(_ byte: UInt8) -> Bool {
+    byte == UInt8(ascii: " ") || byte == UInt8(ascii: "\n") || byte == UInt8(ascii: "\t")
+        || byte == UInt8(ascii: "\r")
 }
