@@ -114,21 +114,24 @@ struct PlanRequest {
                 throw arguments.error(
                     "dataset", "goes with a model; a training configuration names its data itself")
             }
-            let config = try AxolotlConfig.read(
+            var config = try AxolotlConfig.read(
                 subject, overrides: PlanRequest.overrides(arguments))
             options.sequenceLen = config.training.sequenceLen
             options.microBatchSize = config.training.microBatchSize
             options.microBatches = config.training.gradientAccumulationSteps
             if let adapter = config.adapter { options.rank = adapter.rank }
             model = config.model.baseModel
+            config.model.baseModel = ModelLocation(arguments).find(model) ?? model
             run = (config, subject, nil)
+            folder = try ModelFolder.open(config.model.baseModel, needsWeights: false)
         } else {
             model = PlanRequest.folder(of: subject)
-            run = try PlanRequest.dataset(arguments, model: model, options)
+            folder = try ModelFolder.open(arguments.modelArgument("MODEL"), needsWeights: false)
+            var planned = try PlanRequest.dataset(arguments, model: model, options)
+            planned?.config.model.baseModel = folder.path
+            run = planned
         }
         training = options
-        folder = try ModelFolder.open(
-            run == nil || run?.file != nil ? subject : model, needsWeights: false)
     }
 
     /// The folder of a bare `config.json`, or the folder itself.
@@ -140,7 +143,7 @@ struct PlanRequest {
 
     private static func dataset(
         _ arguments: ParsedArguments, model: String, _ options: Planner.TrainingOptions
-    ) throws -> (AxolotlConfig, String, PlanConclusion.Item.File?)? {
+    ) throws -> (config: AxolotlConfig, name: String, file: PlanConclusion.Item.File?)? {
         guard let file = arguments.string("dataset") else {
             for name in ["dataset-type", "epochs", "sample-packing"] where arguments.isGiven(name) {
                 throw arguments.error(name, "goes with --dataset or a training configuration")
