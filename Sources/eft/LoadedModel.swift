@@ -31,7 +31,10 @@ struct LoadedModel {
     ) throws {
         let isPrepared: Bool
         (folder, isPrepared) = try LoadedModel.open(arguments)
-        tokenizer = try Tokenizer.load(folder: folder.path)
+        let path = folder.path
+        tokenizer = try CommonOptions.progress(arguments).during("reading the tokenizer") {
+            try Tokenizer.load(folder: path)
+        }
         guard tokenizer.idBound <= folder.description.vocabulary else {
             throw ModelError(
                 .mismatch,
