@@ -63,6 +63,12 @@ enum CommonOptions {
             + "4 (q6), 4 (q4)",
         defaultText: "bf16", choices: KVType.allCases.map(\.rawValue))
 
+    /// Progress on standard error; none beside a JSON object.
+    static func progress(_ arguments: ParsedArguments) -> ProgressReporter {
+        let isJSON = arguments.declares("json") && arguments.flag("json")
+        return ProgressReporter(output: isJSON ? .discarded : .standardError)
+    }
+
     /// The memory limit of work that one device does: what was asked for, or the machine's.
     static func limit(_ arguments: ParsedArguments) throws -> Int {
         try DeviceBudget(arguments).largest

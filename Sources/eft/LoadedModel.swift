@@ -34,7 +34,10 @@ struct LoadedModel {
         let isPrepared: Bool
         (folder, isPrepared) = try LoadedModel.open(arguments, inNF4: base.inNF4)
         let tokens = arguments.declares("tokenizer") ? arguments.string("tokenizer") : nil
-        tokenizer = try Tokenizer.load(folder: tokens ?? folder.path)
+        let path = tokens ?? folder.path
+        tokenizer = try CommonOptions.progress(arguments).during("reading the tokenizer") {
+            try Tokenizer.load(folder: path)
+        }
         guard tokenizer.idBound <= folder.description.vocabulary else {
             throw ModelError(
                 .mismatch,

@@ -41,11 +41,7 @@ enum TrainCommand: Command {
         ],
         options: DeviceBudget.options + [
             CommonOptions.cacheFolder, PreparedBase.option, CommonOptions.threads,
-            OptionSpecification(
-                "--precision", kind: .value("WORD"),
-                help: "activations in products with bf16 and quantized weights",
-                defaultText: "as bf16 and float32 say in the configuration",
-                choices: ActivationPrecision.allCases.map(\.rawValue)),
+            CommonOptions.precision(default: "as bf16 and float32 say in the configuration"),
             AxolotlOptions.dryRun,
         ] + AxolotlOptions.debug + [CommonOptions.json] + noEffect.map(\.specification),
         arguments: AxolotlOptions.arguments, unknownOptions: AxolotlOptions.unknownOptions)
