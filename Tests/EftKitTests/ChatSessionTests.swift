@@ -17,7 +17,7 @@ struct ChatSessionTests {
                 path + "/" + name, try FileSystem.read(KitModel.folder + "/" + name))
         }
         let template =
-            "{% for m in messages %}{{ m.role }}: {{ m.content }}\n{% endfor %}"
+            "{{ bos_token }}{% for m in messages %}{{ m.role }}: {{ m.content }}\n{% endfor %}"
             + "{% if add_generation_prompt %}assistant:{% endif %}"
         try AtomicFile.write(path + "/chat_template.jinja", template)
         var options = KitModel.options
