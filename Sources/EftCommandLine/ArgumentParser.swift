@@ -23,11 +23,14 @@ package struct ArgumentParser {
     private var positional: [String] = []
 
     /// Reads the words.
+    /// - Parameter configuration: what holds for options that are not among them.
     /// - Throws: `UsageError` naming the option.
     package static func parse(
-        _ words: [String], for command: CommandSpecification
+        _ words: [String], for command: CommandSpecification,
+        configuration: UserConfiguration = UserConfiguration()
     ) throws(UsageError) -> ParsedArguments {
         var parser = ArgumentParser(words, command)
+        parser.result.configuration = configuration
         do throws(UsageError) {
             return try parser.run()
         } catch {
@@ -39,7 +42,7 @@ package struct ArgumentParser {
         self.words = words[...]
         self.command = command
         result = ParsedArguments(command: command)
-        for option in command.options {
+        for option in command.options + command.hiddenOptions {
             for name in option.names {
                 meanings[Self.normalized(name)] = Meaning(option: option, isInverted: false)
                 guard option.kind == .invertibleFlag, name.hasPrefix("--") else { continue }
@@ -101,6 +104,11 @@ package struct ArgumentParser {
             }
             try check(value, of: meaning.option, name)
             try result.add(meaning.option, value: value)
+            while meaning.option.takesMany, let next = words.first, !Self.looksLikeOption(next) {
+                try check(next, of: meaning.option, name)
+                try result.add(meaning.option, value: next)
+                words.removeFirst()
+            }
         }
     }
 
@@ -164,7 +172,7 @@ package struct ArgumentParser {
     ]
 
     private func unknownOption(_ name: String) -> UsageError {
-        let names = command.options.flatMap(\.names) + ["--help"]
+        let names = (command.options + command.hiddenOptions).flatMap(\.names) + ["--help"]
         let bare = names.map(OptionSpecification.bare)
         let near = closestMatch(OptionSpecification.bare(name), in: bare)
         let hint = near.flatMap { bare.firstIndex(of: $0) }.map { "; did you mean '\(names[$0])'?" }

@@ -50,6 +50,9 @@ package struct ModelLocation: Sendable {
         return nil
     }
 
+    /// The path that a name stands for; any other text as it is, for those who say themselves what is missing.
+    package func path(_ text: String) -> String { find(text) ?? text }
+
     /// The names of all models in the folders, in order.
     package var names: [String] {
         var seen: Set<String> = []
