@@ -206,7 +206,12 @@ package struct ParsedArguments: Sendable {
     /// - Throws: `UsageError` when one is none.
     package func memorySizes(_ name: String) throws(UsageError) -> [MemorySize]? {
         guard let text = string(name) else { return nil }
-        guard let sizes = MemorySize.parseList(text) else { throw noSize(name, text) }
+        guard let sizes = MemorySize.parseList(text) else {
+            throw error(
+                name,
+                "takes a size such as 24GiB, 512MiB, 1.5G or bytes, or a list such as 24GiB,24GiB or 2x24GiB; "
+                    + "found '\(excerpt(text))'")
+        }
         return sizes
     }
 

@@ -45,13 +45,15 @@ enum ServerDescription {
         ].map { path, id, type, summary in
             OpenAPIOperation(
                 method: "GET", path: path, id: id, group: "page", summary: summary,
-                answer: "The text.", contents: [.text("For browsers.", type: type)])
-        } + [
-            OpenAPIOperation(
-                method: "GET", path: "/page/{name}", id: "getPageScript", group: "page",
-                summary: "One of the page's scripts", answer: "The text.",
-                contents: [.text("For browsers.", type: "text/javascript")], failures: [404])
-        ]
+                answer: "The text.",
+                contents: [.text("For browsers.", type: type)]
+                    + (path == "/" ? [.text("For Ollama's clients: a word.")] : []))
+        } + [scripts]
+
+    private static let scripts = OpenAPIOperation(
+        method: "GET", path: "/page/{name}", id: "getPageScript", group: "page",
+        summary: "One of the page's scripts", answer: "The text.",
+        contents: [.text("For browsers.", type: "text/javascript")], failures: [404])
 
     static let schemas: [(String, OpenAPISchema)] = [
         ("Version", .object(required: ["version"], ["version": .string])),
