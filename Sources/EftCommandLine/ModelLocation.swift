@@ -50,6 +50,9 @@ package struct ModelLocation: Sendable {
         return nil
     }
 
+    /// The path that a name stands for; any other text as it is, for those who say themselves what is missing.
+    package func path(_ text: String) -> String { find(text) ?? text }
+
     /// The names of all models in the folders, in order.
     package var names: [String] {
         var seen: Set<String> = []
@@ -124,25 +127,42 @@ package struct ModelLocation: Sendable {
         if text.lowercased().hasSuffix(".gguf") { return .gguf(text) }
         let parts = text.split(separator: "/", omittingEmptySubsequences: false)
         let isName = !text.hasPrefix("/") && !text.hasPrefix(".") && !text.hasPrefix("~")
+        let missing = "there is no folder '\(excerpt(text, limit: 300))'"
         if isName, parts.count == 2, parts.allSatisfy(Self.isHubWord) {
+            let near = closestMatch(text, in: names).map { "; did you mean '\($0)'?" } ?? ""
             return ModelNotFound(
-                "there is no folder '\(text)'\(known(text)); Eft downloads nothing: fetch the model with "
-                    + "'hf download \(text) --local-dir \(parts[1])', then give the folder \(parts[1])"
-            )
+                "\(missing)\(near)\nEft downloads nothing: fetch the model with 'hf download \(text) "
+                    + "--local-dir \(parts[1])', then give the folder \(parts[1])")
         }
         guard isName, parts.count == 1 else {
             let parent = parts.dropLast().joined(separator: "/")
             let near = closestMatch(
                 String(parts.last ?? ""), in: Self.entries(parent.isEmpty ? "/" : parent))
-            let hint = near.map { "; did you mean '\(parent)/\($0)'?" } ?? ""
-            return ModelNotFound("there is no file or folder '\(excerpt(text, limit: 300))'\(hint)")
+            return ModelNotFound(
+                missing + (near.map { "; did you mean '\(parent)/\($0)'?" } ?? ""))
         }
-        let near = closestMatch(text, in: Self.entries(".")).map { "; did you mean './\($0)'?" }
-        return ModelNotFound(
-            "there is no folder '\(excerpt(text))'\(near ?? known(text)); give the path of a model's folder"
-                + (folders.isEmpty
-                    ? ", or list the folders of your models under 'models' in ~/.config/eft/config.yml"
-                    : ", or one of these names"))
+        let near =
+            closestMatch(text, in: Self.entries(".")).map { "; did you mean './\($0)'?" }
+            ?? closestMatch(text, in: names).map { "; did you mean '\($0)'?" }
+        return ModelNotFound("\(missing)\(near ?? "")\n\(choice)")
+    }
+
+    /// What may be given instead of a name that is not known.
+    private var choice: String {
+        guard !folders.isEmpty else {
+            return
+                "give the path of a model's folder, or list the folders of your models under 'models' in "
+                + "~/.config/eft/config.yml to call models by name"
+        }
+        let names = names
+        let places = folders.map { excerpt($0) }.joined(separator: " and ")
+        guard !names.isEmpty else {
+            return "give the path of a model's folder; there are no models in \(places)"
+        }
+        let shown = names.prefix(20).map { excerpt($0) }.joined(separator: ", ")
+        let more = names.count > 20 ? " and \(names.count - 20) more" : ""
+        return
+            "give the path of a model's folder, or one of the models in \(places): \(shown)\(more)"
     }
 
     private static func isHubWord(_ word: Substring) -> Bool {
@@ -152,18 +172,6 @@ package struct ModelLocation: Sendable {
                     || UInt8(ascii: "A")...UInt8(ascii: "Z") ~= $0
                     || UInt8(ascii: "0")...UInt8(ascii: "9") ~= $0 || "-_.".utf8.contains($0)
             }
-    }
-
-    /// What the folders of models hold, the nearest name first.
-    private func known(_ text: String) -> String {
-        guard !folders.isEmpty else { return "" }
-        let names = names
-        let places = folders.map { excerpt($0) }.joined(separator: " and ")
-        guard !names.isEmpty else { return ", and there are no models in \(places)" }
-        let near = closestMatch(text, in: names).map { "; did you mean '\($0)'? In" } ?? "; in"
-        let shown = names.prefix(20).map { excerpt($0) }.joined(separator: ", ")
-        let more = names.count > 20 ? " and \(names.count - 20) more" : ""
-        return "\(near) \(places) there are \(shown)\(more)"
     }
 }
 

@@ -34,12 +34,14 @@ struct Budget {
                     .joined(separator: "\n"))
         }
         guard !quiet else { return }
-        TerminalOutput.standardError.writeLine(
-            "plan: \(plan.name): \(formatBytes(plan.memory.total)) of \(total) (\(summary))")
+        let output = TerminalOutput.standardError
+        output.writeWrapped(
+            "plan: \(plan.name): \(formatBytes(plan.memory.total)) of \(total) (\(summary))",
+            hanging: 6, .dim)
         for line in plan.deviceLines(limits) {
-            TerminalOutput.standardError.writeLine("plan: \(line)")
+            output.writeWrapped("plan: \(line)", hanging: 6, .dim)
         }
-        if let streaming { TerminalOutput.standardError.writeLine("plan: \(streaming)") }
+        if let streaming { output.writeWrapped("plan: \(streaming)", hanging: 6, .dim) }
     }
 
     /// What is streamed from where, in a line; nil when all layers stand in memory.

@@ -32,7 +32,11 @@ struct Main {
             return .done
         } catch {
             let failure = Failure(error)
-            TerminalOutput.standardError.writeLine(failure.text(program: program.name))
+            let lines = failure.text(program: program.name).split(separator: "\n")
+            for (place, line) in lines.enumerated() {
+                TerminalOutput.standardError.writeWrapped(
+                    String(line), hanging: 2, place == 0 ? .red : [])
+            }
             return failure.status
         }
     }

@@ -50,24 +50,16 @@ struct ServeOptions {
             "--max-model-len", kind: .value("N"),
             help: "most tokens of a request, prompt and answer; auto takes what fits",
             defaultText: "the model's context"),
-        OptionSpecification(
-            "--max-num-seqs", kind: .value("N"), help: "most sequences at once",
-            defaultText: "64"),
-        OptionSpecification(
-            "--max-num-batched-tokens", kind: .value("N"), help: "most tokens of a step",
-            defaultText: "512"),
+        EngineOptions.maxSequences,
+        EngineOptions.maxBatchedTokens(default: 512),
         OptionSpecification(
             "--long-prefill-token-threshold", kind: .value("N"),
             help: "most tokens of one prompt in a step", defaultText: "no bound"),
         OptionSpecification(
             "--kv-cache-memory-bytes", kind: .value("SIZE"),
             help: "keys and values", defaultText: "what --memory leaves"),
-        OptionSpecification(
-            "--num-gpu-blocks-override", kind: .value("N"),
-            help: "blocks of keys and values, whatever fits"),
-        OptionSpecification(
-            "--enable-prefix-caching", kind: .invertibleFlag,
-            help: "share keys and values between requests that begin alike", defaultText: "on"),
+        EngineOptions.blocks(default: "as many as fit"),
+        EngineOptions.prefixCaching,
         OptionSpecification(
             "--kv-cache-idle-time", kind: .value("SECONDS"),
             help:

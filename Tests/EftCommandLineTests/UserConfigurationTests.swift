@@ -169,9 +169,12 @@ struct ModelLocationTests {
         let near = try failure("smolm2", location)
         #expect(near.contains("did you mean 'smollm2'?") && near.contains("Qwen/Qwen3-8B"))
         let far = try failure("zzzzzz", location)
-        #expect(far.contains("meta-llama/Llama-3.1-8B, smollm2, Qwen/Qwen3-8B"))
+        #expect(!far.contains("did you mean"))
+        #expect(far.hasSuffix(": meta-llama/Llama-3.1-8B, smollm2, Qwen/Qwen3-8B"))
         let none = try failure("smollm2", ModelLocation(folders: []))
         #expect(none.contains("config.yml"))
+        let empty = try failure("smollm2", ModelLocation(folders: [folder.file("gguf")]))
+        #expect(empty.contains("there are no models in \(folder.file("gguf"))"))
         let slip = try failure(folder.file("models/smollm"), location)
         #expect(slip.contains("did you mean '\(folder.file("models/smollm2"))'?"))
     }

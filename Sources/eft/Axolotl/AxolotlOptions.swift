@@ -80,8 +80,10 @@ enum AxolotlOptions {
     /// The configuration that the command line names, with the keys that it gives.
     /// - Throws: `UsageError`, `ConfigError`.
     static func config(_ arguments: ParsedArguments) throws -> AxolotlConfig {
-        try AxolotlConfig.read(
+        var config = try AxolotlConfig.read(
             arguments.requiredArgument("CONFIG"), overrides: overrides(arguments))
+        config.model.baseModel = ModelLocation(arguments).path(config.model.baseModel)
+        return config
     }
 
     /// The document that the command line names, for verbs that need only some of its keys.

@@ -187,10 +187,12 @@ struct ConversionWatch {
                 report: { step in
                     guard !isJSON else { return }
                     let left = clock.seconds(done: step.done, total: step.total)
-                    progress.update(line(verb, step, count, left: left))
+                    let share = step.total > 0 ? Double(step.done) / Double(step.total) : 1
+                    progress.update(
+                        verb, share: share, amount(step, share: share, count, left: left))
                 })
             let result = try work(monitor)
-            progress.finish()
+            progress.clear()
             return result
         }
     }
@@ -222,13 +224,12 @@ struct ConversionWatch {
     }
 }
 
-/// A line of progress: what, how far, how long still.
-private func line(
-    _ verb: String, _ step: ConversionMonitor.Progress, _ count: (Int) -> String, left: Double?
+/// How far work has come, in words, and how long it will still take.
+private func amount(
+    _ step: ConversionMonitor.Progress, share: Double, _ count: (Int) -> String, left: Double?
 ) -> String {
-    let share = step.total > 0 ? Double(step.done) / Double(step.total) : 1
     let remaining = left.map { ", \(formatDuration($0)) left" } ?? ""
-    return "\(verb) \(formatFixed(100 * share, decimals: 1)) % (\(count(step.done)) of "
+    return "\(formatFixed(100 * share, decimals: 1)) % (\(count(step.done)) of "
         + "\(count(step.total))\(remaining)): \(step.item)"
 }
 

@@ -61,7 +61,8 @@ enum EvaluateCommand: Command {
         let words =
             trained.modelWords(arguments) + arguments.words(for: loading)
             + (arguments.isGiven("precision") ? [] : ["--precision", config.precision.rawValue])
-        let model = try LoadedModel(ArgumentParser.parse(words, for: loading))
+        let model = try LoadedModel(
+            ArgumentParser.parse(words, for: loading, configuration: arguments.configuration))
         let plan = model.planner().evaluate(
             name: "evaluate", layouts: model.layouts, adapters: model.adapterExtents,
             load: try model.loader.loadNeed(), rows: rows)

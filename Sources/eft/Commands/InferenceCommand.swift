@@ -6,6 +6,8 @@ import EftFormats
 import EftTraining
 
 enum InferenceCommand: Command {
+    static func savesWork(_ arguments: ParsedArguments) -> Bool { arguments.flag("gradio") }
+
     private static let noEffect = AxolotlOptions.launcher
 
     /// Options that the configuration stands for, and those that are declared anew.
@@ -51,7 +53,9 @@ enum InferenceCommand: Command {
         if arguments.flag("gradio") {
             try serve(model, document, arguments)
         } else if arguments.flag("chat"), let chat = CommandRegistry.command("chat") {
-            try run(chat, model.modelWords(arguments) + arguments.words(for: chat.specification))
+            try run(
+                chat, model.modelWords(arguments) + arguments.words(for: chat.specification),
+                arguments)
         } else {
             let form = try PromptForm(document, prompter: arguments.string("prompter"))
             if let notice = form.notice { note(notice, arguments) }
@@ -62,7 +66,7 @@ enum InferenceCommand: Command {
             if form.kind == .text, run.options.contains(where: { $0.names.contains("--raw") }) {
                 words.append("--raw")
             }
-            try self.run(RunCommand.self, words)
+            try self.run(RunCommand.self, words, arguments)
         }
     }
 
@@ -71,8 +75,12 @@ enum InferenceCommand: Command {
         TerminalOutput.standardError.writeLine("note: \(text)")
     }
 
-    private static func run(_ command: any Command.Type, _ words: [String]) throws {
-        try command.run(ArgumentParser.parse(words, for: command.specification))
+    private static func run(
+        _ command: any Command.Type, _ words: [String], _ arguments: ParsedArguments
+    ) throws {
+        try command.run(
+            ArgumentParser.parse(
+                words, for: command.specification, configuration: arguments.configuration))
     }
 
     /// Starts the server, with the adapter under the name of its folder.
@@ -96,7 +104,7 @@ enum InferenceCommand: Command {
         if let name {
             note("choose the model '\(name)' on the page: the base is there too", arguments)
         }
-        try run(ServeCommand.self, words)
+        try run(ServeCommand.self, words, arguments)
     }
 }
 

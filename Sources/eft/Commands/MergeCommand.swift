@@ -111,8 +111,7 @@ enum MergeCommand: Command {
         var request = try MergeRequest(config)
         request.base =
             try arguments.isGiven("base")
-            ? arguments.model("base")
-            : ModelLocation(arguments).find(request.base) ?? request.base
+            ? arguments.model("base") : ModelLocation(arguments).path(request.base)
         request.adapter = arguments.string("adapter", default: request.adapter)
         request.output = arguments.string("output", default: request.output)
         return request

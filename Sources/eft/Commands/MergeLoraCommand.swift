@@ -5,6 +5,8 @@ import EftConversion
 import EftModels
 
 enum MergeLoraCommand: Command {
+    static func savesWork(_: ParsedArguments) -> Bool { true }
+
     private static let noEffect =
         AxolotlOptions.launcher + [
             IneffectiveOption(
@@ -34,7 +36,8 @@ enum MergeLoraCommand: Command {
         if let notice = IneffectiveOption.notice(noEffect, arguments), !arguments.flag("json") {
             TerminalOutput.standardError.writeLine("note: \(notice)")
         }
-        let request = try MergeRequest(document)
+        var request = try MergeRequest(document)
+        request.base = ModelLocation(arguments).path(request.base)
         let base = try AdapterBase(
             adapters: [request.adapter], option: arguments.fourBits, configuration: document)
         try MergeCommand.merge(request, base, arguments)

@@ -9,7 +9,7 @@ import EftTensor
 import EftTraining
 
 enum TrainCommand: Command {
-    static func savesWork(_: ParsedArguments) -> Bool { true }
+    static func savesWork(_ arguments: ParsedArguments) -> Bool { !arguments.flag("dry-run") }
 
     private static let noEffect =
         AxolotlOptions.launcher + [
@@ -48,8 +48,6 @@ enum TrainCommand: Command {
 
     static func run(_ arguments: ParsedArguments) throws {
         var config = try AxolotlOptions.config(arguments)
-        config.model.baseModel =
-            ModelLocation(arguments).find(config.model.baseModel) ?? config.model.baseModel
         if let notice = IneffectiveOption.notice(noEffect, arguments) {
             config.notices.append(notice)
         }
@@ -178,7 +176,7 @@ private final class TrainProgress {
                 TableRenderer.Column(title, place == 0 ? .left : .right)
             })
         for row in rows.dropFirst() { table.add(row) }
-        for line in table.render().split(separator: "\n") { reporter.note(String(line)) }
+        reporter.note(table)
         for line in budget.plan.deviceLines(limits) { reporter.note(line) }
         if let streaming = budget.streaming { reporter.note("streaming: \(streaming)") }
         if let folder = job.resumeFolder { reporter.note("going on from \(folder)") }
