@@ -327,8 +327,7 @@ struct ChatLoop {
 
     /// What is no part of the conversation goes to standard error.
     private func say(_ text: String) {
-        let output = TerminalOutput.standardError
-        output.writeLine(dimmed(text, on: output))
+        TerminalOutput.standardError.writeWrapped(text, .dim)
     }
 }
 
