@@ -178,7 +178,7 @@ import Testing
         // The last answer is given again, and nothing but answers is on standard output.
         #expect(program.output == (answers + answers.suffix(1)).map { $0 + "\n" }.joined())
         for words in [
-            "2 turns are written", "taken back: Who", "2 turns are read", " known)",
+            "2 turns are written", "taken back: Who", "2 turns are read", " cached)",
             "of 512 tokens",
         ] {
             #expect(program.errors.contains(words), "\(words): \(program.errors)")
