@@ -8,6 +8,8 @@ import EftTensor
 package struct StagePlan: Sendable, Hashable {
     /// The stage, such as `train (QLoRA, NF4)`.
     package var name: String
+    /// Which kind of work it is, where that is known.
+    package var kind: StageKind?
     /// Peak bytes of each device by purpose. A stage with a single table works on one device, the largest there is.
     package var devices: [MemoryTable]
     /// Bytes of the tables that are never held at once, because devices peak at different times.

@@ -44,9 +44,10 @@ enum CommonOptions {
         "--adapter", kind: .repeated("DIR"), help: "a PEFT adapter on top; several add up",
         completion: .folder)
     static let fourBits = OptionSpecification(
-        "--load-in-4bit",
-        help: "hold a 16-bit model's layers in NF4 with double quantization, as QLoRA training does"
-    )
+        "--load-in-4bit", kind: .invertibleFlag,
+        help:
+            "hold a 16-bit model's layers in NF4 with double quantization, as QLoRA training does",
+        defaultText: "as the adapter was trained, where that is known; else no")
     static let context = OptionSpecification(
         "--max-seq-len", "-l", kind: .value("N"), help: "tokens of context",
         defaultText: "prompt and answer")
@@ -108,4 +109,9 @@ enum CommonOptions {
         }
         return type
     }
+}
+
+extension ParsedArguments {
+    /// What the command line says about holding the base in 4 bits; nil when it says nothing.
+    var fourBits: Bool? { isGiven("load-in-4bit") ? flag("load-in-4bit") : nil }
 }

@@ -99,14 +99,16 @@ struct FileWork {
     init(_ memoryLimit: Int?) throws {
         limit = memoryLimit ?? ProcessMemory.defaultLimit
         guard limit > 0 else { throw EftError(.usage, "memoryLimit must be above 0") }
-        let room = limit == .max ? limit : max(0, limit - ProcessMemory.program)
+        let room = limit == .max ? limit : max(0, limit - ProcessMemory.resident)
         backend = try CPUBackend(ledger: MemoryLedger(limit: room))
     }
 
     /// - Throws: `EftError` (`doesNotFit`).
-    func requireFit(_ name: String, _ memory: MemoryTable) throws(EftError) {
+    func requireFit(
+        _ name: String, _ memory: MemoryTable, work: ProcessMemory.Work = .copying
+    ) throws(EftError) {
         var stage = StagePlan(name: name, memory: memory)
-        stage.devices[0][.program] += ProcessMemory.program
+        stage.devices[0][.program] += ProcessMemory.program(for: work, threads: backend.threads)
         try MemoryPlan(stage, limits: [limit]).requireFit()
     }
 }
