@@ -9,7 +9,7 @@
 
 #include "CLineEditor.h"
 
-static volatile sig_atomic_t interrupts, is_silent;
+static volatile sig_atomic_t interrupts, is_ending, is_silent;
 static struct termios usual;
 
 static void show_again(void) {
@@ -18,22 +18,25 @@ static void show_again(void) {
 }
 
 static void on_interrupt(int number) {
-    (void)number;
     if (interrupts) {
         show_again();
         _exit(130);
     }
     interrupts = 1;
+    if (number == SIGTERM) is_ending = 1;
 }
 
 void eft_interrupts_catch(void) {
     struct sigaction action = {.sa_handler = on_interrupt, .sa_flags = SA_RESTART};
     sigemptyset(&action.sa_mask);
     sigaction(SIGINT, &action, NULL);
+    sigaction(SIGTERM, &action, NULL);
     atexit(show_again);
 }
 
 bool eft_interrupts_raised(void) { return interrupts != 0; }
+
+bool eft_interrupts_ending(void) { return is_ending != 0; }
 
 bool eft_interrupts_take(void) {
     bool was_raised = interrupts != 0;

@@ -5,24 +5,29 @@ import EftFormats
 
 /// An adapter's folder under a name.
 struct NamedAdapter {
-    let name: String
+    private(set) var name: String
     let folder: String
 
     static let option = OptionSpecification(
         "--adapter", "--lora", kind: .repeated("DIR"),
         help: "a PEFT adapter on top, DIR or NAME=DIR; several add up", completion: .folder)
 
-    /// The adapters of a command line; one without a name has that of its folder.
+    /// The adapters of a command line; one without a name has that of its folder, with a number where two folders have
+    /// the same.
     /// - Throws: `UsageError` for a name that is given twice.
     static func all(_ arguments: ParsedArguments) throws -> [NamedAdapter] {
         var adapters: [NamedAdapter] = []
         for text in arguments.strings("adapter") {
-            let adapter = NamedAdapter(text)
-            guard !adapters.contains(where: { $0.name == adapter.name }) else {
-                throw arguments.error(
-                    "adapter",
-                    "has two adapters of the name '\(adapter.name)'; write NAME=DIR to tell them apart"
-                )
+            var adapter = NamedAdapter(text)
+            func isTaken(_ name: String) -> Bool { adapters.contains { $0.name == name } }
+            if isTaken(adapter.name) {
+                guard adapter.folder == text else {
+                    throw arguments.error(
+                        "adapter", "gives the name '\(adapter.name)' to two adapters")
+                }
+                let name = adapter.name
+                let number = (2...).first { !isTaken("\(name)-\($0)") } ?? 2
+                adapter.name = "\(name)-\(number)"
             }
             adapters.append(adapter)
         }

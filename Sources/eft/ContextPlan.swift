@@ -66,7 +66,11 @@ struct ContextPlan {
     private func longestFitting(_ model: LoadedModel, _ kvType: KVType) throws -> Int? {
         let candidate = FitCandidate(
             name: "", layouts: model.layouts, load: try model.loader.loadNeed())
-        return model.planner().fit(
+        var longest = GenerationNeed(contextLength: most, sequences: sequences, kvType: kvType)
+        longest.adapterRank = model.adapterExtents.rank
+        let planner = model.planner(
+            reserving: Answers.bytes(longest, tokens: most * sequences))
+        return planner.fit(
             [candidate], adapters: model.adapterExtents,
             requirements: FitRequirements(
                 least: least, most: most, kvTypes: [kvType], sequences: sequences)

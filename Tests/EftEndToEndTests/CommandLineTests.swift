@@ -10,7 +10,8 @@ import Testing
         let help = try Program("--help")
         #expect(help.status == 0)
         for verb in [
-            "plan", "inspect", "train", "merge", "convert", "quantize", "run", "eval", "bench",
+            "plan", "inspect", "train", "merge", "convert", "quantize", "run", "chat", "eval",
+            "bench",
         ] {
             #expect(help.output.contains("\n  \(verb) "), "\(verb)")
             let own = try Program(verb, "--help")

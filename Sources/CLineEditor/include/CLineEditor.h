@@ -30,11 +30,14 @@ eft_line_result eft_line_editor_read(
 /// Puts a line at the end of the history.
 void eft_line_editor_remember(eft_line_editor *editor, const char *line);
 
-/// Counts SIGINT from now on instead of ending the program; the second one that nobody took note of ends it with status 130.
+/// Counts SIGINT and SIGTERM from now on instead of ending the program; the second one that nobody took note of ends it with
+/// status 130.
 void eft_interrupts_catch(void);
-/// Whether a SIGINT has come since the last `eft_interrupts_take`.
+/// Whether one has come since the last `eft_interrupts_take`.
 bool eft_interrupts_raised(void);
-/// The same, and forgets it.
+/// Whether a SIGTERM has come.
+bool eft_interrupts_ending(void);
+/// Whether a signal has come, which is forgotten.
 bool eft_interrupts_take(void);
 /// Whether what is typed is shown while no line is read. The program's end shows it again.
 void eft_terminal_set_echo(bool shows);

@@ -1,17 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// An answer on its way to standard output: thoughts dimmed on a terminal, between their marks elsewhere.
+// An answer on its way to standard output: wrapped and its thoughts dimmed on a terminal, as it is elsewhere.
 import EftCommandLine
 import EftGeneration
-
-#if canImport(Glibc)
-    import Glibc
-#endif
-
-/// Text that stands back, where the output can show that.
-func dimmed(_ text: String, on output: TerminalOutput) -> String {
-    let hasColour = getenv("NO_COLOR").map { $0.pointee == 0 } ?? true
-    return output.isTerminal && hasColour && !text.isEmpty ? "\u{1B}[2m\(text)\u{1B}[22m" : text
-}
 
 /// Writes the parts of one answer.
 struct AnswerPrinter {
@@ -19,12 +9,15 @@ struct AnswerPrinter {
 
     private let output: TerminalOutput
     private let reasoning: ReasoningFormat?
+    private var wrap: StreamedWrap?
     private var place = Place.start
     private var endsLine = true
 
+    /// - Parameter reasoning: whose marks stand around thoughts where they cannot be dimmed.
     init(_ reasoning: ReasoningFormat?, output: TerminalOutput = .standardOutput) {
         self.reasoning = reasoning
         self.output = output
+        wrap = output.wrapWidth.map { StreamedWrap(width: $0) }
     }
 
     /// Writes a piece of thoughts.
@@ -33,10 +26,8 @@ struct AnswerPrinter {
             place = .thoughts
             if !output.isTerminal { put(reasoning?.start ?? "") }
         }
-        var text = text
         // A terminal needs no empty lines around thoughts that are dimmed.
-        if output.isTerminal, endsLine { text = String(text.drop { $0.isNewline }) }
-        put(text, shown: dimmed(text, on: output))
+        put(output.isTerminal && endsLine ? String(text.drop { $0.isNewline }) : text, .dim)
     }
 
     /// Writes a piece of what is said.
@@ -54,11 +45,13 @@ struct AnswerPrinter {
     /// Ends the answer with a newline.
     mutating func finish() {
         if place == .thoughts, !output.isTerminal { put(reasoning?.end ?? "") }
+        release(place == .thoughts ? .dim : [])
         output.write("\n")
     }
 
     private mutating func endThoughts() {
         if output.isTerminal {
+            release(.dim)
             output.write(endsLine ? "\n" : "\n\n")
             place = .gap
         } else {
@@ -67,9 +60,27 @@ struct AnswerPrinter {
         }
     }
 
-    private mutating func put(_ text: String, shown: String? = nil) {
+    private mutating func put(_ text: String, _ style: TerminalStyle = []) {
         guard let last = text.last else { return }
-        output.write(shown ?? text)
         endsLine = last.isNewline
+        let shown = output.isTerminal ? Self.harmless(text) : text
+        write(wrap?.add(shown) ?? shown, style)
+    }
+
+    private mutating func release(_ style: TerminalStyle) { write(wrap?.finish() ?? "", style) }
+
+    private func write(_ text: String, _ style: TerminalStyle) {
+        if !text.isEmpty { output.write(output.styled(text, style)) }
+    }
+
+    /// Text without characters by which a model could command the terminal.
+    private static func harmless(_ text: String) -> String {
+        func commands(_ scalar: Unicode.Scalar) -> Bool {
+            let value = scalar.value
+            return (value < 0x20 && value != 0x0A && value != 0x09) || (0x7F...0x9F).contains(value)
+        }
+        guard text.unicodeScalars.contains(where: commands) else { return text }
+        return String(
+            String.UnicodeScalarView(text.unicodeScalars.map { commands($0) ? "\u{FFFD}" : $0 }))
     }
 }

@@ -41,14 +41,14 @@ struct ChatLoop {
             switch message() {
             case .end: break loop
             case .interrupted:
-                guard reader.isInteractive, !InterruptFlag.isRaised else {
+                guard reader.isInteractive, !Self.isEnding else {
                     throw Interruption(description: "interrupted")
                 }
                 say(restoreEdited() ? "the message stays as it was" : "Ctrl-D or /bye leaves")
             case .line(let text):
                 guard try follow(text) else { break loop }
             }
-            if InterruptFlag.isRaised { throw Interruption(description: "interrupted") }
+            if Self.isEnding { throw Interruption(description: "interrupted") }
         }
         if failures > 0, !reader.isInteractive {
             throw ChatFailure(
@@ -56,6 +56,9 @@ struct ChatLoop {
                     ? "one message was not answered" : "\(failures) messages were not answered")
         }
     }
+
+    /// Whether the system, or an output that nobody reads any more, ends the program.
+    private static var isEnding: Bool { InterruptFlag.isRaised || eft_interrupts_ending() }
 
     private func greet() {
         guard reader.isInteractive else { return }
@@ -151,7 +154,7 @@ struct ChatLoop {
         var hasText = false
         eft_terminal_set_echo(false)
         defer { eft_terminal_set_echo(true) }
-        let isCancelled = { eft_interrupts_raised() || InterruptFlag.isRaised }
+        let isCancelled = { eft_interrupts_raised() || Self.isEnding }
         let answer: ChatAnswer
         do {
             answer = try make(session, isCancelled) { event in
@@ -196,7 +199,7 @@ struct ChatLoop {
         }
         guard showsStatistics else { return }
         say(
-            "\(answer.promptTokens) prompt tokens (\(answer.cachedTokens) known), "
+            "\(answer.promptTokens) prompt tokens (\(answer.cachedTokens) cached), "
                 + "\(answer.tokens.count) tokens, \(formatRate(answer.tokensPerSecond, "tokens")), "
                 + "first after \(formatFixed(answer.firstSeconds, decimals: 2)) s")
     }
@@ -327,8 +330,7 @@ struct ChatLoop {
 
     /// What is no part of the conversation goes to standard error.
     private func say(_ text: String) {
-        let output = TerminalOutput.standardError
-        output.writeLine(dimmed(text, on: output))
+        TerminalOutput.standardError.writeWrapped(text, .dim)
     }
 }
 
