@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 // The parts of the page as answers to a browser.
 
-/// Nothing from elsewhere, no script or style but the page's own files, and no other page around it.
+/// Nothing from elsewhere, no script or style but the page's own files, and no other page around it. The browser itself
+/// refuses to make markup or scripts of text (`trusted-types`), so that a mistake in the page cannot do so either.
 private let policy =
     "default-src 'self'; img-src 'self' data:; object-src 'none'; base-uri 'none'; "
-    + "form-action 'none'; frame-ancestors 'none'"
+    + "form-action 'none'; frame-ancestors 'none'; require-trusted-types-for 'script'; "
+    + "trusted-types 'none'"
 
 /// A part of the page; open to everybody, for it holds no data: the browser asks for those with a key.
 protocol PageAsset: RegisteredRoute {

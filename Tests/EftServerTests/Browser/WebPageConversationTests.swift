@@ -2,6 +2,7 @@
 // Conversations on the page: kept, renamed, deleted, branched.
 import EftConfig
 import EftServer
+import EftTensor
 import Testing
 
 @Suite(
@@ -129,6 +130,53 @@ struct WebPageConversationTests {
         try browser.wait("document.querySelectorAll('.entry').length === 3")
         try browser.click(".entry:nth-of-type(4) .open")
         try browser.wait("document.getElementById('system').value === 'Be short.'")
+        #expect(browser.complaints == [])
+    }
+
+    @Test func `an answer that a reload cuts off is one that was stopped`() throws {
+        let open = Monitor<ResponseStream?>(nil)
+        let route = ClosureRoute("POST", "/v1/chat/completions") { _, responder in
+            let stream = responder.stream(fields: ["Content-Type": "text/event-stream"])
+            stream.write(PageServer.event(["content": "Half"], tokens: 1))
+            open.withLock { $0 = stream }
+        }
+        let browser = try PageServer(special: route).open()
+        try browser.evaluate("document.getElementById('text').focus()")
+        try browser.type("Apples?")
+        try browser.wait(
+            "document.querySelector('.going .text')?.textContent === 'Half'"
+                + " && document.querySelector('.entry .pulse')")
+        try browser.reload()
+        try browser.waitForAnswers(1)
+        #expect(try browser.texts(".turn.user .text, .entry .title") == ["Apples?", "Apples?"])
+        #expect(try browser.text(".turn.assistant .foot")?.contains("stopped") == true)
+        #expect(try browser.evaluate("document.getElementById('send').hidden") == false)
+        #expect(browser.complaints == [])
+    }
+
+    @Test func `a long conversation is shown whole`() throws {
+        let browser = try server.open()
+        try browser.evaluate(
+            """
+            Promise.all(['store', 'conversation'].map(name => import(`./page/${name}.js`)))
+              .then(([store, conversation]) => {
+                const long = conversation.newConversation();
+                let last = -1;
+                for (let count = 0; count < 300; count += 1) {
+                  last = conversation.add(long, last, { role: 'user', text: `Q${count}` }).id;
+                  last = conversation.add(long, last, { role: 'assistant', text: `*A${count}*` }).id;
+                }
+                return store.write(long).then(() => { location.hash = long.id; });
+              })
+            """)
+        try browser.waitForAnswers(300)
+        #expect(
+            try browser.texts(".turn .text")
+                == (0..<300).flatMap { ["Q\($0)", "A\($0)"] })
+        #expect(try browser.texts(".turn em").count == 300)
+        try browser.wait(
+            "(log => log.scrollHeight - log.scrollTop - log.clientHeight < 60)(document.getElementById('log'))"
+        )
         #expect(browser.complaints == [])
     }
 

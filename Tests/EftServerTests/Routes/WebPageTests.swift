@@ -36,6 +36,7 @@ struct WebPageTests {
             let policy = response.fields["Content-Security-Policy"] ?? ""
             #expect(policy.hasPrefix("default-src 'self';"))
             #expect(!policy.contains("unsafe"))
+            #expect(policy.contains("require-trusted-types-for 'script'; trusted-types 'none'"))
             #expect(!response.text.isEmpty)
             for scheme in ["http:", "https:", "//cdn", "wss:", "@import", "innerHTML", "eval("] {
                 #expect(!response.text.contains(scheme), "\(path) has \(scheme)")
@@ -81,7 +82,7 @@ struct WebPageTests {
     }
 
     @Test(arguments: Transport.allCases)
-    func `the status needs a key and tells of memory and engine`(transport: Transport) throws {
+    func `the status needs a key and has memory and engine`(transport: Transport) throws {
         let server = try server(transport, keys: ["one"])
         #expect(try server.send(TestRequest("GET", "/status")).status == 401)
         let response = try server.send(

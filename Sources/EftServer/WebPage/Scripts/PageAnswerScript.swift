@@ -73,8 +73,8 @@ enum PageAnswerScript: PageScript {
           }
         }
 
-        // Tells thoughts from the answer: the server does it when it knows the model's form, and the most common form is
-        // recognized here.
+        // Separates thoughts from the answer: the server does it when it knows the model's form, and the most common form
+        // is recognized here.
         function divide(answer, isWhole = false) {
           const [open, close] = ["<think>", "</think>"];
           const { node } = answer;

@@ -9,20 +9,24 @@ enum PageLayoutScript: PageScript {
         import { values } from "./store.js";
 
         const narrow = matchMedia("(max-width: 860px)");
+        // `least` is the width of the window from which a column is open unless somebody closed it.
         const columns = [
-          { panel: find("conversations"), button: find("menu"), name: "eft.conversations" },
-          { panel: find("side"), button: find("panel"), name: "eft.side" },
+          { panel: find("conversations"), button: find("menu"), name: "eft.conversations", least: 860 },
+          { panel: find("side"), button: find("panel"), name: "eft.side", least: 1100 },
         ];
         const [list, side] = columns;
 
-        function set(column, isOpen) {
+        function set(column, isOpen, isChoice = true) {
           column.isOpen = isOpen;
           column.panel.hidden = !isOpen;
           column.button.setAttribute("aria-expanded", String(isOpen));
           document.body.classList.toggle("has-" + column.panel.id, isOpen);
-          if (!narrow.matches) values.write("browser", column.name, isOpen ? "open" : "closed");
-          // A phone has room for one.
-          else if (isOpen) for (const other of columns) if (other !== column) set(other, false);
+          if (narrow.matches) {
+            // A phone has room for one.
+            if (isOpen) for (const other of columns) if (other !== column) set(other, false);
+          } else if (isChoice) {
+            values.write("browser", column.name, isOpen ? "open" : "closed");
+          }
         }
 
         export const openSide = isOpen => set(side, isOpen);
@@ -39,7 +43,9 @@ enum PageLayoutScript: PageScript {
         export function startLayout() {
           const arrange = () => {
             for (const column of columns) {
-              set(column, !narrow.matches && values.read("browser", column.name) !== "closed");
+              const isRemembered = values.read("browser", column.name);
+              const isOpen = isRemembered ? isRemembered === "open" : innerWidth >= column.least;
+              set(column, !narrow.matches && isOpen, false);
             }
           };
           for (const column of columns) column.button.addEventListener("click", () => set(column, !column.isOpen));

@@ -54,8 +54,9 @@ enum PageLibraryScript: PageScript {
 
         // Gives a new conversation its address when its first message is there.
         export function nameAddress(conversation) {
-          if (conversation === state.conversation) history.replaceState(null, "", "#" + conversation.id);
-          if (conversation === state.conversation) document.title = `${title(conversation)} · Eft`;
+          if (conversation !== state.conversation) return;
+          history.replaceState(null, "", "#" + conversation.id);
+          document.title = `${title(conversation)} · Eft`;
         }
 
         export async function rename(id, name) {
@@ -91,7 +92,9 @@ enum PageLibraryScript: PageScript {
         async function follow() {
           const id = location.hash.slice(1);
           if (id === state.conversation.id) return;
-          if (!id || !(await open(id))) startNew();
+          if (id && await open(id)) return;
+          history.replaceState(null, "", location.pathname + location.search);
+          show(newConversation(firstSystem()));
         }
 
         // Other tabs may change or delete what is shown here.
@@ -112,14 +115,16 @@ enum PageLibraryScript: PageScript {
             if (conversation.nodes.length) waiting = setTimeout(() => save(conversation), 500);
           });
           addEventListener("popstate", follow);
+          // A last attempt for answers that are growing; they are kept every few seconds anyhow.
+          addEventListener("pagehide", () => {
+            for (const { conversation } of state.running.values()) save(conversation);
+          });
           onOtherTab(compare);
           state.conversation.system = firstSystem();
           emit("shown");
           emit("listed");
           if (location.hash.length > 1) await follow();
-          if (!(await isLasting())) {
-            find("lasting").hidden = false;
-          }
+          find("lasting").hidden = await isLasting();
         }
         """#
 }

@@ -64,7 +64,7 @@ enum PageMarkdownScript: PageScript {
           }
         }
 
-        // The first line of a table is shown as one before the line of dashes tells that it is.
+        // The first line of a table is shown as one before the line of dashes has come.
         function openTable(found, lines) {
           const last = found.at(-1);
           if (last?.kind !== "paragraph") return;

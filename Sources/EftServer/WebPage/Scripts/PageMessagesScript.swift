@@ -76,6 +76,9 @@ enum PageMessagesScript: PageScript {
             new (node.role === "user" ? UserTurn : AnswerTurn)(node, actions));
           turns.push(...added);
           log.append(...added.map(turn => turn.element));
+          undrawn.push(...added.filter(turn => turn instanceof AnswerTurn));
+          for (let count = 0; count < 10; count += 1) undrawn.pop()?.draw();
+          drawRest();
           const places = new Map();
           for (const node of state.conversation.nodes) {
             places.set(node.parent, [...(places.get(node.parent) ?? []), node]);
@@ -86,6 +89,17 @@ enum PageMessagesScript: PageScript {
           }
           turns.at(-1)?.draw?.();
           find("empty").hidden = nodes.length > 0;
+        }
+
+        // In a long conversation the end is drawn at once and the rest between frames, from the end to the beginning.
+        let undrawn = [];
+        let slice = 0;
+        function drawRest() {
+          clearTimeout(slice);
+          undrawn = undrawn.filter(turn => turn.element.isConnected);
+          const end = performance.now() + 8;
+          while (undrawn.length && performance.now() < end) undrawn.pop().draw();
+          if (undrawn.length) slice = setTimeout(drawRest, 16);
         }
 
         // Keeps the end in view for those who are there; those who read further up stay where they are.

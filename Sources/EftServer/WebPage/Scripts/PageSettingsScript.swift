@@ -51,7 +51,7 @@ enum PageSettingsScript: PageScript {
         // Models.
 
         // A model that was named by its folder's path is called by the folder's name.
-        const label = id => (/^[./~]/.test(id) ? id.replace(/\/+$/, "").split("/").at(-1) || id : id);
+        export const label = id => (/^[./~]/.test(id) ? id.replace(/\/+$/, "").split("/").at(-1) || id : id);
 
         export async function loadModels() {
           try {

@@ -79,7 +79,14 @@ enum PageStoreScript: PageScript {
           const base = await database();
           const record = base
             ? await finished(base.transaction(bodies).objectStore(bodies).get(id)) : memory.get(id);
-          return isConversation(record) ? record : undefined;
+          if (!isConversation(record)) return undefined;
+          // An answer that was growing when its page was closed is one that was stopped.
+          for (const node of record.nodes) {
+            if (!node.isOpen) continue;
+            delete node.isOpen;
+            node.end = "stopped";
+          }
+          return record;
         }
 
         // Keeps a conversation. Rejects with a QuotaExceededError when the browser has no room.

@@ -8,6 +8,7 @@ enum PageTurnScript: PageScript {
         import { copyButton, count, find, icon, iconButton, make, number } from "./dom.js";
         import { chip } from "./files.js";
         import { MarkdownView } from "./markdown.js";
+        import { label } from "./settings.js";
 
         // A message. `actions` are what its buttons do: choose(node, step), edit(node, text), regenerate(node).
         class Turn {
@@ -105,10 +106,9 @@ enum PageTurnScript: PageScript {
             this.markdown = new MarkdownView(this.body);
             this.live = make("div", "live");
             this.element.append(this.body);
-            this.draw();
           }
 
-          // Shows what there is of the answer.
+          // Shows what there is of the answer; called at least once.
           draw() {
             const { node } = this;
             const isGoing = Boolean(node.isOpen);
@@ -137,7 +137,7 @@ enum PageTurnScript: PageScript {
             summary.textContent = isThinking ? "Thinking…"
               : node.thinking ? `Thought for ${node.thinking.toFixed(1)} s` : "Thoughts";
             text.textContent = node.thoughts;
-            // They fold once, when the answer begins; whoever opens them again keeps them open.
+            // They fold once, when the answer begins; opened again, they stay open.
             if (node.text && !this.isFolded) {
               this.isFolded = true;
               this.thoughts.open = false;
@@ -165,6 +165,8 @@ enum PageTurnScript: PageScript {
             }
             const words = this.numbers();
             const { usage } = node;
+            // Which adapter it was matters where there is a choice.
+            if (node.model && find("model").options.length > 1) words.unshift(label(node.model));
             if (usage) {
               const cached = usage.cached ? ` (${number(usage.cached)} cached)` : "";
               words.push(`prompt ${count(usage.prompt, "token")}${cached}`);
