@@ -5,15 +5,29 @@ import EftConfig
 import Synchronization
 
 /// Reports progress; may be called from any thread, as often as is handy.
+///
+/// What takes less than `delay` shows nothing: a line that comes and goes at once only distracts.
 package final class ProgressReporter: Sendable {
+    /// What a line shows.
+    private struct Line {
+        var text: String
+        /// The share that is done, for a bar behind the text.
+        var share: Double?
+        /// What stands behind the bar.
+        var amount = ""
+    }
+
     private struct State {
+        /// When the first of these updates came.
+        var begun: Duration?
         var lastShown: Duration?
         var isLineOpen = false
-        /// The text last asked for and not shown.
-        var pending: String?
+        /// The line last requested and not shown.
+        var pending: Line?
     }
 
     private let output: TerminalOutput
+    private let delay: Duration
     private let now: @Sendable () -> Duration
     private let state = Mutex(State())
 
@@ -21,35 +35,61 @@ package final class ProgressReporter: Sendable {
     private var interval: Duration { output.isTerminal ? .milliseconds(100) : .seconds(10) }
 
     /// Makes a reporter.
-    /// - Parameter now: a clock that never goes back; replaced in tests.
+    /// - Parameters:
+    ///   - delay: how long work goes on before its first line is shown.
+    ///   - now: a clock that never goes back; replaced in tests.
     package init(
-        output: TerminalOutput = .standardError, now: (@Sendable () -> Duration)? = nil
+        output: TerminalOutput = .standardError, delay: Duration = .milliseconds(500),
+        now: (@Sendable () -> Duration)? = nil
     ) {
         self.output = output
+        self.delay = delay
         let start = ContinuousClock.now
         self.now = now ?? { ContinuousClock.now - start }
     }
 
     /// Shows a line, unless one was shown a moment ago.
     package func update(_ text: @autoclosure () -> String) {
+        update { Line(text: text()) }
+    }
+
+    /// Shows a label, a bar where there is room for one, and how much is done in words.
+    /// - Parameter share: what is done, from 0 to 1.
+    package func update(_ label: String, share: Double, _ amount: @autoclosure () -> String) {
+        update { Line(text: label, share: share, amount: amount()) }
+    }
+
+    private func update(_ line: () -> Line) {
         let time = now()
         state.withLock { state in
-            if let last = state.lastShown, time - last < interval {
+            let begun = state.begun ?? time
+            state.begun = begun
+            let isEarly = state.lastShown.map { time - $0 < interval } ?? (time - begun < delay)
+            if isEarly {
                 // Should this have been the last, `finish` shows it.
-                state.pending = text()
+                state.pending = line()
                 return
             }
             state.lastShown = time
             state.pending = nil
-            show(text(), &state)
+            show(line(), &state)
         }
     }
 
     /// Writes a line that stays, above the progress line.
-    package func note(_ text: String) {
+    package func note(_ text: String, _ style: TerminalStyle = []) {
         state.withLock { state in
             clear(&state)
-            output.writeLine(excerpt(text, limit: .max))
+            output.writeWrapped(excerpt(text, limit: .max), hanging: 2, style)
+            state.lastShown = nil
+        }
+    }
+
+    /// Writes a table that stays, above the progress line.
+    package func note(_ table: TableRenderer) {
+        state.withLock { state in
+            clear(&state)
+            output.write(table)
             state.lastShown = nil
         }
     }
@@ -58,7 +98,7 @@ package final class ProgressReporter: Sendable {
     /// - Parameter text: what is left standing; without it the last progress.
     package func finish(_ text: String? = nil) {
         state.withLock { state in
-            if let last = text ?? state.pending {
+            if let last = text ?? state.pending.map(Self.plain) {
                 clear(&state)
                 output.writeLine(excerpt(last, limit: .max))
             } else if state.isLineOpen {
@@ -68,16 +108,75 @@ package final class ProgressReporter: Sendable {
         }
     }
 
-    private func show(_ text: String, _ state: inout State) {
-        let line = excerpt(text, limit: .max)
-        guard output.isTerminal else { return output.writeLine(line) }
+    /// Ends the line and leaves nothing of it on a terminal: for what only led up to the work.
+    package func clear() {
+        state.withLock { state in
+            clear(&state)
+            state = State()
+        }
+    }
+
+    // MARK: Work of unknown length
+
+    private static let spinner = ["⠋", "⠙", "⠹", "⠸", "⠼", "⠴", "⠦", "⠧", "⠇", "⠏"]
+
+    /// Says what goes on, and for how long, while `work` of unknown length runs; then clears the line.
+    package func during<R>(_ what: String, _ work: () throws -> R) rethrows -> R {
+        let start = now()
+        let isTerminal = output.isTerminal
+        let ticker = Ticker { [self] tick in
+            let elapsed = now() - start
+            let seconds = elapsed.components.seconds
+            update { () -> Line in
+                let sign = isTerminal ? Self.spinner[tick % Self.spinner.count] + " " : ""
+                return Line(text: seconds > 0 ? "\(sign)\(what)  \(seconds) s" : "\(sign)\(what)")
+            }
+        }
+        defer {
+            ticker?.stop()
+            clear()
+        }
+        return try work()
+    }
+
+    // MARK: Lines
+
+    private func show(_ line: Line, _ state: inout State) {
+        guard output.isTerminal else {
+            output.writeLine(excerpt(Self.plain(line), limit: .max))
+            return
+        }
         // The last column stays free, else some terminals begin a new line.
-        output.write("\r\(truncated(line, toWidth: max(output.width - 1, 1)))\u{1B}[K")
+        output.write("\r\(rendered(line, width: max(output.width - 1, 1)))\u{1B}[K")
         state.isLineOpen = true
     }
 
     private func clear(_ state: inout State) {
         if state.isLineOpen { output.write("\r\u{1B}[K") }
         state.isLineOpen = false
+    }
+
+    private static func plain(_ line: Line) -> String {
+        line.share == nil ? line.text : "\(line.text): \(line.amount)"
+    }
+
+    private static let barWidth = 24
+
+    private func rendered(_ line: Line, width: Int) -> String {
+        let text = excerpt(line.text, limit: .max)
+        guard let share = line.share else {
+            return output.styled(truncated(text, toWidth: width), .dim)
+        }
+        let amount = excerpt(line.amount, limit: .max)
+        let room = width - displayWidth(text) - displayWidth(amount) - 4
+        guard room >= 8 else {
+            return output.styled(truncated("\(text)  \(amount)", toWidth: width), .dim)
+        }
+        let bar = min(room, Self.barWidth)
+        let full = share.isFinite ? Int((min(max(share, 0), 1) * Double(bar)).rounded(.down)) : 0
+        let done = String(repeating: "━", count: full)
+        let rest = String(repeating: output.hasColor ? "━" : "╌", count: bar - full)
+        return output.styled(text + "  ", .dim) + output.styled(done, .green)
+            + output.styled(rest, .dim) + output.styled("  " + amount, .dim)
     }
 }

@@ -13,6 +13,10 @@ import EftConfig
 package struct TerminalOutput: Sendable {
     /// Whether lines may be rewritten here.
     package let isTerminal: Bool
+    /// Whether text may be styled here: on a terminal, unless `NO_COLOR` is set.
+    package let hasColor: Bool
+    /// Whether lines should fit a width: on any terminal, also one on which nothing can be rewritten.
+    private let wraps: Bool
     private let widthSource: @Sendable () -> Int
     private let sink: @Sendable (String) -> Void
 
@@ -21,16 +25,26 @@ package struct TerminalOutput: Sendable {
     /// Standard error.
     package static let standardError = TerminalOutput(descriptor: STDERR_FILENO)
 
+    /// An output that drops all text.
+    package static let discarded = TerminalOutput(isTerminal: false) { _ in }
+
     /// Makes an output that hands its text to `write`.
-    package init(isTerminal: Bool, width: Int = 80, write: @escaping @Sendable (String) -> Void) {
+    package init(
+        isTerminal: Bool, width: Int = 80, hasColor: Bool = false,
+        write: @escaping @Sendable (String) -> Void
+    ) {
         self.isTerminal = isTerminal
+        self.hasColor = hasColor
+        wraps = isTerminal
         self.widthSource = { width }
         self.sink = write
     }
 
     private init(descriptor: Int32) {
         let isDumb = getenv("TERM").map { String(cString: $0) == "dumb" } ?? true
-        isTerminal = isatty(descriptor) == 1 && !isDumb
+        wraps = isatty(descriptor) == 1
+        isTerminal = wraps && !isDumb
+        hasColor = isTerminal && (getenv("NO_COLOR").map { $0.pointee == 0 } ?? true)
         widthSource = {
             var size = winsize()
             guard ioctl(descriptor, UInt(TIOCGWINSZ), &size) == 0, size.ws_col > 0 else {
@@ -44,6 +58,9 @@ package struct TerminalOutput: Sendable {
     /// Columns of the terminal; 80 where there is none.
     package var width: Int { widthSource() }
 
+    /// Columns that lines should fit; nil where nobody looks at them on a terminal.
+    package var wrapWidth: Int? { wraps ? width : nil }
+
     /// Writes text as it is.
     package func write(_ text: String) { sink(text) }
 
@@ -51,12 +68,14 @@ package struct TerminalOutput: Sendable {
     package func writeLine(_ text: String) { sink(text + "\n") }
 }
 
-/// Writes a whole text; gives up silently where nobody reads.
+/// Writes a whole text; gives up silently where nobody reads, and says nothing more once that ends the program.
 private func writeAll(_ text: String, to descriptor: Int32) {
     var bytes = Array(text.utf8)[...]
     while !bytes.isEmpty {
+        guard !ClosedOutput.isClosed else { return }
         let count = bytes.withUnsafeBytes { write(descriptor, $0.baseAddress, $0.count) }
         if count < 0 && errno == EINTR { continue }
+        if count < 0 && errno == EPIPE && descriptor == STDOUT_FILENO { ClosedOutput.note() }
         guard count > 0 else { return }
         bytes.removeFirst(count)
     }

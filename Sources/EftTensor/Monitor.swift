@@ -19,7 +19,12 @@ package final class Monitor<State>: @unchecked Sendable {
         mutex.initialize(to: pthread_mutex_t())
         condition.initialize(to: pthread_cond_t())
         pthread_mutex_init(mutex, nil)
-        pthread_cond_init(condition, nil)
+        // Waits end by a clock that nobody sets.
+        var attributes = pthread_condattr_t()
+        pthread_condattr_init(&attributes)
+        pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC)
+        pthread_cond_init(condition, &attributes)
+        pthread_condattr_destroy(&attributes)
     }
 
     deinit {
@@ -49,6 +54,35 @@ package final class Monitor<State>: @unchecked Sendable {
         while true {
             if let value = try body(&state) { return value }
             pthread_cond_wait(condition, mutex)
+        }
+    }
+
+    /// Waits as `wait`, but no longer than a time.
+    /// - Returns: nil when the time was up before `body` gave a value.
+    package func wait<R>(
+        atMost seconds: Double, _ body: (inout State) throws -> R?
+    ) rethrows -> R? {
+        var end = timespec()
+        clock_gettime(CLOCK_MONOTONIC, &end)
+        let (whole, fraction) = (
+            Int(min(max(seconds, 0), 1e9)), max(seconds, 0).truncatingRemainder(dividingBy: 1)
+        )
+        end.tv_sec += whole
+        end.tv_nsec += Int(fraction * 1e9)
+        if end.tv_nsec >= 1_000_000_000 {
+            end.tv_sec += 1
+            end.tv_nsec -= 1_000_000_000
+        }
+        pthread_mutex_lock(mutex)
+        defer {
+            pthread_cond_broadcast(condition)
+            pthread_mutex_unlock(mutex)
+        }
+        while true {
+            if let value = try body(&state) { return value }
+            guard pthread_cond_timedwait(condition, mutex, &end) == 0 else {
+                return try body(&state)
+            }
         }
     }
 }
@@ -82,6 +116,13 @@ package final class WorkerThread: @unchecked Sendable {
                 "the system refused a thread: \(String(cString: strerror(status)))")
         }
         isRunning = true
+    }
+
+    /// Lets the thread end by itself: nobody joins it, and the system takes back what it held.
+    package func detach() {
+        guard isRunning else { return }
+        pthread_detach(handle)
+        isRunning = false
     }
 
     /// Waits for the function to end.

@@ -15,6 +15,12 @@ struct Budget {
     /// The accounts of several devices, whose peaks are told afterwards.
     var ledgers: [MemoryLedger] = []
 
+    /// Takes a plan; what the program held at most until now, such as while it read a long text, is part of it.
+    init(plan: StagePlan, limits: [Int]) {
+        self.plan = plan.atLeast(ProcessMemory.peakResident)
+        self.limits = limits
+    }
+
     /// Shows the plan on standard error, or refuses.
     /// - Throws: `BudgetError` when the stage does not fit.
     func announce(quiet: Bool = false) throws {

@@ -29,6 +29,7 @@ struct Failure {
             case let error as ConversionError: error.code == .usage ? .usage : .damagedFile
             case let error as TokenizerError: error.code == .io ? .failed : .damagedFile
             case let error as TrainingError: Failure.status(error)
+            case is ModelNotFound: .damagedFile
             case is BudgetError: .doesNotFit
             case is Interruption, is BenchmarkStopped: .interrupted
             default: .failed
@@ -52,9 +53,10 @@ struct Failure {
 
     private static func status(_ error: TrainingError) -> ExitStatus {
         switch error.code {
-        case .configuration: .usage
+        // The data and the checkpoint to go on from are what the configuration names.
+        case .configuration, .data, .checkpoint: .usage
         case .interrupted: .interrupted
-        case .data, .diverged, .checkpoint: .failed
+        case .diverged: .failed
         }
     }
 

@@ -19,7 +19,6 @@ struct LoadedModel {
     let adapterExtents: AdapterExtents
     let budget: DeviceBudget
     let devices: [CPUBackend]
-    private let programBytes: Int
     private let cacheFolder: String?
 
     /// Opens everything and reads tables, no weights.
@@ -30,9 +29,15 @@ struct LoadedModel {
         _ arguments: ParsedArguments, adapters folders: [String]? = nil,
         reserving reserved: (DecoderDescription) throws -> AdapterExtents? = { _ in nil }
     ) throws {
+        adapters = folders ?? arguments.strings("adapter")
+        let base = try AdapterBase(adapters: adapters, option: arguments.fourBits)
         let isPrepared: Bool
-        (folder, isPrepared) = try LoadedModel.open(arguments)
-        tokenizer = try Tokenizer.load(folder: folder.path)
+        (folder, isPrepared) = try LoadedModel.open(arguments, inNF4: base.inNF4)
+        let tokens = arguments.declares("tokenizer") ? arguments.string("tokenizer") : nil
+        let path = tokens ?? folder.path
+        tokenizer = try CommonOptions.progress(arguments).during("reading the tokenizer") {
+            try Tokenizer.load(folder: path)
+        }
         guard tokenizer.idBound <= folder.description.vocabulary else {
             throw ModelError(
                 .mismatch,
@@ -40,41 +45,50 @@ struct LoadedModel {
                     + "\(folder.description.vocabulary); they do not belong together",
                 path: folder.path)
         }
+        let isDense = try folder.isDense()
+        if isDense || isPrepared, let sentence = base.sentence,
+            !(arguments.declares("json") && arguments.flag("json"))
+        {
+            TerminalOutput.standardError.writeLine(sentence)
+        }
         let linears: WeightTarget =
-            arguments.flag("load-in-4bit") && !isPrepared
-            ? .nf4(doubleQuantization: true) : .asStored
+            base.inNF4 && isDense ? .nf4(doubleQuantization: true) : .asStored
         loader = try DecoderLoader(folder: folder, options: LoadOptions(linears: linears))
         layouts = try DecoderLayouts(loader)
-        adapters = folders ?? arguments.strings("adapter")
         let description = folder.description
         let loaded = try adapters.reduce(AdapterExtents(layers: description.layers)) {
             try $0 + AdapterFile.extents($1, description: description)
         }
         adapterExtents = try reserved(description).map { loaded + $0 } ?? loaded
         budget = try DeviceBudget(arguments)
-        programBytes = ProcessMemory.program
-        devices = try budget.backends(arguments, programBytes: programBytes)
+        devices = try budget.backends(arguments, programBytes: ProcessMemory.resident)
         cacheFolder = arguments.string("cache-dir")
     }
 
-    /// The model's folder, or with --load-in-4bit the NF4 form that training has made of it.
+    /// The model's folder, or when it is to be held in NF4 the form that training has made of it.
     private static func open(
-        _ arguments: ParsedArguments
+        _ arguments: ParsedArguments, inNF4: Bool
     ) throws -> (folder: ModelFolder, isPrepared: Bool) {
-        let folder = try ModelFolder.open(arguments.required("model"))
-        guard arguments.flag("load-in-4bit"),
+        let overrides = try VLLMArguments.overrides(arguments)
+        let folder = try ModelFolder.open(ModelArgument.path(arguments), overrides: overrides)
+        guard inNF4,
             let base = try? PreparedBase(folder, caches: arguments.string("cache-dir")),
             base.isCurrent
         else { return (folder, false) }
-        return (try ModelFolder.open(base.path), true)
+        return (try ModelFolder.open(base.path, overrides: overrides), true)
     }
 
-    /// The planner for this model and machine.
-    /// - Parameter bytes: what the program will take beyond what it has, outside of the ledgers.
-    func planner(reserving bytes: Int = 0) -> Planner {
-        Planner(
+    /// The planner for this model and machine, with what the program holds by now.
+    /// - Parameters:
+    ///   - work: what is planned.
+    ///   - bytes: what the program will take beyond what it has, outside of the ledgers.
+    func planner(
+        for work: ProcessMemory.Work = .generation, reserving bytes: Int = 0
+    ) -> Planner {
+        let program = ProcessMemory.program(for: work, threads: devices[0].threads)
+        return Planner(
             description: folder.description, limits: budget.limits,
-            weightLimits: budget.weightLimits, programBytes: programBytes + bytes,
+            weightLimits: budget.weightLimits, programBytes: program + bytes,
             backend: devices[0])
     }
 
@@ -155,24 +169,26 @@ struct LoadedModel {
         _ plan: StagePlan, _ streaming: StreamedBase?, quiet: Bool
     ) throws -> Decoder {
         let progress = ProgressReporter(output: .standardError)
-        func report(_ text: String) throws {
+        func report(_ what: String, _ done: Int, _ total: Int) throws {
             guard !InterruptFlag.isRaised else {
                 throw Interruption(description: "interrupted while loading")
             }
-            if !quiet { progress.update(text) }
+            guard !quiet else { return }
+            let share = Double(done) / Double(max(total, 1))
+            progress.update(what, share: share, "layer \(done) of \(total)")
         }
         if let streaming {
             try streaming.cache.fill(streaming.placement, devices: devices) {
-                try report("writing layer \($0) of \($1) in the form in which it is streamed")
+                try report("writing in the form in which it is streamed", $0, $1)
             }
         }
         let decoder = try loader.load(
             devices: devices, parts: plan.placement?.parts ?? [folder.description.wholePart],
             streaming: streaming
         ) {
-            try report("loading layer \($0) of \($1)")
+            try report("loading", $0, $1)
         }
-        progress.finish()
+        progress.clear()
         return decoder
     }
 }

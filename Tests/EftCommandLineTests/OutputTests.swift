@@ -6,6 +6,10 @@ import EftConfig
 import Synchronization
 import Testing
 
+#if canImport(Glibc)
+    import Glibc
+#endif
+
 /// Collects what is written, and a clock that is set by hand.
 private final class Recorder: Sendable {
     private let text = Mutex("")
@@ -13,14 +17,17 @@ private final class Recorder: Sendable {
 
     var written: String { text.withLock { $0 } }
 
-    func output(isTerminal: Bool, width: Int = 20) -> TerminalOutput {
-        TerminalOutput(isTerminal: isTerminal, width: width) { [self] piece in
+    func output(isTerminal: Bool, width: Int = 20, hasColor: Bool = false) -> TerminalOutput {
+        TerminalOutput(isTerminal: isTerminal, width: width, hasColor: hasColor) { [self] piece in
             text.withLock { $0 += piece }
         }
     }
 
-    func reporter(isTerminal: Bool, width: Int = 20) -> ProgressReporter {
-        ProgressReporter(output: output(isTerminal: isTerminal, width: width)) { [self] in
+    func reporter(
+        isTerminal: Bool, width: Int = 20, hasColor: Bool = false, delay: Duration = .zero
+    ) -> ProgressReporter {
+        let output = output(isTerminal: isTerminal, width: width, hasColor: hasColor)
+        return ProgressReporter(output: output, delay: delay) { [self] in
             time.withLock { $0 }
         }
     }
@@ -85,6 +92,57 @@ struct ProgressReporterTests {
         #expect(recorder.written == "\ra\\u{1b}]0;x\\u{7}\\u{a}b\u{1B}[K")
     }
 
+    @Test func `shows nothing of what is done at once`() {
+        let reporter = recorder.reporter(isTerminal: true, delay: .milliseconds(500))
+        for step in 0..<6 {
+            reporter.update("step \(step)")
+            recorder.advance(.milliseconds(70))
+        }
+        reporter.clear()
+        #expect(recorder.written.isEmpty)
+        reporter.update("slow")
+        recorder.advance(.milliseconds(500))
+        reporter.update("slower")
+        reporter.clear()
+        #expect(recorder.written == "\rslower\u{1B}[K\r\u{1B}[K")
+    }
+
+    @Test func `draws a bar where there is room`() {
+        let wide = recorder.reporter(isTerminal: true, width: 41)
+        wide.update("loading", share: 0.5, "layer 2 of 4")
+        #expect(recorder.written == "\rloading  ━━━━━━━━╌╌╌╌╌╌╌╌╌  layer 2 of 4\u{1B}[K")
+        wide.clear()
+        let narrow = Recorder()
+        narrow.reporter(isTerminal: true, width: 25).update("loading", share: .nan, "layer 2 of 4")
+        #expect(narrow.written == "\rloading  layer 2 of 4\u{1B}[K")
+        let pipe = Recorder()
+        pipe.reporter(isTerminal: false).update("loading", share: 0.5, "layer 2 of 4")
+        #expect(pipe.written == "loading: layer 2 of 4\n")
+    }
+
+    @Test func `dims progress on terminals with colours`() {
+        let reporter = recorder.reporter(isTerminal: true, hasColor: true)
+        reporter.update("a")
+        reporter.note("b", .yellow)
+        #expect(
+            recorder.written
+                == "\r\u{1B}[2ma\u{1B}[0m\u{1B}[K\r\u{1B}[K\u{1B}[33mb\u{1B}[0m\n")
+    }
+
+    @Test func `says what goes on meanwhile, and returns what the work returns`() throws {
+        let reporter = ProgressReporter(
+            output: recorder.output(isTerminal: true, width: 80), delay: .zero)
+        let result = reporter.during("reading") {
+            while recorder.written.isEmpty { usleep(1000) }
+            return 7
+        }
+        #expect(result == 7)
+        #expect(recorder.written.contains(" reading"))
+        #expect(recorder.written.hasSuffix("\r\u{1B}[K"))
+        struct Fault: Error {}
+        #expect(throws: Fault.self) { try reporter.during("failing") { throw Fault() } }
+    }
+
     @Test func `takes updates from many threads`() async {
         let reporter = recorder.reporter(isTerminal: false)
         await withTaskGroup { group in
@@ -118,6 +176,71 @@ struct TableRendererTests {
                 """)
     }
 
+    private var plan: TableRenderer {
+        var table = TableRenderer([
+            .init("what"), .init("weights", .right), .init("KV cache", .right), .init("note"),
+        ])
+        table.add(["QLoRA training", "1.2 GiB", "", "two devices of the same size"])
+        table.addRule()
+        table.add(["run", "13.5 GiB", "512 MiB", "fits"], style: .green)
+        return table
+    }
+
+    @Test func `breaks cells and headings to fit`() {
+        #expect(
+            plan.render(width: 48) == """
+                what             weights  KV cache  note
+                --------------  --------  --------  ------------
+                QLoRA training   1.2 GiB            two devices
+                                                    of the same
+                                                    size
+                --------------  --------  --------  ------------
+                run             13.5 GiB   512 MiB  fits
+
+                """)
+        #expect(plan.render(width: 200) == plan.render())
+    }
+
+    @Test(arguments: 10...70)
+    func `never exceeds the width and leaves nothing out`(width: Int) {
+        let text = plan.render(width: width)
+        for line in text.split(separator: "\n") {
+            #expect(displayWidth(String(line)) <= max(width, 16), "\(line)")
+        }
+        let words = text.split(whereSeparator: \.isWhitespace).joined()
+        for cell in ["1.2GiB", "13.5GiB", "512MiB", "fits"] {
+            #expect(words.contains(cell), "\(text)")
+        }
+    }
+
+    @Test func `becomes blocks where columns do not fit`() {
+        #expect(
+            plan.render(width: 30) == """
+                QLoRA training
+                  weights   1.2 GiB
+                  note      two devices of the
+                            same size
+                run
+                  weights   13.5 GiB
+                  KV cache  512 MiB
+                  note      fits
+
+                """)
+    }
+
+    @Test func `styles headings and rows on terminals with colours`() {
+        let recorder = Recorder()
+        var table = TableRenderer([.init("a"), .init("b")])
+        table.add(["1", "2"], style: [.bold, .red])
+        recorder.output(isTerminal: true, hasColor: true).write(table)
+        #expect(
+            recorder.written
+                == "\u{1B}[1ma  b\u{1B}[0m\n\u{1B}[2m-  -\u{1B}[0m\n\u{1B}[1;31m1  2\u{1B}[0m\n")
+        let pipe = Recorder()
+        pipe.output(isTerminal: false, width: 3).write(table)
+        #expect(pipe.written == "a  b\n-  -\n1  2\n")
+    }
+
     @Test func `renders empty tables`() {
         #expect(TableRenderer([.init("a"), .init("b")]).render() == "a  b\n-  -\n")
         #expect(TableRenderer([]).render() == "\n\n")
@@ -139,6 +262,24 @@ struct TableRendererTests {
         ] as [(String, Int, String)])
     func `cuts text`(text: String, width: Int, expected: String) {
         #expect(truncated(text, toWidth: width) == expected)
+    }
+}
+
+struct TextLayoutTests {
+    @Test(
+        arguments: [
+            ("one two three", 8, 0, 0, ["one two", "three"]),
+            ("one two three", 9, 2, 1, ["  one two", "   three"]),
+            ("abcdefghijkl m", 8, 0, 2, ["abcdefgh", "  ijkl m"]),
+            ("", 10, 0, 0, [""]), ("  a  b ", 10, 0, 0, ["a b"]),
+            ("漢字漢字漢字", 9, 0, 0, ["漢字漢字", "漢字"]),
+            ("a b", 1, 40, 0, ["a", "b"]),
+        ] as [(String, Int, Int, Int, [String])])
+    func `breaks paragraphs`(
+        text: String, width: Int, indentation: Int, hanging: Int, lines: [String]
+    ) {
+        #expect(
+            wrapped(text, toWidth: width, indentation: indentation, hanging: hanging) == lines)
     }
 }
 

@@ -26,8 +26,17 @@ struct ProgramTests {
             }
             #expect(command.name == "train")
         }
-        guard case .version = try sampleProgram.resolve(["--version"]) else {
-            Issue.record("no version")
+        for (words, expected) in [
+            (["--version"], false), (["version"], false), (["--version", "--verbose"], true),
+        ] {
+            guard case .version(expected) = try sampleProgram.resolve(words) else {
+                Issue.record("\(words) is no call for the version")
+                continue
+            }
+        }
+        guard case .manualPages("out") = try sampleProgram.resolve(["completion", "man", "out"])
+        else {
+            Issue.record("no manual")
             return
         }
         guard case .completionScript(.fish) = try sampleProgram.resolve(["completion", "fish"])
@@ -44,6 +53,8 @@ struct ProgramTests {
             (["help", "qantize"], "unknown verb 'qantize'; did you mean 'quantize'?"),
             (["--memory", "3"], "the verb comes first, then its options; found '--memory'"),
             (["completion"], "'eft completion' takes the name of a shell: bash, zsh, fish"),
+            (["version", "now"], "'eft --version' takes only --verbose; found 'now'"),
+            (["completion", "man"], "'eft completion man DIR' writes manual pages to a folder"),
             (["completion", "csh"], "'eft completion' takes the name of a shell: bash, zsh, fish"),
         ] as [([String], String)])
     func `refuses what is no verb`(words: [String], message: String) throws {
@@ -132,10 +143,25 @@ struct HelpRendererTests {
         #expect(help.contains("--KEY VALUE"))
     }
 
-    @Test(arguments: [20, 60, 80, 100, 500])
+    @Test(arguments: [20, 40, 60, 80, 100, 500])
     func `keeps lines within the width`(width: Int) {
-        let help = HelpRenderer(sampleProgram, width: width).commandHelp(sampleQuantize)
-        let widest = help.split(separator: "\n").map { displayWidth(String($0)) }.max() ?? 0
-        #expect(widest <= min(max(width, 60), 100))
+        let renderer = HelpRenderer(sampleProgram, width: width)
+        for help in [renderer.commandHelp(sampleQuantize), renderer.programHelp()] {
+            let widest = help.split(separator: "\n").map { displayWidth(String($0)) }.max() ?? 0
+            #expect(widest <= min(max(width, 24), 100))
+        }
+    }
+
+    @Test func `breaks examples so that they can still be copied`() {
+        let help = HelpRenderer(sampleProgram, width: 40).commandHelp(sampleQuantize)
+        #expect(help.contains("  eft quantize -i model -o work -cf \\\n    out -b 4\n"))
+        #expect(help.contains("\n  -i, --in-dir DIR\n      Folder of the model. (required)\n"))
+    }
+
+    @Test func `marks headings and names where there are colours`() {
+        let output = TerminalOutput(isTerminal: true, width: 80, hasColor: true) { _ in }
+        let help = HelpRenderer(sampleProgram, for: output).commandHelp(sampleTrain)
+        #expect(help.contains("\n\u{1B}[1mOptions:\u{1B}[0m\n"))
+        #expect(help.contains("  \u{1B}[1m--memory SIZE\u{1B}[0m  Memory.\n"))
     }
 }

@@ -136,10 +136,53 @@ import Testing
         #expect(fill(&table, 2, tokens(32)) == 0)
     }
 
+    @Test func `a group is taken before a content is dropped, and given back whole`() {
+        var table = PageTable(pageCount: 6, groupSize: 2)
+        #expect(table.residentPages == 0 && table.freePages == 6)
+        _ = fill(&table, 1, tokens(48))
+        #expect(table.residentPages == 4 && table.freePages == 3)
+        table.release(sequence: 1)
+        let left = ContinuousClock.now
+        // The page beside the cached ones is free, the next group is not resident yet: both go before a content.
+        _ = fill(&table, 2, tokens(48, seed: 1))
+        #expect(table.residentPages == 6 && table.foundPages == 6)
+        #expect(table.pages(of: 2) == [3, 4, 5])
+        // The second group is in use by half, the first one not at all.
+        #expect(table.oldestLeave.map { $0 <= left } == true)
+        let early = table.coolDown(unusedSince: left - .seconds(60))
+        #expect(early.isEmpty)
+        let cold = table.coolDown(unusedSince: left)
+        #expect(cold == [0..<2])
+        #expect(table.residentPages == 4 && table.freePages == 3 && table.foundPages == 4)
+        #expect(table.oldestLeave == nil)
+        // What followed the dropped contents is not found either.
+        #expect(table.cachedPages(root: root, tokens: tokens(48), most: 48).all == 0)
+        table.release(sequence: 2)
+        #expect(fill(&table, 3, tokens(48, seed: 1)) == 32)
+        #expect(table.pages(of: 3).prefix(2) == [3, 4])
+    }
+
+    @Test func `contents that are given back are told as evictions`() {
+        var table = PageTable(pageCount: 4, groupSize: 4)
+        table.recordEvents()
+        _ = fill(&table, 1, tokens(33))
+        table.release(sequence: 1)
+        let cold = table.coolDown(unusedSince: .now)
+        #expect(cold == [0..<4])
+        let events = table.takeEvents()
+        #expect(events.evictions.count == 2)
+        let done = table.extend(sequence: 2, to: 64)
+        #expect(done)
+        let after = table.takeEvents()
+        #expect(after.evictions.isEmpty && table.residentPages == 4)
+    }
+
     /// Random lives of sequences against a model that knows every page's content by its whole prefix.
-    @Test func `a found page always holds what was asked for`() {
+    @Test(arguments: [1, 3, 5, 12])
+    func `a found page always holds what was asked for`(_ groupSize: Int) {
         var random = SplitMix64(seed: 5)
-        var table = PageTable(pageCount: 12)
+        var table = PageTable(pageCount: 12, groupSize: groupSize)
+        var given = 0
         // What stands in each page: all tokens up to its end.
         var held: [Int: [Int32]] = [:]
         var live: [Int: [Int32]] = [:]
@@ -169,10 +212,17 @@ import Testing
             } else if let id = live.keys.sorted().randomElement(using: &random) {
                 table.release(sequence: id)
                 live[id] = nil
+            } else if Int.random(in: 0..<8, using: &random) == 0 {
+                for page in table.coolDown(unusedSince: .now).joined() {
+                    held[page] = nil
+                    given += 1
+                }
             }
             let used = Set(live.keys.flatMap { table.pages(of: $0) })
             #expect(table.freePages == 12 - used.count)
+            #expect(table.residentPages >= used.count)
         }
+        #expect(given > 0)
         for id in live.keys { table.release(sequence: id) }
         #expect(table.freePages == 12 && table.sequences == 0)
     }

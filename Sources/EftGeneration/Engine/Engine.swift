@@ -35,6 +35,8 @@ package struct EngineStatus: Sendable {
     package var pages = 0
     package var usedPages = 0
     package var heldTokens = 0
+    /// Bytes of the pages that are in memory, those that only cache included.
+    package var residentBytes = 0
     /// Steps made.
     package var steps = 0
     /// Since when the present step is being made; nil between steps.
@@ -196,10 +198,27 @@ package final class Engine: Sendable {
             }
         }
 
-        /// New orders; waits when there is nothing to do, and is nil when there never will be.
+        /// New orders; waits when there is nothing to do, and is nil when there never will be. Memory that nobody uses is
+        /// given back meanwhile.
         private func takeOrders() -> [Order]? {
+            while true {
+                core.giveBackMemory()
+                guard core.holdsIdleMemory else { return waitForOrders() }
+                if let orders = waitForOrders(atMost: EngineCore.memoryLookSeconds) {
+                    return orders
+                }
+            }
+        }
+
+        private func waitForOrders() -> [Order]? { monitor.wait(orders()) }
+
+        private func waitForOrders(atMost seconds: Double) -> [Order]?? {
+            monitor.wait(atMost: seconds, orders())
+        }
+
+        private func orders() -> (inout State) -> [Order]?? {
             let (status, hasWork) = (core.status, core.hasWork)
-            return monitor.wait { state -> [Order]?? in
+            return { state -> [Order]?? in
                 state.status = status
                 if state.orders.isEmpty && !hasWork {
                     guard state.isStopping else { return nil }
@@ -245,6 +264,7 @@ extension EngineCore {
         status.waitingTokens = scheduler.waiting.reduce(0) { $0 + $1.tokens.count }
         status.pages = cache.pageCount
         status.usedPages = cache.pageCount - cache.freePages
+        status.residentBytes = cache.residentBytes
         status.heldTokens = scheduler.running.reduce(0) { $0 + $1.computed }
         return status
     }

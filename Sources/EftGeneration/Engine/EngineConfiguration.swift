@@ -21,6 +21,8 @@ package struct EngineConfiguration: Sendable {
     package var longPrefillThreshold = 0
     /// Whether sequences of different requests share pages.
     package var prefixCaching = true
+    /// How long pages that no request uses stay in memory with what they cache; nil for as long as the engine.
+    package var idlePageTime: Duration? = .seconds(300)
     /// Who comes first.
     package var policy = SchedulingPolicy.fcfs
     /// Most requests that wait; nil for any number.

@@ -31,6 +31,8 @@ package final class EngineCore {
     var mask: [UInt32] = []
     /// Steps made.
     package private(set) var steps = 0
+    /// When memory is looked at next.
+    var memoryLook = ContinuousClock.now
 
     /// Takes the memory that `need` states.
     /// - Throws: `TensorError` when it does not fit the ledger, `GenerationError` for bounds that contradict each other.

@@ -38,6 +38,10 @@ final class DraftModel: DraftProposer {
         held[sequence] = nil
     }
 
+    func giveBack(unusedSince time: ContinuousClock.Instant) {
+        cache.giveBack(unusedSince: time)
+    }
+
     /// A sequence that is being drafted for.
     private struct Work {
         let query: Int

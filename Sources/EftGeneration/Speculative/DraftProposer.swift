@@ -22,6 +22,12 @@ protocol DraftProposer: AnyObject {
     func propose(_ queries: [DraftQuery]) throws -> [[Int32]]
     /// A sequence has ended or gives its pages back.
     func forget(_ sequence: Int)
+    /// Gives the memory of pages back that were not used since a time.
+    func giveBack(unusedSince time: ContinuousClock.Instant)
+}
+
+extension DraftProposer {
+    func giveBack(unusedSince time: ContinuousClock.Instant) {}
 }
 
 /// Drafts from the sequences themselves.

@@ -34,12 +34,15 @@ struct PageHistory: Sendable {
     /// A page is taken for new contents.
     mutating func took(_ page: Int, evicting: Bool) {
         let now = ContinuousClock.now
-        if evicting {
-            events.evictions.append(
-                PageEvents.Eviction(lifetime: now - begun[page], idle: now - used[page]))
-        }
+        if evicting { evicted(page, now) }
         begun[page] = now
         used[page] = now
+    }
+
+    /// A page's content is dropped.
+    mutating func evicted(_ page: Int, _ now: ContinuousClock.Instant = .now) {
+        events.evictions.append(
+            PageEvents.Eviction(lifetime: now - begun[page], idle: now - used[page]))
     }
 
     /// A page's content is used once more.

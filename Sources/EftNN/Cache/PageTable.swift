@@ -5,7 +5,9 @@ import EftTensor
 /// Pages of 16 tokens with counts of their users, and the contents of those that are full.
 ///
 /// A page without a user keeps its content until the page is needed: the one that was left longest ago goes first,
-/// of one sequence the last ones before the first. Contents are found by a chain: a page's key is the number of the
+/// of one sequence the last ones before the first. Pages lie in groups that become resident when the first of their pages is
+/// taken, and are given back as a whole (`coolDown`); before a content is dropped to make room, groups that are not resident are
+/// taken. Contents are found by a chain: a page's key is the number of the
 /// content before it and its own tokens, compared whole, so that two contents are never taken for each other.
 package struct PageTable: Sendable {
     /// What the chain of a sequence's contents begins with: sequences share pages only under the same root.
@@ -62,18 +64,23 @@ package struct PageTable: Sendable {
     private var found: [Key: Int] = [:]
     private var holdings: [Int: Holding] = [:]
     private var idle: IdlePages
+    private var groups: PageGroups
     private var nextContent: UInt64 = 1
     private var history: PageHistory?
 
-    /// A table of pages that nobody uses.
-    package init(pageCount: Int) {
+    /// A table of pages that nobody uses, none of them resident.
+    /// - Parameter groupSize: pages of a group; the last group may have fewer.
+    package init(pageCount: Int, groupSize: Int = 1) {
         users = Array(repeating: 0, count: pageCount)
         contents = Array(repeating: nil, count: pageCount)
         idle = IdlePages(count: pageCount)
+        groups = PageGroups(pageCount: pageCount, groupSize: groupSize)
     }
 
-    /// Pages that no sequence uses, those with a content included.
-    package var freePages: Int { idle.count }
+    /// Pages that no sequence uses, those with a content and those that are not resident included.
+    package var freePages: Int { idle.count + groups.coldPages }
+    /// Pages that are resident.
+    package var residentPages: Int { pageCount - groups.coldPages }
     /// Pages whose content can be found.
     package var foundPages: Int { found.count }
     /// Sequences that hold pages.
@@ -99,7 +106,10 @@ package struct PageTable: Sendable {
         while holding.pages.count < limit {
             let key = Key(holding.last, tokens, page: holding.pages.count)
             guard let page = found[key], let content = contents[page]?.content else { break }
-            if users[page] == 0 { idle.remove(page) }
+            if users[page] == 0 {
+                idle.remove(page)
+                groups.took(page)
+            }
             users[page] += 1
             history?.found(page)
             holding.pages.append(page)
@@ -130,19 +140,33 @@ package struct PageTable: Sendable {
         var holding = holdings[sequence] ?? Holding(last: .root(Root()))
         let missing = EftNN.pageCount(tokens: tokens) - holding.pages.count
         guard missing > 0 else { return true }
-        guard idle.count >= missing else { return false }
+        guard freePages >= missing else { return false }
         for _ in 0..<missing {
-            guard let page = idle.popOldest() else { return false }
+            guard let page = nextPage() else { return false }
             history?.took(page, evicting: contents[page] != nil)
-            if let old = contents[page] {
-                found[old.key] = nil
-                contents[page] = nil
-            }
+            drop(page)
             users[page] = 1
+            groups.took(page)
             holding.pages.append(page)
         }
         holdings[sequence] = holding
         return true
+    }
+
+    /// A page to be filled: one without a content, of a group that is resident if there is one, else the one left longest ago.
+    private mutating func nextPage() -> Int? {
+        if let oldest = idle.oldest, contents[oldest] == nil { return idle.popOldest() }
+        if let fresh = groups.warmUp() {
+            for page in fresh.reversed() { idle.insertOldest(page) }
+        }
+        return idle.popOldest()
+    }
+
+    /// Forgets a page's content.
+    private mutating func drop(_ page: Int) {
+        guard let old = contents[page] else { return }
+        found[old.key] = nil
+        contents[page] = nil
     }
 
     /// Makes the contents of a sequence's full pages known, once its first `computed` tokens stand in them.
@@ -168,15 +192,32 @@ package struct PageTable: Sendable {
     }
 
     /// Takes a sequence's pages back; contents stay until the pages are needed.
-    package mutating func release(sequence: Int) {
+    /// - Parameter now: when this happens.
+    package mutating func release(sequence: Int, now: ContinuousClock.Instant = .now) {
         guard let holding = holdings.removeValue(forKey: sequence) else { return }
         for page in holding.pages.reversed() {
             users[page] -= 1
             guard users[page] == 0 else { continue }
             history?.left(page)
+            groups.left(page, now)
             if contents[page] == nil { idle.insertOldest(page) } else { idle.insertNewest(page) }
         }
     }
+
+    /// Lets the groups go of which no page was used since a time, and forgets what they hold.
+    /// - Returns: the pages of each such group, which are not resident from now on.
+    package mutating func coolDown(unusedSince time: ContinuousClock.Instant) -> [Range<Int>] {
+        let cold = groups.coolDown(unusedSince: time)
+        for page in cold.joined() {
+            idle.remove(page)
+            if contents[page] != nil { history?.evicted(page) }
+            drop(page)
+        }
+        return cold
+    }
+
+    /// When the group was left of which no page has been used for the longest time; nil when all resident groups are in use.
+    package var oldestLeave: ContinuousClock.Instant? { groups.oldestLeave }
 
     /// Notes from now on what happens to pages; `takeEvents` is to be called now and then.
     package mutating func recordEvents() { history = PageHistory(pageCount: pageCount) }
@@ -192,45 +233,5 @@ package struct PageTable: Sendable {
             // Contents that follow forgotten ones would never be found: their sequences publish no more.
             holdings[sequence]?.published = .max
         }
-    }
-}
-
-/// Pages without a user, in the order in which they were left: a doubly linked list over their numbers.
-private struct IdlePages: Sendable {
-    private var before: [Int]
-    private var after: [Int]
-    private(set) var count: Int
-    /// The place of both ends; one more than the last page.
-    private var end: Int { before.count - 1 }
-
-    init(count: Int) {
-        self.count = count
-        before = (0...count).map { $0 == 0 ? count : $0 - 1 }
-        after = (0...count).map { $0 == count ? 0 : $0 + 1 }
-    }
-
-    mutating func remove(_ page: Int) {
-        after[before[page]] = after[page]
-        before[after[page]] = before[page]
-        count -= 1
-    }
-
-    mutating func popOldest() -> Int? {
-        let page = after[end]
-        guard page != end else { return nil }
-        remove(page)
-        return page
-    }
-
-    mutating func insertNewest(_ page: Int) { insert(page, between: before[end], end) }
-
-    mutating func insertOldest(_ page: Int) { insert(page, between: end, after[end]) }
-
-    private mutating func insert(_ page: Int, between first: Int, _ second: Int) {
-        after[first] = page
-        before[page] = first
-        after[page] = second
-        before[second] = page
-        count += 1
     }
 }

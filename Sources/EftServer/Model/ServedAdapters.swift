@@ -53,6 +53,11 @@ package final class ServedAdapters: Sendable {
         state.withLock { $0.entries[name]?.adapter }
     }
 
+    /// The name of the adapter with the number of a loading; nil when it is gone.
+    func name(of number: Int) -> String? {
+        state.withLock { $0.entries.first { $0.value.adapter.number == number }?.key }
+    }
+
     /// Loads an adapter from any folder, as the command line names it.
     /// - Throws: what reading it throws; `HTTPFailure` for a name that is taken.
     package func load(_ name: String, path: String) throws {
@@ -61,6 +66,16 @@ package final class ServedAdapters: Sendable {
         let adapter = try engine.perform { try $0.loadAdapter(path) }
         state.withLock {
             $0.entries[name] = Entry(adapter: adapter, path: path, created: UnixTime.seconds)
+        }
+    }
+
+    /// Serves an adapter that the engine has already.
+    /// - Throws: `HTTPFailure` for a name that is taken.
+    package func adopt(_ name: String, _ adapter: EngineAdapter, path: String) throws {
+        try reserve(name, replacing: false)
+        state.withLock { state in
+            state.coming.remove(name)
+            state.entries[name] = Entry(adapter: adapter, path: path, created: UnixTime.seconds)
         }
     }
 

@@ -56,18 +56,30 @@ package final class ServedModel: Sendable {
 
     /// Starts an engine for a model.
     /// - Throws: `TensorError` when the system has no thread left.
-    package init(
+    package convenience init(
         core: sending EngineCore, tokenizer: Tokenizer, templates: ChatTemplates?,
         constraints: ConstraintCache, options: ServedModelOptions, metrics: EngineMetrics
     ) throws {
+        try self.init(
+            engine: Engine(core), tokenizer: tokenizer, templates: templates,
+            constraints: constraints, options: options, metrics: metrics)
+    }
+
+    /// Serves a model over an engine that others may use too.
+    /// - Throws: `AdmissionError` when the engine is stopping.
+    package init(
+        engine: Engine, tokenizer: Tokenizer, templates: ChatTemplates?,
+        constraints: ConstraintCache, options: ServedModelOptions, metrics: EngineMetrics
+    ) throws {
+        self.engine = engine
         self.tokenizer = tokenizer
         self.templates = templates
         self.constraints = constraints
         self.options = options
         self.metrics = metrics
-        observer = EngineMetricsObserver(metrics)
-        core.observer = observer
-        engine = try Engine(core)
+        let observer = EngineMetricsObserver(metrics)
+        self.observer = observer
+        try engine.perform { $0.observer = observer }
         adapters = ServedAdapters(
             engine: engine, folder: options.adapterFolder, most: options.maxAdapters,
             taken: options.names)
@@ -154,8 +166,12 @@ package final class ServedModel: Sendable {
     /// - Throws: `HTTPFailure`: 400 for what cannot be served, 503 when there is no room in the queue.
     func submit(_ requests: [EngineRequest], _ responder: Responder) throws(HTTPFailure) {
         var tickets: [Engine.Ticket] = []
+        let tally = responder.tally
+        if let first = requests.first { tally.began(model: name(of: first)) }
         do {
             for var request in requests {
+                tally.submitted(promptTokens: request.prompt.count)
+                request.sink = TallySink(request.sink, tally)
                 if let timeout = options.timeout { request.deadline = .now + timeout }
                 tickets.append(try engine.submit(request))
             }
@@ -166,6 +182,11 @@ package final class ServedModel: Sendable {
         let engine = engine
         let all = tickets
         responder.onCancel { for ticket in all { engine.cancel(ticket) } }
+    }
+
+    /// The name of the model that a request is for.
+    private func name(of request: EngineRequest) -> String {
+        request.root.adapter == 0 ? name : adapters.name(of: request.root.adapter) ?? name
     }
 
     /// What a client is told of an error of the engine.

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Divides an answer's text into thoughts, calls and what is said.
 import EftConfig
+import EftGeneration
 
 /// Divides the text of one answer as it grows.
 struct ChatTextParser: Sendable {

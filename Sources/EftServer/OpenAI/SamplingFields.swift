@@ -3,37 +3,6 @@
 import EftConfig
 import EftGeneration
 
-/// What a request's settings are when it says nothing: the model's own recommendations, or OpenAI's.
-package struct SamplingDefaults: Sendable, Hashable {
-    /// As in `GenerationParameters`.
-    package var temperature: Float = 1
-    package var topP: Float = 1
-    package var topK = 0
-    package var minP: Float = 0
-    package var repetitionPenalty: Float = 1
-    /// Most tokens of an answer, when the model's author set a bound.
-    package var maxTokens: Int?
-
-    /// OpenAI's.
-    package init() {}
-
-    /// What a generation_config.json recommends; numbers out of range are passed over.
-    package init(generationConfig node: ConfigNode) {
-        guard case .object(let object) = node.value else { return }
-        temperature = Self.number(object["temperature"], 0, 2) ?? 1
-        topP = Self.number(object["top_p"], 0.000001, 1) ?? 1
-        topK = Self.number(object["top_k"], 0, 1e6).map { Int($0) } ?? 0
-        minP = Self.number(object["min_p"], 0, 1) ?? 0
-        repetitionPenalty = Self.number(object["repetition_penalty"], 0.01, 100) ?? 1
-        maxTokens = Self.number(object["max_new_tokens"], 1, 1e7).map { Int($0) }
-    }
-
-    private static func number(_ node: ConfigNode?, _ least: Double, _ most: Double) -> Float? {
-        guard let value = node?.number, value >= least, value <= most else { return nil }
-        return Float(value)
-    }
-}
-
 /// Bounds on requests.
 package struct RequestLimits: Sendable, Hashable {
     /// Most answers to a prompt.
@@ -105,7 +74,7 @@ extension RequestFields {
         parameters.endTokens = Set(model.tokenizer.eosIDs)
         parameters.stopTokens = Set(try tokens("stop_token_ids") ?? [])
         parameters.stop = try stopStrings(model.options.limits)
-        parameters.seed = try seed()
+        parameters.seed = try seed(defaults.seed)
         parameters.logitBias = try logitBias(model.options.limits)
         parameters.allowedTokenIDs = try tokens("allowed_token_ids")
         parameters.badWords = try badWords(model)
@@ -124,8 +93,10 @@ extension RequestFields {
     }
 
     /// -1 and no seed at all are a random one.
-    private func seed() throws(HTTPFailure) -> UInt64 {
-        guard let seed = try int("seed"), seed != -1 else { return UInt64.random(in: 0 ... .max) }
+    private func seed(_ usual: UInt64?) throws(HTTPFailure) -> UInt64 {
+        guard let seed = try int("seed"), seed != -1 else {
+            return usual ?? UInt64.random(in: 0 ... .max)
+        }
         return UInt64(bitPattern: Int64(seed))
     }
 

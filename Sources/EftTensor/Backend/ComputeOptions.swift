@@ -23,6 +23,10 @@ package enum ActivationPrecision: String, Sendable, CaseIterable {
     /// a tenth of what codes of four bits have.
     package static let serving = ActivationPrecision.int8
 
+    /// What training uses unless its configuration says otherwise; as fast as f32 where the machine has no fast bf16
+    /// dot products.
+    package static let training = ActivationPrecision.bf16
+
     package var kernelValue: eft_precision {
         switch self {
         case .bf16: EFT_PRECISION_BF16

@@ -7,10 +7,18 @@
 
 /// Zeroed memory, aligned to a page when large and to a cache line when small, entered in a ledger.
 ///
-/// Large buffers come straight from the operating system, all their pages at once (large ones where it has them), and go
-/// back to it when freed, so that resident memory is what the ledger says from the first moment. Sendable because it is a plain region: who writes
-/// when is the owner's business.
+/// Large buffers come straight from the operating system, in large pages where it has them, and go back to it when freed.
+/// Unless they are allocated as `.onUse`, all their pages are there at once, so that resident memory is what the ledger says from the first
+/// moment. Sendable because it is a plain region: who writes when is the owner's business.
 package final class Buffer: @unchecked Sendable {
+    /// When the pages of a large buffer become resident.
+    package enum Residency: Sendable {
+        /// When it is allocated.
+        case atOnce
+        /// Each when it is first written. The ledger holds the whole size from the start, so that nothing is refused later.
+        case onUse
+    }
+
     /// First byte.
     package let base: UnsafeMutableRawPointer
     /// Size in bytes.
@@ -26,11 +34,12 @@ package final class Buffer: @unchecked Sendable {
     /// Allocates `byteCount` zeroed bytes, entered under `purpose` (in no ledger when nil).
     /// - Parameters:
     ///   - pageAligned: whether also a small buffer begins at a page, as direct reads want it.
+    ///   - residency: when the pages of a large buffer become resident.
     ///   - workers: bring in the pages of a large buffer together; the caller alone when nil.
     /// - Throws: `TensorError` when the ledger refuses or the machine has no memory left.
     package init(
         byteCount: Int, ledger: MemoryLedger?, purpose: MemoryPurpose, pageAligned: Bool = false,
-        workers: CPUBackend? = nil
+        residency: Residency = .atOnce, workers: CPUBackend? = nil
     ) throws(TensorError) {
         precondition(byteCount >= 0, "negative buffer size")
         try ledger?.reserve(byteCount, for: purpose)
@@ -38,7 +47,8 @@ package final class Buffer: @unchecked Sendable {
         self.purpose = purpose
         self.byteCount = byteCount
         isMapped = byteCount >= Buffer.mapThreshold || (pageAligned && byteCount > 0)
-        guard let base = Buffer.allocate(byteCount, mapped: isMapped, workers) else {
+        guard let base = Buffer.allocate(byteCount, mapped: isMapped, residency, workers)
+        else {
             ledger?.release(byteCount, for: purpose)
             throw TensorError(
                 .outOfMemory,
@@ -49,7 +59,7 @@ package final class Buffer: @unchecked Sendable {
     }
 
     private static func allocate(
-        _ byteCount: Int, mapped: Bool, _ workers: CPUBackend?
+        _ byteCount: Int, mapped: Bool, _ residency: Residency, _ workers: CPUBackend?
     ) -> UnsafeMutableRawPointer? {
         if mapped {
             let pointer = mmap(
@@ -57,7 +67,7 @@ package final class Buffer: @unchecked Sendable {
             guard let pointer, pointer != MAP_FAILED else { return nil }
             // Large pages come in faster and are found faster; without them all is the same but slower.
             _ = madvise(pointer, byteCount, largePages)
-            bringIn(pointer, byteCount, workers)
+            if residency == .atOnce { bringIn(pointer, byteCount, workers) }
             return pointer
         }
         let size = roundUp(max(byteCount, 1), to: 64)
@@ -87,6 +97,31 @@ package final class Buffer: @unchecked Sendable {
             bringIn(index * share, min(share, byteCount - index * share))
         }
     }
+
+    /// Gives the memory of a range back to the operating system until it is written again; its contents become zeros.
+    ///
+    /// Only whole pages of the range go; small buffers keep theirs. The ledger's entry stays.
+    package func discard(_ range: Range<Int>) {
+        precondition(range.lowerBound >= 0 && range.upperBound <= byteCount, "a range outside")
+        let first = roundUp(range.lowerBound, to: Buffer.systemPage)
+        let last =
+            range.upperBound == byteCount
+            ? range.upperBound : range.upperBound / Buffer.systemPage * Buffer.systemPage
+        guard isMapped, first < last else { return }
+        _ = madvise(base + first, last - first, MADV_DONTNEED)
+    }
+
+    /// Bytes of the buffer that are in memory now, as the operating system says.
+    package var residentBytes: Int {
+        guard isMapped else { return byteCount }
+        let pages = (byteCount + Buffer.systemPage - 1) / Buffer.systemPage
+        var states = [UInt8](repeating: 0, count: pages)
+        guard mincore(base, byteCount, &states) == 0 else { return byteCount }
+        let resident = states.reduce(0) { $0 + Int($1 & 1) }
+        return min(resident * Buffer.systemPage, byteCount)
+    }
+
+    private static let systemPage = max(4096, sysconf(Int32(_SC_PAGESIZE)))
 
     deinit {
         if isMapped { munmap(base, byteCount) } else { free(base) }

@@ -22,14 +22,16 @@ enum InspectCommand: Command {
         ])
 
     static func run(_ arguments: ParsedArguments) throws {
-        let path = try arguments.requiredArgument("DIR")
-        let inspection = try Inspection(path)
+        let path = try arguments.modelArgument("DIR")
+        let inspection = try CommonOptions.progress(arguments).during("reading \(path)") {
+            try Inspection(path)
+        }
         if arguments.flag("json") {
             JSONOutput.print(inspection.node(tensors: arguments.flag("tensors")))
             return
         }
         let output = TerminalOutput.standardOutput
-        for line in inspection.summary { output.writeLine(line) }
+        for line in inspection.summary { output.writeWrapped(line, hanging: 2) }
         if arguments.flag("tensors") {
             var table = TableRenderer([
                 .init("tensor"), .init("type"), .init("shape"), .init("bytes", .right),
@@ -40,7 +42,7 @@ enum InspectCommand: Command {
                     formatBytes(tensor.byteCount),
                 ])
             }
-            output.write(table.render())
+            output.write(table)
         } else if !inspection.modules.isEmpty {
             var table = TableRenderer([
                 .init("weights"), .init("format"), .init("count", .right),
@@ -48,7 +50,7 @@ enum InspectCommand: Command {
                 .init("stored", .right), .init("bits/weight", .right), .init("in memory", .right),
             ])
             for row in inspection.moduleRows { table.add(row) }
-            output.write(table.render())
+            output.write(table)
         }
     }
 }

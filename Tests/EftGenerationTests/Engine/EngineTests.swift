@@ -47,6 +47,47 @@ import Testing
         #expect(throws: AdmissionError.self) { try engine.perform { $0.hasWork } }
     }
 
+    @Test func `pages that nobody uses are given back, and answers stay the same`() async throws {
+        let engine = try Engine(EngineRig(configure: { $0.idlePageTime = .zero }).core())
+        let prompt = (0..<40).map { Int32($0 * 3 % 50) }
+        var answers: [[[Int32]]] = []
+        for _ in 0..<2 {
+            let listener = Listener()
+            _ = try engine.submit(request(prompt, listener))
+            try await wait([listener])
+            #expect(listener.heard.cached == 0)
+            answers.append(listener.heard.tokens)
+            for _ in 0..<6000 where engine.status.residentBytes > 0 {
+                try await Task.sleep(for: .milliseconds(10))
+            }
+            #expect(engine.status.residentBytes == 0)
+        }
+        #expect(answers[0] == answers[1] && answers[0][0].count == 12)
+        engine.stop()
+    }
+
+    @Test func `pages that cache stay for their time`() async throws {
+        let engine = try Engine(EngineRig(configure: { $0.idlePageTime = .seconds(600) }).core())
+        let prompt = (0..<40).map { Int32($0 * 3 % 50) }
+        for cached in [0, 32] {
+            let listener = Listener()
+            _ = try engine.submit(request(prompt, listener))
+            try await wait([listener])
+            #expect(listener.heard.cached == cached)
+            let resident = try engine.perform { core in
+                core.giveBackMemory(now: .now + .seconds(500))
+                return core.cache.residentBytes
+            }
+            #expect(resident > 0)
+        }
+        let rest = try engine.perform { core in
+            core.giveBackMemory(now: .now + .seconds(1200))
+            return core.cache.residentBytes
+        }
+        #expect(rest == 0)
+        engine.stop()
+    }
+
     /// Cancels its request as soon as it hears of it.
     private final class Canceller: EngineSink {
         private let engine: Engine

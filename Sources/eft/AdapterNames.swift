@@ -1,0 +1,43 @@
+// SPDX-License-Identifier: Apache-2.0
+// Adapters on the command line: a folder, or a name for it and the folder.
+import EftCommandLine
+import EftFormats
+
+/// An adapter's folder under a name.
+struct NamedAdapter {
+    let name: String
+    let folder: String
+
+    static let option = OptionSpecification(
+        "--adapter", "--lora", kind: .repeated("DIR"),
+        help: "a PEFT adapter on top, DIR or NAME=DIR; several add up", completion: .folder)
+
+    /// The adapters of a command line; one without a name has that of its folder.
+    /// - Throws: `UsageError` for a name that is given twice.
+    static func all(_ arguments: ParsedArguments) throws -> [NamedAdapter] {
+        var adapters: [NamedAdapter] = []
+        for text in arguments.strings("adapter") {
+            let adapter = NamedAdapter(text)
+            guard !adapters.contains(where: { $0.name == adapter.name }) else {
+                throw arguments.error(
+                    "adapter",
+                    "has two adapters of the name '\(adapter.name)'; write NAME=DIR to tell them apart"
+                )
+            }
+            adapters.append(adapter)
+        }
+        return adapters
+    }
+
+    private init(_ text: String) {
+        let parts = text.split(separator: "=", maxSplits: 1, omittingEmptySubsequences: false)
+        let isNamed =
+            parts.count == 2 && !parts[0].isEmpty && !parts[1].isEmpty
+            && !parts[0].contains("/") && !FileSystem.exists(text)
+        folder = isNamed ? String(parts[1]) : text
+        name =
+            isNamed
+            ? String(parts[0])
+            : text.split(separator: "/").last { $0 != "." }.map(String.init) ?? text
+    }
+}
