@@ -121,6 +121,8 @@ static size_t leave_escapes(void *context, struct MHD_Connection *connection, ch
 typedef enum MHD_Result queue_response(struct MHD_Connection *, unsigned, struct MHD_Response *);
 
 static queue_response *library_queue;
+/// GnuTLS's `gnutls_record_send`, which the library brings along.
+static ssize_t (*library_encrypt)(void *session, const void *bytes, size_t count);
 /// Whether this thread is handing over a response of the server's.
 static _Thread_local bool is_ours;
 
@@ -157,7 +159,8 @@ static size_t error_body(unsigned status, char *text, size_t capacity) {
 }
 
 /// Sends an error without the library, which would send the head of some of its errors twice.
-static bool send_error(int descriptor, unsigned status) {
+/// `session` is GnuTLS's, or NULL for plain HTTP.
+static bool send_error(int descriptor, void *session, unsigned status) {
     char body[512], all[1024];
     size_t length = error_body(status, body, sizeof body);
     const char *reason = MHD_get_reason_phrase_for(status);
@@ -167,6 +170,7 @@ static bool send_error(int descriptor, unsigned status) {
         status, reason ? reason : "Error", length, body);
     if (length == 0 || count < 0 || (size_t)count >= sizeof all) return false;
     // What was answered before on this connection has been taken by the system, which always has room for so little.
+    if (session) return library_encrypt && library_encrypt(session, all, (size_t)count) == count;
     return send(descriptor, all, (size_t)count, MSG_NOSIGNAL | MSG_DONTWAIT) == count;
 }
 
@@ -187,9 +191,10 @@ __attribute__((visibility("default"))) enum MHD_Result MHD_queue_response(
     if (is_ours || status < 400) return library_queue(connection, status, response);
     const union MHD_ConnectionInfo *descriptor =
         MHD_get_connection_info(connection, MHD_CONNECTION_INFO_CONNECTION_FD);
-    bool encrypted = MHD_get_connection_info(connection, MHD_CONNECTION_INFO_PROTOCOL) != NULL;
+    const union MHD_ConnectionInfo *session =
+        MHD_get_connection_info(connection, MHD_CONNECTION_INFO_GNUTLS_SESSION);
     // Without a response the library closes the connection, as it does after each of its errors.
-    if (!encrypted && descriptor && send_error(descriptor->connect_fd, status)) return MHD_NO;
+    if (descriptor && send_error(descriptor->connect_fd, session ? session->tls_session : NULL, status)) return MHD_NO;
     struct MHD_Response *replacement = error_response(status);
     enum MHD_Result result = library_queue(connection, status, replacement ? replacement : response);
     if (replacement) MHD_destroy_response(replacement);
@@ -202,6 +207,8 @@ static void find_library(void) {
     // The only way from an object to a function that ISO C does not forbid.
     void *found = dlsym(RTLD_NEXT, "MHD_queue_response");
     memcpy(&library_queue, &found, sizeof library_queue);
+    found = dlsym(RTLD_DEFAULT, "gnutls_record_send");
+    memcpy(&library_encrypt, &found, sizeof library_encrypt);
 }
 
 eft_http_daemon *eft_http_start(const eft_http_options *options, const eft_http_callbacks *callbacks) {

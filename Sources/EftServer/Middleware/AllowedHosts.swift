@@ -14,8 +14,13 @@ import EftConfig
 package struct AllowedHosts: Sendable {
     private enum Rule: Sendable {
         case any
-        case some(Set<HostName>, allowsAddresses: Bool)
+        /// Whether the server is one of a network, which its neighbours reach in any case.
+        case some(Set<HostName>, isShared: Bool)
     }
+
+    /// Names below these are never those of a page on the Internet: they are kept for this machine, for its neighbours
+    /// (RFC 6761, RFC 6762), and for networks of their own (ICANN, 2024), such as `host.docker.internal`.
+    private static let reserved = [".localhost", ".local", ".internal"]
 
     private let rule: Rule
 
@@ -28,8 +33,8 @@ package struct AllowedHosts: Sendable {
     ///
     /// With keys any host is taken, unless `added` names some: a page that has no key learns nothing. So it is with sockets in
     /// the file system, which no browser reaches. Otherwise these are taken: `localhost` and the loopback addresses, what
-    /// `added` names, the address that is bound, and, when that is not a loopback address, the machine's own name and all
-    /// addresses. A page has always a name, unless it is this server's own; so addresses are no danger.
+    /// `added` names, the address that is bound, and, when that is not a loopback address, the machine's own name, names that
+    /// no page on the Internet can have, and all addresses: a page has always a name, unless it is this server's own.
     /// - Parameter added: further hosts; `*` for any.
     package init(_ address: ServerAddress, added: [String], hasKeys: Bool) {
         guard case .tcp(let host, _) = address, !added.contains("*"),
@@ -44,7 +49,7 @@ package struct AllowedHosts: Sendable {
         if let bound { hosts.insert(bound) }
         let isLocal = bound?.isLoopback ?? false
         if !isLocal { hosts.formUnion(AllowedHosts.machine) }
-        rule = .some(hosts, allowsAddresses: !isLocal)
+        rule = .some(hosts, isShared: !isLocal)
     }
 
     /// Whether a text can be one of the hosts.
@@ -59,23 +64,28 @@ package struct AllowedHosts: Sendable {
         let whole = String(
             decoding: bytes.prefix { $0 != 0 }.map { UInt8(bitPattern: $0) }, as: UTF8.self)
         let short = String(whole.prefix { $0 != "." })
-        return [whole, short, short + ".local"].compactMap { HostName(bare: $0) }
-            .filter { !$0.isAddress }
+        return [whole, short].compactMap { HostName(bare: $0) }.filter { !$0.isAddress }
     }
 
     /// Checks a request's host.
     /// - Throws: 403.
     func check(_ head: RequestHead) throws(HTTPFailure) {
-        guard case .some(let hosts, let allowsAddresses) = rule else { return }
+        guard case .some(let hosts, let isShared) = rule else { return }
         // Only HTTP/1.0 may leave it out, which no browser speaks.
         guard let field = head.fields["Host"] else { return }
         if let host = HostName(field: field) {
-            guard !hosts.contains(host) else { return }
-            if host.isAddress, allowsAddresses || host.isLoopback { return }
+            if hosts.contains(host) || host.isLoopback { return }
+            if isShared, AllowedHosts.isPrivate(host) { return }
         }
         throw HTTPFailure(
             403, type: "PermissionDeniedError",
             "this server does not answer as the host '\(excerpt(field, limit: 100))', which protects it "
                 + "from web pages; start it with --allowed-hosts and that name, or with --api-key")
+    }
+
+    /// Whether no page on the Internet can have the host.
+    private static func isPrivate(_ host: HostName) -> Bool {
+        guard case .name(let name) = host else { return true }
+        return reserved.contains { name.hasSuffix($0) }
     }
 }

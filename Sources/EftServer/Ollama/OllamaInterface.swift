@@ -7,7 +7,7 @@ enum OllamaInterface {
     static let prefix = "/api/"
 
     /// The version of Ollama whose interface this is: clients look at it to find out what a server can do.
-    static let version = "0.12.6"
+    static let version = "0.12.11"
 
     /// What has to do with a store of models, which a server of one model does not have.
     private static let stored = ["pull", "push", "create", "copy", "delete", "blobs"]

@@ -36,7 +36,8 @@ struct AllowedHostsTests {
         "localhost:80:80", "localhost:x", "localhost:99999", "localhost:-1", "127.1", "2130706433",
         "0x7f000001", "0x7f.1", "127.0.0.01", "127.0.0.256", "[::1", "::1", "[]", "[::1]x",
         "[::1]evil.example", "[::g]", "local host", "localhost\u{0}", "localhost,evil.example",
-        "lokalhost", "xn--localhost", "\u{212A}localhost", "localhost%00", "[localhost]",
+        "lokalhost", "xn--localhost", "local", "a.local.example", "a.xlocal", "a.internals",
+        "\u{212A}localhost", "localhost%00", "[localhost]",
         String(repeating: "a", count: 300),
     ]
 
@@ -47,7 +48,9 @@ struct AllowedHostsTests {
         ] {
             let hosts = AllowedHosts(address, added: [], hasKeys: false)
             for host in AllowedHostsTests.own { #expect(answers(hosts, host), "\(host)") }
-            for host in AllowedHostsTests.strange + ["192.168.1.5", "10.0.0.1:80", "[fe80::1]"] {
+            for host in AllowedHostsTests.strange + [
+                "192.168.1.5", "10.0.0.1:80", "[fe80::1]", "box.local", "host.docker.internal",
+            ] {
                 #expect(!answers(hosts, host), "\(host)")
             }
             #expect(answers(hosts, nil))
@@ -62,7 +65,7 @@ struct AllowedHostsTests {
             let hosts = AllowedHosts(address, added: [], hasKeys: false)
             for host in AllowedHostsTests.own + [
                 "192.168.1.5:8000", "10.0.0.1", "0.0.0.0:8000", "[fe80::1]:80", "[fe80::1%25eth0]",
-                "[2001:db8::1]",
+                "[2001:db8::1]", "host.docker.internal:8000", "Box.LOCAL", "eft.localhost.",
             ] {
                 #expect(answers(hosts, host), "\(host)")
             }
