@@ -32,7 +32,8 @@ struct LoadedModel {
         adapters = folders ?? arguments.strings("adapter")
         let base = try AdapterBase(adapters: adapters, option: arguments.fourBits)
         let isPrepared: Bool
-        (folder, isPrepared) = try LoadedModel.open(arguments, inNF4: base.inNF4)
+        (folder, isPrepared) = try LoadedModel.open(
+            arguments, inNF4: base.inNF4 && base.doubleQuantization)
         let tokens = arguments.declares("tokenizer") ? arguments.string("tokenizer") : nil
         let path = tokens ?? folder.path
         tokenizer = try CommonOptions.progress(arguments).during("reading the tokenizer") {
@@ -52,7 +53,8 @@ struct LoadedModel {
             TerminalOutput.standardError.writeLine(sentence)
         }
         let linears: WeightTarget =
-            base.inNF4 && isDense ? .nf4(doubleQuantization: true) : .asStored
+            base.inNF4 && isDense
+            ? .nf4(doubleQuantization: base.doubleQuantization) : .asStored
         loader = try DecoderLoader(folder: folder, options: LoadOptions(linears: linears))
         layouts = try DecoderLayouts(loader)
         let description = folder.description
