@@ -44,7 +44,8 @@ struct PlannedModel {
         loader = try DecoderLoader(folder: folder, options: LoadOptions(linears: linears))
         layouts = try DecoderLayouts(loader)
         let limits = options.limits
-        let programBytes = ProcessMemory.program
+        let programBytes = ProcessMemory.program(
+            for: .generation, threads: options.threads ?? ProcessMemory.processors)
         devices = try PlannedModel.devices(options, limits, programBytes)
         let planner = Planner(
             description: description, limits: limits,

@@ -79,7 +79,8 @@ public struct Training: Sendable {
         options.threads = threads
         try options.check()
         let config = try read()
-        let program = min(ProcessMemory.program, limits[0])
+        let workers = threads ?? ProcessMemory.processors
+        let program = min(ProcessMemory.program(for: .training, threads: workers), limits[0])
         let first = try CPUBackend(
             ledger: MemoryLedger(limit: limits[0] == .max ? .max : limits[0] - program),
             threads: threads, precision: config.precision)
@@ -88,7 +89,9 @@ public struct Training: Sendable {
         }
         return try TrainingJob(
             config, devices: [first] + others, programBytes: program,
-            dataBytes: { max(0, ProcessMemory.program - program) }, caches: cacheFolder,
+            dataBytes: {
+                max(0, ProcessMemory.program(for: .training, threads: workers) - program)
+            }, caches: cacheFolder,
             shouldStop: { flag.isRaised })
     }
 
