@@ -39,7 +39,7 @@ package struct ArgumentParser {
         self.words = words[...]
         self.command = command
         result = ParsedArguments(command: command)
-        for option in command.options {
+        for option in command.options + command.hiddenOptions {
             for name in option.names {
                 meanings[Self.normalized(name)] = Meaning(option: option, isInverted: false)
                 guard option.kind == .invertibleFlag, name.hasPrefix("--") else { continue }
@@ -101,6 +101,11 @@ package struct ArgumentParser {
             }
             try check(value, of: meaning.option, name)
             try result.add(meaning.option, value: value)
+            while meaning.option.takesMany, let next = words.first, !Self.looksLikeOption(next) {
+                try check(next, of: meaning.option, name)
+                try result.add(meaning.option, value: next)
+                words.removeFirst()
+            }
         }
     }
 
@@ -164,7 +169,7 @@ package struct ArgumentParser {
     ]
 
     private func unknownOption(_ name: String) -> UsageError {
-        let names = command.options.flatMap(\.names) + ["--help"]
+        let names = (command.options + command.hiddenOptions).flatMap(\.names) + ["--help"]
         let bare = names.map(OptionSpecification.bare)
         let near = closestMatch(OptionSpecification.bare(name), in: bare)
         let hint = near.flatMap { bare.firstIndex(of: $0) }.map { "; did you mean '\(names[$0])'?" }

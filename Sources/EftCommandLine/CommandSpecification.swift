@@ -50,21 +50,25 @@ package struct OptionSpecification: Sendable {
     package let isRequired: Bool
     /// What completes its value.
     package let completion: ValueCompletion
+    /// Whether it takes all words up to the next option as values, as Python's argparse has it.
+    package let takesMany: Bool
 
     /// Makes an option.
     package init(
         _ names: String..., kind: Kind = .flag, help: String, defaultText: String? = nil,
-        choices: [String] = [], isRequired: Bool = false, completion: ValueCompletion = .none
+        choices: [String] = [], isRequired: Bool = false, completion: ValueCompletion = .none,
+        takesMany: Bool = false
     ) {
         self.init(
             names: names, kind: kind, help: help, defaultText: defaultText, choices: choices,
-            isRequired: isRequired, completion: completion)
+            isRequired: isRequired, completion: completion, takesMany: takesMany)
     }
 
-    /// Makes an option with names from a list.
+    /// Makes an option of a list of names.
     package init(
         names: [String], kind: Kind = .flag, help: String, defaultText: String? = nil,
-        choices: [String] = [], isRequired: Bool = false, completion: ValueCompletion = .none
+        choices: [String] = [], isRequired: Bool = false, completion: ValueCompletion = .none,
+        takesMany: Bool = false
     ) {
         precondition(!names.isEmpty && names.allSatisfy { $0.hasPrefix("-") && $0.count > 1 })
         self.names = names
@@ -74,6 +78,7 @@ package struct OptionSpecification: Sendable {
         self.choices = choices
         self.isRequired = isRequired
         self.completion = completion
+        self.takesMany = takesMany
     }
 
     /// The name under which the value is asked for: the first long name, else the first, without
@@ -148,6 +153,8 @@ package struct CommandSpecification: Sendable {
     package let examples: [Example]
     /// Its options; `--help` is always there.
     package let options: [OptionSpecification]
+    /// Options that it takes besides, of which neither its help nor completion says anything.
+    package let hiddenOptions: [OptionSpecification]
     /// Its arguments, in order.
     package let arguments: [ArgumentSpecification]
     /// What happens with options not declared here.
@@ -159,10 +166,11 @@ package struct CommandSpecification: Sendable {
     package init(
         name: String, aliases: [String] = [], abstract: String, discussion: String = "",
         examples: [Example] = [], options: [OptionSpecification] = [],
-        arguments: [ArgumentSpecification] = [], unknownOptions: UnknownOptions = .refused,
+        hiddenOptions: [OptionSpecification] = [], arguments: [ArgumentSpecification] = [],
+        unknownOptions: UnknownOptions = .refused,
         subcommands: [CommandSpecification] = []
     ) {
-        let spellings = options.flatMap(\.names).map(ArgumentParser.normalized)
+        let spellings = (options + hiddenOptions).flatMap(\.names).map(ArgumentParser.normalized)
         precondition(Set(spellings).count == spellings.count, "an option is declared twice")
         precondition(arguments.dropLast().allSatisfy { $0.count != .any })
         self.name = name
@@ -171,6 +179,7 @@ package struct CommandSpecification: Sendable {
         self.discussion = discussion
         self.examples = examples
         self.options = options
+        self.hiddenOptions = hiddenOptions
         self.arguments = arguments
         self.unknownOptions = unknownOptions
         self.subcommands = subcommands

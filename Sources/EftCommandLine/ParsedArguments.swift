@@ -17,8 +17,8 @@ package struct ParsedArguments: Sendable {
     package internal(set) var passedThrough: [(key: String, value: String)] = []
     /// What holds for options that were not given.
     package var configuration = UserConfiguration()
-    private var flags: [String: Bool] = [:]
-    private var values: [String: [String]] = [:]
+    var flags: [String: Bool] = [:]
+    var values: [String: [String]] = [:]
     var positional: [String: [String]] = [:]
 
     init(command: CommandSpecification) { self.command = command }
@@ -52,7 +52,7 @@ package struct ParsedArguments: Sendable {
     /// The verb's option of this name.
     package func declared(_ name: String) -> OptionSpecification? {
         let name = name.replacing("_", with: "-")
-        return command.options.first { option in
+        return (command.options + command.hiddenOptions).first { option in
             option.names.contains {
                 OptionSpecification.bare(ArgumentParser.normalized($0)) == name
             }

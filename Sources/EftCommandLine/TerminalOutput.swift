@@ -25,6 +25,9 @@ package struct TerminalOutput: Sendable {
     /// Standard error.
     package static let standardError = TerminalOutput(descriptor: STDERR_FILENO)
 
+    /// An output that drops all text.
+    package static let discarded = TerminalOutput(isTerminal: false) { _ in }
+
     /// Makes an output that hands its text to `write`.
     package init(
         isTerminal: Bool, width: Int = 80, hasColor: Bool = false,

@@ -118,7 +118,11 @@ enum LlamaFamily {
         let kinds = try config.optional("layer_types")?.elements().map { try $0.string() } ?? []
         guard !isUsed, kinds.allSatisfy({ $0 == "full_attention" }) else {
             throw ModelError(
-                .unsupported, "attention with a sliding window is not supported", path: config.file)
+                .unsupported,
+                "layers of this model attend to a sliding window of the past, which is not supported yet: "
+                    + "computing them with the whole past would give other answers. Take a model without "
+                    + "windows (Mistral 7B from v0.2 on, Llama, Qwen)",
+                path: config.file)
         }
     }
 

@@ -16,9 +16,13 @@ package struct ModelFolder: Sendable {
     package let checkpoint: (any CheckpointReader)?
 
     /// Opens a folder or a path to a `config.json`.
-    /// - Parameter needsWeights: whether a folder without weights is an error.
+    /// - Parameters:
+    ///   - needsWeights: whether a folder without weights is an error.
+    ///   - overrides: what takes the place of keys of `config.json`.
     /// - Throws: `ConfigError`, `FormatError`, `ModelError`.
-    package static func open(_ path: String, needsWeights: Bool = true) throws -> ModelFolder {
+    package static func open(
+        _ path: String, needsWeights: Bool = true, overrides: ConfigOverrides = ConfigOverrides()
+    ) throws -> ModelFolder {
         let isFolder = FileSystem.isFolder(path)
         let configPath = isFolder ? FileSystem.join(path, "config.json") : path
         guard FileSystem.exists(configPath) else {
@@ -27,7 +31,9 @@ package struct ModelFolder: Sendable {
             )
         }
         let bytes = try FileSystem.read(configPath)
-        let config = ConfigCursor(try JSONParser.parse(bytes, file: configPath), file: configPath)
+        let node = try overrides.applied(
+            to: JSONParser.parse(bytes, file: configPath), file: configPath)
+        let config = ConfigCursor(node, file: configPath)
         var description = try ArchitectureRegistry.describe(config)
         let folder = isFolder ? path : FileSystem.folder(of: path)
         var checkpoint: (any CheckpointReader)?

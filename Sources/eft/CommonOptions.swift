@@ -44,9 +44,10 @@ enum CommonOptions {
         "--adapter", kind: .repeated("DIR"), help: "a PEFT adapter on top; several add up",
         completion: .folder)
     static let fourBits = OptionSpecification(
-        "--load-in-4bit",
-        help: "hold a 16-bit model's layers in NF4 with double quantization, as QLoRA training does"
-    )
+        "--load-in-4bit", kind: .invertibleFlag,
+        help:
+            "hold a 16-bit model's layers in NF4 with double quantization, as QLoRA training does",
+        defaultText: "as the adapter was trained, where that is known; else no")
     static let context = OptionSpecification(
         "--max-seq-len", "-l", kind: .value("N"), help: "tokens of context",
         defaultText: "prompt and answer")
@@ -61,6 +62,12 @@ enum CommonOptions {
             "keys and values in the cache: 16-bit numbers, f32, or rotated codes of 8 bits (q8), 8 and "
             + "4 (q6), 4 (q4)",
         defaultText: "bf16", choices: KVType.allCases.map(\.rawValue))
+
+    /// Progress on standard error; none beside a JSON object.
+    static func progress(_ arguments: ParsedArguments) -> ProgressReporter {
+        let isJSON = arguments.declares("json") && arguments.flag("json")
+        return ProgressReporter(output: isJSON ? .discarded : .standardError)
+    }
 
     /// The memory limit of work that one device does: what was asked for, or the machine's.
     static func limit(_ arguments: ParsedArguments) throws -> Int {
@@ -108,4 +115,9 @@ enum CommonOptions {
         }
         return type
     }
+}
+
+extension ParsedArguments {
+    /// What the command line says about holding the base in 4 bits; nil when it says nothing.
+    var fourBits: Bool? { isGiven("load-in-4bit") ? flag("load-in-4bit") : nil }
 }

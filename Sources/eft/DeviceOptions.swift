@@ -18,7 +18,7 @@ struct DeviceBudget {
             + "as 20,24 gives the most GiB of weights for each",
         defaultText: "auto")
     static let utilization = OptionSpecification(
-        "--gpu-memory-utilization", kind: .value("SHARE"),
+        "--gpu-memory-utilization", "--device-memory-utilization", kind: .value("SHARE"),
         help: "the share of each device that may be held; of the machine's memory without --memory",
         defaultText: "1")
 

@@ -53,9 +53,10 @@ struct Failure {
 
     private static func status(_ error: TrainingError) -> ExitStatus {
         switch error.code {
-        case .configuration: .usage
+        // The data and the checkpoint to go on from are what the configuration names.
+        case .configuration, .data, .checkpoint: .usage
         case .interrupted: .interrupted
-        case .data, .diverged, .checkpoint: .failed
+        case .diverged: .failed
         }
     }
 

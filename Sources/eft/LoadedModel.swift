@@ -29,9 +29,15 @@ struct LoadedModel {
         _ arguments: ParsedArguments, adapters folders: [String]? = nil,
         reserving reserved: (DecoderDescription) throws -> AdapterExtents? = { _ in nil }
     ) throws {
+        adapters = folders ?? arguments.strings("adapter")
+        let base = try AdapterBase(adapters: adapters, option: arguments.fourBits)
         let isPrepared: Bool
-        (folder, isPrepared) = try LoadedModel.open(arguments)
-        tokenizer = try Tokenizer.load(folder: folder.path)
+        (folder, isPrepared) = try LoadedModel.open(arguments, inNF4: base.inNF4)
+        let tokens = arguments.declares("tokenizer") ? arguments.string("tokenizer") : nil
+        let path = tokens ?? folder.path
+        tokenizer = try CommonOptions.progress(arguments).during("reading the tokenizer") {
+            try Tokenizer.load(folder: path)
+        }
         guard tokenizer.idBound <= folder.description.vocabulary else {
             throw ModelError(
                 .mismatch,
@@ -39,12 +45,16 @@ struct LoadedModel {
                     + "\(folder.description.vocabulary); they do not belong together",
                 path: folder.path)
         }
+        let isDense = try folder.isDense()
+        if isDense || isPrepared, let sentence = base.sentence,
+            !(arguments.declares("json") && arguments.flag("json"))
+        {
+            TerminalOutput.standardError.writeLine(sentence)
+        }
         let linears: WeightTarget =
-            arguments.flag("load-in-4bit") && !isPrepared
-            ? .nf4(doubleQuantization: true) : .asStored
+            base.inNF4 && isDense ? .nf4(doubleQuantization: true) : .asStored
         loader = try DecoderLoader(folder: folder, options: LoadOptions(linears: linears))
         layouts = try DecoderLayouts(loader)
-        adapters = folders ?? arguments.strings("adapter")
         let description = folder.description
         let loaded = try adapters.reduce(AdapterExtents(layers: description.layers)) {
             try $0 + AdapterFile.extents($1, description: description)
@@ -55,16 +65,17 @@ struct LoadedModel {
         cacheFolder = arguments.string("cache-dir")
     }
 
-    /// The model's folder, or with --load-in-4bit the NF4 form that training has made of it.
+    /// The model's folder, or when it is to be held in NF4 the form that training has made of it.
     private static func open(
-        _ arguments: ParsedArguments
+        _ arguments: ParsedArguments, inNF4: Bool
     ) throws -> (folder: ModelFolder, isPrepared: Bool) {
-        let folder = try ModelFolder.open(ModelArgument.path(arguments))
-        guard arguments.flag("load-in-4bit"),
+        let overrides = try VLLMArguments.overrides(arguments)
+        let folder = try ModelFolder.open(ModelArgument.path(arguments), overrides: overrides)
+        guard inNF4,
             let base = try? PreparedBase(folder, caches: arguments.string("cache-dir")),
             base.isCurrent
         else { return (folder, false) }
-        return (try ModelFolder.open(base.path), true)
+        return (try ModelFolder.open(base.path, overrides: overrides), true)
     }
 
     /// The planner for this model and machine, with what the program holds by now.

@@ -40,10 +40,12 @@ struct ServeOptions {
             completion: .file),
         OptionSpecification(
             "--api-key", kind: .repeated("KEY"),
-            help: "what requests must show; also from the environment's EFT_API_KEY"),
+            help: "what requests must show; also from the environment's EFT_API_KEY",
+            takesMany: true),
         OptionSpecification(
             "--served-model-name", kind: .repeated("NAME"),
-            help: "what requests call the model", defaultText: "the folder as given"),
+            help: "what requests call the model", defaultText: "the folder as given",
+            takesMany: true),
         OptionSpecification(
             "--max-model-len", kind: .value("N"),
             help: "most tokens of a request, prompt and answer; auto takes what fits",
@@ -64,7 +66,13 @@ struct ServeOptions {
             "--num-gpu-blocks-override", kind: .value("N"),
             help: "blocks of keys and values, whatever fits"),
         OptionSpecification(
-            "--no-enable-prefix-caching", help: "share no keys and values between requests"),
+            "--enable-prefix-caching", kind: .invertibleFlag,
+            help: "share keys and values between requests that begin alike", defaultText: "on"),
+        OptionSpecification(
+            "--kv-cache-idle-time", kind: .value("SECONDS"),
+            help:
+                "how long keys and values that no request uses stay in memory for the next one that begins "
+                + "alike", defaultText: "300"),
         OptionSpecification(
             "--scheduling-policy", kind: .value("WORD"),
             help: "which waiting request is taken first: the oldest, or the lowest \"priority\"",
@@ -85,8 +93,8 @@ struct ServeOptions {
         OptionSpecification(
             "--generation-config", kind: .value("WORD"),
             help:
-                "whose settings hold when a request has none: the model's author's (auto), or OpenAI's "
-                + "(vllm)", defaultText: "auto", choices: ["auto", "vllm"]),
+                "whose settings hold when a request has none: the model's author's (auto), OpenAI's (vllm), or "
+                + "those of a folder's generation_config.json", defaultText: "auto"),
         OptionSpecification(
             "--chat-template", kind: .value("FILE"),
             help: "a Jinja template instead of the model's own", completion: .file),
@@ -96,11 +104,6 @@ struct ServeOptions {
             "--tool-call-parser", kind: .value("FORMAT"),
             help: "how the model writes calls of tools", defaultText: "what its template shows",
             choices: ToolCallFormatRegistry.all.map { $0.name } + ["none"]),
-        OptionSpecification(
-            "--enable-auto-tool-choice",
-            help:
-                "has no effect, for command lines of vLLM: tools are called whenever it is known how"
-        ),
         OptionSpecification(
             "--reasoning-parser", kind: .value("FORMAT"),
             help: "how the model marks its thoughts, to be told apart from its answer",
@@ -130,7 +133,7 @@ struct ServeOptions {
             "--ssl-keyfile", kind: .value("FILE"), help: "its PEM key", completion: .file),
         OptionSpecification(
             "--allowed-origins", kind: .repeated("ORIGIN"),
-            help: "web pages whose scripts may use the server; * for all"),
+            help: "web pages whose scripts may use the server; * for all", takesMany: true),
         OptionSpecification(
             "--allowed-hosts", kind: .repeated("NAME"),
             help:
@@ -145,10 +148,19 @@ struct ServeOptions {
             "--access-log", kind: .value("FILE"),
             help: "a line of JSON for each request; - for standard error", completion: .file),
         OptionSpecification(
-            "--shutdown-grace", kind: .value("SECONDS"),
+            "--quiet", help: "no line on the terminal for each request"),
+        OptionSpecification(
+            "--shutdown-grace", "--shutdown-timeout", kind: .value("SECONDS"),
             help: "how long requests under way may go on when the server stops",
             defaultText: "30"),
     ]
+
+    /// As `CommonOptions.kvType`, with vLLM's names beside.
+    static let kvType = OptionSpecification(
+        "--kv-cache-dtype", kind: .value("TYPE"), help: CommonOptions.kvType.help,
+        defaultText: CommonOptions.kvType.defaultText,
+        choices: CommonOptions.kvType.choices
+            + VLLMArguments.cacheTypes.map(\.name).filter { KVType(rawValue: $0) == nil })
 
     init(_ arguments: ParsedArguments) throws {
         self.arguments = arguments
@@ -270,7 +282,10 @@ struct ServeOptions {
             maxBatchedTokens: plan.need.rows)
         configuration.longPrefillThreshold = try arguments.int(
             "long-prefill-token-threshold", default: 0, in: 0...(1 << 24))
-        configuration.prefixCaching = !arguments.flag("no-enable-prefix-caching")
+        configuration.prefixCaching = arguments.flag("enable-prefix-caching", default: true)
+        if let seconds = try arguments.double("kv-cache-idle-time", in: 0...1e7) {
+            configuration.idlePageTime = .seconds(seconds)
+        }
         if arguments.isGiven("speculative-model") {
             configuration.draftTokens = try arguments.int(
                 "num-speculative-tokens", default: 4, in: 1...32)

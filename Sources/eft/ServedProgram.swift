@@ -2,6 +2,7 @@
 // A loaded model behind a server.
 import EftCommandLine
 import EftConfig
+import EftFormats
 import EftGeneration
 import EftModels
 import EftPlanning
@@ -42,8 +43,7 @@ struct ServedProgram {
         try draft?.attach(to: core, sharing: model.devices[0])
         var limits = ConstraintLimits()
         limits.cacheBytes = 8 << 20
-        let vocabulary = try ConstraintVocabulary(
-            model.tokenizer, size: model.folder.description.vocabulary)
+        let (tokenizer, size) = (model.tokenizer, model.folder.description.vocabulary)
         let templates = try templates()
         let metrics = EngineMetrics(
             registry, modelName: options.names.first ?? "",
@@ -57,7 +57,8 @@ struct ServedProgram {
         let served = try ServedModel(
             core: core, tokenizer: model.tokenizer, templates: templates,
             constraints: ConstraintCache(
-                vocabulary, limits: limits, maximumBytes: ServedProgram.constraintBytes),
+                limits: limits, maximumBytes: ServedProgram.constraintBytes
+            ) { () throws(ConstraintError) in try ConstraintVocabulary(tokenizer, size: size) },
             options: try modelOptions(templates),
             metrics: metrics)
         for adapter in options.adapters {
@@ -70,13 +71,10 @@ struct ServedProgram {
         var served = ServedModelOptions(
             names: options.names, root: try arguments.required("model"),
             created: UnixTime.seconds)
-        if arguments.string("generation-config") != "vllm",
-            let bytes = try? ConfigFile.contents(model.folder.path + "/generation_config.json"),
-            let node = try? JSONParser.parse(bytes)
-        {
-            served.defaults = SamplingDefaults(generationConfig: node)
-            served.ollamaDefaults = .ollama(node)
-        }
+        let generation = try generationConfig()
+        served.defaults = SamplingDefaults(generationConfig: generation)
+        served.defaults.seed = try arguments.int("seed").map { UInt64(bitPattern: Int64($0)) }
+        served.ollamaDefaults = .ollama(generation)
         served.facts = ModelFacts(model.folder)
         served.limits.logprobs = try arguments.int("max-logprobs", default: 20, in: -1...1_000_000)
         served.timeout = try arguments.double("request-timeout", in: 0.001...1e7).map {
@@ -93,6 +91,27 @@ struct ServedProgram {
         served.maxAdapters = options.maxAdapters
         served.trustsRequestTemplates = arguments.flag("trust-request-chat-template")
         return served
+    }
+
+    /// The generation_config.json that holds, with what the command line puts over it; empty for OpenAI's settings.
+    private func generationConfig() throws -> ConfigNode {
+        var object = ConfigObject()
+        let source = arguments.string("generation-config", default: "auto")
+        if source != "vllm" {
+            let path = (source == "auto" ? model.folder.path : source) + "/generation_config.json"
+            if source != "auto" || FileSystem.exists(path) {
+                let node = try JSONParser.parse(ConfigFile.contents(path), file: path)
+                object = try ConfigCursor(node, file: path).object()
+            }
+        }
+        if let text = arguments.string("override-generation-config") {
+            let name = "--override-generation-config"
+            let node = try JSONParser.parse(text, file: name)
+            for entry in try ConfigCursor(node, file: name).object().entries {
+                object[entry.key] = entry.node
+            }
+        }
+        return ConfigNode(object)
     }
 
     /// The chat templates; nil for a model that has none.
@@ -133,7 +152,7 @@ struct ServedProgram {
         if let size = try arguments.memorySize("max-body-size") { rules.bodyLimit = size.bytes }
         let application = Application(
             routes: RouteRegistry.routes(context), options: rules,
-            metrics: HTTPMetrics(registry), log: try log())
+            metrics: HTTPMetrics(registry), log: try log(), terminalLog: try terminalLog())
         var listening = ServerOptions()
         listening.address = options.address
         listening.secrets = options.tls
@@ -152,6 +171,12 @@ struct ServedProgram {
         try arguments.string("access-log").map {
             try AccessLog($0 == "-" ? .standardError : .file($0))
         }
+    }
+
+    /// Lines for people on standard error; nil with `--quiet`, or where lines of JSON go there.
+    private func terminalLog() throws -> AccessLog? {
+        guard !arguments.flag("quiet"), arguments.string("access-log") != "-" else { return nil }
+        return try AccessLog(.standardError, format: .text)
     }
 
     private var keys: [String] {

@@ -21,6 +21,9 @@ package struct QuantizeOptions: Sendable, Hashable {
     package var maxShardBytes: Int
     /// Whether an earlier job in the work folder is thrown away.
     package var startsAnew: Bool
+    /// What positions are divided by, and NTK's alpha, for a model that is to be used so.
+    package var ropeScale: Double?
+    package var ropeAlpha: Double?
 
     /// Makes options with the defaults of the field's tool.
     package init(

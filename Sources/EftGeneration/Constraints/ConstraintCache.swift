@@ -18,8 +18,12 @@ package final class ConstraintCache: Sendable {
         var clock = 0
     }
 
-    /// The tokens that constraints are compiled for.
-    package let vocabulary: ConstraintVocabulary
+    private enum Tokens {
+        case known(ConstraintVocabulary)
+        case notYet(@Sendable () throws(ConstraintError) -> ConstraintVocabulary)
+    }
+
+    private let tokens: Mutex<Tokens>
     private let limits: ConstraintLimits
     private let maximumBytes: Int
     private let table = Mutex(Table())
@@ -30,9 +34,36 @@ package final class ConstraintCache: Sendable {
         _ vocabulary: ConstraintVocabulary, limits: ConstraintLimits = ConstraintLimits(),
         maximumBytes: Int = 512 << 20
     ) {
-        self.vocabulary = vocabulary
+        tokens = Mutex(.known(vocabulary))
         self.limits = limits
         self.maximumBytes = maximumBytes
+    }
+
+    /// Makes an empty cache whose vocabulary is made when it is first asked for, which takes some time for a large one.
+    /// - Parameter maximumBytes: what the constraints kept may take, with all that they remember.
+    package init(
+        limits: ConstraintLimits = ConstraintLimits(), maximumBytes: Int = 512 << 20,
+        vocabulary: @escaping @Sendable () throws(ConstraintError) -> ConstraintVocabulary
+    ) {
+        tokens = Mutex(.notYet(vocabulary))
+        self.limits = limits
+        self.maximumBytes = maximumBytes
+    }
+
+    /// The tokens that constraints are compiled for.
+    /// - Throws: `ConstraintError` when they cannot be made out.
+    package var vocabulary: ConstraintVocabulary {
+        get throws(ConstraintError) {
+            try tokens.withLock { tokens throws(ConstraintError) in
+                switch tokens {
+                case .known(let vocabulary): return vocabulary
+                case .notYet(let make):
+                    let vocabulary = try make()
+                    tokens = .known(vocabulary)
+                    return vocabulary
+                }
+            }
+        }
     }
 
     /// Number of constraints kept.
@@ -46,7 +77,7 @@ package final class ConstraintCache: Sendable {
         let key = specification.key(options)
         if let known = table.withLock({ $0.take(key) }) { return known }
         let constraint = try CompiledConstraint(
-            specification, vocabulary: vocabulary, options: options, limits: limits)
+            specification, vocabulary: try vocabulary, options: options, limits: limits)
         return table.withLock { table in
             // Another thread may have been faster.
             if let known = table.take(key) { return known }

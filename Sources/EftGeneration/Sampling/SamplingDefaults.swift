@@ -12,6 +12,10 @@ package struct SamplingDefaults: Sendable, Hashable {
     package var repetitionPenalty: Float = 1
     /// Most tokens of an answer, when the model's author set a bound.
     package var maxTokens: Int?
+    /// The seed; another one for each request when nil.
+    package var seed: UInt64?
+    /// What the model's author set of them, by the names of a request's fields.
+    package private(set) var recommended: Set<String> = []
 
     /// OpenAI's.
     package init() {}
@@ -35,12 +39,20 @@ package struct SamplingDefaults: Sendable, Hashable {
     /// What a generation_config.json recommends; numbers out of range are passed over.
     package init(generationConfig node: ConfigNode) {
         guard case .object(let object) = node.value else { return }
-        temperature = Self.number(object["temperature"], 0, 2) ?? 1
-        topP = Self.number(object["top_p"], 0.000001, 1) ?? 1
-        topK = Self.number(object["top_k"], 0, 1e6).map { Int($0) } ?? 0
-        minP = Self.number(object["min_p"], 0, 1) ?? 0
-        repetitionPenalty = Self.number(object["repetition_penalty"], 0.01, 100) ?? 1
-        maxTokens = Self.number(object["max_new_tokens"], 1, 1e7).map { Int($0) }
+        /// The number of a key, noted as recommended under the request's name for it.
+        func number(_ key: String, _ least: Double, _ most: Double, as name: String? = nil)
+            -> Float?
+        {
+            let value = Self.number(object[key], least, most)
+            if value != nil { recommended.insert(name ?? key) }
+            return value
+        }
+        temperature = number("temperature", 0, 2) ?? 1
+        topP = number("top_p", 0.000001, 1) ?? 1
+        topK = number("top_k", 0, 1e6).map { Int($0) } ?? 0
+        minP = number("min_p", 0, 1) ?? 0
+        repetitionPenalty = number("repetition_penalty", 0.01, 100) ?? 1
+        maxTokens = number("max_new_tokens", 1, 1e7, as: "max_tokens").map { Int($0) }
     }
 
     /// What a generation_config.json recommends for chats: all of it when it has a word on which tokens are sampled,

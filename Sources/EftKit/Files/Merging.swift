@@ -94,21 +94,21 @@ public enum ModelFiles {
 struct FileWork {
     let backend: CPUBackend
     private let limit: Int
-    private let program: Int
 
     /// - Throws: `EftError` (`usage`) for a limit that makes no sense.
     init(_ memoryLimit: Int?) throws {
         limit = memoryLimit ?? ProcessMemory.defaultLimit
         guard limit > 0 else { throw EftError(.usage, "memoryLimit must be above 0") }
-        program = ProcessMemory.program(for: .copying, threads: ProcessMemory.processors)
-        let room = limit == .max ? limit : max(0, limit - program)
+        let room = limit == .max ? limit : max(0, limit - ProcessMemory.resident)
         backend = try CPUBackend(ledger: MemoryLedger(limit: room))
     }
 
     /// - Throws: `EftError` (`doesNotFit`).
-    func requireFit(_ name: String, _ memory: MemoryTable) throws(EftError) {
+    func requireFit(
+        _ name: String, _ memory: MemoryTable, work: ProcessMemory.Work = .copying
+    ) throws(EftError) {
         var stage = StagePlan(name: name, memory: memory)
-        stage.devices[0][.program] += program
+        stage.devices[0][.program] += ProcessMemory.program(for: work, threads: backend.threads)
         try MemoryPlan(stage, limits: [limit]).requireFit()
     }
 }

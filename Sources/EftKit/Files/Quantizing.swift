@@ -64,7 +64,7 @@ extension ModelFiles {
             let job = try QuantizeJob(
                 input: input, work: workFolder, output: output, calibration: rows,
                 options: internalOptions, backend: device.backend)
-            try device.requireFit("quantize", try job.memory())
+            try device.requireFit("quantize", try job.memory(), work: .quantizing)
             let report = try job.run(ConversionMonitor(flag, onProgress))
             return QuantizationResult(
                 bitsPerWeight: report.bitsPerWeight,

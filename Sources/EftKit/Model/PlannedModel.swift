@@ -44,12 +44,11 @@ struct PlannedModel {
         loader = try DecoderLoader(folder: folder, options: LoadOptions(linears: linears))
         layouts = try DecoderLayouts(loader)
         let limits = options.limits
-        let programBytes = ProcessMemory.program(
-            for: .generation, threads: options.threads ?? ProcessMemory.processors)
-        devices = try PlannedModel.devices(options, limits, programBytes)
+        devices = try PlannedModel.devices(options, limits, ProcessMemory.resident)
+        let program = ProcessMemory.program(for: .generation, threads: devices[0].threads)
         let planner = Planner(
             description: description, limits: limits,
-            programBytes: programBytes + PlannedModel.tableBytes(tokenizer), backend: devices[0])
+            programBytes: program + PlannedModel.tableBytes(tokenizer), backend: devices[0])
         plan = planner.serve(
             layouts: layouts, adapters: try PlannedModel.extents(options, description),
             load: try loader.loadNeed(), requirements: try options.requirements(description))

@@ -65,7 +65,7 @@ struct NF4StoredScales: Sendable {
         let offset: Float
     }
 
-    /// The tensor of scales: f32, or u8 codes.
+    /// The tensor of scales: real numbers of any type, or u8 codes.
     let info: TensorInfo
     let checkpoint: any CheckpointReader
     let nested: Nested?

@@ -82,17 +82,22 @@ package final class Application: Sendable {
     private let router: Router
     private let metrics: HTTPMetrics?
     private let log: AccessLog?
+    private let terminalLog: AccessLog?
     private let counter = Atomic<UInt64>(0)
     private let idPrefix: String
 
     /// Makes an application.
+    /// - Parameters:
+    ///   - log: where a line goes for each request.
+    ///   - terminalLog: where a line goes for each request but those that only watch the server.
     package init(
         routes: [any Route], options: ApplicationOptions = ApplicationOptions(),
-        metrics: HTTPMetrics? = nil, log: AccessLog? = nil
+        metrics: HTTPMetrics? = nil, log: AccessLog? = nil, terminalLog: AccessLog? = nil
     ) {
         self.options = options
         self.metrics = metrics
         self.log = log
+        self.terminalLog = terminalLog
         router = Router(routes)
         idPrefix = String(UInt64.random(in: 0...UInt64.max), radix: 16)
     }
@@ -155,9 +160,13 @@ package final class Application: Sendable {
     /// Counts and logs a call that has ended.
     package func ended(_ call: Call, _ outcome: CallOutcome) {
         let seconds = (ContinuousClock.now - call.start).seconds
-        if call.match?.route.isCounted ?? true {
+        let isCounted = call.match?.route.isCounted ?? true
+        if isCounted {
             metrics?.record(
                 method: call.head.method, handler: call.handler, outcome, seconds: seconds)
+        }
+        if isCounted || outcome.status >= 400 {
+            terminalLog?.write(call, outcome, seconds: seconds)
         }
         log?.write(call, outcome, seconds: seconds)
     }

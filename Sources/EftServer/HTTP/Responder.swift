@@ -9,6 +9,9 @@ package final class Responder: Sendable {
     /// The form of errors that the client reads.
     private let form: ErrorForm
 
+    /// What the request's text takes.
+    var tally: RequestTally { channel.tally }
+
     init(_ channel: ResponseChannel, _ form: ErrorForm = .openAI) {
         self.channel = channel
         self.form = form

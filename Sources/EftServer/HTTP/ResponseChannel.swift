@@ -42,6 +42,8 @@ package final class ResponseChannel: Sendable {
 
     private let state = Mutex(State())
     private let bufferLimit: Int
+    /// What the request's text takes.
+    package let tally = RequestTally()
 
     /// Makes a channel.
     /// - Parameter bufferLimit: the most bytes of a stream that wait for the client.

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// A line of JSON for each request.
+// A line for each request: JSON for programs, words for people.
 import EftConfig
 import EftTensor
 import Synchronization
@@ -18,12 +18,22 @@ package final class AccessLog: Sendable {
         case file(String)
     }
 
+    /// How lines look.
+    package enum Format: Sendable, Hashable {
+        /// An object of JSON, with times to the microsecond.
+        case json
+        /// Words for people.
+        case text
+    }
+
+    private let format: Format
     private let writer: LogWriter
     private let thread: WorkerThread
 
     /// Opens a log.
     /// - Throws: `ServerError` when the file cannot be opened.
-    package init(_ target: Target) throws {
+    package init(_ target: Target, format: Format = .json) throws {
+        self.format = format
         let writer = try LogWriter(target)
         self.writer = writer
         thread = try WorkerThread { writer.run() }
@@ -42,17 +52,13 @@ package final class AccessLog: Sendable {
 
     /// Adds the line of a call.
     func write(_ call: Call, _ outcome: CallOutcome, seconds: Double) {
-        let path = call.head.rawTarget.prefix { $0 != "?" }
-        let line: ConfigNode = [
-            "time": ConfigNode(Timestamp.now), "method": ConfigNode(excerpt(call.head.method)),
-            "path": ConfigNode(excerpt(String(path), limit: 256)),
-            "status": ConfigNode(outcome.status),
-            // Microseconds are as fine as anybody reads.
-            "duration": ConfigNode((seconds * 1e6).rounded() / 1e6),
-            "bytes": ConfigNode(outcome.responseBytes), "request_id": ConfigNode(call.requestID),
-            "peer": ConfigNode(call.head.peer),
-        ]
-        writer.add(JSONWriter.bytes(line, layout: .minimal) + [UInt8(ascii: "\n")])
+        let line = AccessLine(call, outcome, seconds: seconds)
+        let bytes =
+            switch format {
+            case .json: JSONWriter.bytes(line.node, layout: .minimal)
+            case .text: Array(line.text.utf8)
+            }
+        writer.add(bytes + [UInt8(ascii: "\n")])
     }
 }
 

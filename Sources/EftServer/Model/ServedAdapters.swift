@@ -53,6 +53,11 @@ package final class ServedAdapters: Sendable {
         state.withLock { $0.entries[name]?.adapter }
     }
 
+    /// The name of the adapter with the number of a loading; nil when it is gone.
+    func name(of number: Int) -> String? {
+        state.withLock { $0.entries.first { $0.value.adapter.number == number }?.key }
+    }
+
     /// Loads an adapter from any folder, as the command line names it.
     /// - Throws: what reading it throws; `HTTPFailure` for a name that is taken.
     package func load(_ name: String, path: String) throws {

@@ -166,8 +166,12 @@ package final class ServedModel: Sendable {
     /// - Throws: `HTTPFailure`: 400 for what cannot be served, 503 when there is no room in the queue.
     func submit(_ requests: [EngineRequest], _ responder: Responder) throws(HTTPFailure) {
         var tickets: [Engine.Ticket] = []
+        let tally = responder.tally
+        if let first = requests.first { tally.began(model: name(of: first)) }
         do {
             for var request in requests {
+                tally.submitted(promptTokens: request.prompt.count)
+                request.sink = TallySink(request.sink, tally)
                 if let timeout = options.timeout { request.deadline = .now + timeout }
                 tickets.append(try engine.submit(request))
             }
@@ -178,6 +182,11 @@ package final class ServedModel: Sendable {
         let engine = engine
         let all = tickets
         responder.onCancel { for ticket in all { engine.cancel(ticket) } }
+    }
+
+    /// The name of the model that a request is for.
+    private func name(of request: EngineRequest) -> String {
+        request.root.adapter == 0 ? name : adapters.name(of: request.root.adapter) ?? name
     }
 
     /// What a client is told of an error of the engine.

@@ -53,6 +53,8 @@ final class BeamRun: Sendable {
     /// - Throws: `HTTPFailure` when the engine does not let them in.
     func start() throws(HTTPFailure) {
         responder.onCancel { [weak self] in self?.cancel() }
+        responder.tally.began(model: head.model)
+        responder.tally.submitted(promptTokens: request.prompts.reduce(0) { $0 + $1.count })
         for prompt in request.prompts.indices { try step(prompt) }
     }
 
@@ -80,7 +82,8 @@ final class BeamRun: Sendable {
         for (place, beam) in active.enumerated() {
             let listener = Listener(self, prompt: prompt, beam: place)
             let engine = request.placement.request(
-                request.prompts[prompt] + beam.tokens, parameters, listener)
+                request.prompts[prompt] + beam.tokens, parameters,
+                TallySink(listener, responder.tally))
             do {
                 let ticket = try model.engine.submit(engine)
                 let isCancelled = state.withLock { state in

@@ -74,7 +74,7 @@ extension RequestFields {
         parameters.endTokens = Set(model.tokenizer.eosIDs)
         parameters.stopTokens = Set(try tokens("stop_token_ids") ?? [])
         parameters.stop = try stopStrings(model.options.limits)
-        parameters.seed = try seed()
+        parameters.seed = try seed(defaults.seed)
         parameters.logitBias = try logitBias(model.options.limits)
         parameters.allowedTokenIDs = try tokens("allowed_token_ids")
         parameters.badWords = try badWords(model)
@@ -93,8 +93,10 @@ extension RequestFields {
     }
 
     /// -1 and no seed at all are a random one.
-    private func seed() throws(HTTPFailure) -> UInt64 {
-        guard let seed = try int("seed"), seed != -1 else { return UInt64.random(in: 0 ... .max) }
+    private func seed(_ usual: UInt64?) throws(HTTPFailure) -> UInt64 {
+        guard let seed = try int("seed"), seed != -1 else {
+            return usual ?? UInt64.random(in: 0 ... .max)
+        }
         return UInt64(bitPattern: Int64(seed))
     }
 

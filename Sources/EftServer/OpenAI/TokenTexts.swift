@@ -11,7 +11,7 @@ struct TokenTexts: Sendable {
 
     /// The bytes of a token's text.
     func bytes(_ id: Int32) -> [UInt8] {
-        let bytes = Array(model.constraints.vocabulary.text(of: id))
+        let bytes = (try? model.constraints.vocabulary).map { Array($0.text(of: id)) } ?? []
         return bytes.isEmpty ? Array((model.tokenizer.token(for: id) ?? "").utf8) : bytes
     }
 

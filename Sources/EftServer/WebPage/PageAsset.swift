@@ -8,9 +8,11 @@ private let policy =
 
 /// A part of the page; open to everybody, for it holds no data: the browser asks for those with a key.
 protocol PageAsset: RegisteredRoute {
-    /// What the browser gets, and its media type.
-    static var text: String { get }
+    /// The media type of what the browser gets.
     static var type: String { get }
+    /// What the browser gets.
+    /// - Throws: `HTTPFailure` (404) when there is no such part.
+    func text(_ request: Request) throws(HTTPFailure) -> String
     /// Makes the route.
     init()
 }
@@ -23,8 +25,12 @@ extension PageAsset {
 
     init?(_ context: ServerContext) { self.init() }
 
+    func handle(_ request: Request, _ responder: Responder) throws {
+        try answer(request, responder)
+    }
+
     /// Answers so that the browser asks anew each time: another version of the program has another page.
-    func handle(_ request: Request, _ responder: Responder) {
+    func answer(_ request: Request, _ responder: Responder) throws {
         responder.respond(
             Response(
                 fields: [
@@ -32,6 +38,6 @@ extension PageAsset {
                     "Content-Security-Policy": policy, "X-Content-Type-Options": "nosniff",
                     "Referrer-Policy": "no-referrer", "Cache-Control": "no-cache",
                 ],
-                body: Array(Self.text.utf8)))
+                body: Array(try text(request).utf8)))
     }
 }

@@ -19,8 +19,8 @@ struct ChatLoop {
     /// Whether each answer is sampled with a seed of its own.
     var variesSeed = true
     private var failures = 0
-    /// What stands in the next line already.
-    private var prefill = ""
+    /// The turn whose message stands in the next line, to be edited.
+    private var edited: ChatConversation.Turn?
 
     init(
         _ session: ChatSession, reasoning: ReasoningFormat?,
@@ -44,7 +44,7 @@ struct ChatLoop {
                 guard reader.isInteractive, !InterruptFlag.isRaised else {
                     throw Interruption(description: "interrupted")
                 }
-                say("Ctrl-D or /bye leaves")
+                say(restoreEdited() ? "the message stays as it was" : "Ctrl-D or /bye leaves")
             case .line(let text):
                 guard try follow(text) else { break loop }
             }
@@ -72,9 +72,8 @@ struct ChatLoop {
     private mutating func message() -> ChatLine {
         var lines = ChatLines()
         while true {
-            let result = reader.read(prompt: lines.isOpen ? "... " : ">>> ", prefill: prefill)
-            prefill = ""
-            switch result {
+            let prefill = lines.isOpen ? "" : edited?.question ?? ""
+            switch reader.read(prompt: lines.isOpen ? "... " : ">>> ", prefill: prefill) {
             case .interrupted:
                 _ = eft_interrupts_take()
                 return .interrupted
@@ -92,6 +91,12 @@ struct ChatLoop {
     private mutating func follow(_ message: String) throws -> Bool {
         do {
             let instruction = try ChatInstruction(message)
+            if case .say(let text) = instruction, let turn = edited {
+                edited = nil
+                try replace(turn, by: text)
+                return true
+            }
+            _ = restoreEdited()
             if instruction == .leave { return false }
             try obey(instruction)
         } catch let error where Self.isAboutMessage(error) {
@@ -198,24 +203,36 @@ struct ChatLoop {
 
     private mutating func edit(_ text: String) throws {
         guard let last = session.undo() else { throw GenerationError("nothing was asked yet") }
+        try replace(last, by: text)
+    }
+
+    /// Asks another message instead of a turn's, which comes back when there is no answer.
+    private mutating func replace(_ turn: ChatConversation.Turn, by text: String) throws {
         let before = session.conversation.turns.count
         do {
             try answer { try $0.ask(text, isCancelled: $1, onEvent: $2) }
         } catch {
-            session.conversation.turns.append(last)
+            session.conversation.turns.append(turn)
             throw error
         }
-        // Stopped before its first character: what was there before stays.
-        if session.conversation.turns.count == before { session.conversation.turns.append(last) }
+        if session.conversation.turns.count == before { session.conversation.turns.append(turn) }
     }
 
-    /// Puts the last message into the next line, and takes it back.
+    /// Takes the last turn out and puts its message into the next line.
     private mutating func startEditing() throws {
         guard reader.isInteractive else {
             throw GenerationError("/edit needs the new message behind it")
         }
         guard let last = session.undo() else { throw GenerationError("nothing was asked yet") }
-        prefill = last.question
+        edited = last
+    }
+
+    /// Puts the turn back whose message was to be edited; returns whether there was one.
+    private mutating func restoreEdited() -> Bool {
+        guard let turn = edited else { return false }
+        edited = nil
+        session.conversation.turns.append(turn)
+        return true
     }
 
     private func undo() {

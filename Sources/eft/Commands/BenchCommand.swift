@@ -34,22 +34,16 @@ enum BenchCommand: Command {
             Example("eft bench serve --help", "load on a server, and what is below"),
         ],
         options: [
-            OptionSpecification(
-                "--layers", kind: .value("N"), help: "layers of the model",
-                defaultText: "22, or the shape's"),
+            BenchOptions.layers,
             OptionSpecification(
                 "--format", kind: .value("WORD"), help: "shape: form of the linear layers",
                 defaultText: "exl2", choices: ["exl2", "nf4", "bf16"]),
-            OptionSpecification(
-                "--bits", "-b", kind: .value("B"), help: "shape: bits a weight of EXL2",
-                defaultText: "4"),
+            BenchOptions.bits,
             OptionSpecification(
                 "--output", "-o", kind: .value("DIR"),
                 help: "shape: the folder to write; disk: the folder whose disk is measured",
                 completion: .folder),
-            OptionSpecification(
-                "--max-shard-size", kind: .value("SIZE"),
-                help: "shape: the most bytes of a weight file", defaultText: "5GB"),
+            ConversionOptions.shard,
             CommonOptions.threads,
             CommonOptions.precision(
                 default: "what each kind's verb takes: \(ActivationPrecision.inference.rawValue), "
@@ -78,7 +72,7 @@ enum BenchCommand: Command {
         var limits = try MachineLimits(devices.generating)
         var options = ModelBenchmark.Options()
         options.layers = try arguments.int("layers", default: 22, in: layerRange)
-        let progress = ProgressReporter()
+        let progress = CommonOptions.progress(arguments)
         var results: [BenchmarkResult] = []
         for kind in kinds where asked.isEmpty || asked.contains(kind) {
             results += try progress.during("measuring \(kind)") {

@@ -23,7 +23,9 @@ enum InspectCommand: Command {
 
     static func run(_ arguments: ParsedArguments) throws {
         let path = try arguments.modelArgument("DIR")
-        let inspection = try Inspection(path)
+        let inspection = try CommonOptions.progress(arguments).during("reading \(path)") {
+            try Inspection(path)
+        }
         if arguments.flag("json") {
             JSONOutput.print(inspection.node(tensors: arguments.flag("tensors")))
             return

@@ -22,22 +22,29 @@ enum ServeCommand: Command {
             "Any number of requests share one model, its adapters and a cache of keys and values that takes "
             + "what --memory leaves. Ctrl-C lets requests under way finish.",
         examples: [
-            Example("eft serve -m ./model --memory 8GiB", "on http://127.0.0.1:8000"),
+            Example("eft serve ./model --memory 8GiB", "on http://127.0.0.1:8000"),
             Example(
-                "eft serve -m ./base --adapter law=./law --adapter code=./code --api-key SECRET",
+                "eft serve ./base --lora-modules law=./law code=./code --api-key SECRET",
                 "two adapters on one base, chosen by a request's \"model\""),
         ],
         options: [
-            CommonOptions.model,
+            ModelArgument.option,
             OptionSpecification(
                 "--adapter", "--lora-modules", kind: .repeated("NAME=DIR"),
-                help: "a PEFT adapter under a name that requests can ask for", completion: .folder),
+                help: "a PEFT adapter under a name that requests can ask for", completion: .folder,
+                takesMany: true),
             CommonOptions.fourBits, CommonOptions.cacheFolder,
         ] + ServeOptions.all + DeviceBudget.options + [
-            CommonOptions.kvType, CommonOptions.threads, CommonOptions.servingPrecision,
-        ])
+            ServeOptions.kvType, CommonOptions.threads, CommonOptions.servingPrecision,
+        ] + VLLMArguments.shownOptions,
+        hiddenOptions: VLLMArguments.hiddenOptions,
+        arguments: [ModelArgument.argument])
 
-    static func run(_ arguments: ParsedArguments) throws {
+    static func run(_ given: ParsedArguments) throws {
+        let output = TerminalOutput.standardError
+        let translated = try VLLMArguments(given)
+        let arguments = translated.arguments
+        for note in translated.notes { output.writeLine("note: \(note)") }
         let options = try ServeOptions(arguments)
         let model = try LoadedModel(
             arguments, adapters: options.adapters.map(\.folder),
@@ -48,13 +55,13 @@ enum ServeCommand: Command {
         let streaming = try model.streaming(plan.stage)
         let budget = model.budget(plan.stage, streaming)
         try budget.announce()
-        let output = TerminalOutput.standardError
         output.writeLine(
             "KV cache size: \(plan.cacheTokens) tokens in \(plan.need.pages) blocks of \(pageTokens), "
                 + "\(plan.need.kvType.rawValue)")
         output.writeLine(
             "Maximum concurrency for \(plan.need.contextLength) tokens per request: "
                 + "\(formatFixed(plan.concurrency, decimals: 2))x")
+        if !arguments.isGiven("memory") { output.writeLine(defaultBudget(plan, budget)) }
         let start = ContinuousClock.now
         let decoder = try model.base(plan.stage, streaming, quiet: false)
         let registry = MetricsRegistry()
@@ -71,5 +78,11 @@ enum ServeCommand: Command {
         server.stop(within: .seconds(options.grace))
         served.stop()
         output.writeLine(budget.outcome)
+    }
+
+    /// What a server without `--memory` may take, in a sentence.
+    private static func defaultBudget(_ plan: ServePlan, _ budget: Budget) -> String {
+        "Memory budget: \(formatBytes(budget.limits.max() ?? .max)) by default (--memory sets another); the cache "
+            + "takes memory as it fills, up to \(formatBytes(plan.stage.memory[.kvCache]))"
     }
 }

@@ -11,12 +11,21 @@ import EftTraining
 enum TrainCommand: Command {
     static func savesWork(_: ParsedArguments) -> Bool { true }
 
+    private static let noEffect =
+        AxolotlOptions.launcher + [
+            IneffectiveOption("--shard", reason: "removed by axolotl"),
+            IneffectiveOption(
+                "--prompter", value: "WORD",
+                reason: "the configuration's data set type decides"),
+        ]
+
     static let specification = CommandSpecification(
         name: "train",
         abstract: "Train an adapter (LoRA, QLoRA) or a whole model from an Axolotl configuration.",
         discussion:
             "Reads the YAML that Axolotl reads; any of its keys can be given as --key value and then wins. "
             + "base_model is a local folder, datasets[].path a local JSON or JSONL file.\n"
+            + "--dry-run shows the plan and the first examples, with what of them is trained, and writes nothing.\n"
             + "The plan is shown first, and a run that does not fit is refused before any work. Ctrl-C saves a "
             + "checkpoint from which --resume-from-checkpoint goes on.",
         examples: [
@@ -25,27 +34,26 @@ enum TrainCommand: Command {
                 "eft train qlora.yml --learning-rate 1e-4 --special_tokens.pad_token '<pad>'",
                 "override keys of the configuration"),
             Example(
+                "eft train qlora.yml --dry-run", "the plan, and what would be learned"),
+            Example(
                 "eft train qlora.yml --resume-from-checkpoint out/checkpoint-100",
                 "go on from a checkpoint"),
         ],
         options: DeviceBudget.options + [
             CommonOptions.cacheFolder, PreparedBase.option, CommonOptions.threads,
-            OptionSpecification(
-                "--precision", kind: .value("WORD"),
-                help: "activations in products with bf16 and quantized weights",
-                defaultText: "as bf16 and float32 say in the configuration",
-                choices: ActivationPrecision.allCases.map(\.rawValue)),
-            CommonOptions.json,
-        ],
-        arguments: [ArgumentSpecification("CONFIG", help: "the configuration, a YAML file")],
-        unknownOptions: .passedThrough(booleanKeys: AxolotlConfig.booleanKeys))
+            CommonOptions.precision(default: "as bf16 and float32 say in the configuration"),
+            AxolotlOptions.dryRun,
+        ] + AxolotlOptions.debug + [CommonOptions.json] + noEffect.map(\.specification),
+        arguments: AxolotlOptions.arguments, unknownOptions: AxolotlOptions.unknownOptions)
 
     static func run(_ arguments: ParsedArguments) throws {
-        let overrides = arguments.passedThrough.map { ConfigOverride($0.key, $0.value) }
-        var config = try AxolotlConfig.read(
-            arguments.requiredArgument("CONFIG"), overrides: overrides)
+        var config = try AxolotlOptions.config(arguments)
         config.model.baseModel =
             ModelLocation(arguments).find(config.model.baseModel) ?? config.model.baseModel
+        if let notice = IneffectiveOption.notice(noEffect, arguments) {
+            config.notices.append(notice)
+        }
+        let isDry = arguments.flag("dry-run")
         let devices = try DeviceBudget(arguments)
         config.model.preparedBase = try preparedBase(config, arguments, devices)
         let threads = try CommonOptions.threadCount(arguments)
@@ -71,6 +79,12 @@ enum TrainCommand: Command {
         let progress = TrainProgress(job, limits: devices.limits)
         progress.begin(budget)
         try budget.announce(quiet: true)
+        let listing = try ExampleListing(job.examples, arguments, always: isDry)
+        if isDry {
+            try describe(job, budget, listing, arguments)
+            return
+        }
+        for line in try listing.lines() { TerminalOutput.standardError.writeLine(line) }
         let summary = try job.run(
             onEvent: { progress.show($0) }, shouldStop: { InterruptFlag.isRaised })
         progress.end(summary, budget)
@@ -80,6 +94,28 @@ enum TrainCommand: Command {
         object["peak_memory_measured"] = ConfigNode(budget.peaks.measured)
         if let streaming = summary.streaming { object["streaming"] = streaming.node }
         JSONOutput.print(ConfigNode(object))
+    }
+
+    /// Shows what would be trained on.
+    private static func describe(
+        _ job: TrainingJob, _ budget: Budget, _ listing: ExampleListing,
+        _ arguments: ParsedArguments
+    ) throws {
+        if arguments.flag("json") {
+            var object = try listing.node()
+            object["dry_run"] = ConfigNode(true)
+            object["steps"] = ConfigNode(job.totalSteps)
+            object["output"] = ConfigNode(job.config.training.outputDir)
+            object["peak_memory_planned"] = ConfigNode(budget.peaks.planned)
+            JSONOutput.print(ConfigNode(object))
+            return
+        }
+        let lines =
+            try listing.counts + listing.lines() + [
+                "dry run: \(job.totalSteps) steps would be made, with results in "
+                    + "\(job.config.training.outputDir); nothing was written"
+            ]
+        for line in lines { TerminalOutput.standardOutput.writeLine(line) }
     }
 
     /// The folder of a 16-bit base's NF4 form, made now when it is wanted and not there; nil to quantize while loading.
@@ -95,7 +131,7 @@ enum TrainCommand: Command {
             arguments.string("prepare-base") != "never"
         else { return nil }
         if base.isCurrent { return base.path }
-        guard base.isWanted(arguments) else { return nil }
+        guard base.isWanted(arguments), !arguments.flag("dry-run") else { return nil }
         try base.make(arguments, limit: devices.largest)
         return base.path
     }

@@ -5,6 +5,7 @@ import EftConfig
 import EftGeneration
 import EftTensor
 import EftTestSupport
+import Synchronization
 import Testing
 
 struct ConstraintRefusalTests {
@@ -158,6 +159,26 @@ struct ConstraintRefusalTests {
                 decoding: random.mutated(Array(seed.utf8), headBias: 64), as: UTF8.self)
             _ = code(.regex(text))
         }
+    }
+
+    @Test func `The vocabulary of a cache is made once, when a constraint first needs it`() throws {
+        let made = Mutex(0)
+        let cache = ConstraintCache { () throws(ConstraintError) in
+            made.withLock { $0 += 1 }
+            return Vocabularies.byteLevel
+        }
+        #expect(made.withLock { $0 } == 0)
+        for text in ["a", "b"] {
+            #expect(try cache.constraint(.literal(text)).vocabulary === Vocabularies.byteLevel)
+        }
+        #expect(made.withLock { $0 } == 1)
+        let failing = ConstraintCache { () throws(ConstraintError) in
+            throw ConstraintError(.vocabulary, "no token at all")
+        }
+        let error = #expect(throws: ConstraintError.self) {
+            try failing.constraint(.literal("a"))
+        }
+        #expect(error?.description.contains("no token at all") == true)
     }
 
     @Test func `Compiled constraints are kept within their bytes`() throws {

@@ -2,6 +2,7 @@
 // Thoughts split from answers, whole and in pieces.
 import EftGeneration
 import EftTensor
+import EftTestSupport
 import Testing
 
 struct ReasoningTests {
@@ -55,7 +56,7 @@ struct ReasoningTests {
         for (name, prompt, text, reasoning, content) in cases {
             let expected = Parts(reasoning: reasoning, content: content)
             #expect(try split(name, [text], after: prompt) == expected, "\(name) \(text)")
-            for pieces in ToolCallChecks.pieces(of: text, &random) {
+            for pieces in TextPieces.pieces(of: text, &random) {
                 #expect(try split(name, pieces, after: prompt) == expected, "\(name) \(pieces)")
             }
         }

@@ -2,18 +2,14 @@
 // What the page does: the view of the memory and of the engine.
 
 /// The part of the page's script that shows what the server is doing, every second while the page is seen.
-enum PageStatusScript {
+enum PageStatusScript: PageScript {
+    static let name = "status.js"
     static let text = #"""
-        // Sizes with three digits or more, as the program itself writes them.
-        function bytes(count) {
-          const units = ["B", "KiB", "MiB", "GiB", "TiB"];
-          let place = 0;
-          while (count >= 1024 && place < units.length - 1) {
-            count /= 1024;
-            place += 1;
-          }
-          return `${count.toFixed(place === 0 ? 0 : place === 1 || count >= 100 ? 0 : 1)} ${units[place]}`;
-        }
+        import { bytes, find, make, notice, number } from "./dom.js";
+        import { setTemplate } from "./request.js";
+        import { call, explain } from "./server.js";
+        import { setDefaults } from "./settings.js";
+        import { on, state } from "./state.js";
 
         const colours = {
           "weights": 0, "adapters": 1, "activations": 2, "KV cache": 3, "workspace": 4, "I/O window": 5,
@@ -51,7 +47,6 @@ enum PageStatusScript {
             : bytes(held) + (memory.limit === null ? "" : ` of ${bytes(memory.limit)}`);
         }
 
-        const number = count => count.toLocaleString("en");
         const speeds = Array(60).fill(0);
         let last = null;
 
@@ -81,29 +76,46 @@ enum PageStatusScript {
         }
 
         let timer = 0;
+        let settle;
+        // Keeps its promise when the first status is there, when there is none, and after three seconds.
+        export const firstStatus = new Promise(resolve => { settle = resolve; });
 
         async function watch() {
           clearTimeout(timer);
-          timer = 0;
-          if (document.hidden) return;
           try {
             const status = await (await call("status")).json();
+            state.status = status;
             showMemory(status.memory);
             showEngine(status.engine, status.max_model_len);
             find("version").textContent = "eft " + status.version;
-            // Told once: the line can be replaced by another.
-            if (hasTemplate && !status.chat_template) setTemplate(false);
+            setDefaults(status.sampling_defaults);
+            setTemplate(status.chat_template);
           } catch (error) {
             last = null;
             find("state").textContent = error.status === 401 ? "needs a key" : "not reached";
           }
+          settle();
           clearTimeout(timer);
-          timer = setTimeout(watch, 1000);
+          if (!document.hidden) timer = setTimeout(watch, 1000);
         }
 
-        document.addEventListener("visibilitychange", watch);
-        fit();
-        loadModels();
-        watch();
+        export function startStatus() {
+          setTimeout(settle, 3000);
+          document.addEventListener("visibilitychange", () => document.hidden || watch());
+          on("key", watch);
+          // A link sends no key, so the description is fetched first.
+          find("document").addEventListener("click", async event => {
+            event.preventDefault();
+            try {
+              const text = JSON.stringify(await (await call("openapi.json")).json(), null, 2);
+              const address = URL.createObjectURL(new Blob([text], { type: "application/json" }));
+              open(address, "_blank", "noopener");
+              setTimeout(() => URL.revokeObjectURL(address), 60_000);
+            } catch (error) {
+              notice(explain(error));
+            }
+          });
+          watch();
+        }
         """#
 }
