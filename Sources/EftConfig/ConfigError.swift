@@ -16,7 +16,7 @@ package enum ConfigErrorCode: Sendable, Hashable {
     case tooLarge
 }
 
-/// Text from a file, made fit for a message: at most `limit` characters, control characters spelled
+/// Text from a file, made fit for a message: at most `limit` characters, control characters written
 /// as escapes.
 package func excerpt(_ text: String, limit: Int = 80) -> String {
     var result = ""

@@ -66,7 +66,7 @@ package struct LinearModule: Sendable {
         return info
     }
 
-    /// An error that tells both shapes.
+    /// An error that names both shapes.
     func wrongShape(_ suffix: String, found: [Int], expected: [Int]) -> FormatError {
         error(
             .damaged, suffix,
