@@ -3,7 +3,7 @@
 
 SWIFT ?= swift
 EFT := .build/release/eft
-SOURCES := Package.swift Sources Tests Benchmarks
+SOURCES := Package.swift Sources Tests Benchmarks Examples/library
 
 # Where `make install` puts the program; DESTDIR stands for / while a package is made.
 PREFIX ?= /usr/local
@@ -11,7 +11,8 @@ DESTDIR ?=
 # A program with Swift's libraries inside is built beside .build, which it would otherwise make stale.
 STATIC := build/static/release/eft
 
-.PHONY: all setup build static install uninstall deb demo test bench bench-serve bench-70b format lint model fixtures clean
+.PHONY: all setup build static install uninstall deb demo test docs example bench bench-serve \
+    bench-70b format lint model fixtures clean
 
 all: build
 
@@ -41,6 +42,12 @@ demo: build ## From a base model to a fine-tuned, merged, quantized one, in a sm
 test: ## All tests, with a summary; all output is in .build/test.log.
 	@scripts/setup browser
 	@SWIFT=$(SWIFT) scripts/test
+
+docs: setup ## The documentation of the Swift library, as a web site: build/docs
+	@SWIFT=$(SWIFT) scripts/docs build/docs
+
+example: setup ## The example package that uses Eft as a library, built on its own.
+	$(SWIFT) build --package-path Examples/library --scratch-path build/example
 
 bench: build ## Speeds as ratios to limits measured in the same run.
 	$(EFT) bench
