@@ -182,6 +182,13 @@ let package = Package(
                 "EftModels", "EftGeneration", "EftServer",
             ]),
         .testTarget(
+            name: "EftProgramTests",
+            dependencies: [
+                "eft", "EftTestSupport", "EftTensor", "EftConfig", "EftFormats", "EftQuant",
+                "EftModels", "EftTraining", "EftPlanning", "EftCommandLine",
+            ],
+            swiftSettings: swiftSettings),
+        .testTarget(
             name: "EftEndToEndTests",
             dependencies: [
                 "EftTestSupport", "EftTensor", "EftConfig", "EftFormats", "EftBenchmarks",
