@@ -23,10 +23,18 @@ package struct ConfigOverrides: Sendable {
             // Of the two spellings of one setting the replaced one counts.
             if key == "rope_scaling" { object["rope_parameters"] = nil }
             if key == "rope_parameters" { object["rope_scaling"] = nil }
+            if key == "rope_theta" { removeInner(key, of: "rope_parameters", &object) }
             object[key] = node
         }
         if let ropeScaling { try scale(&object, ropeScaling, file) }
         return ConfigNode(object)
+    }
+
+    /// Removes a key of an object that stands under another key.
+    private func removeInner(_ inner: String, of key: String, _ object: inout ConfigObject) {
+        guard case .object(var parameters)? = object[key]?.value else { return }
+        parameters[inner] = nil
+        object[key] = ConfigNode(parameters)
     }
 
     private func scale(_ object: inout ConfigObject, _ scaling: ConfigNode, _ file: String) throws {

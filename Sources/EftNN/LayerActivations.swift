@@ -47,11 +47,12 @@ package final class LayerActivations: Sendable {
     /// Allocates for batches of at most `rows` rows.
     /// - Throws: `TensorError` when it does not fit the ledger.
     package init(
-        rows: Int, shape: DecoderShape, backward: Bool, ledger: MemoryLedger?
+        rows: Int, shape: DecoderShape, backward: Bool, ledger: MemoryLedger?,
+        residency: Buffer.Residency = .atOnce
     ) throws(TensorError) {
         self.backward = backward
         func matrix(_ columns: Int) throws(TensorError) -> Matrix {
-            try Matrix(rows: rows, columns: columns, ledger: ledger)
+            try Matrix(rows: rows, columns: columns, ledger: ledger, residency: residency)
         }
         normedInput = try matrix(shape.hidden)
         query = try matrix(shape.queryWidth)

@@ -15,9 +15,11 @@ package struct Matrix: Sendable {
     /// Allocates a zeroed matrix under a purpose.
     /// - Throws: `TensorError` when it does not fit the ledger.
     package init(
-        rows: Int, columns: Int, ledger: MemoryLedger?, purpose: MemoryPurpose = .activations
+        rows: Int, columns: Int, ledger: MemoryLedger?, purpose: MemoryPurpose = .activations,
+        residency: Buffer.Residency = .atOnce
     ) throws(TensorError) {
-        buffer = try Buffer(byteCount: rows * columns * 4, ledger: ledger, purpose: purpose)
+        buffer = try Buffer(
+            byteCount: rows * columns * 4, ledger: ledger, purpose: purpose, residency: residency)
         offset = 0
         self.rows = rows
         self.columns = columns

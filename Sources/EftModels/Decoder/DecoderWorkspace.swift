@@ -15,6 +15,8 @@ package struct DecoderWorkspaceNeed: Sendable, Hashable {
     package var droppedInputs: Int
     /// Whether a backward pass follows.
     package var backward: Bool
+    /// When the memory becomes resident: on use where a pass may fill few of the rows.
+    package var residency = Buffer.Residency.atOnce
 
     /// States a need.
     package init(
@@ -59,11 +61,13 @@ package final class DeviceWorkspace: Sendable {
     ) throws(TensorError) {
         let ledger = backend.ledger
         self.backend = backend
-        hidden = try Matrix(rows: need.rows, columns: shape.hidden, ledger: ledger)
+        hidden = try Matrix(
+            rows: need.rows, columns: shape.hidden, ledger: ledger, residency: need.residency)
         cosines = try Matrix(rows: need.rows, columns: shape.headDim / 2, ledger: ledger)
         sines = try Matrix(rows: need.rows, columns: shape.headDim / 2, ledger: ledger)
         activations = try LayerActivations(
-            rows: need.rows, shape: shape, backward: need.backward, ledger: ledger)
+            rows: need.rows, shape: shape, backward: need.backward, ledger: ledger,
+            residency: need.residency)
         adapterScratch = try AdapterScratch(backend: backend, need: need.adapterNeed)
     }
 
@@ -122,8 +126,11 @@ package final class DecoderWorkspace: Sendable {
         self.places = places
         let head = devices[parts.firstIndex(where: \.holdsHead) ?? 0].ledger
         selected = try Matrix(
-            rows: need.logitRows, columns: description.shape.hidden, ledger: head)
-        logits = try Matrix(rows: need.logitRows, columns: description.vocabulary, ledger: head)
+            rows: need.logitRows, columns: description.shape.hidden, ledger: head,
+            residency: need.residency)
+        logits = try Matrix(
+            rows: need.logitRows, columns: description.vocabulary, ledger: head,
+            residency: need.residency)
     }
 
     /// The matrices of a device that holds layers.

@@ -43,7 +43,10 @@ package struct GenerationNeed: Sendable, Hashable {
 
     /// The need of the forward pass.
     package var workspace: DecoderWorkspaceNeed {
-        DecoderWorkspaceNeed(rows: rows, logitRows: headRows, adapterRank: adapterRank)
+        var need = DecoderWorkspaceNeed(
+            rows: rows, logitRows: headRows, adapterRank: adapterRank)
+        need.residency = .onUse
+        return need
     }
 
     /// Bytes by purpose on the device of a part, without scratch memory.

@@ -47,9 +47,11 @@ final class TestServer {
     init(
         _ transport: Transport = .live, routes: [any Route],
         options: ApplicationOptions = ApplicationOptions(), metrics: HTTPMetrics? = nil,
-        log: AccessLog? = nil, server change: (inout ServerOptions) -> Void = { _ in }
+        log: AccessLog? = nil, terminalLog: AccessLog? = nil,
+        server change: (inout ServerOptions) -> Void = { _ in }
     ) throws {
-        application = Application(routes: routes, options: options, metrics: metrics, log: log)
+        application = Application(
+            routes: routes, options: options, metrics: metrics, log: log, terminalLog: terminalLog)
         var serverOptions = ServerOptions()
         serverOptions.address = .tcp(host: "127.0.0.1", port: 0)
         change(&serverOptions)

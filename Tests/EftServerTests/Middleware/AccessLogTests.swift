@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 import EftConfig
 import EftFormats
-import EftServer
 import EftTestSupport
 import Testing
+
+@testable import EftServer
 
 struct AccessLogTests {
     @Test(arguments: Transport.allCases)
@@ -43,6 +44,86 @@ struct AccessLogTests {
         #expect(value(1, "path") == "/now\"here")
         #expect(value(1, "status") == 404)
         #expect(log.lostLines == 0)
+    }
+
+    /// The lines that requests leave in a log of words and in one of JSON.
+    private func lines(
+        _ requests: [TestRequest]
+    ) throws -> (words: [String], nodes: [ConfigObject]) {
+        let folder = try TemporaryFolder()
+        let (words, nodes) = (folder.file("words.log"), folder.file("json.log"))
+        let logs = (
+            try AccessLog(.file(words), format: .text), try AccessLog(.file(nodes))
+        )
+        let server = try TestServer(
+            .router, routes: DemoServer.shared().routes, log: logs.1, terminalLog: logs.0)
+        for request in requests { _ = try server.send(request) }
+        logs.0.settle()
+        logs.1.settle()
+        func read(_ path: String) throws -> [String] {
+            String(decoding: try FileSystem.read(path), as: UTF8.self).split(separator: "\n")
+                .map(String.init)
+        }
+        return (
+            try read(words),
+            try read(nodes).compactMap {
+                if case .object(let object) = try JSONParser.parse($0).value { object } else { nil }
+            }
+        )
+    }
+
+    @Test func `a line for people has the model, tokens and times`() throws {
+        let body =
+            #"{"prompt": "Question: What", "max_tokens": 6, "ignore_eos": true, "model": "alias"}"#
+        let (words, nodes) = try lines([
+            TestRequest("POST", "/v1/completions?key=secret", body: body),
+            TestRequest("POST", "/v1/embeddings", body: #"{"input": "Question"}"#),
+            TestRequest("POST", "/v1/completions", body: "{"),
+        ])
+        try #require(words.count == 3 && nodes.count == 3)
+        let pattern =
+            #/POST /v1/completions 200 in [0-9.]+ s: demo, ([0-9]+) tokens in, 6 out, first after [0-9.]+ s, [0-9.]+ tokens/s/#
+        let match = try #require(words[0].wholeMatch(of: pattern), "\(words[0])")
+        #expect(nodes[0]["prompt_tokens"] == ConfigNode(Int(match.1) ?? 0))
+        #expect(nodes[0]["completion_tokens"] == 6 && nodes[0]["model"] == "demo")
+        #expect((nodes[0]["time_to_first_token"]?.number ?? 0) > 0)
+        #expect((nodes[0]["tokens_per_second"]?.number ?? 0) > 0)
+        #expect(words[1].contains("/v1/embeddings 200") && words[1].hasSuffix("0 out"))
+        #expect(words[2].wholeMatch(of: #/POST /v1/completions 400 in [0-9.]+ s/#) != nil)
+        #expect(nodes[2]["model"] == nil && nodes[2]["status"] == 400)
+    }
+
+    @Test func `a stream and several answers are counted whole, under an adapter's name`() throws {
+        let demo = try DemoServer.shared()
+        let load = try demo.post(
+            "/v1/load_lora_adapter", ["lora_name": "logged", "lora_path": "first"])
+        #expect(load.status == 200)
+        defer { _ = try? demo.post("/v1/unload_lora_adapter", ["lora_name": "logged"]) }
+        let body =
+            #"{"prompt": ["Question", "Answer"], "n": 2, "max_tokens": 3, "ignore_eos": true, "stream": true,"#
+            + #" "model": "logged"}"#
+        let (words, nodes) = try lines([TestRequest("POST", "/v1/completions", body: body)])
+        try #require(words.count == 1 && nodes.count == 1)
+        #expect(words[0].contains(": logged, ") && words[0].contains(" 12 out, "))
+        #expect(nodes[0]["completion_tokens"] == 12 && nodes[0]["model"] == "logged")
+    }
+
+    @Test func `the terminal hears of no request that only watches, unless it fails`() throws {
+        let (words, nodes) = try lines([
+            TestRequest("GET", "/health"), TestRequest("GET", "/metrics"),
+            TestRequest("GET", "/v1/models"), TestRequest("GET", "/nowhere"),
+        ])
+        #expect(nodes.count == 4)
+        #expect(words.map { $0.split(separator: " ")[1] } == ["/v1/models", "/nowhere"])
+        #expect(words.last?.contains(" 404 in ") == true)
+    }
+
+    @Test func `a request for beams is counted too`() throws {
+        let body =
+            #"{"prompt": "Question", "use_beam_search": true, "n": 2, "max_tokens": 3, "temperature": 0}"#
+        let (words, _) = try lines([TestRequest("POST", "/v1/completions", body: body)])
+        #expect(words.count == 1 && words.first?.contains(": demo, ") == true)
+        #expect(words.first?.contains(" 0 out") == false)
     }
 
     @Test(arguments: Transport.allCases)
