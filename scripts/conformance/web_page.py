@@ -111,6 +111,24 @@ def markup(browser, server):
     checks.that(page.page.locator("#send").is_visible(), "and another be asked for")
 
 
+def tabs(browser, server):
+    """Two tabs of one browser see the same conversations."""
+    page = Page(browser, server.url + "/")
+    other = page.page.context.new_page()
+    other.goto(server.url + "/")
+    page.say(QUESTION)
+    page.wait_for_answer(1)
+    other.locator(".entry .open").click()
+    expect(other.locator(".turn")).to_have_count(2)
+    page.say("And who else?")
+    page.wait_for_answer(2)
+    expect(other.locator(".turn")).to_have_count(4)
+    page.page.locator(".entry").hover()
+    page.page.locator(".entry .delete").click()
+    expect(other.locator(".entry, .turn")).to_have_count(0)
+    checks.that(not page.complaints, f"two tabs agree {page.complaints}")
+
+
 def keys(browser, program, pictures):
     """A server with a key."""
     with serving(program, "--memory", "256MiB", "--api-key", "secret") as server:
@@ -139,6 +157,7 @@ def main(program, pictures):
         with serving(program, "--memory", "256MiB") as server:
             chats(browser, server, pictures)
             markup(browser, server)
+            tabs(browser, server)
         keys(browser, program, pictures)
         browser.close()
     sys.exit(checks.close())

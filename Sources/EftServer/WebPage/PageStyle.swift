@@ -174,6 +174,9 @@ enum PageStyle {
           .side, .conversations {
             position: absolute; inset: 0; width: auto; border: 0; background: var(--ground); z-index: 1;
           }
+          :is(.has-conversations, .has-side) .notice {
+            position: fixed; left: 10px; right: 10px; bottom: 10px; z-index: 2;
+          }
           .log { padding: 16px 14px 4px; }
           .ask { padding: 6px 10px max(10px, env(safe-area-inset-bottom)); }
         }

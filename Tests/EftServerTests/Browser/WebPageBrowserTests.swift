@@ -164,6 +164,20 @@ struct WebPageBrowserTests {
         #expect(browser.complaints + other.complaints == [])
     }
 
+    @Test func `the list of models comes when the server can be asked again`() throws {
+        let isBroken = Monitor(true)
+        let models = ClosureRoute("GET", "/v1/models") { _, responder in
+            if isBroken.withLock({ $0 }) { throw HTTPFailure.internalError("not yet") }
+            responder.respond(.json(["object": "list", "data": [["id": "/models/one"]]]))
+        }
+        let browser = try PageServer(special: models).open()
+        try browser.wait("document.getElementById('notice').textContent.includes('not yet')")
+        isBroken.withLock { $0 = false }
+        try browser.wait("document.getElementById('model').value === '/models/one'")
+        #expect(try browser.text("#model option") == "one")
+        #expect(try browser.evaluate("document.getElementById('notice').hidden") == true)
+    }
+
     @Test func `thoughts fold when the answer begins, also unparsed ones`() throws {
         let apart = try PageServer(answers: ["It is *two*."], thoughts: "One and one.").open()
         let inline = try PageServer(answers: ["<think>\nOne and one.\n</think>\n\nIt is *two*."])
@@ -220,8 +234,22 @@ struct WebPageBrowserTests {
             #expect((try browser.evaluate(wide).integer ?? .max) <= 375)
         }
         #expect(try browser.evaluate("document.getElementById('conversations').hidden") == true)
+        #expect(try browser.evaluate("document.querySelector('.box').inert") == true)
         try browser.press("Escape")
         #expect(try browser.evaluate("document.getElementById('side').hidden") == true)
+        #expect(try browser.evaluate("document.querySelector('.box').inert") == false)
+        // What was deleted in the list can be had back there.
+        try browser.click("#menu")
+        try browser.click(".delete")
+        try browser.wait("document.querySelector('#notice .plain')")
+        let reached = """
+            (e => { const box = e.getBoundingClientRect();
+              return document.elementFromPoint(box.x + 5, box.y + 5) === e && !e.closest('[inert]');
+            })(document.querySelector('#notice .plain'))
+            """
+        #expect(try browser.evaluate(reached) == true)
+        try browser.click("#notice .plain")
+        try browser.wait("document.querySelectorAll('.entry').length === 1")
         try browser.click("#fresh")
         try browser.wait("document.querySelectorAll('.turn').length === 0")
         #expect(browser.complaints == [])

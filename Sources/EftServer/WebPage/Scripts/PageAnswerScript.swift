@@ -48,7 +48,7 @@ enum PageAnswerScript: PageScript {
 
         function take(event, answer) {
           const { node } = answer;
-          const choice = event.choices[0];
+          const choice = event.choices?.[0];
           if (event.usage) {
             node.usage = {
               prompt: event.usage.prompt_tokens, completion: event.usage.completion_tokens,

@@ -21,6 +21,9 @@ enum PageLayoutScript: PageScript {
           column.panel.hidden = !isOpen;
           column.button.setAttribute("aria-expanded", String(isOpen));
           document.body.classList.toggle("has-" + column.panel.id, isOpen);
+          // What a column lies over takes no focus; the line above the message box stays in reach.
+          const isOver = narrow.matches && columns.some(column => column.isOpen);
+          for (const part of document.querySelectorAll(".log, .box")) part.inert = isOver;
           if (narrow.matches) {
             // A phone has room for one.
             if (isOpen) for (const other of columns) if (other !== column) set(other, false);

@@ -53,18 +53,26 @@ enum PageSettingsScript: PageScript {
         // A model that was named by its folder's path is called by the folder's name.
         export const label = id => (/^[./~]/.test(id) ? id.replace(/\/+$/, "").split("/").at(-1) || id : id);
 
+        let shown = "";
+        let hasFailed = false;
+
         export async function loadModels() {
           try {
             const list = await (await call("v1/models")).json();
             const chosen = find("model").value || remembered.model;
+            if (hasFailed) notice();
+            hasFailed = false;
+            const names = JSON.stringify(list.data.map(model => model.id));
+            if (names === shown) return;
+            shown = names;
             find("model").replaceChildren(...list.data.map(model => {
               const option = make("option", "", label(model.id) + (model.parent ? " (adapter)" : ""));
               option.value = model.id;
               option.selected = model.id === chosen;
               return option;
             }));
-            if (!find("notice").classList.contains("calm")) notice();
           } catch (error) {
+            hasFailed = true;
             notice(explain(error));
             if (error.status === 401) {
               openSide(true);
@@ -120,6 +128,9 @@ enum PageSettingsScript: PageScript {
             remember();
             showSystem();
           });
+          // Adapters may have been loaded meanwhile, and a server that was not reached may be there again.
+          addEventListener("focus", () => hasFailed || loadModels());
+          on("reached", () => hasFailed && loadModels());
           on("shown", showSystem);
           setDefaults(null);
           showSystem();

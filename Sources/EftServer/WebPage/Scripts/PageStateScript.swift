@@ -20,7 +20,8 @@ enum PageStateScript: PageScript {
         export const running = () => state.running.get(state.conversation.id);
 
         // Events: "shown" (another conversation is on the screen), "changed" (a conversation's messages), "grown" (the text
-        // of an answer), "listed" (what the sidebar shows), "running" (an answer began or ended).
+        // of an answer), "listed" (what the sidebar shows), "running" (an answer began or ended), "system" (a system prompt was
+        // edited), "key" (another API key), "reached" (the server answered).
         const listeners = new Map();
 
         export function on(name, action) {

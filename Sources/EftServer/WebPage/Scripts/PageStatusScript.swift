@@ -9,7 +9,7 @@ enum PageStatusScript: PageScript {
         import { setTemplate } from "./request.js";
         import { call, explain } from "./server.js";
         import { setDefaults } from "./settings.js";
-        import { on, state } from "./state.js";
+        import { emit, on, state } from "./state.js";
 
         const colours = {
           "weights": 0, "adapters": 1, "activations": 2, "KV cache": 3, "workspace": 4, "I/O window": 5,
@@ -90,6 +90,7 @@ enum PageStatusScript: PageScript {
             find("version").textContent = "eft " + status.version;
             setDefaults(status.sampling_defaults);
             setTemplate(status.chat_template);
+            emit("reached");
           } catch (error) {
             last = null;
             find("state").textContent = error.status === 401 ? "needs a key" : "not reached";
