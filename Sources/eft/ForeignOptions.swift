@@ -11,27 +11,25 @@ enum ForeignOptions {
         ("-cq4", .q4), ("-cq6", .q6), ("-cq8", .q8), ("-c8", .q8),
     ]
     /// What has no effect here, and why.
-    private static let ineffective: [(names: [String], takesValue: Bool, reason: String)] = [
-        (["-nwu", "--no-warmup"], false, "there is no warm-up"),
-        (
-            ["-ngl", "--n-gpu-layers", "--gpu-layers"], true,
-            "layers are placed by --memory and --gpu-split"
-        ),
-        (["-fa", "--flash-attn"], false, "attention never holds a whole matrix of scores"),
-        (["-lm", "--low-mem"], false, "memory is bounded by --memory"),
-        (["-nfa", "--no-flash-attn"], false, "there is one way to compute attention"),
-        (["--mlock"], false, "weights stand in memory of their own"),
-        (["--no-mmap"], false, "weights are read, not mapped"),
+    private static let ineffective = [
+        IneffectiveOption("-nwu", "--no-warmup", reason: "there is no warm-up"),
+        IneffectiveOption(
+            "-ngl", "--n-gpu-layers", "--gpu-layers", value: "N",
+            reason: "layers are placed by --memory and --gpu-split"),
+        IneffectiveOption(
+            "-fa", "--flash-attn", reason: "attention never holds a whole matrix of scores"),
+        IneffectiveOption("-lm", "--low-mem", reason: "memory is bounded by --memory"),
+        IneffectiveOption(
+            "-nfa", "--no-flash-attn", reason: "there is one way to compute attention"),
+        IneffectiveOption("--mlock", reason: "weights stand in memory of their own"),
+        IneffectiveOption("--no-mmap", reason: "weights are read, not mapped"),
     ]
 
     static let cacheOptions = cacheTypes.map { flag, type in
         OptionSpecification(flag, help: "keys and values as --kv-cache-dtype \(type.rawValue)")
     }
 
-    static let ineffectiveOptions = ineffective.map { names, takesValue, reason in
-        OptionSpecification(
-            names: names, kind: takesValue ? .value("X") : .flag, help: "no effect: \(reason)")
-    }
+    static let ineffectiveOptions = ineffective.map(\.specification)
 
     /// The form of keys and values in the cache.
     /// - Throws: `UsageError` for words that contradict each other or that the model's heads do not allow.
@@ -66,12 +64,8 @@ enum ForeignOptions {
 
     /// Says once what was given and has no effect.
     static func announce(_ arguments: ParsedArguments) {
-        for (names, _, reason) in ineffective {
-            let name = bare(names.first { $0.hasPrefix("--") } ?? names[0])
-            guard arguments.declares(name), arguments.isGiven(name) else { continue }
-            TerminalOutput.standardError.writeLine(
-                "note: \(names[0]) has no effect here: \(reason)")
-        }
+        guard let notice = IneffectiveOption.notice(ineffective, arguments) else { return }
+        TerminalOutput.standardError.writeLine("note: \(notice)")
     }
 
     private static func bare(_ name: String) -> String { String(name.drop { $0 == "-" }) }

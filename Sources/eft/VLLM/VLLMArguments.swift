@@ -28,7 +28,9 @@ struct VLLMArguments {
         try readDrafts()
         try readLists()
         try refuse()
-        if let notice = NoEffectOptions.vllm.notice(arguments, others: unused) {
+        if let notice = IneffectiveOption.notice(
+            IneffectiveOption.vllm, arguments, others: unused)
+        {
             notes.append(notice)
         }
     }
@@ -88,7 +90,7 @@ struct VLLMArguments {
 
     /// Other words of vLLM for options that are shown, and options with one permitted value.
     static let hiddenOptions =
-        NoEffectOptions.vllm.options + [
+        IneffectiveOption.vllm.map(\.specification) + [
             OptionSpecification(
                 "--speculative-config", "-sc", kind: .value("JSON"), help: "as --speculative-model"),
             OptionSpecification(

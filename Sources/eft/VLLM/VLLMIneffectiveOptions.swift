@@ -1,29 +1,31 @@
 // SPDX-License-Identifier: Apache-2.0
 // Options of `vllm serve`, of this and earlier releases, that change nothing here.
 
-extension NoEffectOptions {
+extension IneffectiveOption {
     /// Of vLLM. What would change answers or who may use the server is not among them: such options work or are errors.
-    static let vllm = NoEffectOptions(groups: [
-        Group(
+    static let vllm = vllmGroups.flatMap(\.self)
+
+    private static let vllmGroups: [[IneffectiveOption]] = [
+        group(
             reason: "models are read from folders, nothing is downloaded",
             values: [
                 "--revision", "--code-revision", "--tokenizer-revision", "--download-dir",
                 "--hf-token", "--ignore-patterns",
             ]),
-        Group(
+        group(
             reason: "no code of models is run",
             flags: ["--trust-remote-code"],
             values: [
                 "--model-impl", "--config-format", "--worker-cls", "--worker-extension-cls",
                 "--scheduler-cls", "--reasoning-parser-plugin", "--tool-parser-plugin",
             ]),
-        Group(
+        group(
             reason: "there is one tokenizer implementation",
             values: [
                 "--tokenizer-mode", "--tokenizer-pool-size", "--tokenizer-pool-type",
                 "--tokenizer-pool-extra-config", "--renderer-num-workers",
             ]),
-        Group(
+        group(
             reason: "kernels are chosen for the processor, nothing is compiled or captured",
             flags: [
                 "--enforce-eager", "--disable-cascade-attn", "--disable-custom-all-reduce",
@@ -41,7 +43,7 @@ extension NoEffectOptions {
                 "--jit-monitor-mode", "--numa-bind-nodes", "--numa-bind-cpus", "--device",
             ],
             lists: ["--cudagraph-capture-sizes"]),
-        Group(
+        group(
             reason: "weights are read ahead by one thread, whatever their files",
             flags: ["--use-tqdm-on-load"],
             values: [
@@ -49,26 +51,26 @@ extension NoEffectOptions {
                 "--safetensors-prefetch-num-threads", "--safetensors-prefetch-block-size",
                 "--model-loader-extra-config", "--pt-load-map-location",
             ]),
-        Group(
+        group(
             reason: "blocks have 16 tokens and are found by what they hold",
             flags: ["--use-v2-block-manager"],
             values: [
                 "--block-size", "--prefix-caching-hash-algo", "--prefix-cache-retention-interval",
                 "--prefix-match-unit", "--kv-cache-dtype-skip-layers",
             ]),
-        Group(
+        group(
             reason: "a preempted request reads its tokens again, nothing is swapped out",
             values: [
                 "--swap-space", "--preemption-mode", "--kv-offloading-size",
                 "--kv-offloading-backend",
             ]),
-        Group(
+        group(
             reason: "layers that do not fit --memory are streamed from disk",
             values: [
                 "--offload-backend", "--offload-group-size", "--offload-num-in-group",
                 "--offload-prefetch-step",
             ], lists: ["--cpu-offload-params", "--offload-params"]),
-        Group(
+        group(
             reason: "prompts are read in parts of --max-num-batched-tokens, each admitted whole",
             flags: [
                 "--enable-chunked-prefill", "--scheduler-reserve-full-isl", "--async-scheduling",
@@ -81,7 +83,7 @@ extension NoEffectOptions {
                 "--num-lookahead-slots", "--scheduler-delay-factor", "--watermark",
                 "--prefill-schedule-interval", "--stream-interval",
             ]),
-        Group(
+        group(
             reason: "one process serves all requests",
             flags: [
                 "--data-parallel-hybrid-lb -dph", "--data-parallel-external-lb -dpe",
@@ -110,7 +112,7 @@ extension NoEffectOptions {
                 "--dp-supervisor-probe-interval-s", "--dp-supervisor-probe-timeout-s",
                 "--dp-supervisor-probe-failure-threshold",
             ], lists: ["--device-ids"]),
-        Group(
+        group(
             reason: "pictures, sound and video are not read",
             flags: [
                 "--disable-mm-preprocessor-cache", "--disable-chunked-mm-input",
@@ -130,7 +132,7 @@ extension NoEffectOptions {
                 "--mm-ipc-gpu-memory-gb", "--default-mm-loras", "--ec-transfer-config",
                 "--ec-manager-config",
             ], lists: ["--allowed-media-domains"]),
-        Group(
+        group(
             reason: "supported models have attention layers only",
             flags: [
                 "--enable-mamba-cache-stochastic-rounding",
@@ -143,7 +145,7 @@ extension NoEffectOptions {
                 "--mamba-ssu-algorithm", "--replayssm-buffer-len", "--diffusion-config -dc",
                 "--engram-config",
             ]),
-        Group(
+        group(
             reason: "adapters take the memory of their own ranks, in 32 bits",
             flags: [
                 "--fully-sharded-loras", "--enable-lora-bias", "--specialize-active-lora",
@@ -153,20 +155,20 @@ extension NoEffectOptions {
                 "--max-cpu-loras", "--lora-dtype", "--lora-extra-vocab-size",
                 "--long-lora-scaling-factors", "--max-lora-cls-labels",
             ], lists: ["--lora-target-modules"]),
-        Group(
+        group(
             reason: "constraints have one implementation, enforced while sampling",
             values: [
                 "--guided-decoding-backend", "--structured-outputs-config",
                 "--logits-processor-pattern", "--tool-strict-level",
             ]),
-        Group(
+        group(
             reason: "the server always does it",
             flags: [
                 "--enable-prompt-tokens-details", "--enable-request-id-headers",
                 "--enable-server-load-tracking", "--enable-tokenizer-info-endpoint",
                 "--kv-cache-metrics", "--enable-auto-tool-choice",
             ], values: ["--kv-cache-metrics-sample"]),
-        Group(
+        group(
             reason: "log lines are those of --quiet and --access-log; /metrics has the numbers",
             flags: [
                 "--disable-log-stats", "--disable-log-requests", "--enable-log-requests",
@@ -182,7 +184,7 @@ extension NoEffectOptions {
                 "--collect-detailed-traces", "--per-request-spec-decode-metrics",
                 "--custom-histogram-buckets", "--profiler-config", "--watchdog-config",
             ]),
-        Group(
+        group(
             reason: "there is no such page or route",
             flags: [
                 "--disable-fastapi-docs", "--enable-offline-docs", "--enable-scale-out",
@@ -198,15 +200,15 @@ extension NoEffectOptions {
                 "--additional-config", "--fingerprint-mode", "--fingerprint-value",
                 "--tool-server",
             ], lists: ["--sleep-preserve-parameter-names"]),
-        Group(
+        group(
             reason: "headers and connections have bounds of their own",
             flags: ["--enable-ssl-refresh"],
             values: ["--h11-max-incomplete-event-size", "--h11-max-header-count"]),
-        Group(
+        group(
             reason: "pages of --allowed-origins may send what the routes take",
             flags: ["--allow-credentials"],
             values: ["--allowed-methods", "--allowed-headers"]),
-        Group(
+        group(
             reason: "drafts count only when they equal what is sampled",
             flags: ["--disable-logprobs-during-spec-decoding"],
             values: [
@@ -215,11 +217,11 @@ extension NoEffectOptions {
                 "--speculative-max-model-len", "--speculative-model-quantization",
                 "--speculative-draft-tensor-parallel-size",
             ]),
-        Group(
+        group(
             reason: "one server generates text and answers embeddings",
             values: [
                 "--task", "--runner", "--convert", "--pooler-config", "--override-pooler-config",
             ]
         ),
-    ])
+    ]
 }
