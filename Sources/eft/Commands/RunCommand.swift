@@ -74,12 +74,12 @@ enum RunCommand: Command {
         try parameters.validate()
         let prompts = try prompts(arguments, model.tokenizer)
         let longest = prompts.map(\.count).max() ?? 0
+        let answers = prompts.count * parameters.maxTokens * Answers.tokenBytes
         let need = try need(
-            arguments, &model, least: longest + parameters.maxTokens, sequences: prompts.count)
-        let answers =
-            need.pages * ServeRequirements.tableBytes
-            + prompts.count * parameters.maxTokens * Answers.tokenBytes
-        let plan = model.planner(reserving: answers).run(
+            arguments, &model, least: longest + parameters.maxTokens, sequences: prompts.count,
+            reserving: answers)
+        let tables = need.pages * ServeRequirements.tableBytes
+        let plan = model.planner(reserving: answers + tables).run(
             name: "run", layouts: model.layouts, adapters: model.adapterExtents,
             load: try model.loader.loadNeed(), need: need)
         let streaming = try model.streaming(plan)
@@ -104,7 +104,8 @@ enum RunCommand: Command {
 
     /// What generation needs: as asked for, or what fits.
     private static func need(
-        _ arguments: ParsedArguments, _ model: inout LoadedModel, least: Int, sequences: Int
+        _ arguments: ParsedArguments, _ model: inout LoadedModel, least: Int, sequences: Int,
+        reserving bytes: Int
     ) throws -> GenerationNeed {
         let description = model.folder.description
         let asked = try arguments.int("max-seq-len", in: 1...(1 << 24))
@@ -120,7 +121,7 @@ enum RunCommand: Command {
         let requirements = FitRequirements(
             least: asked ?? least, most: asked ?? description.contextLength, kvTypes: types,
             sequences: sequences)
-        var (need, summary) = try model.fit(requirements)
+        var (need, summary) = try model.fit(requirements, reserving: bytes)
         need.adapterRank = model.adapterExtents.rank
         if !arguments.flag("json") { TerminalOutput.standardError.writeLine("fit: \(summary)") }
         return need
