@@ -93,7 +93,9 @@ extension Planner {
                 contextLength: context, sequences: requirements.sequences, kvType: kvType)
         }
         func fits(_ context: Int) -> Bool {
-            let plan = run(
+            var planner = self
+            planner.programBytes += need(context).pages * ServeRequirements.tableBytes
+            let plan = planner.run(
                 name: "", layouts: candidate.layouts, adapters: adapters, load: candidate.load,
                 need: need(context), seekingRemedy: false)
             return plan.fits(limits) && plan.streaming == nil

@@ -88,7 +88,7 @@ struct EncoderRun {
         }
         var normalized = Array(text)
         try normalizer.normalize(&normalized, state: matcher)
-        try growth.take(max(0, normalized.count - text.count), "of the normalizer")
+        try growth.take(max(0, normalized.count - text.count), "Normalizer")
         try normalized.withUnsafeBufferPointer { (bytes) throws(TokenizerError) in
             try findNormalized(bytes, atStart: atStart)
         }

@@ -25,8 +25,12 @@ struct Answers {
     /// Bytes that pages' tables and the texts of answers take outside of the ledgers.
     /// - Parameter tokens: most tokens of all answers together.
     static func bytes(_ need: GenerationNeed, tokens: Int) -> Int {
-        need.pages * ServeRequirements.tableBytes + tokens * tokenBytes
+        need.pages * ServeRequirements.tableBytes + bytes(tokens: tokens)
     }
+
+    /// Bytes that the texts of answers take outside of the ledgers.
+    /// - Parameter tokens: most tokens of all answers together.
+    static func bytes(tokens: Int) -> Int { tokens * tokenBytes }
 
     /// What became of the prompts.
     struct Report {

@@ -55,7 +55,7 @@ struct ContextPlan {
         var (need, summary) = try model.fit(
             FitRequirements(
                 least: asked ?? least, most: asked ?? description.contextLength, kvTypes: types,
-                sequences: sequences))
+                sequences: sequences), reserving: Answers.bytes(tokens: most * sequences))
         need.adapterRank = model.adapterExtents.rank
         if !(arguments.declares("json") && arguments.flag("json")) {
             TerminalOutput.standardError.writeLine("fit: \(summary)")
@@ -66,10 +66,7 @@ struct ContextPlan {
     private func longestFitting(_ model: LoadedModel, _ kvType: KVType) throws -> Int? {
         let candidate = FitCandidate(
             name: "", layouts: model.layouts, load: try model.loader.loadNeed())
-        var longest = GenerationNeed(contextLength: most, sequences: sequences, kvType: kvType)
-        longest.adapterRank = model.adapterExtents.rank
-        let planner = model.planner(
-            reserving: Answers.bytes(longest, tokens: most * sequences))
+        let planner = model.planner(reserving: Answers.bytes(tokens: most * sequences))
         return planner.fit(
             [candidate], adapters: model.adapterExtents,
             requirements: FitRequirements(

@@ -95,11 +95,13 @@ struct LoadedModel {
     }
 
     /// Chooses the form of the weights and what generation needs: as stored where that fits, in NF4 otherwise.
+    /// - Parameter bytes: what the program will take beyond what it has, outside of the ledgers.
     /// - Returns: a sentence about the choice.
     /// - Throws: `BudgetError` when nothing fits without streaming layers.
-    mutating func fit(_ requirements: FitRequirements) throws -> (
-        need: GenerationNeed, summary: String
-    ) {
+    mutating func fit(
+        _ requirements: FitRequirements, reserving bytes: Int = 0
+    ) throws -> (need: GenerationNeed, summary: String) {
+        let planner = planner(reserving: bytes)
         var loaders = [loader]
         if try loader.options.linears == .asStored && folder.isDense() {
             loaders.append(
@@ -114,11 +116,11 @@ struct LoadedModel {
                 layouts: try DecoderLayouts(loader), load: try loader.loadNeed())
         }
         guard
-            let fit = planner().fit(
+            let fit = planner.fit(
                 candidates, adapters: adapterExtents, requirements: requirements)
         else {
             let narrower =
-                planner().widestEXL2(requirements: requirements)
+                planner.widestEXL2(requirements: requirements)
                 .map { "; quantized to \($0.bits) bits it would (eft quantize --fit)" } ?? ""
             throw BudgetError(
                 description:
