@@ -3,9 +3,16 @@
 
 SWIFT ?= swift
 EFT := .build/release/eft
-SOURCES := Package.swift Sources Tests Benchmarks
+SOURCES := Package.swift Sources Tests Benchmarks Examples/library
 
-.PHONY: all setup build demo test bench bench-serve bench-70b format lint model fixtures clean
+# Where `make install` puts the program; DESTDIR stands for / while a package is made.
+PREFIX ?= /usr/local
+DESTDIR ?=
+# A program with Swift's libraries inside is built beside .build, which it would otherwise make stale.
+STATIC := build/static/release/eft
+
+.PHONY: all setup build static install uninstall deb demo test docs example bench bench-serve \
+    bench-70b format lint model fixtures clean
 
 all: build
 
@@ -15,13 +22,32 @@ setup: ## Installs missing Debian packages, checks the toolchain.
 build: setup ## The program, optimized: .build/release/eft
 	$(SWIFT) build -c release --product eft
 
+static: setup ## The program with Swift's libraries inside: build/static/release/eft
+	$(SWIFT) build -c release --product eft --static-swift-stdlib --disable-local-rpath --scratch-path build/static
+
+install: ## Program, completions and manual pages below PREFIX; needs no Swift toolchain afterwards.
+	@if command -v $(SWIFT) >/dev/null; then $(MAKE) --no-print-directory static; fi
+	@test -x $(STATIC) || { echo "install: run 'make static' first, as a user who has Swift on the PATH" >&2; exit 1; }
+	@scripts/package/install $(STATIC) "$(PREFIX)" "$(DESTDIR)"
+
+uninstall: ## Removes what `make install` has installed.
+	@scripts/package/uninstall "$(PREFIX)" "$(DESTDIR)"
+
+deb: static ## A Debian package: build/eft_VERSION_ARCHITECTURE.deb
+	@scripts/package/deb $(STATIC)
+
 demo: build ## From a base model to a fine-tuned, merged, quantized one, in a small budget.
 	@scripts/demo/run $(EFT)
 
-test: ## All tests.
+test: ## All tests, with a summary; all output is in .build/test.log.
 	@scripts/setup browser
-	$(SWIFT) build -c release --build-tests
 	@SWIFT=$(SWIFT) scripts/test
+
+docs: setup ## The documentation of the Swift library, as a web site: build/docs
+	@SWIFT=$(SWIFT) scripts/docs build/docs
+
+example: setup ## The example package that uses Eft as a library, built on its own.
+	$(SWIFT) build --package-path Examples/library --scratch-path build/example
 
 bench: build ## Speeds as ratios to limits measured in the same run.
 	$(EFT) bench

@@ -49,6 +49,12 @@ let package = Package(
         .target(
             name: "CURing", cSettings: [.enableWarning("all"), .treatAllWarnings(as: .error)],
             linkerSettings: [.linkedLibrary("uring")]),
+        .target(
+            name: "CLineEditor",
+            cSettings: [
+                .enableWarning("all"), .enableWarning("extra"), .treatAllWarnings(as: .error),
+            ],
+            linkerSettings: [.linkedLibrary("edit")]),
         .systemLibrary(name: "CMalloc"),
         .target(
             name: "CMicroHTTPD",
@@ -98,20 +104,19 @@ let package = Package(
                 "EftModels",
             ]),
 
-        // Layer 6 and 7: the library's face and the command line.
-        layer(
-            "EftKit",
-            [
-                "EftTensor", "EftConfig", "EftFormats", "EftTokenizers", "EftModels",
-                "EftConversion", "EftTraining",
-                "EftGeneration", "EftPlanning",
-            ]),
+        // Layers 6 and 7: the server, the library's face, and the command line.
         layer(
             "EftServer",
             [
                 "EftTensor", "EftConfig", "EftFormats", "EftTokenizers", "EftModels",
                 "EftGeneration", "CMicroHTTPD",
             ], testable: true),
+        layer(
+            "EftKit",
+            [
+                "EftTensor", "EftConfig", "EftFormats", "EftTokenizers", "EftQuant", "EftModels",
+                "EftConversion", "EftTraining", "EftGeneration", "EftPlanning", "EftServer",
+            ]),
         layer("EftCommandLine", ["EftConfig"]),
         .executableTarget(
             name: "eft",
@@ -119,7 +124,7 @@ let package = Package(
                 "EftCommandLine", "EftTensor", "EftConfig", "EftFormats", "EftTokenizers",
                 "EftQuant", "EftNN",
                 "EftModels", "EftConversion", "EftTraining", "EftGeneration", "EftPlanning",
-                "EftServer", "EftBenchmarks",
+                "EftServer", "EftBenchmarks", "CLineEditor",
             ],
             exclude: ["README.md"], swiftSettings: swiftSettings),
         .target(
@@ -174,7 +179,8 @@ let package = Package(
                 "EftTensor", "EftConfig", "EftFormats", "EftTokenizers", "EftNN", "EftModels",
                 "EftGeneration", "CTestTLS",
             ]),
-        tests("EftCommandLine", ["EftConfig"]),
+        tests("EftKit", ["EftConfig", "EftFormats", "EftBenchmarks"]),
+        tests("EftCommandLine", ["EftConfig", "EftFormats"]),
         tests(
             "EftBenchmarks",
             [

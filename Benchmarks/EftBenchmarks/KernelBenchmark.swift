@@ -9,11 +9,12 @@ import EftTensor
 package enum KernelBenchmark {
     private static let shapes = [(2048, 2048), (2048, 5632), (5632, 2048)]
 
-    /// Runs all.
-    package static func run(_ backend: CPUBackend, limits: MachineLimits) throws
-        -> [BenchmarkResult]
-    {
-        try vectors(backend, limits) + matrices(backend, limits)
+    /// Runs all: products of one row, and those with EXL2 weights, as generation does them, the others as training.
+    package static func run(
+        generating: CPUBackend, training: CPUBackend, limits: MachineLimits
+    ) throws -> [BenchmarkResult] {
+        try vectors(generating, limits)
+            + matrices(generating: generating, training: training, limits)
     }
 
     private struct Form {
@@ -78,13 +79,15 @@ package enum KernelBenchmark {
     }
 
     private static func matrices(
-        _ backend: CPUBackend, _ limits: MachineLimits
+        generating: CPUBackend, training: CPUBackend, _ limits: MachineLimits
     ) throws -> [BenchmarkResult] {
         var results: [BenchmarkResult] = []
         for (inputs, outputs) in shapes {
             for form in forms(inputs: inputs, outputs: outputs)
             where ["NF4", "EXL2 4-bit", "bf16", "f32"].contains(form.name) {
                 for backward in [false, true] {
+                    let isGenerating = !backward && form.name.hasPrefix("EXL2")
+                    let backend = isGenerating ? generating : training
                     // A transposed product is never in integers.
                     let peak = limits.peak(form.format, backward ? .f32 : backend.precision)
                     let speed = try product(backend, form.layout, rows: 512, backward: backward)

@@ -50,7 +50,7 @@ package enum ModelBenchmark {
         }
         let median = times.dropFirst(4).sorted()[max(0, times.count - 4) / 2]
         return BenchmarkResult(
-            "decode, EXL2 4 bits, batch 1", 1 / median, "tokens/s",
+            "decode, EXL2 4 bits, batch 1, \(backend.precision.rawValue)", 1 / median, "tokens/s",
             limit: limits.readBandwidth / bytes, limitName: "bandwidth / bytes a token")
     }
 
@@ -77,7 +77,8 @@ package enum ModelBenchmark {
         }
         let operations = 2 * Double(description.linearWeightCount) * Double(tokens)
         return result(
-            "prefill of \(tokens) tokens, EXL2 4 bits", tokens: Double(tokens), seconds,
+            "prefill of \(tokens) tokens, EXL2 4 bits, \(backend.precision.rawValue)",
+            tokens: Double(tokens), seconds,
             operations: operations, limits.peak(format, backend.precision))
     }
 
@@ -122,8 +123,8 @@ package enum ModelBenchmark {
         }
         let tokens = Double(micro.batch.count)
         return result(
-            "QLoRA step on NF4, 2 x \(options.promptTokens) tokens, rank 16", tokens: tokens,
-            seconds,
+            "QLoRA step on NF4, 2 x \(options.promptTokens) tokens, rank 16, "
+                + backend.precision.rawValue, tokens: tokens, seconds,
             operations: 3 * 2 * productWeights(description) * tokens,
             limits.peak(format, backend.precision))
     }

@@ -14,7 +14,7 @@
 /// Likewise with 8 bits: symmetric, so that the magnitudes are those of 7 bits.
 #define EFT_INT8_MOST 127.0f
 
-/// Steps of four inputs whose codes one row of words holds, a shift apart; 1 where codes do not stand so.
+/// Steps of four inputs whose codes are in one row of words, each a shift further; 1 where codes lie otherwise.
 static inline int eft_steps_in_row(uint32_t bits) { return bits == 2 ? 4 : bits == 4 ? 2 : 1; }
 
 static inline bool eft_fits_integers(const eft_weight *w) {

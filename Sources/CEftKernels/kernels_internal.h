@@ -60,7 +60,7 @@ typedef uint16_t u16x16u __attribute__((vector_size(32), aligned(2), may_alias))
 #define EFT_PIN(x) __asm__ volatile("" : "+v"(x))
 #endif
 
-/// Fetches a line for a store: it becomes this core's own, whoever wrote it last.
+/// Fetches a line for a store: it becomes this core's own, whichever core wrote it last.
 static inline void eft_fetch_for_store(const void *address) {
 #if EFT_X86
     // The builtin fetches it for a load, unless the level says more than that of x86-64; where the instruction is not

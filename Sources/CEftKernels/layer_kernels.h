@@ -43,7 +43,7 @@ typedef struct eft_swiglu_kernels {
     void (*backward)(size_t columns, const float *gate, const float *up, const float *dy, float *dgate, float *dup);
 } eft_swiglu_kernels;
 
-/// What a drop-out draws from: index i is kept when its 24 random bits are below `threshold`.
+/// The random numbers of dropout: index i is kept when its 24 random bits are below `threshold`.
 typedef struct eft_dropout_draw {
     uint64_t seed;
     uint32_t threshold;

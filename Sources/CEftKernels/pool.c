@@ -58,7 +58,7 @@ static void work(eft_pool *pool, size_t worker) {
     size_t workers = pool->helpers + 1;
     for (size_t i = 0; i < workers; i++) {
         struct share *share = &pool->shares[(worker + i) % workers];
-        // Looked at first, so that shares that are used up are not written to by all workers in turn.
+        // Looked at first, so that shares that are used up are not written to by one worker after the other.
         while (atomic_load_explicit(&share->next, memory_order_relaxed) < share->end) {
             size_t index = atomic_fetch_add_explicit(&share->next, 1, memory_order_relaxed);
             if (index >= share->end) break;

@@ -3,7 +3,10 @@
 #include "CMicroHTTPD.h"
 
 #include <arpa/inet.h>
+#include <dlfcn.h>
 #include <microhttpd.h>
+#include <pthread.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -113,8 +116,104 @@ static size_t leave_escapes(void *context, struct MHD_Connection *connection, ch
     return strlen(text);
 }
 
+// MARK: Errors of the library's own
+
+typedef enum MHD_Result queue_response(struct MHD_Connection *, unsigned, struct MHD_Response *);
+
+static queue_response *library_queue;
+/// GnuTLS's `gnutls_record_send`, which the library brings along.
+static ssize_t (*library_encrypt)(void *session, const void *bytes, size_t count);
+/// Whether this thread is handing over a response of the server's.
+static _Thread_local bool is_ours;
+
+static const char *error_type(unsigned status) {
+    switch (status) {
+    case MHD_HTTP_BAD_REQUEST: return "BadRequestError";
+    case MHD_HTTP_CONTENT_TOO_LARGE: return "RequestEntityTooLargeError";
+    case MHD_HTTP_URI_TOO_LONG: return "RequestURITooLongError";
+    case MHD_HTTP_REQUEST_HEADER_FIELDS_TOO_LARGE: return "RequestHeaderFieldsTooLargeError";
+    case MHD_HTTP_HTTP_VERSION_NOT_SUPPORTED: return "HTTPVersionNotSupportedError";
+    default: return status < 500 ? "BadRequestError" : "InternalServerError";
+    }
+}
+
+static const char *error_message(unsigned status) {
+    switch (status) {
+    case MHD_HTTP_BAD_REQUEST:
+        return "this is no valid HTTP request: look at its first line, its fields, its Host, and the length or the "
+               "chunks of its body";
+    case MHD_HTTP_CONTENT_TOO_LARGE: return "the length of the body is larger than any that is accepted";
+    case MHD_HTTP_URI_TOO_LONG: return "the first line of the request is too long";
+    case MHD_HTTP_REQUEST_HEADER_FIELDS_TOO_LARGE: return "the header is too large";
+    case MHD_HTTP_HTTP_VERSION_NOT_SUPPORTED: return "the version of HTTP must be 1.0 or 1.1";
+    default: return "the server failed";
+    }
+}
+
+/// The number of bytes of the error; 0 when they do not fit.
+static size_t error_body(unsigned status, char *text, size_t capacity) {
+    int count = snprintf(
+        text, capacity, "{\"error\":{\"message\":\"%s\",\"type\":\"%s\",\"param\":null,\"code\":%u}}",
+        error_message(status), error_type(status), status);
+    return count > 0 && (size_t)count < capacity ? (size_t)count : 0;
+}
+
+/// Sends an error without the library, which would send the head of some of its errors twice.
+/// `session` is GnuTLS's, or NULL for plain HTTP.
+static bool send_error(int descriptor, void *session, unsigned status) {
+    char body[512], all[1024];
+    size_t length = error_body(status, body, sizeof body);
+    const char *reason = MHD_get_reason_phrase_for(status);
+    int count = snprintf(
+        all, sizeof all,
+        "HTTP/1.1 %u %s\r\nContent-Type: application/json\r\nConnection: close\r\nContent-Length: %zu\r\n\r\n%s",
+        status, reason ? reason : "Error", length, body);
+    if (length == 0 || count < 0 || (size_t)count >= sizeof all) return false;
+    // What was answered before on this connection has been taken by the system, which always has room for so little.
+    if (session) return library_encrypt && library_encrypt(session, all, (size_t)count) == count;
+    return send(descriptor, all, (size_t)count, MSG_NOSIGNAL | MSG_DONTWAIT) == count;
+}
+
+static struct MHD_Response *error_response(unsigned status) {
+    char body[512];
+    size_t length = error_body(status, body, sizeof body);
+    struct MHD_Response *response =
+        length ? MHD_create_response_from_buffer(length, body, MHD_RESPMEM_MUST_COPY) : NULL;
+    if (response) MHD_add_response_header(response, "Content-Type", "application/json");
+    return response;
+}
+
+/// The library answers what it cannot read by itself, with pages of HTML, and has no option for other ones. But it hands
+/// them over by this function, as the dynamic linker finds it: here, where they are replaced.
+__attribute__((visibility("default"))) enum MHD_Result MHD_queue_response(
+    struct MHD_Connection *connection, unsigned status, struct MHD_Response *response) {
+    if (!library_queue) return MHD_NO;
+    if (is_ours || status < 400) return library_queue(connection, status, response);
+    const union MHD_ConnectionInfo *descriptor =
+        MHD_get_connection_info(connection, MHD_CONNECTION_INFO_CONNECTION_FD);
+    const union MHD_ConnectionInfo *session =
+        MHD_get_connection_info(connection, MHD_CONNECTION_INFO_GNUTLS_SESSION);
+    // Without a response the library closes the connection, as it does after each of its errors.
+    if (descriptor && send_error(descriptor->connect_fd, session ? session->tls_session : NULL, status)) return MHD_NO;
+    struct MHD_Response *replacement = error_response(status);
+    enum MHD_Result result = library_queue(connection, status, replacement ? replacement : response);
+    if (replacement) MHD_destroy_response(replacement);
+    return result;
+}
+
+static pthread_once_t library_found = PTHREAD_ONCE_INIT;
+
+static void find_library(void) {
+    // The only way from an object to a function that ISO C does not forbid.
+    void *found = dlsym(RTLD_NEXT, "MHD_queue_response");
+    memcpy(&library_queue, &found, sizeof library_queue);
+    found = dlsym(RTLD_DEFAULT, "gnutls_record_send");
+    memcpy(&library_encrypt, &found, sizeof library_encrypt);
+}
+
 eft_http_daemon *eft_http_start(const eft_http_options *options, const eft_http_callbacks *callbacks) {
-    eft_http_daemon *daemon = calloc(1, sizeof *daemon);
+    pthread_once(&library_found, find_library);
+    eft_http_daemon *daemon = library_queue ? calloc(1, sizeof *daemon) : NULL;
     if (!daemon) return NULL;
     daemon->callbacks = *callbacks;
     daemon->listener = options->listener;
@@ -209,7 +308,9 @@ bool eft_http_response_field(eft_http_response *response, const char *name, cons
 }
 
 bool eft_http_respond(eft_http_exchange *exchange, unsigned status, eft_http_response *response) {
+    is_ours = true;
     bool taken = MHD_queue_response(exchange->connection, status, response->response) == MHD_YES;
+    is_ours = false;
     MHD_destroy_response(response->response);
     free(response);
     return taken;

@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <liburing.h>
 #include <stdlib.h>
+#include <sys/uio.h>
 
 struct eft_ring {
     struct io_uring ring;
@@ -43,4 +44,9 @@ int64_t eft_ring_wait(eft_ring *ring, uint64_t *tag) {
         io_uring_cqe_seen(&ring->ring, entry);
         return result;
     }
+}
+
+int64_t eft_read_cached(int descriptor, void *target, uint64_t bytes, uint64_t offset) {
+    struct iovec vector = {.iov_base = target, .iov_len = bytes};
+    return preadv2(descriptor, &vector, 1, (off_t)offset, RWF_NOWAIT);
 }

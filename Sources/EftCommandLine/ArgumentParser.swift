@@ -23,11 +23,14 @@ package struct ArgumentParser {
     private var positional: [String] = []
 
     /// Reads the words.
+    /// - Parameter configuration: what holds for options that are not among them.
     /// - Throws: `UsageError` naming the option.
     package static func parse(
-        _ words: [String], for command: CommandSpecification
+        _ words: [String], for command: CommandSpecification,
+        configuration: UserConfiguration = UserConfiguration()
     ) throws(UsageError) -> ParsedArguments {
         var parser = ArgumentParser(words, command)
+        parser.result.configuration = configuration
         do throws(UsageError) {
             return try parser.run()
         } catch {

@@ -13,4 +13,16 @@ package enum ExitStatus: Int32, Sendable, Hashable, CaseIterable {
     case damagedFile = 4
     /// Stopped by a signal, after saving what can be resumed.
     case interrupted = 130
+
+    /// What it says, for the manual.
+    package var explanation: String {
+        switch self {
+        case .done: "The work is done."
+        case .failed: "The work failed."
+        case .usage: "The command line or a configuration is wrong."
+        case .doesNotFit: "The work does not fit the memory budget; nothing was done."
+        case .damagedFile: "A file is missing, damaged, or of a kind that is not supported."
+        case .interrupted: "A signal stopped the work, after what can be resumed was saved."
+        }
+    }
 }

@@ -37,6 +37,9 @@ package enum InterruptFlag {
         sigaction(SIGTERM, &action, nil)
     }
 
+    /// Raises the flag, as a first signal would.
+    static func raise() { signalCount.add(1, ordering: .relaxed) }
+
     /// Whether a signal to stop has arrived; cheap enough for every step of a loop.
     package static var isRaised: Bool { signalCount.load(ordering: .relaxed) > 0 }
 }

@@ -32,12 +32,24 @@ package struct MemorySize: Sendable, Hashable, Comparable, CustomStringConvertib
         return MemorySize(bytes: sum)
     }
 
-    /// Reads sizes between commas, one a device.
+    /// Most devices that a count may stand for.
+    private static let mostDevices = 4096
+
+    /// Reads sizes between commas, one a device; `4x24GiB` stands for four of that size.
     /// - Returns: nil when one is none.
     package static func parseList(_ text: String) -> [MemorySize]? {
-        let parts = text.split(separator: ",", omittingEmptySubsequences: false)
-        let sizes = parts.compactMap { parse(String($0)) }
-        return sizes.count == parts.count ? sizes : nil
+        var sizes: [MemorySize] = []
+        for part in text.split(separator: ",", omittingEmptySubsequences: false) {
+            let factors = part.split(maxSplits: 1, omittingEmptySubsequences: false) {
+                $0 == "x" || $0 == "X"
+            }
+            let count = factors.count == 2 ? Int(trimmingSpace(factors[0])) : 1
+            guard let count, (1...mostDevices).contains(count), let last = factors.last,
+                let size = parse(String(last)), sizes.count + count <= mostDevices
+            else { return nil }
+            sizes += Array(repeating: size, count: count)
+        }
+        return sizes
     }
 
     private init(bytes: Int) { self.bytes = bytes }

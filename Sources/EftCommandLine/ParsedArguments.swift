@@ -15,6 +15,8 @@ package struct ParsedArguments: Sendable {
     /// Options passed through: keys with underscores, in order, each with its text (`true` for one
     /// that stood alone).
     package internal(set) var passedThrough: [(key: String, value: String)] = []
+    /// What holds for options that were not given.
+    package var configuration = UserConfiguration()
     var flags: [String: Bool] = [:]
     var values: [String: [String]] = [:]
     var positional: [String: [String]] = [:]
@@ -73,8 +75,11 @@ package struct ParsedArguments: Sendable {
         flags[option(name).key] ?? fallback
     }
 
-    /// The text of an option, or nil when it was not given.
-    package func string(_ name: String) -> String? { values[option(name).key]?.last }
+    /// The text of an option; what the configuration says when it was not given, or nil.
+    package func string(_ name: String) -> String? {
+        let key = option(name).key
+        return values[key]?.last ?? configuration.options[key]
+    }
 
     /// The text of an option, or `fallback` when it was not given.
     package func string(_ name: String, default fallback: String) -> String {
@@ -83,6 +88,18 @@ package struct ParsedArguments: Sendable {
 
     /// The texts of an option that may stand repeatedly.
     package func strings(_ name: String) -> [String] { values[option(name).key] ?? [] }
+
+    /// The folder of the model that an option names, by path or by name.
+    /// - Throws: `UsageError` when it was not given, `ModelNotFound`.
+    package func model(_ name: String) throws -> String {
+        try ModelLocation(self).resolve(required(name))
+    }
+
+    /// The folder of the model that an argument of the verb names, by path or by name.
+    /// - Throws: `UsageError` when it was not given, `ModelNotFound`.
+    package func modelArgument(_ name: String) throws -> String {
+        try ModelLocation(self).resolve(requiredArgument(name))
+    }
 
     /// The text of an option that this use of the verb needs.
     /// - Throws: `UsageError` when it was not given.
@@ -189,7 +206,12 @@ package struct ParsedArguments: Sendable {
     /// - Throws: `UsageError` when one is none.
     package func memorySizes(_ name: String) throws(UsageError) -> [MemorySize]? {
         guard let text = string(name) else { return nil }
-        guard let sizes = MemorySize.parseList(text) else { throw noSize(name, text) }
+        guard let sizes = MemorySize.parseList(text) else {
+            throw error(
+                name,
+                "takes a size such as 24GiB, 512MiB, 1.5G or bytes, or a list such as 24GiB,24GiB or 2x24GiB; "
+                    + "found '\(excerpt(text))'")
+        }
         return sizes
     }
 

@@ -9,10 +9,12 @@ package enum Invocation: Sendable {
     case programHelp
     /// The help of a verb.
     case commandHelp(CommandSpecification)
-    /// The version.
-    case version
+    /// The version, perhaps with the machine.
+    case version(isVerbose: Bool)
     /// A completion script.
     case completionScript(Shell)
+    /// Manual pages, to be written to a folder.
+    case manualPages(folder: String)
     /// A verb.
     case run(CommandSpecification, ParsedArguments)
 }
@@ -29,17 +31,28 @@ package struct ProgramSpecification: Sendable {
     package let commands: [CommandSpecification]
     /// Command lines that show its use.
     package let examples: [Example]
+    /// When this version was made, for the manual: year, month, day.
+    package let date: String
+    /// Variables of the environment that it reads, for the manual.
+    package let environment: [(name: String, text: String)]
+    /// Files that it reads and writes by itself, for the manual.
+    package let files: [(name: String, text: String)]
 
     /// Makes a program.
     package init(
         name: String, version: String, abstract: String, commands: [CommandSpecification],
-        examples: [Example] = []
+        examples: [Example] = [], date: String = "",
+        environment: [(name: String, text: String)] = [],
+        files: [(name: String, text: String)] = []
     ) {
         self.name = name
         self.version = version
         self.abstract = abstract
         self.commands = commands
         self.examples = examples
+        self.date = date
+        self.environment = environment
+        self.files = files
     }
 
     /// The verb of this name or alias; underscores count as dashes.
@@ -50,13 +63,14 @@ package struct ProgramSpecification: Sendable {
 
     /// Reads a command line, the program's own name left out.
     ///
-    /// Besides the verbs there are `help [VERB [VERB BELOW]]`, `--help`, `--version` and `completion SHELL`.
+    /// Besides the verbs there are `help [VERB [VERB BELOW]]`, `--help`, `--version [--verbose]`, `completion SHELL` and
+    /// `completion man DIR`.
     /// - Throws: `UsageError`.
     package func resolve(_ words: [String]) throws(UsageError) -> Invocation {
         guard let first = words.first else { return .programHelp }
         switch first {
         case "--help", "-h": return .programHelp
-        case "--version", "version": return .version
+        case "--version", "version": return try version(words.dropFirst())
         case "help":
             guard words.count > 1 else { return .programHelp }
             return .commandHelp(try verb(words[1...]).command)
@@ -89,8 +103,21 @@ package struct ProgramSpecification: Sendable {
         throw UsageError("unknown verb '\(excerpt(name))'; \(hint)")
     }
 
+    private func version(_ words: ArraySlice<String>) throws(UsageError) -> Invocation {
+        for word in words where !["--verbose", "-v"].contains(word) {
+            throw UsageError("'\(name) --version' takes only --verbose; found '\(excerpt(word))'")
+        }
+        return .version(isVerbose: !words.isEmpty)
+    }
+
     private func completion(_ words: [String]) throws(UsageError) -> Invocation {
         let names = Shell.allCases.map(\.rawValue).joined(separator: ", ")
+        if words.first == "man" {
+            guard words.count == 2, !words[1].hasPrefix("-") else {
+                throw UsageError("'\(name) completion man DIR' writes manual pages to a folder")
+            }
+            return .manualPages(folder: words[1])
+        }
         guard words.count == 1, let shell = Shell(rawValue: words[0]) else {
             if words == ["--help"] || words == ["-h"] { return .programHelp }
             throw UsageError("'\(name) completion' takes the name of a shell: \(names)")

@@ -25,6 +25,9 @@ package struct TerminalOutput: Sendable {
     /// Standard error.
     package static let standardError = TerminalOutput(descriptor: STDERR_FILENO)
 
+    /// An output that drops all text.
+    package static let discarded = TerminalOutput(isTerminal: false) { _ in }
+
     /// Makes an output that hands its text to `write`.
     package init(
         isTerminal: Bool, width: Int = 80, hasColor: Bool = false,
@@ -65,12 +68,14 @@ package struct TerminalOutput: Sendable {
     package func writeLine(_ text: String) { sink(text + "\n") }
 }
 
-/// Writes a whole text; gives up silently where nobody reads.
+/// Writes a whole text; gives up silently where nobody reads, and says nothing more once that ends the program.
 private func writeAll(_ text: String, to descriptor: Int32) {
     var bytes = Array(text.utf8)[...]
     while !bytes.isEmpty {
+        guard !ClosedOutput.isClosed else { return }
         let count = bytes.withUnsafeBytes { write(descriptor, $0.baseAddress, $0.count) }
         if count < 0 && errno == EINTR { continue }
+        if count < 0 && errno == EPIPE && descriptor == STDOUT_FILENO { ClosedOutput.note() }
         guard count > 0 else { return }
         bytes.removeFirst(count)
     }

@@ -50,10 +50,18 @@ extension TerminalOutput {
         writeLine(styled(text, style))
     }
 
-    /// Writes a paragraph broken at spaces so that it fits the terminal; as one line elsewhere.
-    /// - Parameter hanging: spaces before all lines but the first.
+    /// Writes text whose lines are broken at spaces where they do not fit the terminal; as it is elsewhere.
+    /// - Parameter hanging: spaces before all parts of a line but the first, beyond those of the line itself.
     package func writeWrapped(_ text: String, hanging: Int = 0, _ style: TerminalStyle = []) {
-        guard let width = wrapWidth else { return writeLine(text, style) }
-        for line in wrapped(text, toWidth: width, hanging: hanging) { writeLine(line, style) }
+        for line in text.split(separator: "\n", omittingEmptySubsequences: false).map(String.init) {
+            guard let width = wrapWidth, displayWidth(line) > width else {
+                writeLine(line, style)
+                continue
+            }
+            let indentation = line.prefix { $0 == " " }.count
+            let parts = wrapped(
+                line, toWidth: width, indentation: indentation, hanging: hanging)
+            for part in parts { writeLine(part, style) }
+        }
     }
 }

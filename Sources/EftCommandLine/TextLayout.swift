@@ -71,7 +71,7 @@ private func leading(_ text: String, toWidth width: Int) -> String {
     return result
 }
 
-private func displayWidth(_ character: Character) -> Int {
+func displayWidth(_ character: Character) -> Int {
     guard let first = character.unicodeScalars.first else { return 0 }
     switch first.value {
     case 0x300...0x36F, 0x200B...0x200F, 0xFE00...0xFE0F: return 0

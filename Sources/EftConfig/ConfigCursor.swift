@@ -6,7 +6,7 @@
 ///
 /// An explicit null counts as absent everywhere, as the field's tools read it.
 package struct ConfigCursor: Sendable {
-    /// The last step on the way here; spelled out only when an error asks for the path.
+    /// The last step on the way here; the path is written only when an error needs it.
     private enum Step: Sendable {
         case none
         case key(String)

@@ -3,7 +3,7 @@
 
 /// The entries of a mapping, in the order of the document; keys are unique.
 ///
-/// Keys are compared by their UTF-8 bytes: two spellings of an accented letter, which Swift's
+/// Keys are compared by their UTF-8 bytes: two forms of an accented letter, which Swift's
 /// `String` holds for equal, are two keys, as they are in every file format read here (a vocabulary
 /// may hold both).
 package struct ConfigObject: Sendable {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// JSON text from a document, spelled as Python's json.dumps(ensure_ascii=False) spells it.
+// JSON text from a document, written as Python's json.dumps(ensure_ascii=False) writes it.
 
 /// Writes `ConfigNode`s as JSON text.
 ///

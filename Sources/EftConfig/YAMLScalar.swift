@@ -21,7 +21,7 @@ package enum YAMLScalar {
         }
     }
 
-    /// The number that the whole text spells, if it does.
+    /// The number that the whole text is, if it is one.
     package static func number(_ text: String) -> ConfigNode.Content? {
         let bytes = Array(text.utf8)
         // A number begins with a digit, a sign or a dot; most words are turned away here.
@@ -128,7 +128,7 @@ package enum YAMLScalar {
         if digits.hasPrefix(".") { digits = "0" + digits }
         digits = digits.replacing(".e", with: ".0e").replacing(".E", with: ".0e")
         if digits.hasSuffix(".") { digits += "0" }
-        // What is too large stays a string, which whoever wants a number refuses with its place.
+        // What is too large stays a string; where a number is needed it is refused with its place.
         guard let value = Double(digits), value.isFinite else { return nil }
         return .real(isNegative ? -value : value)
     }

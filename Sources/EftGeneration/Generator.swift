@@ -26,12 +26,13 @@ package final class Generator {
     private let core: EngineCore
 
     /// Takes the memory that `need` states.
+    /// - Parameter keepingPrefixes: whether a request finds the keys and values of an earlier one that began alike.
     /// - Throws: `TensorError` when it does not fit the ledger.
-    package init(decoder: Decoder, need: GenerationNeed) throws {
+    package init(decoder: Decoder, need: GenerationNeed, keepingPrefixes: Bool = false) throws {
         var configuration = EngineConfiguration(
             maxModelLength: need.contextLength, maxSequences: need.sequences,
             maxBatchedTokens: need.rows)
-        configuration.prefixCaching = false
+        configuration.prefixCaching = keepingPrefixes
         core = try EngineCore(decoder: decoder, need: need, configuration: configuration)
     }
 
@@ -43,8 +44,11 @@ package final class Generator {
         private struct State {
             var tokens: [Int32] = []
             var end: SampleEnd?
+            var cached: Int?
         }
         private let state = Mutex(State())
+
+        func began(cachedTokens: Int) { state.withLock { $0.cached = cachedTokens } }
 
         func sampled(_ token: GeneratedToken, sample: Int) -> Bool {
             if !token.isStop { state.withLock { $0.tokens.append(token.token.id) } }
@@ -54,36 +58,39 @@ package final class Generator {
         func ended(_ end: SampleEnd, sample: Int) { state.withLock { $0.end = end } }
 
         /// What came since the last call.
-        func take() -> (tokens: [Int32], end: SampleEnd?) {
+        func take() -> (cached: Int?, tokens: [Int32], end: SampleEnd?) {
             state.withLock { state in
-                defer { state.tokens = [] }
-                return (state.tokens, state.end)
+                defer { (state.tokens, state.cached) = ([], nil) }
+                return (state.cached, state.tokens, state.end)
             }
         }
     }
 
     /// Continues all requests, as many as the cache has room for at once.
-    /// - Parameter onToken: told each request's number and new token; returns whether to go on with it.
+    /// - Parameters:
+    ///   - isCancelled: asked after each step; all requests end with `abort` once it says so.
+    ///   - onBegin: told how many tokens of a request's prompt were read before, after its first part was read.
+    ///   - onToken: told each request's number and new token; returns whether to go on with it.
     /// - Returns: why each request ended.
     /// - Throws: `GenerationError` for requests that cannot be served, and whatever `onToken` throws.
     package func run(
-        _ requests: [GenerationRequest], onToken: (_ request: Int, _ token: Int32) throws -> Bool
+        _ requests: [GenerationRequest], isCancelled: () -> Bool = { false },
+        onBegin: (_ request: Int, _ cachedTokens: Int) -> Void = { _, _ in },
+        onToken: (_ request: Int, _ token: Int32) throws -> Bool
     ) throws -> [FinishReason] {
         let collectors = requests.map { _ in Collector() }
-        let engineRequests = zip(requests, collectors).map {
-            EngineRequest(
-                prompt: $0.prompt, parameters: $0.parameters, adapters: $0.adapters, sink: $1)
-        }
+        let engineRequests = zip(requests, collectors).map(engineRequest)
         for request in engineRequests { try core.check(request) }
         defer { core.cancelAll() }
         let ids = try engineRequests.map { try core.add($0) }
         var reasons = [FinishReason?](repeating: nil, count: requests.count)
-        while core.hasWork {
+        while core.hasWork, !isCancelled() {
             core.makeStep()
             for index in requests.indices where reasons[index] == nil {
-                let (tokens, end) = collectors[index].take()
+                let (cached, tokens, end) = collectors[index].take()
                 if let error = end?.error { throw error }
                 reasons[index] = end?.reason
+                if let cached { onBegin(index, cached) }
                 for token in tokens where try !onToken(index, token) {
                     core.cancel(ids[index])
                     reasons[index] = .abort
@@ -91,5 +98,16 @@ package final class Generator {
             }
         }
         return reasons.map { $0 ?? .abort }
+    }
+
+    private func engineRequest(
+        _ request: GenerationRequest, _ sink: any EngineSink
+    ) -> EngineRequest {
+        var engine = EngineRequest(
+            prompt: request.prompt, parameters: request.parameters, adapters: request.adapters,
+            sink: sink)
+        // Keys and values under other adapters are other ones. Slots keep their adapters as long as the generator lives.
+        engine.root.salt = request.adapters.map(String.init).joined(separator: ",")
+        return engine
     }
 }

@@ -38,6 +38,13 @@ package struct PerplexityEvaluator {
         pass = try EvaluationPass(decoder: decoder, rows: length, sequences: 1)
     }
 
+    /// The loss of the labelled tokens of one sequence of at most `length` tokens, added up.
+    /// - Parameter labels: for each token the one to predict there; negative for none.
+    package func totalLoss(_ tokens: [Int32], labels: [Int32]) throws -> Double {
+        try pass.losses(DecoderBatch(sequences: [tokens], slots: slots), labels: labels)
+            .reduce(0) { $0 + Double($1) }
+    }
+
     /// Cuts tokens into windows and scores each from its second token; a last window of one token scores nothing.
     /// - Parameter progress: told how many tokens were read.
     /// - Throws: `GenerationError` for fewer than two tokens.

@@ -26,12 +26,15 @@ package enum ArchitectureRegistry {
     /// - Throws: `ModelError` when no architecture knows its `model_type`.
     package static func describe(_ config: ConfigCursor) throws -> DecoderDescription {
         let type = try config.required("model_type").string()
+        try QuantizationMethod.check(config)
         for architecture in all where architecture.modelTypes.contains(type) {
             return try architecture.describe(config)
         }
         let known = all.flatMap { $0.modelTypes }.joined(separator: ", ")
         throw ModelError(
-            .unsupported, "model_type '\(type)' is not supported; supported are \(known)",
+            .unsupported,
+            "the architecture '\(excerpt(type))' is not supported yet; supported are \(known). Take a model of "
+                + "one of these",
             path: config.file)
     }
 }

@@ -15,9 +15,9 @@ enum LlamaFamily {
     /// The largest product of layers and width; the largest model of today has a tenth of it.
     private static let largestVolume = 1 << 26
 
-    /// What is not spelled in `config.json` but follows from the architecture.
+    /// What is not in `config.json` but follows from the architecture.
     struct Traits {
-        /// The architecture's name where the config does not tell it.
+        /// The architecture's name where the config does not give it.
         var architecture = "LlamaForCausalLM"
         var queryKeyValueBias = false
         var outputBias = false
@@ -26,7 +26,7 @@ enum LlamaFamily {
         var normsHeads = false
         /// What the checkpoint calls the parts of the MLP.
         var mlpNames = DecoderDescription.MLPNames()
-        /// D where the config does not tell it; the hidden size over the number of heads when nil.
+        /// D where the config does not give it; the hidden size over the number of heads when nil.
         var headDim: Int?
     }
 
@@ -118,7 +118,11 @@ enum LlamaFamily {
         let kinds = try config.optional("layer_types")?.elements().map { try $0.string() } ?? []
         guard !isUsed, kinds.allSatisfy({ $0 == "full_attention" }) else {
             throw ModelError(
-                .unsupported, "attention with a sliding window is not supported", path: config.file)
+                .unsupported,
+                "layers of this model attend to a sliding window of the past, which is not supported yet: "
+                    + "computing them with the whole past would give other answers. Take a model without "
+                    + "windows (Mistral 7B from v0.2 on, Llama, Qwen)",
+                path: config.file)
         }
     }
 

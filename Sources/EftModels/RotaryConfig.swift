@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Rotary settings of config.json, in both spellings of today.
+// Rotary settings of config.json, in both forms that are in use.
 import EftConfig
 import EftNN
 

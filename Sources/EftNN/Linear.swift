@@ -8,7 +8,7 @@ import EftTensor
 package final class Linear: @unchecked Sendable {
     /// The layer's path in the checkpoint, such as `model.layers.0.self_attn.q_proj`.
     package let name: String
-    /// A number that is unlike that of other layers, for the draws of dropout.
+    /// A number unique to the layer, which seeds its dropout masks.
     package let ordinal: UInt64
     /// The weight.
     package let weight: PackedWeight
@@ -127,7 +127,7 @@ package struct Pass: Sendable {
             adapterScratch: adapterScratch, dropoutSeed: dropoutSeed)
     }
 
-    /// The seed of one layer; the recomputed forward pass draws the same one.
+    /// The seed of one layer; the recomputed forward pass uses the same one.
     func seed(_ ordinal: UInt64) -> UInt64? {
         dropoutSeed.map { ($0 &+ ordinal) &* 0x9E37_79B9_7F4A_7C15 }
     }

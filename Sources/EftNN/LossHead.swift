@@ -69,7 +69,7 @@ extension Pass {
                 common.lowerBound - range.lowerBound..<common.upperBound - range.lowerBound
             return AdapterSegment(rows: shifted, slots: segment.slots)
         }
-        // Chunks must not draw the same dropout mask.
+        // Chunks must not get the same dropout mask.
         let seed = dropoutSeed.map { $0 &+ UInt64(range.lowerBound) &* 0xD134_2543_DE82_EF95 }
         return Pass(
             backend: backend, adapterSegments: segments, adapterScratch: adapterScratch,

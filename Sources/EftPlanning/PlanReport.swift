@@ -35,54 +35,26 @@ package struct PlanReport: Sendable, Hashable {
             }
     }
 
-    /// What each device holds in each stage, the header first; empty for a single device.
-    package var deviceRows: [[String]] {
-        guard limits.count > 1 else { return [] }
-        let header = ["stage"] + limits.indices.map { "device \($0), \(formatBytes(limits[$0]))" }
-        return [header]
-            + stages.map { stage in
-                [stage.name]
-                    + limits.indices.map { device in
-                        guard device < stage.devices.count else { return "-" }
-                        let layers = stage.placement?.devices[device].part.layers.count
-                        return cell(stage.devices[device].total)
-                            + (layers.map { $0 == 0 ? "" : ", \($0) layers" } ?? "")
-                    }
-            }
-    }
-
-    /// Speeds and times of stages for which they are known, the header first; empty when there are none.
-    package var speedRows: [[String]] {
-        let known = stages.filter { $0.estimate != nil }
-        guard !known.isEmpty else { return [] }
-        return [["stage", "what", "tokens/s", "time", "bound by"]]
-            + known.compactMap { stage in
-                guard let estimate = stage.estimate else { return nil }
-                return [
-                    stage.name, stage.detail, estimate.tokensPerSecond.map(PlanReport.rate) ?? "-",
-                    PlanReport.duration(estimate.seconds), estimate.limit.rawValue,
-                ]
-            }
-    }
-
     /// Three significant digits.
-    private static func rate(_ value: Double) -> String {
+    static func rate(_ value: Double) -> String {
         guard value.isFinite, value > 0 else { return "?" }
         let decimals = value < 9.995 ? 100.0 : value < 99.95 ? 10.0 : 1.0
         let rounded = (value * decimals).rounded() / decimals
         return decimals == 1 && rounded < 1e15 ? "\(Int(rounded))" : "\(rounded)"
     }
 
-    private static func duration(_ seconds: Double) -> String {
+    /// A time in words, such as `22.4 ms`, `26 s`, `35 min`, `2.3 h`.
+    package static func duration(_ seconds: Double) -> String {
         guard seconds.isFinite, seconds >= 0, seconds < 1e12 else { return "?" }
-        if seconds < 1 { return "\((seconds * 1e5).rounded() / 100) ms" }
+        if seconds < 0.9995 { return "\(rate(seconds * 1000)) ms" }
         if seconds < 120 { return "\((seconds * 10).rounded() / 10) s" }
         if seconds < 7200 { return "\(Int((seconds / 60).rounded())) min" }
-        return "\((seconds / 360).rounded() / 10) h"
+        if seconds < 172_800 { return "\((seconds / 360).rounded() / 10) h" }
+        return "\((seconds / 8640).rounded() / 10) days"
     }
 
     /// The devices in words, such as `24 GiB` or `4 x 24 GiB`.
-    private var budget: String {
+    package var budget: String {
         guard limits.count > 1, let first = limits.first else {
             return formatBytes(limits.first ?? .max)
         }
@@ -91,7 +63,7 @@ package struct PlanReport: Sendable, Hashable {
             : limits.map(formatBytes).joined(separator: " + ")
     }
 
-    private func verdict(_ stage: StagePlan) -> String {
+    func verdict(_ stage: StagePlan) -> String {
         guard stage.fits(limits) else { return "no" }
         return stage.streaming == nil ? "yes" : "streamed"
     }
@@ -105,16 +77,20 @@ package struct PlanReport: Sendable, Hashable {
             guard !stage.fits(limits) else {
                 return stage.streaming.map { "\(stage.name): \($0)" }
             }
-            let remedy =
-                stage.remedy.map { "; it fits with \($0)" } ?? "; nothing smaller was found to fit"
-            let over = stage.over(limits)
-            guard over > 0 else {
-                return "\(stage.name): --gpu-split leaves no place for some of the layers" + remedy
-            }
-            return "\(stage.name): \(formatBytes(over)) too much, most of it for "
-                + stage.largestPurpose.rawValue
-                + (stage.streaming.map { ", even with \($0)" } ?? "") + remedy
+            return "\(stage.name): " + PlanReport.shortfall(stage, limits)
         }
+    }
+
+    /// By how much a stage does not fit, and what would make it fit.
+    package static func shortfall(_ stage: StagePlan, _ limits: [Int]) -> String {
+        let remedy =
+            stage.remedy.map { "; it fits with \($0)" } ?? "; nothing smaller was found to fit"
+        let over = stage.over(limits)
+        guard over > 0 else {
+            return "--gpu-split leaves no place for some of the layers" + remedy
+        }
+        return "\(formatBytes(over)) too much, most of it for " + stage.largestPurpose.rawValue
+            + (stage.streaming.map { ", even with \($0)" } ?? "") + remedy
     }
 
     /// The report as an object for machines.

@@ -11,7 +11,7 @@ package struct FitCandidate: Sendable {
     package let name: String
     /// Its layouts.
     package let layouts: DecoderLayouts
-    /// The course of loading.
+    /// The steps of loading.
     package let load: LoadNeed
 
     /// Names a way.

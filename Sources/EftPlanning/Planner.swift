@@ -46,7 +46,7 @@ package struct Planner {
     }
 
     /// Sizes of memory that hold a plan, a device at a time.
-    private func enough(_ plan: StagePlan) -> String {
+    package func enough(_ plan: StagePlan) -> String {
         let sizes = zip(plan.devices, limits).map { table, limit in
             "\((max(table.total, limits.count == 1 ? 0 : limit) >> 20) + 1)MiB"
         }
@@ -108,7 +108,7 @@ package struct Planner {
     /// The widest EXL2 width at which a run fits.
     private func widestFit(_ need: GenerationNeed) -> String? {
         for bits in EXL2Geometry.uniformWidths.reversed() {
-            let format = PlannedFormat.exl2(bits: Double(bits), headBits: min(bits + 2, 6))
+            let format = PlannedFormat.exl2(bits: Double(bits), headBits: Planner.headBits(bits))
             guard let layouts = try? DecoderLayouts(description, format: format) else { continue }
             if stage("", task(layouts).generation(need), "").fits(limits) {
                 return "the model quantized to \(bits) bits"
@@ -166,6 +166,9 @@ package struct Planner {
             self.usesDropout = usesDropout
             self.checkpointing = checkpointing
         }
+
+        /// Tokens of a step.
+        package var stepTokens: Int { sequenceLen * microBatchSize * microBatches }
     }
 
     /// A training run over weights of given layouts; of an adapter's base some layers are streamed when they do not
@@ -259,7 +262,7 @@ package struct Planner {
         let seconds =
             pass.seconds * passes.rounded(.up)
             + estimator.optimizerStep(trainable: trainable).seconds
-        let tokens = options.microBatches * options.microBatchSize * options.sequenceLen
+        let tokens = options.stepTokens
         return StageEstimate(
             seconds: seconds, tokensPerSecond: Double(tokens) / seconds, limit: pass.limit)
     }

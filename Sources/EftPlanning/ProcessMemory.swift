@@ -25,13 +25,44 @@ package enum ProcessMemory {
     /// Resident bytes now.
     package static var resident: Int { status("VmRSS") }
 
-    /// What the program itself will hold while it works: what it holds now, and what it was seen to grow by from the plan
-    /// on, pages of code that are used for the first time, stacks of threads, and small objects.
-    package static var program: Int { resident + growth }
-    private static let growth = 3 << 19
+    /// Work that a plan is made for. Each kind brings in pages of code and small objects of its own.
+    package enum Work: Sendable, Hashable, CaseIterable {
+        /// Loading a decoder and generating with it.
+        case generation
+        /// Loading a decoder and scoring a text.
+        case evaluation
+        /// Training.
+        case training
+        /// Tensors from one file to another.
+        case copying
+        /// Quantizing with GPTQ, which uses the linear-algebra library.
+        case quantizing
+
+        /// The most by which the program was measured to grow from its plan on (docs/memory.md), with some room.
+        fileprivate var growth: Int {
+            switch self {
+            case .generation, .training: 2560 << 10
+            case .evaluation: 1792 << 10
+            case .copying: 1280 << 10
+            case .quantizing: 2816 << 10
+            }
+        }
+    }
+
+    /// Bytes of a worker's stack and its small objects.
+    private static let workerBytes = 24 << 10
+
+    /// What the program itself will hold while it works: what it holds now, and by how much the work will make it grow
+    /// outside of the ledgers, by pages of code that are used for the first time, stacks of threads and small objects.
+    package static func program(for work: Work, threads: Int) -> Int {
+        resident + work.growth + threads * workerBytes
+    }
 
     /// The most resident bytes so far.
     package static var peakResident: Int { status("VmHWM") }
+
+    /// Processors of the machine.
+    package static var processors: Int { max(1, sysconf(Int32(_SC_NPROCESSORS_ONLN))) }
 
     /// Bytes of the machine's memory.
     package static var machineBytes: Int {

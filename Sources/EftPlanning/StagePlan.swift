@@ -8,6 +8,8 @@ import EftTensor
 package struct StagePlan: Sendable, Hashable {
     /// The stage, such as `train (QLoRA, NF4)`.
     package var name: String
+    /// Which kind of work it is, where that is known.
+    package var kind: StageKind?
     /// Peak bytes of each device by purpose. A stage with a single table works on one device, the largest there is.
     package var devices: [MemoryTable]
     /// Bytes of the tables that are never held at once, because devices peak at different times.
@@ -57,6 +59,13 @@ package struct StagePlan: Sendable, Hashable {
 
     /// Most bytes held at a time, on all devices together.
     package var peak: Int { memory.total - notAtOnce }
+
+    /// The same plan, or one whose program takes so much on the first device that the peak is not less than `bytes`.
+    package func atLeast(_ bytes: Int) -> StagePlan {
+        var plan = self
+        if bytes > peak, !devices.isEmpty { plan.devices[0][.program] += bytes - peak }
+        return plan
+    }
 
     /// The limit of the device whose table stands at a place.
     private func limit(_ device: Int, _ limits: [Int]) -> Int {

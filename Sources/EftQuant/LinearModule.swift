@@ -52,7 +52,21 @@ package struct LinearModule: Sendable {
         return info
     }
 
-    /// An error that tells both shapes.
+    /// The tensor `<name>.<suffix>` of any type of real numbers, checked for its extents.
+    /// - Throws: `FormatError`; `missing`, or `damaged` with both shapes or types.
+    func realTensor(_ suffix: String, _ dims: [Int]) throws(FormatError) -> TensorInfo {
+        let info = try checkpoint.tensor("\(name).\(suffix)")
+        guard info.dtype.isFloatingPoint else {
+            throw error(
+                .damaged, suffix, "holds \(info.dtype.rawValue) where real numbers are expected")
+        }
+        guard info.shape.dims == dims else {
+            throw wrongShape(suffix, found: info.shape.dims, expected: dims)
+        }
+        return info
+    }
+
+    /// An error that names both shapes.
     func wrongShape(_ suffix: String, found: [Int], expected: [Int]) -> FormatError {
         error(
             .damaged, suffix,

@@ -15,7 +15,7 @@ package enum WeightTarget: Sendable, Hashable {
 
 /// A stored form of a linear layer's weight: how it is recognized, checked, sized and loaded.
 ///
-/// One file in `Schemes/` each, and one line in `QuantRegistry.all`. A value stands for one module of one checkpoint.
+/// One file in `Schemes/` each, and one line in `QuantRegistry.all`. A value describes one module of one checkpoint.
 package protocol QuantScheme: Sendable {
     /// The scheme's name in messages and reports.
     static var name: String { get }

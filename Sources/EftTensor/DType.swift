@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Element types of tensors, as safetensors spells them.
+// Element types of tensors, under the names of safetensors.
 
 /// The element type of a stored tensor.
 package enum DType: String, Sendable, CaseIterable, Hashable {

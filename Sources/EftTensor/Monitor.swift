@@ -118,6 +118,13 @@ package final class WorkerThread: @unchecked Sendable {
         isRunning = true
     }
 
+    /// Lets the thread end by itself: nobody joins it, and the system takes back what it held.
+    package func detach() {
+        guard isRunning else { return }
+        pthread_detach(handle)
+        isRunning = false
+    }
+
     /// Waits for the function to end.
     package func join() {
         guard isRunning else { return }

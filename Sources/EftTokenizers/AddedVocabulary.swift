@@ -50,6 +50,12 @@ struct AddedVocabulary: Sendable {
             }
             let content = Array(try item.string("content").utf8)
             if content.isEmpty { continue }
+            guard content.count <= GrowthLimit.addedToken else {
+                throw item.error(
+                    .unsupported,
+                    "an added token of \(content.count) bytes; at most \(GrowthLimit.addedToken) are read"
+                )
+            }
             guard content.withUnsafeBufferPointer({ contents.insert($0).isNew }) else {
                 throw item.error(.malformed, "the added token appears twice")
             }
@@ -160,6 +166,8 @@ struct AddedTokenFinder: Sendable {
         var spans: [Span] = []
         var covered = 0
         var position = 0
+        // White space that was looked through already: tokens within it end where it ends.
+        var blank = 0..<0
         while position < text.count {
             guard isFirstByte[Int(text[position])], let match = longestMatch(in: text, at: position)
             else {
@@ -171,14 +179,21 @@ struct AddedTokenFinder: Sendable {
             let token = tokens[match.index]
             if token.singleWord && touchesWord(text, start, end) { continue }
             if token.stripsLeft {
-                while let last = text.lastScalar(before: start), last.scalar.isWhiteSpace {
+                while start > covered, let last = text.lastScalar(before: start),
+                    last.scalar.isWhiteSpace
+                {
                     start = last.start
                 }
                 start = max(start, covered)
             }
             if token.stripsRight {
-                while let next = text.firstScalar(at: end), next.scalar.isWhiteSpace {
-                    end = next.end
+                if blank.contains(end) {
+                    end = blank.upperBound
+                } else {
+                    while let next = text.firstScalar(at: end), next.scalar.isWhiteSpace {
+                        end = next.end
+                    }
+                    blank = match.end..<end
                 }
             }
             if covered < start { spans.append(Span(start: covered, end: start, id: nil)) }

@@ -25,6 +25,7 @@ enum DecoderStep: Sendable {
         var steps: [DecoderStep] = []
         var isFused = false
         try read(node, into: &steps, &isFused)
+        try node.requireFew(steps.count, "steps of decoding")
         return steps
     }
 
@@ -44,8 +45,8 @@ enum DecoderStep: Sendable {
         case "Fuse": step = .fuse
         case "Strip":
             step = .strip(
-                content: try node.scalar("content"), start: try node.count("start"),
-                stop: try node.count("stop"))
+                content: try node.scalar("content"), start: try stripCount(node, "start"),
+                stop: try stripCount(node, "stop"))
         case "Replace":
             let pattern = try node.required("pattern")
             let text = try pattern.optional("String")?.string()
@@ -67,6 +68,18 @@ enum DecoderStep: Sendable {
         default: break
         }
         steps.append(step)
+    }
+
+    /// Characters to drop; so many may have to be held back while a text is made.
+    private static func stripCount(
+        _ node: TokenizerNode, _ key: String
+    ) throws(TokenizerError) -> Int {
+        let count = try node.count(key)
+        guard count <= GrowthLimit.allowance else {
+            throw try node.required(key).error(
+                .unsupported, "at most \(GrowthLimit.allowance) characters are stripped")
+        }
+        return count
     }
 
     /// Whether the step can work on the joined text as it comes in, part by part.
@@ -116,7 +129,7 @@ struct DecoderRun: Sendable {
     mutating func append(
         _ token: [UInt8], into text: inout [UInt8]
     ) throws(TokenizerError) {
-        try pass(token, from: 0, into: &text)
+        try pass(token, from: 0, original: token.count, into: &text)
     }
 
     /// Appends what was held back.
@@ -126,7 +139,7 @@ struct DecoderRun: Sendable {
             switch steps[index] {
             case .byteLevel:
                 let rest = UTF8Repair.takeWhole(&states[index].bytes, isEnd: true)
-                try pass(rest, from: index + 1, into: &text)
+                try pass(rest, from: index + 1, original: rest.count, into: &text)
             case .byteFallback: try flushBytes(index, into: &text)
             default: states[index].bytes.removeAll()
             }
@@ -134,8 +147,10 @@ struct DecoderRun: Sendable {
         }
     }
 
+    /// Sends a token through the steps from `index` on.
+    /// - Parameter original: bytes of the token before any step, which bound what it may become.
     private mutating func pass(
-        _ token: [UInt8], from index: Int, into text: inout [UInt8]
+        _ token: [UInt8], from index: Int, original: Int, into text: inout [UInt8]
     ) throws(TokenizerError) {
         guard index < steps.count else {
             text += token
@@ -162,7 +177,8 @@ struct DecoderRun: Sendable {
                 ? stripPart(token, index, content, stop)
                 : Self.strip(token, content, start: start, stop: stop)
         case .replace(let pattern, let content, _):
-            try pattern?.replaceAll(in: &token, with: content, state: matcher)
+            try pattern?.replaceAll(
+                in: &token, with: content, original: original, state: matcher)
         case .metaspace(let replacement, let dropsFirst):
             var scalars = String.UnicodeScalarView()
             for scalar in String(decoding: token, as: UTF8.self).unicodeScalars {
@@ -174,7 +190,7 @@ struct DecoderRun: Sendable {
             }
             token = Array(String(scalars).utf8)
         }
-        try pass(token, from: index + 1, into: &text)
+        try pass(token, from: index + 1, original: original, into: &text)
     }
 
     // MARK: Bytes
@@ -194,9 +210,12 @@ struct DecoderRun: Sendable {
         if bytes.isEmpty { return }
         states[index].bytes.removeAll(keepingCapacity: true)
         if String(validating: bytes, as: UTF8.self) != nil {
-            return try pass(bytes, from: index + 1, into: &text)
+            return try pass(bytes, from: index + 1, original: bytes.count, into: &text)
         }
-        for _ in bytes { try pass(UTF8Repair.replacement, from: index + 1, into: &text) }
+        let replacement = UTF8Repair.replacement
+        for _ in bytes {
+            try pass(replacement, from: index + 1, original: replacement.count, into: &text)
+        }
     }
 
     // MARK: Stripping

@@ -50,6 +50,7 @@ struct EncoderRun {
     private var scratch: EncoderScratch
     /// The ids so far.
     private(set) var ids: [Int32] = []
+    private var growth = GrowthLimit(0)
 
     /// Begins a text with a scratch that nobody else uses meanwhile.
     init(_ tokenizer: Tokenizer, scratch: consuming EncoderScratch) {
@@ -66,6 +67,7 @@ struct EncoderRun {
     /// - Throws: `TokenizerError`.
     mutating func encode(_ text: UnsafeBufferPointer<UInt8>) throws(TokenizerError) {
         ids.reserveCapacity(text.count / 4 + 8)
+        growth = GrowthLimit(text.count)
         let finder = tokenizer.added.rawFinder
         if finder.isEmpty { return try normalize(text, atStart: true) }
         for span in finder.spans(in: text) {
@@ -86,6 +88,7 @@ struct EncoderRun {
         }
         var normalized = Array(text)
         try normalizer.normalize(&normalized, state: matcher)
+        try growth.take(max(0, normalized.count - text.count), "of the normalizer")
         try normalized.withUnsafeBufferPointer { (bytes) throws(TokenizerError) in
             try findNormalized(bytes, atStart: atStart)
         }
@@ -127,6 +130,7 @@ struct EncoderRun {
             }
         case .byteLevel(let addPrefixSpace, let pattern):
             if addPrefixSpace && text[0] != 0x20 {
+                try growth.take(step == 0 ? 0 : text.count + 1, "ByteLevel")
                 try ([0x20] + Array(text)).withUnsafeBufferPointer {
                     (bytes) throws(TokenizerError) in
                     try byteLevel(pattern, step, bytes, atStart: atStart)
@@ -176,6 +180,7 @@ struct EncoderRun {
         for span in spans {
             var characters: [UInt8] = []
             ByteLevelAlphabet.encode(piece(text, span.start, span.end), into: &characters)
+            try growth.take(characters.count, "ByteLevel")
             try characters.withUnsafeBufferPointer { (bytes) throws(TokenizerError) in
                 try run(step &+ 1, bytes, atStart: atStart && span.start == 0)
             }
@@ -194,6 +199,7 @@ struct EncoderRun {
         if !bytes.starts(with: unit), scheme == .always || (scheme == .first && atStart) {
             bytes = unit + bytes
         }
+        try growth.take(bytes.count, "Metaspace")
         try bytes.withUnsafeBufferPointer { (bytes) throws(TokenizerError) in
             guard split else { return try run(step &+ 1, bytes, atStart: atStart) }
             let spans = try PreTokenizerStep.Delimiter.scalar(replacement)

@@ -35,14 +35,27 @@ indirect enum Normalizer: Sendable {
                 steps.append(try Normalizer(item))
             }
             self = .sequence(steps)
+            try node.requireFew(stepCount, "steps of normalization")
         default:
             throw node.error(.unsupported, "the normalizer '\(type)' is not supported")
         }
     }
 
+    /// Steps, those of sequences within sequences included.
+    private var stepCount: Int {
+        guard case .sequence(let steps) = self else { return 1 }
+        return steps.reduce(1) { $0 + $1.stepCount }
+    }
+
     /// Normalizes a piece of text (valid UTF-8).
-    /// - Throws: `TokenizerError` (`matching`).
+    /// - Throws: `TokenizerError` (`matching`, `text` when a rule makes too much of it).
     func normalize(_ text: inout [UInt8], state: MatchState) throws(TokenizerError) {
+        try normalize(&text, original: text.count, state)
+    }
+
+    private func normalize(
+        _ text: inout [UInt8], original: Int, _ state: MatchState
+    ) throws(TokenizerError) {
         switch self {
         case .form(let form): text = NormalForm.apply(form, to: text)
         case .lowercase:
@@ -51,7 +64,7 @@ indirect enum Normalizer: Sendable {
         case .prepend(let prefix):
             if !text.isEmpty { text = prefix + text }
         case .replace(let pattern, let content):
-            if let pattern { try pattern.replaceAll(in: &text, with: content, state: state) }
+            try pattern?.replaceAll(in: &text, with: content, original: original, state: state)
         case .strip(let left, let right):
             let scalars = String(decoding: text, as: UTF8.self).unicodeScalars
             var rest = scalars[...]
@@ -59,7 +72,22 @@ indirect enum Normalizer: Sendable {
             while right, let last = rest.last, last.isWhiteSpace { rest.removeLast() }
             text = Array(String(rest).utf8)
         case .sequence(let steps):
-            for step in steps { try step.normalize(&text, state: state) }
+            for step in steps { try step.normalize(&text, original: original, state) }
+        }
+        guard text.count <= GrowthLimit.most(original) else {
+            throw GrowthLimit.error(name, original)
+        }
+    }
+
+    /// The rule in messages.
+    private var name: String {
+        switch self {
+        case .form(let form): "\(form)".uppercased()
+        case .lowercase: "Lowercase"
+        case .prepend: "Prepend"
+        case .replace: "Replace"
+        case .strip: "Strip"
+        case .sequence: "Sequence"
         }
     }
 }
@@ -80,15 +108,21 @@ extension Pattern {
     }
 
     /// Replaces every match in `text` (valid UTF-8).
-    /// - Throws: `TokenizerError` (`matching`).
+    /// - Parameter original: bytes of the text before any rule, which bound what it may become.
+    /// - Throws: `TokenizerError` (`matching`, `text`).
     func replaceAll(
-        in text: inout [UInt8], with content: [UInt8], state: MatchState
+        in text: inout [UInt8], with content: [UInt8], original: Int, state: MatchState
     ) throws(TokenizerError) {
         var result: [UInt8] = []
         var previous = 0
+        let most = GrowthLimit.most(original)
         try text.withUnsafeBufferPointer { (bytes) throws(TokenizerError) in
             var matches = PatternMatches(self, in: bytes, state: state)
             while let match = try matches.next() {
+                guard content.count + match.start - previous <= most - result.count else {
+                    throw GrowthLimit.error(
+                        "Replace of '\(source.prefix(60))' by \(content.count) bytes", original)
+                }
                 result.append(contentsOf: bytes[previous..<match.start])
                 result.append(contentsOf: content)
                 previous = match.end

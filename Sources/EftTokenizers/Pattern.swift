@@ -110,8 +110,8 @@ final class MatchState: Sendable {
         self.data = data
         self.context = context
         self.bounds = bounds
-        // In KiB.
-        pcre2_set_heap_limit_8(context, 1 << 20)
+        // In KiB: what the interpreter may take where the pattern needs more than the JIT's stack.
+        pcre2_set_heap_limit_8(context, 64 << 10)
         stack = pcre2_jit_stack_create_8(32 << 10, 8 << 20, nil)
         pcre2_jit_stack_assign_8(context, nil, stack.map { UnsafeMutableRawPointer($0) })
     }

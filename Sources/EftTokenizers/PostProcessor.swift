@@ -14,8 +14,43 @@ struct PostProcessor: Sendable {
     /// - Throws: `TokenizerError` (`unsupported`) for any type that is not known.
     init(_ node: TokenizerNode?) throws(TokenizerError) {
         var templates: [[Piece]] = []
-        if let node { try Self.read(node, into: &templates) }
+        if let node {
+            try Self.read(node, into: &templates)
+            try Self.checkGrowth(node, templates)
+        }
         self.templates = templates
+    }
+
+    /// Refuses templates that repeat the text, or add tokens, beyond all use.
+    private static func checkGrowth(
+        _ node: TokenizerNode, _ templates: [[Piece]]
+    ) throws(TokenizerError) {
+        try node.requireFew(templates.count, "templates")
+        var (texts, tokens) = (1, 0)
+        for template in templates {
+            var (repeated, added) = (0, 0)
+            for piece in template {
+                switch piece {
+                case .text: repeated += 1
+                case .tokens(let ids): added += ids.count
+                }
+            }
+            // Bounded before it is multiplied: neither count is more than the file has bytes.
+            guard repeated <= GrowthLimit.repetitions, added <= GrowthLimit.specialTokens else {
+                throw tooMuch(node)
+            }
+            (texts, tokens) = (texts * repeated, tokens * repeated + added)
+            guard texts <= GrowthLimit.repetitions, tokens <= GrowthLimit.specialTokens else {
+                throw tooMuch(node)
+            }
+        }
+    }
+
+    private static func tooMuch(_ node: TokenizerNode) -> TokenizerError {
+        node.error(
+            .unsupported,
+            "the template repeats the text more than \(GrowthLimit.repetitions) times, or adds more than "
+                + "\(GrowthLimit.specialTokens) tokens; no known tokenizer does")
     }
 
     /// The ids of a text with the special tokens around them, or without.

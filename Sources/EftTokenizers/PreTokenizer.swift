@@ -46,6 +46,7 @@ enum PreTokenizerStep: Sendable {
             var steps: [PreTokenizerStep] = []
             for item in try node.required("pretokenizers").elements() {
                 steps += try self.steps(item)
+                try node.requireFew(steps.count, "steps of pre-tokenization")
             }
             return steps
         case "Split":

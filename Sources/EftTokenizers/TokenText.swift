@@ -56,7 +56,8 @@ private struct TokenTextState {
                     text = DecoderRun.strip(text, content, start: start, stop: stop)
                 }
             case .replace(let pattern, let content, _):
-                try pattern?.replaceAll(in: &text, with: content, state: matcher)
+                try pattern?.replaceAll(
+                    in: &text, with: content, original: token.count, state: matcher)
             case .metaspace(let replacement, _):
                 let scalars = String(decoding: text, as: UTF8.self).unicodeScalars
                     .map { $0 == replacement ? " " : $0 }

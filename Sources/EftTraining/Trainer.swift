@@ -93,7 +93,7 @@ package final class Trainer {
     }
 
     /// Validation examples in batches of at most `capacity` tokens.
-    private static func bins(_ lengths: [Int], capacity: Int) -> [[Int]] {
+    static func bins(_ lengths: [Int], capacity: Int) -> [[Int]] {
         BatchPlan.firstFit(Array(lengths.indices), lengths: lengths, capacity: capacity)
     }
 
@@ -225,18 +225,8 @@ package final class Trainer {
     }
 
     private func isDue(_ cadence: TrainingSettings.Cadence, after step: Int) -> Bool {
-        switch cadence {
-        case .never: return false
-        case .steps(let every): return step % max(every, 1) == 0
-        case .share(let share):
-            let every = (Double(totalSteps) * share).rounded(.up)
-            return step % max(Int(min(every, 1e9)), 1) == 0
-        case .epochs(let times):
-            // True where the number of parts gone through grows with this step.
-            let parts = max(times, 1)
-            let per = max(plan.stepsPerEpoch, 1)
-            return step * parts / per != (step - 1) * parts / per
-        }
+        cadence.isDue(
+            after: step, totalSteps: totalSteps, stepsPerEpoch: plan.stepsPerEpoch)
     }
 
     // MARK: Evaluation and saving

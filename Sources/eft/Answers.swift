@@ -4,15 +4,29 @@ import EftCommandLine
 import EftConfig
 import EftGeneration
 import EftModels
+import EftPlanning
 import EftTensor
 import EftTokenizers
 
 /// Continues prompts and shows their answers.
 struct Answers {
     private let requests: [GenerationRequest]
-    private var detokenizers: [StreamingDetokenizer]
+    private let outputs: [OutputText]
     /// Whether the answer is written as it is made.
     private let isLive: Bool
+    /// Tells thoughts from what is said in a live answer; nil where models mark none.
+    var splitter: ReasoningSplitter?
+    /// How such thoughts are marked.
+    var reasoning: ReasoningFormat?
+
+    /// Bytes of a new token outside of the cache: its number where it is made, in the answer and in the report, and text.
+    private static let tokenBytes = 160
+
+    /// Bytes that pages' tables and the texts of answers take outside of the ledgers.
+    /// - Parameter tokens: most tokens of all answers together.
+    static func bytes(_ need: GenerationNeed, tokens: Int) -> Int {
+        need.pages * ServeRequirements.tableBytes + tokens * tokenBytes
+    }
 
     /// What became of the prompts.
     struct Report {
@@ -32,48 +46,109 @@ struct Answers {
         var loadSeconds = 0.0
         /// Bytes of weights that every pass uses.
         var passBytes = 0
+        /// Most tokens of an answer; nil for as many as the context holds.
+        var limit: Int?
+        /// Tokens of context.
+        var contextLength = 0
+        /// The seed of the samples; nil when the likeliest tokens were taken.
+        fileprivate let seed: UInt64?
     }
 
     init(_ tokenizer: Tokenizer, _ requests: [GenerationRequest], isLive: Bool) throws {
         self.requests = requests
         self.isLive = isLive
-        detokenizers = try requests.map { _ in try StreamingDetokenizer(tokenizer) }
+        outputs = try requests.map { try OutputText(tokenizer, $0.parameters) }
     }
 
     /// Makes the answers.
     func make(_ generator: Generator) throws -> Report {
-        var detokenizers = detokenizers
+        var outputs = outputs
+        let first = requests.first?.parameters
         var report = Report(
             texts: requests.map { _ in "" }, tokens: requests.map { _ in [] },
-            promptTokens: requests.map(\.prompt.count), isLive: isLive)
-        let output = TerminalOutput.standardOutput
-        let clock = ContinuousClock()
-        let start = clock.now
-        var (first, begun) = (start, 0)
-        report.reasons = try generator.run(requests) { index, token in
-            // Prompts are read one after the other; speed counts from where all of them are.
-            if report.tokens[index].isEmpty {
-                begun += 1
-                first = clock.now
-                if begun == requests.count { report.restTokens = 0 }
-            } else if begun == requests.count {
-                report.restTokens += 1
-            }
+            promptTokens: requests.map(\.prompt.count), isLive: isLive,
+            seed: first.flatMap { $0.temperature > 0 ? $0.seed : nil })
+        var live = LiveAnswer(splitter, reasoning)
+        var speed = SpeedCount(requests.count)
+        report.reasons = try generator.run(
+            requests, isCancelled: { InterruptFlag.isRaised }
+        ) { index, token in
+            speed.count(isFirst: report.tokens[index].isEmpty)
             report.tokens[index].append(token)
-            let piece = try detokenizers[index].append(token)
+            let piece = try outputs[index].append(token).text
             report.texts[index] += piece
-            if isLive { output.write(piece) }
-            return !InterruptFlag.isRaised
+            if isLive { live.write(piece) }
+            return outputs[index].stopString == nil
         }
-        let end = clock.now
+        speed.finish()
         for index in requests.indices {
-            let rest = try detokenizers[index].finish()
+            if outputs[index].stopString != nil { report.reasons[index] = .stop }
+            let rest = try outputs[index].finish()
             report.texts[index] += rest
-            if isLive { output.writeLine(rest) }
+            if isLive { live.finish(rest) }
         }
-        report.firstSeconds = (first - start).seconds
-        report.restSeconds = (end - first).seconds
+        (report.firstSeconds, report.restSeconds, report.restTokens) = speed.result
         return report
+    }
+}
+
+/// The answer that is written while it is made.
+private struct LiveAnswer {
+    private var splitter: ReasoningSplitter?
+    private var printer: AnswerPrinter
+
+    init(_ splitter: ReasoningSplitter?, _ reasoning: ReasoningFormat?) {
+        self.splitter = splitter
+        printer = AnswerPrinter(reasoning)
+    }
+
+    mutating func write(_ text: String) { show(splitter?.add(text) ?? [.content(text)]) }
+
+    mutating func finish(_ rest: String) {
+        write(rest)
+        show(splitter?.finish() ?? [])
+        printer.finish()
+    }
+
+    private mutating func show(_ parts: [ReasoningPart]) {
+        for part in parts {
+            switch part {
+            case .reasoning(let text): printer.write(thought: text)
+            case .content(let text): printer.write(text: text)
+            }
+        }
+    }
+}
+
+/// Prompts are read one after the other; speed counts from where all of them are.
+private struct SpeedCount {
+    private let sequences: Int
+    private let start = ContinuousClock.now
+    private var first: ContinuousClock.Instant
+    private var end: ContinuousClock.Instant
+    private var begun = 0
+    private var tokens = 0
+
+    init(_ sequences: Int) {
+        self.sequences = sequences
+        (first, end) = (start, start)
+    }
+
+    mutating func count(isFirst: Bool) {
+        if isFirst {
+            begun += 1
+            first = .now
+            if begun == sequences { tokens = 0 }
+        } else if begun == sequences {
+            tokens += 1
+        }
+    }
+
+    mutating func finish() { end = .now }
+
+    /// Seconds until the first token, and of all after it, and how many those were.
+    var result: (first: Double, rest: Double, tokens: Int) {
+        ((first - start).seconds, (end - first).seconds, tokens)
     }
 }
 
@@ -92,12 +167,25 @@ extension Answers.Report {
                 TerminalOutput.standardOutput.writeLine("[\(index + 1)] \(text)")
             }
         }
+        sayCuts()
         let count = tokens.reduce(0) { $0 + $1.count }
         let several = texts.count > 1 ? " of \(texts.count) sequences" : ""
         TerminalOutput.standardError.writeLine(
             "\(promptTokens.reduce(0, +)) prompt tokens in \(formatDuration(firstSeconds)), "
                 + "\(count) tokens\(several) at \(formatRate(speed, "tokens")); \(budget.outcome)"
                 + (streaming.map { "; \($0.sentence)" } ?? ""))
+    }
+
+    /// Says which answers were cut, and where.
+    private func sayCuts() {
+        for index in texts.indices where reasons[index] == .length {
+            let answer = texts.count > 1 ? "answer \(index + 1)" : "the answer"
+            let isLimit = limit == tokens[index].count
+            TerminalOutput.standardError.writeLine(
+                isLimit
+                    ? "\(answer) is cut at \(tokens[index].count) tokens (-t)"
+                    : "\(answer) is cut where the context of \(contextLength) tokens ends")
+        }
     }
 
     private func object(_ budget: Budget) -> ConfigObject {
@@ -122,6 +210,7 @@ extension Answers.Report {
             ]
         object["seconds_to_first_token"] = ConfigNode(firstSeconds)
         object["tokens_per_second"] = ConfigNode(speed)
+        if let seed { object["seed"] = ConfigNode(Int(truncatingIfNeeded: seed)) }
         object["seconds_to_load"] = ConfigNode(loadSeconds)
         object["bytes_per_pass"] = ConfigNode(passBytes)
         if let streaming {

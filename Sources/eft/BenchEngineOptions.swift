@@ -16,19 +16,11 @@ enum BenchEngineOptions {
         OptionSpecification(
             "--shape", kind: .value("NAME"), help: "a known model's shape, with random weights",
             defaultText: NamedShape.tinyLlama.name, choices: NamedShape.all.map(\.name)),
-        OptionSpecification(
-            "--layers", kind: .value("N"), help: "layers of the shape", defaultText: "all"),
-        OptionSpecification(
-            "--bits", "-b", kind: .value("B"), help: "bits a weight of the shape, in EXL2",
-            defaultText: "4"),
-        OptionSpecification(
-            "--max-num-batched-tokens", kind: .value("N"), help: "most tokens of a step",
-            defaultText: "2048"),
-        OptionSpecification(
-            "--num-gpu-blocks-override", kind: .value("N"),
-            help: "blocks of keys and values", defaultText: "as many as all sequences can fill"),
-        OptionSpecification(
-            "--seed", kind: .value("N"), help: "of the prompts", defaultText: "0"),
+        BenchOptions.layers,
+        BenchOptions.bits,
+        EngineOptions.maxBatchedTokens(default: 2048),
+        EngineOptions.blocks(default: "as many as all sequences can fill"),
+        BenchOptions.seed,
         OptionSpecification(
             "--output-json", kind: .value("FILE"), help: "write the figures there too",
             completion: .file),
@@ -41,11 +33,12 @@ enum BenchEngineOptions {
     static func decoder(_ arguments: ParsedArguments) throws -> Decoder {
         let backend = try CommonOptions.backend(
             arguments, limit: CommonOptions.limit(arguments))
-        if let path = arguments.string("model") {
+        if arguments.isGiven("model") {
             guard !arguments.isGiven("shape"), !arguments.isGiven("layers") else {
                 throw arguments.error("model", "and --shape or --layers exclude each other")
             }
-            return try DecoderLoader(folder: ModelFolder.open(path)).load(backend: backend)
+            return try DecoderLoader(folder: ModelFolder.open(arguments.model("model"))).load(
+                backend: backend)
         }
         let name = arguments.string("shape", default: NamedShape.tinyLlama.name)
         let shape = NamedShape.all.first { $0.name == name } ?? .tinyLlama

@@ -21,92 +21,77 @@ struct BenchServeOptions {
     let report: ServingReport.Options
     private let arguments: ParsedArguments
 
-    static let all = [
-        OptionSpecification(
-            "--backend", kind: .value("WORD"), help: "the interface that is asked",
-            defaultText: "openai", choices: ServingClient.Interface.allCases.map(\.rawValue)),
-        OptionSpecification(
-            "--base-url", kind: .value("URL"), help: "the server, instead of --host and --port"),
-        OptionSpecification(
-            "--host", kind: .value("HOST"), help: "the server", defaultText: "127.0.0.1"),
-        OptionSpecification(
-            "--port", kind: .value("N"), help: "its port", defaultText: "8000"),
-        OptionSpecification(
-            "--endpoint", kind: .value("PATH"), help: "where requests go",
-            defaultText: "/v1/completions or /v1/chat/completions"),
-        OptionSpecification(
-            "-m", "--model", kind: .value("NAME"), help: "the model's name there",
-            defaultText: "the first that the server lists"),
-        OptionSpecification(
-            "--api-key", kind: .value("KEY"),
-            help: "what requests show; also from the environment's EFT_API_KEY"),
-        OptionSpecification(
-            "--dataset-name", kind: .value("WORD"), help: "what prompts are made of",
-            defaultText: "random", choices: ["random"]),
-        OptionSpecification(
-            "--num-prompts", kind: .value("N"), help: "requests", defaultText: "1000"),
-        OptionSpecification(
-            "--random-input-len", "--input-len", kind: .value("N"),
-            help: "tokens of a prompt, behind its prefix", defaultText: "1024"),
-        OptionSpecification(
-            "--random-output-len", "--output-len", kind: .value("N"), help: "tokens of an answer",
-            defaultText: "128"),
-        OptionSpecification(
-            "--random-range-ratio", kind: .value("SHARE"),
-            help: "how far both lengths may differ, from 0 to below 1", defaultText: "0"),
-        OptionSpecification(
-            "--random-prefix-len", "--prefix-len", kind: .value("N"),
-            help: "tokens with which prompts begin alike", defaultText: "0"),
-        OptionSpecification(
-            "--num-prefixes", kind: .value("N"), help: "such beginnings, taken in turn",
-            defaultText: "1"),
-        OptionSpecification(
-            "--vocab-size", kind: .value("N"), help: "token ids are below this",
-            defaultText: "asked of the server"),
-        OptionSpecification(
-            "--request-rate", kind: .value("R"), help: "requests a second, or inf for all at once",
-            defaultText: "inf"),
-        OptionSpecification(
-            "--burstiness", kind: .value("SHAPE"),
-            help:
-                "shape of the gamma distribution of gaps: 1 is a Poisson process, less is burstier",
-            defaultText: "1"),
-        OptionSpecification(
-            "--max-concurrency", kind: .value("N"), help: "most requests under way",
-            defaultText: "no bound"),
-        OptionSpecification(
-            "--num-warmups", kind: .value("N"), help: "requests before that are not counted",
-            defaultText: "0"),
-        OptionSpecification("--ignore-eos", help: "let answers go on behind an end token"),
-        OptionSpecification(
-            "--temperature", kind: .value("T"), help: "chance in the answers", defaultText: "0"),
-        OptionSpecification(
-            "--percentile-metrics", kind: .value("LIST"),
-            help: "times with a section of their own, of ttft, tpot, itl, e2el",
-            defaultText: "ttft,tpot,itl"),
-        OptionSpecification(
-            "--metric-percentiles", kind: .value("LIST"), help: "their percentiles",
-            defaultText: "99"),
-        OptionSpecification(
-            "--goodput", kind: .repeated("TIME:MS"),
-            help: "what a good request keeps, such as ttft:200, tpot:50 or e2el:5000"),
-        OptionSpecification("--save-result", help: "write the figures to a JSON file"),
-        OptionSpecification("--save-detailed", help: "with those of each request"),
-        OptionSpecification(
-            "--result-dir", kind: .value("DIR"), help: "where to", defaultText: ".",
-            completion: .folder),
-        OptionSpecification(
-            "--result-filename", kind: .value("FILE"), help: "under which name",
-            defaultText: "made of backend, rate, model and time", completion: .file),
-        OptionSpecification(
-            "--ready-check-timeout-sec", kind: .value("SECONDS"),
-            help: "how long to wait for the server to answer", defaultText: "0"),
-        OptionSpecification(
-            "--request-timeout", kind: .value("SECONDS"),
-            help: "after which a request counts as failed", defaultText: "21600"),
-        OptionSpecification(
-            "--seed", kind: .value("N"), help: "of prompts and gaps", defaultText: "0"),
-    ]
+    static let all =
+        [
+            OptionSpecification(
+                "--backend", kind: .value("WORD"), help: "the interface that is asked",
+                defaultText: "openai", choices: ServingClient.Interface.allCases.map(\.rawValue)),
+            OptionSpecification(
+                "--base-url", kind: .value("URL"), help: "the server, instead of --host and --port"),
+            OptionSpecification(
+                "--host", kind: .value("HOST"), help: "the server", defaultText: "127.0.0.1"),
+            OptionSpecification(
+                "--port", kind: .value("N"), help: "its port", defaultText: "8000"),
+            OptionSpecification(
+                "--endpoint", kind: .value("PATH"), help: "where requests go",
+                defaultText: "/v1/completions or /v1/chat/completions"),
+            OptionSpecification(
+                "-m", "--model", kind: .value("NAME"), help: "the model's name there",
+                defaultText: "the first that the server lists"),
+            OptionSpecification(
+                "--api-key", kind: .value("KEY"),
+                help: "what requests show; also from the environment's EFT_API_KEY"),
+            OptionSpecification(
+                "--dataset-name", kind: .value("WORD"), help: "what prompts are made of",
+                defaultText: "random", choices: ["random"]),
+            BenchOptions.prompts,
+            OptionSpecification(
+                "--vocab-size", kind: .value("N"), help: "token ids are below this",
+                defaultText: "asked of the server"),
+            OptionSpecification(
+                "--request-rate", kind: .value("R"),
+                help: "requests a second, or inf for all at once",
+                defaultText: "inf"),
+            OptionSpecification(
+                "--burstiness", kind: .value("SHAPE"),
+                help:
+                    "shape of the gamma distribution of gaps: 1 is a Poisson process, less is burstier",
+                defaultText: "1"),
+            OptionSpecification(
+                "--max-concurrency", kind: .value("N"), help: "most requests under way",
+                defaultText: "no bound"),
+            OptionSpecification(
+                "--num-warmups", kind: .value("N"), help: "requests before that are not counted",
+                defaultText: "0"),
+            OptionSpecification("--ignore-eos", help: "let answers go on behind an end token"),
+            OptionSpecification(
+                "--temperature", kind: .value("T"), help: "chance in the answers", defaultText: "0"),
+            OptionSpecification(
+                "--percentile-metrics", kind: .value("LIST"),
+                help: "times with a section of their own, of ttft, tpot, itl, e2el",
+                defaultText: "ttft,tpot,itl"),
+            OptionSpecification(
+                "--metric-percentiles", kind: .value("LIST"), help: "their percentiles",
+                defaultText: "99"),
+            OptionSpecification(
+                "--goodput", kind: .repeated("TIME:MS"),
+                help: "what a good request keeps, such as ttft:200, tpot:50 or e2el:5000"),
+            OptionSpecification("--save-result", help: "write the figures to a JSON file"),
+            OptionSpecification("--save-detailed", help: "with those of each request"),
+            OptionSpecification(
+                "--result-dir", kind: .value("DIR"), help: "where to", defaultText: ".",
+                completion: .folder),
+            OptionSpecification(
+                "--result-filename", kind: .value("FILE"), help: "under which name",
+                defaultText: "made of backend, rate, model and time", completion: .file),
+            OptionSpecification(
+                "--ready-check-timeout-sec", kind: .value("SECONDS"),
+                help: "how long to wait for the server to answer", defaultText: "0"),
+            OptionSpecification(
+                "--request-timeout", kind: .value("SECONDS"),
+                help: "after which a request counts as failed", defaultText: "21600"),
+            BenchOptions.seed,
+        ] + RandomLengths.options
 
     init(_ arguments: ParsedArguments) throws {
         self.arguments = arguments
@@ -198,7 +183,7 @@ struct BenchServeOptions {
                 "is needed: the server does not tell its vocabulary (GET /tokenizer_info)")
         }
         var prompts = RandomPrompts(vocabulary: vocabulary)
-        try RandomLengths.read(arguments, into: &prompts, prefix: "random-")
+        try RandomLengths.read(arguments, into: &prompts)
         return prompts
     }
 
@@ -223,20 +208,31 @@ struct BenchServeOptions {
 
 /// The lengths of random prompts, as several verbs take them.
 enum RandomLengths {
+    static let options = [
+        BenchOptions.inputLength(default: 1024), BenchOptions.outputLength(default: 128),
+        OptionSpecification(
+            "--range-ratio", "--random-range-ratio", kind: .value("SHARE"),
+            help: "how far both lengths may differ, from 0 to below 1", defaultText: "0"),
+        OptionSpecification(
+            "--prefix-len", "--random-prefix-len", kind: .value("N"),
+            help: "tokens with which prompts begin alike, before those of --input-len",
+            defaultText: "0"),
+        OptionSpecification(
+            "--num-prefixes", kind: .value("N"), help: "such beginnings, taken in turn",
+            defaultText: "1"),
+    ]
+
     /// Reads them; vLLM's defaults hold.
-    /// - Parameter prefix: what stands before the options' names.
-    static func read(
-        _ arguments: ParsedArguments, into prompts: inout RandomPrompts, prefix: String
-    ) throws {
+    static func read(_ arguments: ParsedArguments, into prompts: inout RandomPrompts) throws {
         let lengths = 1...(1 << 24)
         prompts.inputLength = try arguments.int(
-            prefix + "input-len", default: prompts.inputLength, in: lengths)
+            "input-len", default: prompts.inputLength, in: lengths)
         prompts.outputLength = try arguments.int(
-            prefix + "output-len", default: prompts.outputLength, in: lengths)
+            "output-len", default: prompts.outputLength, in: lengths)
         prompts.rangeRatio = try arguments.double(
-            prefix + "range-ratio", default: 0, in: 0...0.999)
+            "range-ratio", default: 0, in: 0...0.999)
         prompts.prefixLength = try arguments.int(
-            prefix + "prefix-len", default: 0, in: 0...(1 << 24))
+            "prefix-len", default: 0, in: 0...(1 << 24))
         prompts.prefixes = try arguments.int("num-prefixes", default: 1, in: 1...1_000_000)
         prompts.seed = UInt64(try arguments.int("seed", default: 0, in: 0...Int.max))
     }

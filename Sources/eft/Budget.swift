@@ -15,6 +15,12 @@ struct Budget {
     /// The accounts of several devices, whose peaks are told afterwards.
     var ledgers: [MemoryLedger] = []
 
+    /// Takes a plan; what the program held at most until now, such as while it read a long text, is part of it.
+    init(plan: StagePlan, limits: [Int]) {
+        self.plan = plan.atLeast(ProcessMemory.peakResident)
+        self.limits = limits
+    }
+
     /// Shows the plan on standard error, or refuses.
     /// - Throws: `BudgetError` when the stage does not fit.
     func announce(quiet: Bool = false) throws {
@@ -28,12 +34,14 @@ struct Budget {
                     .joined(separator: "\n"))
         }
         guard !quiet else { return }
-        TerminalOutput.standardError.writeLine(
-            "plan: \(plan.name): \(formatBytes(plan.memory.total)) of \(total) (\(summary))")
+        let output = TerminalOutput.standardError
+        output.writeWrapped(
+            "plan: \(plan.name): \(formatBytes(plan.memory.total)) of \(total) (\(summary))",
+            hanging: 6, .dim)
         for line in plan.deviceLines(limits) {
-            TerminalOutput.standardError.writeLine("plan: \(line)")
+            output.writeWrapped("plan: \(line)", hanging: 6, .dim)
         }
-        if let streaming { TerminalOutput.standardError.writeLine("plan: \(streaming)") }
+        if let streaming { output.writeWrapped("plan: \(streaming)", hanging: 6, .dim) }
     }
 
     /// What is streamed from where, in a line; nil when all layers stand in memory.

@@ -8,10 +8,15 @@ enum CommandRegistry {
         PlanCommand.self,
         InspectCommand.self,
         TrainCommand.self,
+        PreprocessCommand.self,
+        InferenceCommand.self,
+        EvaluateCommand.self,
+        MergeLoraCommand.self,
         ConvertCommand.self,
         MergeCommand.self,
         QuantizeCommand.self,
         RunCommand.self,
+        ChatCommand.self,
         EvalCommand.self,
         ServeCommand.self,
         BenchCommand.self,
@@ -32,5 +37,35 @@ enum CommandRegistry {
             Example(
                 "eft run -m ./Llama-3.1-8B --adapter ./outputs/qlora-out -p \"Hello\"",
                 "run the base with the adapter on top"),
+        ],
+        date: "2026-11-29",
+        environment: [
+            ("EFT_MEMORY", "The value of --memory where it is not given."),
+            ("EFT_THREADS", "The value of --threads where it is not given."),
+            ("EFT_CACHE_DIR", "The value of --cache-dir where it is not given."),
+            (
+                "EFT_MODELS",
+                "Folders, with colons between them, in which models are looked up by name."
+            ),
+            (
+                "EFT_CONFIG",
+                "The configuration file to read instead of the user's own; none for no file."
+            ),
+            ("EFT_API_KEY", "A key that 'eft serve' requires, and that 'eft bench serve' sends."),
+            (
+                "EFT_ISA",
+                "The level of the kernels: scalar, avx2, avx512, avx512_vnni or avx512_bf16; the fastest that the machine has when not set."
+            ),
+            ("NO_COLOR", "Text on terminals has no colours when this is set."),
+        ],
+        files: [
+            (
+                "~/.config/eft/config.yml",
+                "Defaults of the user: memory, threads, cache-dir, models."
+            ),
+            (
+                "~/.cache/eft",
+                "Streamed layers, prepared bases and the measured speeds of the machine. All of it is made again when it is missing."
+            ),
         ])
 }

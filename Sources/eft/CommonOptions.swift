@@ -20,9 +20,9 @@ enum CommonOptions {
         help:
             "where layers that do not fit --memory are kept in the form in which they are streamed",
         defaultText: "$XDG_CACHE_HOME/eft or ~/.cache/eft", completion: .folder)
-    static let precision = precision(.inference)
-    static let servingPrecision = precision(.serving)
-    private static func precision(_ usual: ActivationPrecision) -> OptionSpecification {
+    static let precision = precision(default: ActivationPrecision.inference.rawValue)
+    static let servingPrecision = precision(default: ActivationPrecision.serving.rawValue)
+    static func precision(default usual: String) -> OptionSpecification {
         OptionSpecification(
             "--precision", kind: .value("WORD"),
             help:
@@ -31,21 +31,23 @@ enum CommonOptions {
                 + "elsewhere; int8 does so with 8 bits, at more error (up to twice as fast for many tokens "
                 + "at once where the machine has VNNI); bf16 is faster where the machine has fast bf16 dot "
                 + "products",
-            defaultText: usual.rawValue, choices: ActivationPrecision.allCases.map(\.rawValue))
+            defaultText: usual, choices: ActivationPrecision.allCases.map(\.rawValue))
     }
     static let json = OptionSpecification(
         "--json", help: "one JSON object on standard output instead of text")
     static let model = OptionSpecification(
         "-m", "--model", kind: .value("DIR"),
-        help: "the model's folder: 16-bit, bitsandbytes NF4 or EXL2", isRequired: true,
+        help: "the model's folder, or its name below the configured model folders: 16-bit, "
+            + "bitsandbytes NF4 or EXL2", isRequired: true,
         completion: .folder)
     static let adapter = OptionSpecification(
         "--adapter", kind: .repeated("DIR"), help: "a PEFT adapter on top; several add up",
         completion: .folder)
     static let fourBits = OptionSpecification(
-        "--load-in-4bit",
-        help: "hold a 16-bit model's layers in NF4 with double quantization, as QLoRA training does"
-    )
+        "--load-in-4bit", kind: .invertibleFlag,
+        help:
+            "hold a 16-bit model's layers in NF4 with double quantization, as QLoRA training does",
+        defaultText: "as the adapter was trained, where that is known; else no")
     static let context = OptionSpecification(
         "--max-seq-len", "-l", kind: .value("N"), help: "tokens of context",
         defaultText: "prompt and answer")
@@ -61,15 +63,28 @@ enum CommonOptions {
             + "4 (q6), 4 (q4)",
         defaultText: "bf16", choices: KVType.allCases.map(\.rawValue))
 
+    /// Progress on standard error; none beside a JSON object.
+    static func progress(_ arguments: ParsedArguments) -> ProgressReporter {
+        let isJSON = arguments.declares("json") && arguments.flag("json")
+        return ProgressReporter(output: isJSON ? .discarded : .standardError)
+    }
+
     /// The memory limit of work that one device does: what was asked for, or the machine's.
     static func limit(_ arguments: ParsedArguments) throws -> Int {
         try DeviceBudget(arguments).largest
     }
 
     /// A device, with a ledger that leaves room for the program itself.
-    static func backend(_ arguments: ParsedArguments, limit: Int) throws -> CPUBackend {
-        let room = limit == .max ? limit : max(0, limit - ProcessMemory.program)
-        return try backend(arguments, ledger: MemoryLedger(limit: room))
+    static func backend(
+        _ arguments: ParsedArguments, limit: Int, precision: ActivationPrecision? = nil
+    ) throws -> CPUBackend {
+        let room = limit == .max ? limit : max(0, limit - ProcessMemory.resident)
+        return try backend(arguments, ledger: MemoryLedger(limit: room), precision: precision)
+    }
+
+    /// Workers: as many as asked for, or one for each processor.
+    static func threadCount(_ arguments: ParsedArguments) throws -> Int {
+        try arguments.int("threads", in: 1...1024) ?? ProcessMemory.processors
     }
 
     /// A device with a given ledger.
@@ -100,4 +115,9 @@ enum CommonOptions {
         }
         return type
     }
+}
+
+extension ParsedArguments {
+    /// What the command line says about holding the base in 4 bits; nil when it says nothing.
+    var fourBits: Bool? { isGiven("load-in-4bit") ? flag("load-in-4bit") : nil }
 }

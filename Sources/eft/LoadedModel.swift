@@ -19,7 +19,6 @@ struct LoadedModel {
     let adapterExtents: AdapterExtents
     let budget: DeviceBudget
     let devices: [CPUBackend]
-    private let programBytes: Int
     private let cacheFolder: String?
 
     /// Opens everything and reads tables, no weights.
@@ -30,10 +29,16 @@ struct LoadedModel {
         _ arguments: ParsedArguments, adapters folders: [String]? = nil,
         reserving reserved: (DecoderDescription) throws -> AdapterExtents? = { _ in nil }
     ) throws {
+        adapters = folders ?? arguments.strings("adapter")
+        let base = try AdapterBase(adapters: adapters, option: arguments.fourBits)
         let isPrepared: Bool
-        (folder, isPrepared) = try LoadedModel.open(arguments)
+        (folder, isPrepared) = try LoadedModel.open(
+            arguments, inNF4: base.inNF4 && base.doubleQuantization)
         let tokens = arguments.declares("tokenizer") ? arguments.string("tokenizer") : nil
-        tokenizer = try Tokenizer.load(folder: tokens ?? folder.path)
+        let path = tokens ?? folder.path
+        tokenizer = try CommonOptions.progress(arguments).during("reading the tokenizer") {
+            try Tokenizer.load(folder: path)
+        }
         guard tokenizer.idBound <= folder.description.vocabulary else {
             throw ModelError(
                 .mismatch,
@@ -41,42 +46,51 @@ struct LoadedModel {
                     + "\(folder.description.vocabulary); they do not belong together",
                 path: folder.path)
         }
+        let isDense = try folder.isDense()
+        if isDense || isPrepared, let sentence = base.sentence,
+            !(arguments.declares("json") && arguments.flag("json"))
+        {
+            TerminalOutput.standardError.writeLine(sentence)
+        }
         let linears: WeightTarget =
-            arguments.flag("load-in-4bit") && !isPrepared
-            ? .nf4(doubleQuantization: true) : .asStored
+            base.inNF4 && isDense
+            ? .nf4(doubleQuantization: base.doubleQuantization) : .asStored
         loader = try DecoderLoader(folder: folder, options: LoadOptions(linears: linears))
         layouts = try DecoderLayouts(loader)
-        adapters = folders ?? arguments.strings("adapter")
         let description = folder.description
         let loaded = try adapters.reduce(AdapterExtents(layers: description.layers)) {
             try $0 + AdapterFile.extents($1, description: description)
         }
         adapterExtents = try reserved(description).map { loaded + $0 } ?? loaded
         budget = try DeviceBudget(arguments)
-        programBytes = ProcessMemory.program
-        devices = try budget.backends(arguments, programBytes: programBytes)
+        devices = try budget.backends(arguments, programBytes: ProcessMemory.resident)
         cacheFolder = arguments.string("cache-dir")
     }
 
-    /// The model's folder, or with --load-in-4bit the NF4 form that training has made of it.
+    /// The model's folder, or when it is to be held in NF4 the form that training has made of it.
     private static func open(
-        _ arguments: ParsedArguments
+        _ arguments: ParsedArguments, inNF4: Bool
     ) throws -> (folder: ModelFolder, isPrepared: Bool) {
         let overrides = try VLLMArguments.overrides(arguments)
-        let folder = try ModelFolder.open(arguments.required("model"), overrides: overrides)
-        guard arguments.flag("load-in-4bit"),
+        let folder = try ModelFolder.open(ModelArgument.path(arguments), overrides: overrides)
+        guard inNF4,
             let base = try? PreparedBase(folder, caches: arguments.string("cache-dir")),
             base.isCurrent
         else { return (folder, false) }
         return (try ModelFolder.open(base.path, overrides: overrides), true)
     }
 
-    /// The planner for this model and machine.
-    /// - Parameter bytes: what the program will take beyond what it has, outside of the ledgers.
-    func planner(reserving bytes: Int = 0) -> Planner {
-        Planner(
+    /// The planner for this model and machine, with what the program holds by now.
+    /// - Parameters:
+    ///   - work: what is planned.
+    ///   - bytes: what the program will take beyond what it has, outside of the ledgers.
+    func planner(
+        for work: ProcessMemory.Work = .generation, reserving bytes: Int = 0
+    ) -> Planner {
+        let program = ProcessMemory.program(for: work, threads: devices[0].threads)
+        return Planner(
             description: folder.description, limits: budget.limits,
-            weightLimits: budget.weightLimits, programBytes: programBytes + bytes,
+            weightLimits: budget.weightLimits, programBytes: program + bytes,
             backend: devices[0])
     }
 

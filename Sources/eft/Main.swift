@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // The entry of the program: finds the verb, runs it, and turns errors into exit statuses.
 import EftCommandLine
+import EftFormats
 import EftTensor
 
 #if canImport(Glibc)
@@ -14,30 +15,63 @@ struct Main {
         signal(SIGPIPE, SIG_IGN)
         signal(SIGXFSZ, SIG_IGN)
         Heap.prepare()
-        exit(run(Array(CommandLine.arguments.dropFirst())).rawValue)
+        let status = run(Array(CommandLine.arguments.dropFirst()))
+        if ClosedOutput.isClosed { ClosedOutput.end() }
+        exit(status.rawValue)
     }
 
     private static func run(_ words: [String]) -> ExitStatus {
         let program = CommandRegistry.program
-        let output = TerminalOutput.standardOutput
         do {
-            switch try program.resolve(words) {
-            case .programHelp:
-                output.write(HelpRenderer(program, for: output).programHelp())
-            case .commandHelp(let command):
-                output.write(HelpRenderer(program, for: output).commandHelp(command))
-            case .version: output.writeLine("eft \(program.version)")
-            case .completionScript(let shell):
-                output.write(CompletionScript.text(for: program, shell: shell))
-            case .run(let specification, let arguments):
-                InterruptFlag.install()
-                try CommandRegistry.command(specification.name)?.run(arguments)
+            let invocation = try program.resolve(words)
+            if case .run(let specification, let arguments) = invocation {
+                try run(specification, arguments)
+            } else {
+                try show(invocation, program)
             }
             return .done
         } catch {
             let failure = Failure(error)
-            TerminalOutput.standardError.writeLine(failure.text(program: program.name))
+            let lines = failure.text(program: program.name).split(separator: "\n")
+            for (place, line) in lines.enumerated() {
+                TerminalOutput.standardError.writeWrapped(
+                    String(line), hanging: 2, place == 0 ? .red : [])
+            }
             return failure.status
+        }
+    }
+
+    private static func run(
+        _ specification: CommandSpecification, _ arguments: ParsedArguments
+    ) throws {
+        guard let command = CommandRegistry.command(specification.name) else { return }
+        var arguments = arguments
+        arguments.configuration = try UserConfiguration.read()
+        InterruptFlag.install()
+        if !command.savesWork(arguments) { ClosedOutput.endsWork() }
+        try command.run(arguments)
+    }
+
+    /// What the program says about itself.
+    private static func show(_ invocation: Invocation, _ program: ProgramSpecification) throws {
+        // What is printed at once is not worth a thread that watches its reader.
+        ClosedOutput.endsWork(watching: false)
+        let output = TerminalOutput.standardOutput
+        switch invocation {
+        case .programHelp: output.write(HelpRenderer(program, for: output).programHelp())
+        case .commandHelp(let command):
+            output.write(HelpRenderer(program, for: output).commandHelp(command))
+        case .version(let isVerbose):
+            output.writeLine("\(program.name) \(program.version)")
+            if isVerbose { try VersionReport.lines().forEach { output.writeLine($0) } }
+        case .completionScript(let shell):
+            output.write(CompletionScript.text(for: program, shell: shell))
+        case .manualPages(let folder):
+            try FileSystem.createFolder(folder)
+            for page in ManualPage.all(of: program) {
+                try AtomicFile.write(FileSystem.join(folder, page.name), page.text)
+            }
+        case .run: break
         }
     }
 }

@@ -11,15 +11,19 @@ struct PlannedConversions {
     let folder: ModelFolder
     /// Rank of the adapter that is merged.
     let rank: Int
+    /// The width to which the model is quantized.
+    let bits: Int
     let backend: CPUBackend
     let programBytes: Int
+    /// Bytes that each device may hold.
+    let limits: [Int]
     /// The machine's speeds; times are left out when nil.
     let speeds: MachineSpeeds?
 
     private var description: DecoderDescription { folder.description }
     private var program: MemoryTable { MemoryTable([.program: programBytes]) }
 
-    /// Merging, converting, and quantizing to 4 bits.
+    /// Merging, converting, and quantizing.
     func stages() throws -> [StagePlan] {
         let widest = description.linears(layer: 0).map { $0.inputs + $0.outputs }.max() ?? 0
         let bytes = description.parameterCount * 2
@@ -32,32 +36,46 @@ struct PlannedConversions {
         var convert = StagePlan(
             name: "convert to 16 bits", memory: program + CheckpointConverter.memory, disk: bytes,
             detail: "from as many bytes")
+        (merge.kind, convert.kind) = (.merge, .convert)
         let copying = Estimator.copying(
             reading: bytes, from: speeds?.source, writing: bytes, to: speeds?.target)
         (merge.estimate, convert.estimate) = (copying, copying)
         return [merge, convert] + (try quantize().map { [$0] } ?? [])
     }
 
-    /// Quantizing to 4 bits with as many calibration rows as when none are asked for; nil where layers have inputs that
-    /// are no multiple of 32, which have no EXL2 form.
+    /// Quantizing with as many calibration rows as when none are asked for, or with as many as fit; nil for models that
+    /// are not quantized: layers with inputs that are no multiple of 32, and mixtures of experts.
     private func quantize() throws -> StagePlan? {
-        let length = min(2048, description.contextLength)
-        let options = QuantizeOptions(bits: 4, headBits: 6, length: length)
+        let usual = QuantizeDefaults(description)
+        var plan = try quantize(rows: usual.rows, length: usual.length)
+        guard let usualPlan = plan, !usualPlan.fits(limits) else { return plan }
+        for (rows, length) in [(50, usual.length), (25, usual.length), (25, 512), (16, 128)]
+        where length <= usual.length {
+            plan = try quantize(rows: rows, length: length)
+            if let plan, plan.fits(limits) { return plan }
+        }
+        return usualPlan
+    }
+
+    private func quantize(rows: Int, length: Int) throws -> StagePlan? {
+        let options = QuantizeOptions(
+            bits: bits, headBits: Planner.headBits(bits), rows: rows, length: length)
         guard
             let memory = try? QuantizeJob.memory(
                 description, options: options, stored: .bf16, backend: backend),
-            let layouts = try? DecoderLayouts(description, format: .exl2(bits: 4, headBits: 6))
+            let layouts = try? DecoderLayouts(
+                description, format: .exl2(bits: Double(bits), headBits: options.headBits))
         else { return nil }
         // The output, the same once more in the work folder, and two generations of hidden states.
-        let states = 2 * options.rows * length * description.shape.hidden * 4
+        let states = 2 * rows * length * description.shape.hidden * 4
         var plan = StagePlan(
-            name: "quantize to 4 bits", memory: program + memory,
+            name: "quantize to \(bits) bits", memory: program + memory,
             disk: 2 * layouts.byteCount + states,
-            detail: "\(options.rows) rows of \(length) tokens",
+            detail: "\(rows) rows of \(length) tokens",
             remedy: "fewer or shorter rows: -r, -l")
+        plan.kind = .quantize(bits: bits, rows: rows, length: length)
         let job = Estimator.Quantization(
-            bits: options.bits, headBits: options.headBits, rows: options.rows, length: length,
-            stored: .bf16)
+            bits: bits, headBits: options.headBits, rows: rows, length: length, stored: .bf16)
         plan.estimate = try speeds?.estimator(description)
             .quantize(job, from: speeds?.source, work: speeds?.target)
         return plan

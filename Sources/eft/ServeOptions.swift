@@ -19,6 +19,8 @@ struct ServeOptions {
     let names: [String]
     let address: ServerAddress
     let tls: ServerOptions.Secrets?
+    /// Names under which the server answers, beside its own.
+    let allowedHosts: [String]
     /// Seconds that requests have to finish when the server stops.
     let grace: Int
     let adapterFolder: String?
@@ -48,24 +50,16 @@ struct ServeOptions {
             "--max-model-len", kind: .value("N"),
             help: "most tokens of a request, prompt and answer; auto takes what fits",
             defaultText: "the model's context"),
-        OptionSpecification(
-            "--max-num-seqs", kind: .value("N"), help: "most sequences at once",
-            defaultText: "64"),
-        OptionSpecification(
-            "--max-num-batched-tokens", kind: .value("N"), help: "most tokens of a step",
-            defaultText: "512"),
+        EngineOptions.maxSequences,
+        EngineOptions.maxBatchedTokens(default: 512),
         OptionSpecification(
             "--long-prefill-token-threshold", kind: .value("N"),
             help: "most tokens of one prompt in a step", defaultText: "no bound"),
         OptionSpecification(
             "--kv-cache-memory-bytes", kind: .value("SIZE"),
             help: "keys and values", defaultText: "what --memory leaves"),
-        OptionSpecification(
-            "--num-gpu-blocks-override", kind: .value("N"),
-            help: "blocks of keys and values, whatever fits"),
-        OptionSpecification(
-            "--enable-prefix-caching", kind: .invertibleFlag,
-            help: "share keys and values between requests that begin alike", defaultText: "on"),
+        EngineOptions.blocks(default: "as many as fit"),
+        EngineOptions.prefixCaching,
         OptionSpecification(
             "--kv-cache-idle-time", kind: .value("SECONDS"),
             help:
@@ -133,6 +127,11 @@ struct ServeOptions {
             "--allowed-origins", kind: .repeated("ORIGIN"),
             help: "web pages whose scripts may use the server; * for all", takesMany: true),
         OptionSpecification(
+            "--allowed-hosts", kind: .repeated("NAME"),
+            help:
+                "further host names under which the server answers without a key, with commas between them; "
+                + "* for all"),
+        OptionSpecification(
             "--open-metrics", help: "let everybody read /metrics, also when there are keys"),
         OptionSpecification(
             "--max-body-size", kind: .value("SIZE"), help: "largest request",
@@ -176,6 +175,14 @@ struct ServeOptions {
                 port: UInt16(truncatingIfNeeded: port))
         }
         tls = try ServeOptions.secrets(arguments)
+        allowedHosts = arguments.strings("allowed-hosts").flatMap {
+            $0.split { $0 == "," || $0 == " " }.map(String.init)
+        }
+        if let bad = allowedHosts.first(where: { !AllowedHosts.isHost($0) }) {
+            throw arguments.error(
+                "allowed-hosts",
+                "takes host names such as chat.example, or *; found '\(bad.prefix(80))'")
+        }
         grace = try arguments.int("shutdown-grace", default: 30, in: 0...86400)
         adapterFolder = arguments.string("lora-dir")
         maxAdapters = max(
@@ -223,12 +230,10 @@ struct ServeOptions {
 
     /// The draft model, when one is asked for.
     func draft(_ model: LoadedModel) throws -> DraftedModel? {
-        guard let path = arguments.string("speculative-model"), path != DraftedModel.ngram else {
-            return nil
-        }
+        guard arguments.isGiven("speculative-model"), !draftsFromText else { return nil }
         let description = model.folder.description
         return try DraftedModel(
-            path, model, sequences: sequences,
+            arguments.model("speculative-model"), model, sequences: sequences,
             kvType: CommonOptions.cacheType(arguments, description),
             length: min(maxModelLength ?? .max, description.contextLength))
     }

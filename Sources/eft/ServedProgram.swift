@@ -71,7 +71,11 @@ struct ServedProgram {
         var served = ServedModelOptions(
             names: options.names, root: try arguments.required("model"),
             created: UnixTime.seconds)
-        served.defaults = try defaults()
+        let generation = try generationConfig()
+        served.defaults = SamplingDefaults(generationConfig: generation)
+        served.defaults.seed = try arguments.int("seed").map { UInt64(bitPattern: Int64($0)) }
+        served.ollamaDefaults = .ollama(generation)
+        served.facts = ModelFacts(model.folder)
         served.limits.logprobs = try arguments.int("max-logprobs", default: 20, in: -1...1_000_000)
         served.timeout = try arguments.double("request-timeout", in: 0.001...1e7).map {
             .seconds($0)
@@ -89,8 +93,8 @@ struct ServedProgram {
         return served
     }
 
-    /// What settings are when a request says nothing.
-    private func defaults() throws -> SamplingDefaults {
+    /// The generation_config.json that holds, with what the command line puts over it; empty for OpenAI's settings.
+    private func generationConfig() throws -> ConfigNode {
         var object = ConfigObject()
         let source = arguments.string("generation-config", default: "auto")
         if source != "vllm" {
@@ -107,9 +111,7 @@ struct ServedProgram {
                 object[entry.key] = entry.node
             }
         }
-        var defaults = SamplingDefaults(generationConfig: ConfigNode(object))
-        defaults.seed = try arguments.int("seed").map { UInt64(bitPattern: Int64($0)) }
-        return defaults
+        return ConfigNode(object)
     }
 
     /// The chat templates; nil for a model that has none.
@@ -144,6 +146,8 @@ struct ServedProgram {
         var rules = ApplicationOptions()
         rules.keys = APIKeys(keys)
         rules.origins = AllowedOrigins(arguments.strings("allowed-origins"))
+        rules.hosts = AllowedHosts(
+            options.address, added: options.allowedHosts, hasKeys: !keys.isEmpty)
         rules.sendsRequestID = true
         if let size = try arguments.memorySize("max-body-size") { rules.bodyLimit = size.bytes }
         let application = Application(

@@ -203,6 +203,26 @@ struct MemorySizeTests {
         #expect(MemorySize.parseList("1G, 2G")?.map(\.description) == ["1 GiB", "2 GiB"])
         #expect(MemorySize.parseList("1G,,2G") == nil)
         #expect(MemorySize.parseList("") == nil)
+    }
+
+    @Test(
+        arguments: [
+            ("4x24GiB", Array(repeating: 24 << 30, count: 4)), ("2 x 1G", [1 << 30, 1 << 30]),
+            ("1X512M,2x1k", [512 << 20, 1024, 1024]), ("1x1", [1]),
+        ] as [(String, [Int])])
+    func `a count stands for as many sizes`(text: String, sizes: [Int]) {
+        #expect(MemorySize.parseList(text)?.map(\.bytes) == sizes)
+    }
+
+    @Test(arguments: [
+        "0x1G", "-1x1G", "x1G", "4x", "4x4x1G", "1.5x1G", "4*1G", "5000x1G", "4096x1G,1G",
+        "99999999999999999999x1G",
+    ])
+    func `refuses counts that make no sense`(text: String) {
+        #expect(MemorySize.parseList(text) == nil)
+    }
+
+    @Test func `prints sizes`() {
         #expect(MemorySize.parse("1000")?.description == "1000 bytes")
         #expect(MemorySize.parse("1.5G")?.description == "1.50 GiB")
     }

@@ -2,6 +2,7 @@
 // Completion scripts, run where the shell is at hand.
 
 import EftCommandLine
+import EftTestSupport
 import Foundation
 import Testing
 
@@ -75,6 +76,24 @@ struct CompletionScriptTests {
         let found = result.output.split(separator: "\n").map(String.init)
         // "-h" begins "-hb" and nothing else that the sample declares.
         #expect(Set(found) == Set(expected.split(separator: " ").map(String.init)))
+    }
+
+    @Test(arguments: [Shell.zsh, .fish])
+    func `other shells accept theirs, where they are installed`(shell: Shell) throws {
+        let path = "/usr/bin/\(shell.rawValue)"
+        guard FileManager.default.isExecutableFile(atPath: path) else { return }
+        let folder = try TemporaryFolder()
+        let script = try folder.write(
+            "script", CompletionScript.text(for: sampleProgram, shell: shell))
+        let process = Process()
+        process.executableURL = URL(filePath: path)
+        process.arguments = ["-n", script]
+        let errors = Pipe()
+        process.standardError = errors
+        try process.run()
+        let text = errors.fileHandleForReading.readDataToEndOfFile()
+        process.waitUntilExit()
+        #expect(process.terminationStatus == 0 && text.isEmpty)
     }
 
     @Test(.enabled(if: hasBash)) func `bash registers the function`() throws {

@@ -325,3 +325,18 @@ struct FormattingTests {
         #expect(recorder.written == "{\"a\": 1}\n")
     }
 }
+
+struct WrappedOutputTests {
+    private let recorder = Recorder()
+
+    @Test func `breaks only lines that do not fit, and keeps their indentation`() {
+        recorder.output(isTerminal: true, width: 20).writeWrapped(
+            "plan:  fits\n  weights and scales of 4 bits", hanging: 2)
+        #expect(recorder.written == "plan:  fits\n  weights and scales\n    of 4 bits\n")
+    }
+
+    @Test func `leaves lines alone on a pipe`() {
+        recorder.output(isTerminal: false, width: 10).writeWrapped("one two three four", .red)
+        #expect(recorder.written == "one two three four\n")
+    }
+}

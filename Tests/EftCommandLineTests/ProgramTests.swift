@@ -26,8 +26,17 @@ struct ProgramTests {
             }
             #expect(command.name == "train")
         }
-        guard case .version = try sampleProgram.resolve(["--version"]) else {
-            Issue.record("no version")
+        for (words, expected) in [
+            (["--version"], false), (["version"], false), (["--version", "--verbose"], true),
+        ] {
+            guard case .version(expected) = try sampleProgram.resolve(words) else {
+                Issue.record("\(words) is no call for the version")
+                continue
+            }
+        }
+        guard case .manualPages("out") = try sampleProgram.resolve(["completion", "man", "out"])
+        else {
+            Issue.record("no manual")
             return
         }
         guard case .completionScript(.fish) = try sampleProgram.resolve(["completion", "fish"])
@@ -44,6 +53,8 @@ struct ProgramTests {
             (["help", "qantize"], "unknown verb 'qantize'; did you mean 'quantize'?"),
             (["--memory", "3"], "the verb comes first, then its options; found '--memory'"),
             (["completion"], "'eft completion' takes the name of a shell: bash, zsh, fish"),
+            (["version", "now"], "'eft --version' takes only --verbose; found 'now'"),
+            (["completion", "man"], "'eft completion man DIR' writes manual pages to a folder"),
             (["completion", "csh"], "'eft completion' takes the name of a shell: bash, zsh, fish"),
         ] as [([String], String)])
     func `refuses what is no verb`(words: [String], message: String) throws {

@@ -46,4 +46,5 @@ let sampleTrain = CommandSpecification(
 let sampleProgram = ProgramSpecification(
     name: "eft", version: "1.2", abstract: "fine-tunes and runs language models in little memory.",
     commands: [sampleTrain, sampleQuantize],
-    examples: [Example("eft train config.yml", "Trains what the file says.")])
+    examples: [Example("eft train config.yml", "Trains what the file says.")],
+    date: "2026-01-31")

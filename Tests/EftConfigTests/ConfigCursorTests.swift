@@ -134,6 +134,25 @@ struct ClosestMatchTests {
         #expect(closestMatch(word, in: keys) == expected)
     }
 
+    @Test(arguments: [
+        ("enable-prefix-caching", "no-enable-prefix-caching"), ("no-json", "json"),
+        ("enable_prefx_caching", "no-enable-prefix-caching"), ("use-cache", "no-use-cache"),
+        ("disable-log-requests", "enable-log-requests"), ("no-resume", "resume"),
+    ])
+    func `never proposes the opposite`(word: String, opposite: String) {
+        #expect(closestMatch(word, in: [opposite]) == nil)
+        #expect(closestMatch(opposite, in: [word]) == nil)
+        #expect(closestMatch(word, in: [opposite, word + "s"]) == word + "s")
+    }
+
+    @Test(arguments: [
+        ("nocache", "no-cache"), ("no-cahce", "no-cache"), ("noresume", "no-resume"),
+        ("enable-prefix-cahing", "enable-prefix-caching"), ("node", "mode"),
+    ])
+    func `a slip in a negation is still one`(word: String, expected: String) {
+        #expect(closestMatch(word, in: [expected, "unrelated"]) == expected)
+    }
+
     @Test(arguments: ["zebra", "", "x", "lora_", String(repeating: "learning_rate", count: 1000)])
     func `keeps silent when nothing is near`(word: String) {
         let found = closestMatch(word, in: ["learning_rate", "lora_abcdef", "lora_ghijkl"])

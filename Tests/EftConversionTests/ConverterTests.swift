@@ -36,6 +36,43 @@ struct ConverterTests {
         values.flatMap { value in withUnsafeBytes(of: value.bitPattern.littleEndian, Array.init) }
     }
 
+    @Test func `an output that ends with safetensors is that one file`() throws {
+        let folder = try TemporaryFolder()
+        let input = Fixtures.path("models/bin-sharded")
+        let output = folder.file("one.safetensors")
+        #expect(try converter(input, output, shard: 1000).run() == [output])
+        #expect(try FileSystem.list(folder.path) == ["one.safetensors"])
+        let (source, result) = (
+            try CheckpointFolder.open(input), try SafetensorsFile(path: output)
+        )
+        #expect(Set(source.tensors.map(\.name)) == Set(result.tensors.map(\.name)))
+        for info in source.tensors {
+            #expect(try result.bytes(of: info.name) == source.bytes(of: info.name))
+        }
+        // Again, from the file itself: it must not be written over while it is read.
+        #expect(throws: ConversionError.self) { try converter(output, output) }
+        // From a file, in another type, in place of an older one.
+        let other = folder.file("two.safetensors")
+        try converter(output, other, .f32).run()
+        try converter(output, other, .bf16).run()
+        #expect(try SafetensorsFile(path: other).tensors.allSatisfy { $0.dtype == .bf16 })
+        #expect(
+            try FileSystem.list(folder.path).sorted() == ["one.safetensors", "two.safetensors"])
+    }
+
+    @Test func `a folder may be named like a file, and other weight files are not written`() throws
+    {
+        let folder = try TemporaryFolder()
+        let input = Fixtures.path("models/plain")
+        try FileSystem.createFolder(folder.file("x.safetensors"))
+        try converter(input, folder.file("x.safetensors")).run()
+        #expect(FileSystem.exists(folder.file("x.safetensors/config.json")))
+        let error = try #require(throws: ConversionError.self) {
+            try converter(input, folder.file("model.bin"))
+        }
+        #expect(error.code == .usage && error.description.contains(".safetensors"))
+    }
+
     @Test(arguments: ["bin", "bin-legacy", "bin-sharded", "sharded", "plain"])
     func `all formats come out with the same numbers`(_ name: String) throws {
         let folder = try TemporaryFolder()

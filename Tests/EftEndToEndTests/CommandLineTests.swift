@@ -10,7 +10,8 @@ import Testing
         let help = try Program("--help")
         #expect(help.status == 0)
         for verb in [
-            "plan", "inspect", "train", "merge", "convert", "quantize", "run", "eval", "bench",
+            "plan", "inspect", "train", "merge", "convert", "quantize", "run", "chat", "eval",
+            "bench",
         ] {
             #expect(help.output.contains("\n  \(verb) "), "\(verb)")
             let own = try Program(verb, "--help")
@@ -104,6 +105,67 @@ import Testing
         let told = try Program(common + memory)
         #expect(told.status == 0 && told.errors.contains("of 4 layers resident"))
         #expect(told.errors.contains("I/O window") && told.errors.contains(folder.path))
+    }
+
+    /// Runs the program in a shell: `"$@"` stands for it and the arguments.
+    private func shell(_ script: String, _ arguments: [String]) throws -> Program {
+        try Program(path: "/bin/bash", ["-c", script, "bash", Program.path] + arguments)
+    }
+
+    @Test func `output that nobody reads stops the work, without a word`() throws {
+        let endless = [
+            "run", "-m", "Examples/demo/model", "--raw", "-p", "One day", "-t", "480",
+            "--ignore-eos", "--threads", "1",
+        ]
+        let run = try shell("\"$@\" 2>&1 | head -c 1 >/dev/null; exit ${PIPESTATUS[0]}", endless)
+        #expect(run.status == 128 + 13)
+        #expect(run.errors.isEmpty, "\(run.errors)")
+        // Nothing is written before the end: the reader is missed while the text is scored.
+        let eval = try shell(
+            "\"$@\" 2>&1 | exec 0<&-; exit ${PIPESTATUS[0]}",
+            [
+                "eval", "-m", "Examples/demo/model", "--data", "Examples/demo/valid.txt", "--json",
+                "--threads", "1",
+            ])
+        #expect(eval.status == 128 + 13)
+    }
+
+    @Test func `a run that saves goes on when nobody reads its output`() throws {
+        let folder = try TemporaryFolder()
+        let train = try shell(
+            "\"$@\" 2>&1 | true; exit ${PIPESTATUS[0]}",
+            [
+                "train", "Examples/demo/qlora.yml", "--max_steps", "2", "--json", "--output_dir",
+                folder.file("adapter"),
+            ])
+        #expect(train.status == 0)
+        #expect(try !CheckpointFolder.open(folder.file("adapter"), kind: .adapter).tensors.isEmpty)
+    }
+
+    @Test func `models go by name, and defaults come from the environment`() throws {
+        let named = try shell(
+            "EFT_CONFIG=none EFT_MODELS=Examples/demo \"$@\"", ["inspect", "model"])
+        #expect(named.status == 0 && named.output.hasPrefix("LlamaForCausalLM"))
+        let missing = try shell(
+            "EFT_CONFIG=none EFT_MODELS=Examples/demo \"$@\"", ["inspect", "modle"])
+        #expect(missing.status == 4 && missing.errors.contains("did you mean 'model'?"))
+        let small = try shell(
+            "EFT_CONFIG=none EFT_MEMORY=4MiB \"$@\"",
+            ["run", "-m", "Examples/demo/model", "-p", "Hello"])
+        #expect(small.status == 3, "\(small.errors)")
+        let folder = try TemporaryFolder()
+        let config = try folder.write("config.yml", "memroy: 1GiB")
+        let unknown = try shell(
+            "EFT_CONFIG=\(config) \"$@\"", ["inspect", "Examples/demo/model"])
+        #expect(unknown.status == 2 && unknown.errors.contains("did you mean 'memory'?"))
+    }
+
+    @Test func `the version names the kernels and the machine`() throws {
+        let short = try Program("--version")
+        #expect(short.status == 0 && short.output.split(separator: "\n").count == 1)
+        let long = try Program("version", "--verbose")
+        #expect(long.status == 0 && long.output.hasPrefix(short.output))
+        #expect(long.output.contains("\nkernels ") && long.output.contains("\nmemory "))
     }
 
     @Test func `damaged and missing files are status 4`() throws {

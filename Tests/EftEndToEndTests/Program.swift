@@ -18,11 +18,24 @@ struct Program {
 
     init(_ arguments: String...) throws { try self.init(arguments) }
 
-    init(_ arguments: [String]) throws { try self.init(path: Program.path, arguments) }
+    init(_ arguments: [String]) throws { try self.init(arguments, input: nil) }
 
     init(path: String, _ arguments: [String]) throws {
+        try self.init(path: path, arguments, input: nil)
+    }
+
+    /// - Parameter input: what the program reads; nothing when nil.
+    init(path: String = Program.path, _ arguments: [String], input: String?) throws {
         let process = Program.process(path, arguments)
         let (out, err) = (Pipe(), Pipe())
+        var file: TemporaryFolder?
+        if let input {
+            let folder = try TemporaryFolder()
+            process.standardInput = FileHandle(
+                forReadingAtPath: try folder.write("input", Array(input.utf8)))
+            file = folder
+        }
+        defer { _ = file }
         process.standardOutput = out
         process.standardError = err
         try process.run()
@@ -33,7 +46,8 @@ struct Program {
         status = process.terminationStatus
     }
 
-    private static func process(_ path: String, _ arguments: [String]) -> Process {
+    /// The program with its arguments, not started.
+    static func process(_ path: String, _ arguments: [String]) -> Process {
         let process = Process()
         process.executableURL = URL(fileURLWithPath: path)
         process.arguments = arguments

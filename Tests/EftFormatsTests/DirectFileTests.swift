@@ -53,6 +53,26 @@ import Testing
         #expect(try !file.read(at: 0, into: target.bytes) { true })
     }
 
+    @Test func `what the page cache holds is taken from there, and nothing else`() throws {
+        let folder = try TemporaryFolder()
+        let bytes = (0..<4 * 4096 + 100).map { UInt8(truncatingIfNeeded: $0 / 5) }
+        let path = try folder.write("f", bytes)
+        #expect(try FileSystem.read(path) == bytes)
+        let file = try DirectFile(path: path)
+        let target = try pages(3)
+        // A file system without direct reads has nothing to choose from.
+        let isThere = file.readCached(at: 2 * 4096, into: target.bytes, needed: 2 * 4096 + 100)
+        #expect(isThere == file.isDirect)
+        if isThere {
+            #expect(target.bytes.prefix(2 * 4096 + 100).elementsEqual(bytes[(2 * 4096)...]))
+        }
+        #expect(!file.readCached(at: 2 * 4096, into: target.bytes, needed: 3 * 4096))
+        #expect(!file.readCached(at: 9 * 4096, into: target.bytes, needed: 1))
+        #expect(
+            try !DirectFile(path: path, direct: false).readCached(
+                at: 0, into: target.bytes, needed: 1))
+    }
+
     @Test(arguments: [true, false], [4096 * 2, 4096 * 2 + 100, 10])
     func `a file that is too short is damaged`(_ direct: Bool, _ size: Int) throws {
         let folder = try TemporaryFolder()

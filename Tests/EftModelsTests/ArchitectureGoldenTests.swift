@@ -280,6 +280,38 @@ import Testing
     }
 
     @Test(arguments: [
+        ("{\"quant_method\": \"gptq\", \"bits\": 4}", "GPTQ"),
+        ("{\"quant_method\": \"awq\"}", "AWQ"), ("{\"quant_method\": \"fp8\"}", "FP8"),
+        ("{\"quant_method\": \"new\"}", "new"),
+        ("{\"quant_method\": \"bitsandbytes\", \"load_in_8bit\": true}", "8-bit"),
+        ("{\"load_in_4bit\": true, \"bnb_4bit_quant_type\": \"fp4\"}", "fp4"),
+    ])
+    func `weights of a form that is not read are refused with what to take`(
+        _ value: String, _ name: String
+    ) throws {
+        let error = try #require(throws: ModelError.self) {
+            try describe(config("llama", ", \"quantization_config\": " + value))
+        }
+        #expect(error.code == .unsupported)
+        #expect(error.description.contains(name) && error.description.contains("unquantized"))
+    }
+
+    @Test(arguments: [
+        "{\"quant_method\": \"exl2\", \"bits\": 4.0}", "null",
+        "{\"load_in_4bit\": true, \"bnb_4bit_quant_type\": \"nf4\"}",
+    ])
+    func `weights of a form that is read are not`(_ value: String) throws {
+        #expect(
+            try describe(config("llama", ", \"quantization_config\": " + value)).layers == 2)
+    }
+
+    @Test func `an architecture that is not there is named beside those that are`() throws {
+        let error = try #require(throws: ModelError.self) { try describe(config("gemma3_text")) }
+        #expect(error.description.contains("'gemma3_text'"))
+        #expect(error.description.contains("llama, mistral"))
+    }
+
+    @Test(arguments: [
         ("qwen3", ", \"sliding_window\": 16, \"use_sliding_window\": false"),
         ("qwen2", ", \"layer_types\": [\"full_attention\", \"full_attention\"]"),
         ("mistral", ", \"sliding_window\": 256"), ("mistral", ", \"sliding_window\": null"),

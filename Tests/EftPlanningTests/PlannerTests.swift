@@ -3,6 +3,7 @@
 import EftModels
 import EftNN
 import EftPlanning
+import EftQuant
 import EftTensor
 import EftTestSupport
 import Testing
@@ -204,7 +205,6 @@ import Testing
             folder: model,
             training: Planner.TrainingOptions(
                 rank: 65536, sequenceLen: 1 << 24, microBatchSize: 16),
-            conversions: [],
             generation: GenerationNeed(contextLength: 1 << 24, sequences: 256, kvType: .f32))
         #expect(!report.fits)
         #expect(report.stages.allSatisfy { $0.memory.total > 1 << 40 })
@@ -216,12 +216,14 @@ import Testing
         let report = try planner(folder, limit: 1 << 30).report(
             folder: folder,
             training: Planner.TrainingOptions(rank: 8, sequenceLen: 64, microBatchSize: 1),
-            conversions: [], generation: GenerationNeed(contextLength: 64))
+            generation: GenerationNeed(contextLength: 64))
         #expect(report.stages.count >= 8)
         #expect(report.fits)
-        let bits = report.stages.filter { $0.name.hasPrefix("run, EXL2") }.map {
-            $0.memory[.weights]
+        let widths = EXL2Geometry.uniformWidths.reversed().map {
+            report.stage(.runEXL2(bits: $0))?.memory[.weights] ?? 0
         }
-        #expect(bits == bits.sorted(by: >))
+        #expect(widths == widths.sorted(by: >) && (widths.last ?? 0) > 0)
+        // Only widths that a quantization makes.
+        #expect(report.stages.filter { $0.name.contains("EXL2") }.count == widths.count)
     }
 }

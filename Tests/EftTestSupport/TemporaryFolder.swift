@@ -91,3 +91,10 @@ extension TemporaryFolder {
         }
     }
 }
+
+extension TemporaryFolder {
+    /// Makes the folders above a path in the folder.
+    package func makeFolder(for name: String) throws {
+        try FileSystem.createFolder(FileSystem.folder(of: file(name)))
+    }
+}

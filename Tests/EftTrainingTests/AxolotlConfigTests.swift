@@ -21,7 +21,10 @@ import Testing
 
     @Test func `the 8B reference configuration is read as it is`() throws {
         let config = try AxolotlConfig.read(Fixtures.path("training/qlora.yml"))
-        #expect(config.notices == [])
+        #expect(
+            config.notices == [
+                "without effect here (they concern other hardware, services or speed): attn_implementation"
+            ])
         #expect(config.model.baseModel == "NousResearch/Meta-Llama-3-8B")
         #expect(config.model.specialTokens.map(\.text) == ["<|end_of_text|>"])
         let adapter = try #require(config.adapter)
@@ -48,7 +51,11 @@ import Testing
 
     @Test func `the 70B reference configuration is read as it is`() throws {
         let config = try AxolotlConfig.read(Fixtures.path("training/qlora-fsdp-70b.yaml"))
-        #expect(config.notices == [])
+        #expect(
+            config.notices == [
+                "without effect here (they concern other hardware, services or speed): "
+                    + "dataset_prepared_path, attn_implementation, fsdp, fsdp_config"
+            ])
         #expect(config.adapter?.rank == 8)
         #expect(config.data.valSetSize == 0.05)
         #expect(config.training.evaluations == .epochs(4))
@@ -140,6 +147,16 @@ import Testing
         #expect(try config(line).training.gradientCheckpointing == expected)
     }
 
+    @Test func `warm-up steps below one are a share of all steps`() throws {
+        let share = try config("warmup_steps: 0.1").training
+        #expect(share.warmupRatio == 0.1 && share.warmupSteps == nil)
+        let steps = try config("warmup_steps: 10").training
+        #expect(steps.warmupRatio == nil && steps.warmupSteps == 10)
+        for lines in ["warmup_steps: 0.1\nwarmup_ratio: 0.1", "warmup_steps: 2.5"] {
+            #expect(throws: ConfigError.self) { try config(lines) }
+        }
+    }
+
     @Test(
         arguments: [
             ("resume_from_checkpoint: out/checkpoint-5", .folder("out/checkpoint-5")),
@@ -171,8 +188,9 @@ import Testing
         let notices = try config(
             "neftune_noise_alpha: 5\nwandb_project: mine\nflash_attention: true"
         ).notices
-        #expect(notices.count == 1)
+        #expect(notices.count == 2)
         #expect(notices[0].contains("neftune_noise_alpha"))
+        #expect(notices[1].contains("wandb_project, flash_attention"))
     }
 
     // MARK: Refusals

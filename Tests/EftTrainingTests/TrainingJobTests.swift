@@ -285,7 +285,8 @@ import Testing
     {
         let folder = try workplace()
         let text = lines.replacing("lora_target_linear: false\n", with: "")
-        let error = try #require(throws: ModelError.self) { try run(config(folder, text)) }
+        let error = try #require(throws: TrainingError.self) { try run(config(folder, text)) }
+        #expect(error.code == .configuration)
         #expect(error.description.contains(hint))
     }
 

@@ -4,8 +4,9 @@
 
 usage: web_page.py PROGRAM [FOLDER FOR PICTURES]
 
-Needs Debian's chromium. Sends messages, waits for their answers, stops one, and looks at the numbers beside
-them: on a desk, in the dark, on a phone, and on a server that asks for a key.
+Needs Debian's chromium. Sends messages, waits for their answers, regenerates, edits and stops them, comes back to them
+after a reload, and looks at the numbers beside them: on a desk, in the dark, on a phone, and on a server that asks for
+a key.
 """
 
 import json
@@ -17,7 +18,7 @@ from playwright.sync_api import expect, sync_playwright
 from server import Checks, serving
 
 QUESTION = "Who likes mushroom stew?"
-SCREENS = [("desk", "light", 1280, 800), ("dark", "dark", 1280, 800), ("phone", "light", 390, 844)]
+SCREENS = [("desk", "light", 1280, 800), ("dark", "dark", 1280, 800), ("phone", "light", 375, 700)]
 checks = Checks()
 
 
@@ -64,17 +65,24 @@ def chats(browser, server, pictures):
         checks.that(page.page.locator(".turn.user").count() == 2, f"{name}: both questions are shown")
         page.page.locator(".again").last.click()
         page.wait_for_answer(2)
-        checks.that(page.page.locator(".turn").count() == 4, f"{name}: an answer can be had again")
+        checks.that(page.page.locator(".turn").count() == 4, f"{name}: an answer can be regenerated")
+        checks.that("2/2" in page.text(".turn.assistant .foot"), f"{name}: the first one is kept beside it")
+        page.page.wait_for_timeout(500)
+        page.page.reload()
+        page.wait_for_answer(2)
+        checks.that(page.page.locator(".turn").count() == 4, f"{name}: a reload loses nothing")
+        checks.that(page.page.locator(".entry").count() == 1, f"{name}: the conversation is listed")
         wide = page.page.evaluate("document.documentElement.scrollWidth")
         checks.that(wide <= width, f"{name}: nothing is wider than the screen")
         page.page.wait_for_timeout(1200)
         page.page.screenshot(path=os.path.join(pictures, f"{name}.png"))
         if name == "phone":
-            page.page.click("#panel")
-            page.page.screenshot(path=os.path.join(pictures, "phone-panel.png"))
+            for column in ["panel", "menu"]:
+                page.page.click("#" + column)
+                page.page.screenshot(path=os.path.join(pictures, f"phone-{column}.png"))
         generated = page.page.locator("#generated").text_content()
         checks.that(int(generated.replace(",", "")) > 0, f"{name}: {generated} tokens are counted")
-        checks.that(page.page.locator("#parts li").count() >= 4, f"{name}: memory is told by purpose")
+        checks.that(page.page.locator("#parts li").count() >= 4, f"{name}: memory is shown by purpose")
         checks.that(not page.elsewhere, f"{name}: nothing is loaded from elsewhere {page.elsewhere}")
         checks.that(not page.complaints, f"{name}: no complaints {page.complaints}")
 
@@ -89,9 +97,9 @@ def markup(browser, server):
     page.say(evil)
     page.wait_for_answer(1)
     checks.that(page.text(".turn.user .text") == evil, "markup is shown as it was typed")
-    checks.that(page.page.title() == "Eft" and page.page.locator(".turn img").count() == 0,
+    checks.that(page.page.title().endswith("Eft") and page.page.locator(".turn img").count() == 0,
                 "markup does nothing")
-    page.page.click("#fresh")
+    page.page.click("#conversations .fresh")
     checks.that(page.page.locator(".turn").count() == 0, "a new chat is empty")
 
     # Held back, so that the answer is still on its way when it is stopped.
@@ -101,6 +109,24 @@ def markup(browser, server):
     page.wait_for_answer(1)
     checks.that("stopped" in page.text(".turn.assistant .foot"), "an answer can be stopped")
     checks.that(page.page.locator("#send").is_visible(), "and another be asked for")
+
+
+def tabs(browser, server):
+    """Two tabs of one browser see the same conversations."""
+    page = Page(browser, server.url + "/")
+    other = page.page.context.new_page()
+    other.goto(server.url + "/")
+    page.say(QUESTION)
+    page.wait_for_answer(1)
+    other.locator(".entry .open").click()
+    expect(other.locator(".turn")).to_have_count(2)
+    page.say("And who else?")
+    page.wait_for_answer(2)
+    expect(other.locator(".turn")).to_have_count(4)
+    page.page.locator(".entry").hover()
+    page.page.locator(".entry .delete").click()
+    expect(other.locator(".entry, .turn")).to_have_count(0)
+    checks.that(not page.complaints, f"two tabs agree {page.complaints}")
 
 
 def keys(browser, program, pictures):
@@ -131,6 +157,7 @@ def main(program, pictures):
         with serving(program, "--memory", "256MiB") as server:
             chats(browser, server, pictures)
             markup(browser, server)
+            tabs(browser, server)
         keys(browser, program, pictures)
         browser.close()
     sys.exit(checks.close())

@@ -82,7 +82,7 @@ typedef enum eft_weight_kind {
     EFT_WEIGHT_CODED = 3,  // panel: for each group its blocks, each `bits` rows of 16 lanes (see eft_codes_pack)
 } eft_weight_kind;
 
-/// What a code stands for.
+/// What a code means.
 typedef enum eft_code_book {
     EFT_CODES_SIGNED = 0,  // code - 2^(bits-1), as EXL2
     EFT_CODES_NF4 = 1,     // the 16 values of NF4 (4 bits only)
@@ -247,7 +247,7 @@ void eft_add_bias(eft_context *context, size_t rows, size_t columns, const float
 /// sums[c] += sum over rows of x[t][c], in order of rows.
 void eft_column_sums(eft_context *context, size_t rows, size_t columns, const float *x, size_t ldx,
                      float *sums);
-/// y = x * mask / (1 - p), the mask a function of (seed, index) only, so that the backward pass draws the same one.
+/// y = x * mask / (1 - p), the mask a function of (seed, index) only, so that the backward pass gets the same one.
 void eft_dropout(eft_context *context, size_t count, const float *x, float *y, float p, uint64_t seed);
 /// The sum of squares, in an order that does not depend on the number of threads.
 double eft_sum_squares(eft_context *context, size_t count, const float *x);

@@ -16,7 +16,7 @@
 #define STEP 2
 #define DOT(sum, x, w) dot_vnni((__m512i)(sum), (__m512i)(x), (__m512i)(w))
 
-/// Spelled out where the compiler would take the instruction apart again, in two that take twice the time.
+/// In assembly, since the compiler would split the instruction into two that take twice the time.
 static inline __attribute__((always_inline)) __m512i dot_vnni(__m512i sum, __m512i x, __m512i w) {
 #ifdef EFT_EMULATE_AVX512
     return (__m512i)((i32x16)sum + (i32x16)_mm512_madd_epi16(x, w));

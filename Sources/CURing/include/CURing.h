@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Reads through io_uring. liburing's own header asks for other features of the C library than the headers of other
+// Reads through io_uring, and reads of what the page cache holds. liburing's own header asks for other features of the C library than the headers of other
 // libraries do, and Swift cannot import both; hence these few functions.
 #ifndef EFT_CURING_H
 #define EFT_CURING_H
@@ -17,5 +17,7 @@ void eft_ring_close(eft_ring *ring);
 bool eft_ring_read(eft_ring *ring, int descriptor, void *target, uint32_t bytes, uint64_t offset, uint64_t tag);
 /// Waits for the end of a read: its bytes, or a negative error number.
 int64_t eft_ring_wait(eft_ring *ring, uint64_t *tag);
+/// Copies bytes that the page cache holds; how many it held, fewer or -1 where it does not hold them all.
+int64_t eft_read_cached(int descriptor, void *target, uint64_t bytes, uint64_t offset);
 
 #endif

@@ -7,7 +7,8 @@ import EftTensor
 /// Rewrites a model or adapter folder as safetensors, tensor by tensor.
 ///
 /// Real numbers take the type asked for, integers and truth values stay. `config.json` tells the new type; all files
-/// that hold no weights are copied. What was written before a run was stopped is kept for the next one, and no half-made
+/// that hold no weights are copied. An output whose name ends with `.safetensors` is one file, without any other beside
+/// it. What was written before a run was stopped is kept for the next one, and no half-made
 /// folder looks whole (`UnfinishedFolder`).
 package final class CheckpointConverter {
     /// What to write.
@@ -30,6 +31,8 @@ package final class CheckpointConverter {
     private let output: String
     private let options: Options
     private let backend: CPUBackend
+    /// Whether the output is one file instead of a folder.
+    private let writesFile: Bool
     private let checkpoint: any CheckpointReader
     private let sources: [TensorInfo]
     /// What will be written.
@@ -45,8 +48,10 @@ package final class CheckpointConverter {
     package init(
         input: String, output: String, options: Options, backend: CPUBackend
     ) throws {
-        try OutputFolder.requireApart(output, from: [input])
+        writesFile = OutputFolder.isFile(output)
+        if !writesFile { try OutputFolder.requireApart(output, from: [input]) }
         checkpoint = try CheckpointFolder.open(input)
+        if writesFile { try OutputFolder.requireApart(file: output, from: checkpoint.files) }
         if let opaque = checkpoint.opaqueTensors.first {
             throw ConversionError(
                 .unsupported, "element type \(opaque.typeName) cannot be converted",
@@ -65,7 +70,7 @@ package final class CheckpointConverter {
                 dtype: TensorCaster.outputType(of: info, wanted: options.dtype), shape: info.shape)
         }
         byteCount = try tensors.totalByteCount()
-        try OutputFolder.requireNoOtherWeights(output, stem: baseName)
+        if !writesFile { try OutputFolder.requireNoOtherWeights(output, stem: baseName) }
     }
 
     private var isAdapter: Bool {
@@ -73,7 +78,7 @@ package final class CheckpointConverter {
             && !FileSystem.exists(FileSystem.join(input, "config.json"))
     }
 
-    private var baseName: String { isAdapter ? "adapter_model" : "model" }
+    private var baseName: String { !writesFile && isAdapter ? "adapter_model" : "model" }
 
     private static func refuseQuantized(_ checkpoint: any CheckpointReader) throws {
         let marks = [".q_weight", ".qweight", ".quant_state.bitsandbytes__nf4"]
@@ -114,16 +119,23 @@ package final class CheckpointConverter {
     /// - Throws: `ConversionError`, `FormatError`, `TensorError`, and what the monitor throws.
     @discardableResult
     package func run(_ monitor: ConversionMonitor = ConversionMonitor()) throws -> [String] {
-        let folder = try UnfinishedFolder(output: output, stem: baseName, identity: identity())
+        // A single file is made in a folder beside it, and takes its name in the end.
+        let place = writesFile ? output + ".eft-work" : output
+        let folder = try UnfinishedFolder(output: place, stem: baseName, identity: identity())
         if folder.isWhole {
             folder.notice.map(monitor.note)
         } else {
-            let writer = try folder.writer(tensors, maxShardBytes: options.maxShardBytes)
+            let shard = writesFile ? Int.max : options.maxShardBytes
+            let writer = try folder.writer(tensors, maxShardBytes: shard)
             folder.notice.map(monitor.note)
             try writeWeights(to: writer, monitor)
-            try folder.finish(writer, others: writeOtherFiles)
+            try folder.finish(writer) { if !writesFile { try writeOtherFiles(to: $0) } }
         }
-        return try folder.publish()
+        let files = try folder.publish()
+        guard writesFile, let file = files.first else { return files }
+        try FileSystem.move(file, to: output)
+        try FileSystem.removeFolder(place)
+        return [output]
     }
 
     private func identity() throws -> JobIdentity {

@@ -33,6 +33,7 @@ package enum OutputFolder {
         guard !output.isEmpty else {
             throw ConversionError(.usage, "the output folder has no name; give one")
         }
+        try requireFolderName(output)
         for input in inputs {
             let folder = FileSystem.isFolder(input) ? input : FileSystem.folder(of: input)
             guard output != folder, !isSame(output, folder) else {
@@ -44,6 +45,31 @@ package enum OutputFolder {
         guard !FileSystem.exists(output) || FileSystem.isFolder(output) else {
             throw ConversionError(
                 .usage, "there is a file of this name; give a folder", path: output)
+        }
+    }
+
+    /// Whether an output is meant as one weight file: its name says so, and it is no folder.
+    package static func isFile(_ output: String) -> Bool {
+        output.hasSuffix(".safetensors") && !FileSystem.isFolder(output)
+    }
+
+    /// Refuses an output file that is one of the inputs.
+    /// - Throws: `ConversionError` (`usage`).
+    static func requireApart(file output: String, from inputs: [String]) throws {
+        for input in inputs where output == input || isSame(output, input) {
+            throw ConversionError(
+                .usage, "this is the input; give another file for the output", path: output)
+        }
+    }
+
+    /// Refuses the name of a weight file of a form that is not written.
+    private static func requireFolderName(_ output: String) throws {
+        for suffix in [".bin", ".pt", ".pth", ".gguf", ".ckpt", ".onnx"]
+        where output.lowercased().hasSuffix(suffix) && !FileSystem.isFolder(output) {
+            throw ConversionError(
+                .usage,
+                "\(suffix) files are not written; give a folder, or a name that ends with .safetensors",
+                path: output)
         }
     }
 

@@ -3,7 +3,7 @@
 import EftConfig
 import EftFormats
 
-/// Base, adapter and output of a merge, and whether training held the base in NF4.
+/// Base, adapter and output of a merge.
 package struct MergeRequest: Sendable, Hashable {
     /// The base model's folder.
     package var base: String
@@ -11,38 +11,23 @@ package struct MergeRequest: Sendable, Hashable {
     package var adapter: String
     /// Where the merged model goes.
     package var output: String
-    /// Whether training held the linear layers in NF4.
-    package var heldInNF4: Bool
 
-    /// The name under which training keeps its configuration beside the adapter.
-    package static let configName = "axolotl_config.yml"
-
-    /// Reads a training configuration: `base_model`, `lora_model_dir` or `output_dir`, `load_in_4bit`.
+    /// Reads a training configuration: `base_model`, `lora_model_dir` or `output_dir`.
     ///
     /// The output is the folder `merged` inside `output_dir`, as in Axolotl.
     /// - Throws: `ConfigError`.
-    package init(config path: String) throws(ConfigError) {
-        let config = try ConfigFile.read(path)
+    package init(_ config: ConfigCursor) throws(ConfigError) {
         base = try config.required("base_model").string()
         let output = try config.string("output_dir", default: "./model-out")
-        adapter = try config.string("lora_model_dir", default: output)
+        let folder = try config.string("lora_model_dir", default: "")
+        adapter = folder.isEmpty ? output : folder
         self.output = FileSystem.join(output, "merged")
-        heldInNF4 = try MergeRequest.heldInNF4(config)
     }
 
-    /// Names the folders; asks the configuration beside the adapter, if there is one, how the base was held.
-    /// - Throws: `ConfigError`.
-    package init(base: String, adapter: String, output: String) throws(ConfigError) {
+    /// Names the folders.
+    package init(base: String, adapter: String, output: String) {
         self.base = base
         self.adapter = adapter
         self.output = output
-        let path = FileSystem.join(adapter, MergeRequest.configName)
-        heldInNF4 =
-            FileSystem.exists(path) ? try MergeRequest.heldInNF4(ConfigFile.read(path)) : false
-    }
-
-    private static func heldInNF4(_ config: ConfigCursor) throws(ConfigError) -> Bool {
-        let kind = try config.string("adapter", default: "")
-        return try config.bool("load_in_4bit", default: kind == "qlora")
     }
 }

@@ -7,6 +7,8 @@ import EftFormats
 package struct CalibrationRows: Sendable, Hashable {
     /// What the rows are called in `quantization_config`: the file's name.
     package let name: String
+    /// The file that they come from, to go on with it later; nil for the built-in text.
+    package private(set) var path: String?
     /// The rows; all but a single short one have the length asked for.
     package let rows: [[Int32]]
 
@@ -31,6 +33,12 @@ package struct CalibrationRows: Sendable, Hashable {
         }
     }
 
+    /// Takes rows as they are.
+    init(name: String, rows: [[Int32]]) {
+        self.name = name
+        self.rows = rows
+    }
+
     /// Reads a text file, or a `.jsonl` file whose rows have a `text`, and cuts it in rows.
     ///
     /// A text file is encoded in whole; each text of a `.jsonl` file by itself, one after the other.
@@ -42,6 +50,13 @@ package struct CalibrationRows: Sendable, Hashable {
         guard FileSystem.exists(file), !FileSystem.isFolder(file) else {
             throw ConversionError(
                 .usage, "no such calibration file; give a text or .jsonl file with -c", path: file)
+        }
+        for suffix in [".parquet", ".arrow", ".csv", ".gz", ".zst", ".zip", ".safetensors"]
+        where file.lowercased().hasSuffix(suffix) {
+            throw ConversionError(
+                .usage,
+                "\(suffix) files are not read as calibration; give a UTF-8 text or .jsonl rows with a text",
+                path: file)
         }
         // Much more text than is needed would only take time.
         let (wanted, overflow) = rows.multipliedReportingOverflow(by: length)
@@ -60,6 +75,7 @@ package struct CalibrationRows: Sendable, Hashable {
             tokens = try encode(String(decoding: bytes[..<end], as: UTF8.self))
         }
         try self.init(name: file, tokens: tokens, rows: rows, length: length)
+        path = file
     }
 
     /// Number of tokens.

@@ -59,13 +59,14 @@ final class CalibrationStage {
         let source = try LinearSource(
             module: model.embeddingName, checkpoint: job.checkpoint, inputs: width,
             outputs: model.vocabulary)
-        var places: [Int32: [Int]] = [:]
-        for (place, token) in job.calibration.rows.joined().enumerated() {
-            places[token, default: []].append(place)
-        }
-        for token in places.keys.sorted() {
-            guard let rows = places[token], let first = rows.first else { continue }
-            let line = states.pointer + first * width
+        let tokens = Array(job.calibration.rows.joined())
+        var last: (token: Int32, line: UnsafeMutablePointer<Float>)?
+        for place in tokens.indices.sorted(by: { tokens[$0] < tokens[$1] }) {
+            let (token, line) = (tokens[place], states.pointer + place * width)
+            if let last, last.token == token {
+                line.update(from: last.line, count: width)
+                continue
+            }
             // The embedding of the finished model is in f16.
             try source.dequantize(
                 outputs: Int(token)..<Int(token) + 1,
@@ -73,9 +74,7 @@ final class CalibrationStage {
             for column in 0..<width {
                 line[column] = ElementConversion.float(half: ElementConversion.half(line[column]))
             }
-            for row in rows.dropFirst() {
-                (states.pointer + row * width).update(from: line, count: width)
-            }
+            last = (token, line)
         }
         try requireFinite(after: model.embeddingName)
     }

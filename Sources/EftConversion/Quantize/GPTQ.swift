@@ -45,10 +45,10 @@ package struct GPTQ {
 
     /// Quantizes group by group into `packer`.
     /// - Parameter factor: U `[K][K]`, upper triangle.
-    /// - Throws: `ConversionError` (`numbers`).
+    /// - Throws: `ConversionError` (`numbers`), `TensorError`.
     package func quantize(
         factor: UnsafePointer<Float>, into packer: EXL2Packer
-    ) throws(ConversionError) -> Result {
+    ) throws -> Result {
         let (inputs, outputs) = (weights.rows, weights.columns)
         var energy = 0.0
         for (index, group) in table.groups.enumerated() {
@@ -69,10 +69,12 @@ package struct GPTQ {
         return Result(energy: energy)
     }
 
-    private func search(
-        _ first: Int, _ group: EXL2Group
-    ) throws(ConversionError) -> GroupScales {
-        try ScaleSearch.search(
+    private func search(_ first: Int, _ group: EXL2Group) throws -> GroupScales {
+        let room = try LedgerEntry(
+            ScaleSearch.byteCount(columns: weights.columns, threads: backend.threads),
+            ledger: backend.ledger, purpose: .workspace)
+        defer { withExtendedLifetime(room) {} }
+        return try ScaleSearch.search(
             weights.pointer + first * weights.columns, rows: group.rows, columns: weights.columns,
             bits: group.bits, backend: backend)
     }
@@ -161,8 +163,8 @@ package struct GPTQ {
     // MARK: Without correction
 
     /// Turns the weights into the errors of plain rounding, group by group.
-    /// - Throws: `ConversionError` (`numbers`).
-    package func replaceByRoundingErrors() throws(ConversionError) {
+    /// - Throws: `ConversionError` (`numbers`), `TensorError`.
+    package func replaceByRoundingErrors() throws {
         let outputs = weights.columns
         for (index, group) in table.groups.enumerated() {
             let first = table.firstRows[index]

@@ -27,12 +27,16 @@ struct LinearQuantizer {
     private static let runCount = 1 << 20
 
     /// Most bytes that quantizing a layer takes besides its Hessian, under `.workspace`.
-    static func byteCount(inputs: Int, outputs: Int, groups: [EXL2Group]) -> Int {
+    static func byteCount(
+        inputs: Int, outputs: Int, groups: [EXL2Group], threads: Int
+    ) -> Int {
         let table = EXL2Table(groups)
         let run = min(max(runCount / inputs, 1), outputs) * inputs * 4
         let gptq = GPTQ.byteCount(table: table, outputs: outputs)
         let packing = EXL2Packer.byteCount(table: table, outputs: outputs)
-        return inputs * outputs * 4 + gptq + packing + run
+        // Scales are searched for while no run of outputs is held.
+        let searching = ScaleSearch.byteCount(columns: outputs, threads: threads)
+        return inputs * outputs * 4 + gptq + packing + max(run, searching)
     }
 
     /// The file of a layer.

@@ -44,6 +44,7 @@ package final class QuantizeJob {
             try OutputFolder.requireNoOtherWeights(output, stem: "output")
         }
         folder = try ModelFolder.open(input)
+            .stretchingRotary(scale: options.ropeScale, alpha: options.ropeAlpha)
         guard let checkpoint = folder.checkpoint else {
             throw ConversionError(.usage, "the folder has no weights", path: input)
         }
@@ -58,8 +59,10 @@ package final class QuantizeJob {
         settings = QuantizeJob.settings(
             input: input, output: output, calibration: calibration, options: options)
         fingerprint = try QuantizeJob.fingerprint(folder, checkpoint, calibration, options)
-        if options.startsAnew { try self.work.clear() }
-        if let (progress, report) = try self.work.resume(fingerprint: fingerprint) {
+        // An earlier job is thrown away when the work begins, not when it is planned.
+        if !options.startsAnew,
+            let (progress, report) = try self.work.resume(fingerprint: fingerprint)
+        {
             self.progress = progress
             self.report = report
         } else {
@@ -145,12 +148,13 @@ package final class QuantizeJob {
     /// - Throws: `ConversionError`, `FormatError`, `TensorError`, and what the monitor throws; then the work folder
     ///   holds all finished layers.
     package func run(_ monitor: ConversionMonitor = ConversionMonitor()) throws -> QuantizeReport {
+        if plan.options.startsAnew { try work.clear() }
         try FileSystem.createFolder(work.path)
         try FileSystem.createFolder(work.outTensors)
         if case .layer(let first) = progress {
             LinearAlgebra.useThreads(backend.threads)
-            let reserved = try LinearAlgebraReserve(
-                plan.linearAlgebraBytes(on: backend), backend.ledger)
+            let reserved = try LedgerEntry(
+                plan.linearAlgebraBytes(on: backend), ledger: backend.ledger, purpose: .workspace)
             try quantize(from: first, monitor)
             withExtendedLifetime(reserved) {}
             try note(.compile)
@@ -214,10 +218,15 @@ package final class QuantizeJob {
         var job = ConfigObject()
         job["in_dir"] = ConfigNode(.string(input))
         job["cal_dataset"] = ConfigNode(.string(calibration.name))
+        job["cal_path"] = calibration.path.map { ConfigNode($0) } ?? .null
         job["bits"] = ConfigNode(.integer(options.bits))
         job["dataset_rows"] = ConfigNode(.integer(calibration.rows.count))
         job["length"] = ConfigNode(.integer(calibration.longest))
         job["head_bits"] = ConfigNode(.integer(options.headBits))
+        job["shard_size"] = ConfigNode(
+            options.maxShardBytes == .max ? 0 : options.maxShardBytes >> 20)
+        job["rope_scale"] = options.ropeScale.map { ConfigNode($0) } ?? .null
+        job["rope_alpha"] = options.ropeAlpha.map { ConfigNode($0) } ?? .null
         job["compile_full"] = output.map { ConfigNode(.string($0)) } ?? ConfigNode(.null)
         return job
     }
@@ -229,6 +238,9 @@ package final class QuantizeJob {
     ) throws -> String {
         var digest = Fingerprint()
         digest.add("1 \(options.bits) \(options.headBits)")
+        if options.ropeScale != nil || options.ropeAlpha != nil {
+            digest.add("\(options.ropeScale ?? 1) \(options.ropeAlpha ?? 1)")
+        }
         digest.add(try FileSystem.read(FileSystem.join(folder.path, "config.json")))
         for row in calibration.rows {
             digest.add(String(row.count))
@@ -262,18 +274,4 @@ extension ConfigObject {
         object["fingerprint"] = ConfigNode(.string(fingerprint))
         return object
     }
-}
-
-/// Enters what the linear-algebra library takes by itself in the ledger, for as long as it lives.
-private final class LinearAlgebraReserve {
-    private let ledger: MemoryLedger
-    private let bytes: Int
-
-    init(_ bytes: Int, _ ledger: MemoryLedger) throws(TensorError) {
-        self.ledger = ledger
-        self.bytes = bytes
-        try ledger.reserve(bytes, for: .workspace)
-    }
-
-    deinit { ledger.release(bytes, for: .workspace) }
 }

@@ -21,6 +21,9 @@ package struct QuantizeOptions: Sendable, Hashable {
     package var maxShardBytes: Int
     /// Whether an earlier job in the work folder is thrown away.
     package var startsAnew: Bool
+    /// What positions are divided by, and NTK's alpha, for a model that is to be used so.
+    package var ropeScale: Double?
+    package var ropeAlpha: Double?
 
     /// Makes options with the defaults of the field's tool.
     package init(
@@ -152,8 +155,9 @@ struct QuantizePlan {
             .workspace: scratchBytes(stored: dtype, length: length, on: backend)
                 + linearAlgebraBytes(on: backend),
         ])
-        let quantizing = (layerMoments(stored: dtype, length: length) + headMoments(length: length))
-            .map { fixed + $0 }
+        let quantizing =
+            (layerMoments(stored: dtype, length: length, threads: backend.threads)
+            + headMoments(length: length, threads: backend.threads)).map { fixed + $0 }
         // Pieces of the base and of a quantized tensor on their way to the output, beside the products' scratch.
         let writing = MemoryTable([
             .window: 2 * TensorCaster.byteCount,
@@ -163,7 +167,9 @@ struct QuantizePlan {
     }
 
     /// What stands beside the fixed part while a layer is worked on.
-    private func layerMoments(stored dtype: DType, length: Int) -> [MemoryTable] {
+    private func layerMoments(
+        stored dtype: DType, length: Int, threads: Int
+    ) -> [MemoryTable] {
         let linears = description.linears(layer: 0)
         func inputs(_ roles: [DecoderDescription.Role]) -> Int {
             roles.first.map { description.linear($0, layer: 0).inputs } ?? 0
@@ -186,7 +192,8 @@ struct QuantizePlan {
             let most = roles.map { role in
                 let target = target(description.linear(role, layer: 0))
                 return LinearQuantizer.byteCount(
-                    inputs: target.inputs, outputs: target.outputs, groups: target.groups)
+                    inputs: target.inputs, outputs: target.outputs, groups: target.groups,
+                    threads: threads)
             }.max()
             moments.append(MemoryTable([.workspace: hessians + (most ?? 0)]))
             hessians -= Hessian.byteCount(inputs(roles))
@@ -194,11 +201,11 @@ struct QuantizePlan {
         return moments
     }
 
-    private func headMoments(length: Int) -> [MemoryTable] {
+    private func headMoments(length: Int, threads: Int) -> [MemoryTable] {
         let head = head
         let rows = length * description.shape.hidden * 4
         let quantizing = LinearQuantizer.byteCount(
-            inputs: head.inputs, outputs: head.outputs, groups: head.groups)
+            inputs: head.inputs, outputs: head.outputs, groups: head.groups, threads: threads)
         let layout = EXL2Table(head.groups).layout(outputs: head.outputs)
         let losses = LossHead.byteCount(vocabulary: description.vocabulary, rows: length)
         return [

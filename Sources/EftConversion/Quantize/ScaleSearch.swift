@@ -22,6 +22,12 @@ package enum ScaleSearch {
     /// Adding and taking away rounds a float of less than 2^22 to the nearest integer, ties to even.
     @usableFromInline static let rounder: Float = 12_582_912
 
+    /// Bytes of the temporary numbers for so many columns, under `.workspace`: five for each column, and three for each
+    /// column of each worker.
+    package static func byteCount(columns: Int, threads: Int) -> Int {
+        columns * (4 * 4 + 1) + threads * 3 * columns * 4
+    }
+
     /// Searches.
     /// - Parameters:
     ///   - x: numbers `[rows][columns]`, all finite.

@@ -22,7 +22,7 @@ struct WorkFolder {
         case finished
     }
 
-    private static let jobName = "job_new.json"
+    static let jobName = "job_new.json"
     private static let tensorName = "hidden_states"
 
     let path: String

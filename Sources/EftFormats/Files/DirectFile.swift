@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // A file read past the page cache, in large aligned pieces.
+import CURing
 import Synchronization
 
 #if canImport(Glibc)
@@ -24,6 +25,8 @@ package final class DirectFile: Sendable {
     /// Size in bytes when it was opened.
     package let byteCount: Int
     private let descriptor: Int32
+    /// Reads through the page cache; -1 for none.
+    private let cached: Int32
     private let direct: Atomic<Bool>
 
     /// Opens a file.
@@ -46,13 +49,27 @@ package final class DirectFile: Sendable {
         self.path = path
         byteCount = Int(status.st_size)
         descriptor = file
+        cached = isDirect ? open(path, flags) : -1
         self.direct = Atomic(isDirect)
     }
 
-    deinit { close(descriptor) }
+    deinit {
+        close(descriptor)
+        if cached >= 0 { close(cached) }
+    }
 
     /// Whether reads still go past the page cache.
     package var isDirect: Bool { direct.load(ordering: .relaxed) }
+
+    /// Copies what the page cache holds already, which the disk is not asked for then.
+    /// - Returns: whether all of the `needed` bytes were there; if not, `target` may hold anything.
+    package func readCached(
+        at offset: Int, into target: UnsafeMutableRawBufferPointer, needed: Int
+    ) -> Bool {
+        guard cached >= 0, isDirect, let start = target.baseAddress else { return false }
+        return eft_read_cached(cached, start, UInt64(target.count), UInt64(max(offset, 0)))
+            >= Int64(needed)
+    }
 
     /// Reads the whole of `target` from `offset` on; offset, size and address are multiples of `alignment`.
     /// - Parameters:

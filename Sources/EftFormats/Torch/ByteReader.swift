@@ -8,20 +8,41 @@ struct ByteReader {
     private let path: String
     private let bytes: UnsafeRawBufferPointer
     private let end: Int
+    /// The file whose pages are given back as reading goes on; nil for memory.
+    private let file: MappedFile?
+    private var released: Int
     /// Offset in the file of the next byte.
     private(set) var position: Int
 
     /// Reads from `start` to `end` (of the file when nil); a start outside makes the first read fail.
     init(_ file: MappedFile, start: Int, end: Int? = nil) {
-        self.init(file.slice(0..<file.byteCount), path: file.path, start: start, end: end)
+        self.init(
+            file.slice(0..<file.byteCount), path: file.path, start: start, end: end, file: file)
     }
 
     /// Reads bytes in memory that came from the file at `path`.
-    init(_ bytes: UnsafeRawBufferPointer, path: String, start: Int = 0, end: Int? = nil) {
+    init(
+        _ bytes: UnsafeRawBufferPointer, path: String, start: Int = 0, end: Int? = nil,
+        file: MappedFile? = nil
+    ) {
         self.path = path
+        self.file = file
+        released = start
         self.bytes = bytes
         self.end = min(end ?? bytes.count, bytes.count)
         position = start
+    }
+
+    /// Mapped bytes behind the position that may stay in memory.
+    private static let keptBytes = 1 << 20
+    /// Longest line, in bytes; a file without line feeds is not searched to its end.
+    private static let longestLine = 4096
+
+    /// Gives the pages back that were read, so that a large file is not held in whole.
+    mutating func releaseBehind() {
+        guard position - released >= ByteReader.keptBytes else { return }
+        file?.release(released..<position)
+        released = position
     }
 
     /// Bytes left; negative when the start lay outside.
@@ -71,7 +92,7 @@ struct ByteReader {
     /// A reader for the next bytes, which this one steps over.
     mutating func part(_ count: Int) throws(FormatError) -> ByteReader {
         let start = try take(count)
-        return ByteReader(bytes, path: path, start: start, end: start + count)
+        return ByteReader(bytes, path: path, start: start, end: start + count, file: file)
     }
 
     /// The next bytes.
@@ -92,7 +113,11 @@ struct ByteReader {
     /// Bytes up to a line feed, which is stepped over, as UTF-8.
     mutating func line() throws(FormatError) -> String {
         let start = position
-        while try u8() != UInt8(ascii: "\n") {}
+        while try u8() != UInt8(ascii: "\n") {
+            guard position - start <= ByteReader.longestLine else {
+                throw FormatError(.damaged, "a line has no end", path: path)
+            }
+        }
         let slice = bytes[start..<position - 1]
         guard let text = String(validating: slice, as: UTF8.self) else {
             throw FormatError(.damaged, "a name is not valid UTF-8", path: path)

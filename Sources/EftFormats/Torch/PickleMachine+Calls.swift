@@ -80,7 +80,7 @@ extension PickleMachine {
             else { throw damaged("a view lies outside of its storage") }
             view = start..<start + size
         }
-        heap.storages.append(TorchStorage(key: key, dtype: dtype, count: count, view: view))
-        stack.append(.storage(heap.storages.count - 1))
+        stack.append(
+            heap.makeStorage(TorchStorage(key: key, dtype: dtype, count: count, view: view)))
     }
 }

@@ -2,12 +2,16 @@
 // A reader of Python pickles, protocols 2 to 5, that makes plain values and tensors and executes nothing.
 //
 // A pickle is a program for a stack machine: one byte for the operation, then its operands. Operations that call
-// something reach only the names of `TorchGlobal`; all others are refused with the name that was asked for.
+// something reach only the names of `TorchGlobal`; all others are refused with the name that was asked for. What its
+// values take is counted, so that no number in a file decides how much memory is taken.
+import EftTensor
 
 /// Runs one pickle of a mapped file.
 struct PickleMachine {
     /// Most operations that one pickle may have; about 200 000 tensors.
     static let maximumOperations = 10_000_000
+    /// Longest text or integer, in bytes.
+    private static let longestText = 1 << 20
 
     /// Where the pickle is read; after `run()` the byte behind it.
     var reader: ByteReader
@@ -15,16 +19,24 @@ struct PickleMachine {
     var heap = PickleHeap()
     var stack: [PickleValue] = []
     private var marks: [Int] = []
-    var memo: [Int: PickleValue] = [:]
+    private var memo: [Int: PickleValue] = [:]
+    /// Most entries that stack and marks had so far.
+    private var deepest = 0
 
     /// Prepares to read a pickle where `reader` stands.
-    init(_ reader: ByteReader) { self.reader = reader }
+    /// - Parameter room: bytes that its values may take.
+    init(_ reader: ByteReader, room: Int = PickleHeap.room) {
+        self.reader = reader
+        heap.room = room
+    }
 
     /// Reads until the pickle's end.
     /// - Returns: the value that the pickle stands for; its containers lie in `heap`.
     /// - Throws: `FormatError` (`damaged`, or `unsupported` for an operation or a name that is refused).
     mutating func run() throws(FormatError) -> PickleValue {
         for _ in 0..<PickleMachine.maximumOperations {
+            reader.releaseBehind()
+            try requireRoom()
             let operation = try reader.u8()
             if operation == UInt8(ascii: ".") { return try pop() }
             // Written out because the right side of || cannot throw a typed error.
@@ -40,6 +52,32 @@ struct PickleMachine {
         }
         throw reader.error(
             .unsupported, "the pickle has more than \(PickleMachine.maximumOperations) operations")
+    }
+
+    /// Refuses a pickle whose values take more than any checkpoint needs; each operation takes at most as much again as
+    /// there is on the stack.
+    private mutating func requireRoom() throws(FormatError) {
+        let depth = stack.count + marks.count
+        if depth > deepest {
+            heap.take(2 * MemoryLayout<PickleValue>.stride * (depth - deepest))
+            deepest = depth
+        }
+        guard heap.room >= 0 else {
+            throw reader.error(
+                .unsupported,
+                "the pickle holds more values than the \(formatBytes(PickleHeap.room)) that are kept for it"
+            )
+        }
+    }
+
+    /// The size of a text or integer that follows, checked and accounted for before anything of it is read.
+    private mutating func size(_ count: Int) throws(FormatError) -> Int {
+        guard count <= PickleMachine.longestText, count <= reader.remaining else {
+            throw damaged("a text or integer of \(count) bytes, which no checkpoint needs")
+        }
+        heap.take(count + 64)
+        try requireRoom()
+        return count
     }
 
     // MARK: Stack
@@ -109,7 +147,7 @@ struct PickleMachine {
 
     /// A little-endian two's complement integer.
     private mutating func long(_ count: Int) throws(FormatError) -> PickleValue {
-        let bytes = try reader.raw(count)
+        let bytes = try reader.raw(try size(count))
         guard count <= 8 else { return .longInteger(bytes) }
         var bits: UInt64 = bytes.last.map { $0 & 0x80 != 0 } == true ? .max : 0
         for byte in bytes.reversed() { bits = bits << 8 | UInt64(byte) }
@@ -120,14 +158,13 @@ struct PickleMachine {
 
     private mutating func pushText(_ operation: UInt8) throws(FormatError) -> Bool {
         switch operation {
-        case UInt8(ascii: "X"): stack.append(.text(try reader.text(Int(try reader.u32()))))
-        case 0x8C: stack.append(.text(try reader.text(Int(try reader.u8()))))
-        case 0x8D: stack.append(.text(try reader.text(try reader.offset())))
-        // Byte strings of Python 2 are names too.
-        case UInt8(ascii: "T"): stack.append(.text(try reader.text(Int(try reader.u32()))))
-        case UInt8(ascii: "U"): stack.append(.text(try reader.text(Int(try reader.u8()))))
+        // Byte strings of Python 2 (T and U) are names too.
+        case UInt8(ascii: "X"), UInt8(ascii: "T"): try pushText(count: Int(try reader.u32()))
+        case 0x8C, UInt8(ascii: "U"): try pushText(count: Int(try reader.u8()))
+        case 0x8D: try pushText(count: try reader.offset())
         case UInt8(ascii: "S"):
             let line = try reader.line()
+            heap.take(line.utf8.count + 64)
             guard line.utf8.count >= 2, let quote = line.utf8.first, quote == line.utf8.last,
                 quote == UInt8(ascii: "'") || quote == UInt8(ascii: "\""), !line.contains("\\")
             else { throw damaged("a quoted string is broken, or has escapes") }
@@ -144,6 +181,10 @@ struct PickleMachine {
         default: return false
         }
         return true
+    }
+
+    private mutating func pushText(count: Int) throws(FormatError) {
+        stack.append(.text(try reader.text(try size(count))))
     }
 
     // MARK: Containers
@@ -177,6 +218,7 @@ struct PickleMachine {
 
     private mutating func append(_ items: [PickleValue]) throws(FormatError) {
         guard case .list(let index) = try top() else { throw damaged("appending to no list") }
+        heap.take(2 * MemoryLayout<PickleValue>.stride * items.count)
         heap.lists[index].append(contentsOf: items)
     }
 
@@ -184,6 +226,7 @@ struct PickleMachine {
         guard case .dictionary(let index) = try top(), items.count % 2 == 0 else {
             throw damaged("setting items of no dictionary")
         }
+        heap.take(2 * MemoryLayout<PickleValue>.stride * items.count)
         for position in stride(from: 0, to: items.count, by: 2) {
             heap.dictionaries[index].append((items[position], items[position + 1]))
         }
@@ -199,14 +242,20 @@ struct PickleMachine {
                 throw reader.error(.unsupported, "pickle protocol \(version) is not known")
             }
         case 0x95: _ = try reader.u64()
-        case UInt8(ascii: "q"): memo[Int(try reader.u8())] = try top()
-        case UInt8(ascii: "r"): memo[Int(try reader.u32())] = try top()
-        case 0x94: memo[memo.count] = try top()
+        case UInt8(ascii: "q"): try memorize(Int(try reader.u8()))
+        case UInt8(ascii: "r"): try memorize(Int(try reader.u32()))
+        case 0x94: try memorize(memo.count)
         case UInt8(ascii: "h"): try recall(Int(try reader.u8()))
         case UInt8(ascii: "j"): try recall(Int(try reader.u32()))
         default: return false
         }
         return true
+    }
+
+    private mutating func memorize(_ index: Int) throws(FormatError) {
+        let value = try top()
+        // A dictionary's entry, in a table that is doubled when it is three quarters full.
+        if memo.updateValue(value, forKey: index) == nil { heap.take(96) }
     }
 
     private mutating func recall(_ index: Int) throws(FormatError) {

@@ -81,6 +81,11 @@ struct TorchTensor: Sendable, Hashable {
 
 /// The containers of one pickle.
 struct PickleHeap: Sendable {
+    /// Bytes that the values of a pickle may take, and the tables of its tensors: enough for some 40 000 tensors.
+    static let room = 96 << 20
+
+    /// Bytes that may still be taken; negative when it was too much.
+    var room = PickleHeap.room
     /// Tuples, which never change.
     var tuples: [[PickleValue]] = []
     /// Lists.
@@ -91,6 +96,23 @@ struct PickleHeap: Sendable {
     var storages: [TorchStorage] = []
     /// Tensors that were rebuilt.
     var tensors: [TorchTensor] = []
+
+    /// Accounts for memory.
+    mutating func take(_ bytes: Int) { room -= bytes }
+
+    /// Adds a storage.
+    mutating func makeStorage(_ storage: TorchStorage) -> PickleValue {
+        take(400)
+        storages.append(storage)
+        return .storage(storages.count - 1)
+    }
+
+    /// Adds a tensor.
+    mutating func makeTensor(_ tensor: TorchTensor) -> PickleValue {
+        take(320 + 32 * tensor.strides.count)
+        tensors.append(tensor)
+        return .tensor(tensors.count - 1)
+    }
 
     /// The elements of a tuple or list.
     func elements(_ value: PickleValue) -> [PickleValue]? {
@@ -115,18 +137,21 @@ struct PickleHeap: Sendable {
 
     /// Adds a tuple.
     mutating func makeTuple(_ items: [PickleValue]) -> PickleValue {
+        take(MemoryLayout<PickleValue>.stride * items.count + 64)
         tuples.append(items)
         return .tuple(tuples.count - 1)
     }
 
     /// Adds a list.
     mutating func makeList(_ items: [PickleValue]) -> PickleValue {
+        take(MemoryLayout<PickleValue>.stride * items.count + 64)
         lists.append(items)
         return .list(lists.count - 1)
     }
 
     /// Adds a dictionary.
     mutating func makeDictionary() -> PickleValue {
+        take(64)
         dictionaries.append([])
         return .dictionary(dictionaries.count - 1)
     }

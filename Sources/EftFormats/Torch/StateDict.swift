@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Tensors of a pickled state dict by name.
+import EftTensor
 
 /// Flattens nested dictionaries into tensors with dotted names.
 struct StateDict {
@@ -7,10 +8,16 @@ struct StateDict {
     private let path: String
     private(set) var tensors: [(name: String, tensor: TorchTensor)] = []
     private var visits = 0
+    /// Bytes that names and tables may still take.
+    private var room: Int
 
     /// Deepest nesting and most values that are looked at; shared parts make a small pickle endlessly large.
     private static let maximumDepth = 16
     private static let maximumVisits = 2_000_000
+    /// Longest name of a tensor, in bytes.
+    private static let longestName = 1024
+    /// Bytes of all that is kept of a tensor, besides its name.
+    private static let tensorBytes = 640
 
     /// Collects the tensors below `root`; values that hold none are passed over.
     ///
@@ -19,6 +26,7 @@ struct StateDict {
     init(_ root: PickleValue, heap: PickleHeap, path: String) throws(FormatError) {
         self.heap = heap
         self.path = path
+        room = heap.room
         guard case .dictionary(var index) = root else {
             throw FormatError(
                 .unsupported, "the file holds no state dict (a dictionary of tensors)", path: path)
@@ -56,9 +64,20 @@ struct StateDict {
         guard depth <= StateDict.maximumDepth, visits <= StateDict.maximumVisits else {
             throw FormatError(.damaged, "values are nested too deep or too often", path: path)
         }
+        guard name.utf8.count <= StateDict.longestName else {
+            throw FormatError(
+                .damaged, "a tensor's name has \(name.utf8.count) bytes, too many", path: path)
+        }
         let prefix = name.isEmpty ? "" : name + "."
         switch value {
         case .tensor(let index):
+            room -= StateDict.tensorBytes + name.utf8.count
+            guard room >= 0 else {
+                throw FormatError(
+                    .unsupported,
+                    "the state dict has more tensors than the \(formatBytes(PickleHeap.room)) that are kept "
+                        + "for them", path: path)
+            }
             tensors.append((name, heap.tensors[index]))
         case .dictionary(let index):
             for (key, value) in heap.dictionaries[index] {

@@ -89,8 +89,7 @@ enum TorchGlobal: Sendable, Hashable {
             let tensor = TorchTensor(
                 storage: heap.storages[index], offset: offset, shape: shape, strides: strides)
         else { return nil }
-        heap.tensors.append(tensor)
-        return .tensor(heap.tensors.count - 1)
+        return heap.makeTensor(tensor)
     }
 
     private static func orderedDictionary(
@@ -104,6 +103,7 @@ enum TorchGlobal: Sendable, Hashable {
         else { return nil }
         for pair in pairs {
             guard let items = heap.elements(pair), items.count == 2 else { return nil }
+            heap.take(4 * MemoryLayout<PickleValue>.stride)
             heap.dictionaries[index].append((items[0], items[1]))
         }
         return made

@@ -26,8 +26,8 @@ extension TorchPickle {
         if let order = archive.entries.first(where: { $0.name == root + "byteorder" }),
             !order.isDeflated
         {
-            let text = file.slice(try archive.dataRange(of: order))
-            guard text.elementsEqual("little".utf8) else {
+            let range = try archive.dataRange(of: order)
+            guard range.count == 6, file.slice(range).elementsEqual("little".utf8) else {
                 throw FormatError(
                     .unsupported, "made on a big-endian machine; save it again", path: file.path)
             }
@@ -39,11 +39,8 @@ extension TorchPickle {
         }
         var (value, heap) = (PickleValue.none, PickleHeap())
         if pickle.isDeflated {
-            var bytes = [UInt8](repeating: 0, count: pickle.byteCount)
-            try bytes.withMutableRawBytes { (buffer) throws(FormatError) in
-                try archive.inflate(pickle, from: 0, into: buffer)
-                var machine = PickleMachine(
-                    ByteReader(UnsafeRawBufferPointer(buffer), path: file.path))
+            try archive.content(of: pickle).withRawBytes { (buffer) throws(FormatError) in
+                var machine = PickleMachine(ByteReader(buffer, path: file.path))
                 value = try machine.run()
                 heap = machine.heap
             }
@@ -77,7 +74,7 @@ extension TorchPickle {
         var machine = PickleMachine(reader)
         let root = try machine.run()
         let heap = machine.heap
-        var list = PickleMachine(machine.reader)
+        var list = PickleMachine(machine.reader, room: heap.room)
         guard case .list(let index) = try list.run() else {
             throw FormatError(.damaged, "the list of storages is missing", path: file.path)
         }
@@ -94,6 +91,7 @@ extension TorchPickle {
             let (size, overflow) = try reader.offset().multipliedReportingOverflow(by: width)
             let start = reader.position
             try reader.skip(overflow ? .max : size)
+            reader.releaseBehind()
             sources[key] = .mapped(start..<reader.position)
         }
         guard reader.remaining == 0 else {

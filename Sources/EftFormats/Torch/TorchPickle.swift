@@ -122,23 +122,22 @@ package final class TorchPickle: CheckpointReader {
         precondition(
             part.lowerBound % width == 0 && part.upperBound % width == 0,
             "bytes \(part) of \(info) cut an element")
-        try withStorage(source) { storage in
-            StridedCopy.copy(
-                tensor, elements: part.lowerBound / width..<part.upperBound / width,
-                from: storage, into: target)
-        }
-    }
-
-    private func withStorage(
-        _ source: Source, _ body: (UnsafeRawBufferPointer) -> Void
-    ) throws(FormatError) {
+        let elements = part.lowerBound / width..<part.upperBound / width
         switch source {
-        case .mapped(let range): body(file.slice(range))
+        case .mapped(let range):
+            try StridedCopy.copy(tensor, elements: elements, into: target) {
+                (offset, piece) throws(FormatError) in
+                try file.read(at: range.lowerBound + offset, into: piece)
+            }
         case .deflated(let entry):
-            var bytes = [UInt8](repeating: 0, count: entry.byteCount)
-            try bytes.withMutableRawBytes { (buffer) throws(FormatError) in
-                try archive?.inflate(entry, from: 0, into: buffer)
-                body(UnsafeRawBufferPointer(buffer))
+            guard let content = try archive?.content(of: entry) else { return }
+            try content.withRawBytes { (storage) throws(FormatError) in
+                try StridedCopy.copy(tensor, elements: elements, into: target) {
+                    (offset, piece) throws(FormatError) in
+                    piece.copyMemory(
+                        from: UnsafeRawBufferPointer(
+                            rebasing: storage[offset..<offset + piece.count]))
+                }
             }
         }
     }

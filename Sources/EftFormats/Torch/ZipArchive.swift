@@ -35,6 +35,11 @@ struct ZipArchive: Sendable {
     private(set) var entries: [Entry] = []
     private var directoryStart = 0
 
+    /// Bytes that the entries may take in memory, names included, and what each takes besides its name.
+    private static let (entriesRoom, entryBytes) = (32 << 20, 400)
+    /// Longest name, in bytes.
+    private static let longestName = 1024
+
     /// Reads the directory.
     /// - Throws: `FormatError` (`damaged`, `unsupported`).
     init(_ file: MappedFile) throws(FormatError) {
@@ -102,8 +107,18 @@ struct ZipArchive: Sendable {
         }
         var reader = ByteReader(file, start: range.lowerBound, end: range.upperBound)
         var names: Set<String> = []
+        var room = ZipArchive.entriesRoom
         for _ in 0..<count {
+            reader.releaseBehind()
             let entry = try readEntry(&reader)
+            room -= entry.name.utf8.count + ZipArchive.entryBytes
+            guard room >= 0 else {
+                throw FormatError(
+                    .unsupported,
+                    "the zip directory has more entries than the "
+                        + "\(formatBytes(ZipArchive.entriesRoom)) that are kept for them",
+                    path: file.path)
+            }
             guard names.insert(entry.name).inserted else {
                 throw FormatError(
                     .damaged, "the zip directory has '\(entry.name)' twice", path: file.path)
@@ -128,6 +143,11 @@ struct ZipArchive: Sendable {
         let commentCount = Int(try reader.u16())
         try reader.skip(8)
         var offset = Int(try reader.u32())
+        guard nameCount <= ZipArchive.longestName else {
+            throw FormatError(
+                .unsupported, "a name in the zip directory has \(nameCount) bytes, too many",
+                path: file.path)
+        }
         let name = try reader.text(nameCount)
         var extra = try reader.part(extraCount)
         try reader.skip(commentCount)
@@ -160,22 +180,75 @@ struct ZipArchive: Sendable {
     /// Where an entry's stored bytes lie in the file.
     /// - Throws: `FormatError` (`damaged`).
     func dataRange(of entry: Entry) throws(FormatError) -> Range<Int> {
-        var reader = ByteReader(file, start: entry.headerOffset, end: directoryStart)
-        guard try reader.u32() == 0x0403_4B50 else {
-            throw FormatError(.damaged, "'\(entry.name)' has no local header", path: file.path)
-        }
-        try reader.skip(22)
-        let nameCount = Int(try reader.u16())
-        let extraCount = Int(try reader.u16())
-        guard try reader.text(nameCount) == entry.name else {
+        // Read, not mapped: around each header of a large archive the system would map more pages than it has bytes.
+        let offset = entry.headerOffset
+        let fixed = 30
+        guard offset >= 0, offset <= directoryStart else {
             throw FormatError(
-                .damaged, "'\(entry.name)' bears another name in its local header",
-                path: file.path)
+                .damaged, "the local header of '\(entry.name)' lies outside", path: file.path)
         }
-        try reader.skip(extraCount)
-        let start = reader.position
-        try reader.skip(entry.storedCount)
-        return start..<reader.position
+        let size = min(fixed + entry.name.utf8.count, directoryStart - offset)
+        var header = [UInt8](repeating: 0, count: size)
+        try header.withMutableRawBytes { (buffer) throws(FormatError) in
+            try file.read(at: offset, into: buffer)
+        }
+        let start = try header.withRawBytes { (bytes) throws(FormatError) -> Int in
+            var reader = ByteReader(bytes, path: file.path)
+            guard try reader.u32() == 0x0403_4B50 else {
+                throw FormatError(.damaged, "'\(entry.name)' has no local header", path: file.path)
+            }
+            try reader.skip(22)
+            let nameCount = Int(try reader.u16())
+            let extraCount = Int(try reader.u16())
+            guard nameCount == entry.name.utf8.count, try reader.text(nameCount) == entry.name
+            else {
+                throw FormatError(
+                    .damaged, "'\(entry.name)' bears another name in its local header",
+                    path: file.path)
+            }
+            return offset + fixed + nameCount + extraCount
+        }
+        guard start <= directoryStart, entry.storedCount <= directoryStart - start else {
+            throw FormatError(
+                .damaged, "'\(entry.name)' reaches into the zip directory", path: file.path)
+        }
+        return start..<start + entry.storedCount
+    }
+
+    /// Most bytes of a deflated entry that is held in memory in whole.
+    static let maximumContent = 16 << 20
+
+    /// The whole content of a deflated entry; memory is taken as the data come, not by the size that the entry claims.
+    /// - Throws: `FormatError` (`damaged`, `unsupported` for more than `maximumContent`).
+    func content(of entry: Entry) throws(FormatError) -> [UInt8] {
+        guard entry.byteCount <= ZipArchive.maximumContent else {
+            throw FormatError(
+                .unsupported,
+                "'\(entry.name)' is compressed and has \(formatBytes(entry.byteCount)), too much to hold "
+                    + "at once; save the file again with torch.save", path: file.path)
+        }
+        let source = Inflater(
+            file.slice(try dataRange(of: entry)), name: entry.name, path: file.path)
+        var content: [UInt8] = []
+        while content.count < entry.byteCount {
+            let first = content.count
+            let count = min(entry.byteCount - first, max(first, 1 << 16))
+            content.append(contentsOf: repeatElement(0, count: count))
+            try content.withMutableRawBytes { (buffer) throws(FormatError) in
+                try source.fill(UnsafeMutableRawBufferPointer(rebasing: buffer[first...]))
+            }
+        }
+        try finish(source, entry, content.withRawBytes { checksum($0) })
+        return content
+    }
+
+    /// Checks the end of an entry's data, and their checksum.
+    private func finish(_ source: Inflater, _ entry: Entry, _ sum: UInt32) throws(FormatError) {
+        try source.expectEnd()
+        guard sum == entry.checksum else {
+            throw FormatError(
+                .damaged, "'\(entry.name)' does not match its checksum", path: file.path)
+        }
     }
 
     /// The content of a deflated entry from `start` on, into the whole of `target`.
@@ -197,12 +270,7 @@ struct ZipArchive: Sendable {
         }
         try source.fill(target)
         guard start == 0, target.count == entry.byteCount else { return }
-        try source.expectEnd()
-        let sum = checksum(UnsafeRawBufferPointer(target))
-        guard sum == entry.checksum else {
-            throw FormatError(
-                .damaged, "'\(entry.name)' does not match its checksum", path: file.path)
-        }
+        try finish(source, entry, checksum(UnsafeRawBufferPointer(target)))
     }
 
     private func checksum(_ bytes: UnsafeRawBufferPointer) -> UInt32 {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Filters that take lists and mappings apart.
+// Filters on lists and mappings.
 
 /// Filters of sequences that keep their order.
 enum SequenceFilters {

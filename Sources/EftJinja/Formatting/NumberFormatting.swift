@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Real numbers with a given precision, as C spells them.
+// Real numbers with a given precision, as C prints them.
 
 #if canImport(Glibc)
     import Glibc

@@ -19,7 +19,7 @@ struct LoopState {
     var seen: [TemplateValue]?
 }
 
-/// Values that are given out in turn.
+/// Values that are given one after the other, from the first again after the last.
 struct CyclerState {
     let items: [TemplateValue]
     var place = 0

@@ -30,7 +30,7 @@ enum StringEscapes {
             } else if letter == UInt8(ascii: "N") {
                 throw TemplateError(.unsupported, "characters cannot be written by name (\\N)")
             } else {
-                // An unknown escape stands for itself.
+                // An unknown escape is kept as it is.
                 result += [byte, letter]
             }
         }

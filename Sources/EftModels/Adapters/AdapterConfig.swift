@@ -58,7 +58,7 @@ package struct AdapterConfig: Sendable, Hashable {
     /// Whether a pattern, a regular expression, matches a module's whole name or its end behind a dot.
     private static func matches(_ pattern: String, _ module: String) -> Bool {
         if module == pattern || module.hasSuffix("." + pattern) { return true }
-        // Most patterns are plain names; a dot in them stands for itself.
+        // Most patterns are plain names; a dot in them means a dot.
         let plain = pattern.utf8.allSatisfy { byte in
             byte == UInt8(ascii: "_") || byte == UInt8(ascii: ".")
                 || (UInt8(ascii: "0")...UInt8(ascii: "9")).contains(byte)

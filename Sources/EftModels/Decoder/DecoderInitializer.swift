@@ -44,7 +44,7 @@ extension Decoder {
             description, seed: seed, devices: [backend], parts: [description.wholePart])
     }
 
-    /// Makes a decoder of f32 weights drawn from a normal distribution; norms are one, biases zero. The numbers are the
+    /// Makes a decoder of f32 weights sampled from a normal distribution; norms are one, biases zero. The numbers are the
     /// same on any division over devices.
     /// - Throws: `TensorError` when it does not fit a ledger.
     package static func random(

@@ -93,7 +93,7 @@ package struct DecoderLoader {
     /// Loads everything on one device, but for the weights of streamed layers, which must be in the cache by now.
     /// - Parameters:
     ///   - streaming: which layers are streamed; none when nil.
-    ///   - progress: told after each layer how many are done.
+    ///   - progress: called after each layer with how many are done.
     /// - Throws: `FormatError`, `ModelError`, `TensorError`.
     package func load(
         backend: CPUBackend, streaming: StreamedBase? = nil,
@@ -108,7 +108,7 @@ package struct DecoderLoader {
     /// - Parameters:
     ///   - parts: what each device holds; together all layers, in order.
     ///   - streaming: which layers are streamed; none when nil.
-    ///   - progress: told after each layer how many are done.
+    ///   - progress: called after each layer with how many are done.
     /// - Throws: `FormatError`, `ModelError`, `TensorError`.
     package func load(
         devices: [CPUBackend], parts: [DecoderPart], streaming: StreamedBase? = nil,

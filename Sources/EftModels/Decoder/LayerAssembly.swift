@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
-// A decoder layer put together of parts, as its description says, whoever makes the parts.
+// A decoder layer made of parts, as its description says; the caller makes the parts.
 import EftNN
 
 extension DecoderDescription {
-    /// Puts a layer together. The parts are asked for in the order of the computation, linear layers and norms apart.
+    /// Puts a layer together. The parts are requested in the order of the computation, linear layers and norms separately.
     /// - Parameters:
-    ///   - linear: makes a linear layer; its number is unlike that of all others, for the draws of dropout.
+    ///   - linear: makes a linear layer; its number is unique, and seeds its dropout masks.
     ///   - norm: makes a norm.
     /// - Throws: what making parts throws.
     package func makeLayer(

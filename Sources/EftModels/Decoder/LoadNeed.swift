@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-// What loading takes while it goes on: the weights so far, and what the tensor at hand needs beside itself.
+// What loading takes while it goes on: the weights so far, and what the current tensor needs beside itself.
 import EftQuant
 import EftTensor
 
-/// The course of loading a decoder, in the order of `DecoderLoader.load`, so that its peak is known beforehand.
+/// The steps of loading a decoder, in the order of `DecoderLoader.load`, so that its peak is known beforehand.
 package struct LoadNeed: Sendable, Hashable {
     /// A matrix: bytes that stay, and bytes that it takes besides while it is loaded.
     package struct Step: Sendable, Hashable {
@@ -57,7 +57,7 @@ package struct LoadNeed: Sendable, Hashable {
 }
 
 extension DecoderLoader {
-    /// States the course of loading.
+    /// States the steps of loading.
     /// - Throws: errors of reading the tables of the weights.
     package func loadNeed() throws -> LoadNeed {
         var need = LoadNeed()

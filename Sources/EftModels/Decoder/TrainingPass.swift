@@ -9,7 +9,7 @@ package struct TrainingRows: Sendable {
     package let batch: DecoderBatch
     /// For each row the token to predict there; negative where there is no loss.
     package let labels: [Int32]
-    /// Seeds the draws of dropout; nil for none.
+    /// Seeds the dropout masks; nil for none.
     package let dropoutSeed: UInt64?
 
     /// Puts a micro-batch together.
@@ -234,7 +234,7 @@ private final class TrainingPlace: Sendable {
 
     private func offset(_ layer: Int) -> Int { layer - part.layers.lowerBound }
 
-    /// The value of the layer at hand for a micro-batch.
+    /// The value of the current layer for a micro-batch.
     func hidden(_ micro: Int, rows: Int) -> Matrix { hiddens[micro].rows(0..<rows) }
     /// The gradient of that value.
     func gradient(_ micro: Int, rows: Int) -> Matrix { gradientRows[micro].rows(0..<rows) }

@@ -11,7 +11,7 @@ package struct PlacementTask {
     package var layouts: DecoderLayouts
     /// Adapters on top.
     package var adapters: AdapterExtents
-    /// The course of loading.
+    /// The steps of loading.
     package var load: LoadNeed
     /// Bytes that each device may hold.
     package var limits: [Int]

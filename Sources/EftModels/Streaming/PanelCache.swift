@@ -35,7 +35,7 @@ package enum CacheFolder {
 /// Layers of one model, held in one way, as files of packed weights.
 ///
 /// `manifest.json` names the format's version, the source files with sizes and times, and all layouts; a cache whose
-/// manifest is not exactly that of the model at hand is thrown away. Each layer is a file of its own (`PanelFile`) that
+/// manifest is not exactly that of this model is removed. Each layer is a file of its own (`PanelFile`) that
 /// repeats a checksum of the manifest, is written aside, synced and renamed: a killed repack goes on at its next layer.
 package struct PanelCache: Sendable {
     /// The folder.
@@ -138,7 +138,7 @@ package struct PanelCache: Sendable {
     /// Makes those of `layers` that are missing, one weight at a time (`LoadNeed.fillPeak`).
     /// - Parameters:
     ///   - backend: the device on which a layer is made.
-    ///   - progress: told how many of the missing layers are done; what it throws ends the work, and what is
+    ///   - progress: called with how many of the missing layers are done; what it throws ends the work, and what is
     ///     made stays.
     /// - Throws: `FormatError` (`io`) when the disk has no room, and what loading throws.
     private func fill(

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // What this machine was measured to do, by which times are estimated.
+import EftQuant
 import EftTensor
 
 /// A form of weights whose products are measured.
@@ -13,7 +14,7 @@ package enum WeightKind: Sendable, Hashable {
 
     /// All that a calibration measures.
     package static let all: [WeightKind] =
-        [.f32, .f16, .bf16, .nf4] + [2, 3, 4, 5, 6, 8].map { .exl2(bits: $0) }
+        [.f32, .f16, .bf16, .nf4] + EXL2Geometry.uniformWidths.map { .exl2(bits: $0) }
 
     /// The word for files, such as `exl2-4`.
     package var name: String {
@@ -31,7 +32,7 @@ package enum WeightKind: Sendable, Hashable {
 package struct Calibration: Sendable, Hashable {
     /// What speeds depend on; a calibration holds for an equal machine.
     package struct Machine: Sendable, Hashable {
-        /// The processor's name as the system spells it.
+        /// The processor's name as the system gives it.
         package var processor: String
         /// The level of the kernels.
         package var instructionSet: String

@@ -46,7 +46,7 @@ package struct CalibrationStore: Sendable {
     /// - Parameters:
     ///   - backend: whose workers and level count.
     ///   - folders: whose disks are to be known; those that cannot be measured stay unknown.
-    ///   - progress: told what is measured next; not called when all is known.
+    ///   - progress: called with what is measured next, unless all is known.
     /// - Throws: `TensorError` when there is no memory to measure with, and what `progress` throws.
     package func calibration(
         _ backend: CPUBackend, folders: [String] = [],

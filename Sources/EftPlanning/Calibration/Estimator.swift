@@ -254,7 +254,7 @@ package struct Estimator: Sendable {
     }
 
     /// Seconds of reading the streamed layers of a pass; 0 when all are in memory, nil when the disk is not known.
-    private func streaming(_ placement: WeightPlacement?, _ walk: LayerWalk) -> Double? {
+    func streaming(_ placement: WeightPlacement?, _ walk: LayerWalk) -> Double? {
         guard let placement, placement.isStreaming else { return 0 }
         guard let streamingDisk else { return nil }
         let bytes = walk == .forward ? placement.forwardReads : placement.trainingReads

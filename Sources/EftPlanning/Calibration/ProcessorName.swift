@@ -8,7 +8,7 @@ import EftFormats
 
 /// The name of the machine's processor.
 package enum ProcessorName {
-    /// As the system spells it, such as `AMD EPYC 9354`; the kind of machine where it has no name.
+    /// As the system gives it, such as `AMD EPYC 9354`; the kind of machine where it has no name.
     package static var current: String {
         // The file says that it has no bytes, so it is read to its end instead of by its size.
         guard let file = fopen("/proc/cpuinfo", "r") else { return kind }

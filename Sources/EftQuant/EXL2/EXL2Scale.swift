@@ -28,7 +28,7 @@ package enum EXL2Scale {
 
 /// Codes of a column as the words of `q_weight`: a little-endian stream of bits down the rows.
 package enum EXL2Codes {
-    /// Packs 32 codes of `bits` bits in `bits` words that lie `stride` words apart.
+    /// Packs 32 codes of `bits` bits in `bits` words at a distance of `stride` words.
     static func pack(
         bits: Int, codes: UnsafePointer<UInt8>, codeStride: Int,
         words: UnsafeMutablePointer<UInt32>, stride: Int

@@ -44,7 +44,7 @@ package struct NF4NestedScales: Sendable {
                 backend.context, count, size, $0.baseAddress, values, codePointer, absmax.floats)
         }
         for index in 0..<count {
-            // Two roundings, as the product and the sum are apart in bitsandbytes.
+            // Two roundings, as bitsandbytes rounds the product and the sum separately.
             let product = map[Int(codePointer[index])] * absmax.floats[index / size]
             values[index] = product + offset
         }
@@ -65,7 +65,7 @@ struct NF4StoredScales: Sendable {
         let offset: Float
     }
 
-    /// The tensor of scales: f32, or u8 codes.
+    /// The tensor of scales: real numbers of any type, or u8 codes.
     let info: TensorInfo
     let checkpoint: any CheckpointReader
     let nested: Nested?

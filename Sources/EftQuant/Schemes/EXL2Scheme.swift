@@ -113,13 +113,16 @@ package struct EXL2Scheme: QuantScheme {
         return stored
     }
 
-    /// The scale codes of a group, less one, eight outputs a word.
-    private func scaleWords(_ group: Int) throws(FormatError) -> [UInt32] {
-        let width = padded / 2
-        var bytes = [UInt8](repeating: 0, count: width)
+    /// The scale codes of a group, less one, eight outputs a word, from the word of the first of `outputs` on.
+    private func scaleWords(
+        _ group: Int, outputs: Range<Int>
+    ) throws(FormatError) -> [UInt32] {
+        let (first, end) = (outputs.lowerBound / 8, (outputs.upperBound + 7) / 8)
+        let start = (group * padded / 8 + first) * 4
+        var bytes = [UInt8](repeating: 0, count: (end - first) * 4)
         try bytes.withUnsafeMutableBufferPointer { (buffer) throws(FormatError) in
             try module.checkpoint.read(
-                scaleInfo.name, bytes: group * width..<(group + 1) * width,
+                scaleInfo.name, bytes: start..<start + buffer.count,
                 into: UnsafeMutableRawBufferPointer(buffer))
         }
         return bytes.littleEndian32
@@ -229,38 +232,64 @@ package struct EXL2Scheme: QuantScheme {
         guard let base = target.baseAddress else { return }
         let permutation = try permutation()
         let tables = try largestScales().map { EXL2Scale.table(scaleMax: $0) }
-        try module.checkpoint.withBytes(of: weightInfo.name) { bytes in
+        let step = EXL2Scheme.decodedOutputs
+        // Read, not mapped: the pages of a mapped head would stay in memory beside everything else.
+        var words = [UInt32](repeating: 0, count: 8 * min(step, outputs.count))
+        for first in stride(from: outputs.lowerBound, to: outputs.upperBound, by: step) {
+            let part = first..<min(first + step, outputs.upperBound)
+            let lines = base + (first - outputs.lowerBound) * module.inputs
             for (index, group) in table.groups.enumerated() {
-                let words = try scaleWords(index)
-                let scales = outputs.map { column in
-                    let nibble = words[column / 8] >> UInt32(4 * (column % 8)) & 15
+                let nibbles = try scaleWords(index, outputs: part)
+                let scales = part.map { column in
+                    let word = nibbles[column / 8 - first / 8]
+                    let nibble = word >> UInt32(4 * (column % 8)) & 15
                     return ElementConversion.float(half: tables[index][Int(nibble)])
                 }
                 for block in 0..<group.rows / 32 {
                     let inputs = permutation[table.firstRows[index] + block * 32..<table.inputs]
-                    dequantizeBlock(
-                        bits: group.bits, words: bytes,
+                    try readBlock(
+                        bits: group.bits,
                         firstRow: table.firstPackedRows[index] + block * group.bits,
-                        outputs: outputs, scales: scales, inputs: inputs.prefix(32), into: base)
+                        outputs: part, into: &words)
+                    dequantizeBlock(
+                        bits: group.bits, words: words, scales: scales, inputs: inputs.prefix(32),
+                        into: lines)
                 }
             }
         }
-        module.checkpoint.releasePages(of: weightInfo.name)
+    }
+
+    /// Outputs that are decoded together.
+    private static let decodedOutputs = 2048
+
+    /// Reads the words of 32 stored rows for some outputs, one packed row after the other.
+    private func readBlock(
+        bits: Int, firstRow: Int, outputs: Range<Int>, into words: inout [UInt32]
+    ) throws {
+        let width = outputs.count * 4
+        try words.withUnsafeMutableBytes { buffer in
+            for row in 0..<bits {
+                let start = ((firstRow + row) * padded + outputs.lowerBound) * 4
+                try module.checkpoint.read(
+                    weightInfo.name, bytes: start..<start + width,
+                    into: UnsafeMutableRawBufferPointer(
+                        rebasing: buffer[row * width..<(row + 1) * width]))
+            }
+        }
     }
 
     /// Decodes 32 stored rows; `inputs` says which input each of them is.
     private func dequantizeBlock(
-        bits: Int, words: UnsafeRawBufferPointer, firstRow: Int, outputs: Range<Int>,
-        scales: [Float], inputs: ArraySlice<UInt32>, into target: UnsafeMutablePointer<Float>
+        bits: Int, words: [UInt32], scales: [Float], inputs: ArraySlice<UInt32>,
+        into target: UnsafeMutablePointer<Float>
     ) {
+        let count = scales.count
         withUnsafeTemporaryAllocation(of: UInt32.self, capacity: 8) { column in
             withUnsafeTemporaryAllocation(of: UInt8.self, capacity: 32) { codes in
                 guard let from = column.baseAddress, let to = codes.baseAddress else { return }
-                for (position, output) in outputs.enumerated() {
+                for position in 0..<count {
                     for row in 0..<bits {
-                        from[row] = words.loadUnaligned(
-                            fromByteOffset: ((firstRow + row) * padded + output) * 4,
-                            as: UInt32.self)
+                        from[row] = UInt32(littleEndian: words[row * count + position])
                     }
                     EXL2Codes.unpack(bits: bits, words: from, codes: to)
                     let line = target + position * module.inputs

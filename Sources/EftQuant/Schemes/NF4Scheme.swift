@@ -46,14 +46,19 @@ package struct NF4Scheme: QuantScheme {
                 "holds \(info.byteCount) bytes where \(NF4Format.packedBytes(count)) are expected "
                     + "for shape \(state.shape)")
         }
-        let map = try module.tensor("weight.quant_map", .f32, [16])
-        guard try module.checkpoint.floats(of: map.name) == NF4Format.values else {
+        // A model that is saved in 16 bits has its scales and tables in 16 bits too: bitsandbytes widens the scales, and
+        // knows the code book by itself.
+        let map = try module.realTensor("weight.quant_map", [16])
+        let values = NF4Format.values.map(map.dtype.rounded)
+        guard try module.checkpoint.floats(of: map.name) == values else {
             throw module.error(.unsupported, "weight.quant_map", "is not the code book of NF4")
         }
         let blocks = NF4Format.blocks(count, size: state.blockSize)
         var stored = [info, map]
-        let absmax = try module.tensor(
-            "weight.absmax", state.nested == nil ? .f32 : .u8, [blocks])
+        let absmax =
+            state.nested == nil
+            ? try module.realTensor("weight.absmax", [blocks])
+            : try module.tensor("weight.absmax", .u8, [blocks])
         stored.append(absmax)
         var nested: NF4StoredScales.Nested?
         if let second = state.nested {
@@ -88,8 +93,8 @@ package struct NF4Scheme: QuantScheme {
         _ state: NF4State.Nested, blocks: Int, of module: LinearModule
     ) throws(FormatError) -> (NF4StoredScales.Nested, [TensorInfo]) {
         let count = NF4Format.blocks(blocks, size: state.blockSize)
-        let absmax = try module.tensor("weight.nested_absmax", .f32, [count])
-        let map = try module.tensor("weight.nested_quant_map", .f32, [256])
+        let absmax = try module.realTensor("weight.nested_absmax", [count])
+        let map = try module.realTensor("weight.nested_quant_map", [256])
         let nested = NF4StoredScales.Nested(
             map: try module.checkpoint.floats(of: map.name),
             absmax: try module.checkpoint.floats(of: absmax.name), blockSize: state.blockSize,

@@ -10,6 +10,8 @@ package struct ApplicationOptions: Sendable {
     package var keys = APIKeys([])
     /// The web pages whose scripts may use the server.
     package var origins = AllowedOrigins([])
+    /// The hosts that requests may name.
+    package var hosts = AllowedHosts.any
     /// Whether answers carry the request's name.
     package var sendsRequestID = false
     /// The most bytes of a body.
@@ -39,6 +41,8 @@ package struct Call: Sendable {
     package var refusal: Response?
     /// Whether what follows the head may not be what it seems, so that the connection cannot go on.
     package let endIsDoubtful: Bool
+    /// The form of errors that the client reads.
+    package let form: ErrorForm
     /// The route's path, or `none`.
     package let handler: String
     /// The client's name for the request, or ours.
@@ -109,6 +113,7 @@ package final class Application: Sendable {
         if options.sendsRequestID { channel.add([RequestLabel.field: requestID]) }
         if let origin = head.fields["Origin"] { channel.add(options.origins.fields(for: origin)) }
 
+        let form = ErrorForm(target: head.rawTarget)
         let target = RequestTarget(head.rawTarget)
         var match: Router.Match?
         var refusal: Response?
@@ -122,11 +127,11 @@ package final class Application: Sendable {
             case .answer(let response): refusal = response
             }
         } catch {
-            refusal = error.response
+            refusal = error.response(form)
         }
         return Call(
             head: head, channel: channel, refusal: refusal, endIsDoubtful: endIsDoubtful,
-            handler: match?.route.path ?? "none", requestID: requestID, target: target,
+            form: form, handler: match?.route.path ?? "none", requestID: requestID, target: target,
             match: match, label: label)
     }
 
@@ -136,7 +141,7 @@ package final class Application: Sendable {
             _ = call.channel.respond(refusal)
             return
         }
-        let responder = Responder(call.channel)
+        let responder = Responder(call.channel, call.form)
         guard let target = call.target, let match = call.match else { return }
         let request = Request(
             method: call.head.method, target: target, captures: match.captures,
@@ -179,6 +184,7 @@ package final class Application: Sendable {
         guard let target else {
             throw .badRequest("the request's target is not the path of a resource")
         }
+        try options.hosts.check(head)
         if let answer = options.origins.preflight(head) { return .answer(answer) }
         let outcome = router.match(head.method, target.segments)
         if case .found(let match) = outcome, match.route.access == .open {
@@ -193,7 +199,9 @@ package final class Application: Sendable {
                 405, type: "MethodNotAllowedError",
                 "\(excerpt(head.method, limit: 20)) is not served here, but \(methods.joined(separator: ", "))",
                 fields: ["Allow": methods.joined(separator: ", ")])
-        case .missing: throw .notFound("there is nothing at \(excerpt(target.path))")
+        case .missing:
+            throw OllamaInterface.unserved(target)
+                ?? .notFound("there is nothing at \(excerpt(target.path))")
         }
     }
 
@@ -201,10 +209,28 @@ package final class Application: Sendable {
         _ match: Router.Match, _ head: RequestHead
     ) throws(HTTPFailure) -> Router.Match {
         if let length = head.contentLength, length > options.bodyLimit { throw bodyTooLarge }
-        if match.route.body == .json, head.hasBody, !JSONBody.isAnnounced(head.fields) {
+        switch match.route.body {
+        case .json where head.hasBody && !JSONBody.isAnnounced(head.fields):
             throw .badRequest("the body's Content-Type must be application/json")
+        case .anyType where !JSONBody.isAnnounced(head.fields): try checkOrigin(head)
+        case .json, .anyType, .ignored: break
         }
         return match
+    }
+
+    /// Refuses what a page of others had a browser send. Without a type, or with that of a form, a browser sends a body to any
+    /// server without asking it first, and a server that asks for no key would do the work.
+    private func checkOrigin(_ head: RequestHead) throws(HTTPFailure) {
+        guard let origin = head.fields["Origin"], !options.origins.isAllowed(origin) else { return }
+        let parts = origin.split(separator: "://", maxSplits: 1)
+        guard parts.count == 2, let host = head.fields["Host"],
+            HeaderFields.areSame(String(parts[1]), host)
+        else {
+            throw HTTPFailure(
+                403, type: "PermissionDeniedError",
+                "the origin '\(excerpt(origin, limit: 100))' is not among the allowed ones "
+                    + "(--allowed-origins)")
+        }
     }
 
     /// The failure of a request whose body is larger than is accepted.

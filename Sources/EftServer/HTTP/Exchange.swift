@@ -48,7 +48,7 @@ final class Exchange: Sendable {
             peer: connection.peer)
         var call = core.application.admit(head)
         if core.isDraining {
-            call.refusal = HTTPFailure.unavailable("the server is stopping").response
+            call.refusal = HTTPFailure.unavailable("the server is stopping").response(call.form)
         }
         call.channel.onChange { [weak self] in self?.wake() }
         let admitted = call
@@ -80,11 +80,12 @@ final class Exchange: Sendable {
 
     private func keep(_ bytes: UnsafeBufferPointer<UInt8>, _ state: inout State) {
         let application = core.application
+        let form = state.call?.form ?? .openAI
         if state.received > application.options.bodyLimit {
-            state.call?.refusal = application.bodyTooLarge.response
+            state.call?.refusal = application.bodyTooLarge.response(form)
         } else if !core.reserve(bytes.count) {
             state.call?.refusal =
-                HTTPFailure.unavailable("too many bodies at a time", retryAfter: 1).response
+                HTTPFailure.unavailable("too many bodies at a time", retryAfter: 1).response(form)
         } else {
             state.body.append(contentsOf: bytes)
             return
@@ -137,7 +138,8 @@ final class Exchange: Sendable {
                 return true
             case .whole(let response):
                 state.status = response.status
-                state.sent = response.body.count
+                // The library sends the head alone.
+                state.sent = call.head.method == "HEAD" ? 0 : response.body.count
                 connection.setDeadline(in: timeToWrite(response.body.count))
                 return Exchange.send(response, handle, closes: closes)
             case .stream(let status, let fields):

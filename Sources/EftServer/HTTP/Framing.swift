@@ -13,6 +13,9 @@ enum Framing {
                 "the header has more than \(options.fieldLimit) fields or \(options.headerLimit) bytes"
             )
         }
+        guard head.fields.all("Host").count <= 1 else {
+            throw .badRequest("the header names more than one Host")
+        }
         let lengths = head.fields.all("Content-Length")
         let codings = head.fields.all("Transfer-Encoding")
         guard lengths.count <= 1, codings.count <= 1, lengths.isEmpty || codings.isEmpty else {

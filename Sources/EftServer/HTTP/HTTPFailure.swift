@@ -56,7 +56,7 @@ package struct HTTPFailure: Error, Sendable, CustomStringConvertible {
 
     package var description: String { "\(status) \(type): \(message)" }
 
-    /// The failure as a client is sent it, also amid a stream.
+    /// The failure in OpenAI's form, also amid a stream.
     package var json: ConfigNode {
         [
             "error": [
@@ -64,12 +64,5 @@ package struct HTTPFailure: Error, Sendable, CustomStringConvertible {
                 "param": parameter.map { ConfigNode($0) } ?? .null, "code": ConfigNode(status),
             ]
         ]
-    }
-
-    /// The failure as a response.
-    package var response: Response {
-        var response = Response.json(json, status: status)
-        for field in fields.entries { response.fields.set(field.name, field.value) }
-        return response
     }
 }

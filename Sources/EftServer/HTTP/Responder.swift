@@ -6,16 +6,18 @@
 /// A responder that goes away unused answers 500, so that no client waits for nothing.
 package final class Responder: Sendable {
     private let channel: ResponseChannel
-
-    init(_ channel: ResponseChannel) { self.channel = channel }
+    /// The form of errors that the client reads.
+    private let form: ErrorForm
 
     /// What the request's text takes.
     var tally: RequestTally { channel.tally }
 
-    deinit {
-        _ = channel.respond(
-            HTTPFailure.internalError("the server ended the request without an answer").response)
+    init(_ channel: ResponseChannel, _ form: ErrorForm = .openAI) {
+        self.channel = channel
+        self.form = form
     }
+
+    deinit { fail(.internalError("the server ended the request without an answer")) }
 
     /// Answers.
     /// - Returns: false, with nothing done, when there is an answer already or the client has left.
@@ -25,7 +27,7 @@ package final class Responder: Sendable {
     /// Answers with a failure.
     /// - Returns: as `respond`.
     @discardableResult
-    package func fail(_ failure: HTTPFailure) -> Bool { channel.respond(failure.response) }
+    package func fail(_ failure: HTTPFailure) -> Bool { channel.respond(failure.response(form)) }
 
     /// Begins an answer in pieces. When the client has left, the stream is closed from the start.
     package func stream(status: Int = 200, fields: HeaderFields) -> ResponseStream {

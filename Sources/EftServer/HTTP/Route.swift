@@ -13,6 +13,8 @@ package enum RouteAccess: Sendable, Hashable {
 package enum RouteBody: Sendable, Hashable {
     /// Bodies must be announced as JSON.
     case json
+    /// Bodies are JSON, whatever their type is said to be, if anything is said.
+    case anyType
     /// Bodies are not looked at.
     case ignored
 }

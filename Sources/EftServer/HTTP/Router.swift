@@ -38,10 +38,13 @@ package struct Router: Sendable {
         var methods: [String] = []
         for entry in entries {
             guard let captures = Router.captures(entry.parts, segments) else { continue }
-            if entry.route.methods.contains(method) {
+            // The head of an answer to GET, which is all that the connection carries then.
+            let served =
+                entry.route.methods + (entry.route.methods.contains("GET") ? ["HEAD"] : [])
+            if served.contains(method) {
                 return .found(Match(route: entry.route, captures: captures))
             }
-            methods += entry.route.methods
+            methods += served
         }
         return methods.isEmpty ? .missing : .otherMethods(Array(Set(methods)).sorted())
     }

@@ -8,7 +8,8 @@ package struct AllowedOrigins: Sendable {
     /// Allows origins.
     package init(_ origins: [String]) { self.origins = origins }
 
-    private func isAllowed(_ origin: String) -> Bool {
+    /// Whether scripts of an origin may use the server.
+    func isAllowed(_ origin: String) -> Bool {
         HeaderFields.isFit(origin) && (origins.contains("*") || origins.contains(origin))
     }
 
@@ -30,7 +31,7 @@ package struct AllowedOrigins: Sendable {
         guard isAllowed(origin), HeaderFields.isFit(method) else {
             return HTTPFailure(
                 403, type: "PermissionDeniedError", "this origin is not among the allowed ones"
-            ).response
+            ).response(ErrorForm(target: head.rawTarget))
         }
         var response = Response(
             status: 204,

@@ -69,6 +69,16 @@ package final class ServedAdapters: Sendable {
         }
     }
 
+    /// Serves an adapter that the engine has already.
+    /// - Throws: `HTTPFailure` for a name that is taken.
+    package func adopt(_ name: String, _ adapter: EngineAdapter, path: String) throws {
+        try reserve(name, replacing: false)
+        state.withLock { state in
+            state.coming.remove(name)
+            state.entries[name] = Entry(adapter: adapter, path: path, created: UnixTime.seconds)
+        }
+    }
+
     /// Loads an adapter as a request names it: from below the folder that was opened for that.
     /// - Parameter replacing: whether an adapter of the same name gives way.
     /// - Throws: `HTTPFailure`.

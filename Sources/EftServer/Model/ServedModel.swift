@@ -15,6 +15,10 @@ package struct ServedModelOptions: Sendable {
     package var created: Int
     /// What settings are when a request says nothing.
     package var defaults = SamplingDefaults()
+    /// The same for Ollama's routes.
+    package var ollamaDefaults = SamplingDefaults.ollama(nil)
+    /// What lists tell of the base.
+    package var facts = ModelFacts()
     /// Bounds on requests.
     package var limits = RequestLimits()
     /// The longest that a request may take; nil for any time.
@@ -52,18 +56,30 @@ package final class ServedModel: Sendable {
 
     /// Starts an engine for a model.
     /// - Throws: `TensorError` when the system has no thread left.
-    package init(
+    package convenience init(
         core: sending EngineCore, tokenizer: Tokenizer, templates: ChatTemplates?,
         constraints: ConstraintCache, options: ServedModelOptions, metrics: EngineMetrics
     ) throws {
+        try self.init(
+            engine: Engine(core), tokenizer: tokenizer, templates: templates,
+            constraints: constraints, options: options, metrics: metrics)
+    }
+
+    /// Serves a model over an engine that others may use too.
+    /// - Throws: `AdmissionError` when the engine is stopping.
+    package init(
+        engine: Engine, tokenizer: Tokenizer, templates: ChatTemplates?,
+        constraints: ConstraintCache, options: ServedModelOptions, metrics: EngineMetrics
+    ) throws {
+        self.engine = engine
         self.tokenizer = tokenizer
         self.templates = templates
         self.constraints = constraints
         self.options = options
         self.metrics = metrics
-        observer = EngineMetricsObserver(metrics)
-        core.observer = observer
-        engine = try Engine(core)
+        let observer = EngineMetricsObserver(metrics)
+        self.observer = observer
+        try engine.perform { $0.observer = observer }
         adapters = ServedAdapters(
             engine: engine, folder: options.adapterFolder, most: options.maxAdapters,
             taken: options.names)
@@ -126,10 +142,22 @@ package final class ServedModel: Sendable {
         guard let asked = try fields.string("model"), !asked.isEmpty else {
             return Named(name: name, adapter: nil)
         }
-        if options.names.contains(asked) { return Named(name: asked, adapter: nil) }
-        if let adapter = adapters.find(asked) { return Named(name: asked, adapter: adapter) }
+        if let found = find(asked) { return found }
         throw .notFound(
             "The model `\(excerpt(asked, limit: 100))` does not exist.", parameter: "model")
+    }
+
+    /// The model or adapter of a name, also with the tag `latest`, under which Ollama's clients know those without a tag.
+    func find(_ requested: String) -> Named? {
+        let tag = ":latest"
+        let bare = requested.hasSuffix(tag) ? [String(requested.dropLast(tag.count))] : []
+        for name in [requested] + bare {
+            if options.names.contains(name) { return Named(name: requested, adapter: nil) }
+            if let adapter = adapters.find(name) {
+                return Named(name: requested, adapter: adapter)
+            }
+        }
+        return nil
     }
 
     /// Hands requests to the engine, all of them or none.

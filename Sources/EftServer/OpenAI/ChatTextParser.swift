@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Divides an answer's text into thoughts, calls and what is said.
 import EftConfig
+import EftGeneration
 
 /// Divides the text of one answer as it grows.
 struct ChatTextParser: Sendable {
@@ -10,12 +11,19 @@ struct ChatTextParser: Sendable {
     private let keepsAllCalls: Bool
 
     init(_ request: ChatRequest, _ model: ServedModel) {
-        reasoning = model.options.reasoning?.splitter(after: request.prompt.text)
-        keepsReasoning = request.includesReasoning
-        keepsAllCalls = request.tools.allowsSeveral
-        calls = request.tools.format?.parser(tools: request.tools.definitions) {
-            AnswerHead.randomID("call_")
-        }
+        self.init(
+            after: request.prompt.text, request.tools, keepsReasoning: request.includesReasoning,
+            model)
+    }
+
+    /// - Parameter prompt: the text before the answer, which may end inside thoughts; nil to leave thoughts in the text.
+    init(
+        after prompt: String?, _ tools: ToolChoice, keepsReasoning: Bool, _ model: ServedModel
+    ) {
+        reasoning = prompt.flatMap { model.options.reasoning?.splitter(after: $0) }
+        self.keepsReasoning = keepsReasoning
+        keepsAllCalls = tools.allowsSeveral
+        calls = tools.format?.parser(tools: tools.definitions) { AnswerHead.randomID("call_") }
     }
 
     /// Whether the text so far ends inside thoughts.

@@ -3,39 +3,6 @@
 import EftConfig
 import EftGeneration
 
-/// What a request's settings are when it says nothing: the model's own recommendations, or OpenAI's.
-package struct SamplingDefaults: Sendable, Hashable {
-    /// As in `GenerationParameters`.
-    package var temperature: Float = 1
-    package var topP: Float = 1
-    package var topK = 0
-    package var minP: Float = 0
-    package var repetitionPenalty: Float = 1
-    /// Most tokens of an answer, when the model's author set a bound.
-    package var maxTokens: Int?
-    /// The seed; another one for each request when nil.
-    package var seed: UInt64?
-
-    /// OpenAI's.
-    package init() {}
-
-    /// What a generation_config.json recommends; numbers out of range are passed over.
-    package init(generationConfig node: ConfigNode) {
-        guard case .object(let object) = node.value else { return }
-        temperature = Self.number(object["temperature"], 0, 2) ?? 1
-        topP = Self.number(object["top_p"], 0.000001, 1) ?? 1
-        topK = Self.number(object["top_k"], 0, 1e6).map { Int($0) } ?? 0
-        minP = Self.number(object["min_p"], 0, 1) ?? 0
-        repetitionPenalty = Self.number(object["repetition_penalty"], 0.01, 100) ?? 1
-        maxTokens = Self.number(object["max_new_tokens"], 1, 1e7).map { Int($0) }
-    }
-
-    private static func number(_ node: ConfigNode?, _ least: Double, _ most: Double) -> Float? {
-        guard let value = node?.number, value >= least, value <= most else { return nil }
-        return Float(value)
-    }
-}
-
 /// Bounds on requests.
 package struct RequestLimits: Sendable, Hashable {
     /// Most answers to a prompt.
@@ -83,10 +50,11 @@ extension RequestFields {
     }
 
     /// Settings common to all ways to ask for text; `maxTokens` and log-probabilities are the caller's.
+    /// - Parameter specified: what holds where the request says nothing; the model's defaults when nil.
     func parameters(
-        _ model: ServedModel
+        _ model: ServedModel, defaults specified: SamplingDefaults? = nil
     ) throws(HTTPFailure) -> GenerationParameters {
-        let defaults = model.options.defaults
+        let defaults = specified ?? model.options.defaults
         var parameters = GenerationParameters(
             temperature: try float("temperature") ?? defaults.temperature,
             topK: try int("top_k") ?? defaults.topK,

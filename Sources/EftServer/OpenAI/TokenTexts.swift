@@ -87,13 +87,18 @@ struct TokenTexts: Sendable {
     /// The `logprobs.content` of a chat, or of a part of it.
     /// - Parameter count: entries of each token's list.
     func chat(_ tokens: [AnswerToken], count: Int) -> ConfigNode {
-        let content = tokens.map { token -> ConfigNode in
-            var entry = self.entry(token.token.id, token.token.logprob)
-            entry["top_logprobs"] = ConfigNode(
-                token.token.top.prefix(count).map { ConfigNode(self.entry($0.id, $0.logprob)) })
-            return ConfigNode(entry)
-        }
-        return ["content": ConfigNode(content), "refusal": .null]
+        ["content": entries(tokens, count: count), "refusal": .null]
+    }
+
+    /// Each token with the likeliest ones in its place.
+    func entries(_ tokens: [AnswerToken], count: Int) -> ConfigNode {
+        ConfigNode(
+            tokens.map { token -> ConfigNode in
+                var entry = self.entry(token.token.id, token.token.logprob)
+                entry["top_logprobs"] = ConfigNode(
+                    token.token.top.prefix(count).map { ConfigNode(self.entry($0.id, $0.logprob)) })
+                return ConfigNode(entry)
+            })
     }
 
     private func entry(_ id: Int32, _ logprob: Float) -> ConfigObject {

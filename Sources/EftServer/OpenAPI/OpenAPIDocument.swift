@@ -69,7 +69,7 @@ struct OpenAPIDocument: Sendable {
     private static let operations =
         ChatDescription.operations + CompletionDescription.operations
         + TokenDescription.operations + ModelDescription.operations
-        + ServerDescription.operations
+        + OllamaDescription.operations + ServerDescription.operations
 
     private var paths: ConfigNode {
         var paths = ConfigObject()
@@ -92,7 +92,8 @@ struct OpenAPIDocument: Sendable {
         let all =
             GenerationDescription.schemas(facts) + ChatDescription.schemas(facts)
             + CompletionDescription.schemas(facts) + TokenDescription.schemas(facts)
-            + ModelDescription.schemas + ServerDescription.schemas
+            + ModelDescription.schemas + OllamaDescription.schemas(facts)
+            + ServerDescription.schemas
         for (name, schema) in all { schemas[name] = schema.node }
         var components: ConfigObject = [
             "schemas": ConfigNode(schemas), "responses": OpenAPIFailures.responses,

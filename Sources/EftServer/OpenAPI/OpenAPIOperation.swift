@@ -33,6 +33,8 @@ struct OpenAPIOperation: Sendable {
     var contents: [Content] = []
     /// Statuses of failures that only this operation has, beside those that all have.
     var failures: [Int] = []
+    /// Whether failures have Ollama's form.
+    var isOllama = false
 
     /// The operation as JSON.
     /// - Parameters:
@@ -78,9 +80,10 @@ struct OpenAPIOperation: Sendable {
         if request != nil { statuses.formUnion([400, 413]) }
         if needsKey { statuses.insert(401) }
         for status in statuses.sorted() {
-            object[String(status)] = [
-                "$ref": "#/components/responses/\(OpenAPIFailures.name(status))"
-            ]
+            object[String(status)] =
+                isOllama
+                ? OpenAPIFailures.ollama(status)
+                : ["$ref": "#/components/responses/\(OpenAPIFailures.name(status))"]
         }
         return ConfigNode(object)
     }
@@ -115,6 +118,16 @@ enum OpenAPIFailures {
     /// The name of a status among the components.
     static func name(_ status: Int) -> String {
         all.first { $0.status == status }?.name ?? "ServerFault"
+    }
+
+    /// A failure of one of Ollama's routes.
+    static func ollama(_ status: Int) -> ConfigNode {
+        [
+            "description": ConfigNode(all.first { $0.status == status }?.about ?? ""),
+            "content": [
+                "application/json": ["schema": OpenAPISchema.named("OllamaFailure").node]
+            ],
+        ]
     }
 
     /// The components, all with the same body.

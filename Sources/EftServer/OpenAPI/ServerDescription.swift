@@ -42,12 +42,18 @@ enum ServerDescription {
         + [
             ("/", "getPage", "text/html", "A page to chat on and to watch the memory"),
             ("/page.css", "getPageStyle", "text/css", "How the page looks"),
-            ("/page.js", "getPageScript", "text/javascript", "What the page does"),
         ].map { path, id, type, summary in
             OpenAPIOperation(
                 method: "GET", path: path, id: id, group: "page", summary: summary,
-                answer: "The text.", contents: [.text("For browsers.", type: type)])
-        }
+                answer: "The text.",
+                contents: [.text("For browsers.", type: type)]
+                    + (path == "/" ? [.text("For Ollama's clients: a word.")] : []))
+        } + [scripts]
+
+    private static let scripts = OpenAPIOperation(
+        method: "GET", path: "/page/{name}", id: "getPageScript", group: "page",
+        summary: "One of the page's scripts", answer: "The text.",
+        contents: [.text("For browsers.", type: "text/javascript")], failures: [404])
 
     static let schemas: [(String, OpenAPISchema)] = [
         ("Version", .object(required: ["version"], ["version": .string])),
@@ -56,12 +62,18 @@ enum ServerDescription {
     ]
 
     private static let status = OpenAPISchema.object(
-        required: ["version", "model", "max_model_len", "chat_template", "memory", "engine"],
+        required: [
+            "version", "model", "max_model_len", "chat_template", "sampling_defaults", "memory",
+            "engine",
+        ],
         [
             "version": .string, "model": .string,
             "max_model_len": OpenAPISchema.integer(from: 1).about("Tokens of a sequence."),
             "chat_template": OpenAPISchema.boolean
                 .about("Whether /v1/chat/completions is served without a template in the request."),
+            "sampling_defaults": .object(
+                required: StatusRoute.settings,
+                StatusRoute.settings.map { ($0, OpenAPISchema.number.orNull) }),
             "memory": .object(
                 required: ["limit", "planned", "resident"],
                 [

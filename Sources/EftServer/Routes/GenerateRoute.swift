@@ -8,6 +8,8 @@ import Synchronization
 struct GenerateRoute: ModelServingRoute {
     let methods = ["POST"]
     let path = "/generate"
+    // As vLLM reads it, unlike the bodies of its later routes.
+    let body = RouteBody.anyType
     let model: ServedModel
 
     func handle(_ request: Request, _ responder: Responder) throws {

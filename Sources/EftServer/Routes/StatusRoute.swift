@@ -29,9 +29,34 @@ struct StatusRoute: RegisteredRoute {
             .json([
                 "version": ConfigNode(context.version), "model": ConfigNode(model.name),
                 "max_model_len": ConfigNode(model.maxLength),
-                "chat_template": ConfigNode(model.templates != nil), "memory": memory,
-                "engine": engine,
+                "chat_template": ConfigNode(model.templates != nil),
+                "sampling_defaults": recommended, "memory": memory, "engine": engine,
             ]))
+    }
+
+    /// Settings that a request may leave out, by their names there.
+    static let settings = [
+        "temperature", "top_p", "top_k", "min_p", "repetition_penalty", "max_tokens",
+    ]
+
+    /// What the model's author recommends; null where nothing was said.
+    private var recommended: ConfigNode {
+        let defaults = model.options.defaults
+        let values = [
+            decimal(defaults.temperature), decimal(defaults.topP), ConfigNode(defaults.topK),
+            decimal(defaults.minP), decimal(defaults.repetitionPenalty),
+            defaults.maxTokens.map { ConfigNode($0) } ?? .null,
+        ]
+        var object = ConfigObject()
+        for (name, value) in zip(StatusRoute.settings, values) {
+            object[name] = defaults.recommended.contains(name) ? value : .null
+        }
+        return ConfigNode(object)
+    }
+
+    /// A setting as it was written: 0.6, not the nearest single-precision number's digits.
+    private func decimal(_ value: Float) -> ConfigNode {
+        ConfigNode(Double(value.description) ?? Double(value))
     }
 
     private var memory: ConfigNode {

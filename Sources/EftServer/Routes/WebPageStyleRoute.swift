@@ -3,7 +3,8 @@
 
 /// `GET /page.css`.
 struct WebPageStyleRoute: PageAsset {
-    static let text = PageStyle.text
     static let type = "text/css"
     let path = "/page.css"
+
+    func text(_ request: Request) -> String { PageStyle.text }
 }

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Finds the end of a JSON value that comes in pieces.
+import EftGeneration
 
 /// Follows one JSON value byte by byte, as far as its end needs it: strings, brackets, and what may stand outside of
 /// both.
@@ -67,10 +68,4 @@ struct JSONValueScanner: Sendable {
         }
         return .inside
     }
-}
-
-/// Whether a byte is white space in JSON.
-func isJSONSpace(_ byte: UInt8) -> Bool {
-    byte == UInt8(ascii: " ") || byte == UInt8(ascii: "\n") || byte == UInt8(ascii: "\t")
-        || byte == UInt8(ascii: "\r")
 }

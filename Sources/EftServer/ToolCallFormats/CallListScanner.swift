@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Reads calls that are written as JSON objects one behind the other.
+import EftGeneration
 
 /// Follows the part of a text that holds calls.
 struct CallListScanner: Sendable {

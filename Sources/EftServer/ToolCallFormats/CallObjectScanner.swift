@@ -2,6 +2,7 @@
 // Reads a call that is written as a JSON object with a name and arguments.
 
 import EftConfig
+import EftGeneration
 
 /// Follows one object, byte by byte, and passes on its arguments as they were written.
 struct CallObjectScanner: Sendable {

@@ -2,6 +2,7 @@
 // A parameter written as plain text, as the JSON that its schema asks for.
 
 import EftConfig
+import EftGeneration
 
 /// Turns a value's text into JSON while it comes. Nothing in it is ever run: what is not plainly of the kind that the
 /// schema names stays a text.

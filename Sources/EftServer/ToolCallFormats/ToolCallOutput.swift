@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Gathers what a reader of tool calls finds between two pieces of text.
+import EftGeneration
 
 /// Events that are being gathered.
 ///

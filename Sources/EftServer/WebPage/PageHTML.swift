@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // The page's text.
 
-/// The page without its style and its script, which are files of their own.
+/// The page without its style and its scripts, which are files of their own.
 enum PageHTML {
     static let text = #"""
         <!doctype html>
@@ -13,103 +13,69 @@ enum PageHTML {
         <title>Eft</title>
         <link rel="icon" href="data:image/png;base64,\#(icon)">
         <link rel="stylesheet" href="page.css">
-        <script type="module" src="page.js"></script>
+        \#(PageScripts.preloads)
+        <script type="module" src="page/main.js"></script>
         </head>
         <body>
         <header>
+          <button id="menu" type="button" class="icon" aria-label="Conversations" title="Conversations"
+            aria-expanded="false" aria-controls="conversations">\#(PageIcons.inline("menu"))</button>
           <h1>eft</h1>
           <label class="model"><span class="unseen">Model</span><select id="model"></select></label>
           <span class="grow"></span>
           <span id="brief" class="brief" title="Memory held, of the limit"></span>
-          <button id="fresh" type="button">New chat</button>
-          <button id="panel" type="button" class="narrow" aria-expanded="false"
-            aria-controls="side">Panel</button>
+          <button id="fresh" type="button" class="icon fresh" aria-label="New chat"
+            title="New chat (Ctrl+Shift+O)">\#(PageIcons.inline("new"))</button>
+          <button id="help" type="button" class="icon" aria-label="Keyboard shortcuts"
+            title="Keyboard shortcuts (?)">\#(PageIcons.inline("keys"))</button>
+          <button id="panel" type="button" class="icon" aria-label="Server and settings"
+            title="Server and settings" aria-expanded="false"
+            aria-controls="side">\#(PageIcons.inline("settings"))</button>
         </header>
         <main>
+          <nav id="conversations" class="conversations" aria-label="Conversations" hidden>
+            <button type="button" class="fresh wide">\#(PageIcons.inline("new")) New chat</button>
+            <ul id="list" class="list"></ul>
+            <p id="none" class="hint">Conversations are kept in this browser and listed here.</p>
+            <p id="lasting" class="hint" hidden>This browser stores nothing for this page, so
+              conversations are lost when the tab is closed.</p>
+          </nav>
           <section class="chat" aria-label="Chat">
-            <div id="log" class="log" role="log" aria-live="polite" tabindex="0">
+            <div id="log" class="log" role="log" aria-live="off" aria-label="Messages" tabindex="0">
               <div id="empty" class="empty">
                 <h2>What would you like to know?</h2>
-                <p>Answers are made on this server, in the memory that it was given.</p>
+                <p>Answers are generated on this server, in the memory that it was given.</p>
               </div>
             </div>
             <form id="ask" class="ask">
               <p id="notice" class="notice" role="status" hidden></p>
               <div class="box">
+                <div id="files" class="files" hidden></div>
                 <textarea id="text" rows="1" placeholder="Message" aria-label="Message"
                   enterkeyhint="send" autofocus></textarea>
-                <button id="send" type="submit" class="main">Send</button>
-                <button id="stop" type="button" class="main stop" hidden>Stop</button>
+                <div class="tools">
+                  <button id="attach" type="button" class="icon" aria-label="Add text files"
+                    title="Add text files">\#(PageIcons.inline("attach"))</button>
+                  <input id="chooser" type="file" multiple hidden aria-label="Text files">
+                  <span class="grow"></span>
+                  <button id="send" type="submit" class="round" aria-label="Send"
+                    title="Send (Enter)">\#(PageIcons.inline("send"))</button>
+                  <button id="stop" type="button" class="round stop" aria-label="Stop"
+                    title="Stop (Esc)" hidden>\#(PageIcons.inline("stop"))</button>
+                </div>
               </div>
             </form>
           </section>
-          <aside id="side" aria-label="Server and settings">
-            <section class="card">
-              <h2>Memory <output id="fit"></output></h2>
-              <div id="bar" class="bar" role="img" aria-label="Planned memory by purpose"></div>
-              <div class="bar thin" role="img" aria-label="Memory that is held now">
-                <i id="held"></i></div>
-              <ul id="parts" class="parts"></ul>
-              <dl class="pairs sum">
-                <dt>Planned</dt><dd id="planned">–</dd>
-                <dt><i class="dot now"></i>Held now</dt><dd id="resident">–</dd>
-                <dt>Limit</dt><dd id="limit">–</dd>
-              </dl>
-            </section>
-            <section class="card">
-              <h2>Engine <output id="state"></output></h2>
-              <div class="speed"><strong id="speed">0</strong> <span>tokens/s</span>
-                <svg viewBox="0 0 120 32" preserveAspectRatio="none" role="img"
-                  aria-label="Tokens a second over the last minute">
-                  <polyline id="curve" points=""></polyline></svg></div>
-              <div class="labelled"><span>KV cache</span><output id="cache">–</output></div>
-              <div class="bar thin" role="img" aria-label="Use of the KV cache"><i id="pages"></i></div>
-              <dl class="pairs">
-                <dt>Running</dt><dd id="running">–</dd>
-                <dt>Waiting</dt><dd id="waiting">–</dd>
-                <dt>Tokens in the cache</dt><dd id="tokens">–</dd>
-                <dt>Generated in all</dt><dd id="generated">–</dd>
-                <dt>Context</dt><dd id="context">–</dd>
-              </dl>
-            </section>
-            <section class="card">
-              <h2>Settings</h2>
-              <form id="settings" class="settings" autocomplete="off">
-                <label class="wide">System prompt
-                  <textarea name="system" rows="2"></textarea></label>
-                <label>Temperature
-                  <input name="temperature" type="number" min="0" max="2" step="any"
-                    placeholder="model's"></label>
-                <label>Most tokens
-                  <input name="max_tokens" type="number" min="1" step="1" placeholder="512"></label>
-                <label>Top p
-                  <input name="top_p" type="number" min="0" max="1" step="any"
-                    placeholder="model's"></label>
-                <label>Top k
-                  <input name="top_k" type="number" min="-1" step="1" placeholder="model's"></label>
-                <label>Min p
-                  <input name="min_p" type="number" min="0" max="1" step="any"
-                    placeholder="model's"></label>
-                <label>Seed
-                  <input name="seed" type="number" step="1" placeholder="random"></label>
-                <label id="plain" class="wide" hidden>Without a chat template, write
-                  <select name="transcript">
-                    <option value="answers">Question and Answer</option>
-                    <option value="speakers">User and Assistant</option>
-                    <option value="alpaca">Alpaca instructions</option>
-                    <option value="bare">only what I type</option>
-                  </select></label>
-                <label class="wide">API key
-                  <input id="key" type="password" placeholder="none"
-                    autocomplete="off" spellcheck="false"></label>
-              </form>
-              <p class="hint">Empty fields leave the choice to the server. The key is forgotten
-                when this tab is closed.</p>
-            </section>
-            <p class="hint foot"><span id="version">eft</span> ·
-              <a href="openapi.json" id="document">openapi.json</a></p>
+          <aside id="side" class="side" aria-label="Server and settings" hidden>
+            \#(PagePanelHTML.text)
           </aside>
         </main>
+        <div id="drop" class="drop" hidden><p>Drop text files to add them to the message</p></div>
+        <div id="announcement" class="unseen" role="status"></div>
+        \#(PagePanelHTML.keys)
+        <template id="icons">
+        \#(PageIcons.template)
+        </template>
         </body>
         </html>
         """#

@@ -23,7 +23,7 @@ package protocol Backend: AnyObject, Sendable {
 
     // MARK: Products
 
-    /// y (+)= x W for each weight: x `[T][K]`, y `[T][N]`. Products of the same x take less time together than apart.
+    /// y (+)= x W for each weight: x `[T][K]`, y `[T][N]`. Products of the same x take less time together than one by one.
     func multiply(_ x: Matrix, _ weights: [PackedWeight], into y: [Matrix], accumulate: Bool)
         throws(TensorError)
     /// y = silu(x G) * (x U), the same bits as `multiply` and `swiglu` give; `scratch` has the form of y and holds anything
@@ -67,7 +67,7 @@ package protocol Backend: AnyObject, Sendable {
     func addBias(_ bias: Buffer, to x: Matrix)
     /// sums += the sum of the rows.
     func addColumnSums(of x: Matrix, to sums: Buffer)
-    /// y = dropout(x), the mask drawn from (seed, index).
+    /// y = dropout(x), the mask a function of (seed, index).
     func dropout(_ x: Matrix, into y: Matrix, probability: Float, seed: UInt64)
 
     // MARK: Attention

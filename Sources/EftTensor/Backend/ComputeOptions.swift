@@ -17,11 +17,15 @@ package enum ActivationPrecision: String, Sendable, CaseIterable {
     /// the machine has dot products of bytes, at more error.
     case int8
 
-    /// What generation uses unless told otherwise.
+    /// The default of generation.
     package static let inference = ActivationPrecision.int16
-    /// What a server uses unless told otherwise: most of its time goes to products of many rows, and the error of bytes is
+    /// The default of a server: most of its time goes to products of many rows, and the error of bytes is
     /// a tenth of what codes of four bits have.
     package static let serving = ActivationPrecision.int8
+
+    /// What training uses unless its configuration says otherwise; as fast as f32 where the machine has no fast bf16
+    /// dot products.
+    package static let training = ActivationPrecision.bf16
 
     package var kernelValue: eft_precision {
         switch self {
@@ -56,6 +60,6 @@ package enum InstructionSet: UInt32, Sendable, CaseIterable, Comparable {
     /// All levels that this machine has.
     package static var available: [InstructionSet] { allCases.filter { $0 <= best } }
 
-    /// The level's name, as EFT_ISA spells it.
+    /// The level's name, as EFT_ISA takes it.
     package var name: String { String(cString: eft_isa_name(eft_isa(rawValue: rawValue))) }
 }

@@ -32,7 +32,7 @@ package struct WeightLayout: Sendable, Hashable {
         }
     }
 
-    /// What a code stands for.
+    /// What a code means.
     package enum CodeBook: Sendable, Hashable {
         /// code - 2^(bits-1), as EXL2.
         case signed

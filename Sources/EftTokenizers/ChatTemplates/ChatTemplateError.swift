@@ -61,6 +61,6 @@ package struct ChatTemplateError: Error, Sendable, CustomStringConvertible {
     }
 
     package var description: String {
-        ConfigError.located(message, file: file, line: line, keyPath: "")
+        located(message, path: file, line: line)
     }
 }

@@ -36,12 +36,26 @@ package struct AxolotlConfig: Sendable {
     /// Keys that may stand on the command line without a value.
     package static let booleanKeys = AxolotlKeys.booleans
 
+    /// All keys that Axolotl or Eft knows, in alphabetical order.
+    package static let keys: [String] = AxolotlKeys.all.keys.sorted()
+
+    /// Whether Axolotl or Eft knows a key at the top of a configuration.
+    package static func isKey(_ name: String) -> Bool { AxolotlKeys.all[name] != nil }
+
     /// Reads a file and applies overrides from the command line.
     /// - Throws: `ConfigError` with file, line and key.
     package static func read(
         _ path: String, overrides: [ConfigOverride] = []
     ) throws(ConfigError) -> AxolotlConfig {
-        try AxolotlConfig(ConfigOverride.apply(overrides, to: ConfigFile.read(path)))
+        try AxolotlConfig(document(path, overrides: overrides))
+    }
+
+    /// Reads a file and applies overrides, for those who need only some of its keys.
+    /// - Throws: `ConfigError` with file, line and key.
+    package static func document(
+        _ path: String, overrides: [ConfigOverride] = []
+    ) throws(ConfigError) -> ConfigCursor {
+        try ConfigOverride.apply(overrides, to: ConfigFile.read(path))
     }
 
     /// Resolves a document.

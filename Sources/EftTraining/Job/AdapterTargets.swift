@@ -19,7 +19,7 @@ struct AdapterTargets: Sendable {
     private static let prefix = "base_model.model."
 
     /// Finds the layers that the settings mean.
-    /// - Throws: `ModelError` when they mean none, `ConfigError` and `FormatError` for an adapter to go on from.
+    /// - Throws: `TrainingError` (`configuration`) when they mean none, `ConfigError` and `FormatError` for an adapter to go on from.
     init(
         _ settings: AdapterSettings, description: DecoderDescription, baseModel: String
     ) throws {
@@ -41,8 +41,8 @@ struct AdapterTargets: Sendable {
         let matches = try Self.matcher(settings.targets, known)
         let chosen = try all.filter { try matches($0) }
         guard !chosen.isEmpty else {
-            throw ModelError(
-                .mismatch,
+            throw TrainingError(
+                .configuration,
                 "lora_target_modules matches no linear layer of the model; it has "
                     + Self.moduleNames(known).joined(separator: ", "))
         }
@@ -69,8 +69,8 @@ struct AdapterTargets: Sendable {
         case .modules(let names, let all):
             for name in names
             where !known.contains(where: { ends($0.localName, name) || ends(name, $0.localName) }) {
-                throw ModelError(
-                    .unsupported,
+                throw TrainingError(
+                    .configuration,
                     "lora_target_modules names '\(excerpt(name))', which is no linear layer inside the "
                         + "decoder layers; those are "
                         + moduleNames(known).joined(separator: ", "))

@@ -57,6 +57,16 @@ package struct BaseModel: Sendable {
         settings.tokenizerConfig ?? folder.path
     }
 
+    /// The model of a configuration, without its weights.
+    /// - Throws: `ConfigError`, `FormatError`, `ModelError`.
+    static func description(_ config: AxolotlConfig) throws -> ModelFolder {
+        let path = config.model.baseModelConfig ?? config.model.baseModel
+        guard FileSystem.exists(path) else {
+            throw missing(path, try config.document.required("base_model"))
+        }
+        return try ModelFolder.open(path, needsWeights: false)
+    }
+
     /// Layouts of all weights.
     package func layouts() throws -> DecoderLayouts {
         isFresh

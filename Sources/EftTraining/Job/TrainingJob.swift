@@ -15,8 +15,10 @@ package final class TrainingJob {
     package let devices: [CPUBackend]
     /// The base model.
     package let base: BaseModel
+    /// The examples, with what shows them.
+    package let examples: PreparedExamples
     /// The examples.
-    package let data: TrainingData
+    package var data: TrainingData { examples.data }
     /// What the run will hold, and how its passes go.
     package let plan: TrainingPlan
     /// Bytes of the program itself and of the data, which the first device's budget holds besides.
@@ -26,8 +28,7 @@ package final class TrainingJob {
     /// Steps of the run.
     package let totalSteps: Int
     /// Lines for the user.
-    package let notices: [String]
-    private let tokenizer: TrainingTokenizer
+    package var notices: [String] { examples.notices }
     private let adapter: AdapterTargets?
     /// The checkpoint to go on from.
     package let resumeFolder: String?
@@ -98,14 +99,10 @@ package final class TrainingJob {
             base, config: config, lengths: least, room: room, programBytes: programBytes,
             backend: backend)
         resumeFolder = try TrainingJob.resumeFolder(config)
-        tokenizer = try TrainingTokenizer(
-            config.model, folder: base.tokenizerFolder(config.model),
-            vocabulary: description.vocabulary)
-        data = try TrainingData(
-            config.data, encoder: tokenizer.encoder(config.data), seed: config.training.seed,
-            shouldStop: shouldStop)
-        try tokenizer.check(data, vocabulary: description.vocabulary)
-        notices = config.notices + tokenizer.notices
+        examples = try PreparedExamples(
+            config, tokenizerFolder: base.tokenizerFolder(config.model),
+            vocabulary: description.vocabulary, shouldStop: shouldStop)
+        let data = examples.data
         let lengths = ExampleLengths(
             train: data.train.map(\.tokens.count), validation: data.validation.map(\.tokens.count))
         let held = dataBytes()
@@ -152,7 +149,7 @@ package final class TrainingJob {
         try FileSystem.createFolder(settings.outputDir)
         try requireDisk(settings.outputDir)
         try AtomicFile.write(
-            FileSystem.join(settings.outputDir, "axolotl_config.yml"),
+            FileSystem.join(settings.outputDir, AdapterBase.configName),
             YAMLWriter.text(config.document.node))
         let decoder = try load(onEvent, shouldStop)
         let slot = try adapter?.attach(to: decoder, seed: mixedSeed(settings.seed, 2))

@@ -23,10 +23,10 @@ struct TrainingTokenizer: Sendable {
             guard let id = tokenizer.id(for: special.text) else {
                 // Rows are never padded, so that a padding token need not be there.
                 if special.role == "pad_token" { continue }
-                throw ModelError(
-                    .mismatch,
+                throw TrainingError(
+                    .configuration,
                     "special_tokens.\(special.role) '\(excerpt(special.text))' is not in the vocabulary; "
-                        + "adding tokens is not supported yet", path: folder)
+                        + "adding tokens is not supported yet (\(folder))")
             }
             ids[special.role] = id
         }
@@ -48,6 +48,9 @@ struct TrainingTokenizer: Sendable {
                     + "\(vocabulary); they do not belong together", path: folder)
         }
     }
+
+    /// The text of ids, special tokens included.
+    func text(_ ids: some Sequence<Int32>) throws -> String { try tokenizer.decode(ids) }
 
     /// An encoder for the data.
     func encoder(_ settings: DataSettings) -> PromptEncoder {

@@ -7,6 +7,10 @@ import EftPlanning
 import EftTensor
 
 enum BenchCommand: Command {
+    static func savesWork(_ arguments: ParsedArguments) -> Bool {
+        arguments.arguments("KIND").first == "shape"
+    }
+
     static let layerRange = 1...1000
     /// Verbs below this one.
     static let subcommands: [any Command.Type] = [
@@ -30,23 +34,21 @@ enum BenchCommand: Command {
             Example("eft bench serve --help", "load on a server, and what is below"),
         ],
         options: [
-            OptionSpecification(
-                "--layers", kind: .value("N"), help: "layers of the model",
-                defaultText: "22, or the shape's"),
+            BenchOptions.layers,
             OptionSpecification(
                 "--format", kind: .value("WORD"), help: "shape: form of the linear layers",
                 defaultText: "exl2", choices: ["exl2", "nf4", "bf16"]),
-            OptionSpecification(
-                "--bits", "-b", kind: .value("B"), help: "shape: bits a weight of EXL2",
-                defaultText: "4"),
+            BenchOptions.bits,
             OptionSpecification(
                 "--output", "-o", kind: .value("DIR"),
                 help: "shape: the folder to write; disk: the folder whose disk is measured",
                 completion: .folder),
-            OptionSpecification(
-                "--max-shard-size", kind: .value("SIZE"),
-                help: "shape: the most bytes of a weight file", defaultText: "5GB"),
-            CommonOptions.threads, CommonOptions.precision, CommonOptions.json,
+            ConversionOptions.shard,
+            CommonOptions.threads,
+            CommonOptions.precision(
+                default: "what each kind's verb takes: \(ActivationPrecision.inference.rawValue), "
+                    + "and \(ActivationPrecision.training.rawValue) in training"),
+            CommonOptions.json,
         ],
         arguments: [
             ArgumentSpecification("KIND", count: .any, help: "what to measure", completion: .none)
@@ -66,28 +68,40 @@ enum BenchCommand: Command {
             throw UsageError(
                 "no benchmark is called '\(unknown)'; there are \(kinds.joined(separator: ", "))")
         }
-        let backend = try CommonOptions.backend(arguments, limit: .max)
-        var limits = try MachineLimits(backend)
+        let devices = try BenchDevices(arguments)
+        var limits = try MachineLimits(devices.generating)
         var options = ModelBenchmark.Options()
         options.layers = try arguments.int("layers", default: 22, in: layerRange)
+        let progress = CommonOptions.progress(arguments)
         var results: [BenchmarkResult] = []
         for kind in kinds where asked.isEmpty || asked.contains(kind) {
-            try limits.refresh(backend)
-            switch kind {
-            case "kernels": results += try KernelBenchmark.run(backend, limits: limits)
-            case "sampling": results += try SamplingBenchmark.run()
-            case "decode":
-                results.append(try ModelBenchmark.decode(backend, limits: limits, options: options))
-            case "prefill":
-                results.append(
-                    try ModelBenchmark.prefill(backend, limits: limits, options: options))
-            case "train":
-                results.append(try ModelBenchmark.train(backend, limits: limits, options: options))
-            default: break
+            results += try progress.during("measuring \(kind)") {
+                try limits.refresh(devices.generating)
+                return try measure(kind, devices, limits, options)
             }
         }
-        results = limits.results + results
-        if arguments.flag("json") {
+        show(limits.results + results, devices, isJSON: arguments.flag("json"))
+    }
+
+    private static func measure(
+        _ kind: String, _ devices: BenchDevices, _ limits: MachineLimits,
+        _ options: ModelBenchmark.Options
+    ) throws -> [BenchmarkResult] {
+        let (generating, training) = (devices.generating, devices.training)
+        return switch kind {
+        case "kernels":
+            try KernelBenchmark.run(generating: generating, training: training, limits: limits)
+        case "sampling": try SamplingBenchmark.run()
+        case "decode": [try ModelBenchmark.decode(generating, limits: limits, options: options)]
+        case "prefill": [try ModelBenchmark.prefill(generating, limits: limits, options: options)]
+        case "train": [try ModelBenchmark.train(training, limits: limits, options: options)]
+        default: []
+        }
+    }
+
+    private static func show(_ results: [BenchmarkResult], _ devices: BenchDevices, isJSON: Bool) {
+        let backend = devices.generating
+        guard !isJSON else {
             JSONOutput.print(
                 [
                     "instruction_set": ConfigNode(backend.instructionSet.name),
@@ -96,14 +110,27 @@ enum BenchCommand: Command {
                 ])
             return
         }
-        TerminalOutput.standardOutput.writeLine(
-            "\(backend.instructionSet.name), \(backend.threads) threads, activations in "
-                + backend.precision.rawValue)
+        let output = TerminalOutput.standardOutput
+        output.writeLine("\(backend.instructionSet.name), \(backend.threads) threads")
         var table = TableRenderer(
             BenchmarkResult.header.enumerated().map { index, title in
                 .init(title, [1, 3].contains(index) ? .right : .left)
             })
         for result in results { table.add(result.row) }
-        TerminalOutput.standardOutput.write(table)
+        output.write(table)
+    }
+}
+
+/// Devices that compute as the verbs do, or as --precision says.
+private struct BenchDevices {
+    let generating: CPUBackend
+    let training: CPUBackend
+
+    init(_ arguments: ParsedArguments) throws {
+        let chosen = arguments.string("precision").flatMap(ActivationPrecision.init)
+        func device(_ usual: ActivationPrecision) throws -> CPUBackend {
+            try CommonOptions.backend(arguments, limit: .max, precision: chosen ?? usual)
+        }
+        (generating, training) = (try device(.inference), try device(.training))
     }
 }

@@ -13,7 +13,10 @@ enum BenchDisk {
         // Long enough that the caches inside a disk do not count.
         probe.byteCount = 4 << 30
         probe.seconds = 6
-        guard let rates = probe.measure(folder) else {
+        let rates = CommonOptions.progress(arguments).during("measuring the disk of \(folder)") {
+            [probe] in probe.measure(folder)
+        }
+        guard let rates else {
             throw FormatError(
                 .io, "its disk cannot be measured: that takes 4 GiB of room and the right to write",
                 path: folder)

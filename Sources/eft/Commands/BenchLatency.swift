@@ -4,6 +4,10 @@ import EftBenchmarks
 import EftCommandLine
 
 enum BenchLatency: Command {
+    static func savesWork(_ arguments: ParsedArguments) -> Bool {
+        arguments.isGiven("output-json")
+    }
+
     static let specification = CommandSpecification(
         name: "bench latency", abstract: "Time one batch, as 'vllm bench latency' does.",
         discussion: "Without a server; prompts are random tokens and share nothing.",
@@ -14,18 +18,14 @@ enum BenchLatency: Command {
                 "one request, of TinyLlama's shape"),
         ],
         options: [
-            OptionSpecification(
-                "--input-len", kind: .value("N"), help: "tokens of a prompt", defaultText: "32"),
-            OptionSpecification(
-                "--output-len", kind: .value("N"), help: "tokens of an answer",
-                defaultText: "128"),
+            BenchOptions.inputLength(default: 32),
+            BenchOptions.outputLength(default: 128),
             OptionSpecification(
                 "--batch-size", kind: .value("N"), help: "requests of a batch", defaultText: "8"),
             OptionSpecification(
                 "--num-iters-warmup", kind: .value("N"), help: "batches that are not counted",
                 defaultText: "10"),
-            OptionSpecification(
-                "--num-iters", kind: .value("N"), help: "batches that are", defaultText: "30"),
+            BenchOptions.iterations(of: "batches", default: 30),
         ] + BenchEngineOptions.all)
 
     static func run(_ arguments: ParsedArguments) throws {
@@ -37,8 +37,11 @@ enum BenchLatency: Command {
         benchmark.iterations = try arguments.int("num-iters", default: 30, in: 1...1_000_000)
         benchmark.seed = UInt64(try arguments.int("seed", default: 0, in: 0...Int.max))
         benchmark.isStopped = { InterruptFlag.isRaised }
-        let progress = ProgressReporter(output: .standardError)
-        benchmark.progress = { progress.update("batch \($0 + 1) of \($1)") }
+        let progress = CommonOptions.progress(arguments)
+        benchmark.progress = {
+            progress.update(
+                "timing", share: Double($0) / Double(max($1, 1)), "batch \($0 + 1) of \($1)")
+        }
         let decoder = try BenchEngineOptions.decoder(arguments)
         let bounds = try BenchEngineOptions.bounds(
             arguments, decoder, length: benchmark.inputLength + benchmark.outputLength,

@@ -6,6 +6,10 @@ import EftConfig
 import EftFormats
 
 enum BenchPrefix: Command {
+    static func savesWork(_ arguments: ParsedArguments) -> Bool {
+        arguments.isGiven("output-json")
+    }
+
     static let specification = CommandSpecification(
         name: "bench prefix",
         abstract: "Time the first token of a prompt, new and with its beginning in the cache.",
@@ -13,13 +17,11 @@ enum BenchPrefix: Command {
             Example("eft bench prefix -m ./model", "2000 tokens, all but the last 4 shared")
         ],
         options: [
-            OptionSpecification(
-                "--input-len", kind: .value("N"), help: "tokens of a prompt", defaultText: "2000"),
+            BenchOptions.inputLength(default: 2000),
             OptionSpecification(
                 "--new-tokens", kind: .value("N"), help: "tokens at its end that are new",
                 defaultText: "4"),
-            OptionSpecification(
-                "--num-iters", kind: .value("N"), help: "prompts", defaultText: "3"),
+            BenchOptions.iterations(of: "prompts", default: 3),
         ] + BenchEngineOptions.all)
 
     static func run(_ arguments: ParsedArguments) throws {
@@ -29,10 +31,13 @@ enum BenchPrefix: Command {
         benchmark.iterations = try arguments.int("num-iters", default: 3, in: 1...1_000_000)
         benchmark.seed = UInt64(try arguments.int("seed", default: 0, in: 0...Int.max))
         benchmark.isStopped = { InterruptFlag.isRaised }
+        let progress = CommonOptions.progress(arguments)
         let decoder = try BenchEngineOptions.decoder(arguments)
         let bounds = try BenchEngineOptions.bounds(
             arguments, decoder, length: benchmark.longest, sequences: 1)
-        let figures = try benchmark.run(decoder, bounds)
+        let figures = try progress.during("reading prompts of \(benchmark.length) tokens") {
+            try benchmark.run(decoder, bounds)
+        }
         try BenchOutput.show(arguments, text: figures.text, node: figures.node)
     }
 }

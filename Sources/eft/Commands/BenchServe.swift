@@ -10,6 +10,10 @@ import EftFormats
 #endif
 
 enum BenchServe: Command {
+    static func savesWork(_ arguments: ParsedArguments) -> Bool {
+        arguments.flag("save-result") || arguments.isGiven("result-filename")
+    }
+
     static let specification = CommandSpecification(
         name: "bench serve",
         abstract: "Load a server and time its answers, as 'vllm bench serve' does.",
@@ -41,8 +45,11 @@ enum BenchServe: Command {
         try warmUp(run, client, prompts, options)
         let jobs = jobs(client, prompts, options)
         let date = date()
-        let progress = ProgressReporter(output: .standardError)
-        run.progress = { progress.update("\($0) of \(jobs.count) requests") }
+        let progress = CommonOptions.progress(arguments)
+        run.progress = {
+            let share = Double($0) / Double(max(jobs.count, 1))
+            progress.update("loading the server", share: share, "\($0) of \(jobs.count) requests")
+        }
         let result = run.run(jobs)
         progress.finish()
         guard !result.wasStopped else { throw BenchmarkStopped() }

@@ -26,9 +26,8 @@ enum BenchShape {
         else {
             throw UsageError("there is a model in \(output) already; give another folder for -o")
         }
-        let progress = ProgressReporter(output: .standardError)
-        let isJSON = arguments.flag("json")
-        let note = { (text: String) in if !isJSON { progress.note(text) } }
+        let progress = CommonOptions.progress(arguments)
+        let note = { (text: String) in progress.note(text) }
         let shardBytes = try ConversionOptions.shardBytes(arguments)
         try writer.write(to: output, maxShardBytes: shardBytes, note: note) { done, total in
             guard !InterruptFlag.isRaised else {
@@ -37,12 +36,12 @@ enum BenchShape {
                     description: "interrupted; run it again with the same arguments to go on after "
                         + "the last finished weight file")
             }
-            if !isJSON {
-                progress.update("writing \(formatBytes(done)) of \(formatBytes(total))")
-            }
+            let share = Double(done) / Double(max(total, 1))
+            progress.update(
+                "writing", share: share, "\(formatBytes(done)) of \(formatBytes(total))")
         }
-        progress.finish()
-        if isJSON {
+        progress.clear()
+        if arguments.flag("json") {
             JSONOutput.print([
                 "shape": ConfigNode(shape.name), "bytes": ConfigNode(writer.byteCount),
                 "bits_per_weight": ConfigNode(writer.bitsPerWeight),

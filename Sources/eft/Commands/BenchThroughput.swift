@@ -4,6 +4,10 @@ import EftBenchmarks
 import EftCommandLine
 
 enum BenchThroughput: Command {
+    static func savesWork(_ arguments: ParsedArguments) -> Bool {
+        arguments.isGiven("output-json")
+    }
+
     static let specification = CommandSpecification(
         name: "bench throughput",
         abstract: "Time many requests at once, as 'vllm bench throughput' does.",
@@ -19,42 +23,26 @@ enum BenchThroughput: Command {
                 "lengths that differ widely"),
         ],
         options: [
-            OptionSpecification(
-                "--num-prompts", kind: .value("N"), help: "requests", defaultText: "1000"),
-            OptionSpecification(
-                "--input-len", "--random-input-len", kind: .value("N"),
-                help: "tokens of a prompt, behind its prefix", defaultText: "1024"),
-            OptionSpecification(
-                "--output-len", "--random-output-len", kind: .value("N"),
-                help: "tokens of an answer", defaultText: "128"),
-            OptionSpecification(
-                "--range-ratio", "--random-range-ratio", kind: .value("SHARE"),
-                help: "how far both lengths may differ, from 0 to below 1", defaultText: "0"),
-            OptionSpecification(
-                "--prefix-len", "--random-prefix-len", kind: .value("N"),
-                help: "tokens with which prompts begin alike", defaultText: "0"),
-            OptionSpecification(
-                "--num-prefixes", kind: .value("N"), help: "such beginnings, taken in turn",
-                defaultText: "1"),
-            OptionSpecification(
-                "--max-num-seqs", kind: .value("N"), help: "most sequences at once",
-                defaultText: "64"),
-            OptionSpecification(
-                "--no-enable-prefix-caching", help: "share no keys and values between requests"),
-        ] + BenchEngineOptions.all)
+            BenchOptions.prompts,
+            EngineOptions.maxSequences,
+            EngineOptions.prefixCaching,
+        ] + RandomLengths.options + BenchEngineOptions.all)
 
     static func run(_ arguments: ParsedArguments) throws {
         var benchmark = ThroughputBenchmark()
         benchmark.count = try arguments.int("num-prompts", default: 1000, in: 1...1_000_000)
-        try RandomLengths.read(arguments, into: &benchmark.prompts, prefix: "")
+        try RandomLengths.read(arguments, into: &benchmark.prompts)
         benchmark.isStopped = { InterruptFlag.isRaised }
+        let progress = CommonOptions.progress(arguments)
         let decoder = try BenchEngineOptions.decoder(arguments)
         var bounds = try BenchEngineOptions.bounds(
             arguments, decoder, length: benchmark.longest,
             sequences: min(
                 benchmark.count, try arguments.int("max-num-seqs", default: 64, in: 1...4096)))
-        bounds.prefixCaching = !arguments.flag("no-enable-prefix-caching")
-        let figures = try benchmark.run(decoder, bounds)
+        bounds.prefixCaching = arguments.flag("enable-prefix-caching", default: true)
+        let figures = try progress.during("serving \(benchmark.count) requests") {
+            try benchmark.run(decoder, bounds)
+        }
         try BenchOutput.show(arguments, text: figures.text, node: figures.node)
     }
 }

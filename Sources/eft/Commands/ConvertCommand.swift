@@ -9,6 +9,8 @@ import EftPlanning
 import EftTensor
 
 enum ConvertCommand: Command {
+    static func savesWork(_: ParsedArguments) -> Bool { true }
+
     static let specification = CommandSpecification(
         name: "convert",
         abstract: "Rewrite a checkpoint as safetensors, in another type of numbers or in NF4.",
@@ -20,6 +22,8 @@ enum ConvertCommand: Command {
         examples: [
             Example(
                 "eft convert ./llama-bin ./llama --dtype bf16", "PyTorch .bin to bf16 safetensors"),
+            Example(
+                "eft convert adapter_model.bin adapter_model.safetensors", "one file to another"),
             Example("eft convert ./model ./model-f16 --dtype f16", "bf16 to f16, overflow refused"),
             Example(
                 "eft convert ./model ./model-nf4 --dtype nf4",
@@ -30,25 +34,35 @@ enum ConvertCommand: Command {
                 "--dtype", kind: .value("TYPE"),
                 help:
                     "the type of all real numbers, or nf4 for the linear layers of the decoder's layers",
-                defaultText: "as stored", choices: ["bf16", "f16", "f32", "nf4"]),
-            ConversionOptions.shard, CommonOptions.memory, CommonOptions.threads,
+                defaultText: "as stored", choices: ConversionOptions.typeNames + ["nf4"]),
+            ConversionOptions.shard, ConversionOptions.dryRun, CommonOptions.memory,
+            CommonOptions.threads,
             CommonOptions.json,
         ],
         arguments: [
             ArgumentSpecification("IN", help: "the folder or file to read", completion: .folder),
-            ArgumentSpecification("OUT", help: "the folder to write", completion: .folder),
+            ArgumentSpecification(
+                "OUT", help: "the folder to write, or one file that ends with .safetensors",
+                completion: .folder),
         ])
 
     static func run(_ arguments: ParsedArguments) throws {
         let limit = try CommonOptions.limit(arguments)
         let backend = try CommonOptions.backend(arguments, limit: limit)
         let output = try arguments.requiredArgument("OUT")
+        if OutputFolder.isFile(output), arguments.isGiven("max-shard-size") {
+            throw arguments.error(
+                "max-shard-size", "does not go with one output file; give a folder as OUT")
+        }
         if arguments.string("dtype") == "nf4" {
+            guard !OutputFolder.isFile(output) else {
+                throw arguments.error("dtype", "nf4 makes a folder; give one as OUT")
+            }
             try toNF4(arguments, output, backend, limit)
             return
         }
         let converter = try CheckpointConverter(
-            input: arguments.requiredArgument("IN"), output: output,
+            input: arguments.modelArgument("IN"), output: output,
             options: CheckpointConverter.Options(
                 dtype: ConversionOptions.type(arguments),
                 maxShardBytes: ConversionOptions.shardBytes(arguments)),
@@ -58,14 +72,9 @@ enum ConvertCommand: Command {
             plan: StagePlan(
                 name: "convert", memory: CheckpointConverter.memory, disk: converter.byteCount),
             limit: limit)
-        let files = try watch.run("converting") { try converter.run($0) }
-        watch.finish(
-            [
-                "output": ConfigNode(output), "tensors": ConfigNode(converter.tensors.count),
-                "bytes": ConfigNode(converter.byteCount), "files": ConfigNode(files),
-            ],
-            "wrote \(converter.tensors.count) tensors, \(formatBytes(converter.byteCount)), to \(output)"
-        )
+        try convert(watch, arguments, output, converter.tensors.count, converter.byteCount) {
+            try converter.run($0)
+        }
     }
 }
 
@@ -73,7 +82,7 @@ extension ConvertCommand {
     private static func toNF4(
         _ arguments: ParsedArguments, _ output: String, _ backend: CPUBackend, _ limit: Int
     ) throws {
-        let folder = try ModelFolder.open(arguments.requiredArgument("IN"))
+        let folder = try ModelFolder.open(arguments.modelArgument("IN"))
         let converter = try NF4Converter(
             folder, output: output, maxShardBytes: ConversionOptions.shardBytes(arguments),
             backend: backend)
@@ -82,14 +91,27 @@ extension ConvertCommand {
             plan: StagePlan(
                 name: "convert to NF4", memory: NF4Converter.memory(folder.description),
                 disk: converter.byteCount), limit: limit)
-        let files = try watch.run("converting") { try converter.run($0) }
-        watch.finish(
-            [
-                "output": ConfigNode(output), "tensors": ConfigNode(converter.tensorCount),
-                "bytes": ConfigNode(converter.byteCount), "files": ConfigNode(files),
-            ],
-            "wrote \(converter.tensorCount) tensors, \(formatBytes(converter.byteCount)), to \(output)"
-        )
+        try convert(watch, arguments, output, converter.tensorCount, converter.byteCount) {
+            try converter.run($0)
+        }
+    }
+
+    /// Does the work, or says what it would write.
+    private static func convert(
+        _ watch: ConversionWatch, _ arguments: ParsedArguments, _ output: String, _ tensors: Int,
+        _ bytes: Int, _ work: (ConversionMonitor) throws -> [String]
+    ) throws {
+        let object: ConfigObject = [
+            "output": ConfigNode(output), "tensors": ConfigNode(tensors),
+            "bytes": ConfigNode(bytes),
+        ]
+        let what = "\(tensors) tensors, \(formatBytes(bytes)), to \(output)"
+        if arguments.flag("dry-run") {
+            watch.describe(object, "would write \(what)")
+            return
+        }
+        let files = try watch.run("converting", work)
+        watch.finish(object.adding("files", ConfigNode(files)), "wrote \(what)")
     }
 }
 
@@ -97,13 +119,26 @@ extension ConvertCommand {
 enum ConversionOptions {
     static let dtype = OptionSpecification(
         "--dtype", kind: .value("TYPE"), help: "the type of all real numbers",
-        defaultText: "as stored", choices: ["bf16", "f16", "f32"])
+        defaultText: "as stored", choices: typeNames)
+
+    /// Types by all the names that the field's tools have for them; the first of each is Eft's own.
+    private static let types: [(type: DType, names: [String])] = [
+        (.bf16, ["bf16", "bfloat16", "torch.bfloat16"]),
+        (.f16, ["f16", "fp16", "float16", "half", "torch.float16"]),
+        (.f32, ["f32", "fp32", "float32", "float", "torch.float32"]),
+    ]
+    static let typeNames = types.flatMap(\.names)
+
+    static let dryRun = OptionSpecification(
+        "--dry-run", help: "show the plan and what would be written, and write nothing")
     static let shard = OptionSpecification(
         "--max-shard-size", kind: .value("SIZE"), help: "the most bytes of a weight file",
         defaultText: "5GB")
 
     static func type(_ arguments: ParsedArguments) -> DType? {
-        arguments.string("dtype").flatMap { DType(rawValue: $0.uppercased()) }
+        arguments.string("dtype").flatMap { name in
+            types.first { $0.names.contains(name) }?.type
+        }
     }
 
     static func shardBytes(_ arguments: ParsedArguments) throws -> Int {
@@ -119,10 +154,14 @@ struct ConversionWatch {
 
     /// Shows the plan, or refuses it.
     /// - Throws: `BudgetError`.
-    init(_ arguments: ParsedArguments, plan: StagePlan, limit: Int) throws {
+    init(
+        _ arguments: ParsedArguments, plan: StagePlan, limit: Int,
+        work: ProcessMemory.Work = .copying
+    ) throws {
         isJSON = arguments.flag("json")
         var plan = plan
-        plan.devices[0][.program] += ProcessMemory.program
+        plan.devices[0][.program] += ProcessMemory.program(
+            for: work, threads: try CommonOptions.threadCount(arguments))
         budget = Budget(plan: plan, limits: [limit])
         try budget.announce(quiet: isJSON)
     }
@@ -148,12 +187,26 @@ struct ConversionWatch {
                 report: { step in
                     guard !isJSON else { return }
                     let left = clock.seconds(done: step.done, total: step.total)
-                    progress.update(line(verb, step, count, left: left))
+                    let share = step.total > 0 ? Double(step.done) / Double(step.total) : 1
+                    progress.update(
+                        verb, share: share, amount(step, share: share, count, left: left))
                 })
             let result = try work(monitor)
-            progress.finish()
+            progress.clear()
             return result
         }
+    }
+
+    /// Prints what would be done.
+    func describe(_ object: ConfigObject, _ text: String) {
+        guard isJSON else {
+            TerminalOutput.standardOutput.writeLine(text)
+            return
+        }
+        JSONOutput.print(
+            ConfigNode(
+                object.adding("dry_run", ConfigNode(true))
+                    .adding("peak_memory_planned", ConfigNode(budget.peaks.planned))))
     }
 
     /// Prints the outcome, with peaks.
@@ -171,13 +224,12 @@ struct ConversionWatch {
     }
 }
 
-/// A line of progress: what, how far, how long still.
-private func line(
-    _ verb: String, _ step: ConversionMonitor.Progress, _ count: (Int) -> String, left: Double?
+/// How far work has come, in words, and how long it will still take.
+private func amount(
+    _ step: ConversionMonitor.Progress, share: Double, _ count: (Int) -> String, left: Double?
 ) -> String {
-    let share = step.total > 0 ? Double(step.done) / Double(step.total) : 1
     let remaining = left.map { ", \(formatDuration($0)) left" } ?? ""
-    return "\(verb) \(formatFixed(100 * share, decimals: 1)) % (\(count(step.done)) of "
+    return "\(formatFixed(100 * share, decimals: 1)) % (\(count(step.done)) of "
         + "\(count(step.total))\(remaining)): \(step.item)"
 }
 
@@ -194,5 +246,14 @@ private struct RemainingTime {
         }
         guard done > first.done, done - first.done > total / 100 else { return nil }
         return (now - first.time) / .seconds(1) * Double(total - done) / Double(done - first.done)
+    }
+}
+
+extension ConfigObject {
+    /// The mapping with one key more.
+    func adding(_ key: String, _ node: ConfigNode) -> ConfigObject {
+        var object = self
+        object[key] = node
+        return object
     }
 }

@@ -34,10 +34,13 @@ enum EvalCommand: Command {
     static func run(_ arguments: ParsedArguments) throws {
         let model = try LoadedModel(arguments)
         let length = try arguments.int("length", default: 2048, in: 2...(1 << 20))
-        let tokens = try EvaluationText.tokens(
-            arguments.required("data"), tokenizer: model.tokenizer)
+        let progress = CommonOptions.progress(arguments)
+        let file = try arguments.required("data")
+        let tokens = try progress.during("reading \(file)") {
+            try EvaluationText.tokens(file, tokenizer: model.tokenizer)
+        }
         let rows = min(length, tokens.count)
-        let plan = model.planner().evaluate(
+        let plan = model.planner(for: .evaluation).evaluate(
             name: "eval", layouts: model.layouts, adapters: model.adapterExtents,
             load: try model.loader.loadNeed(), rows: rows)
         let streaming = try model.streaming(plan)
@@ -45,15 +48,15 @@ enum EvalCommand: Command {
         let isJSON = arguments.flag("json")
         try budget.announce(quiet: isJSON)
         let (decoder, slots) = try model.load(plan, streaming, quiet: isJSON)
-        let progress = ProgressReporter(output: .standardError)
         let score = try PerplexityEvaluator(decoder: decoder, slots: slots, length: rows)
             .score(tokens) { done in
                 guard !InterruptFlag.isRaised else {
                     throw Interruption(description: "interrupted")
                 }
-                if !isJSON { progress.update("\(done) of \(tokens.count) tokens") }
+                let share = Double(done) / Double(max(tokens.count, 1))
+                progress.update("scoring", share: share, "\(done) of \(tokens.count) tokens")
             }
-        progress.finish()
+        progress.clear()
         if isJSON {
             JSONOutput.print(
                 [

@@ -22,14 +22,16 @@ enum InspectCommand: Command {
         ])
 
     static func run(_ arguments: ParsedArguments) throws {
-        let path = try arguments.requiredArgument("DIR")
-        let inspection = try Inspection(path)
+        let path = try arguments.modelArgument("DIR")
+        let inspection = try CommonOptions.progress(arguments).during("reading \(path)") {
+            try Inspection(path)
+        }
         if arguments.flag("json") {
             JSONOutput.print(inspection.node(tensors: arguments.flag("tensors")))
             return
         }
         let output = TerminalOutput.standardOutput
-        for line in inspection.summary { output.writeLine(line) }
+        for line in inspection.summary { output.writeWrapped(line, hanging: 2) }
         if arguments.flag("tensors") {
             var table = TableRenderer([
                 .init("tensor"), .init("type"), .init("shape"), .init("bytes", .right),

@@ -10,25 +10,45 @@ import EftTensor
 import EftTokenizers
 
 enum QuantizeCommand: Command {
+    static func savesWork(_: ParsedArguments) -> Bool { true }
+
+    private static let noMeasurement = "one width for all layers needs no measurement"
+
+    /// Options of ExLlamaV2's convert.py that have no effect.
+    private static let noEffect = [
+        IneffectiveOption("-m", "--measurement", value: "FILE", reason: noMeasurement),
+        IneffectiveOption("-mr", "--measurement-rows", value: "N", reason: noMeasurement),
+        IneffectiveOption("-ml", "--measurement-length", value: "N", reason: noMeasurement),
+        IneffectiveOption(
+            "-so", "--status-output",
+            reason: "progress goes to standard error, --json gives the report"),
+        IneffectiveOption(
+            "-hsol", "--hidden-state-offload-layers", value: "N",
+            reason: "hidden states are held as --memory allows"),
+        IneffectiveOption("-fst", "--fast-safetensors", reason: "files are read directly already"),
+    ]
+
     static let specification = CommandSpecification(
         name: "quantize",
         abstract: "Quantize a model to EXL2 by GPTQ, at 2 to 8 bits a weight.",
         discussion:
             "Layer by layer, on calibration text: one layer's weights are in memory at a time. A run that "
             + "was stopped goes on at the last finished layer when it is started again with the same "
-            + "options.",
+            + "options, or with -o alone.\n"
+            + "The command lines of ExLlamaV2's convert.py are taken. All layers get one width: mixes of widths by "
+            + "measurement are not made yet.",
         examples: [
             Example(
-                "eft quantize -i ./llama -o ./work -cf ./llama-4bit -b 4 -c wiki.txt",
-                "4 bits, the head at 6"),
+                "eft quantize -i ./llama -o ./work -cf ./llama-4bit -b 4",
+                "4 bits, the head at 6, with the built-in calibration text"),
             Example(
                 "eft quantize -i ./llama -o ./work -cf ./llama-3bit -b 3 -hb 8 -c rows.jsonl -r 200",
                 "3 bits, 200 calibration rows"),
         ],
         options: [
             OptionSpecification(
-                "-i", "--in-dir", kind: .value("DIR"), help: "the model's folder", isRequired: true,
-                completion: .folder),
+                "-i", "--in-dir", kind: .value("DIR"), help: "the model's folder",
+                defaultText: "that of the job in the work folder", completion: .folder),
             OptionSpecification(
                 "-o", "--out-dir", kind: .value("DIR"), help: "the work folder", isRequired: true,
                 completion: .folder),
@@ -46,7 +66,8 @@ enum QuantizeCommand: Command {
             OptionSpecification(
                 "-c", "--cal-dataset", kind: .value("FILE"),
                 help: "calibration: a UTF-8 text, or .jsonl rows with a text",
-                defaultText: "calibration.txt or calibration.jsonl in the model's folder",
+                defaultText:
+                    "calibration.txt or calibration.jsonl in the model's folder, else a built-in text",
                 completion: .file),
             OptionSpecification(
                 "-r", "--dataset-rows", kind: .value("N"), help: "calibration rows",
@@ -67,27 +88,60 @@ enum QuantizeCommand: Command {
                 "--context", kind: .value("N"), help: "tokens of context that --fit makes room for",
                 defaultText: "8192, or what the model was made for"),
             OptionSpecification("-nr", "--no-resume", help: "start anew in the work folder"),
-            CommonOptions.memory, CommonOptions.threads, CommonOptions.json,
-        ])
+            OptionSpecification(
+                "-res", "--resume", help: "go on with the job in the work folder, or fail"),
+            OptionSpecification(
+                "-rs", "--rope-scale", kind: .value("R"),
+                help: "divide positions by R, also in the config.json that is written"),
+            OptionSpecification(
+                "-ra", "--rope-alpha", kind: .value("A"),
+                help:
+                    "raise the rotary base by NTK's alpha, also in the config.json that is written"),
+            OptionSpecification(
+                "-om", "--output-measurement", kind: .value("FILE"),
+                help: "ends at once: \(noMeasurement)", completion: .file),
+            ConversionOptions.dryRun, CommonOptions.memory, CommonOptions.threads,
+            CommonOptions.json,
+        ] + noEffect.map(\.specification))
 
     static func run(_ arguments: ParsedArguments) throws {
+        if let file = arguments.string("output-measurement") {
+            TerminalOutput.standardError.writeLine(
+                "nothing to do: \(noMeasurement); \(file) is not written. Leave out -om and -m")
+            return
+        }
+        let isJSON = arguments.flag("json")
+        if let notice = IneffectiveOption.notice(noEffect, arguments), !isJSON {
+            TerminalOutput.standardError.writeLine("note: \(notice)")
+        }
         let limit = try CommonOptions.limit(arguments)
         let backend = try CommonOptions.backend(arguments, limit: limit)
-        let input = try arguments.required("in-dir")
-        let folder = try ModelFolder.open(input)
-        let options = try options(arguments, folder.description, backend)
-        try options.check()
-        let calibration = try calibration(arguments, folder, options)
         let work = try arguments.required("out-dir")
-        let output = arguments.string("compile-full")
+        let earlier = try earlierJob(arguments, work)
+        guard
+            let input = try arguments.isGiven("in-dir")
+                ? arguments.model("in-dir") : earlier?.input
+        else {
+            throw arguments.error("in-dir", "is required: \(work) holds no job to go on with")
+        }
+        let folder = try ModelFolder.open(input)
+        let options = try options(arguments, folder.description, backend, earlier?.options)
+        try options.check()
+        let calibration = try calibration(arguments, folder, options, earlier)
+        let output = arguments.string("compile-full") ?? earlier?.output
         let job = try QuantizeJob(
             input: input, work: work, output: output, calibration: calibration, options: options,
             backend: backend)
         let watch = try ConversionWatch(
-            arguments, plan: StagePlan(name: "quantize", memory: try job.memory()), limit: limit)
-        if job.resumedLayers > 0, !arguments.flag("json") {
+            arguments, plan: StagePlan(name: "quantize", memory: try job.memory()), limit: limit,
+            work: .quantizing)
+        if job.resumedLayers > 0, !isJSON {
             TerminalOutput.standardError.writeLine(
                 "\(job.resumedLayers) of \(folder.description.layers) layers are done already")
+        }
+        if arguments.flag("dry-run") {
+            describe(watch, options, calibration, from: input, to: output ?? work)
+            return
         }
         let report = try watch.run(
             "quantizing", count: { "\($0 / 1_000_000) M weights" },
@@ -98,26 +152,72 @@ enum QuantizeCommand: Command {
         watch.finish(object, text(report, to: output ?? work))
     }
 
+    private static func describe(
+        _ watch: ConversionWatch, _ options: QuantizeOptions, _ calibration: CalibrationRows,
+        from input: String, to output: String
+    ) {
+        watch.describe(
+            [
+                "output": ConfigNode(output), "bits": ConfigNode(options.bits),
+                "head_bits": ConfigNode(options.headBits),
+                "rows": ConfigNode(calibration.rows.count),
+                "length": ConfigNode(calibration.longest),
+                "calibration": ConfigNode(calibration.name),
+            ],
+            "would quantize \(input) to \(options.bits) bits, the head to \(options.headBits), on "
+                + "\(calibration.rows.count) rows of \(calibration.longest) tokens of \(calibration.name), to "
+                + output)
+    }
+
+    /// The job that was begun in the work folder, where the command line wants to go on with it.
+    /// - Throws: `UsageError` when there is none and -res is given.
+    private static func earlierJob(
+        _ arguments: ParsedArguments, _ work: String
+    ) throws -> QuantizeSettings? {
+        let mustResume = arguments.flag("resume")
+        if mustResume, arguments.flag("no-resume") {
+            throw arguments.error("resume", "and --no-resume exclude each other")
+        }
+        // A command line that names the model names all that differs from the defaults.
+        guard mustResume || arguments.string("in-dir") == nil else { return nil }
+        let job = try QuantizeSettings.read(work: work)
+        guard job != nil || !mustResume else {
+            throw arguments.error("resume", "finds no job in \(work); start one with -i")
+        }
+        return job
+    }
+
     private static func options(
-        _ arguments: ParsedArguments, _ model: DecoderDescription, _ backend: CPUBackend
+        _ arguments: ParsedArguments, _ model: DecoderDescription, _ backend: CPUBackend,
+        _ earlier: QuantizeOptions?
     ) throws -> QuantizeOptions {
         let fitting =
             arguments.flag("fit") ? try fittingBits(arguments, model, backend) : nil
-        let bits = try arguments.double("bits", default: 4, in: 0...32)
+        let bits = try arguments.double(
+            "bits", default: Double(earlier?.bits ?? 4), in: 0...32)
         guard let width = fitting ?? Int(exactly: bits) else {
             throw arguments.error(
-                "bits", "takes 2, 3, 4, 5, 6 or 8; mixed widths are not made yet, found \(bits)")
+                "bits",
+                "takes 2, 3, 4, 5, 6 or 8; mixed widths are not made yet, found \(bits)")
         }
-        let shard = try arguments.int("shard-size", default: 8192, in: 0...(1 << 30))
-        return QuantizeOptions(
+        let usual = earlier.map { $0.maxShardBytes == .max ? 0 : $0.maxShardBytes >> 20 }
+        let shard = try arguments.int("shard-size", default: usual ?? 8192, in: 0...(1 << 30))
+        var options = QuantizeOptions(
             bits: width,
             headBits: try arguments.int(
-                "head-bits", default: fitting.map(Planner.headBits) ?? 6),
-            rows: try arguments.int("dataset-rows", default: 100, in: 1...(1 << 20)),
+                "head-bits", default: fitting.map(Planner.headBits) ?? earlier?.headBits ?? 6),
+            rows: try arguments.int(
+                "dataset-rows", default: earlier?.rows ?? 100, in: 1...(1 << 20)),
             length: try arguments.int(
-                "length", default: min(2048, model.contextLength), in: 2...(1 << 20)),
+                "length", default: earlier?.length ?? min(2048, model.contextLength),
+                in: 2...(1 << 20)),
             maxShardBytes: shard == 0 ? .max : shard << 20,
             startsAnew: arguments.flag("no-resume"))
+        options.ropeScale =
+            try arguments.double("rope-scale", in: 0.01...1000) ?? earlier?.ropeScale
+        options.ropeAlpha =
+            try arguments.double("rope-alpha", in: 0.01...1000) ?? earlier?.ropeAlpha
+        return options
     }
 
     /// The widest width with which the model will run.
@@ -135,7 +235,8 @@ enum QuantizeCommand: Command {
             least: context, most: context,
             kvTypes: FitRequirements.kvTypes(headDim: model.shape.headDim))
         let planner = Planner(
-            description: model, limits: devices.limits, programBytes: ProcessMemory.program,
+            description: model, limits: devices.limits,
+            programBytes: ProcessMemory.program(for: .generation, threads: backend.threads),
             backend: backend)
         guard let (bits, need) = planner.widestEXL2(requirements: requirements) else {
             throw BudgetError(
@@ -152,20 +253,29 @@ enum QuantizeCommand: Command {
     }
 
     private static func calibration(
-        _ arguments: ParsedArguments, _ folder: ModelFolder, _ options: QuantizeOptions
+        _ arguments: ParsedArguments, _ folder: ModelFolder, _ options: QuantizeOptions,
+        _ earlier: QuantizeSettings?
     ) throws -> CalibrationRows {
         let own = ["calibration.txt", "calibration.jsonl"]
             .map { FileSystem.join(folder.path, $0) }.first(where: FileSystem.exists)
-        guard let file = arguments.string("cal-dataset") ?? own else {
-            throw arguments.error(
-                "cal-dataset",
-                "is required: give a text like those that the model will read (-c calibration.txt), or "
-                    + ".jsonl rows with a text; some 100 kB are enough to begin with")
-        }
         let tokenizer = try Tokenizer.load(folder: folder.path)
-        return try CalibrationRows(file: file, rows: options.rows, length: options.length) {
-            try tokenizer.encode($0, addSpecialTokens: true)
+        func encode(_ text: String) throws -> [Int32] {
+            try tokenizer.encode(text, addSpecialTokens: true)
         }
+        let file = arguments.string("cal-dataset") ?? (earlier.map(\.calibration) ?? own)
+        if let file {
+            return try CalibrationRows(
+                file: file, rows: options.rows, length: options.length, encode: encode)
+        }
+        let rows = try BuiltInText.rows(
+            options.rows, length: options.length, vocabulary: folder.description.vocabulary,
+            encode: encode)
+        if !arguments.flag("json") {
+            TerminalOutput.standardError.writeLine(
+                "calibration: \(rows.rows.count) rows of \(rows.longest) tokens of the built-in text; text like "
+                    + "that which the model will read makes it better (-c FILE)")
+        }
+        return rows
     }
 
     private static func text(_ report: QuantizeReport, to output: String) -> String {

@@ -14,6 +14,8 @@ import EftTokenizers
 #endif
 
 enum ServeCommand: Command {
+    static func savesWork(_: ParsedArguments) -> Bool { true }
+
     static let specification = CommandSpecification(
         name: "serve", abstract: "Serve a model over HTTP, as OpenAI and vLLM do.",
         discussion:
@@ -26,9 +28,7 @@ enum ServeCommand: Command {
                 "two adapters on one base, chosen by a request's \"model\""),
         ],
         options: [
-            OptionSpecification(
-                "-m", "--model", kind: .value("DIR"),
-                help: "the model's folder, as the argument MODEL", completion: .folder),
+            ModelArgument.option,
             OptionSpecification(
                 "--adapter", "--lora-modules", kind: .repeated("NAME=DIR"),
                 help: "a PEFT adapter under a name that requests can ask for", completion: .folder,
@@ -38,11 +38,7 @@ enum ServeCommand: Command {
             ServeOptions.kvType, CommonOptions.threads, CommonOptions.servingPrecision,
         ] + VLLMArguments.shownOptions,
         hiddenOptions: VLLMArguments.hiddenOptions,
-        arguments: [
-            ArgumentSpecification(
-                "MODEL", count: .optional,
-                help: "the model's folder: 16-bit, bitsandbytes NF4 or EXL2", completion: .folder)
-        ])
+        arguments: [ModelArgument.argument])
 
     static func run(_ given: ParsedArguments) throws {
         let output = TerminalOutput.standardError

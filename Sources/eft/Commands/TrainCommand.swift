@@ -9,12 +9,23 @@ import EftTensor
 import EftTraining
 
 enum TrainCommand: Command {
+    static func savesWork(_ arguments: ParsedArguments) -> Bool { !arguments.flag("dry-run") }
+
+    private static let noEffect =
+        AxolotlOptions.launcher + [
+            IneffectiveOption("--shard", reason: "removed by axolotl"),
+            IneffectiveOption(
+                "--prompter", value: "WORD",
+                reason: "the configuration's data set type decides"),
+        ]
+
     static let specification = CommandSpecification(
         name: "train",
         abstract: "Train an adapter (LoRA, QLoRA) or a whole model from an Axolotl configuration.",
         discussion:
             "Reads the YAML that Axolotl reads; any of its keys can be given as --key value and then wins. "
             + "base_model is a local folder, datasets[].path a local JSON or JSONL file.\n"
+            + "--dry-run shows the plan and the first examples, with what of them is trained, and writes nothing.\n"
             + "The plan is shown first, and a run that does not fit is refused before any work. Ctrl-C saves a "
             + "checkpoint from which --resume-from-checkpoint goes on.",
         examples: [
@@ -23,36 +34,40 @@ enum TrainCommand: Command {
                 "eft train qlora.yml --learning-rate 1e-4 --special_tokens.pad_token '<pad>'",
                 "override keys of the configuration"),
             Example(
+                "eft train qlora.yml --dry-run", "the plan, and what would be learned"),
+            Example(
                 "eft train qlora.yml --resume-from-checkpoint out/checkpoint-100",
                 "go on from a checkpoint"),
         ],
         options: DeviceBudget.options + [
             CommonOptions.cacheFolder, PreparedBase.option, CommonOptions.threads,
-            OptionSpecification(
-                "--precision", kind: .value("WORD"),
-                help: "activations in products with bf16 and quantized weights",
-                defaultText: "as bf16 and float32 say in the configuration",
-                choices: ActivationPrecision.allCases.map(\.rawValue)),
-            CommonOptions.json,
-        ],
-        arguments: [ArgumentSpecification("CONFIG", help: "the configuration, a YAML file")],
-        unknownOptions: .passedThrough(booleanKeys: AxolotlConfig.booleanKeys))
+            CommonOptions.precision(default: "as bf16 and float32 say in the configuration"),
+            AxolotlOptions.dryRun,
+        ] + AxolotlOptions.debug + [CommonOptions.json] + noEffect.map(\.specification),
+        arguments: AxolotlOptions.arguments, unknownOptions: AxolotlOptions.unknownOptions)
 
     static func run(_ arguments: ParsedArguments) throws {
-        let overrides = arguments.passedThrough.map { ConfigOverride($0.key, $0.value) }
-        var config = try AxolotlConfig.read(
-            arguments.requiredArgument("CONFIG"), overrides: overrides)
+        var config = try AxolotlOptions.config(arguments)
+        if let notice = IneffectiveOption.notice(noEffect, arguments) {
+            config.notices.append(notice)
+        }
+        let isDry = arguments.flag("dry-run")
         let devices = try DeviceBudget(arguments)
         config.model.preparedBase = try preparedBase(config, arguments, devices)
+        let threads = try CommonOptions.threadCount(arguments)
         let program =
-            devices.limits[0] == .max ? 0 : min(ProcessMemory.program, devices.limits[0])
+            devices.limits[0] == .max
+            ? 0
+            : min(ProcessMemory.program(for: .training, threads: threads), devices.limits[0])
         let precision = arguments.string("precision").flatMap(ActivationPrecision.init)
         let job = try TrainingJob(
             config,
             devices: devices.backends(
                 arguments, programBytes: program, precision: precision ?? config.precision),
             weightLimits: devices.weightLimits, programBytes: program,
-            dataBytes: { max(0, ProcessMemory.program - program) },
+            dataBytes: {
+                max(0, ProcessMemory.program(for: .training, threads: threads) - program)
+            },
             caches: arguments.string("cache-dir"), shouldStop: { InterruptFlag.isRaised })
         var budget = Budget(plan: plan(job), limits: devices.limits)
         if job.devices.count > 1 { budget.ledgers = job.devices.map(\.ledger) }
@@ -62,6 +77,12 @@ enum TrainCommand: Command {
         let progress = TrainProgress(job, limits: devices.limits)
         progress.begin(budget)
         try budget.announce(quiet: true)
+        let listing = try ExampleListing(job.examples, arguments, always: isDry)
+        if isDry {
+            try describe(job, budget, listing, arguments)
+            return
+        }
+        for line in try listing.lines() { TerminalOutput.standardError.writeLine(line) }
         let summary = try job.run(
             onEvent: { progress.show($0) }, shouldStop: { InterruptFlag.isRaised })
         progress.end(summary, budget)
@@ -71,6 +92,28 @@ enum TrainCommand: Command {
         object["peak_memory_measured"] = ConfigNode(budget.peaks.measured)
         if let streaming = summary.streaming { object["streaming"] = streaming.node }
         JSONOutput.print(ConfigNode(object))
+    }
+
+    /// Shows what would be trained on.
+    private static func describe(
+        _ job: TrainingJob, _ budget: Budget, _ listing: ExampleListing,
+        _ arguments: ParsedArguments
+    ) throws {
+        if arguments.flag("json") {
+            var object = try listing.node()
+            object["dry_run"] = ConfigNode(true)
+            object["steps"] = ConfigNode(job.totalSteps)
+            object["output"] = ConfigNode(job.config.training.outputDir)
+            object["peak_memory_planned"] = ConfigNode(budget.peaks.planned)
+            JSONOutput.print(ConfigNode(object))
+            return
+        }
+        let lines =
+            try listing.counts + listing.lines() + [
+                "dry run: \(job.totalSteps) steps would be made, with results in "
+                    + "\(job.config.training.outputDir); nothing was written"
+            ]
+        for line in lines { TerminalOutput.standardOutput.writeLine(line) }
     }
 
     /// The folder of a 16-bit base's NF4 form, made now when it is wanted and not there; nil to quantize while loading.
@@ -86,7 +129,7 @@ enum TrainCommand: Command {
             arguments.string("prepare-base") != "never"
         else { return nil }
         if base.isCurrent { return base.path }
-        guard base.isWanted(arguments) else { return nil }
+        guard base.isWanted(arguments), !arguments.flag("dry-run") else { return nil }
         try base.make(arguments, limit: devices.largest)
         return base.path
     }
@@ -133,7 +176,7 @@ private final class TrainProgress {
                 TableRenderer.Column(title, place == 0 ? .left : .right)
             })
         for row in rows.dropFirst() { table.add(row) }
-        for line in table.render().split(separator: "\n") { reporter.note(String(line)) }
+        reporter.note(table)
         for line in budget.plan.deviceLines(limits) { reporter.note(line) }
         if let streaming = budget.streaming { reporter.note("streaming: \(streaming)") }
         if let folder = job.resumeFolder { reporter.note("going on from \(folder)") }

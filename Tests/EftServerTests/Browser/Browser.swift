@@ -28,6 +28,8 @@ final class Browser {
     private var session = ""
     private var calls = 0
     private var pending: [UInt8] = []
+    /// The server that it talks to, kept as long as the browser.
+    var server: AnyObject?
     /// What the page told unasked, in order.
     private(set) var events: [ConfigNode?] = []
 
@@ -199,15 +201,55 @@ final class Browser {
 
     /// Types a text into what has the focus, and the enter key.
     func type(_ text: String) throws {
+        try insert(text)
+        try press("Enter")
+    }
+
+    /// Types a text into what has the focus.
+    func insert(_ text: String) throws {
         try call("Input.insertText", ["text": ConfigNode(text)])
+    }
+
+    /// Keys that a page also knows by their codes.
+    private static let codes = [
+        "Enter": 13, "Escape": 27, "ArrowUp": 38, "Tab": 9, "o": 79, "/": 191, "?": 191,
+    ]
+
+    /// Presses a key.
+    /// - Parameter modifiers: 2 for control, 8 for shift, and their sum for both.
+    func press(_ key: String, modifiers: Int = 0) throws {
+        let text = key == "Enter" ? "\r" : key.count == 1 && modifiers & 2 == 0 ? key : ""
         for kind in ["keyDown", "keyUp"] {
             try call(
                 "Input.dispatchKeyEvent",
                 [
-                    "type": ConfigNode(kind), "key": "Enter", "code": "Enter",
-                    "windowsVirtualKeyCode": 13, "text": kind == "keyDown" ? "\r" : "",
+                    "type": ConfigNode(kind), "key": ConfigNode(key), "code": ConfigNode(key),
+                    "modifiers": ConfigNode(modifiers),
+                    "windowsVirtualKeyCode": ConfigNode(Browser.codes[key] ?? 0),
+                    "text": ConfigNode(kind == "keyDown" ? text : ""),
                 ])
         }
+    }
+
+    /// Loads the page again and waits until it is complete.
+    func reload() throws {
+        try evaluate("window.isOld = true")
+        try call("Page.reload")
+        try wait("!window.isOld && document.readyState === 'complete'")
+    }
+
+    /// Has the page in light or dark colours.
+    func prefer(_ scheme: String) throws {
+        try call(
+            "Emulation.setEmulatedMedia",
+            ["features": [["name": "prefers-color-scheme", "value": ConfigNode(scheme)]]])
+    }
+
+    /// Leaves the page's origin so many bytes to store.
+    func limitStorage(_ origin: String, bytes: Int) throws {
+        try call(
+            "Storage.overrideQuotaForOrigin",
+            ["origin": ConfigNode(origin), "quotaSize": ConfigNode(bytes)])
     }
 
     // MARK: What went on in the page

@@ -84,6 +84,69 @@ struct HostileTests {
         try expectAlive(server)
     }
 
+    /// What libmicrohttpd finds wrong by itself, and the status.
+    private static let unreadable: [(text: String, status: Int)] = [
+        ("GET /hello\n\n", 400), ("/hello HTTP/1.1\n\n", 400),
+        ("GET /hello HTTP/9.9\nHost: h\n\n", 505), ("GET /hello HTTP/0.9\nHost: h\n\n", 505),
+        ("PRI * HTTP/2.0\n\nSM\n\n", 505),
+        ("GET /hello HTTP/1.1 extra\nHost: h\n\n", 400),
+        ("GET /hello HTTP/1.1\n\n", 400), ("GET /hello HTTP/1.1\nno colon\nHost: h\n\n", 400),
+        ("POST /measure HTTP/1.1\nHost: h\nContent-Length: -1\n\n", 400),
+        ("POST /measure HTTP/1.1\nHost: h\nContent-Length: 99999999999999999999999\n\n", 413),
+        ("GET /\(String(repeating: "a", count: 140_000)) HTTP/1.1\nHost: h\n\n", 414),
+        (
+            "GET / HTTP/1.1\nHost: h\nX: \(String(repeating: "x", count: 140_000))\n\n", 431
+        ),
+        (
+            "POST /measure HTTP/1.1\nHost: h\nContent-Type: application/json\n"
+                + "Transfer-Encoding: chunked\n\nzz\nhello\n", 400
+        ),
+        ("BREW /hello HTTP/1.1\nHost: h\n\n", 405),
+        ("POST /measure HTTP/1.1\nHost: h\nTransfer-Encoding: gzip\n\n", 501),
+        ("GET /hello HTTP/1.1\nHost: h\nHost: h\n\n", 400),
+    ]
+
+    @Test(arguments: [false, true])
+    func `errors in what cannot be read have the form of all errors`(isEncrypted: Bool) throws {
+        let secrets = ServerOptions.Secrets(
+            certificate: TestCertificate.certificate, key: TestCertificate.key)
+        let server = try TestServer(routes: routes) { $0.secrets = isEncrypted ? secrets : nil }
+        let address = try #require(server.server?.address)
+        // An encrypted request that is not read to its end may be reset before its answer is there.
+        for (text, status) in HostileTests.unreadable
+        where !isEncrypted || text.utf8.count < 65536 {
+            let socket = try RawSocket(
+                address, certificate: isEncrypted ? TestCertificate.certificate : nil)
+            // Another good request before: its answer stays whole.
+            try socket.send(TestRequest("GET", "/hello").bytes)
+            #expect(try socket.readResponse().text == "hello")
+            try? socket.send(text)
+            // Ends a plain connection's half, so that the server waits for nothing more.
+            if !isEncrypted { socket.closeSending() }
+            let response = try socket.readResponse()
+            #expect(response.status == status, "\(excerpt(text, limit: 60))")
+            #expect(response.fields["Content-Type"] == "application/json")
+            #expect(response.value("error", "code") == ConfigNode(status))
+            #expect(response.value("error", "message").text?.isEmpty == false)
+            #expect(response.value("error", "type").text?.hasSuffix("Error") == true)
+            if status == 405 { continue }
+            // Nothing follows, neither a second head nor an answer to what was not read.
+            #expect(socket.receiveAll().isEmpty, "\(excerpt(text, limit: 60))")
+        }
+        if !isEncrypted { try expectAlive(server) }
+    }
+
+    @Test func `a head alone is answered as the whole would be`() throws {
+        let server = try TestServer(routes: routes)
+        let whole = try server.send(TestRequest("GET", "/hello"))
+        let head = try server.send(TestRequest("HEAD", "/hello"))
+        #expect(head.status == 200)
+        #expect(head.body.isEmpty)
+        #expect(head.fields["Content-Length"] == whole.fields["Content-Length"])
+        #expect(try server.send(TestRequest("HEAD", "/measure")).status == 405)
+        #expect(try server.send(TestRequest("GET", "/hello")).text == "hello")
+    }
+
     @Test func `the host of a request decides nothing`() throws {
         let server = try TestServer(routes: routes)
         for host in ["evil", "/hello", "127.0.0.1/health?", "a@b:c", ""] {

@@ -38,6 +38,7 @@ final class DemoServer: Sendable {
         try DemoAdapter.write(folder.file("outside"), seed: 3)
         symlink(folder.file("outside"), folder.file("adapters/link"))
         var options = ServedModelOptions(names: ["demo", "alias"], root: path, created: 1)
+        options.facts = ModelFacts(opened)
         options.adapterFolder = folder.file("adapters")
         options.maxAdapters = 8
         options.toolCalls = HermesToolCalls()

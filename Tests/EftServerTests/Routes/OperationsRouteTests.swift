@@ -74,7 +74,7 @@ struct OperationsRouteTests {
         let server = try server(transport)
         let response = try server.send(TestRequest("PUT", "/ping"))
         #expect(response.status == 405)
-        #expect(response.fields["Allow"] == "GET, POST")
+        #expect(response.fields["Allow"] == "GET, HEAD, POST")
         #expect(response.value("error", "code") == 405)
     }
 }

@@ -243,7 +243,7 @@ struct ToolCallFormatTests {
                 whole.calls.map(\.arguments) == test.expected.calls.map(\.arguments),
                 "\(test.text.debugDescription)")
             #expect(whole.calls.map(\.id) == whole.calls.indices.map { "id-\($0 + 1)" })
-            for pieces in ToolCallChecks.pieces(of: test.text, &random) {
+            for pieces in TextPieces.pieces(of: test.text, &random) {
                 let answer = ToolCallChecks.answer(format, pieces)
                 #expect(answer == whole, "\(pieces)")
             }

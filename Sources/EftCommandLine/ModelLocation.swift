@@ -1,0 +1,190 @@
+// SPDX-License-Identifier: Apache-2.0
+// Models by path, or by name below the folders in which a user keeps them.
+
+import EftConfig
+
+#if canImport(Glibc)
+    import Glibc
+#else
+    import Darwin
+#endif
+
+/// Finds the folder of a model.
+package struct ModelLocation: Sendable {
+    private let folders: [String]
+
+    /// Looks names up in these folders, in this order.
+    package init(folders: [String]) { self.folders = folders }
+
+    /// Looks names up in the folders of a user's configuration.
+    package init(_ arguments: ParsedArguments) {
+        self.init(folders: arguments.configuration.modelFolders)
+    }
+
+    /// The path of a model: an existing path as it is, else what a name stands for.
+    ///
+    /// A model folder `smollm2` in a folder of models goes by the name `smollm2`, and one in a folder of its own, as
+    /// `meta-llama/Llama-3.1-8B`, by that name or by its last part. Models in the cache of `hf download`
+    /// go by their name there.
+    /// - Throws: `ModelNotFound` saying what there is and what to do.
+    package func resolve(_ text: String) throws(ModelNotFound) -> String {
+        if Self.exists(text) {
+            if let file = Self.ggufFile(text) { throw .gguf(file) }
+            return text
+        }
+        if let path = find(text) { return path }
+        throw notFound(text)
+    }
+
+    /// The path that a name stands for; nil for existing paths and unknown names.
+    package func find(_ name: String) -> String? {
+        guard !Self.exists(name), !name.isEmpty, !name.hasPrefix("/"), !name.hasPrefix(".") else {
+            return nil
+        }
+        for folder in folders {
+            let models = Self.models(in: folder)
+            if let exact = models.first(where: { $0.name == name }) { return exact.path }
+            let nested = models.filter { $0.name.hasSuffix("/" + name) }
+            if nested.count == 1 { return nested[0].path }
+        }
+        return nil
+    }
+
+    /// The path that a name stands for; any other text as it is, for those who say themselves what is missing.
+    package func path(_ text: String) -> String { find(text) ?? text }
+
+    /// The names of all models in the folders, in order.
+    package var names: [String] {
+        var seen: Set<String> = []
+        return folders.flatMap { Self.models(in: $0).map(\.name) }
+            .filter { seen.insert($0).inserted }
+    }
+
+    // MARK: What there is
+
+    private struct Model {
+        let name: String
+        let path: String
+    }
+
+    /// Models directly in a folder, and those one folder below.
+    private static func models(in folder: String) -> [Model] {
+        entries(folder).flatMap { name -> [Model] in
+            let path = "\(folder)/\(name)"
+            if let model = cached(name, path) { return [model] }
+            if exists("\(path)/config.json") { return [Model(name: name, path: path)] }
+            return entries(path).filter { exists("\(path)/\($0)/config.json") }
+                .map { Model(name: "\(name)/\($0)", path: "\(path)/\($0)") }
+        }
+    }
+
+    /// A model as huggingface_hub keeps it: `models--OWNER--NAME`, with a folder for each revision.
+    private static func cached(_ name: String, _ path: String) -> Model? {
+        guard name.hasPrefix("models--") else { return nil }
+        let revisions = entries("\(path)/snapshots").filter {
+            exists("\(path)/snapshots/\($0)/config.json")
+        }
+        let main = (try? ConfigFile.contents("\(path)/refs/main", maximumSize: 1024)).map {
+            String(decoding: $0, as: UTF8.self).filter { !$0.isWhitespace }
+        }
+        guard let revision = revisions.first(where: { $0 == main }) ?? revisions.last else {
+            return nil
+        }
+        return Model(
+            name: String(name.dropFirst("models--".count)).replacing("--", with: "/"),
+            path: "\(path)/snapshots/\(revision)")
+    }
+
+    /// Names in a folder that do not begin with a dot, sorted; none when it cannot be read.
+    private static func entries(_ folder: String) -> [String] {
+        guard let stream = opendir(folder) else { return [] }
+        defer { closedir(stream) }
+        var names: [String] = []
+        while let entry = readdir(stream) {
+            let name = withUnsafePointer(to: &entry.pointee.d_name) { pointer in
+                pointer.withMemoryRebound(to: CChar.self, capacity: 256) { String(cString: $0) }
+            }
+            if !name.hasPrefix(".") { names.append(name) }
+        }
+        return names.sorted()
+    }
+
+    private static func exists(_ path: String) -> Bool { access(path, F_OK) == 0 }
+
+    /// The GGUF file that a path is, or that a folder holds instead of a model.
+    private static func ggufFile(_ path: String) -> String? {
+        if path.lowercased().hasSuffix(".gguf") { return path }
+        guard !exists("\(path)/config.json") else { return nil }
+        let names = entries(path)
+        guard !names.contains(where: { $0.hasSuffix(".safetensors") || $0.hasSuffix(".bin") })
+        else { return nil }
+        return names.first { $0.lowercased().hasSuffix(".gguf") }.map { "\(path)/\($0)" }
+    }
+
+    // MARK: What is missing
+
+    private func notFound(_ text: String) -> ModelNotFound {
+        if text.lowercased().hasSuffix(".gguf") { return .gguf(text) }
+        let parts = text.split(separator: "/", omittingEmptySubsequences: false)
+        let isName = !text.hasPrefix("/") && !text.hasPrefix(".") && !text.hasPrefix("~")
+        let missing = "there is no folder '\(excerpt(text, limit: 300))'"
+        if isName, parts.count == 2, parts.allSatisfy(Self.isHubWord) {
+            let near = closestMatch(text, in: names).map { "; did you mean '\($0)'?" } ?? ""
+            return ModelNotFound(
+                "\(missing)\(near)\nEft downloads nothing: fetch the model with 'hf download \(text) "
+                    + "--local-dir \(parts[1])', then give the folder \(parts[1])")
+        }
+        guard isName, parts.count == 1 else {
+            let parent = parts.dropLast().joined(separator: "/")
+            let near = closestMatch(
+                String(parts.last ?? ""), in: Self.entries(parent.isEmpty ? "/" : parent))
+            return ModelNotFound(
+                missing + (near.map { "; did you mean '\(parent)/\($0)'?" } ?? ""))
+        }
+        let near =
+            closestMatch(text, in: Self.entries(".")).map { "; did you mean './\($0)'?" }
+            ?? closestMatch(text, in: names).map { "; did you mean '\($0)'?" }
+        return ModelNotFound("\(missing)\(near ?? "")\n\(choice)")
+    }
+
+    /// What may be given instead of a name that is not known.
+    private var choice: String {
+        guard !folders.isEmpty else {
+            return
+                "give the path of a model's folder, or list the folders of your models under 'models' in "
+                + "~/.config/eft/config.yml to call models by name"
+        }
+        let names = names
+        let places = folders.map { excerpt($0) }.joined(separator: " and ")
+        guard !names.isEmpty else {
+            return "give the path of a model's folder; there are no models in \(places)"
+        }
+        let shown = names.prefix(20).map { excerpt($0) }.joined(separator: ", ")
+        let more = names.count > 20 ? " and \(names.count - 20) more" : ""
+        return
+            "give the path of a model's folder, or one of the models in \(places): \(shown)\(more)"
+    }
+
+    private static func isHubWord(_ word: Substring) -> Bool {
+        !word.isEmpty
+            && word.utf8.allSatisfy {
+                UInt8(ascii: "a")...UInt8(ascii: "z") ~= $0
+                    || UInt8(ascii: "A")...UInt8(ascii: "Z") ~= $0
+                    || UInt8(ascii: "0")...UInt8(ascii: "9") ~= $0 || "-_.".utf8.contains($0)
+            }
+    }
+}
+
+/// A model that is not there, or in a form that is not read.
+package struct ModelNotFound: Error, Sendable, Hashable, CustomStringConvertible {
+    package let description: String
+
+    init(_ description: String) { self.description = description }
+
+    static func gguf(_ path: String) -> ModelNotFound {
+        ModelNotFound(
+            "\(excerpt(path, limit: 300)): GGUF files are not read yet; fetch the model's folder of safetensors "
+                + "instead, with 'hf download NAME --local-dir DIR', and quantize it with 'eft quantize' if it is too large"
+        )
+    }
+}

@@ -1,0 +1,77 @@
+// SPDX-License-Identifier: Apache-2.0
+// A 16-bit model to EXL2.
+import EftConversion
+import EftModels
+import EftTokenizers
+
+/// How a model is quantized to EXL2.
+public struct QuantizationOptions: Sendable, Hashable {
+    /// Bits of a weight: 2, 3, 4, 5, 6 or 8.
+    public var bits = 4
+    /// Bits of a weight of the head.
+    public var headBits = 6
+    /// Calibration rows.
+    public var rows = 100
+    /// Tokens of a calibration row; 2048, or the model's context if that is shorter, when nil.
+    public var rowLength: Int?
+    /// Most bytes to hold; the machine's memory less a margin when nil.
+    public var memoryLimit: Int?
+
+    /// Chooses the widths.
+    public init(bits: Int = 4, headBits: Int = 6) {
+        self.bits = bits
+        self.headBits = headBits
+    }
+}
+
+/// What a quantization came to.
+public struct QuantizationResult: Sendable, Hashable {
+    /// Bits a weight of the decoder's layers, scales and tables counted.
+    public let bitsPerWeight: Double
+    /// Perplexity of the quantized model on the first calibration rows.
+    public let calibrationPerplexity: Double?
+    /// The share of its output that each linear layer loses, by name.
+    public let errors: [String: Double]
+}
+
+extension ModelFiles {
+    /// Quantizes a 16-bit model to EXL2 by GPTQ, layer by layer.
+    /// - Parameters:
+    ///   - input: the model's folder.
+    ///   - output: the folder to write.
+    ///   - workFolder: where finished layers are kept until the work is done; a stopped run goes on there.
+    ///   - calibration: a text like those that the model will read, or a `.jsonl` file of rows with a text.
+    ///   - options: widths, rows and memory.
+    ///   - onProgress: receives weights that are quantized.
+    /// - Throws: `EftError`.
+    @discardableResult
+    public static func quantize(
+        _ input: String, into output: String, workFolder: String, calibration: String,
+        options: QuantizationOptions = QuantizationOptions(),
+        onProgress: ProgressHandler? = nil
+    ) async throws(EftError) -> QuantizationResult {
+        try await Background.run { flag in
+            let device = try FileWork(options.memoryLimit)
+            let folder = try ModelFolder.open(input)
+            let length = options.rowLength ?? min(2048, folder.description.contextLength)
+            let internalOptions = QuantizeOptions(
+                bits: options.bits, headBits: options.headBits, rows: options.rows, length: length)
+            try internalOptions.check()
+            let tokenizer = try Tokenizer.load(folder: folder.path)
+            let rows = try CalibrationRows(
+                file: calibration, rows: options.rows, length: length
+            ) { try tokenizer.encode($0, addSpecialTokens: true) }
+            let job = try QuantizeJob(
+                input: input, work: workFolder, output: output, calibration: rows,
+                options: internalOptions, backend: device.backend)
+            try device.requireFit("quantize", try job.memory(), work: .quantizing)
+            let report = try job.run(ConversionMonitor(flag, onProgress))
+            return QuantizationResult(
+                bitsPerWeight: report.bitsPerWeight,
+                calibrationPerplexity: report.calibrationPerplexity,
+                errors: Dictionary(
+                    report.linears.map { ($0.name, $0.error.squareRoot()) },
+                    uniquingKeysWith: { first, _ in first }))
+        }
+    }
+}

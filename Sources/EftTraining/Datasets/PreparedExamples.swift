@@ -1,0 +1,86 @@
+// SPDX-License-Identifier: Apache-2.0
+// The examples of a run with the tokenizer that made them, so that they can be shown.
+import EftModels
+
+/// Examples as training will see them: tokenized, shuffled, split, and told apart into what is learned and what is not.
+package struct PreparedExamples: Sendable {
+    /// The examples.
+    package let data: TrainingData
+    /// Lines for the user.
+    package let notices: [String]
+    private let tokenizer: TrainingTokenizer
+
+    /// Consecutive tokens that are all learned or all masked, as text.
+    package struct Segment: Sendable, Hashable {
+        /// Whether the tokens are learned.
+        package let isTrained: Bool
+        /// Their number.
+        package let count: Int
+        /// Their text, special tokens included.
+        package let text: String
+    }
+
+    /// Reads and prepares all data sets of a configuration.
+    /// - Parameters:
+    ///   - tokenizerFolder: the folder of the tokenizer.
+    ///   - vocabulary: the number of tokens that the model knows.
+    ///   - shouldStop: asked now and then; when it says yes, `TrainingError` (`interrupted`) is thrown.
+    /// - Throws: `ConfigError`, `TokenizerError`, `TrainingError`, and `ModelError` when tokenizer, data and model do not
+    ///   belong together.
+    package init(
+        _ config: AxolotlConfig, tokenizerFolder: String, vocabulary: Int,
+        shouldStop: () -> Bool = { false }
+    ) throws {
+        tokenizer = try TrainingTokenizer(
+            config.model, folder: tokenizerFolder, vocabulary: vocabulary)
+        data = try TrainingData(
+            config.data, encoder: tokenizer.encoder(config.data), seed: config.training.seed,
+            shouldStop: shouldStop)
+        try tokenizer.check(data, vocabulary: vocabulary)
+        notices = config.notices + tokenizer.notices
+    }
+
+    /// Prepares the examples of a configuration whose base model has no weights yet, or needs none for this.
+    package init(_ config: AxolotlConfig, shouldStop: () -> Bool = { false }) throws {
+        let settings = config.model
+        let folder = try BaseModel.description(config)
+        try self.init(
+            config, tokenizerFolder: settings.tokenizerConfig ?? folder.path,
+            vocabulary: folder.description.vocabulary, shouldStop: shouldStop)
+    }
+
+    // MARK: Showing
+
+    /// An example in segments.
+    /// - Throws: `TokenizerError`.
+    package func segments(of example: TrainingExample) throws -> [Segment] {
+        var segments: [Segment] = []
+        var first = 0
+        while first < example.tokens.count {
+            let isTrained = example.isTrained(first)
+            var end = first + 1
+            while end < example.tokens.count, example.isTrained(end) == isTrained { end += 1 }
+            segments.append(
+                Segment(
+                    isTrained: isTrained, count: end - first,
+                    text: try tokenizer.text(example.tokens[first..<end])))
+            first = end
+        }
+        return segments
+    }
+
+    /// Each token's text, its label and its id.
+    /// - Throws: `TokenizerError`.
+    package func tokens(
+        of example: TrainingExample
+    ) throws -> [(text: String, label: Int32, id: Int32)] {
+        try zip(example.tokens, example.labels).map { id, label in
+            (try tokenizer.text([id]), label, id)
+        }
+    }
+}
+
+extension TrainingExample {
+    /// Whether the token at a place is learned; the first one has nothing before it to be predicted from.
+    fileprivate func isTrained(_ place: Int) -> Bool { place > 0 && labels[place] >= 0 }
+}

@@ -1,0 +1,126 @@
+// SPDX-License-Identifier: Apache-2.0
+// A training run as its configuration and its data make it, before any weights are loaded.
+import EftConfig
+import EftModels
+import EftTensor
+
+/// A training run whose examples are known: how many steps it has, and of what.
+///
+/// The rows are read and tokenized exactly as training does it; nothing is refused for its size.
+package struct TrainingOutline {
+    /// The configuration.
+    package let config: AxolotlConfig
+    /// The base model.
+    package let base: BaseModel
+    /// What became of the rows.
+    package let counts: TrainingData.Counts
+    /// Tokens of the examples.
+    package let lengths: ExampleLengths
+    /// Which examples go through the model in which step.
+    package let batches: BatchPlan
+    /// Lines for the user.
+    package let notices: [String]
+    private let adapter: AdapterExtents?
+
+    /// Examples that go through the model together.
+    package struct MicroBatchSize: Sendable, Hashable {
+        /// Examples.
+        package let sequences: Int
+        /// Tokens of all of them.
+        package let tokens: Int
+    }
+
+    /// Reads a run's data.
+    /// - Parameter shouldStop: asked now and then; when it says yes, `TrainingError` (`interrupted`) is thrown.
+    /// - Throws: `ConfigError`, `FormatError`, `ModelError`, `TokenizerError`, `TrainingError`.
+    package init(_ config: AxolotlConfig, shouldStop: () -> Bool = { false }) throws {
+        self.config = config
+        base = try BaseModel(config)
+        let description = base.folder.description
+        adapter = try config.adapter.map {
+            try AdapterTargets($0, description: description, baseModel: config.model.baseModel)
+                .extents(description)
+        }
+        let tokenizer = try TrainingTokenizer(
+            config.model, folder: base.tokenizerFolder(config.model),
+            vocabulary: description.vocabulary)
+        let data = try TrainingData(
+            config.data, encoder: tokenizer.encoder(config.data), seed: config.training.seed,
+            shouldStop: shouldStop)
+        try tokenizer.check(data, vocabulary: description.vocabulary)
+        counts = data.counts
+        lengths = ExampleLengths(
+            train: data.train.map(\.tokens.count), validation: data.validation.map(\.tokens.count))
+        batches = try BatchPlan(lengths: lengths.train, settings: config.training)
+        notices = config.notices + tokenizer.notices
+    }
+
+    /// Tokens of the examples of one epoch.
+    package var tokensPerEpoch: Int { lengths.train.reduce(0, +) }
+
+    /// The micro-batches of each step.
+    package var steps: [[MicroBatchSize]] {
+        batches.steps.map { step in
+            step.map { examples in
+                MicroBatchSize(
+                    sequences: examples.count,
+                    tokens: examples.reduce(0) { $0 + lengths.train[$1] })
+            }
+        }
+    }
+
+    /// The batches in which the validation set is read, and how often.
+    package var evaluations: (batches: [MicroBatchSize], count: Int) {
+        guard !lengths.validation.isEmpty else { return ([], 0) }
+        let settings = config.training
+        let widest = steps.joined().map(\.tokens).max() ?? 1
+        let capacity = max(widest, lengths.validation.max() ?? 0)
+        let bins = Trainer.bins(lengths.validation, capacity: capacity).map { bin in
+            MicroBatchSize(
+                sequences: bin.count, tokens: bin.reduce(0) { $0 + lengths.validation[$1] })
+        }
+        let total = batches.steps.count
+        func isDue(_ step: Int) -> Bool {
+            settings.evaluations.isDue(
+                after: step, totalSteps: total, stepsPerEpoch: batches.stepsPerEpoch)
+        }
+        var count = settings.evaluatesAtStart ? 1 : 0
+        for step in 1...max(total, 1) where isDue(step) { count += 1 }
+        if settings.evaluations != .never, !isDue(total) { count += 1 }
+        return (bins, count)
+    }
+
+    /// Numbers that are trained.
+    package var trainedNumbers: Int {
+        get throws { try (adapter?.byteCount ?? base.layouts().byteCount) / 4 }
+    }
+
+    /// What the run will hold, the program itself left out.
+    package func plan(backend: any Backend, room: TrainingRoom) throws -> TrainingPlan {
+        try TrainingJob.plan(
+            base, config: config, lengths: lengths, backend: backend, room: room)
+    }
+
+    /// Bytes of temporary files: kept inputs of layers, and paged moments.
+    package func temporaryBytes(_ plan: TrainingPlan) throws -> Int {
+        plan.spilledBytes + (config.training.pagedOptimizer ? try trainedNumbers * 8 : 0)
+    }
+}
+
+extension TrainingSettings.Cadence {
+    /// Whether it is time after so many steps.
+    func isDue(after step: Int, totalSteps: Int, stepsPerEpoch: Int) -> Bool {
+        switch self {
+        case .never: return false
+        case .steps(let every): return step % max(every, 1) == 0
+        case .share(let share):
+            let every = (Double(totalSteps) * share).rounded(.up)
+            return step % max(Int(min(every, 1e9)), 1) == 0
+        case .epochs(let times):
+            // True where the number of parts gone through grows with this step.
+            let parts = max(times, 1)
+            let per = max(stepsPerEpoch, 1)
+            return step * parts / per != (step - 1) * parts / per
+        }
+    }
+}

@@ -1,0 +1,48 @@
+// SPDX-License-Identifier: Apache-2.0
+// The model that a training configuration results in: its base with the trained adapter, or a whole model.
+import EftCommandLine
+import EftConfig
+import EftFormats
+import EftModels
+import EftTraining
+
+/// Base and adapter as a configuration names them.
+struct TrainedModel {
+    /// The folder of the model.
+    let base: String
+    /// The folder of the adapter; nil when all weights were trained.
+    let adapter: String?
+    /// Whether training held the base in NF4.
+    private let isFourBit: Bool
+
+    /// Reads `base_model`, `adapter`, `lora_model_dir`, `output_dir` and `load_in_4bit`.
+    /// - Throws: `ConfigError`.
+    init(_ document: ConfigCursor) throws {
+        let output = try document.string("output_dir", default: "./model-out")
+        let kind = try document.string("adapter", default: "")
+        let folder = try document.string("lora_model_dir", default: "")
+        isFourBit = try !kind.isEmpty && AdapterBase.isNF4(document)
+        let named = try document.required("base_model").string()
+        if kind.isEmpty, folder.isEmpty {
+            // What was trained in whole lies in output_dir, unless the command line names another model.
+            let isTrained = FileSystem.exists(FileSystem.join(output, "config.json"))
+            let isOverridden = try document.required("base_model").node.line == 0
+            (base, adapter) = (isTrained && !isOverridden ? output : named, nil)
+        } else {
+            (base, adapter) = (named, folder.isEmpty ? output : folder)
+        }
+    }
+
+    /// Reads a whole configuration.
+    init(_ config: AxolotlConfig) throws { try self.init(config.document) }
+
+    /// The words that name model and adapter for another verb.
+    func modelWords(_ arguments: ParsedArguments, adapterName: String? = nil) -> [String] {
+        var words = ["--model=\(base)"]
+        if let adapter { words.append("--adapter=\(adapterName.map { $0 + "=" } ?? "")\(adapter)") }
+        if adapter != nil, arguments.fourBits == nil {
+            words.append(isFourBit ? "--load-in-4bit" : "--no-load-in-4bit")
+        }
+        return words
+    }
+}

@@ -1,0 +1,94 @@
+// SPDX-License-Identifier: Apache-2.0
+// How long a context generation gets: what was asked for, what the model has, what fits.
+import EftCommandLine
+import EftGeneration
+import EftModels
+import EftNN
+import EftPlanning
+import EftTensor
+
+/// The length of a context, before memory is looked at.
+struct ContextPlan {
+    /// Tokens that it must have.
+    var least: Int
+    /// Tokens that it need not pass.
+    var most: Int
+    /// Sequences at once.
+    var sequences = 1
+
+    /// Most tokens of the model's context, or of the context that was asked for.
+    /// - Throws: `UsageError` for a context that the model does not have.
+    static func longest(
+        _ arguments: ParsedArguments, _ model: DecoderDescription
+    ) throws -> Int {
+        guard let asked = try arguments.int("max-seq-len", in: 1...(1 << 24)) else {
+            return model.contextLength
+        }
+        guard asked <= model.stretchedContext else {
+            throw arguments.error(
+                "max-seq-len",
+                "is \(asked), but the model's context has \(model.stretchedContext) tokens (max_position_embeddings)"
+            )
+        }
+        return asked
+    }
+
+    /// What generation needs: a context as long as fits beside the weights, at least as long as it must be.
+    ///
+    /// Where not even that fits in memory, layers are streamed.
+    func need(
+        _ arguments: ParsedArguments, _ model: inout LoadedModel
+    ) throws -> GenerationNeed {
+        let description = model.folder.description
+        let kvType = try ForeignOptions.cacheType(arguments, description)
+        guard arguments.flag("fit") else {
+            var need = GenerationNeed(
+                contextLength: least, sequences: sequences, kvType: kvType,
+                adapterRank: model.adapterExtents.rank)
+            if most > least { need.contextLength = try longestFitting(model, kvType) ?? least }
+            return need
+        }
+        let types =
+            ForeignOptions.namesCacheType(arguments)
+            ? [kvType] : FitRequirements.kvTypes(headDim: description.shape.headDim)
+        let asked = try arguments.int("max-seq-len", in: 1...(1 << 24))
+        var (need, summary) = try model.fit(
+            FitRequirements(
+                least: asked ?? least, most: asked ?? description.contextLength, kvTypes: types,
+                sequences: sequences))
+        need.adapterRank = model.adapterExtents.rank
+        if !(arguments.declares("json") && arguments.flag("json")) {
+            TerminalOutput.standardError.writeLine("fit: \(summary)")
+        }
+        return need
+    }
+
+    private func longestFitting(_ model: LoadedModel, _ kvType: KVType) throws -> Int? {
+        let candidate = FitCandidate(
+            name: "", layouts: model.layouts, load: try model.loader.loadNeed())
+        var longest = GenerationNeed(contextLength: most, sequences: sequences, kvType: kvType)
+        longest.adapterRank = model.adapterExtents.rank
+        let planner = model.planner(
+            reserving: Answers.bytes(longest, tokens: most * sequences))
+        return planner.fit(
+            [candidate], adapters: model.adapterExtents,
+            requirements: FitRequirements(
+                least: least, most: most, kvTypes: [kvType], sequences: sequences)
+        )?.need.contextLength
+    }
+}
+
+extension DecoderDescription {
+    /// Tokens of the context with its rotary scaling, where `max_position_embeddings` is the length before it.
+    var stretchedContext: Int {
+        let (factor, original): (Double, Int)
+        switch rotary.scaling {
+        case .linear(let by): (factor, original) = (by, contextLength)
+        case .dynamic(let by, let length): (factor, original) = (by, length)
+        case .yarn(let yarn): (factor, original) = (yarn.factor, yarn.originalContext)
+        case .none, .llama3: return contextLength
+        }
+        let stretched = Int(exactly: (Double(original) * factor).rounded(.down)) ?? contextLength
+        return max(contextLength, stretched)
+    }
+}

@@ -1,0 +1,75 @@
+// SPDX-License-Identifier: Apache-2.0
+// The program on a terminal of its own.
+import Foundation
+import Synchronization
+
+#if canImport(Glibc)
+    import Glibc
+#endif
+
+/// A run of the program that believes to talk to a person.
+final class TerminalProgram {
+    private let process = Program.process(Program.path, [])
+    private let terminal: FileHandle
+    private let shown = Mutex([UInt8]())
+
+    struct Silence: Error, CustomStringConvertible { let description: String }
+
+    init(_ arguments: [String]) throws {
+        let master = posix_openpt(O_RDWR | O_NOCTTY | O_CLOEXEC)
+        guard master >= 0, grantpt(master) == 0, unlockpt(master) == 0, let name = ptsname(master),
+            let slave = FileHandle(forUpdatingAtPath: String(cString: name))
+        else { throw Silence(description: "there are no terminals here") }
+        terminal = FileHandle(fileDescriptor: master, closeOnDealloc: true)
+        var size = winsize(ws_row: 24, ws_col: 80, ws_xpixel: 0, ws_ypixel: 0)
+        _ = ioctl(master, UInt(TIOCSWINSZ), &size)
+        process.arguments = arguments
+        process.environment = ["TERM": "xterm", "HOME": "/nonexistent", "PATH": "/usr/bin:/bin"]
+        process.standardInput = slave
+        process.standardOutput = slave
+        process.standardError = slave
+        try process.run()
+        try slave.close()
+        terminal.readabilityHandler = { [weak self] handle in
+            // Once the program has ended, reading from its terminal is an error.
+            var part = [UInt8](repeating: 0, count: 4096)
+            let count = read(handle.fileDescriptor, &part, part.count)
+            guard count > 0 else { return handle.readabilityHandler = nil }
+            self?.shown.withLock { $0 += part[..<count] }
+        }
+    }
+
+    deinit {
+        terminal.readabilityHandler = nil
+        if process.isRunning { process.terminate() }
+    }
+
+    /// What was shown so far, without escape sequences and carriage returns.
+    var text: String {
+        let raw = shown.withLock { String(decoding: $0, as: UTF8.self) }
+        return raw.replacing(/\u{1B}\[[0-9;?]*[A-Za-z]/, with: "").replacing("\r", with: "")
+    }
+
+    func type(_ text: String) { terminal.write(Data(text.utf8)) }
+
+    func interrupt() { kill(process.processIdentifier, SIGINT) }
+
+    /// Waits until something is shown.
+    func wait(for words: String) throws { try wait { $0.contains(words) } }
+
+    func wait(until isThere: (String) -> Bool) throws {
+        let end = ContinuousClock.now + .seconds(60)
+        while !isThere(text) {
+            guard ContinuousClock.now < end else {
+                throw Silence(description: "only shown: \(text)")
+            }
+            usleep(2000)
+        }
+    }
+
+    /// The exit status, once the program has ended.
+    func status() -> Int32 {
+        process.waitUntilExit()
+        return process.terminationStatus
+    }
+}
