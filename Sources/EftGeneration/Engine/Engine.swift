@@ -203,7 +203,7 @@ package final class Engine: Sendable {
         private func takeOrders() -> [Order]? {
             while true {
                 core.giveBackMemory()
-                guard core.holdsIdleMemory else { return waitForOrders() }
+                guard !core.hasWork, core.holdsIdleMemory else { return waitForOrders() }
                 if let orders = waitForOrders(atMost: EngineCore.memoryLookSeconds) {
                     return orders
                 }

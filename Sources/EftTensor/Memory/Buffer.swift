@@ -65,8 +65,10 @@ package final class Buffer: @unchecked Sendable {
             let pointer = mmap(
                 nil, byteCount, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0)
             guard let pointer, pointer != MAP_FAILED else { return nil }
-            // Large pages come in faster and are found faster; without them all is the same but slower.
-            _ = madvise(pointer, byteCount, largePages)
+            // Large pages come in faster and are found faster; without them all is the same but slower. Of what is taken on
+            // use they would take more than is used.
+            let isLarge = residency == .atOnce || byteCount >= leastLargeOnUse
+            _ = madvise(pointer, byteCount, isLarge ? largePages : smallPages)
             if residency == .atOnce { bringIn(pointer, byteCount, workers) }
             return pointer
         }
@@ -76,8 +78,10 @@ package final class Buffer: @unchecked Sendable {
         return pointer
     }
 
-    /// Advice of Linux: MADV_HUGEPAGE and MADV_POPULATE_WRITE, which not all headers have.
-    private static let (largePages, populate): (Int32, Int32) = (14, 23)
+    /// From this size on a buffer that is taken on use has large pages.
+    private static let leastLargeOnUse = 32 << 20
+    /// Advice of Linux: MADV_HUGEPAGE, MADV_NOHUGEPAGE and MADV_POPULATE_WRITE, which not all headers have.
+    private static let (largePages, smallPages, populate): (Int32, Int32, Int32) = (14, 15, 23)
     /// Bytes that a worker brings in at a time: whole large pages.
     private static let share = 16 << 20
 

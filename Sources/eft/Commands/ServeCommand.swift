@@ -61,7 +61,9 @@ enum ServeCommand: Command {
         output.writeLine(
             "Maximum concurrency for \(plan.need.contextLength) tokens per request: "
                 + "\(formatFixed(plan.concurrency, decimals: 2))x")
-        if !arguments.isGiven("memory") { output.writeLine(defaultBudget(plan, budget)) }
+        if !arguments.isGiven("memory"), !arguments.isGiven("gpu-memory-utilization") {
+            output.writeLine(defaultBudget(plan, budget))
+        }
         let start = ContinuousClock.now
         let decoder = try model.base(plan.stage, streaming, quiet: false)
         let registry = MetricsRegistry()
