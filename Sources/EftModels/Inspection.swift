@@ -11,6 +11,8 @@ package struct Inspection {
     package let checkpoint: any CheckpointReader
     /// The model, when a config.json describes one that is known.
     package let model: ModelFolder?
+    /// Why the model cannot be run, when its config.json describes one of a kind that is not supported.
+    package let remark: String?
     /// The adapter's settings, when it is one.
     package let adapter: AdapterConfig?
     /// Groups of weight matrices of one role and format.
@@ -40,15 +42,23 @@ package struct Inspection {
         let isAdapter = isFolder && FileSystem.exists(FileSystem.join(path, "adapter_config.json"))
         if isAdapter, !hasConfig || !FileSystem.exists(FileSystem.join(path, "model.safetensors")) {
             adapter = try AdapterConfig.read(folder: path)
-            model = nil
+            (model, remark) = (nil, nil)
             checkpoint = try CheckpointFolder.open(path, kind: .adapter)
             modules = []
             return
         }
         adapter = nil
-        let model = hasConfig ? try ModelFolder.open(path) : nil
+        var model: ModelFolder?
+        var remark: String?
+        if hasConfig {
+            do { model = try ModelFolder.open(path) } catch let error as ModelError
+                where error.code == .unsupported
+            {
+                remark = error.description
+            }
+        }
         let checkpoint = try model?.checkpoint ?? CheckpointFolder.open(path)
-        self.model = model
+        (self.model, self.remark) = (model, remark)
         self.checkpoint = checkpoint
         modules = try model.map { try Inspection.modules($0, checkpoint) } ?? []
     }
@@ -118,6 +128,7 @@ package struct Inspection {
             lines.append(
                 "\(checkpoint.tensors.count) tensors, \(formatBytes(checkpoint.byteCount))")
         }
+        if let remark { lines.append("it cannot be run: \(remark)") }
         return lines
     }
 

@@ -20,7 +20,8 @@ struct Failure {
         self.error = error
         status =
             switch error {
-            case is UsageError, is ConfigError, is GenerationError: .usage
+            case let error as ConfigError: Failure.status(error)
+            case is UsageError, is GenerationError: .usage
             case let error as SamplingError:
                 error == .damagedLogits ? .damagedFile : .usage
             case let error as TensorError: Failure.status(error)
@@ -33,6 +34,18 @@ struct Failure {
             case is Interruption, is BenchmarkStopped: .interrupted
             default: .failed
             }
+    }
+
+    /// Files of models and adapters, as opposed to configurations and data of the user's own.
+    private static let modelFiles: Set<String> = [
+        "config.json", "adapter_config.json", "generation_config.json", "tokenizer_config.json",
+        "trainer_state.json", "job_new.json",
+    ]
+
+    private static func status(_ error: ConfigError) -> ExitStatus {
+        guard let file = error.file else { return .usage }
+        let name = FileSystem.name(of: file)
+        return modelFiles.contains(name) || name.hasSuffix(".index.json") ? .damagedFile : .usage
     }
 
     private static func status(_ error: TensorError) -> ExitStatus {

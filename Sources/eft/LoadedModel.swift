@@ -33,7 +33,8 @@ struct LoadedModel {
         adapters = folders ?? arguments.strings("adapter")
         let base = try AdapterBase(adapters: adapters, option: arguments.fourBits)
         let isPrepared: Bool
-        (folder, isPrepared) = try LoadedModel.open(arguments, inNF4: base.inNF4)
+        (folder, isPrepared) = try LoadedModel.open(
+            arguments, inNF4: base.inNF4 && base.doubleQuantization)
         tokenizer = try Tokenizer.load(folder: folder.path)
         guard tokenizer.idBound <= folder.description.vocabulary else {
             throw ModelError(
@@ -49,7 +50,8 @@ struct LoadedModel {
             TerminalOutput.standardError.writeLine(sentence)
         }
         let linears: WeightTarget =
-            base.inNF4 && isDense ? .nf4(doubleQuantization: true) : .asStored
+            base.inNF4 && isDense
+            ? .nf4(doubleQuantization: base.doubleQuantization) : .asStored
         loader = try DecoderLoader(folder: folder, options: LoadOptions(linears: linears))
         layouts = try DecoderLayouts(loader)
         let description = folder.description

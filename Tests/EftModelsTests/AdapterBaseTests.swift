@@ -79,6 +79,24 @@ import Testing
         #expect(try !AdapterBase(adapters: [], option: nil).inNF4)
     }
 
+    @Test(arguments: [
+        ("adapter: qlora\n", true),
+        ("adapter: qlora\nbnb_config_kwargs: {bnb_4bit_use_double_quant: false}\n", false),
+    ])
+    func `scales are quantized as in training`(_ text: String, _ expected: Bool) throws {
+        let folder = try adapter(["a/axolotl_config.yml": text])
+        for option in [nil, true] {
+            let base = try AdapterBase(adapters: [folder.file("a")], option: option)
+            #expect(base.inNF4 && base.doubleQuantization == expected)
+        }
+        let other = try adapter([
+            "a/axolotl_config.yml": text, "b/axolotl_config.yml": "adapter: qlora\n",
+        ])
+        let both = try AdapterBase(
+            adapters: [other.file("a"), other.file("b")], option: nil)
+        #expect(both.inNF4 == expected)
+    }
+
     @Test func `the merge names the better way before a quantization`() throws {
         let folder = try adapter(["a/axolotl_config.yml": "adapter: qlora\n"])
         let base = try AdapterBase(adapters: [folder.file("a")], option: nil)

@@ -147,6 +147,16 @@ import Testing
         #expect(try config(line).training.gradientCheckpointing == expected)
     }
 
+    @Test func `warm-up steps below one are a share of all steps`() throws {
+        let share = try config("warmup_steps: 0.1").training
+        #expect(share.warmupRatio == 0.1 && share.warmupSteps == nil)
+        let steps = try config("warmup_steps: 10").training
+        #expect(steps.warmupRatio == nil && steps.warmupSteps == 10)
+        for lines in ["warmup_steps: 0.1\nwarmup_ratio: 0.1", "warmup_steps: 2.5"] {
+            #expect(throws: ConfigError.self) { try config(lines) }
+        }
+    }
+
     @Test(
         arguments: [
             ("resume_from_checkpoint: out/checkpoint-5", .folder("out/checkpoint-5")),

@@ -19,6 +19,8 @@ package final class AdapterMerger {
         /// Whether training held the linear layers in NF4, so that W is what NF4 makes of it. Embedding and head are never
         /// held so; a base that is stored quantized needs no such care.
         package var roundTripsNF4: Bool
+        /// Whether that NF4 quantizes its scales a second time.
+        package var doubleQuantization = true
         /// Bytes of a shard at most.
         package var maxShardBytes: Int
 
@@ -149,6 +151,7 @@ package final class AdapterMerger {
             "merge", dtype: options.dtype, maxShardBytes: options.maxShardBytes,
             instructionSet: backend.instructionSet)
         identity.add("the round trip through NF4", String(options.roundTripsNF4))
+        if !options.doubleQuantization { identity.add("double quantization", "false") }
         try identity.add(input: folder.path, as: "base")
         try identity.add(input: adapterPath, as: "adapter")
         return identity
@@ -181,7 +184,9 @@ package final class AdapterMerger {
         let source = try base.source(module)
         let roundTrip =
             options.roundTripsNF4 && module.isDecoderLinear && module.isDense
-            ? try NF4RoundTrip(module, of: base.checkpoint, backend: backend) : nil
+            ? try NF4RoundTrip(
+                module, of: base.checkpoint, doubleQuantization: options.doubleQuantization,
+                backend: backend) : nil
         let lora = try adapter.modules[module.name].map {
             (scale: $0.scale, matrices: try adapter.load($0, backend: backend))
         }

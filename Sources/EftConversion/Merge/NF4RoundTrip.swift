@@ -4,7 +4,7 @@ import EftFormats
 import EftQuant
 import EftTensor
 
-/// A dense weight, quantized to NF4 with double quantization, whose values are read back by runs of rows.
+/// A dense weight, quantized to NF4, whose values are read back by runs of rows.
 package struct NF4RoundTrip {
     private let matrix: NF4Matrix
     private let columns: Int
@@ -19,13 +19,13 @@ package struct NF4RoundTrip {
     /// Quantizes the stored weight of a module.
     /// - Throws: `FormatError`, `TensorError`.
     package init(
-        _ module: BaseWeights.Module, of checkpoint: any CheckpointReader, backend: CPUBackend
-    )
-        throws
-    {
+        _ module: BaseWeights.Module, of checkpoint: any CheckpointReader,
+        doubleQuantization: Bool = true, backend: CPUBackend
+    ) throws {
         let info = try checkpoint.tensor(module.name + ".weight")
         matrix = try NF4Matrix(
-            quantizing: info, of: checkpoint, doubleQuantization: true, backend: backend)
+            quantizing: info, of: checkpoint, doubleQuantization: doubleQuantization,
+            backend: backend)
         columns = module.inputs
     }
 

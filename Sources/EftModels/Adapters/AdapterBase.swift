@@ -23,6 +23,8 @@ package struct AdapterBase: Sendable, Hashable {
 
     /// Whether linear layers stored as plain numbers are held in NF4.
     package let inNF4: Bool
+    /// Whether the scales of NF4 are quantized a second time, as is usual.
+    package let doubleQuantization: Bool
     /// What decided it.
     package let reason: Reason
 
@@ -39,16 +41,18 @@ package struct AdapterBase: Sendable, Hashable {
         let records = try adapters.map { adapter in
             let found = try AdapterBase.record(beside: adapter)
             guard found == nil, let configuration else { return found }
-            return Record(
-                inNF4: try AdapterBase.isNF4(configuration),
-                file: configuration.file ?? AdapterBase.configName)
+            return try Record(configuration, file: configuration.file ?? AdapterBase.configName)
         }
         let known = records.compactMap { $0 }
         let all = Set(known.map(\.inNF4))
+        let doubles = Set(known.filter(\.inNF4).map(\.doubleQuantization))
+        doubleQuantization = doubles != [false]
         if let option {
             inNF4 = option
             reason = .option(trainedInNF4: all.count == 1 ? all.first : nil)
-        } else if all.count > 1 || (known.count < records.count && all.contains(true)) {
+        } else if all.count > 1 || doubles.count > 1
+            || (known.count < records.count && all.contains(true))
+        {
             (inNF4, reason) = (false, .mixed)
         } else if let first = known.first {
             (inNF4, reason) = (first.inNF4, .record(first.file))
@@ -97,7 +101,23 @@ package struct AdapterBase: Sendable, Hashable {
     /// What is known of an adapter's training.
     private struct Record {
         let inNF4: Bool
+        let doubleQuantization: Bool
         let file: String
+
+        init(inNF4: Bool, doubleQuantization: Bool, file: String) {
+            self.inNF4 = inNF4
+            self.doubleQuantization = doubleQuantization
+            self.file = file
+        }
+
+        /// Reads a training configuration.
+        init(_ config: ConfigCursor, file: String) throws(ConfigError) {
+            let options = try config.optional("bnb_config_kwargs")
+            self.init(
+                inNF4: try AdapterBase.isNF4(config),
+                doubleQuantization: try options?.bool("bnb_4bit_use_double_quant", default: true)
+                    ?? true, file: file)
+        }
     }
 
     /// How the training of an adapter held its base; nil when nothing tells it.
@@ -114,16 +134,11 @@ package struct AdapterBase: Sendable, Hashable {
         for folder in folders {
             let path = FileSystem.join(folder, configName)
             if FileSystem.exists(path) {
-                return Record(inNF4: try isNF4(ConfigFile.read(path)), file: configName)
+                return try Record(ConfigFile.read(path), file: configName)
             }
         }
         for folder in folders {
-            if let inNF4 = card(FileSystem.join(folder, "README.md")) {
-                return Record(inNF4: inNF4, file: "README.md")
-            }
-            if let inNF4 = modelConfig(FileSystem.join(folder, "config.json")) {
-                return Record(inNF4: inNF4, file: "config.json")
-            }
+            if let record = card(folder) ?? modelConfig(folder) { return record }
         }
         return nil
     }
@@ -143,7 +158,9 @@ package struct AdapterBase: Sendable, Hashable {
     private static let largestCard = 1 << 20
 
     /// What the configuration in a model card says; a card without one, or with a damaged one, says nothing.
-    private static func card(_ path: String) -> Bool? {
+    private static func card(_ folder: String) -> Record? {
+        let name = "README.md"
+        let path = FileSystem.join(folder, name)
         guard let size = FileSystem.byteCount(path), size <= largestCard,
             let bytes = try? FileSystem.read(path)
         else { return nil }
@@ -152,20 +169,25 @@ package struct AdapterBase: Sendable, Hashable {
         for block in text.components(between: "```yaml\n", and: "\n```") {
             guard let node = try? YAMLParser.parse(block) else { continue }
             let config = ConfigCursor(node)
-            guard (try? config.optional("base_model")) != nil, let inNF4 = try? isNF4(config) else {
-                continue
-            }
-            return inNF4
+            guard (try? config.optional("base_model")) != nil,
+                let record = try? Record(config, file: name)
+            else { continue }
+            return record
         }
         return nil
     }
 
-    private static func modelConfig(_ path: String) -> Bool? {
+    /// What transformers notes about the base in a `config.json`.
+    private static func modelConfig(_ folder: String) -> Record? {
+        let name = "config.json"
+        let path = FileSystem.join(folder, name)
         guard FileSystem.exists(path), let bytes = try? FileSystem.read(path),
-            let node = try? JSONParser.parse(bytes)
+            let node = try? JSONParser.parse(bytes),
+            let quantization = try? ConfigCursor(node).optional("quantization_config"),
+            let inNF4 = try? quantization.optional("load_in_4bit")?.bool()
         else { return nil }
-        let quantization = try? ConfigCursor(node).optional("quantization_config")
-        return try? quantization?.optional("load_in_4bit")?.bool()
+        let isDouble = try? quantization.optional("bnb_4bit_use_double_quant")?.bool()
+        return Record(inNF4: inNF4, doubleQuantization: isDouble ?? false, file: name)
     }
 }
 

@@ -102,7 +102,9 @@ extension AxolotlKeys {
         dion_momentum dion_rank_fraction dion_rank_multiple_of qgalore_rank qgalore_update_proj_gap
         qgalore_scale qgalore_proj_type qgalore_proj_quant qgalore_proj_bits qgalore_proj_group_size
         qgalore_cos_threshold qgalore_gamma_proj qgalore_queue_size lr_div_factor save_compressed
-        model_quantization_config_kwargs nvfp4_merge_aware nvfp4_merge_aware_start_step
+        model_quantization_config
+        model_quantization_config_kwargs gptq_groupsize gptq_model_v1 gptq_disable_exllama
+        base_model_ignore_patterns full_finetune sample_packing_seq_len_multiplier nvfp4_merge_aware nvfp4_merge_aware_start_step
         """)
 
     private static let notYet = "not supported yet and left out"
@@ -136,7 +138,7 @@ extension AxolotlKeys {
             lisa_layers_attribute qat tokens added_tokens_overrides model_config
             overrides_of_model_config model_kwargs overrides_of_model_kwargs is_multimodal
             processor_type diffusion trl kd_trainer ebft trainer_cls num_labels mora
-            nemo_gym_enabled spectrum_top_fraction use_onebitllms model_quantization_config
+            nemo_gym_enabled spectrum_top_fraction use_onebitllms 
             """
         ).map { ($0, "not supported yet; remove the key to train without it") }
         + words(

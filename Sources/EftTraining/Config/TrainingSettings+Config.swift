@@ -74,14 +74,25 @@ extension TrainingSettings {
             }
             schedule = kind
         }
-        warmupSteps = try config.lenientInt("warmup_steps", in: 0...BatchPlan.mostSteps)
         warmupRatio = try config.lenientDouble("warmup_ratio", in: 0...1)
-        guard warmupSteps == nil || warmupRatio == nil else {
-            throw try config.required("warmup_ratio").error(
-                .badValue, "warmup_steps and warmup_ratio exclude each other")
+        if let steps = try config.lenientDouble(
+            "warmup_steps", in: 0...Double(BatchPlan.mostSteps)), steps > 0,
+            steps < 1
+        {
+            // transformers takes a fraction for a share of all steps.
+            guard warmupRatio == nil else { throw try bothWarmups(config) }
+            warmupRatio = steps
+        } else {
+            warmupSteps = try config.lenientInt("warmup_steps", in: 0...BatchPlan.mostSteps)
         }
+        guard warmupSteps == nil || warmupRatio == nil else { throw try bothWarmups(config) }
         cosineMinLRRatio = try config.lenientDouble("cosine_min_lr_ratio", in: 0...1) ?? 0
         cosineConstantLRRatio = try config.lenientDouble("cosine_constant_lr_ratio", in: 0...1)
+    }
+
+    private func bothWarmups(_ config: ConfigCursor) throws(ConfigError) -> ConfigError {
+        try config.required("warmup_ratio").error(
+            .badValue, "warmup_steps and warmup_ratio exclude each other")
     }
 
     // MARK: Saving and evaluating

@@ -67,12 +67,13 @@ enum MergeCommand: Command {
         let limit = try CommonOptions.limit(arguments)
         let backend = try CommonOptions.backend(arguments, limit: limit)
         let held = try base.inNF4 && ModelFolder.open(request.base).isDense()
+        var options = AdapterMerger.Options(
+            dtype: ConversionOptions.type(arguments), roundTripsNF4: held,
+            maxShardBytes: try ConversionOptions.shardBytes(arguments))
+        options.doubleQuantization = base.doubleQuantization
         let merger = try AdapterMerger(
             base: request.base, adapter: request.adapter, output: request.output,
-            options: AdapterMerger.Options(
-                dtype: ConversionOptions.type(arguments), roundTripsNF4: held,
-                maxShardBytes: ConversionOptions.shardBytes(arguments)),
-            backend: backend)
+            options: options, backend: backend)
         if held == base.inNF4, let sentence = base.mergeSentence, !arguments.flag("json") {
             TerminalOutput.standardError.writeLine(sentence)
         }
