@@ -13,7 +13,7 @@ enum PageMessageStyle {
         .turn:nth-last-child(-n + 4) { content-visibility: visible; }
         /* Messages are clipped, and with them what lies outside. */
         .turn :focus-visible { outline-offset: -2px; }
-        .turn.user { display: flex; flex-direction: column; align-items: flex-end; }
+        .turn.user { display: flex; flex-direction: column; align-items: flex-end; margin-bottom: 4px; }
         .turn.user .text {
           background: var(--mine); border-radius: 18px 18px 4px 18px; padding: 8px 14px; max-width: 85%;
           white-space: pre-wrap;
