@@ -121,6 +121,9 @@ struct TrainingTests {
         let choice = try ConfigCursor(JSONParser.parse(answer)).required("choices").elements()[0]
         let text = try choice.required("text").string()
         #expect(text == own)
+        let tags = try ConfigCursor(target.fetchJSON("/api/tags")).required("models").elements()
+        #expect(try tags[0].required("details").required("family").string() == "llama")
+        #expect(try tags[0].required("size").int() > 1 << 20)
         await server.stop(within: .seconds(1))
     }
 }

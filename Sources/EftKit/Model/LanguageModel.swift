@@ -23,7 +23,7 @@ public final class LanguageModel: Sendable {
     let engine: Engine
     let tokenizer: Tokenizer
     /// The model's generation_config.json; nil when there is none.
-    private let generationConfig: ConfigNode?
+    let generationConfig: ConfigNode?
     let templates: ChatTemplates?
     let options: ModelOptions
     /// Compiled output formats, made when the first one is asked for.

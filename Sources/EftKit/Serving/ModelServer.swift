@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// A loaded model behind OpenAI's HTTP interface, in this process.
+// A loaded model behind OpenAI's and Ollama's HTTP interfaces, in this process.
 import EftGeneration
+import EftModels
 import EftServer
 import EftTensor
 
@@ -16,6 +17,8 @@ public struct ModelServerOptions: Sendable, Hashable {
     public var apiKeys: [String] = []
     /// Web origins whose scripts may use the server.
     public var allowedOrigins: [String] = []
+    /// Further host names under which the server answers without a key, beside those of this machine; `*` for all.
+    public var allowedHosts: [String] = []
 
     /// The defaults.
     public init(port: UInt16 = 8000) { self.port = port }
@@ -41,6 +44,9 @@ public final class ModelServer: Sendable {
         var rules = ApplicationOptions()
         rules.keys = APIKeys(options.apiKeys)
         rules.origins = AllowedOrigins(options.allowedOrigins)
+        rules.hosts = AllowedHosts(
+            .tcp(host: options.host, port: options.port), added: options.allowedHosts,
+            hasKeys: !options.apiKeys.isEmpty)
         rules.sendsRequestID = true
         let application = Application(
             routes: RouteRegistry.routes(context), options: rules,
@@ -73,6 +79,8 @@ extension LanguageModel {
     fileprivate func served(_ name: String, _ registry: MetricsRegistry) throws -> ServedModel {
         var served = ServedModelOptions(names: [name], root: folder, created: UnixTime.seconds)
         served.defaults = completionDefaults
+        served.ollamaDefaults = .ollama(generationConfig)
+        if let opened = try? ModelFolder.open(folder) { served.facts = ModelFacts(opened) }
         served.maxAdapters = max(options.maxAdapters, options.adapters.count)
         served.toolCalls = templates.flatMap {
             ToolCallFormatRegistry.format(ofTemplate: $0.source)

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
-// The host of a request, in one spelling.
+// The host of a request, in one form.
 #if canImport(Glibc)
     import Glibc
 #endif
 
-/// A host as a name or an address, so that all spellings of one are equal.
+/// A host as a name or an address, so that all ways to write one are equal.
 package enum HostName: Sendable, Hashable {
     /// A name in lower case, without the dot at its end.
     case name(String)
@@ -46,7 +46,7 @@ package enum HostName: Sendable, Hashable {
         else { return nil }
         let last = name.split(separator: ".", omittingEmptySubsequences: false).last ?? ""
         guard !last.isEmpty else { return nil }
-        // What ends in a number is an address to browsers, and only the usual spelling of one is taken.
+        // What ends in a number is an address to browsers, and only the usual form of one is accepted.
         if last.utf8.allSatisfy({ (0x30...0x39).contains($0) }) || last.hasPrefix("0x") {
             guard let address = HostName.bytes(name, AF_INET, 4) else { return nil }
             self = .v4(address)

@@ -17,7 +17,7 @@ package struct ServedModelOptions: Sendable {
     package var defaults = SamplingDefaults()
     /// The same for Ollama's routes.
     package var ollamaDefaults = SamplingDefaults.ollama(nil)
-    /// What lists tell of the base.
+    /// What lists show of the base.
     package var facts = ModelFacts()
     /// Bounds on requests.
     package var limits = RequestLimits()

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// What lists of models tell of a model beyond its name.
+// What lists of models show of a model beyond its name.
 import EftConfig
 import EftFormats
 import EftModels
@@ -19,7 +19,7 @@ package struct ModelFacts: Sendable {
     package var byteCount = 0
     /// When the weights were written, in seconds since 1970.
     package var modified = 0
-    /// Tells this model from others, in hexadecimal digits.
+    /// Identifies the model, in hexadecimal digits.
     package var digest = ""
     /// The extents of the layers, under GGUF's names.
     package var extents: [(key: String, value: Int)] = []
@@ -73,7 +73,7 @@ package struct ModelFacts: Sendable {
             outputs: first.outputs)
         guard let source else { return "" }
         if source.isDense { return source.scheme.storedTensors.first?.dtype.rawValue ?? "" }
-        // A quantized model mixes widths; what it takes on the whole is what tells it from others.
+        // A quantized model mixes widths; its average width is what distinguishes it.
         let bits = Double(checkpoint.byteCount) * 8 / Double(max(description.parameterCount, 1))
         return "\(source.schemeName)-\((bits * 10).rounded() / 10)bpw"
     }

@@ -58,7 +58,7 @@ extension ServedModel {
             seconds: options.facts.modified > 0 ? options.facts.modified : options.created)
     }
 
-    /// What all lists tell of a model.
+    /// What all lists show of a model.
     func ollamaEntry(_ name: String, parent: String?) -> ConfigObject {
         [
             "name": ConfigNode(name), "model": ConfigNode(name),

@@ -45,7 +45,7 @@ struct OpenAPIDocument: Sendable {
     }
 
     private static let about =
-        "Serves a language model as OpenAI and vLLM do. Fields that are null count as absent; "
+        "Serves a language model as OpenAI, vLLM and Ollama do. Fields that are null count as absent; "
         + "unknown fields are passed over."
 
     /// The document.

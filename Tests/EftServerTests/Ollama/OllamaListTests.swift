@@ -83,7 +83,7 @@ struct OllamaListTests {
     }
 
     @Test(arguments: Transport.allCases)
-    func `whoever asks whether Ollama runs is told so, and browsers get the page`(
+    func `clients that probe for Ollama get its answer, and browsers get the page`(
         transport: Transport
     ) throws {
         let server = try server(transport)
