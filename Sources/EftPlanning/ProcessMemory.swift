@@ -41,10 +41,10 @@ package enum ProcessMemory {
         /// The most by which the program was measured to grow from its plan on (docs/memory.md), with some room.
         fileprivate var growth: Int {
             switch self {
-            case .generation, .training: 2560 << 10
+            case .generation, .training: 2816 << 10
             case .evaluation: 1792 << 10
             case .copying: 1280 << 10
-            case .quantizing: 2816 << 10
+            case .quantizing: 3 << 20
             }
         }
     }
@@ -57,6 +57,9 @@ package enum ProcessMemory {
     package static func program(for work: Work, threads: Int) -> Int {
         resident + work.growth + threads * workerBytes
     }
+
+    /// What the allocator takes around the buffers of so many weights: pages that are begun, and gaps.
+    package static func aroundWeights(_ count: Int) -> Int { count * 4096 }
 
     /// The most resident bytes so far.
     package static var peakResident: Int { status("VmHWM") }

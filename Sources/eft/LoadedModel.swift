@@ -87,7 +87,9 @@ struct LoadedModel {
     func planner(
         for work: ProcessMemory.Work = .generation, reserving bytes: Int = 0
     ) -> Planner {
-        let program = ProcessMemory.program(for: work, threads: devices[0].threads)
+        let program =
+            ProcessMemory.program(for: work, threads: devices[0].threads)
+            + ProcessMemory.aroundWeights(layouts.linears.count)
         return Planner(
             description: folder.description, limits: budget.limits,
             weightLimits: budget.weightLimits, programBytes: program + bytes,

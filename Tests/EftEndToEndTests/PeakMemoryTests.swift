@@ -21,10 +21,13 @@ struct SmallModels {
     let folder: TemporaryFolder
 
     /// Writes models in the formats that are named.
-    init(_ formats: [String: ShapeWriter.Format], layers: Int? = nil) throws {
+    init(
+        _ formats: [String: ShapeWriter.Format], shape: NamedShape = SmallModels.shape,
+        layers: Int? = nil
+    ) throws {
         folder = try TemporaryFolder()
         for (name, format) in formats {
-            try ShapeWriter(SmallModels.shape, layers: layers, format: format)
+            try ShapeWriter(shape, layers: layers, format: format)
                 .write(to: folder.file(name)) { _, _ in }
         }
         try folder.write("text.txt", String(repeating: "The quick brown fox. ", count: 120))
@@ -56,29 +59,30 @@ struct SmallModels {
     }
 }
 
-struct PeakMemoryTests {
-    /// Peaks that a run told.
-    private struct Peaks {
-        let planned: Int
-        let measured: Int
+/// What a run planned to hold at most, and what the system measured.
+struct Peaks {
+    let planned: Int
+    let measured: Int
 
-        init(_ arguments: [String]) throws {
-            let program = try Program(arguments + ["--json"])
-            try #require(program.status == 0, "\(arguments): \(program.errors)")
-            let answer = ConfigCursor(try JSONParser.parse(program.output))
-            planned = try answer.required("peak_memory_planned").int()
-            measured = try answer.required("peak_memory_measured").int()
-        }
-
-        /// Whether the plan was kept, and used but for so many bytes, within 2 %.
-        func isClose(unused: Int) -> Bool {
-            (measured - planned) * 50 <= planned
-                && (planned - unused - measured) * 50 <= planned
-        }
+    /// Runs the program to its end.
+    init(_ arguments: [String]) throws {
+        let program = try Program(arguments + ["--json"])
+        try #require(program.status == 0, "\(arguments): \(program.errors)")
+        let answer = ConfigCursor(try JSONParser.parse(program.output))
+        planned = try answer.required("peak_memory_planned").int()
+        measured = try answer.required("peak_memory_measured").int()
     }
 
+    /// Whether the plan is an upper bound, and one that says something: 2 % or 2 MiB above what was measured.
+    /// - Parameter unused: planned bytes of a cache that the run does not fill, and that are never touched.
+    func isBound(unused: Int = 0) -> Bool {
+        measured <= planned && planned - unused - measured <= max(planned / 50, 2 << 20)
+    }
+
+    /// Runs the program and checks that its plan held.
     /// - Parameter tokens: of the context, where a cache is planned that the run does not fill.
-    private func check(
+    @discardableResult
+    static func check(
         _ arguments: [String], unfilled tokens: Int = 0, kvType: KVType = .bf16
     ) throws -> Peaks {
         let peaks = try Peaks(arguments)
@@ -86,9 +90,18 @@ struct PeakMemoryTests {
             kvHeads: SmallModels.kvHeads, headDim: SmallModels.headDim)
         let unused = (tokens + pageTokens - 1) / pageTokens * SmallModels.layers * page
         #expect(
-            peaks.isClose(unused: unused),
-            "planned \(peaks.planned), measured \(peaks.measured): \(arguments)")
+            peaks.isBound(unused: unused),
+            "planned \(peaks.planned), measured \(peaks.measured), \(peaks.planned - peaks.measured) left: \(arguments)"
+        )
         return peaks
+    }
+}
+
+struct PeakMemoryTests {
+    private func check(
+        _ arguments: [String], unfilled tokens: Int = 0, kvType: KVType = .bf16
+    ) throws -> Peaks {
+        try Peaks.check(arguments, unfilled: tokens, kvType: kvType)
     }
 
     @Test func `a run that fills a large cache holds what was planned, within 2 %`() throws {
@@ -112,7 +125,7 @@ struct PeakMemoryTests {
         return ["--memory", sizes, "--cache-dir", caches.path]
     }
 
-    @Test func `a run of 16-bit weights holds what was planned, within 2 %`() throws {
+    @Test func `a run of 16-bit weights holds no more than was planned, and hardly less`() throws {
         let caches = try TemporaryFolder()
         let models = try SmallModels(["bf16": .bf16])
         let run = ["run", "-m", models.folder.file("bf16"), "-p", "The quick brown fox", "-t", "3"]
@@ -126,7 +139,8 @@ struct PeakMemoryTests {
         _ = try check(run + ["--load-in-4bit"] + memory(80, of: narrow, caches: caches))
     }
 
-    @Test func `a run of quantized weights holds what was planned, within 2 %`() throws {
+    @Test func `a run of quantized weights holds no more than was planned, and hardly less`() throws
+    {
         let caches = try TemporaryFolder()
         let models = try SmallModels(["nf4": .nf4, "exl2": .exl2(bits: 4)])
         let prompt = ["-p", "The quick brown fox", "-t", "3"]
@@ -146,7 +160,7 @@ struct PeakMemoryTests {
         _ = try check(run + memory(100, of: whole, devices: 2, caches: caches))
     }
 
-    @Test func `a score holds what was planned, within 2 %`() throws {
+    @Test func `a score holds no more than was planned, and hardly less`() throws {
         let caches = try TemporaryFolder()
         let models = try SmallModels(["exl2": .exl2(bits: 4)])
         let common = [
@@ -159,7 +173,7 @@ struct PeakMemoryTests {
         _ = try check(common + ["64"] + memory(150, of: whole, devices: 2, caches: caches))
     }
 
-    @Test func `a training run holds what was planned, within 2 %`() throws {
+    @Test func `a training run holds no more than was planned, and hardly less`() throws {
         let caches = try TemporaryFolder()
         let models = try SmallModels(["bf16": .bf16])
         func train(
@@ -189,7 +203,7 @@ struct PeakMemoryTests {
         _ = try train(qlora, memory(105, of: narrow, devices: 2, caches: caches))
     }
 
-    @Test func `training all weights holds what was planned, within 2 %`() throws {
+    @Test func `training all weights holds no more than was planned, and hardly less`() throws {
         let models = try SmallModels(["bf16": .bf16], layers: 2)
         for keys in [[], [("optimizer", "paged_adamw_32bit")]] {
             _ = try check(["train", models.config("out", base: "bf16", keys)])

@@ -196,6 +196,8 @@ package final class QuantizeJob {
             try work.saveStates(stage.states, layer: layer + 1)
             try note(.layer(layer + 1))
             try work.removeStates(except: layer + 1)
+            // Small buffers of all sizes came and went; without this the heap grows from layer to layer.
+            Heap.giveBack()
         }
         let (head, perplexity) = try stage.quantizeHead { item, weights in
             done += weights

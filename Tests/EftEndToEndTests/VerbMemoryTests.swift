@@ -1,0 +1,158 @@
+// SPDX-License-Identifier: Apache-2.0
+// Every verb that has a plan, on shapes of which other parts dominate: the plan is an upper bound of what was measured.
+import EftBenchmarks
+import EftConfig
+import EftFormats
+import EftTensor
+import EftTestSupport
+import Testing
+
+/// A shape on which the verbs are run.
+struct PlannedShape: CustomTestStringConvertible, Sendable {
+    let shape: NamedShape
+    var testDescription: String { shape.name }
+
+    /// Embedding and head are nearly everything.
+    static let head = PlannedShape(
+        shape: NamedShape(
+            name: "wide-head", vocabulary: 49152, hidden: 256, intermediate: 512, layers: 2,
+            heads: 4, kvHeads: 2, headDim: 64, ropeTheta: 10000, context: 256, tied: false))
+    /// The head is the embedding.
+    static let tied = PlannedShape(
+        shape: NamedShape(
+            name: "tied", vocabulary: 32000, hidden: 320, intermediate: 640, layers: 3,
+            heads: 5, kvHeads: 5, headDim: 64, ropeTheta: 10000, context: 256, tied: true))
+    /// Many small layers.
+    static let deep = PlannedShape(
+        shape: NamedShape(
+            name: "deep", vocabulary: 512, hidden: 256, intermediate: 768, layers: 40,
+            heads: 4, kvHeads: 4, headDim: 64, ropeTheta: 10000, context: 256, tied: true))
+    /// The MLP is nearly everything.
+    static let wide = PlannedShape(
+        shape: NamedShape(
+            name: "wide-mlp", vocabulary: 1024, hidden: 512, intermediate: 8192, layers: 2,
+            heads: 8, kvHeads: 2, headDim: 64, ropeTheta: 10000, context: 256, tied: false))
+
+    static let all = [head, tied, deep, wide]
+}
+
+@Suite(.serialized)
+struct VerbMemoryTests {
+    private func models(_ shape: PlannedShape) throws -> SmallModels {
+        try SmallModels(["base": .bf16], shape: shape.shape)
+    }
+
+    @Test(arguments: PlannedShape.all)
+    func `from a base to an adapter, merged, converted and run`(shape: PlannedShape) throws {
+        let models = try models(shape)
+        let (base, adapter) = (models.folder.file("base"), models.folder.file("adapter"))
+        let text = models.folder.file("text.txt")
+        try Peaks.check(["eval", "-m", base, "--data", text, "--length", "128"])
+        for keys in [SmallModels.lora, SmallModels.qlora] {
+            try Peaks.check(["train", models.config("adapter", base: "base", keys)])
+        }
+        let run = ["run", "-m", base, "-p", "The quick brown fox", "-t", "8"]
+        try Peaks.check(run)
+        try Peaks.check(run + ["--adapter", adapter])
+        try Peaks.check(run + ["--load-in-4bit"])
+        try Peaks.check(
+            ["merge", "--base", base, "--adapter", adapter, "-o", models.folder.file("merged")])
+        try Peaks.check(["convert", base, models.folder.file("f16"), "--dtype", "f16"])
+        try Peaks.check(["convert", base, models.folder.file("nf4"), "--dtype", "nf4"])
+        try Peaks.check(["run", "-m", models.folder.file("nf4"), "-p", "Fox", "-t", "8"])
+    }
+
+    @Test(arguments: PlannedShape.all)
+    func `quantized and run`(shape: PlannedShape) throws {
+        let models = try models(shape)
+        let output = models.folder.file("quantized")
+        let quantize = [
+            "quantize", "-i", models.folder.file("base"), "-c", models.folder.file("text.txt"),
+            "-l", "64", "-r", "4",
+        ]
+        try Peaks.check(quantize + ["-o", models.folder.file("work"), "-cf", output])
+        try Peaks.check(["run", "-m", output, "-p", "The quick brown fox", "-t", "8"])
+        try Peaks.check(
+            ["eval", "-m", output, "--data", models.folder.file("text.txt"), "--length", "64"])
+        let wide = ["-o", models.folder.file("work8"), "-cf", models.folder.file("quantized8")]
+        try Peaks.check(quantize + wide + ["-b", "8", "-hb", "8"])
+    }
+
+    /// A budget below the plan is refused before any work, not passed on the way.
+    @Test func `a budget that does not hold the head is refused`() throws {
+        let models = try models(.head)
+        let arguments = [
+            "quantize", "-i", models.folder.file("base"), "-c", models.folder.file("text.txt"),
+            "-l", "64", "-r", "4", "-o", models.folder.file("work"),
+        ]
+        let peaks = try Peaks.check(arguments)
+        let less = ["--memory", "\(peaks.measured - (4 << 20))", "-nr"]
+        let refused = try Program(arguments + less)
+        #expect(refused.status == 3, "\(refused.errors)")
+    }
+
+    @Test func `an answer far beyond the context that the model was made for`() throws {
+        let models = try models(.deep)
+        let run = ["run", "-m", models.folder.file("base"), "-p", "Fox", "--ignore-eos"]
+        for tokens in ["700", "3000"] { try Peaks.check(run + ["-t", tokens]) }
+        let long = String(repeating: "The quick brown fox. ", count: 100)
+        try Peaks.check(run + ["-t", "64", "-p", long])
+    }
+
+    @Test func `a text that takes more than the model`() throws {
+        let models = try models(.deep)
+        let text = models.folder.file("long.txt")
+        try AtomicFile.write(text, String(repeating: "The quick brown fox. ", count: 2000))
+        try Peaks.check(
+            ["eval", "-m", models.folder.file("base"), "--data", text, "--length", "200"])
+    }
+
+    @Test func `a checkpoint of PyTorch, views included`() throws {
+        let models = try models(.deep)
+        let folder = models.folder.file("bin")
+        try FileSystem.createFolder(folder)
+        let source = try SafetensorsFile(path: models.folder.file("base/model.safetensors"))
+        try AtomicFile.write(
+            FileSystem.join(folder, "pytorch_model.bin"), TorchCopy.archive(of: source))
+        for name in ["config.json", "tokenizer.json"] {
+            try AtomicFile.write(
+                FileSystem.join(folder, name),
+                FileSystem.read(models.folder.file("base/" + name)))
+        }
+        let output = models.folder.file("from-bin")
+        try Peaks.check(["convert", folder, output])
+        let written = try SafetensorsFile(path: FileSystem.join(output, "model.safetensors"))
+        for info in source.tensors {
+            #expect(try written.bytes(of: info.name) == source.bytes(of: info.name), "\(info.name)")
+        }
+        try Peaks.check(["run", "-m", folder, "-p", "Fox", "-t", "8"])
+    }
+}
+
+/// A bf16 checkpoint as torch.save writes it, with matrices stored transposed.
+enum TorchCopy {
+    static func archive(of source: any CheckpointReader) throws -> [UInt8] {
+        var pickle = PickleBuilder()
+        var storages: [(key: String, data: [UInt8])] = []
+        pickle.add("}".utf8)
+        for info in source.tensors {
+            let (bytes, dims) = (try source.bytes(of: info.name), info.shape.dims)
+            let key = "\(storages.count)"
+            pickle.text(info.name)
+            let isMatrix = dims.count == 2
+            let (rows, columns) = isMatrix ? (dims[0], dims[1]) : (1, info.shape.count)
+            pickle.tensor(
+                key: key, count: Int32(info.shape.count), shape: dims.map { Int32($0) },
+                strides: isMatrix ? [1, Int32(rows)] : [1], storage: "BFloat16Storage")
+            pickle.add("s".utf8)
+            var data = [UInt8](repeating: 0, count: bytes.count)
+            for index in 0..<info.shape.count {
+                let (row, column) = (index / columns, index % columns)
+                let place = (column * rows + row) * 2
+                (data[place], data[place + 1]) = (bytes[index * 2], bytes[index * 2 + 1])
+            }
+            storages.append((key: key, data: data))
+        }
+        return pickle.archive(storages)
+    }
+}
