@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import EftConfig
+import EftGeneration
 import Testing
 
 @testable import EftServer
