@@ -55,7 +55,9 @@ final class TerminalProgram {
     /// What was shown so far, without escape sequences and carriage returns.
     var text: String {
         let raw = screen.bytes.withLock { String(decoding: $0, as: UTF8.self) }
-        return raw.replacing(/\u{1B}\[[0-9;?]*[A-Za-z]/, with: "").replacing("\r", with: "")
+        // Scalar by scalar: to Swift, "\r\n" is one character.
+        let lines = String(String.UnicodeScalarView(raw.unicodeScalars.filter { $0 != "\r" }))
+        return lines.replacing(/\u{1B}\[[0-9;?]*[A-Za-z]/, with: "")
     }
 
     func type(_ text: String) { terminal.write(Data(text.utf8)) }
