@@ -37,7 +37,9 @@ import Testing
             try object(Program(["run", Self.model] + words + common))
         }
         let answer = try run(["Who comes?", "--system", "Be brief."] + setting.template)
-        let framed = try run(["--raw", "-p", "system: Be brief.\nuser: Who comes?\nassistant:"])
+        let framed = try run([
+            "--raw", "--no-bos", "-p", "system: Be brief.\nuser: Who comes?\nassistant:",
+        ])
         #expect(
             try answer.required("text").string() == framed.required("text").string())
         #expect(

@@ -11,14 +11,22 @@ import Synchronization
 final class TerminalProgram {
     private let process = Program.process(Program.path, [])
     private let terminal: FileHandle
-    private let shown = Mutex([UInt8]())
+    private let screen = Screen()
+
+    /// What was shown.
+    private final class Screen: Sendable {
+        let bytes = Mutex([UInt8]())
+    }
 
     struct Silence: Error, CustomStringConvertible { let description: String }
 
     init(_ arguments: [String]) throws {
-        let master = posix_openpt(O_RDWR | O_NOCTTY | O_CLOEXEC)
-        guard master >= 0, grantpt(master) == 0, unlockpt(master) == 0, let name = ptsname(master),
-            let slave = FileHandle(forUpdatingAtPath: String(cString: name))
+        // The C library's functions for it are not among those that Swift sees: TIOCSPTLCK and TIOCGPTN.
+        let master = open("/dev/ptmx", O_RDWR | O_NOCTTY | O_CLOEXEC)
+        var (isLocked, number): (Int32, Int32) = (0, 0)
+        guard master >= 0, ioctl(master, 0x4004_5431, &isLocked) == 0,
+            ioctl(master, 0x8004_5430, &number) == 0,
+            let slave = FileHandle(forUpdatingAtPath: "/dev/pts/\(number)")
         else { throw Silence(description: "there are no terminals here") }
         terminal = FileHandle(fileDescriptor: master, closeOnDealloc: true)
         var size = winsize(ws_row: 24, ws_col: 80, ws_xpixel: 0, ws_ypixel: 0)
@@ -30,12 +38,12 @@ final class TerminalProgram {
         process.standardError = slave
         try process.run()
         try slave.close()
-        terminal.readabilityHandler = { [weak self] handle in
+        terminal.readabilityHandler = { [screen] handle in
             // Once the program has ended, reading from its terminal is an error.
             var part = [UInt8](repeating: 0, count: 4096)
             let count = read(handle.fileDescriptor, &part, part.count)
             guard count > 0 else { return handle.readabilityHandler = nil }
-            self?.shown.withLock { $0 += part[..<count] }
+            screen.bytes.withLock { $0 += part[..<count] }
         }
     }
 
@@ -46,8 +54,10 @@ final class TerminalProgram {
 
     /// What was shown so far, without escape sequences and carriage returns.
     var text: String {
-        let raw = shown.withLock { String(decoding: $0, as: UTF8.self) }
-        return raw.replacing(/\u{1B}\[[0-9;?]*[A-Za-z]/, with: "").replacing("\r", with: "")
+        let raw = screen.bytes.withLock { String(decoding: $0, as: UTF8.self) }
+        // Scalar by scalar: to Swift, "\r\n" is one character.
+        let lines = String(String.UnicodeScalarView(raw.unicodeScalars.filter { $0 != "\r" }))
+        return lines.replacing(/\u{1B}\[[0-9;?]*[A-Za-z]/, with: "")
     }
 
     func type(_ text: String) { terminal.write(Data(text.utf8)) }

@@ -31,16 +31,15 @@ import Testing
             #expect(answer.tokens == (try rig.continued(prompt, parameters)))
             #expect(hearer.text == answer.text && !answer.text.isEmpty)
             #expect(answer.promptTokens == prompt.count)
-            // Whole pages of what was read before are found.
-            #expect(answer.cachedTokens == known / 16 * 16)
+            // Whole pages of what was read before are found, and perhaps some of the answer's.
+            #expect(answer.cachedTokens >= known / 16 * 16 && answer.cachedTokens % 16 == 0)
+            #expect(answer.cachedTokens < prompt.count)
             #expect(
                 hearer.events.first == .reading(tokens: prompt.count, cached: answer.cachedTokens))
             known = prompt.count
         }
         #expect(session.conversation.turns.map(\.question) == questions)
         #expect(session.conversation.turns.allSatisfy { $0.answer != nil })
-        var asked = session.conversation
-        asked.turns.append(.init(question: "x", answer: "y"))
         #expect(try session.tokenCount() > known)
     }
 
