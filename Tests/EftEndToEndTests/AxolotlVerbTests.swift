@@ -73,6 +73,12 @@ import Testing
         let json = try Program("train", try config(folder), "--dry-run", "--json")
         let steps = try object(json).required("steps").int()
         #expect(steps == 3)
+        // Neither a prepared base, nor panels to stream, nor kept inputs are written.
+        let streamed = try Program(
+            "train", try config(folder), "--dry-run", "--memory", "60MiB", "--cache-dir",
+            folder.file("caches"), "--prepare-base", "always", "--gradient-checkpointing",
+            "offload_disk")
+        #expect(streamed.status == 0, "\(streamed.errors)")
         #expect(try FileSystem.list(folder.path) == ["c.yml"])
         let small = try Program("train", try config(folder), "--dry-run", "--memory", "20MiB")
         #expect(small.status == 3)

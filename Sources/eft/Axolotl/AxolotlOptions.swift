@@ -29,7 +29,7 @@ enum AxolotlOptions {
 
     // MARK: Without effect
 
-    private static let oneProcess = "one process does the work; --memory A,B divides a model"
+    private static let oneProcess = "one process does the work"
     private static let local = "nothing is downloaded, and nothing runs elsewhere"
 
     static let launcher = [

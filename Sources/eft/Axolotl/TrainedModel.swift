@@ -37,10 +37,13 @@ struct TrainedModel {
     init(_ config: AxolotlConfig) throws { try self.init(config.document) }
 
     /// The words that name model and adapter for another verb.
-    func modelWords(_ arguments: ParsedArguments, adapterName: String? = nil) -> [String] {
+    func words(
+        _ arguments: ParsedArguments, for other: CommandSpecification, adapterName: String? = nil
+    ) -> [String] {
         var words = ["--model=\(base)"]
         if let adapter { words.append("--adapter=\(adapterName.map { $0 + "=" } ?? "")\(adapter)") }
-        if adapter != nil, arguments.fourBits == nil {
+        let takesForm = other.options.contains { $0.key == CommonOptions.fourBits.key }
+        if adapter != nil, arguments.fourBits == nil, takesForm {
             words.append(isFourBit ? "--load-in-4bit" : "--no-load-in-4bit")
         }
         return words

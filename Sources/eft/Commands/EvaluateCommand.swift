@@ -59,7 +59,7 @@ enum EvaluateCommand: Command {
         if !isJSON { try announce(examples, arguments) }
         let trained = try TrainedModel(config)
         let words =
-            trained.modelWords(arguments) + arguments.words(for: loading)
+            trained.words(arguments, for: loading) + arguments.words(for: loading)
             + (arguments.isGiven("precision") ? [] : ["--precision", config.precision.rawValue])
         let model = try LoadedModel(
             ArgumentParser.parse(words, for: loading, configuration: arguments.configuration))

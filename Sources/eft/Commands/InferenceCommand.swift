@@ -10,8 +10,35 @@ enum InferenceCommand: Command {
 
     private static let noEffect = AxolotlOptions.launcher
 
-    /// Options that the configuration stands for, and those that are declared anew.
-    private static let ownKeys: Set<String> = ["model", "adapter", "prompt", "alpaca"]
+    /// Options of run that the configuration stands for.
+    private static let replacedKeys: Set<String> = ["model", "adapter", "alpaca", "raw"]
+
+    private static let ownOptions =
+        [
+            OptionSpecification(
+                "-p", "--prompt", kind: .repeated("TEXT"), help: "the prompt, as for eft run"),
+            OptionSpecification("--chat", help: "a conversation in the terminal, as eft chat"),
+            OptionSpecification("--gradio", help: "start the server and its page, as eft serve"),
+            OptionSpecification(
+                "--prompter", kind: .value("WORD"),
+                help: "the form of the prompt: AlpacaPrompter, or None for the text as it is",
+                defaultText: "as the configuration's data set type says"),
+        ] + noEffect.map(\.specification)
+
+    /// Options of run, and the address of the server, but those that the configuration or an option here stands for.
+    private static let otherOptions: [OptionSpecification] = {
+        let others =
+            RunCommand.specification.options
+            + ServeOptions.all.filter { ["host", "port"].contains($0.key) }
+        var names = Set(ownOptions.flatMap(\.names))
+        return others.filter { option in
+            guard !replacedKeys.contains(option.key), names.isDisjoint(with: option.names) else {
+                return false
+            }
+            names.formUnion(option.names)
+            return true
+        }
+    }()
 
     static let specification = CommandSpecification(
         name: "inference",
@@ -29,18 +56,7 @@ enum InferenceCommand: Command {
                 "eft inference qlora.yml --lora-model-dir ./outputs/qlora/checkpoint-40 -p Hi",
                 "a checkpoint"),
         ],
-        options: [
-            OptionSpecification(
-                "-p", "--prompt", kind: .repeated("TEXT"), help: "the prompt, as for eft run"),
-            OptionSpecification("--chat", help: "a conversation in the terminal, as eft chat"),
-            OptionSpecification("--gradio", help: "start the server and its page, as eft serve"),
-            OptionSpecification(
-                "--prompter", kind: .value("WORD"),
-                help: "the form of the prompt: AlpacaPrompter, or None for the text as it is",
-                defaultText: "as the configuration's data set type says"),
-        ] + noEffect.map(\.specification)
-            + RunCommand.specification.options.filter { !ownKeys.contains($0.key) }
-            + ServeOptions.all.filter { ["host", "port"].contains($0.key) },
+        options: ownOptions + otherOptions,
         arguments: AxolotlOptions.arguments, unknownOptions: AxolotlOptions.unknownOptions)
 
     static func run(_ arguments: ParsedArguments) throws {
@@ -54,13 +70,14 @@ enum InferenceCommand: Command {
             try serve(model, document, arguments)
         } else if arguments.flag("chat"), let chat = CommandRegistry.command("chat") {
             try run(
-                chat, model.modelWords(arguments) + arguments.words(for: chat.specification),
-                arguments)
+                chat,
+                model.words(arguments, for: chat.specification)
+                    + arguments.words(for: chat.specification), arguments)
         } else {
             let form = try PromptForm(document, prompter: arguments.string("prompter"))
             if let notice = form.notice { note(notice, arguments) }
             let run = RunCommand.specification
-            var words = model.modelWords(arguments) + arguments.words(for: run)
+            var words = model.words(arguments, for: run) + arguments.words(for: run)
             if form.kind == .alpaca { words.append("--alpaca") }
             // Text that no template of the data's is put around is continued as it is.
             if form.kind == .text, run.options.contains(where: { $0.names.contains("--raw") }) {
@@ -90,7 +107,7 @@ enum InferenceCommand: Command {
         let serve = ServeCommand.specification
         let name = model.adapter.map { FileSystem.name(of: FileSystem.absolute($0)) }
         var words =
-            model.modelWords(arguments, adapterName: name) + arguments.words(for: serve)
+            model.words(arguments, for: serve, adapterName: name) + arguments.words(for: serve)
         if !arguments.isGiven("host"),
             let host = try document.optional("gradio_server_name")?.string()
         {
