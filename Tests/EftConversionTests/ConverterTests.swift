@@ -93,7 +93,7 @@ struct ConverterTests {
     }
 
     @Test(arguments: [DType.bf16, .f16, .f32], ["plain", "bf16", "f16"])
-    func `numbers are rounded once and the config tells the type`(
+    func `numbers are rounded once and the config names the type`(
         _ dtype: DType, _ name: String
     ) throws {
         let folder = try TemporaryFolder()

@@ -60,7 +60,7 @@ import Testing
     @Test(arguments: [
         "a/README.md", "a/config.json",
     ])
-    func `what does not tell leaves the base as stored`(_ name: String) throws {
+    func `files without a record leave the base as stored`(_ name: String) throws {
         let folder = try adapter([name: "{\"model_type\": \"llama\"}\n```yaml\n- [\n```\n"])
         let base = try AdapterBase(adapters: [folder.file("a")], option: nil)
         #expect(!base.inNF4)

@@ -6,7 +6,7 @@ import EftTensor
 
 /// Rewrites a model or adapter folder as safetensors, tensor by tensor.
 ///
-/// Real numbers take the type asked for, integers and truth values stay. `config.json` tells the new type; all files
+/// Real numbers take the type asked for, integers and truth values stay. `config.json` names the new type; all files
 /// that hold no weights are copied. An output whose name ends with `.safetensors` is one file, without any other beside
 /// it. What was written before a run was stopped is kept for the next one, and no half-made
 /// folder looks whole (`UnfinishedFolder`).

@@ -120,7 +120,7 @@ package struct AdapterBase: Sendable, Hashable {
         }
     }
 
-    /// How the training of an adapter held its base; nil when nothing tells it.
+    /// How the training of an adapter held its base; nil when nothing says so.
     ///
     /// In this order: Eft's copy of the configuration, in the folder or, for a `checkpoint-N`, in the one above it; the
     /// configuration in Axolotl's model card (`README.md`); the `quantization_config` that transformers writes in the

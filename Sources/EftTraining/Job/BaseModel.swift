@@ -91,7 +91,7 @@ package struct BaseModel: Sendable {
         return StreamedBase(placement: placement, cache: cache)
     }
 
-    /// Loads weights on devices that hold parts of the decoder, or draws them.
+    /// Loads weights on devices that hold parts of the decoder, or makes random ones.
     package func load(
         devices: [CPUBackend], parts: [DecoderPart], seed: UInt64, streaming: StreamedBase? = nil,
         progress: (_ done: Int, _ total: Int) throws -> Void

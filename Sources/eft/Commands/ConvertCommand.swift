@@ -16,7 +16,7 @@ enum ConvertCommand: Command {
         abstract: "Rewrite a checkpoint as safetensors, in another type of numbers or in NF4.",
         discussion:
             "Reads .bin and .safetensors, sharded or not, a small piece of a tensor at a time. Integers stay "
-            + "as they are; config.json tells the new type; the tokenizer and other files are copied. A run "
+            + "as they are; config.json names the new type; the tokenizer and other files are copied. A run "
             + "that was stopped goes on after the last finished weight file when it is started again with "
             + "the same arguments.",
         examples: [
