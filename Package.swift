@@ -191,7 +191,7 @@ let package = Package(
             name: "EftProgramTests",
             dependencies: [
                 "eft", "EftTestSupport", "EftTensor", "EftConfig", "EftFormats", "EftQuant",
-                "EftModels", "EftTraining", "EftPlanning", "EftCommandLine",
+                "EftModels", "EftConversion", "EftTraining", "EftPlanning", "EftCommandLine",
             ],
             swiftSettings: swiftSettings),
         .testTarget(

@@ -102,11 +102,13 @@ package struct PlanSubject: Sendable, Hashable {
     package var hasWeights: Bool
     /// Whether the weights are plain numbers, which can be quantized.
     package var isDense: Bool
+    /// Whether the model has a chat template.
+    package var isChat: Bool
 
     /// Names a model.
     package init(
         model: String, memory: String?, context: Int?, stepTokens: Int, hasWeights: Bool,
-        isDense: Bool
+        isDense: Bool, isChat: Bool
     ) {
         self.model = model
         self.memory = memory
@@ -114,6 +116,7 @@ package struct PlanSubject: Sendable, Hashable {
         self.stepTokens = stepTokens
         self.hasWeights = hasWeights
         self.isDense = isDense
+        self.isChat = isChat
     }
 
     /// The budget as options.

@@ -48,9 +48,39 @@ extension Planner {
             }
             return nil
         }
-        return first(streaming: false, of: kinds)
+        return first(streaming: false, of: kinds).map { widened($0, report) }
             ?? withNarrowerKeysAndValues(quantized, generation)
             ?? first(streaming: true, of: quantized + [asIs])
+    }
+
+    /// The widest quantization that fits and is no slower than the chosen one: where unpacking takes longer than reading,
+    /// wider codes may even be faster.
+    private func widened(_ choice: RunChoice, _ report: PlanReport) -> RunChoice {
+        guard let bits = choice.bits, let seconds = choice.stage.estimate?.seconds else {
+            return choice
+        }
+        for width in EXL2Geometry.uniformWidths.reversed() where width > bits {
+            guard let stage = report.stage(.runEXL2(bits: width)), stage.fits(limits),
+                stage.streaming == nil, let time = stage.estimate?.seconds, time <= seconds * 1.02
+            else { continue }
+            return RunChoice(kind: .runEXL2(bits: width), stage: stage, kvType: nil)
+        }
+        return choice
+    }
+
+    /// A quantization that fits in memory and is at least a fifth faster than a form that is not quantized; nil when
+    /// there is none, and when speeds are not known.
+    package func faster(
+        than choice: RunChoice, _ report: PlanReport, _ subject: PlanSubject
+    ) -> RunChoice? {
+        guard [.runStored, .runDense].contains(choice.kind), isQuantizable(subject),
+            let four = report.stage(.runEXL2(bits: 4)), four.fits(limits), four.streaming == nil
+        else { return nil }
+        let found = widened(RunChoice(kind: .runEXL2(bits: 4), stage: four, kvType: nil), report)
+        guard let before = choice.stage.estimate?.seconds,
+            let after = found.stage.estimate?.seconds, after * 1.2 < before
+        else { return nil }
+        return found
     }
 
     /// The first of the forms that fits with keys and values in a narrower type than was asked for.

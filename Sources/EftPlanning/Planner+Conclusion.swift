@@ -42,29 +42,24 @@ private struct ConclusionWriter {
     var running: [PlanConclusion.Item] {
         guard let choice else { return [nothingFits] }
         var items = [run(choice)]
-        if let four = fasterAtFourBits {
+        if let faster, let bits = faster.bits {
             items.append(
                 PlanConclusion.Item(
-                    "Faster, at some loss: quantized to 4 bits, \(speed(four)). " + quantizing(4),
-                    [quantize(4), run(quantizedFolder(4), nil)]))
+                    "Faster, at some loss: quantized to \(bits) bits, \(speed(faster.stage)). "
+                        + quantizing(bits),
+                    [quantize(bits), run(quantizedFolder(bits), [])]))
         }
         return items
     }
 
-    /// The run at 4 bits, where weights that fit as they are would be much slower.
-    private var fasterAtFourBits: StagePlan? {
-        guard let choice, [.runStored, .runDense].contains(choice.kind),
-            planner.isQuantizable(subject), let four = report.stage(.runEXL2(bits: 4)),
-            four.fits(limits), four.streaming == nil,
-            let before = choice.stage.estimate?.seconds, let after = four.estimate?.seconds,
-            after * 1.2 < before
-        else { return nil }
-        return four
+    /// A faster form than the chosen one, which is advised besides.
+    private var faster: RunChoice? {
+        choice.flatMap { planner.faster(than: $0, report, subject) }
     }
 
     /// Whether the advice so far has made the model of a width.
     private func isMade(_ bits: Int) -> Bool {
-        choice?.bits == bits || (bits == 4 && fasterAtFourBits != nil)
+        choice?.bits == bits || faster?.bits == bits
     }
 
     private func run(_ choice: RunChoice) -> PlanConclusion.Item {
@@ -172,9 +167,10 @@ private struct ConclusionWriter {
         return words + subject.budget
     }
 
-    private func run(_ folder: String, _ options: [String]?) -> [String] {
+    private func run(_ folder: String, _ options: [String]) -> [String] {
         let context = subject.context.map { ["--max-seq-len", "\($0)"] } ?? []
-        return ["run", "-m", folder, "-p", "Hello"] + (options ?? []) + context + subject.budget
+        let verb = subject.isChat ? ["chat", folder] : ["run", folder, "Once upon a time"]
+        return verb + options + context + subject.budget
     }
 
     // MARK: Training

@@ -55,10 +55,11 @@ struct PlanText {
         var lines: [String] = []
         var line = "  eft"
         for (place, word) in command.quoted.enumerated() {
-            // Lines are broken before options, so that each stays beside its value.
+            // Lines are broken so that each option stays beside its value.
             let unit = word + (isOption(word) ? " " + (value(command.quoted, place + 1) ?? "") : "")
             let room = width - 2
-            if place > 1, isOption(word),
+            let isValue = place > 0 && isOption(command.words[place - 1]) && !isOption(word)
+            if place > 1, !isValue,
                 displayWidth(line) + 1 + displayWidth(unit) > room
             {
                 lines.append(line + " \\")

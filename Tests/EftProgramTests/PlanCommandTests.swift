@@ -2,6 +2,7 @@
 // What a plan advises can be typed, and its text fits the terminal.
 import EftCommandLine
 import EftConfig
+import EftConversion
 import EftFormats
 import EftModels
 import EftPlanning
@@ -109,14 +110,32 @@ import Testing
         let quantize = try #require(parsed.first { $0.command.name == "quantize" })
         let run = try #require(parsed.first { $0.command.name == "run" })
         #expect(try quantize.int("bits") == bits)
-        #expect(quantize.string("compile-full") == run.string("model"))
+        #expect(quantize.string("compile-full") == run.argument("MODEL"))
     }
 
     @Test func `a model that fits is run as it is`() throws {
         let plan = try plan([Self.demo + "model", "--memory", "1GiB"])
         let first = try #require(try parsed(plan).first)
         #expect(first.command.name == "run")
-        #expect(first.string("model") == Self.demo + "model")
+        #expect(first.argument("MODEL") == Self.demo + "model")
+    }
+
+    @Test func `a model with a chat template is talked with`() throws {
+        let folder = try TemporaryFolder()
+        try folder.write("config.json", Shape.llama8B.config)
+        try folder.write("chat_template.jinja", "{{ messages[0].content }}")
+        let parsed = try parsed(plan([folder.path, "--memory", "8GiB"]))
+        #expect(parsed.contains { $0.command.name == "chat" })
+        #expect(!parsed.contains { $0.command.name == "run" })
+    }
+
+    @Test func `the calibration that is planned is that of quantize`() throws {
+        let folder = try ModelFolder.open(Self.demo + "model", needsWeights: false)
+        let defaults = QuantizeDefaults(folder.description)
+        #expect(defaults.rows == QuantizeOptions().rows)
+        #expect(defaults.length == min(QuantizeOptions().length, folder.description.contextLength))
+        let rows = QuantizeCommand.specification.options.first { $0.names.contains("-r") }
+        #expect(rows?.defaultText == "\(defaults.rows)")
     }
 
     @Test func `a mixture of experts is not quantized but held in NF4`() throws {

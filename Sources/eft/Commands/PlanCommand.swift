@@ -5,6 +5,7 @@ import EftConfig
 import EftModels
 import EftPlanning
 import EftTensor
+import EftTokenizers
 import EftTraining
 
 enum PlanCommand: Command {
@@ -228,14 +229,17 @@ struct FullPlan {
             model: request.model, memory: arguments.string("memory"),
             context: arguments.isGiven("context") ? generation.contextLength : nil,
             stepTokens: request.training.stepTokens, hasWeights: folder.checkpoint != nil,
-            isDense: try folder.isDense())
+            isDense: try folder.isDense(),
+            isChat: (try? ChatTemplates.load(folder: folder.path)) != nil)
         let choice = planner.choice(report, subject, generation: generation)
         report.stages += try [
             planner.serving(choice?.kind, folder: folder, generation: generation)
         ].compactMap(\.self)
+        let bits =
+            choice?.bits ?? choice.flatMap { planner.faster(than: $0, report, subject)?.bits }
         report.add(
             conversions: try PlannedConversions(
-                folder: folder, rank: request.training.rank, bits: choice?.bits ?? 4,
+                folder: folder, rank: request.training.rank, bits: bits ?? 4,
                 backend: backend, programBytes: planner.programBytes, limits: devices.limits,
                 speeds: speeds
             ).stages())
