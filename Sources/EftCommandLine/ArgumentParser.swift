@@ -71,7 +71,7 @@ package struct ArgumentParser {
         }
         try assignPositional()
         for option in command.options where option.isRequired && !result.isGiven(option.key) {
-            throw UsageError("\(Self.spelled(option)) is required: \(option.help)")
+            throw UsageError("\(Self.formatted(option)) is required: \(option.help)")
         }
         return result
     }
@@ -216,7 +216,7 @@ package struct ArgumentParser {
         return second.isASCII && (second.isNumber || second == ".") && Double(word) != nil
     }
 
-    private static func spelled(_ option: OptionSpecification) -> String {
+    private static func formatted(_ option: OptionSpecification) -> String {
         option.valueName.map { "\(option.primaryName) \($0)" } ?? option.primaryName
     }
 }

@@ -4,7 +4,7 @@
 import EftConfig
 import Synchronization
 
-/// Reports progress; may be called from any thread, as often as is handy.
+/// Reports progress; may be called from any thread, as often as needed.
 ///
 /// What takes less than `delay` shows nothing: a line that comes and goes at once only distracts.
 package final class ProgressReporter: Sendable {

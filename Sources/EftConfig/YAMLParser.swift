@@ -225,7 +225,7 @@ package struct YAMLParser: ~Copyable {
         case ("tag:yaml.org,2002:null", _), ("tag:yaml.org,2002:bool", _),
             ("tag:yaml.org,2002:int", _), ("tag:yaml.org,2002:float", _):
             throw fault(
-                .badValue, "'\(excerpt(scalar.text))' is not what its tag \(spelled(tag)) says",
+                .badValue, "'\(excerpt(scalar.text))' is not what its tag \(formatted(tag)) says",
                 event.line)
         default: throw unknownTag(tag, event.line)
         }
@@ -236,14 +236,14 @@ package struct YAMLParser: ~Copyable {
     ) throws(ConfigError) {
         guard let tag = event.tag, tag != "!", tag != expected else { return }
         if tag.hasPrefix("tag:yaml.org,2002:"), Self.coreTags.contains(String(tag.dropFirst(18))) {
-            throw fault(.badValue, "the tag \(spelled(tag)) stands before \(kind)", event.line)
+            throw fault(.badValue, "the tag \(formatted(tag)) stands before \(kind)", event.line)
         }
         throw unknownTag(tag, event.line)
     }
 
     private static let coreTags: Set = ["null", "bool", "int", "float", "str", "seq", "map"]
 
-    private func spelled(_ tag: String) -> String {
+    private func formatted(_ tag: String) -> String {
         excerpt(
             tag.hasPrefix("tag:yaml.org,2002:") ? "!!" + tag.dropFirst(18) : tag)
     }
@@ -258,7 +258,7 @@ package struct YAMLParser: ~Copyable {
     }
 
     private func unknownTag(_ tag: String, _ line: Int) -> ConfigError {
-        fault(.badValue, "the tag \(spelled(tag)) is not supported; write the plain value", line)
+        fault(.badValue, "the tag \(formatted(tag)) is not supported; write the plain value", line)
     }
 
     private func duplicate(_ key: String, _ line: Int) -> ConfigError {

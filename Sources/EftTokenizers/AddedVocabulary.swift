@@ -69,7 +69,7 @@ struct AddedVocabulary: Sendable {
         self.tokens = tokens
         indexByContent = contents
         indexByID = byID
-        // Where two tokens are spelled alike after normalization, the special one comes first.
+        // Where two tokens are written alike after normalization, the special one comes first.
         let ordered = tokens.filter(\.special) + tokens.filter { !$0.special }
         rawFinder = AddedTokenFinder(
             ordered.filter { !$0.normalized }.map { (text: $0.content, token: $0) })

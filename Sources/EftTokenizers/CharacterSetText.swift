@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// A set of characters, spelled for PCRE2.
+// A set of characters, written for PCRE2.
 
 /// A union of what can stand inside brackets and of complements of such.
 ///
@@ -26,7 +26,7 @@ struct CharacterSetText {
         negatives += other.negatives
     }
 
-    /// The characters outside the set, or nil when that cannot be spelled as a union.
+    /// The characters outside the set, or nil when that cannot be written as a union.
     var complement: CharacterSetText? {
         if isOther {
             var set = CharacterSetText()
@@ -41,7 +41,7 @@ struct CharacterSetText {
     }
 
     /// A pattern that matches one character of the set, or one outside it.
-    func spelled(negated: Bool) -> String {
+    func formatted(negated: Bool) -> String {
         if negatives.isEmpty { return negated ? "[^\(positive)]" : "[\(positive)]" }
         if negated {
             let inside = negatives.dropFirst().map { "(?=[\($0)])" }.joined()

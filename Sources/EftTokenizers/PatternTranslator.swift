@@ -42,7 +42,7 @@ struct PatternTranslator {
         case "\\": try escapeOutsideClass()
         case "[":
             let (set, negated) = try characterClass(depth: 0)
-            emitAtom(set.spelled(negated: negated))
+            emitAtom(set.formatted(negated: negated))
         case "(": try openGroup()
         case ")":
             guard let group = groups.popLast() else { throw error("a ')' closes nothing") }
@@ -190,7 +190,7 @@ struct PatternTranslator {
             position += 1
             let word = CharacterSetText.word
             let (inside, outside) = (
-                word.spelled(negated: false), word.spelled(negated: false)
+                word.formatted(negated: false), word.formatted(negated: false)
             )
             emit(
                 next == "b"
@@ -202,7 +202,7 @@ struct PatternTranslator {
             emitAtom("(?>\\r\\n|[\\n-\\r\\x{85}\\x{2028}\\x{2029}])")
         default:
             switch try escapedItem() {
-            case .set(let set): emitAtom(set.spelled(negated: false))
+            case .set(let set): emitAtom(set.formatted(negated: false))
             case .scalar(let scalar): emitAtom(Self.literal(scalar))
             }
         }

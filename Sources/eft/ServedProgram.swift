@@ -75,6 +75,7 @@ struct ServedProgram {
         served.defaults = SamplingDefaults(generationConfig: generation)
         served.defaults.seed = try arguments.int("seed").map { UInt64(bitPattern: Int64($0)) }
         served.ollamaDefaults = .ollama(generation)
+        served.ollamaDefaults.seed = served.defaults.seed
         served.facts = ModelFacts(model.folder)
         served.limits.logprobs = try arguments.int("max-logprobs", default: 20, in: -1...1_000_000)
         served.timeout = try arguments.double("request-timeout", in: 0.001...1e7).map {

@@ -56,7 +56,7 @@ package final class ReadRing {
 
     /// Reads the beginning of `target`, all of it when nothing hinders. No read is in flight any more when it returns.
     ///
-    /// Whatever hindered is met again by whoever reads on from there: the ring reports no errors of its own.
+    /// Whatever hindered is met again by the reader that goes on from there: the ring reports no errors of its own.
     /// - Parameters:
     ///   - descriptor: the file.
     ///   - offset: where the first byte lies in it.

@@ -13,7 +13,7 @@ package final class ConstraintVocabulary: Sendable {
     package var maskWords: Int { (size + 31) / 32 }
     /// The tokens that may stand in a constrained text.
     let trie: TokenTrie
-    /// The scalars that can be spelled from any whole character on; nil when all can.
+    /// The scalars that can be written from any whole character on; nil when all can.
     let spellable: ScalarSet?
     private let texts: [UInt8]
     private let starts: [Int32]

@@ -45,7 +45,7 @@ indirect enum GrammarNode: Sendable {
     static let digit = GrammarNode.set(.digits)
 }
 
-/// How scalars are spelled in the text.
+/// How scalars are written in the text.
 enum TextForm: Sendable, Hashable {
     /// As they are.
     case plain

@@ -20,7 +20,7 @@ import EftTensor
 ///  8. XTC, then a sample from what is left.
 ///
 /// A sample depends on the logits, the settings, the tokens so far and their number only, never on other sequences or
-/// earlier samples. So a sequence gets the same tokens alone and in a crowd, and tokens that were drafted can be verified by
+/// earlier samples. So a sequence gets the same tokens alone and in a batch, and tokens that were drafted can be verified by
 /// sampling from the logits at each place, accepting what was sampled as long as it equals the draft.
 ///
 /// A copy is cheap; it shares the history until either accepts a token.

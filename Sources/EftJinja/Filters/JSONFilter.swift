@@ -51,7 +51,7 @@ private struct JSONText {
         case .null: text += "null"
         case .bool(let value): text += value ? "true" : "false"
         case .integer(let value): text += String(value)
-        case .real(let value): text += Self.spelled(value)
+        case .real(let value): text += Self.formatted(value)
         case .string(let value): quote(value)
         case .list(let list), .tuple(let list):
             text += "["
@@ -84,7 +84,7 @@ private struct JSONText {
         close("}", count: entries.count, depth: depth)
     }
 
-    private static func spelled(_ value: Double) -> String {
+    private static func formatted(_ value: Double) -> String {
         if value.isNaN { return "NaN" }
         if value.isInfinite { return value < 0 ? "-Infinity" : "Infinity" }
         return TemplateValue.real(value).printed
@@ -96,7 +96,7 @@ private struct JSONText {
         case .bool(let value): return value ? "true" : "false"
         case .null: return "null"
         case .integer(let value): return String(value)
-        case .real(let value): return spelled(value)
+        case .real(let value): return formatted(value)
         default:
             throw TemplateError(.type, "a value of type '\(key.typeName)' is no key in JSON")
         }

@@ -80,7 +80,7 @@ struct BraceFormat {
         switch conversion {
         case nil: break
         case "s"?: value = .string(try interpreter.printed(value))
-        case "r"?, "a"?: value = .string(try interpreter.spelled(value))
+        case "r"?, "a"?: value = .string(try interpreter.formatted(value))
         default: throw TemplateError(.value, "a format has an unknown conversion")
         }
         let format = try run(specification, depth: depth + 1)

@@ -134,7 +134,7 @@ struct PercentFormat {
         switch letter {
         case "s": return padded(text: cut(try interpreter.printed(value), conversion), conversion)
         case "r", "a":
-            return padded(text: cut(try interpreter.spelled(value), conversion), conversion)
+            return padded(text: cut(try interpreter.formatted(value), conversion), conversion)
         case "c":
             if let text = value.text, text.unicodeScalars.count == 1 {
                 return padded(text: text, conversion)
@@ -148,7 +148,7 @@ struct PercentFormat {
         case "o": return try integer(value, radix: 8, letter, conversion)
         case "e", "E", "f", "F", "g", "G":
             guard let number = value.number?.real else { throw unfit(letter, value) }
-            let text = spelled(
+            let text = formatted(
                 magnitude: number.magnitude, precision: conversion.precision ?? 6,
                 letter: Character(letter), keepsZeros: conversion.flags.contains("#"))
             return padded(

@@ -121,9 +121,9 @@ final class Interpreter {
     }
 
     /// The text of a value as Python's `repr` gives it.
-    func spelled(_ value: TemplateValue) throws(TemplateError) -> String {
+    func formatted(_ value: TemplateValue) throws(TemplateError) -> String {
         try chargeForText(value)
-        return value.spelled
+        return value.formatted
     }
 
     private func chargeForText(_ value: TemplateValue) throws(TemplateError) {

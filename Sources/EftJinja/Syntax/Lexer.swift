@@ -294,7 +294,7 @@ extension Lexer {
     ) throws(TemplateError) {
         guard let symbol = Symbol.beginning(byte, self.byte(at: position + 1)) else {
             throw TemplateError(
-                .syntax, "the sign \(spelled(byte)) has no meaning here", line: line)
+                .syntax, "the sign \(formatted(byte)) has no meaning here", line: line)
         }
         switch symbol {
         case .leftBrace: brackets.append(.rightBrace)
@@ -311,7 +311,7 @@ extension Lexer {
         position += symbol.rawValue.utf8.count
     }
 
-    private func spelled(_ byte: UInt8) -> String {
+    private func formatted(_ byte: UInt8) -> String {
         byte >= 0x20 && byte < 0x7F ? "'\(Unicode.Scalar(byte))'" : "with code \(byte)"
     }
 

@@ -17,7 +17,7 @@ extension TemplateValue {
     }
 
     /// The value as Python's `repr` gives it; the caller has paid for its weight.
-    var spelled: String {
+    var formatted: String {
         var text = ""
         spell(into: &text)
         return text

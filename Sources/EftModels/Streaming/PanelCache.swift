@@ -174,7 +174,7 @@ package struct PanelCache: Sendable {
     /// Removes what killed runs left of layers that this one may not stream.
     private func removeUnfinished() throws {
         for name in try FileSystem.list(folder) where name.hasSuffix(OutputFile.partialSuffix) {
-            // Whoever takes such a file over and writes nothing removes it; one that is being written is not given.
+            // A process that takes such a file over and writes nothing removes it; one that is being written is not handed out.
             let path = FileSystem.join(
                 folder, String(name.dropLast(OutputFile.partialSuffix.count)))
             _ = try? OutputFile(path: path)

@@ -18,7 +18,7 @@ package struct HTTPFailure: Error, Sendable, CustomStringConvertible {
     /// The most characters of a message that are sent.
     private static let messageLimit = 1000
 
-    /// Makes a failure; the message is cut to a bounded length and its control characters are spelled out.
+    /// Makes a failure; the message is cut to a bounded length and its control characters are written out.
     package init(
         _ status: Int, type: String, _ message: String, parameter: String? = nil,
         fields: HeaderFields = [:]

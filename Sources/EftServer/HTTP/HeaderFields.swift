@@ -3,7 +3,7 @@
 
 /// Fields in the order in which they were sent.
 package struct HeaderFields: Sendable, ExpressibleByDictionaryLiteral {
-    /// Names as they were spelled, and values.
+    /// Names as they were written, and values.
     package private(set) var entries: [(name: String, value: String)] = []
 
     /// No fields.

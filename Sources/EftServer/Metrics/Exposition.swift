@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// The text form that Prometheus reads, spelled as its Python client spells it.
+// The text form that Prometheus reads, written as its Python client spells it.
 import EftConfig
 
 /// Text in Prometheus's format 0.0.4.
@@ -19,12 +19,12 @@ struct Exposition {
     mutating func sample(_ name: String, _ labels: [(String, String)], _ value: Double) {
         text += name
         if !labels.isEmpty {
-            let spelled = labels.sorted { $0.0 < $1.0 }.map { label in
+            let formatted = labels.sorted { $0.0 < $1.0 }.map { label in
                 "\(label.0)=\"\(Exposition.escaped(label.1))\""
             }
-            text += "{" + spelled.joined(separator: ",") + "}"
+            text += "{" + formatted.joined(separator: ",") + "}"
         }
-        text += " \(Exposition.spelled(value))\n"
+        text += " \(Exposition.formatted(value))\n"
     }
 
     private static func escaped(_ text: String) -> String {
@@ -33,7 +33,7 @@ struct Exposition {
     }
 
     /// A number as Python spells it, with an exponent where Go would use one.
-    static func spelled(_ value: Double) -> String {
+    static func formatted(_ value: Double) -> String {
         guard value.isFinite else { return value.isNaN ? "NaN" : value < 0 ? "-Inf" : "+Inf" }
         let text = pythonText(of: value)
         let whole = text.prefix { $0 != "." }

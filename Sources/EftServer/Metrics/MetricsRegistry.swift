@@ -101,7 +101,7 @@ extension Exposition {
         for (bound, inBucket) in zip(histogram.bounds + [.infinity], state.counts) {
             count += inBucket
             sample(
-                name + "_bucket", labels + [("le", Exposition.spelled(bound))], Double(count))
+                name + "_bucket", labels + [("le", Exposition.formatted(bound))], Double(count))
         }
         sample(name + "_count", labels, Double(count))
         sample(name + "_sum", labels, state.sum)

@@ -3,7 +3,7 @@
 import EftConfig
 import EftGeneration
 
-/// How tokens are spelled in answers.
+/// How tokens are written in answers.
 struct TokenTexts: Sendable {
     let model: ServedModel
     /// Whether they are shown as `token_id:N`, which is never ambiguous.

@@ -74,7 +74,7 @@ struct OpenAPIDocument: Sendable {
     private var paths: ConfigNode {
         var paths = ConfigObject()
         for route in routes {
-            let key = OpenAPIPath.spelled(route.path)
+            let key = OpenAPIPath.formatted(route.path)
             var item: ConfigObject =
                 if case .object(let old)? = paths[key]?.value { old } else { ConfigObject() }
             for operation in OpenAPIDocument.operations

@@ -92,7 +92,7 @@ struct OpenAPIOperation: Sendable {
 /// Paths of routes as OpenAPI writes them.
 enum OpenAPIPath {
     /// The path; what a route calls `{id*}` is `{id}` here.
-    static func spelled(_ path: String) -> String { String(path.filter { $0 != "*" }) }
+    static func formatted(_ path: String) -> String { String(path.filter { $0 != "*" }) }
 
     /// The names of the parts that stand for anything.
     static func captures(_ path: String) -> [String] {

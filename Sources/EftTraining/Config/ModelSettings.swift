@@ -12,7 +12,7 @@ package struct ModelSettings: Sendable, Hashable {
     package var baseModelConfig: String?
     /// The folder of the tokenizer, when it is not the base model's.
     package var tokenizerConfig: String?
-    /// Whether weights that are there are left alone and fresh ones drawn.
+    /// Whether weights that are there are left alone and fresh ones made at random.
     package var reinitWeights: Bool
     /// Whether NF4 made while loading quantizes its scales a second time.
     package var doubleQuantization: Bool

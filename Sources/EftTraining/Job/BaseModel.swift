@@ -10,7 +10,7 @@ import EftTensor
 package struct BaseModel: Sendable {
     /// The folder.
     package let folder: ModelFolder
-    /// Whether weights are drawn instead of read.
+    /// Whether weights are made at random instead of read.
     package let isFresh: Bool
     /// How weights are held.
     package let options: LoadOptions

@@ -292,7 +292,7 @@ enum QuantizeCommand: Command {
                 percent(linear.roundingError),
             ])
         }
-        var lines = table.render()
+        var lines = table.render(width: TerminalOutput.standardOutput.wrapWidth)
         if let perplexity = report.calibrationPerplexity {
             lines += "calibration perplexity \(formatFixed(perplexity, decimals: 3))\n"
         }

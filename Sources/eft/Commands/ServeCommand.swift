@@ -17,7 +17,7 @@ enum ServeCommand: Command {
     static func savesWork(_: ParsedArguments) -> Bool { true }
 
     static let specification = CommandSpecification(
-        name: "serve", abstract: "Serve a model over HTTP, as OpenAI and vLLM do.",
+        name: "serve", abstract: "Serve a model over HTTP, as OpenAI, vLLM and Ollama do.",
         discussion:
             "Any number of requests share one model, its adapters and a cache of keys and values that takes "
             + "what --memory leaves. Ctrl-C lets requests under way finish.",

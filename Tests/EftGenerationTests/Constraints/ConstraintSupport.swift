@@ -105,7 +105,7 @@ extension CompiledConstraint {
         return nil
     }
 
-    /// Whether a text is taken, token by token as it is spelled and byte by byte.
+    /// Whether a text is taken, token by token as it is written and byte by byte.
     func takes(_ text: [UInt8], _ random: inout SplitMix64) throws -> Bool {
         var byBytes = try begin()
         let whole = try byBytes.advance(text) && byBytes.isComplete

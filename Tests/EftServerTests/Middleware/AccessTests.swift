@@ -61,7 +61,7 @@ struct AccessTests {
     }
 
     @Test(arguments: Transport.allCases)
-    func `the word Bearer may be spelled in any case`(transport: Transport) throws {
+    func `the word Bearer may be written in any case`(transport: Transport) throws {
         let server = try server(transport) { $0.keys = APIKeys(["one"]) }
         let fields: HeaderFields = ["authorization": "bearer one"]
         #expect(try server.send(TestRequest("GET", "/hello", fields: fields)).status == 200)

@@ -89,8 +89,10 @@ struct CompletionTests {
         let scores = alone["choices"][0]["logprobs"]["token_logprobs"].items
         #expect(scores == Array(logprobs["token_logprobs"].items.prefix(count - 3)))
         let ids = try demo.model.encode("Once", addSpecialTokens: true).map { Int($0) }
-        let spelled = try demo.complete(["prompt": ConfigNode(ids), "echo": true, "max_tokens": 0])
-        #expect(spelled["choices"][0]["text"].text == "<|begin_of_text|>Once")
+        let formatted = try demo.complete([
+            "prompt": ConfigNode(ids), "echo": true, "max_tokens": 0,
+        ])
+        #expect(written["choices"][0]["text"].text == "<|begin_of_text|>Once")
     }
 
     static let streams: [ConfigObject] = [

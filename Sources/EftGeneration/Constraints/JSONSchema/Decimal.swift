@@ -27,14 +27,14 @@ struct Decimal: Sendable, Equatable, Comparable {
     /// The number that a node holds, or nil.
     init?(_ node: ConfigNode) {
         switch node.value {
-        case .integer(let value): self.init(spelled: String(value))
-        case .real(let value) where value.isFinite: self.init(spelled: pythonText(of: value))
+        case .integer(let value): self.init(formatted: String(value))
+        case .real(let value) where value.isFinite: self.init(formatted: pythonText(of: value))
         default: return nil
         }
     }
 
     /// Reads a number as JSON spells it.
-    private init(spelled text: String) {
+    private init(formatted text: String) {
         var bytes = Array(text.utf8)[...]
         let isNegative = bytes.first == UInt8(ascii: "-")
         if isNegative { bytes.removeFirst() }

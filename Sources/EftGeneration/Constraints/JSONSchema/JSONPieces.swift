@@ -5,7 +5,7 @@
 struct JSONPieces: Sendable {
     /// White space between the parts of a document.
     let space: GrammarNode
-    /// A character of a string, spelled in any way.
+    /// A character of a string, written in any way.
     let character: RuleID
     /// A string with its quotes.
     let string: RuleID

@@ -3,7 +3,7 @@
 
 /// The sets that escapes and names stand for.
 ///
-/// Where dialects differ, a set holds what all agree on, so that a text passes whoever checks it: `\s` is ASCII white
+/// Where dialects differ, a set holds what all agree on, so that a text passes every checker: `\s` is ASCII white
 /// space, and `\S` leaves out all that any dialect takes for white space, as `\D` and `\W` do for digits and words.
 enum PatternClasses {
     /// What `.` stands for.
