@@ -164,6 +164,9 @@ private struct ConclusionWriter {
             if rows != usual.rows { words += ["-r", "\(rows)"] }
             if length != usual.length { words += ["-l", "\(length)"] }
         }
+        if let (plan, _, _) = quantizeStage, !plan.fits(limits) {
+            return words + ["--memory", "\((plan.memory.total >> 20) + 1)MiB"]
+        }
         return words + subject.budget
     }
 

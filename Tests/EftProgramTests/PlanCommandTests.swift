@@ -129,6 +129,15 @@ import Testing
         #expect(!parsed.contains { $0.command.name == "run" })
     }
 
+    @Test func `quantizing that does not fit is advised with the memory that it takes`() throws {
+        let plan = try plan(.llama8B, "3GiB")
+        let stage = try #require(plan.report.stages.first { $0.name.hasPrefix("quantize") })
+        let quantize = try #require(try parsed(plan).first { $0.command.name == "quantize" })
+        let memory = try #require(try quantize.memorySizes("memory")?.first?.bytes)
+        #expect(memory >= stage.memory.total)
+        #expect((memory == 3 << 30) == stage.fits(plan.report.limits))
+    }
+
     @Test func `the calibration that is planned is that of quantize`() throws {
         let folder = try ModelFolder.open(Self.demo + "model", needsWeights: false)
         let defaults = QuantizeDefaults(folder.description)
