@@ -136,7 +136,8 @@ enum NumberFilters {
         case .real(let value):
             guard value.isFinite else { return .real(value) }
             if precision >= 0 {
-                let text = formatted(magnitude: value.magnitude, precision: precision, letter: "f")
+                let text = formattedNumber(
+                    magnitude: value.magnitude, precision: precision, letter: "f")
                 let magnitude = Double(text) ?? value.magnitude
                 return .real(value.sign == .minus ? -magnitude : magnitude)
             }

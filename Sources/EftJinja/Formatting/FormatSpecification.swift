@@ -116,14 +116,15 @@ struct FormatSpecification {
         var text: String
         switch kind {
         case "e", "E", "f", "F", "g", "G":
-            text = formatted(
+            text = formattedNumber(
                 magnitude: magnitude, precision: precision ?? 6, letter: kind ?? "f",
                 keepsZeros: isAlternate)
         case "n":
-            text = formatted(magnitude: magnitude, precision: precision ?? 6, letter: "g")
+            text = formattedNumber(magnitude: magnitude, precision: precision ?? 6, letter: "g")
         case "%":
             text =
-                formatted(magnitude: magnitude * 100, precision: precision ?? 6, letter: "f") + "%"
+                formattedNumber(magnitude: magnitude * 100, precision: precision ?? 6, letter: "f")
+                + "%"
         case nil:
             text = TemplateValue.real(magnitude).printed
             if let precision, magnitude.isFinite {
@@ -140,10 +141,11 @@ struct FormatSpecification {
     /// As the letter g, but with at least one digit behind the point and an exponent one step sooner.
     private static func general(_ magnitude: Double, _ precision: Int) -> String {
         let digits = max(precision, 1)
-        let text = formatted(magnitude: magnitude, precision: digits, letter: "g")
+        let text = formattedNumber(magnitude: magnitude, precision: digits, letter: "g")
         if text.contains("e") || text.contains(".") { return text }
         if text.count >= digits && magnitude >= 1 {
-            let scientific = formatted(magnitude: magnitude, precision: digits - 1, letter: "e")
+            let scientific = formattedNumber(
+                magnitude: magnitude, precision: digits - 1, letter: "e")
             let parts = scientific.split(separator: "e", maxSplits: 1)
             var mantissa = String(parts.first ?? "")
             if mantissa.contains(".") {

@@ -9,7 +9,7 @@
 
 /// A real number in the form of C's `%.<precision><letter>`, without a sign.
 /// - Parameter letter: one of e, E, f, F, g, G.
-func formatted(
+func formattedNumber(
     magnitude: Double, precision: Int, letter: Character, keepsZeros: Bool = false
 ) -> String {
     let isUpper = letter.isUppercase

@@ -148,7 +148,7 @@ struct PercentFormat {
         case "o": return try integer(value, radix: 8, letter, conversion)
         case "e", "E", "f", "F", "g", "G":
             guard let number = value.number?.real else { throw unfit(letter, value) }
-            let text = formatted(
+            let text = formattedNumber(
                 magnitude: number.magnitude, precision: conversion.precision ?? 6,
                 letter: Character(letter), keepsZeros: conversion.flags.contains("#"))
             return padded(
