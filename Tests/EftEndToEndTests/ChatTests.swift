@@ -221,7 +221,8 @@ import Testing
         try terminal.wait(for: "written")
         terminal.type("never sent")
         terminal.interrupt()
-        try terminal.wait(for: "leaves")
+        // The greeting speaks of leaving too.
+        try terminal.wait(for: "/bye leaves")
         terminal.type("\u{04}")
         #expect(terminal.status() == 0)
         let messages = try ConfigCursor(JSONParser.parse(FileSystem.read(file)))
