@@ -221,8 +221,8 @@ import Testing
         try terminal.wait(for: "written")
         terminal.type("never sent")
         terminal.interrupt()
-        // The greeting speaks of leaving too.
-        try terminal.wait(for: "/bye leaves")
+        // The greeting speaks of leaving too, and keys count once the next line is read.
+        try terminal.wait { $0.contains("/bye leaves") && $0.hasSuffix(">>> ") }
         terminal.type("\u{04}")
         #expect(terminal.status() == 0)
         let messages = try ConfigCursor(JSONParser.parse(FileSystem.read(file)))
