@@ -220,6 +220,7 @@ import Testing
         terminal.type("/save \(file)\n")
         try terminal.wait(for: "written")
         terminal.type("never sent")
+        try terminal.wait(for: "never sent")
         terminal.interrupt()
         // The greeting speaks of leaving too, and keys count once the next line is read.
         try terminal.wait { $0.contains("/bye leaves") && $0.hasSuffix(">>> ") }
