@@ -221,8 +221,10 @@ import Testing
         terminal.type("/save \(file)\n")
         try terminal.wait(for: "written")
         terminal.type("never sent")
+        try terminal.wait(for: "never sent")
         terminal.interrupt()
-        try terminal.wait(for: "leaves")
+        // The greeting speaks of leaving too, and keys count once the next line is read.
+        try terminal.wait { $0.contains("/bye leaves") && $0.hasSuffix(">>> ") }
         terminal.type("\u{04}")
         #expect(terminal.status() == 0)
         let messages = try ConfigCursor(JSONParser.parse(FileSystem.read(file)))

@@ -77,9 +77,13 @@ final class TerminalProgram {
         }
     }
 
-    /// The exit status, once the program has ended.
+    /// The exit status, once the program has ended; -1 when it does not.
     func status() -> Int32 {
-        process.waitUntilExit()
+        let end = ContinuousClock.now + .seconds(60)
+        while process.isRunning {
+            guard ContinuousClock.now < end else { return -1 }
+            usleep(2000)
+        }
         return process.terminationStatus
     }
 }
