@@ -41,7 +41,7 @@ package enum ProcessMemory {
         /// The most by which the program was measured to grow from its plan on (docs/memory.md), with some room.
         fileprivate var growth: Int {
             switch self {
-            case .generation, .training: 2816 << 10
+            case .generation, .training: 2432 << 10
             case .evaluation: 1792 << 10
             case .copying: 1280 << 10
             case .quantizing: 3 << 20

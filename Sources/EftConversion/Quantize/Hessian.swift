@@ -141,8 +141,8 @@ package enum LinearAlgebra {
     }
 
     /// Bytes that it takes by itself for packing, as measured for symmetric updates, factors and triangular
-    /// systems of `size` rows from 256 to 5632.
+    /// systems of `size` rows from 256 to 8192.
     package static func workspaceBytes(threads: Int, size: Int) -> Int {
-        threads * ((1 << 20) + 1280 * size)
+        threads * ((1 << 20) + 1472 * size)
     }
 }

@@ -16,8 +16,9 @@ package final class SafetensorsFile: CheckpointReader {
         var positions: [String: Int] = [:]
         for (index, tensor) in header.tensors.enumerated() { positions[tensor.name] = index }
         self.positions = positions
-        // The header is not looked at again.
-        file.release(0..<(header.ranges.first?.lowerBound ?? 0))
+        // The header is not looked at again. Around it the system has mapped pages of the data too, of which hundreds of
+        // open files would keep a lot.
+        file.release(0..<file.byteCount)
     }
 
     package var path: String { file.path }

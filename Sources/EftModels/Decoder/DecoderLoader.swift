@@ -127,6 +127,8 @@ package struct DecoderLoader {
             for index in part.layers {
                 layers.append(
                     try ahead.layer(index, isStreamed: streamed.contains(index), backend: device))
+                // Gaps that temporary memory leaves between a layer's small weights add up over the layers.
+                Heap.giveBack()
                 try progress?(layers.count, description.layers)
             }
             guard part.holdsHead else { continue }

@@ -85,6 +85,8 @@ extension DecoderLoader {
         LoadNeed.Step(
             held: try source.layout(as: target).byteCount,
             scratch: try source.loadScratchBytes(as: target),
-            ahead: source.tensorsInOrder.reduce(0) { $0 + $1.byteCount })
+            ahead: source.tensorsInOrder.reduce(0) {
+                $0 + (folder.checkpoint?.place(of: $1.name)?.bytes.count ?? 0)
+            })
     }
 }
