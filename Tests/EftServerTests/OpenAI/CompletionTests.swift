@@ -92,7 +92,7 @@ struct CompletionTests {
         let formatted = try demo.complete([
             "prompt": ConfigNode(ids), "echo": true, "max_tokens": 0,
         ])
-        #expect(written["choices"][0]["text"].text == "<|begin_of_text|>Once")
+        #expect(formatted["choices"][0]["text"].text == "<|begin_of_text|>Once")
     }
 
     static let streams: [ConfigObject] = [
