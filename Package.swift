@@ -126,7 +126,9 @@ let package = Package(
                 "EftModels", "EftConversion", "EftTraining", "EftGeneration", "EftPlanning",
                 "EftServer", "EftBenchmarks", "CLineEditor",
             ],
-            exclude: ["README.md"], swiftSettings: swiftSettings),
+            exclude: ["README.md"],
+            // Tests look at the verbs' specifications.
+            swiftSettings: swiftSettings + [.unsafeFlags(["-enable-testing"])]),
         .target(
             name: "EftBenchmarks",
             dependencies: [

@@ -49,20 +49,20 @@ import Testing
     }
 
     @Test func `every option without effect is read, with its value`() throws {
-        for group in NoEffectOptions.vllm.groups {
-            #expect(!group.reason.isEmpty && !group.reason.hasSuffix("."))
+        for reason in Set(IneffectiveOption.vllm.map(\.reason)) {
+            #expect(!reason.isEmpty && !reason.hasSuffix("."))
             var (words, names) = (["./m"], [String]())
-            for option in group.names {
-                let all = option.split(separator: " ").map(String.init)
-                names.append(try #require(all.first { $0.hasPrefix("--") } ?? all.first))
-                for name in all {
+            for option in IneffectiveOption.vllm where option.reason == reason {
+                names.append(option.names[0])
+                for name in option.names {
                     words.append(name)
-                    if group.values.contains(option) { words.append("1") }
-                    if group.lists.contains(option) { words += ["1", "2"] }
+                    let specification = option.specification
+                    if specification.valueName != nil { words.append("1") }
+                    if specification.takesMany { words.append("2") }
                 }
             }
             let notice = try #require(read(words).notes.last)
-            #expect(notice.hasSuffix("\(names.joined(separator: ", ")) (\(group.reason))"))
+            #expect(notice.hasSuffix("\(names.joined(separator: ", ")) (\(reason))"))
         }
     }
 
