@@ -41,7 +41,8 @@ package enum ProcessMemory {
         /// The most by which the program was measured to grow from its plan on (docs/memory.md), with some room.
         fileprivate var growth: Int {
             switch self {
-            case .generation, .training: 2432 << 10
+            case .generation: 2368 << 10
+            case .training: 2432 << 10
             case .evaluation: 1792 << 10
             case .copying: 1280 << 10
             case .quantizing: 3 << 20
@@ -59,7 +60,7 @@ package enum ProcessMemory {
     }
 
     /// What the allocator takes around the buffers of so many weights: pages that are begun, and gaps.
-    package static func aroundWeights(_ count: Int) -> Int { count * 4096 }
+    package static func aroundWeights(_ count: Int) -> Int { count * 3072 }
 
     /// The most resident bytes so far.
     package static var peakResident: Int { status("VmHWM") }

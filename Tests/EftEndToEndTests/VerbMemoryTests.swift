@@ -125,7 +125,9 @@ struct VerbMemoryTests {
         for info in source.tensors {
             #expect(try written.bytes(of: info.name) == source.bytes(of: info.name), "\(info.name)")
         }
-        try Peaks.check(["run", "-m", folder, "-p", "Fox", "-t", "8"])
+        // Gathering is planned with more room than these small matrices need.
+        let peaks = try Peaks(["run", "-m", folder, "-p", "Fox", "-t", "8"])
+        #expect(peaks.measured <= peaks.planned && peaks.planned - peaks.measured <= 4 << 20)
     }
 }
 
