@@ -54,7 +54,7 @@ import Testing
             "train", try config(folder), "--launcher", "accelerate", "--num-processes", "2",
             "--flash-attention", "--special_tokens.pad_token", "<pad>", "--dry-run", "--", "--x=1")
         #expect(program.status == 0, "\(program.errors)")
-        let lines = program.errors.split(separator: "\n").filter { $0.contains("without effect") }
+        let lines = program.errors.split(separator: "\n").filter { $0.contains("effect here") }
         #expect(lines.count == 2)
         #expect(lines.contains { $0.contains("--launcher, --num-processes") })
         #expect(lines.contains { $0.hasSuffix("flash_attention") })
@@ -200,7 +200,7 @@ import Testing
             "quantize", "-i", "Examples/demo/model", "-o", folder.file("work"), "-m", "m.json",
             "-mr", "4", "-ml", "512", "-so", "--dry-run")
         #expect(program.status == 0, "\(program.errors)")
-        let lines = program.errors.split(separator: "\n").filter { $0.contains("without effect") }
+        let lines = program.errors.split(separator: "\n").filter { $0.contains("effect here") }
         #expect(lines.count == 1)
         #expect(try #require(lines.first).contains("-m, -mr, -ml"))
         let measure = try Program(
