@@ -41,11 +41,11 @@ package enum ProcessMemory {
         /// The most by which the program was measured to grow from its plan on (docs/memory.md), with some room.
         fileprivate var growth: Int {
             switch self {
-            case .generation: 2368 << 10
-            case .training: 2432 << 10
-            case .evaluation: 1792 << 10
-            case .copying: 1280 << 10
-            case .quantizing: 3 << 20
+            case .generation: 2688 << 10
+            case .training: 2944 << 10
+            case .evaluation: 2112 << 10
+            case .copying: 1536 << 10
+            case .quantizing: 3328 << 10
             }
         }
     }
