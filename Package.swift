@@ -124,7 +124,7 @@ let package = Package(
                 "EftCommandLine", "EftTensor", "EftConfig", "EftFormats", "EftTokenizers",
                 "EftQuant", "EftNN",
                 "EftModels", "EftConversion", "EftTraining", "EftGeneration", "EftPlanning",
-                "EftServer", "EftBenchmarks", "CLineEditor",
+                "EftServer", "EftKit", "EftBenchmarks", "CLineEditor",
             ],
             exclude: ["README.md"],
             // Tests look at the verbs' specifications.

@@ -25,6 +25,15 @@ package struct ConfigNode: Sendable {
         self.line = line
     }
 
+    /// The value of an integer or a number; nil for anything else.
+    package var number: Double? {
+        switch value {
+        case .integer(let value): Double(value)
+        case .real(let value): value
+        default: nil
+        }
+    }
+
     /// The word for this kind of value in messages.
     package var kindName: String {
         switch value {

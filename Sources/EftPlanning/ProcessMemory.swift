@@ -41,11 +41,11 @@ package enum ProcessMemory {
         /// The most by which the program was measured to grow from its plan on (docs/memory.md), with some room.
         fileprivate var growth: Int {
             switch self {
-            case .generation: 2688 << 10
+            case .generation: 2368 << 10
             case .training: 2944 << 10
-            case .evaluation: 2112 << 10
-            case .copying: 1536 << 10
-            case .quantizing: 3328 << 10
+            case .evaluation: 1792 << 10
+            case .copying: 1280 << 10
+            case .quantizing: 3 << 20
             }
         }
     }
@@ -55,12 +55,21 @@ package enum ProcessMemory {
 
     /// What the program itself will hold while it works: what it holds now, and by how much the work will make it grow
     /// outside of the ledgers, by pages of code that are used for the first time, stacks of threads and small objects.
-    package static func program(for work: Work, threads: Int) -> Int {
-        resident + work.growth + threads * workerBytes
+    /// - Parameter weights: linear layers that are loaded, each with buffers of its own.
+    package static func program(for work: Work, threads: Int, weights: Int = 0) -> Int {
+        resident + work.growth + threads * workerBytes + weights * weightGap
     }
 
-    /// What the allocator takes around the buffers of so many weights: pages that are begun, and gaps.
-    package static func aroundWeights(_ count: Int) -> Int { count * 3072 }
+    /// What a training run holds beyond what was planned before its data were read.
+    /// - Parameters:
+    ///   - program: the share that was planned.
+    ///   - weights: linear layers that are loaded.
+    package static func grown(beyond program: Int, training weights: Int, threads: Int) -> Int {
+        max(0, self.program(for: .training, threads: threads) - program) + weights * weightGap
+    }
+
+    /// What the allocator takes around the buffers of a weight: pages that are begun, and gaps.
+    private static let weightGap = 3072
 
     /// The most resident bytes so far.
     package static var peakResident: Int { status("VmHWM") }

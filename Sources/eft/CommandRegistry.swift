@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // All verbs.
 import EftCommandLine
+import EftKit
 
 enum CommandRegistry {
     /// One line for each file in `Commands/`.
@@ -27,7 +28,7 @@ enum CommandRegistry {
     }
 
     static let program = ProgramSpecification(
-        name: "eft", version: "0.1.0",
+        name: "eft", version: EftVersion.current,
         abstract: "Fine-tune, quantize and run large language models inside the memory you have.",
         commands: all.map { $0.specification },
         examples: [

@@ -30,11 +30,7 @@ enum ConversationOptions {
             return try ChatTemplates.single(
                 TextFile.contents(file), file: file, folder: folder)
         }
-        do {
-            return try ChatTemplates.load(folder: folder)
-        } catch  where error.code == .missing {
-            return nil
-        }
+        return try ChatTemplates.loadIfPresent(folder: folder)
     }
 
     /// How answers are sampled where the command line says nothing: as the model's author recommends, or as chats are.

@@ -88,16 +88,8 @@ struct DeviceBudget {
     func backends(
         _ arguments: ParsedArguments, programBytes: Int, precision: ActivationPrecision? = nil
     ) throws -> [CPUBackend] {
-        let room = limits[0] == .max ? limits[0] : max(0, limits[0] - programBytes)
-        let first = try CommonOptions.backend(
-            arguments,
-            ledger: MemoryLedger(limit: room, name: limits.count > 1 ? "device 0" : "memory"),
-            precision: precision)
-        return [first]
-            + limits.indices.dropFirst().map { device in
-                CPUBackend(
-                    sharing: first,
-                    ledger: MemoryLedger(limit: limits[device], name: "device \(device)"))
-            }
+        try CPUBackend.devices(limits: limits, programBytes: programBytes) {
+            try CommonOptions.backend(arguments, ledger: $0, precision: precision)
+        }
     }
 }

@@ -87,9 +87,8 @@ struct LoadedModel {
     func planner(
         for work: ProcessMemory.Work = .generation, reserving bytes: Int = 0
     ) -> Planner {
-        let program =
-            ProcessMemory.program(for: work, threads: devices[0].threads)
-            + ProcessMemory.aroundWeights(layouts.linears.count)
+        let program = ProcessMemory.program(
+            for: work, threads: devices[0].threads, weights: layouts.linears.count)
         return Planner(
             description: folder.description, limits: budget.limits,
             weightLimits: budget.weightLimits, programBytes: program + bytes,
@@ -140,12 +139,8 @@ struct LoadedModel {
 
     /// What streams layers, when the plan fits and says that some are streamed.
     func streaming(_ plan: StagePlan) throws -> StreamedBase? {
-        guard plan.fits(budget.limits), let placement = plan.placement, placement.isStreaming else {
-            return nil
-        }
-        let caches = try cacheFolder ?? CacheFolder.standard()
-        return StreamedBase(
-            placement: placement, cache: try PanelCache(loader, layouts: layouts, below: caches))
+        guard plan.fits(budget.limits) else { return nil }
+        return try StreamedBase(plan.placement, loader, layouts: layouts, caches: cacheFolder)
     }
 
     /// The plan with what there is to write before streaming.
@@ -156,6 +151,20 @@ struct LoadedModel {
             ($0.cache.folder, $0.cache.bytesToWrite($0.placement.streamed))
         }
         return budget
+    }
+
+    /// Plans generation of at most so many tokens with adapters, shows the plan, and refuses what does not fit.
+    /// - Throws: `BudgetError`.
+    func planGeneration(
+        _ name: String, _ need: GenerationNeed, tokens: Int, quiet: Bool = false
+    ) throws -> (plan: StagePlan, streaming: StreamedBase?, budget: Budget) {
+        let plan = planner(reserving: Answers.bytes(need, tokens: tokens)).run(
+            name: name, layouts: layouts, adapters: adapterExtents, load: try loader.loadNeed(),
+            need: need)
+        let streaming = try streaming(plan)
+        let budget = budget(plan, streaming)
+        try budget.announce(quiet: quiet)
+        return (plan, streaming, budget)
     }
 
     /// Loads weights and adapters; returns the adapters' slots.

@@ -68,13 +68,9 @@ struct RunPlan {
     /// Plans, loads and answers.
     func run() throws {
         let tokens = requests.reduce(0) { $0 + $1.parameters.maxTokens }
-        let plan = model.planner(reserving: Answers.bytes(need, tokens: tokens)).run(
-            name: "run", layouts: model.layouts, adapters: model.adapterExtents,
-            load: try model.loader.loadNeed(), need: need)
-        let streaming = try model.streaming(plan)
-        let budget = model.budget(plan, streaming)
         let isJSON = arguments.flag("json")
-        try budget.announce(quiet: isJSON)
+        let (plan, streaming, budget) = try model.planGeneration(
+            "run", need, tokens: tokens, quiet: isJSON)
         let start = ContinuousClock.now
         let (decoder, slots) = try model.load(plan, streaming, quiet: isJSON)
         let loadSeconds = (ContinuousClock.now - start).seconds

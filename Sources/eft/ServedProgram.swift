@@ -44,7 +44,7 @@ struct ServedProgram {
         var limits = ConstraintLimits()
         limits.cacheBytes = 8 << 20
         let (tokenizer, size) = (model.tokenizer, model.folder.description.vocabulary)
-        let templates = try templates()
+        let templates = try ConversationOptions.templates(arguments, folder: model.folder.path)
         let metrics = EngineMetrics(
             registry, modelName: options.names.first ?? "",
             maximumLength: configuration.maxModelLength)
@@ -113,20 +113,6 @@ struct ServedProgram {
             }
         }
         return ConfigNode(object)
-    }
-
-    /// The chat templates; nil for a model that has none.
-    private func templates() throws -> ChatTemplates? {
-        let folder = model.folder.path
-        if let file = arguments.string("chat-template") {
-            return try ChatTemplates.single(
-                TextFile.contents(file), file: file, folder: folder)
-        }
-        do {
-            return try ChatTemplates.load(folder: folder)
-        } catch  where error.code == .missing {
-            return nil
-        }
     }
 
     /// The server on its socket.

@@ -37,12 +37,7 @@ struct SpeedTests {
         // A prompt of the whole context still has a token sampled.
         guard length >= 2 else { throw arguments.error("max-seq-len", "must be at least 2") }
         let need = try ContextPlan(least: length, most: length).need(arguments, &model)
-        let plan = model.planner(reserving: Answers.bytes(need, tokens: length)).run(
-            name: "run", layouts: model.layouts, adapters: model.adapterExtents,
-            load: try model.loader.loadNeed(), need: need)
-        let streaming = try model.streaming(plan)
-        let budget = model.budget(plan, streaming)
-        try budget.announce()
+        let (plan, streaming, budget) = try model.planGeneration("run", need, tokens: length)
         let (decoder, slots) = try model.load(plan, streaming, quiet: false)
         let generator = try Generator(decoder: decoder, need: need)
         let vocabulary = min(model.tokenizer.idBound, model.folder.description.vocabulary)

@@ -8,13 +8,7 @@ import Testing
 
 @Suite struct EstimatorTests {
     /// A model whose counts are easily checked by hand: 2 layers of 64 wide, head and embedding of 256.
-    private static let description = DecoderDescription(
-        architecture: "LlamaForCausalLM", vocabulary: 256, layers: 2,
-        shape: DecoderShape(
-            hidden: 64, intermediate: 128, heads: 4, kvHeads: 2, headDim: 16, normEpsilon: 1e-5),
-        rotary: RotaryEmbedding(headDim: 16, theta: 10000, scaling: .none), contextLength: 1024,
-        tiedEmbeddings: false, queryKeyValueBias: false, outputBias: false, mlpBias: false,
-        initializerRange: 0.02)
+    private static let description = DecoderDescription.small
 
     /// Weights of one layer's products: q and o 64 x 64, k and v 64 x 32, three of 64 x 128.
     private static let layerWeights = Double(2 * 4096 + 2 * 2048 + 3 * 8192)

@@ -7,13 +7,7 @@ import EftTensor
 import Testing
 
 @Suite struct TrainingRunTests {
-    private static let description = DecoderDescription(
-        architecture: "LlamaForCausalLM", vocabulary: 256, layers: 2,
-        shape: DecoderShape(
-            hidden: 64, intermediate: 128, heads: 4, kvHeads: 2, headDim: 16, normEpsilon: 1e-5),
-        rotary: RotaryEmbedding(headDim: 16, theta: 10000, scaling: .none), contextLength: 1024,
-        tiedEmbeddings: false, queryKeyValueBias: false, outputBias: false, mlpBias: false,
-        initializerRange: 0.02)
+    private static let description = DecoderDescription.small
 
     /// A machine on which only products and the optimizer take time.
     private let estimator = Estimator(

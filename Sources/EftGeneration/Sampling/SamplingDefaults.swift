@@ -61,28 +61,21 @@ package struct SamplingDefaults: Sendable, Hashable {
     /// A recommendation is taken whole, since a temperature was tried together with what the author left out.
     package init(chatWith node: ConfigNode) {
         self.init(generationConfig: node)
-        guard case .object(let object) = node.value else {
-            self = .chat
-            return
-        }
-        let words = ["temperature", "top_p", "top_k", "min_p"]
-        guard !words.contains(where: { Self.value(object[$0]) != nil }) else { return }
+        guard !Self.choosesTokens(node) else { return }
         let (penalty, bound) = (repetitionPenalty, maxTokens)
         self = .chat
         repetitionPenalty = penalty
         maxTokens = bound
     }
 
-    private static func number(_ node: ConfigNode?, _ least: Double, _ most: Double) -> Float? {
-        guard let value = value(node), value >= least, value <= most else { return nil }
-        return Float(value)
+    /// Whether a generation_config.json has a word on which tokens are sampled.
+    package static func choosesTokens(_ node: ConfigNode) -> Bool {
+        guard case .object(let object) = node.value else { return false }
+        return ["temperature", "top_p", "top_k", "min_p"].contains { object[$0]?.number != nil }
     }
 
-    private static func value(_ node: ConfigNode?) -> Double? {
-        switch node?.value {
-        case .integer(let value): Double(value)
-        case .real(let value): value
-        default: nil
-        }
+    private static func number(_ node: ConfigNode?, _ least: Double, _ most: Double) -> Float? {
+        guard let value = node?.number, value >= least, value <= most else { return nil }
+        return Float(value)
     }
 }

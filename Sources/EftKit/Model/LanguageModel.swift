@@ -66,7 +66,7 @@ public final class LanguageModel: Sendable {
         tokenizer = planned.tokenizer
         options = planned.options
         generationConfig = LanguageModel.generationConfig(planned.folder.path)
-        templates = try LanguageModel.templates(planned.folder.path)
+        templates = try ChatTemplates.loadIfPresent(folder: planned.folder.path)
         engine = try Engine(core)
         for adapter in planned.options.adapters {
             let loaded = try engine.perform { try $0.loadAdapter(adapter.folder) }
@@ -87,15 +87,6 @@ public final class LanguageModel: Sendable {
     /// Settings of chats where options say nothing: the author's, or those usual for chats.
     var chatDefaults: SamplingDefaults {
         generationConfig.map { SamplingDefaults(chatWith: $0) } ?? .chat
-    }
-
-    /// The chat templates; nil for a model that has none.
-    private static func templates(_ folder: String) throws -> ChatTemplates? {
-        do {
-            return try ChatTemplates.load(folder: folder)
-        } catch  where error.code == .missing {
-            return nil
-        }
     }
 
     // MARK: Text

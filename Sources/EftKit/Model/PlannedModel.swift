@@ -44,8 +44,13 @@ struct PlannedModel {
         loader = try DecoderLoader(folder: folder, options: LoadOptions(linears: linears))
         layouts = try DecoderLayouts(loader)
         let limits = options.limits
-        devices = try PlannedModel.devices(options, limits, ProcessMemory.resident)
-        let program = ProcessMemory.program(for: .generation, threads: devices[0].threads)
+        devices = try CPUBackend.devices(limits: limits, programBytes: ProcessMemory.resident) {
+            try CPUBackend(
+                ledger: $0, threads: options.threads,
+                precision: ActivationPrecision(rawValue: options.precision.rawValue) ?? .f32)
+        }
+        let program = ProcessMemory.program(
+            for: .generation, threads: devices[0].threads, weights: layouts.linears.count)
         let planner = Planner(
             description: description, limits: limits,
             programBytes: program + PlannedModel.tableBytes(tokenizer), backend: devices[0])
@@ -65,7 +70,8 @@ struct PlannedModel {
             guard !flag.isRaised else { throw EftError(.cancelled, "canceled while loading") }
             progress?(WorkProgress(item, done, total))
         }
-        let streaming = try streaming()
+        let streaming = try StreamedBase(
+            plan.stage.placement, loader, layouts: layouts, caches: options.cacheFolder)
         if let streaming {
             try streaming.cache.fill(streaming.placement, devices: devices) {
                 try report("writing layers to stream", $0, $1)
@@ -79,28 +85,6 @@ struct PlannedModel {
             maxModelLength: plan.need.contextLength, maxSequences: plan.need.sequences,
             maxBatchedTokens: plan.need.rows)
         return try EngineCore(decoder: decoder, need: plan.need, configuration: configuration)
-    }
-
-    /// What streams the layers that do not fit.
-    private func streaming() throws -> StreamedBase? {
-        guard let placement = plan.stage.placement, placement.isStreaming else { return nil }
-        let caches = try options.cacheFolder ?? CacheFolder.standard()
-        return StreamedBase(
-            placement: placement, cache: try PanelCache(loader, layouts: layouts, below: caches))
-    }
-
-    /// Devices over one pool of workers; the first one's ledger leaves room for the program itself.
-    private static func devices(
-        _ options: ModelOptions, _ limits: [Int], _ programBytes: Int
-    ) throws -> [CPUBackend] {
-        let room = limits[0] == .max ? limits[0] : max(0, limits[0] - programBytes)
-        let first = try CPUBackend(
-            ledger: MemoryLedger(limit: room), threads: options.threads,
-            precision: ActivationPrecision(rawValue: options.precision.rawValue) ?? .f32)
-        return [first]
-            + limits.dropFirst().map {
-                CPUBackend(sharing: first, ledger: MemoryLedger(limit: $0))
-            }
     }
 
     /// What adapters take, those included that may come later.

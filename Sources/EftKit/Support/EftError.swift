@@ -42,16 +42,20 @@ public struct EftError: Error, Sendable, CustomStringConvertible {
 
     /// The error as callers see it.
     init(wrapping error: any Error) {
-        if let error = error as? EftError {
-            self = error
-        } else {
-            self.init(EftError.kind(of: error), String(describing: error))
+        switch error {
+        case let error as EftError: self = error
+        // What a request asks for and cannot have; the program meets these in its own options only.
+        case is ConstraintError, is ChatTemplateError: self.init(.usage, String(describing: error))
+        case is CancellationError: self.init(.cancelled, String(describing: error))
+        default: self.init(EftError.kind(of: error), String(describing: error))
         }
     }
 
-    private static func kind(of error: any Error) -> Kind {
+    /// The kind of any error of the parts below, as the program and the library tell them.
+    package static func kind(of error: any Error) -> Kind {
         switch error {
-        case is ConfigError, is GenerationError, is ConstraintError, is ChatTemplateError: .usage
+        case let error as ConfigError: kind(of: error)
+        case is GenerationError: .usage
         case let error as SamplingError: error == .damagedLogits ? .file : .usage
         case let error as TensorError:
             switch error.code {
@@ -69,12 +73,24 @@ public struct EftError: Error, Sendable, CustomStringConvertible {
         case let error as TokenizerError: error.code == .io ? .failed : .file
         case let error as TrainingError:
             switch error.code {
-            case .configuration: .usage
+            // The data and the checkpoint to go on from are what the configuration names.
+            case .configuration, .data, .checkpoint: .usage
             case .interrupted: .cancelled
-            case .data, .diverged, .checkpoint: .failed
+            case .diverged: .failed
             }
-        case is CancellationError: .cancelled
         default: .failed
         }
+    }
+
+    /// Files of models and adapters, as opposed to configurations and data of the user's own.
+    private static let modelFiles: Set<String> = [
+        "config.json", "adapter_config.json", "generation_config.json", "tokenizer_config.json",
+        "trainer_state.json", "job_new.json",
+    ]
+
+    private static func kind(of error: ConfigError) -> Kind {
+        guard let file = error.file else { return .usage }
+        let name = FileSystem.name(of: file)
+        return modelFiles.contains(name) || name.hasSuffix(".index.json") ? .file : .usage
     }
 }

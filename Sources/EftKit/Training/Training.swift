@@ -81,18 +81,14 @@ public struct Training: Sendable {
         let config = try read()
         let workers = threads ?? ProcessMemory.processors
         let program = min(ProcessMemory.program(for: .training, threads: workers), limits[0])
-        let first = try CPUBackend(
-            ledger: MemoryLedger(limit: limits[0] == .max ? .max : limits[0] - program),
-            threads: threads, precision: config.precision)
-        let others = limits.dropFirst().map {
-            CPUBackend(sharing: first, ledger: MemoryLedger(limit: $0))
+        let devices = try CPUBackend.devices(limits: limits, programBytes: program) {
+            try CPUBackend(ledger: $0, threads: threads, precision: config.precision)
         }
         return try TrainingJob(
-            config, devices: [first] + others, programBytes: program,
-            dataBytes: {
-                max(0, ProcessMemory.program(for: .training, threads: workers) - program)
-            }, caches: cacheFolder,
-            shouldStop: { flag.isRaised })
+            config, devices: devices, programBytes: program,
+            dataBytes: { weights in
+                ProcessMemory.grown(beyond: program, training: weights, threads: workers)
+            }, caches: cacheFolder, shouldStop: { flag.isRaised })
     }
 
     private func stage(_ job: TrainingJob) -> StagePlan {

@@ -19,6 +19,20 @@ package struct StreamedBase: Sendable {
         self.placement = placement
         self.cache = cache
     }
+
+    /// What streams the layers of a placement from below a folder of caches; nil when none is streamed.
+    /// - Parameter caches: `CacheFolder.standard()` when nil.
+    /// - Throws: `ModelError` when there is no place for caches, and errors of reading the weights' tables.
+    package init?(
+        _ placement: WeightPlacement?, _ loader: @autoclosure () throws -> DecoderLoader,
+        layouts: @autoclosure () throws -> DecoderLayouts, caches: String?
+    ) throws {
+        guard let placement, placement.isStreaming else { return nil }
+        self.init(
+            placement: placement,
+            cache: try PanelCache(
+                loader(), layouts: layouts(), below: caches ?? CacheFolder.standard()))
+    }
 }
 
 /// What streaming came to.

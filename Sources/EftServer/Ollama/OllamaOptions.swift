@@ -9,11 +9,7 @@ extension SamplingDefaults {
     package static func ollama(_ generationConfig: ConfigNode?) -> SamplingDefaults {
         var defaults =
             generationConfig.map { SamplingDefaults(generationConfig: $0) } ?? SamplingDefaults()
-        if case .object(let object)? = generationConfig?.value,
-            ["temperature", "top_p", "top_k", "min_p"].contains(where: {
-                object[$0]?.number != nil
-            })
-        {
+        if let generationConfig, SamplingDefaults.choosesTokens(generationConfig) {
             return defaults
         }
         defaults.temperature = 0.8

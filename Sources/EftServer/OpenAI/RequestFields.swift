@@ -139,13 +139,4 @@ extension ConfigNode {
             }
         return id.flatMap { $0 < 0 ? nil : $0 }
     }
-
-    /// The value of an integer or a number.
-    var number: Double? {
-        switch value {
-        case .integer(let value): Double(value)
-        case .real(let value): value
-        default: nil
-        }
-    }
 }

@@ -39,6 +39,17 @@ package struct ChatTemplates: Sendable {
             tokens: tokens)
     }
 
+    /// The chat templates of a model folder; nil when it has none.
+    /// - Throws: `ChatTemplateError` (`file`, `template`, `limit`).
+    package static func loadIfPresent(folder: String) throws(ChatTemplateError) -> ChatTemplates? {
+        do throws(ChatTemplateError) {
+            return try load(folder: folder)
+        } catch {
+            guard error.code == .missing else { throw error }
+            return nil
+        }
+    }
+
     /// The template for a chat: the one asked for, else "tool_use" when there are tools, else "default".
     /// - Throws: `ChatTemplateError` (`missing`).
     package func template(

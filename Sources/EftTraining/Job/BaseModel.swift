@@ -84,11 +84,9 @@ package struct BaseModel: Sendable {
 
     /// What streams layers of a placement from below a folder of caches; nil when none is streamed.
     package func streaming(_ placement: WeightPlacement, caches: String?) throws -> StreamedBase? {
-        guard placement.isStreaming else { return nil }
-        let cache = try PanelCache(
-            DecoderLoader(folder: folder, options: options), layouts: layouts(),
-            below: caches ?? CacheFolder.standard())
-        return StreamedBase(placement: placement, cache: cache)
+        try StreamedBase(
+            placement, DecoderLoader(folder: folder, options: options), layouts: layouts(),
+            caches: caches)
     }
 
     /// Loads weights on devices that hold parts of the decoder, or makes random ones.

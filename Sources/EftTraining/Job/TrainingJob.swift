@@ -70,7 +70,7 @@ package final class TrainingJob {
     ///   - devices: one or several, over one pool of workers.
     ///   - weightLimits: most bytes of weights for each device; its whole room when nil.
     ///   - programBytes: what the program itself holds, by which the ledger's limit was lowered; for messages.
-    ///   - dataBytes: what the program holds beyond that once the data is read; asked then. The choice of layers that
+    ///   - dataBytes: what the program holds beyond that, once the data is read, with so many linear layers; asked then. The choice of layers that
     ///     stay in memory leaves room for it.
     ///   - caches: the folder below which layers are kept that do not fit; `CacheFolder.standard()` when nil.
     ///   - shouldStop: asked now and then; when it says yes, `TrainingError` (`interrupted`) is thrown.
@@ -79,7 +79,8 @@ package final class TrainingJob {
     package init(
         _ config: AxolotlConfig, devices: [CPUBackend], weightLimits: [Int]? = nil,
         programBytes: Int = 0,
-        dataBytes: () -> Int = { 0 }, caches: String? = nil, shouldStop: () -> Bool = { false }
+        dataBytes: (_ weights: Int) -> Int = { _ in 0 }, caches: String? = nil,
+        shouldStop: () -> Bool = { false }
     ) throws {
         self.config = config
         self.devices = devices
@@ -105,7 +106,7 @@ package final class TrainingJob {
         let data = examples.data
         let lengths = ExampleLengths(
             train: data.train.map(\.tokens.count), validation: data.validation.map(\.tokens.count))
-        let held = dataBytes()
+        let held = dataBytes(description.layers * description.linears(layer: 0).count)
         if room.limits[0] != .max { room.limits[0] -= held }
         plan = try TrainingJob.plan(
             base, config: config, lengths: lengths, backend: backend, room: room)

@@ -64,12 +64,8 @@ enum ChatCommand: Command {
         let need = try ContextPlan(
             least: isAsked ? most : min(leastContext, most), most: most
         ).need(arguments, &model)
-        let plan = model.planner(reserving: Answers.bytes(need, tokens: need.contextLength)).run(
-            name: "chat", layouts: model.layouts, adapters: model.adapterExtents,
-            load: try model.loader.loadNeed(), need: need)
-        let streaming = try model.streaming(plan)
-        let budget = model.budget(plan, streaming)
-        try budget.announce()
+        let (plan, streaming, _) = try model.planGeneration(
+            "chat", need, tokens: need.contextLength)
         let (decoder, slots) = try model.load(plan, streaming, quiet: false)
         let generator = try Generator(decoder: decoder, need: need, keepingPrefixes: true)
         let reasoning = ReasoningFormat.format(inTemplate: templates.source)

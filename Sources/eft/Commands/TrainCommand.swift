@@ -60,16 +60,13 @@ enum TrainCommand: Command {
             ? 0
             : min(ProcessMemory.program(for: .training, threads: threads), devices.limits[0])
         let precision = arguments.string("precision").flatMap(ActivationPrecision.init)
-        let model = try? ModelFolder.open(config.model.baseModel, needsWeights: false).description
-        let weights = model.map { $0.layers * $0.linears(layer: 0).count } ?? 0
         let job = try TrainingJob(
             config,
             devices: devices.backends(
                 arguments, programBytes: program, precision: precision ?? config.precision),
             weightLimits: devices.weightLimits, programBytes: program,
-            dataBytes: {
-                max(0, ProcessMemory.program(for: .training, threads: threads) - program)
-                    + ProcessMemory.aroundWeights(weights)
+            dataBytes: { weights in
+                ProcessMemory.grown(beyond: program, training: weights, threads: threads)
             },
             caches: arguments.string("cache-dir"), shouldStop: { InterruptFlag.isRaised })
         var budget = Budget(plan: plan(job), limits: devices.limits)

@@ -54,6 +54,17 @@ struct PageServer {
             })
     }
 
+    /// A server that begins an answer with a text and never finishes it.
+    static func holding(_ text: String, tokens: Int) throws -> PageServer {
+        let open = Monitor<ResponseStream?>(nil)
+        return try PageServer(
+            special: ClosureRoute("POST", "/v1/chat/completions") { _, responder in
+                let stream = responder.stream(fields: ["Content-Type": "text/event-stream"])
+                stream.write(PageServer.event(["content": ConfigNode(text)], tokens: tokens))
+                open.withLock { $0 = stream }
+            })
+    }
+
     /// An event of a chat's stream.
     static func event(_ delta: ConfigNode, tokens: Int? = nil) -> [UInt8] {
         var event: ConfigObject = ["choices": [["index": 0, "delta": delta]]]

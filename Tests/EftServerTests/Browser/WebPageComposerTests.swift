@@ -2,7 +2,6 @@
 // The page's message box: files and keys.
 import EftConfig
 import EftServer
-import EftTensor
 import Testing
 
 @Suite(
@@ -126,14 +125,8 @@ struct WebPageComposerTests {
     }
 
     @Test func `Escape stops an answer, and what was there stays`() throws {
-        let open = Monitor<ResponseStream?>(nil)
-        let route = ClosureRoute("POST", "/v1/chat/completions") { _, responder in
-            let stream = responder.stream(fields: ["Content-Type": "text/event-stream"])
-            // Held and not finished, so that only a stop ends it.
-            stream.write(PageServer.event(["content": "Some **bold"], tokens: 3))
-            open.withLock { $0 = stream }
-        }
-        let browser = try PageServer(special: route).open()
+        // Held and not finished, so that only a stop ends it.
+        let browser = try PageServer.holding("Some **bold", tokens: 3).open()
         try browser.evaluate("document.getElementById('text').focus()")
         try browser.type("Tell.")
         // What is not closed yet is shown as it will be.

@@ -2,7 +2,6 @@
 // Conversations on the page: kept, renamed, deleted, branched.
 import EftConfig
 import EftServer
-import EftTensor
 import Testing
 
 @Suite(
@@ -134,13 +133,7 @@ struct WebPageConversationTests {
     }
 
     @Test func `an answer that a reload cuts off is one that was stopped`() throws {
-        let open = Monitor<ResponseStream?>(nil)
-        let route = ClosureRoute("POST", "/v1/chat/completions") { _, responder in
-            let stream = responder.stream(fields: ["Content-Type": "text/event-stream"])
-            stream.write(PageServer.event(["content": "Half"], tokens: 1))
-            open.withLock { $0 = stream }
-        }
-        let browser = try PageServer(special: route).open()
+        let browser = try PageServer.holding("Half", tokens: 1).open()
         try browser.evaluate("document.getElementById('text').focus()")
         try browser.type("Apples?")
         try browser.wait(

@@ -16,13 +16,7 @@ extension ConfigNode? {
     var integer: Int? { if case .integer(let value)? = self?.value { value } else { nil } }
     var isNull: Bool { if case .null? = self?.value { true } else { false } }
 
-    var number: Double? {
-        switch self?.value {
-        case .integer(let value): Double(value)
-        case .real(let value): value
-        default: nil
-        }
-    }
+    var number: Double? { self?.number }
 
     /// The keys of a mapping.
     var keys: [String] { if case .object(let object)? = self?.value { object.keys } else { [] } }
