@@ -83,7 +83,7 @@ let package = Package(
             [
                 "EftTensor", "EftConfig", "EftFormats", "EftTokenizers", "EftQuant", "EftNN",
                 "EftModels", "CLAPACK",
-            ]),
+            ], testable: true),
         layer(
             "EftTraining",
             [

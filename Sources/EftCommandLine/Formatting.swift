@@ -17,6 +17,14 @@ package func formatFixed(_ value: Double, decimals: Int) -> String {
     return "\(sign)\(units / power).\(zeros)\(fraction)"
 }
 
+/// A number with at most so many decimals, without zeros at the end: 4, 4.65.
+package func formatTrimmed(_ value: Double, decimals: Int) -> String {
+    let text = formatFixed(value, decimals: decimals)
+    guard text.contains(".") else { return text }
+    let trimmed = text.reversed().drop { $0 == "0" }.drop { $0 == "." }
+    return String(trimmed.reversed())
+}
+
 /// A time span in the two largest units that matter: `0.4 s`, `42 s`, `3 min 05 s`, `2 h 03 min`,
 /// `4 d 02 h`.
 package func formatDuration(_ seconds: Double) -> String {

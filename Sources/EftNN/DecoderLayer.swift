@@ -80,6 +80,21 @@ package final class DecoderLayer: @unchecked Sendable {
         try feedForward(middle, into: out, state, observer)
     }
 
+    /// Attention with its residual, or what follows it with its own.
+    package enum Half: Sendable {
+        case attention, feedForward
+    }
+
+    /// Computes the value of one half of the layer of x `[T][C]` into `out`, which may be x. No backward pass can follow.
+    package func forward(
+        _ half: Half, _ x: Matrix, into out: Matrix, _ state: LayerPass
+    ) throws {
+        switch half {
+        case .attention: try attend(x, into: out, state, nil)
+        case .feedForward: try feedForward(x, into: out, state, nil)
+        }
+    }
+
     /// Computes the layer's value in place for the rows of x alone that are still to be seen by anyone, in ascending order:
     /// x becomes `[kept.count][C]`. Keys and values are written for all rows. No backward pass can follow.
     package func forwardLast(_ x: Matrix, keeping kept: [Int], _ state: LayerPass) throws {

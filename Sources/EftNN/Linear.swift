@@ -68,6 +68,7 @@ package final class Linear: @unchecked Sendable {
         _ x: Matrix, dy: Matrix, into dx: Matrix, accumulate: Bool, _ pass: Pass
     ) throws(TensorError) {
         let backend = pass.backend
+        pass.gradientObserver?.observe(self, gradient: dy)
         if let weightParameter {
             try backend.accumulateWeightGradient(
                 x: x, dy: dy, into: weightParameter.gradient, layout: weight.layout)
@@ -108,29 +109,39 @@ package struct Pass: Sendable {
     package let adapterScratch: AdapterScratch
     /// The seed of this micro-batch's dropout; nil outside training.
     package let dropoutSeed: UInt64?
+    /// Who sees the gradients of linear layers' values in a backward pass.
+    package let gradientObserver: (any GradientObserver)?
 
     /// Describes a pass.
     package init(
         backend: any Backend, adapterSegments: [AdapterSegment], adapterScratch: AdapterScratch,
-        dropoutSeed: UInt64? = nil
+        dropoutSeed: UInt64? = nil, gradientObserver: (any GradientObserver)? = nil
     ) {
         self.backend = backend
         self.adapterSegments = adapterSegments
         self.adapterScratch = adapterScratch
         self.dropoutSeed = dropoutSeed
+        self.gradientObserver = gradientObserver
     }
 
     /// The same pass seen by some of its rows, ascending, that are packed together.
     func packed(_ rows: [Int]) -> Pass {
         Pass(
             backend: backend, adapterSegments: adapterSegments.compactMap { $0.packed(rows) },
-            adapterScratch: adapterScratch, dropoutSeed: dropoutSeed)
+            adapterScratch: adapterScratch, dropoutSeed: dropoutSeed,
+            gradientObserver: gradientObserver)
     }
 
     /// The seed of one layer; the recomputed forward pass uses the same one.
     func seed(_ ordinal: UInt64) -> UInt64? {
         dropoutSeed.map { ($0 &+ ordinal) &* 0x9E37_79B9_7F4A_7C15 }
     }
+}
+
+/// Sees the gradients of linear layers' values as a backward pass computes them; calibration sums them up.
+package protocol GradientObserver: AnyObject, Sendable {
+    /// Takes the gradient `[T][N]` of a layer's value.
+    func observe(_ layer: Linear, gradient: Matrix)
 }
 
 /// Rows of a batch and the adapters that act on them, by slot.

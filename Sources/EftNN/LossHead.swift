@@ -73,6 +73,6 @@ extension Pass {
         let seed = dropoutSeed.map { $0 &+ UInt64(range.lowerBound) &* 0xD134_2543_DE82_EF95 }
         return Pass(
             backend: backend, adapterSegments: segments, adapterScratch: adapterScratch,
-            dropoutSeed: seed)
+            dropoutSeed: seed, gradientObserver: gradientObserver)
     }
 }

@@ -90,7 +90,7 @@ extension Planner {
         let forms = kinds.compactMap { kind -> (StageKind, FitCandidate)? in
             let format: PlannedFormat =
                 if case .runEXL2(let bits) = kind {
-                    .exl2(bits: Double(bits), headBits: Planner.headBits(bits))
+                    .exl2(bits: Double(bits), headBits: Planner.headBits(Double(bits)))
                 } else { .nf4(ends: .bf16) }
             guard let layouts = try? DecoderLayouts(description, format: format) else { return nil }
             return (kind, FitCandidate(name: format.name, layouts: layouts))

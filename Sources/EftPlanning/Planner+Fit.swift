@@ -109,20 +109,26 @@ extension Planner {
         return need(low)
     }
 
-    /// The widest of the uniform EXL2 widths at which a run fits as required.
-    package func widestEXL2(requirements: FitRequirements) -> (bits: Int, need: GenerationNeed)? {
-        let widths = EXL2Geometry.uniformWidths.reversed().compactMap { bits in
-            (try? DecoderLayouts(
-                description,
-                format: .exl2(bits: Double(bits), headBits: Planner.headBits(bits))))
-                .map { (bits: bits, layouts: $0) }
+    /// The widest mean width of EXL2, in hundredths of a bit, at which a run fits as required.
+    package func widestEXL2(requirements: FitRequirements) -> (bits: Double, need: GenerationNeed)?
+    {
+        func fit(_ hundredths: Int) -> (bits: Double, need: GenerationNeed)? {
+            let bits = Double(hundredths) / 100
+            let format = PlannedFormat.exl2(bits: bits, headBits: Planner.headBits(bits))
+            guard let layouts = try? DecoderLayouts(description, format: format) else { return nil }
+            let candidate = FitCandidate(name: "\(bits) bits", layouts: layouts)
+            return self.fit([candidate], requirements: requirements).map { (bits, $0.need) }
         }
-        let candidates = widths.map { FitCandidate(name: "\($0.bits) bits", layouts: $0.layouts) }
-        return fit(candidates, requirements: requirements).map {
-            (widths[$0.candidate].bits, $0.need)
+        // The narrowest mixes hold scales and tables beside their 2 bits.
+        var (low, high) = (215, 800)
+        guard var best = fit(low) else { return nil }
+        while low < high {
+            let middle = low + (high - low + 1) / 2
+            if let found = fit(middle) { (best, low) = (found, middle) } else { high = middle - 1 }
         }
+        return best
     }
 
     /// The width of a head beside layers of a width.
-    package static func headBits(_ bits: Int) -> Int { bits == 8 ? 8 : 6 }
+    package static func headBits(_ bits: Double) -> Int { bits >= 8 ? 8 : 6 }
 }

@@ -61,7 +61,7 @@ extension Planner {
         formats += EXL2Geometry.uniformWidths.reversed().map { bits in
             (
                 .runEXL2(bits: bits),
-                .exl2(bits: Double(bits), headBits: Planner.headBits(bits))
+                .exl2(bits: Double(bits), headBits: Planner.headBits(Double(bits)))
             )
         }
         for (kind, format) in formats {

@@ -122,7 +122,7 @@ struct LoadedModel {
         else {
             let narrower =
                 planner.widestEXL2(requirements: requirements)
-                .map { "; quantized to \($0.bits) bits it would (eft quantize --fit)" } ?? ""
+                .map { "; quantized to \(formatTrimmed($0.bits, decimals: 2)) bits it would (eft quantize --fit)" } ?? ""
             throw BudgetError(
                 description:
                     "no form of this model fits with \(requirements.least) tokens of context\(narrower); "

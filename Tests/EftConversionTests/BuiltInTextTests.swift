@@ -83,7 +83,8 @@ import Testing
         _ folder: TemporaryFolder, scale: Double? = nil, alpha: Double? = nil, anew: Bool = false
     ) throws -> QuantizeJob {
         if !FileSystem.exists(folder.file("model")) { _ = try TinyModel.write(to: folder) }
-        var options = QuantizeOptions(bits: 4, headBits: 6, rows: 4, length: 40, startsAnew: anew)
+        var options = QuantizeOptions(
+            bits: 4, recipe: .uniform, headBits: 6, rows: 4, length: 40, startsAnew: anew)
         (options.ropeScale, options.ropeAlpha) = (scale, alpha)
         return try QuantizeJob(
             input: folder.file("model"), work: folder.file("work"), output: folder.file("out"),

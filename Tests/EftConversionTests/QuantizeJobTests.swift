@@ -34,7 +34,8 @@ struct QuantizeJobTests {
         return try QuantizeJob(
             input: path, work: folder.file(work), output: folder.file(output),
             calibration: calibration(),
-            options: QuantizeOptions(bits: bits, headBits: headBits, startsAnew: anew),
+            options: QuantizeOptions(
+                bits: Double(bits), recipe: .uniform, headBits: headBits, startsAnew: anew),
             backend: CPUBackend(ledger: ledger, threads: 2))
     }
 

@@ -7,9 +7,9 @@ enum KitModel {
     /// The folder of the model that the repository carries.
     static var folder: String { Fixtures.packageRoot + "/Examples/demo/model" }
 
-    /// Little memory and two threads, as tests share the machine.
+    /// Two threads, as tests share the machine, and room for what the other tests of the process hold.
     static var options: ModelOptions {
-        var options = ModelOptions(memoryLimit: 512 << 20)
+        var options = ModelOptions(memoryLimit: 4 << 30)
         options.contextLength = 256
         options.threads = 2
         return options

@@ -24,7 +24,7 @@ struct TrainingTests {
 
     @Test func `a run states its plan, makes its steps, and leaves an adapter`() async throws {
         let folder = try TemporaryFolder()
-        var training = Training(configuration(folder), memoryLimit: 1 << 30)
+        var training = Training(configuration(folder), memoryLimit: 4 << 30)
         training.threads = 2
         let planned = try await training.plan()
         #expect(planned.fits)

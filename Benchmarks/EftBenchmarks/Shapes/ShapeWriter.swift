@@ -36,7 +36,7 @@ package struct ShapeWriter {
         self.layers = layers ?? shape.layers
         self.format = format
         description = try shape.description(layers: self.layers)
-        let sections = try ShapeWriter.sections(format)
+        let sections = try ShapeWriter.sections(format, inputs: description.shape.hidden)
         var tensors: [RandomTensor] = []
         var linearBytes = 0
         try ShapeWriter.end(description.embeddingName, description, format, &tensors)
@@ -260,13 +260,15 @@ package struct ShapeWriter {
     }
 
     /// Sections that come to the wanted bits: one width, or two of which the higher has a share.
-    private static func sections(_ format: Format) throws -> [EXL2Section] {
+    private static func sections(
+        _ format: Format, inputs: Int
+    ) throws -> [EXL2Section] {
         guard case .exl2(let bits) = format else { return [] }
         let widths = EXL2Geometry.uniformWidths
         if let whole = Int(exactly: bits), widths.contains(whole) {
             return [EXL2Section(bits: whole, groupSize: whole <= 3 ? 64 : 128, proportion: 1)]
         }
-        if let mixed = EXL2Geometry.mixed(bits: bits) { return mixed }
+        if let mixed = EXL2Geometry.mixed(bits: bits, inputs: inputs) { return mixed }
         throw FormatError(
             .unsupported,
             "\(bits) bits a weight; give 2, 3, 4, 5, 6, 8, or a number between 2.07 and 8")

@@ -11,6 +11,7 @@ final class BlockRunner {
     private let description: DecoderDescription
     private let backend: CPUBackend
     private let activations: LayerActivations
+    private let gradients: LayerGradients?
     private let cache: PassCache
     private let cosines: Matrix
     private let sines: Matrix
@@ -18,37 +19,51 @@ final class BlockRunner {
     /// The length for which the rotary tables stand.
     private var tableLength = 0
 
-    /// Bytes of activations for rows of at most `length` tokens.
-    static func byteCount(_ description: DecoderDescription, length: Int) -> Int {
-        LayerActivations.byteCount(rows: length, shape: description.shape, backward: false)
+    /// Bytes of activations for rows of at most `length` tokens; of gradients too when layers run backward.
+    static func byteCount(
+        _ description: DecoderDescription, length: Int, backward: Bool = false
+    ) -> Int {
+        let shape = description.shape
+        return LayerActivations.byteCount(rows: length, shape: shape, backward: backward)
+            + (backward ? LayerGradients.byteCount(rows: length, shape: shape) : 0)
             + PassCache.byteCount(
-                pages: pageCount(tokens: length), shape: description.shape, backward: false)
-            + length * description.shape.headDim * 4
+                pages: pageCount(tokens: length), shape: shape, backward: backward)
+            + length * shape.headDim * 4
     }
 
     /// Takes the memory.
     /// - Throws: `TensorError` when it does not fit.
     init(
-        _ description: DecoderDescription, length: Int, backend: CPUBackend
+        _ description: DecoderDescription, length: Int, backward: Bool = false,
+        backend: CPUBackend
     ) throws(TensorError) {
         let ledger = backend.ledger
         let half = description.shape.headDim / 2
         self.description = description
         self.backend = backend
         activations = try LayerActivations(
-            rows: length, shape: description.shape, backward: false, ledger: ledger)
+            rows: length, shape: description.shape, backward: backward, ledger: ledger)
+        gradients =
+            backward
+            ? try LayerGradients(rows: length, shape: description.shape, ledger: ledger) : nil
         cache = try PassCache(
-            pageCount: pageCount(tokens: length), shape: description.shape, backward: false,
+            pageCount: pageCount(tokens: length), shape: description.shape, backward: backward,
             ledger: ledger)
         cosines = try Matrix(rows: length, columns: half, ledger: ledger)
         sines = try Matrix(rows: length, columns: half, ledger: ledger)
         scratch = try AdapterScratch(
             backend: backend,
-            need: AdapterScratch.Need(rows: length, rank: 0, droppedInputs: 0, backward: false))
+            need: AdapterScratch.Need(rows: length, rank: 0, droppedInputs: 0, backward: backward))
     }
 
     /// A pass without adapters.
-    var pass: Pass { Pass(backend: backend, adapterSegments: [], adapterScratch: scratch) }
+    var pass: Pass { pass(nil) }
+
+    private func pass(_ observer: (any GradientObserver)?) -> Pass {
+        Pass(
+            backend: backend, adapterSegments: [], adapterScratch: scratch,
+            gradientObserver: observer)
+    }
 
     // MARK: Layers
 
@@ -93,16 +108,35 @@ final class BlockRunner {
         _ layer: DecoderLayer, _ x: Matrix, into out: Matrix,
         observer: DecoderLayer.Observer? = nil
     ) throws {
-        let length = x.rows
+        try layer.forward(x, into: out, state(length: x.rows, nil), observer: observer)
+    }
+
+    /// Computes the value of one half of a layer: attention, or what follows it.
+    func forward(
+        _ half: DecoderLayer.Half, of layer: DecoderLayer, _ x: Matrix, into out: Matrix
+    ) throws {
+        try layer.forward(half, x, into: out, state(length: x.rows, nil))
+    }
+
+    /// Turns the gradient of a layer's value of x into that of x, in place.
+    func backward(
+        _ layer: DecoderLayer, _ x: Matrix, gradient: Matrix, observer: any GradientObserver
+    ) throws {
+        guard let gradients else { preconditionFailure("made for forward passes only") }
+        let state = state(length: x.rows, observer)
+        try layer.recompute(x, state)
+        try layer.backward(x, gradient: gradient, gradients: gradients, cache: cache, state)
+    }
+
+    private func state(length: Int, _ observer: (any GradientObserver)?) -> LayerPass {
         if length != tableLength {
             description.rotary.fill(
                 cosines: cosines, sines: sines, rows: 0..<length, firstPosition: 0, length: length)
             tableLength = length
         }
         let batch = DecoderBatch(sequences: [[Int32](repeating: 0, count: length)])
-        let state = LayerPass(
-            batch: batch, pass: pass, activations: activations, cache: cache,
+        return LayerPass(
+            batch: batch, pass: pass(observer), activations: activations, cache: cache,
             cosines: cosines.rows(0..<length), sines: sines.rows(0..<length))
-        try layer.forward(x, into: out, state, observer: observer)
     }
 }

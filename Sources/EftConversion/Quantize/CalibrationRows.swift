@@ -78,6 +78,19 @@ package struct CalibrationRows: Sendable, Hashable {
         path = file
     }
 
+    /// Some of the rows, shortened.
+    /// - Parameter spread: whether they come from all over, or are the first ones.
+    func selecting(_ count: Int, length: Int, spread: Bool) -> CalibrationRows {
+        let count = min(count, rows.count)
+        var selected = CalibrationRows(
+            name: name,
+            rows: (0..<count).map { index in
+                Array(rows[spread ? index * rows.count / count : index].prefix(length))
+            })
+        selected.path = path
+        return selected
+    }
+
     /// Number of tokens.
     package var tokenCount: Int { rows.reduce(0) { $0 + $1.count } }
     /// Tokens of the longest row.

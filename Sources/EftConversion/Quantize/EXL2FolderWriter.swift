@@ -94,7 +94,7 @@ struct EXL2FolderWriter {
         var block = ConfigObject()
         block["quant_method"] = ConfigNode(.string("exl2"))
         block["version"] = ConfigNode(.string("eft"))
-        block["bits"] = ConfigNode(.real(Double(job.plan.options.bits)))
+        block["bits"] = ConfigNode(.real(job.plan.options.bits))
         block["head_bits"] = ConfigNode(.integer(job.plan.options.headBits))
         block["calibration"] = ConfigNode(.object(calibration))
         var editor = try ConfigEditor(job.folder.config)

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// A model folder to EXL2, layer by layer, resumable at the last finished layer.
+// A model folder to EXL2: measured, then quantized layer by layer, resumable at the last finished layer.
 import EftConfig
 import EftFormats
 import EftModels
@@ -7,30 +7,35 @@ import EftNN
 import EftQuant
 import EftTensor
 
-/// Quantizes a model with GPTQ at one width.
+/// Quantizes a model with GPTQ, at widths that are chosen by measurement or at one width.
 ///
-/// Each layer runs once with its own weights on inputs that come from the layers quantized so far; that gives the
-/// Hessians of all its linear layers. Then these are quantized, and the layer runs again to make the next one's inputs.
-/// One layer's weights are in memory at a time.
+/// Measuring, each layer runs once with its own weights, and each of its linear layers is quantized at several widths to
+/// see what that costs; then the budget of bits is spent on the mix that costs least. Quantizing, each layer runs once with
+/// its own weights on inputs that come from the layers quantized so far; that gives the Hessians of all its linear layers.
+/// Then these are quantized, and the layer runs again to make the next one's inputs. One layer's weights are in memory at a
+/// time; the rows' states are on the disk.
 package final class QuantizeJob {
     let folder: ModelFolder
     let output: String
     /// Whether config.json and other files go to the output too.
     let writesFolder: Bool
-    let plan: QuantizePlan
+    private(set) var plan: QuantizePlan
     let calibration: CalibrationRows
+    /// The rows with which the model is measured.
+    let measurementRows: CalibrationRows
     let backend: CPUBackend
     let checkpoint: any CheckpointReader
     let work: WorkFolder
-    var report = QuantizeReport()
-    private var progress: WorkFolder.Progress
+    private var state: SavedJob
     private let settings: ConfigObject
-    private let fingerprint: String
+
+    /// What became of the layers so far.
+    var report: QuantizeReport { state.report }
 
     /// Layers that were finished by an earlier run.
     package let resumedLayers: Int
 
-    /// Opens and checks everything; writes nothing but the work folder's beginning.
+    /// Opens and checks everything; writes nothing.
     /// - Parameters:
     ///   - output: where the finished folder goes; the work folder itself when nil.
     /// - Throws: `ConversionError`, `ModelError`, `FormatError`, `ConfigError`.
@@ -49,35 +54,61 @@ package final class QuantizeJob {
             throw ConversionError(.usage, "the folder has no weights", path: input)
         }
         self.checkpoint = checkpoint
-        plan = try QuantizePlan(folder.description, options)
+        var plan = try QuantizePlan(folder.description, options)
         self.calibration = calibration
+        measurementRows = calibration.selecting(
+            options.measurementRows, length: options.measurementLength,
+            spread: options.recipe == .eft)
         self.backend = backend
         self.output = output ?? work
         writesFolder = output != nil
         self.work = WorkFolder(path: work)
         try QuantizeJob.check(folder, checkpoint, calibration)
-        settings = QuantizeJob.settings(
-            input: input, output: output, calibration: calibration, options: options)
-        fingerprint = try QuantizeJob.fingerprint(folder, checkpoint, calibration, options)
+        let measurement = try options.measurement.map { try Measurement(file: $0) }
+        let identity = JobFingerprint(
+            folder: folder, checkpoint: checkpoint, calibration: calibration, options: options,
+            measurement: measurement)
+        let fingerprint = try identity.text()
+        settings = identity.settings(input: input, output: output, fingerprint: fingerprint)
+        var state = SavedJob(QuantizeJob.beginning(options))
         // An earlier job is thrown away when the work begins, not when it is planned.
-        if !options.startsAnew,
-            let (progress, report) = try self.work.resume(fingerprint: fingerprint)
-        {
-            self.progress = progress
-            self.report = report
-        } else {
-            progress = .layer(0)
+        if !options.startsAnew, let saved = try self.work.resume(fingerprint: fingerprint) {
+            state = saved
+        } else if let measurement {
+            let chosen = try plan.choice(measurement, file: options.measurement, on: backend)
+            state.strategy = plan.strategy(chosen)
         }
-        guard case .layer(let layer) = progress else {
-            resumedLayers = folder.description.layers
-            return
+        if !state.strategy.isEmpty { try plan.choose(state.strategy, job: work) }
+        self.plan = plan
+        self.state = state
+        resumedLayers = try QuantizeJob.finishedLayers(state.progress, plan, work)
+    }
+
+    private static func beginning(_ options: QuantizeOptions) -> WorkFolder.Progress {
+        guard options.measures else { return .layer(0) }
+        return options.recipe == .eft ? .sensitivity : .measure(0)
+    }
+
+    private static func finishedLayers(
+        _ progress: WorkFolder.Progress, _ plan: QuantizePlan, _ work: String
+    ) throws(ConversionError) -> Int {
+        let layers = plan.description.layers
+        switch progress {
+        case .sensitivity: return 0
+        case .compile, .finished: return layers
+        case .measure(let layer), .layer(let layer):
+            guard layer >= 0, layer <= layers else {
+                throw ConversionError(
+                    .damaged, "the job counts \(layer) finished layers of \(layers); start anew with -nr",
+                    path: work)
+            }
+            if case .measure = progress { return 0 }
+            guard plan.hasWidths else {
+                throw ConversionError(
+                    .damaged, "the job has no mix of widths; start anew with -nr", path: work)
+            }
+            return layer
         }
-        guard layer >= 0, layer <= folder.description.layers else {
-            throw ConversionError(
-                .damaged, "the job names a layer that the model does not have; -nr starts anew",
-                path: work)
-        }
-        resumedLayers = layer
     }
 
     private static func check(
@@ -144,25 +175,41 @@ package final class QuantizeJob {
 
     // MARK: Run
 
-    /// Quantizes what is not quantized yet, and writes the output folder.
+    /// Measures and quantizes what is not done yet, and writes the output folder.
     /// - Throws: `ConversionError`, `FormatError`, `TensorError`, and what the monitor throws; then the work folder
     ///   holds all finished layers.
     package func run(_ monitor: ConversionMonitor = ConversionMonitor()) throws -> QuantizeReport {
         if plan.options.startsAnew { try work.clear() }
         try FileSystem.createFolder(work.path)
         try FileSystem.createFolder(work.outTensors)
-        if case .layer(let first) = progress {
-            LinearAlgebra.useThreads(backend.threads)
-            let reserved = try LedgerEntry(
-                plan.linearAlgebraBytes(on: backend), ledger: backend.ledger, purpose: .workspace)
-            try quantize(from: first, monitor)
-            withExtendedLifetime(reserved) {}
+        try computeLayers(monitor)
+        if plan.options.measurementOutput != nil { return report }
+        if state.progress == .compile || !isWritten { try EXL2FolderWriter(self).write(monitor) }
+        try note(.finished)
+        try work.removeStates(prefix: CalibrationStage.stem, except: nil)
+        return report
+    }
+
+    /// All that needs linear algebra: measuring, and quantizing.
+    private func computeLayers(_ monitor: ConversionMonitor) throws {
+        switch state.progress {
+        case .compile, .finished: return
+        case .sensitivity, .measure, .layer: break
+        }
+        LinearAlgebra.useThreads(backend.threads)
+        let reserved = try LedgerEntry(
+            plan.linearAlgebraBytes(on: backend), ledger: backend.ledger, purpose: .workspace)
+        try backend.reserveScratch(
+            plan.scratchBytes(
+                stored: try storedType(), length: calibration.longest, on: backend))
+        let progress = JobProgress(plan, report, monitor)
+        if state.progress == .sensitivity { try findSensitivities(progress) }
+        if case .measure(let first) = state.progress { try measure(from: first, progress) }
+        if case .layer(let first) = state.progress, plan.options.measurementOutput == nil {
+            try quantize(from: first, progress)
             try note(.compile)
         }
-        if progress == .compile || !isWritten { try EXL2FolderWriter(self).write(monitor) }
-        try note(.finished)
-        try work.removeStates(except: nil)
-        return report
+        withExtendedLifetime(reserved) {}
     }
 
     /// Whether the output of a finished job is still there.
@@ -173,107 +220,92 @@ package final class QuantizeJob {
             && (hasConfig || !writesFolder)
     }
 
-    private func quantize(from first: Int, _ monitor: ConversionMonitor) throws {
-        try backend.reserveScratch(
-            plan.scratchBytes(
-                stored: try storedType(), length: calibration.longest, on: backend))
-        let stage = try CalibrationStage(self)
-        if first == 0 {
-            try stage.embed()
-            try work.saveStates(stage.states, layer: 0)
-            try note(.layer(0))
-        } else {
-            try work.loadStates(into: stage.states, layer: first)
-        }
-        var done = report.linears.reduce(0) { $0 + $1.inputs * $1.outputs }
-        for layer in first..<max(folder.description.layers, first) {
-            let (linears, error) = try stage.quantizeLayer(layer) { item, weights in
-                done += weights
-                try monitor.step(item, done: done, total: plan.weightCount)
+    private func findSensitivities(_ progress: JobProgress) throws {
+        try Sensitivity(self, rows: measurementRows).run { try progress.tell($0) }
+        try note(.measure(0))
+    }
+
+    private func measure(from first: Int, _ progress: JobProgress) throws {
+        let layers = folder.description.layers
+        if first < layers {
+            let stage = try MeasurementStage(self, rows: measurementRows)
+            var measurement = Measurement()
+            if first == 0 {
+                try stage.embed(measurementRows)
+            } else {
+                measurement = try Measurement(file: work.measurement)
             }
-            report.linears += linears
-            report.layerErrors.append(error)
-            try work.saveStates(stage.states, layer: layer + 1)
+            for layer in first..<layers {
+                for (key, options) in try stage.measure(layer: layer, advance: progress.measured) {
+                    measurement.add(key, options)
+                }
+                try measurement.write(to: work.measurement)
+                try note(.measure(layer + 1))
+                try work.removeStates(prefix: MeasurementStage.stem, except: layer + 1)
+                Heap.giveBack()
+            }
+        }
+        try work.removeStates(prefix: MeasurementStage.stem, except: nil)
+        let measurement = try Measurement(file: work.measurement)
+        if let file = plan.options.measurementOutput {
+            // Noted as measured: without -om the job goes on from here.
+            return try measurement.write(to: file)
+        }
+        let chosen = try plan.choice(measurement, file: work.measurement, on: backend)
+        state.strategy = plan.strategy(chosen)
+        try plan.choose(state.strategy, job: work.path)
+        try note(.layer(0))
+    }
+
+    private func quantize(from first: Int, _ progress: JobProgress) throws {
+        let stage = try CalibrationStage(self)
+        if first == 0 { try stage.embed() }
+        for layer in first..<max(folder.description.layers, first) {
+            let (linears, error) = try stage.quantizeLayer(layer, advance: progress.quantized)
+            state.report.linears += linears
+            state.report.layerErrors.append(error)
             try note(.layer(layer + 1))
-            try work.removeStates(except: layer + 1)
+            try work.removeStates(prefix: CalibrationStage.stem, except: layer + 1)
             // Small buffers of all sizes came and went; without this the heap grows from layer to layer.
             Heap.giveBack()
         }
-        let (head, perplexity) = try stage.quantizeHead { item, weights in
-            done += weights
-            try monitor.step(item, done: done, total: plan.weightCount)
-        }
-        report.linears.append(head)
-        report.calibrationPerplexity = perplexity
+        let (head, perplexity) = try stage.quantizeHead(advance: progress.quantized)
+        state.report.linears.append(head)
+        state.report.calibrationPerplexity = perplexity
     }
 
     private func note(_ progress: WorkFolder.Progress) throws {
-        self.progress = progress
-        try work.save(progress, report, settings.merging(fingerprint))
-    }
-
-    // MARK: Identity
-
-    private static func settings(
-        input: String, output: String?, calibration: CalibrationRows, options: QuantizeOptions
-    ) -> ConfigObject {
-        var job = ConfigObject()
-        job["in_dir"] = ConfigNode(.string(input))
-        job["cal_dataset"] = ConfigNode(.string(calibration.name))
-        job["cal_path"] = calibration.path.map { ConfigNode($0) } ?? .null
-        job["bits"] = ConfigNode(.integer(options.bits))
-        job["dataset_rows"] = ConfigNode(.integer(calibration.rows.count))
-        job["length"] = ConfigNode(.integer(calibration.longest))
-        job["head_bits"] = ConfigNode(.integer(options.headBits))
-        job["shard_size"] = ConfigNode(
-            options.maxShardBytes == .max ? 0 : options.maxShardBytes >> 20)
-        job["rope_scale"] = options.ropeScale.map { ConfigNode($0) } ?? .null
-        job["rope_alpha"] = options.ropeAlpha.map { ConfigNode($0) } ?? .null
-        job["compile_full"] = output.map { ConfigNode(.string($0)) } ?? ConfigNode(.null)
-        return job
-    }
-
-    /// A digest of model, calibration and options; of weights, the first bytes of each tensor.
-    private static func fingerprint(
-        _ folder: ModelFolder, _ checkpoint: any CheckpointReader, _ calibration: CalibrationRows,
-        _ options: QuantizeOptions
-    ) throws -> String {
-        var digest = Fingerprint()
-        digest.add("1 \(options.bits) \(options.headBits)")
-        if options.ropeScale != nil || options.ropeAlpha != nil {
-            digest.add("\(options.ropeScale ?? 1) \(options.ropeAlpha ?? 1)")
-        }
-        digest.add(try FileSystem.read(FileSystem.join(folder.path, "config.json")))
-        for row in calibration.rows {
-            digest.add(String(row.count))
-            digest.add(
-                row.lazy.flatMap {
-                    [
-                        UInt8(truncatingIfNeeded: $0), UInt8(truncatingIfNeeded: $0 >> 8),
-                        UInt8(truncatingIfNeeded: $0 >> 16),
-                    ]
-                })
-        }
-        var start = [UInt8](repeating: 0, count: 64)
-        for tensor in checkpoint.tensors {
-            digest.add("\(tensor.name) \(tensor.dtype.rawValue) \(tensor.shape)")
-            let count = min(start.count, tensor.byteCount)
-            try start.withUnsafeMutableBytes {
-                try checkpoint.read(
-                    tensor.name, bytes: 0..<count,
-                    into: UnsafeMutableRawBufferPointer(rebasing: $0[..<count]))
-            }
-            digest.add(start.prefix(count))
-        }
-        return digest.text
+        state.progress = progress
+        try work.save(state, settings)
     }
 }
 
-extension ConfigObject {
-    /// The settings with the digest of what they stand for.
-    fileprivate func merging(_ fingerprint: String) -> ConfigObject {
-        var object = self
-        object["fingerprint"] = ConfigNode(.string(fingerprint))
-        return object
+/// Counts the weights that a job goes through, those that are measured as often as they are quantized on the way.
+private final class JobProgress {
+    /// Candidates of a linear layer, about.
+    private static let measurements = 12
+
+    private let monitor: ConversionMonitor
+    private let total: Int
+    private var done: Int
+
+    init(_ plan: QuantizePlan, _ report: QuantizeReport, _ monitor: ConversionMonitor) {
+        self.monitor = monitor
+        let measured = plan.options.measures ? JobProgress.measurements * plan.layerWeights : 0
+        total = measured + (plan.options.measurementOutput == nil ? plan.weightCount : 0)
+        let quantized = report.linears.reduce(0) { $0 + $1.inputs * $1.outputs }
+        done = quantized + (plan.hasWidths ? measured : 0)
+    }
+
+    func tell(_ item: String) throws { try monitor.step(item, done: done, total: total) }
+
+    func measured(_ item: String, _ weights: Int) throws {
+        done += JobProgress.measurements * weights
+        try tell(item)
+    }
+
+    func quantized(_ item: String, _ weights: Int) throws {
+        done += weights
+        try tell(item)
     }
 }

@@ -25,10 +25,16 @@ package struct QuantizeSettings: Sendable, Hashable {
             let sizes = 1...(1 << 30)
             let shard = try job.int("shard_size", default: 8192, in: 0...(1 << 30))
             var options = QuantizeOptions(
-                bits: try job.required("bits").int(), headBits: try job.required("head_bits").int(),
+                bits: try job.required("bits").double(), recipe: try recipe(job),
+                headBits: try job.required("head_bits").int(),
                 rows: try job.required("dataset_rows").int(in: sizes),
                 length: try job.required("length").int(in: sizes),
                 maxShardBytes: shard == 0 ? .max : shard << 20)
+            options.measurementRows = try job.int(
+                "measurement_rows", default: options.measurementRows, in: sizes)
+            options.measurementLength = try job.int(
+                "measurement_length", default: options.measurementLength, in: sizes)
+            options.measurement = try job.optional("reuse_measurement")?.string()
             options.ropeScale = try job.optional("rope_scale")?.double()
             options.ropeAlpha = try job.optional("rope_alpha")?.double()
             return QuantizeSettings(
@@ -39,5 +45,13 @@ package struct QuantizeSettings: Sendable, Hashable {
             throw ConversionError(
                 .damaged, "the job is damaged (\(error)); start anew with -nr", path: work)
         }
+    }
+
+    private static func recipe(_ job: ConfigCursor) throws(ConfigError) -> QuantizeRecipe {
+        let cursor = try job.required("recipe")
+        guard let recipe = QuantizeRecipe(rawValue: try cursor.string()) else {
+            throw cursor.error(.badValue, "unknown recipe")
+        }
+        return recipe
     }
 }

@@ -8,12 +8,20 @@ import EftTensor
 ///
 /// | file | content |
 /// |---|---|
-/// | `job_new.json` | options, fingerprint, progress and the report so far |
+/// | `job_new.json` | options, fingerprint, progress, the chosen mix, and the report so far |
+/// | `sensitivity.safetensors` | for each linear layer, how much the prediction depends on each output |
+/// | `measurement.json` | the options of the blocks that are measured |
+/// | `measurement_states-<layer>.safetensors` | inputs of that layer on all measurement rows, f32 |
 /// | `hidden_states-<layer>.safetensors` | inputs of that layer on all calibration rows, f32 |
+/// | `candidates/<n>/<module>.safetensors` | linear layers quantized for a measurement |
 /// | `out_tensor/<module>.safetensors` | the finished linear layers |
 struct WorkFolder {
     /// How far a job is.
     enum Progress: Sendable, Hashable {
+        /// The sensitivities come next.
+        case sensitivity
+        /// Layers before this one are measured; with the number of layers, all are, and the mix is chosen next.
+        case measure(Int)
         /// Layers before this one are quantized; with the number of layers, all are, and the head is next.
         case layer(Int)
         /// All linear layers are there.
@@ -23,25 +31,27 @@ struct WorkFolder {
     }
 
     static let jobName = "job_new.json"
-    private static let tensorName = "hidden_states"
 
     let path: String
 
     /// The folder of finished linear layers.
     var outTensors: String { FileSystem.join(path, "out_tensor") }
+    /// The measurement so far.
+    var measurement: String { FileSystem.join(path, "measurement.json") }
+    /// The folder of linear layers quantized for a measurement.
+    var candidates: String { FileSystem.join(path, "candidates") }
+    /// The folder of those with one of the sets of widths.
+    func candidates(_ place: Int) -> String { FileSystem.join(candidates, String(place)) }
     private var jobPath: String { FileSystem.join(path, WorkFolder.jobName) }
-
-    private func statesName(_ layer: Int) -> String { "\(WorkFolder.tensorName)-\(layer)" }
 
     // MARK: Job
 
-    /// The progress and report of an earlier run of the same job; nil when there was none.
+    /// The state of an earlier run of the same job; nil when there was none.
     /// - Throws: `ConversionError` (`usage`) when the folder belongs to another job.
-    func resume(fingerprint: String) throws -> (Progress, QuantizeReport)? {
+    func resume(fingerprint: String) throws -> SavedJob? {
         guard FileSystem.exists(jobPath) else { return nil }
-        let job: ConfigCursor
         do {
-            job = ConfigCursor(
+            let job = ConfigCursor(
                 try JSONParser.parse(try FileSystem.read(jobPath), file: jobPath), file: jobPath)
             guard try job.string("fingerprint", default: "") == fingerprint else {
                 throw ConversionError(
@@ -50,12 +60,7 @@ struct WorkFolder {
                         + "folder with -o, or -nr to start anew",
                     path: path)
             }
-            let report = try QuantizeReport(job.required("report"))
-            switch try job.required("progress").string() {
-            case "finished": return (.finished, report)
-            case "compile": return (.compile, report)
-            default: return (.layer(try job.required("layer").int()), report)
-            }
+            return try SavedJob(job)
         } catch let error as ConfigError {
             throw ConversionError(
                 .damaged, "the job is damaged (\(error)); start anew with -nr", path: path)
@@ -63,18 +68,9 @@ struct WorkFolder {
     }
 
     /// Notes how far the job is.
-    func save(
-        _ progress: Progress, _ report: QuantizeReport, _ settings: ConfigObject
-    ) throws {
+    func save(_ state: SavedJob, _ settings: ConfigObject) throws {
         var job = settings
-        switch progress {
-        case .layer(let layer):
-            job["progress"] = ConfigNode(.string("quant"))
-            job["layer"] = ConfigNode(.integer(layer))
-        case .compile: job["progress"] = ConfigNode(.string("compile"))
-        case .finished: job["progress"] = ConfigNode(.string("finished"))
-        }
-        job["report"] = report.node
+        for (key, node) in state.node.entries { job[key] = node }
         try AtomicFile.write(
             jobPath, JSONText.string(ConfigNode(.object(job)), indent: 4) + "\n")
     }
@@ -83,72 +79,87 @@ struct WorkFolder {
     func clear() throws {
         guard FileSystem.isFolder(path) else { return }
         try FileSystem.remove(jobPath)
-        try removeStates(except: nil)
-        guard FileSystem.isFolder(outTensors) else { return }
-        for name in try FileSystem.list(outTensors)
+        for prefix in ["hidden_states", "measurement", "sensitivity"] {
+            try removeStates(prefix: prefix, except: nil)
+        }
+        try clearCandidates()
+        try removeTensors(in: outTensors)
+    }
+
+    /// Removes linear layers quantized for a measurement.
+    func clearCandidates() throws {
+        guard FileSystem.isFolder(candidates) else { return }
+        for name in try FileSystem.list(candidates) {
+            try removeTensors(in: FileSystem.join(candidates, name))
+        }
+    }
+
+    private func removeTensors(in folder: String) throws {
+        guard FileSystem.isFolder(folder) else { return }
+        for name in try FileSystem.list(folder)
         where name.hasSuffix(".safetensors") || name.hasSuffix(".partial") {
-            try FileSystem.remove(FileSystem.join(outTensors, name))
+            try FileSystem.remove(FileSystem.join(folder, name))
         }
     }
 
-    // MARK: Hidden states
-
-    /// Writes the inputs of a layer.
-    func saveStates(_ states: Matrix, layer: Int) throws {
-        let name = WorkFolder.tensorName
-        let info = try TensorInfo(
-            name: name, dtype: .f32, shape: Shape(states.rows, states.columns))
-        let writer = try SafetensorsWriter(
-            folder: path, baseName: statesName(layer), tensors: [info], maxShardBytes: .max)
-        try writer.write(
-            name, UnsafeRawBufferPointer(start: states.pointer, count: states.count * 4))
-        try writer.finish()
-    }
-
-    /// Reads the inputs of a layer.
-    /// - Throws: `FormatError`, `ConversionError` (`damaged`).
-    func loadStates(into states: Matrix, layer: Int) throws {
-        let file = try SafetensorsFile(
-            path: FileSystem.join(path, statesName(layer) + ".safetensors"))
-        let info = try file.tensor(WorkFolder.tensorName)
-        guard info.dtype == .f32, info.shape.dims == [states.rows, states.columns] else {
-            throw ConversionError(
-                .damaged, "the saved states have another shape; start anew with -nr",
-                path: file.path)
-        }
-        try file.read(
-            info.name,
-            into: UnsafeMutableRawBufferPointer(start: states.pointer, count: states.count * 4))
-    }
-
-    /// Removes saved states but those of one layer.
-    func removeStates(except layer: Int?) throws {
-        let kept = layer.map { statesName($0) + ".safetensors" }
-        for name in try FileSystem.list(path)
-        where name.hasPrefix(WorkFolder.tensorName + "-") && name != kept {
+    /// Removes files whose names begin so, but those of one layer.
+    func removeStates(prefix: String, except layer: Int?) throws {
+        let kept = layer.map { prefix + "\($0).safetensors" }
+        for name in try FileSystem.list(path) where name.hasPrefix(prefix) && name != kept {
             try FileSystem.remove(FileSystem.join(path, name))
         }
     }
 }
 
-/// A digest of what a job depends on (FNV-1a, 64 bits).
-struct Fingerprint {
-    private var state: UInt64 = 0xCBF2_9CE4_8422_2325
+/// What the note of a job says besides its settings.
+struct SavedJob: Sendable, Hashable {
+    var progress: WorkFolder.Progress
+    /// The chosen option of each block, by its path; empty before they are chosen.
+    var strategy: [String: WidthOption] = [:]
+    var report = QuantizeReport()
 
-    /// Adds bytes.
-    mutating func add(_ bytes: some Sequence<UInt8>) {
-        for byte in bytes { state = (state ^ UInt64(byte)) &* 0x0000_0100_0000_01B3 }
+    /// A job that has just begun.
+    init(_ progress: WorkFolder.Progress) { self.progress = progress }
+
+    /// Reads a note.
+    /// - Throws: `ConfigError`.
+    init(_ job: ConfigCursor) throws {
+        report = try QuantizeReport(job.required("report"))
+        if let chosen = try job.optional("strategy") {
+            for (key, option) in try chosen.entries() { strategy[key] = try WidthOption(option) }
+        }
+        let name = try job.required("progress")
+        progress =
+            switch try name.string() {
+            case "sensitivity": .sensitivity
+            case "measure_quant": .measure(try job.required("layer").int())
+            case "quant": .layer(try job.required("layer").int())
+            case "compile": .compile
+            case "finished": .finished
+            case let other: throw name.error(.badValue, "unknown progress \(other)")
+            }
     }
 
-    /// Adds a text, told apart from what follows.
-    mutating func add(_ text: String) {
-        add(text.utf8)
-        add([0])
-    }
-
-    /// The digest in hexadecimal.
-    var text: String {
-        let digits = String(state, radix: 16)
-        return String(repeating: "0", count: 16 - digits.count) + digits
+    /// The note's keys.
+    var node: ConfigObject {
+        var job = ConfigObject()
+        switch progress {
+        case .sensitivity: job["progress"] = "sensitivity"
+        case .measure(let layer):
+            job["progress"] = "measure_quant"
+            job["layer"] = ConfigNode(layer)
+        case .layer(let layer):
+            job["progress"] = "quant"
+            job["layer"] = ConfigNode(layer)
+        case .compile: job["progress"] = "compile"
+        case .finished: job["progress"] = "finished"
+        }
+        if !strategy.isEmpty {
+            var chosen = ConfigObject()
+            for key in strategy.keys.sorted() { chosen[key] = strategy[key]?.node }
+            job["strategy"] = ConfigNode(.object(chosen))
+        }
+        job["report"] = report.node
+        return job
     }
 }

@@ -4,10 +4,22 @@ import EftConversion
 import EftModels
 import EftTokenizers
 
+/// The way in which widths are chosen and weights rounded; the file format is the same.
+public enum QuantizationRecipe: String, Sendable, Hashable, CaseIterable {
+    /// By how much the model's predictions depend on each layer.
+    case eft
+    /// As ExLlamaV2's converter does.
+    case exllamav2
+    /// One width for all layers, without measurement.
+    case uniform
+}
+
 /// How a model is quantized to EXL2.
 public struct QuantizationOptions: Sendable, Hashable {
-    /// Bits of a weight: 2, 3, 4, 5, 6 or 8.
-    public var bits = 4
+    /// Bits of a weight of the decoder's layers, such as 2.4 or 4.65; the recipe `uniform` takes 2, 3, 4, 5, 6 or 8.
+    public var bits = 4.125
+    /// How widths are chosen and weights rounded.
+    public var recipe = QuantizationRecipe.eft
     /// Bits of a weight of the head.
     public var headBits = 6
     /// Calibration rows.
@@ -18,8 +30,11 @@ public struct QuantizationOptions: Sendable, Hashable {
     public var memoryLimit: Int?
 
     /// Chooses the widths.
-    public init(bits: Int = 4, headBits: Int = 6) {
+    public init(
+        bits: Double = 4.125, headBits: Int = 6, recipe: QuantizationRecipe = .eft
+    ) {
         self.bits = bits
+        self.recipe = recipe
         self.headBits = headBits
     }
 }
@@ -55,7 +70,9 @@ extension ModelFiles {
             let folder = try ModelFolder.open(input)
             let length = options.rowLength ?? min(2048, folder.description.contextLength)
             let internalOptions = QuantizeOptions(
-                bits: options.bits, headBits: options.headBits, rows: options.rows, length: length)
+                bits: options.bits,
+                recipe: QuantizeRecipe(rawValue: options.recipe.rawValue) ?? .eft,
+                headBits: options.headBits, rows: options.rows, length: length)
             try internalOptions.check()
             let tokenizer = try Tokenizer.load(folder: folder.path)
             let rows = try CalibrationRows(

@@ -44,6 +44,15 @@ package enum EXL2Geometry {
         return remaining > 0 ? nil : groups
     }
 
+    /// A share of the inputs that `groups` turns into just so many rows, whatever the rounding.
+    /// - Parameter rows: a multiple of the group size.
+    package static func share(rows: Int, inputs: Int, groupSize: Int) -> Double {
+        let exact = Double(rows) / Double(inputs)
+        let count = (Double(inputs) * exact / Double(groupSize)).rounded(.up)
+        return count == Double(rows / groupSize)
+            ? exact : (Double(rows) - Double(groupSize) / 2) / Double(inputs)
+    }
+
     /// The groups of a matrix by parallel lists; `groupSizes` has an entry for each width.
     package static func groups(
         inputs: Int, bits: [Int], groupSizes: [Int], proportions: [Double]

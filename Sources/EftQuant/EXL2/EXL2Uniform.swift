@@ -25,19 +25,20 @@ extension EXL2Geometry {
     /// - Returns: nil when there is no such mean, or `inputs` is no multiple of 32.
     package static func groups(bits: Double, inputs: Int) -> [EXL2Group]? {
         if let whole = Int(exactly: bits) { return uniform(bits: whole, inputs: inputs) }
-        guard inputs % 32 == 0, let sections = mixed(bits: bits) else { return nil }
+        guard inputs % 32 == 0, let sections = mixed(bits: bits, inputs: inputs) else { return nil }
         return groups(inputs: inputs, sections: sections)
     }
 
     /// Sections of two neighbouring widths that come to a mean, scales included; nil when none do.
-    package static func mixed(bits: Double) -> [EXL2Section]? {
+    package static func mixed(bits: Double, inputs: Int) -> [EXL2Section]? {
         for (low, high) in zip(uniformWidths, uniformWidths.dropFirst()) {
-            let size = low <= 3 ? 64 : 128
+            let size = uniformGroupSize(bits: low, inputs: inputs)
             // A scale takes 4 bits for each group and output.
             let share = (bits - Double(low) - 4 / Double(size)) / Double(high - low)
-            guard share >= 0, share <= 1 else { continue }
+            guard share <= 1 else { continue }
+            // Between a width with its scales and without: the narrower one alone comes nearest.
             return [
-                EXL2Section(bits: high, groupSize: size, proportion: share),
+                EXL2Section(bits: high, groupSize: size, proportion: max(share, 0)),
                 EXL2Section(bits: low, groupSize: size, proportion: 1),
             ]
         }

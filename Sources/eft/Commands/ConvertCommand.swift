@@ -171,7 +171,7 @@ struct ConversionWatch {
         _ verb: String, count: (Int) -> String = formatBytes,
         resumes: String =
             "run it again with the same arguments to go on after the last finished weight file",
-        _ work: (ConversionMonitor) throws -> R
+        status: StatusLines? = nil, _ work: (ConversionMonitor) throws -> R
     ) throws -> R {
         let (progress, isJSON) = (progress, isJSON)
         var clock = RemainingTime()
@@ -185,6 +185,7 @@ struct ConversionWatch {
                 },
                 note: { if !isJSON { progress.note($0) } },
                 report: { step in
+                    status?.show(verb, step)
                     guard !isJSON else { return }
                     let left = clock.seconds(done: step.done, total: step.total)
                     let share = step.total > 0 ? Double(step.done) / Double(step.total) : 1

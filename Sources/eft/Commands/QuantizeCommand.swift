@@ -12,19 +12,11 @@ import EftTokenizers
 enum QuantizeCommand: Command {
     static func savesWork(_: ParsedArguments) -> Bool { true }
 
-    private static let noMeasurement = "one width for all layers needs no measurement"
-
     /// Options of ExLlamaV2's convert.py that have no effect.
     private static let noEffect = [
-        IneffectiveOption("-m", "--measurement", value: "FILE", reason: noMeasurement),
-        IneffectiveOption("-mr", "--measurement-rows", value: "N", reason: noMeasurement),
-        IneffectiveOption("-ml", "--measurement-length", value: "N", reason: noMeasurement),
-        IneffectiveOption(
-            "-so", "--status-output",
-            reason: "progress goes to standard error, --json gives the report"),
         IneffectiveOption(
             "-hsol", "--hidden-state-offload-layers", value: "N",
-            reason: "hidden states are held as --memory allows"),
+            reason: "hidden states are on the disk"),
         IneffectiveOption("-fst", "--fast-safetensors", reason: "files are read directly already"),
     ]
 
@@ -35,12 +27,13 @@ enum QuantizeCommand: Command {
             "Layer by layer, on calibration text: one layer's weights are in memory at a time. A run that "
             + "was stopped goes on at the last finished layer when it is started again with the same "
             + "options, or with -o alone.\n"
-            + "The command lines of ExLlamaV2's convert.py are taken. All layers get one width: mixes of widths by "
-            + "measurement are not made yet.",
+            + "The model is measured first: what each width would cost each layer; then the bits that -b allows are "
+            + "spent where they count most. The command lines of ExLlamaV2's convert.py are taken, and its "
+            + "measurement.json is read (-m) and written (-om).",
         examples: [
             Example(
-                "eft quantize -i ./llama -o ./work -cf ./llama-4bit -b 4",
-                "4 bits, the head at 6, with the built-in calibration text"),
+                "eft quantize -i ./llama -o ./work -cf ./llama-4.65bit -b 4.65",
+                "4.65 bits a weight, the head at 6, with the built-in calibration text"),
             Example(
                 "eft quantize -i ./llama -o ./work -cf ./llama-3bit -b 3 -hb 8 -c rows.jsonl -r 200",
                 "3 bits, 200 calibration rows"),
@@ -57,8 +50,14 @@ enum QuantizeCommand: Command {
                 help: "where the finished model goes; without it the weights go to the work folder",
                 completion: .folder),
             OptionSpecification(
-                "-b", "--bits", kind: .value("N"), help: "bits of a weight: 2, 3, 4, 5, 6 or 8",
-                defaultText: "4"),
+                "-b", "--bits", kind: .value("N"),
+                help: "bits of a weight of the decoder's layers, such as 2.4 or 4.65",
+                defaultText: "4.125; 4 with --recipe uniform"),
+            OptionSpecification(
+                "--recipe", kind: .value("NAME"),
+                help: "how widths are chosen: eft, by how much the predictions depend on each layer; exllamav2, "
+                    + "as its converter does; uniform, one width for all layers, without measurement",
+                defaultText: "eft", choices: QuantizeRecipe.allCases.map(\.rawValue)),
             OptionSpecification(
                 "-hb", "--head-bits", kind: .value("N"),
                 help: "bits of the head: 2, 3, 4, 5, 6 or 8",
@@ -75,6 +74,19 @@ enum QuantizeCommand: Command {
             OptionSpecification(
                 "-l", "--length", kind: .value("N"), help: "tokens of a row",
                 defaultText: "2048, or the model's context if that is shorter"),
+            OptionSpecification(
+                "-mr", "--measurement-rows", kind: .value("N"),
+                help: "of these rows, how many to measure with", defaultText: "16"),
+            OptionSpecification(
+                "-ml", "--measurement-length", kind: .value("N"),
+                help: "tokens of a row to measure with", defaultText: "2048, or as -l"),
+            OptionSpecification(
+                "-m", "--measurement", kind: .value("FILE"),
+                help: "use this measurement.json instead of measuring", completion: .file),
+            OptionSpecification(
+                "-om", "--output-measurement", kind: .value("FILE"),
+                help: "measure only, and write this file (or measurement.json in a folder)",
+                completion: .file),
             OptionSpecification(
                 "-ss", "--shard-size", kind: .value("MB"),
                 help: "MiB of a weight file; 0: one file",
@@ -98,18 +110,13 @@ enum QuantizeCommand: Command {
                 help:
                     "raise the rotary base by NTK's alpha, also in the config.json that is written"),
             OptionSpecification(
-                "-om", "--output-measurement", kind: .value("FILE"),
-                help: "ends at once: \(noMeasurement)", completion: .file),
+                "-so", "--status-output",
+                help: "print progress on standard output, a line of [STATUS] and JSON each second"),
             ConversionOptions.dryRun, CommonOptions.memory, CommonOptions.threads,
             CommonOptions.json,
         ] + noEffect.map(\.specification))
 
     static func run(_ arguments: ParsedArguments) throws {
-        if let file = arguments.string("output-measurement") {
-            TerminalOutput.standardError.writeLine(
-                "nothing to do: \(noMeasurement); \(file) is not written. Leave out -om and -m")
-            return
-        }
         let isJSON = arguments.flag("json")
         if let notice = IneffectiveOption.notice(noEffect, arguments), !isJSON {
             TerminalOutput.standardError.writeLine("note: \(notice)")
@@ -145,8 +152,12 @@ enum QuantizeCommand: Command {
         }
         let report = try watch.run(
             "quantizing", count: { "\($0 / 1_000_000) M weights" },
-            resumes: "run it again with the same options to go on at the last finished layer"
+            resumes: "run it again with the same options to go on at the last finished layer",
+            status: arguments.flag("status-output") ? StatusLines() : nil
         ) { try job.run($0) }
+        if let file = options.measurementOutput {
+            return watch.finish(["measurement": ConfigNode(file)], "wrote \(file)")
+        }
         var object: ConfigObject = ["output": ConfigNode(output ?? work)]
         for (key, node) in try ConfigCursor(report.node).object().entries { object[key] = node }
         watch.finish(object, text(report, to: output ?? work))
@@ -159,12 +170,13 @@ enum QuantizeCommand: Command {
         watch.describe(
             [
                 "output": ConfigNode(output), "bits": ConfigNode(options.bits),
+                "recipe": ConfigNode(options.recipe.rawValue),
                 "head_bits": ConfigNode(options.headBits),
                 "rows": ConfigNode(calibration.rows.count),
                 "length": ConfigNode(calibration.longest),
                 "calibration": ConfigNode(calibration.name),
             ],
-            "would quantize \(input) to \(options.bits) bits, the head to \(options.headBits), on "
+            "would quantize \(input) to \(formatTrimmed(options.bits, decimals: 3)) bits, the head to \(options.headBits), on "
                 + "\(calibration.rows.count) rows of \(calibration.longest) tokens of \(calibration.name), to "
                 + output)
     }
@@ -193,17 +205,16 @@ enum QuantizeCommand: Command {
     ) throws -> QuantizeOptions {
         let fitting =
             arguments.flag("fit") ? try fittingBits(arguments, model, backend) : nil
+        let recipe =
+            arguments.string("recipe").flatMap { QuantizeRecipe(rawValue: $0) }
+            ?? earlier?.recipe ?? .eft
+        let usualBits = recipe == .uniform ? 4 : 4.125
         let bits = try arguments.double(
-            "bits", default: Double(earlier?.bits ?? 4), in: 0...32)
-        guard let width = fitting ?? Int(exactly: bits) else {
-            throw arguments.error(
-                "bits",
-                "takes 2, 3, 4, 5, 6 or 8; mixed widths are not made yet, found \(bits)")
-        }
+            "bits", default: fitting ?? earlier?.bits ?? usualBits, in: 0...32)
         let usual = earlier.map { $0.maxShardBytes == .max ? 0 : $0.maxShardBytes >> 20 }
         let shard = try arguments.int("shard-size", default: usual ?? 8192, in: 0...(1 << 30))
         var options = QuantizeOptions(
-            bits: width,
+            bits: bits, recipe: recipe,
             headBits: try arguments.int(
                 "head-bits", default: fitting.map(Planner.headBits) ?? earlier?.headBits ?? 6),
             rows: try arguments.int(
@@ -213,6 +224,14 @@ enum QuantizeCommand: Command {
                 in: 2...(1 << 20)),
             maxShardBytes: shard == 0 ? .max : shard << 20,
             startsAnew: arguments.flag("no-resume"))
+        options.measurementRows = try arguments.int(
+            "measurement-rows", default: earlier?.measurementRows ?? options.measurementRows,
+            in: 1...(1 << 20))
+        options.measurementLength = try arguments.int(
+            "measurement-length",
+            default: earlier?.measurementLength ?? min(2048, options.length), in: 2...(1 << 20))
+        options.measurement = arguments.string("measurement") ?? earlier?.measurement
+        options.measurementOutput = try measurementOutput(arguments)
         options.ropeScale =
             try arguments.double("rope-scale", in: 0.01...1000) ?? earlier?.ropeScale
         options.ropeAlpha =
@@ -220,11 +239,20 @@ enum QuantizeCommand: Command {
         return options
     }
 
+    /// The file of -om; a folder stands for measurement.json in it.
+    private static func measurementOutput(_ arguments: ParsedArguments) throws -> String? {
+        guard let path = arguments.string("output-measurement") else { return nil }
+        guard arguments.string("compile-full") == nil else {
+            throw arguments.error("output-measurement", "measures only; leave out --compile-full")
+        }
+        return FileSystem.isFolder(path) ? FileSystem.join(path, "measurement.json") : path
+    }
+
     /// The widest width with which the model will run.
     /// - Throws: `UsageError` beside --bits, `BudgetError` when no width is narrow enough.
     private static func fittingBits(
         _ arguments: ParsedArguments, _ model: DecoderDescription, _ backend: CPUBackend
-    ) throws -> Int {
+    ) throws -> Double {
         guard arguments.string("bits") == nil else {
             throw arguments.error("fit", "chooses the bits; leave out --bits")
         }
@@ -246,7 +274,7 @@ enum QuantizeCommand: Command {
         }
         if !arguments.flag("json") {
             TerminalOutput.standardError.writeLine(
-                "fit: \(bits) bits, \(need.contextLength) tokens of context, keys and values in "
+                "fit: \(formatTrimmed(bits, decimals: 3)) bits, \(need.contextLength) tokens of context, keys and values in "
                     + need.kvType.rawValue)
         }
         return bits

@@ -1,0 +1,197 @@
+// SPDX-License-Identifier: Apache-2.0
+// Calibration rows on their way through one layer, and the Hessians that they leave behind.
+import EftFormats
+import EftModels
+import EftNN
+import EftQuant
+import EftTensor
+
+/// Runs layers on calibration rows whose states lie on the disk; one row's states are in memory at a time.
+final class LayerCalibration {
+    /// Runs layers.
+    let runner: BlockRunner
+    /// Tokens of each row.
+    let lengths: [Int]
+    private let job: QuantizeJob
+    private let input: Matrix
+    private let value: Matrix
+    /// What the names of states begin with.
+    private let stem: String
+
+    private var model: DecoderDescription { job.folder.description }
+
+    /// Takes the memory.
+    /// - Parameter stem: what the names of the states' files begin with.
+    /// - Throws: `TensorError` when it does not fit.
+    init(_ job: QuantizeJob, rows: CalibrationRows, stem: String) throws(TensorError) {
+        self.job = job
+        self.stem = stem
+        lengths = rows.rows.map(\.count)
+        let (ledger, width) = (job.backend.ledger, job.folder.description.shape.hidden)
+        input = try Matrix(rows: rows.longest, columns: width, ledger: ledger)
+        value = try Matrix(rows: rows.longest, columns: width, ledger: ledger)
+        runner = try BlockRunner(
+            job.folder.description, length: rows.longest, backend: job.backend)
+    }
+
+    // MARK: States
+
+    /// Writes the embeddings of all rows, the inputs of the first layer.
+    func embed(_ rows: CalibrationRows) throws {
+        try job.embed(rows.rows, name: stem + "0", line: input)
+    }
+
+    /// The inputs of a layer.
+    func states(_ layer: Int) throws -> HiddenStates {
+        try HiddenStates(
+            FileSystem.join(job.work.path, "\(stem)\(layer).safetensors"), lengths: lengths,
+            width: model.shape.hidden)
+    }
+
+    /// Begins the inputs of a layer.
+    private func writer(_ layer: Int) throws -> HiddenStatesWriter {
+        try HiddenStatesWriter(
+            folder: job.work.path, name: "\(stem)\(layer)", lengths: lengths,
+            width: model.shape.hidden)
+    }
+
+    // MARK: Layers
+
+    /// The layer with the weights of the source.
+    func original(_ index: Int) throws -> DecoderLayer {
+        let checkpoint = job.checkpoint
+        return try runner.layer(index, vectors: checkpoint) { _ in checkpoint }
+    }
+
+    /// Visits the states of all rows, or of the first ones.
+    /// - Parameter body: the row, its states, and a place for as many values.
+    func forEach(
+        _ states: HiddenStates, rows count: Int = .max,
+        _ body: (_ row: Int, _ x: Matrix, _ room: Matrix) throws -> Void
+    ) throws {
+        for (row, length) in lengths.prefix(count).enumerated() {
+            let (x, y) = (input.rows(0..<length), value.rows(0..<length))
+            try states.read(row, into: x)
+            try body(row, x, y)
+        }
+    }
+
+    /// Runs attention alone, so that there are states between the halves of a layer.
+    func splitHalves(_ index: Int) throws {
+        let layer = try original(index)
+        let writer = try HiddenStatesWriter(
+            folder: job.work.path, name: "\(stem)\(index)-middle", lengths: lengths,
+            width: model.shape.hidden)
+        try forEach(states(index)) { _, x, y in
+            try runner.forward(.attention, of: layer, x, into: y)
+            try writer.write(y)
+        }
+        try writer.finish()
+    }
+
+    /// The states between the halves of a layer.
+    func states(middleOf layer: Int) throws -> HiddenStates {
+        try HiddenStates(
+            FileSystem.join(job.work.path, "\(stem)\(layer)-middle.safetensors"),
+            lengths: lengths, width: model.shape.hidden)
+    }
+
+    /// Runs the unquantized layer for the Hessians of its linear layers.
+    /// - Parameters:
+    ///   - keepsValues: whether its values become the next layer's inputs.
+    ///   - visit: sees each row's value.
+    func collect(
+        _ index: Int, keepsValues: Bool, visit: (_ row: Int, _ value: Matrix) throws -> Void
+    ) throws -> [Hessian?] {
+        let hessians = try QuantizePlan.siblings.map { roles in
+            try Hessian(
+                size: model.linear(roles[0], layer: index).inputs, ledger: job.backend.ledger)
+        }
+        let layer = try original(index)
+        guard case .mlp(let mlp) = layer.feedForward else {
+            preconditionFailure("a plan is made for layers with one MLP only")
+        }
+        let order = [layer.query, layer.output, mlp.gate, mlp.down]
+        let next = keepsValues ? try writer(index + 1) : nil
+        try forEach(states(index)) { row, x, y in
+            try runner.forward(layer, x, into: y) { linears, input in
+                guard let place = order.firstIndex(where: { $0 === linears.first }) else { return }
+                hessians[place].add(input)
+            }
+            try requireFinite(y, after: index)
+            try next?.write(y)
+            try visit(row, y)
+        }
+        try next?.finish()
+        return hessians
+    }
+
+    /// Runs a layer; its values become the next one's inputs.
+    /// - Parameter visit: sees each row's value.
+    func carry(
+        _ index: Int, through layer: DecoderLayer,
+        visit: (_ row: Int, _ value: Matrix) throws -> Void
+    ) throws {
+        let next = try writer(index + 1)
+        try forEach(states(index)) { row, x, y in
+            try runner.forward(layer, x, into: y)
+            try requireFinite(y, after: index)
+            try next.write(y)
+            try visit(row, y)
+        }
+        try next.finish()
+    }
+
+    private func requireFinite(_ states: Matrix, after layer: Int) throws(ConversionError) {
+        guard job.backend.allFinite(count: states.count, states.pointer, .f32) else {
+            throw ConversionError(
+                .numbers, "the hidden states behind it hold infinite or NaN values",
+                path: job.folder.path, tensor: model.layerName(layer))
+        }
+    }
+}
+
+extension QuantizeJob {
+    /// Writes the embeddings of rows of tokens, as the finished model has them: in f16.
+    /// - Parameter line: room for the states of the longest row.
+    /// - Throws: `FormatError`, `ConversionError` (`numbers`).
+    func embed(_ rows: [[Int32]], name: String, line: Matrix) throws {
+        let (model, width) = (folder.description, line.columns)
+        let source = try LinearSource(
+            module: model.embeddingName, checkpoint: checkpoint, inputs: width,
+            outputs: model.vocabulary)
+        let writer = try HiddenStatesWriter(
+            folder: work.path, name: name, lengths: rows.map(\.count), width: width)
+        for tokens in rows {
+            let states = line.rows(0..<tokens.count)
+            try embed(tokens, from: source, into: states)
+            guard backend.allFinite(count: states.count, states.pointer, .f32) else {
+                throw ConversionError(
+                    .numbers, "the embeddings hold values that are infinite or NaN in f16",
+                    path: folder.path, tensor: model.embeddingName)
+            }
+            try writer.write(states)
+        }
+        try writer.finish()
+    }
+
+    private func embed(_ tokens: [Int32], from source: LinearSource, into states: Matrix) throws {
+        let width = states.columns
+        var last: (token: Int32, line: UnsafeMutablePointer<Float>)?
+        // Each token's embedding is read once.
+        for place in tokens.indices.sorted(by: { tokens[$0] < tokens[$1] }) {
+            let (token, line) = (tokens[place], states.pointer + place * width)
+            if let last, last.token == token {
+                line.update(from: last.line, count: width)
+                continue
+            }
+            try source.dequantize(
+                outputs: Int(token)..<Int(token) + 1,
+                into: UnsafeMutableBufferPointer(start: line, count: width))
+            for column in 0..<width {
+                line[column] = ElementConversion.float(half: ElementConversion.half(line[column]))
+            }
+            last = (token, line)
+        }
+    }
+}

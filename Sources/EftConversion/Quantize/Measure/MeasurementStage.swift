@@ -1,0 +1,191 @@
+// SPDX-License-Identifier: Apache-2.0
+// Measuring, layer by layer, what each width would cost.
+import EftFormats
+import EftModels
+import EftNN
+import EftQuant
+import EftTensor
+
+/// Carries measurement rows through the unquantized layers and measures the options of each block.
+final class MeasurementStage {
+    /// What is told on the way: what was measured, and how many weights were quantized for it.
+    typealias Advance = (_ item: String, _ weights: Int) throws -> Void
+
+    /// What the names of the states' files begin with.
+    static let stem = "measurement_states-"
+
+    private let job: QuantizeJob
+    private let rows: LayerCalibration
+    private let quantizer: LinearQuantizer
+
+    private var model: DecoderDescription { job.folder.description }
+
+    /// Most bytes that measuring a linear layer takes besides the Hessians, under `.workspace`.
+    static func byteCount(
+        _ linear: DecoderDescription.LinearShape, _ recipe: QuantizeRecipe, threads: Int
+    ) -> Int {
+        let widest = EXL2Section(bits: 8, groupSize: 128, proportion: 1)
+        let groups = EXL2Geometry.groups(inputs: linear.inputs, sections: [widest]) ?? []
+        guard recipe == .exllamav2 else {
+            return LinearQuantizer.measuringByteCount(
+                inputs: linear.inputs, outputs: linear.outputs, table: EXL2Table(groups),
+                threads: threads)
+        }
+        let narrow = EXL2Section(bits: 8, groupSize: 32, proportion: 1)
+        let scales = EXL2Geometry.groups(inputs: linear.inputs, sections: [narrow]) ?? []
+        return [groups, scales].map {
+            LinearQuantizer.byteCount(
+                inputs: linear.inputs, outputs: linear.outputs, groups: $0, threads: threads)
+        }.max() ?? 0
+    }
+
+    /// Takes the memory.
+    /// - Throws: `TensorError` when it does not fit.
+    init(_ job: QuantizeJob, rows: CalibrationRows) throws(TensorError) {
+        self.job = job
+        self.rows = try LayerCalibration(job, rows: rows, stem: MeasurementStage.stem)
+        quantizer = LinearQuantizer(
+            checkpoint: job.checkpoint, folder: job.work.candidates, backend: job.backend)
+    }
+
+    /// Writes the inputs of the first layer.
+    func embed(_ rows: CalibrationRows) throws { try self.rows.embed(rows) }
+
+    /// Measures both blocks of a layer; its values become the next one's inputs.
+    func measure(
+        layer: Int, advance: Advance
+    ) throws -> [(key: String, options: [WidthOption])] {
+        let name = model.layerName(layer)
+        var hessians = try rows.collect(layer, keepsValues: true) { row, _ in
+            try advance("\(name): row \(row + 1) of \(rows.lengths.count)", 0)
+        }
+        let blocks = WidthBlock.layer(layer, model)
+        if job.plan.options.recipe == .exllamav2 {
+            return try measureTables(layer, blocks, &hessians, advance)
+        }
+        let losses = try measureLosses(layer, &hessians, advance)
+        return blocks.map { block in
+            (block.key, WidthCurve.options(of: block, losses: losses))
+        }
+    }
+
+    // MARK: Losses of linear layers
+
+    /// What each linear layer can be quantized to, and what that costs, by its projection.
+    private func measureLosses(
+        _ layer: Int, _ hessians: inout [Hessian?], _ advance: Advance
+    ) throws -> [String: [WidthCurve.Point]] {
+        let sensitivity = try SafetensorsFile(path: Sensitivity.path(job.work))
+        var losses: [String: [WidthCurve.Point]] = [:]
+        for (roles, position) in zip(QuantizePlan.siblings, hessians.indices) {
+            guard let hessian = hessians[position] else { continue }
+            try hessian.factor(module: model.linear(roles[0], layer: layer).name)
+            let candidates = WidthLayouts.candidates(rowWeights: hessian.rowWeights)
+            for role in roles {
+                let linear = model.linear(role, layer: layer)
+                let layouts = candidates.compactMap { sections in
+                    EXL2Geometry.groups(inputs: linear.inputs, sections: sections)
+                        .map { (sections: sections, groups: $0) }
+                }
+                let measured = try quantizer.measure(
+                    job.plan.target(linear), hessian: hessian,
+                    tables: layouts.map { EXL2Table($0.groups) },
+                    columnWeights: Sensitivity.weights(linear, sensitivity))
+                losses[linear.projection] = zip(layouts, measured).map { layout, measured in
+                    WidthCurve.Point(
+                        sections: layout.sections,
+                        bits: EXL2Geometry.storedBits(
+                            groups: layout.groups, inputs: linear.inputs, outputs: linear.outputs,
+                            bias: linear.hasBias), loss: measured.weighted)
+                }
+                try advance(linear.name, linear.inputs * linear.outputs)
+            }
+            hessians[position] = nil
+        }
+        return losses
+    }
+
+    // MARK: Options of tables
+
+    /// Quantizes with each set of widths of ExLlamaV2's tables, and runs both halves of the layer with each option.
+    private func measureTables(
+        _ layer: Int, _ blocks: [WidthBlock], _ hessians: inout [Hessian?], _ advance: Advance
+    ) throws -> [(key: String, options: [WidthOption])] {
+        let tables = [ExLlamaV2Tables.attention, ExLlamaV2Tables.mlp]
+        var candidates: [String: [[EXL2Section]]] = [:]
+        for (block, table) in zip(blocks, tables) {
+            for (column, linear) in block.linears.enumerated() {
+                candidates[linear.projection] = table.map { $0[column] }.distinct()
+            }
+        }
+        try job.work.clearCandidates()
+        try rows.splitHalves(layer)
+        for (roles, position) in zip(QuantizePlan.siblings, hessians.indices) {
+            guard let hessian = hessians[position] else { continue }
+            try hessian.factor(module: model.linear(roles[0], layer: layer).name)
+            for role in roles {
+                let linear = model.linear(role, layer: layer)
+                for (place, sections) in (candidates[linear.projection] ?? []).enumerated() {
+                    let groups = EXL2Geometry.groups(inputs: linear.inputs, sections: sections)
+                    let folder = job.work.candidates(place)
+                    try FileSystem.createFolder(folder)
+                    _ = try LinearQuantizer(
+                        checkpoint: job.checkpoint, folder: folder, backend: job.backend
+                    ).quantize(job.plan.target(linear, groups: groups ?? []), hessian: hessian)
+                }
+                try advance(linear.name, linear.inputs * linear.outputs)
+            }
+            hessians[position] = nil
+        }
+        var result: [(key: String, options: [WidthOption])] = []
+        for (place, (block, table)) in zip(blocks, tables).enumerated() {
+            let half: DecoderLayer.Half = place == 0 ? .attention : .feedForward
+            let options = try table.map { row in
+                let sections = Dictionary(
+                    zip(block.linears.map(\.projection), row), uniquingKeysWith: { a, _ in a })
+                let error = try blockError(layer, half, block, sections, candidates)
+                return WidthOption(
+                    accuracy: max(1e-6, 1 - error), bits: block.storedBits(sections) ?? 0,
+                    sections: sections)
+            }
+            result.append((block.key, options))
+            try advance("\(block.key): \(options.count) options", 0)
+        }
+        try job.work.clearCandidates()
+        return result
+    }
+
+    /// The mean relative error of a half's value when its projections have such widths.
+    private func blockError(
+        _ index: Int, _ half: DecoderLayer.Half, _ block: WidthBlock,
+        _ sections: [String: [EXL2Section]], _ candidates: [String: [[EXL2Section]]]
+    ) throws -> Double {
+        let tested = try rows.runner.layer(index, vectors: job.checkpoint) { name in
+            guard let linear = block.linears.first(where: { $0.name == name }),
+                let place = candidates[linear.projection]?
+                    .firstIndex(of: sections[linear.projection] ?? [])
+            else { return job.checkpoint }
+            let path = FileSystem.join(job.work.candidates(place), name + ".safetensors")
+            return try SafetensorsFile(path: path)
+        }
+        let middle = try rows.states(middleOf: index)
+        let (from, to) =
+            half == .attention
+            ? (try rows.states(index), middle) : (middle, try rows.states(index + 1))
+        var sum = 0.0
+        try rows.forEach(from) { row, x, wanted in
+            try rows.runner.forward(half, of: tested, x, into: x)
+            try to.read(row, into: wanted)
+            sum += x.relativeError(to: wanted)
+        }
+        return sum / Double(max(rows.lengths.count, 1))
+    }
+}
+
+extension Array where Element: Hashable {
+    /// The elements without repetitions, in the order of their first appearance.
+    fileprivate func distinct() -> [Element] {
+        var seen: Set<Element> = []
+        return filter { seen.insert($0).inserted }
+    }
+}

@@ -1,0 +1,169 @@
+// SPDX-License-Identifier: Apache-2.0
+// What a quantization holds in memory, at its neediest moment.
+import EftFormats
+import EftModels
+import EftNN
+import EftQuant
+import EftTensor
+
+extension QuantizePlan {
+    /// Scratch of all products that rows of `length` tokens go through.
+    /// - Parameter headRows: of these, how many the head sees at once.
+    func scratchBytes(stored dtype: DType, length: Int, on backend: CPUBackend) -> Int {
+        var layouts: Set<WeightLayout> = []
+        for linear in description.linears(layer: 0) {
+            layouts.insert(dense(dtype, linear))
+            // Any of the widths may come; scratch grows with the width of a code.
+            layouts.insert(EXL2Table(target(linear).groups).layout(outputs: linear.outputs))
+        }
+        let head = EXL2Table(head.groups).layout(outputs: description.vocabulary)
+        let headRows = LossHead.chunkRows(vocabulary: description.vocabulary, rows: length)
+        let forward = DecoderScratch(linears: layouts, head: head, rows: length, headRows: headRows)
+            .byteCount(on: backend)
+        guard sensitivityLength > 0 else { return forward }
+        let rows = min(length, sensitivityLength)
+        let backward = DecoderScratch(
+            linears: description.linears(layer: 0).map { dense(dtype, $0) },
+            head: denseHead(dtype), rows: rows,
+            headRows: LossHead.chunkRows(vocabulary: description.vocabulary, rows: rows),
+            training: .adapters)
+        return max(forward, backward.byteCount(on: backend))
+    }
+
+    /// Tokens of a row that goes backward; 0 when none does.
+    private var sensitivityLength: Int {
+        options.measures && options.recipe == .eft
+            ? min(options.measurementLength, Sensitivity.rowLength) : 0
+    }
+
+    private func dense(_ dtype: DType, _ linear: DecoderDescription.LinearShape) -> WeightLayout {
+        DenseScheme.layout(
+            stored: dtype, as: .asStored, inputs: linear.inputs, outputs: linear.outputs)
+    }
+
+    private func denseHead(_ dtype: DType) -> WeightLayout {
+        DenseScheme.layout(
+            stored: dtype, as: .asStored, inputs: description.shape.hidden,
+            outputs: description.vocabulary)
+    }
+
+    /// What the linear-algebra library takes by itself.
+    func linearAlgebraBytes(on backend: CPUBackend) -> Int {
+        let size = description.linears(layer: 0).map(\.inputs).max() ?? 0
+        return LinearAlgebra.workspaceBytes(threads: backend.threads, size: size)
+    }
+
+    /// Most bytes that the job takes, by purpose: the neediest moment.
+    /// - Parameters:
+    ///   - dtype: the type of the stored weights.
+    ///   - tokens: tokens of calibration, when they are known to be fewer than a row.
+    func memory(stored dtype: DType, tokens: Int?, on backend: CPUBackend) -> MemoryTable {
+        let length = min(options.length, tokens ?? options.length)
+        let scratch = MemoryTable([
+            .workspace: scratchBytes(stored: dtype, length: length, on: backend)
+                + linearAlgebraBytes(on: backend)
+        ])
+        let carrying = scratch + carried(length: length, tokens: tokens)
+        var moments =
+            (layerMoments(stored: dtype, length: length, threads: backend.threads)
+            + headMoments(length: length, threads: backend.threads)).map { carrying + $0 }
+        if options.measures {
+            let length = min(length, options.measurementLength)
+            moments += measurementMoments(stored: dtype, length: length, threads: backend.threads)
+                .map { scratch + $0 }
+        }
+        // Pieces of the base and of a quantized tensor on their way to the output, beside the products' scratch.
+        moments.append(scratch + MemoryTable([.window: 2 * TensorCaster.byteCount]))
+        return moments.max { $0.total < $1.total } ?? scratch
+    }
+
+    /// States of one row before and after a layer, of the rows of which errors are told, and the activations.
+    private func carried(length: Int, tokens: Int?) -> MemoryTable {
+        let kept = min(tokens ?? .max, QuantizePlan.reportRows * length)
+        return MemoryTable([
+            .activations: (2 * length + kept) * description.shape.hidden * 4
+                + BlockRunner.byteCount(description, length: length)
+        ])
+    }
+
+    /// The weights of a layer as they are stored, and its norms.
+    private func layerBytes(stored dtype: DType) -> Int {
+        description.linears(layer: 0).reduce(0) { $0 + dense(dtype, $1).byteCount }
+            + description.vectorBytes / max(description.layers, 1) + 4096
+    }
+
+    private func inputs(_ roles: [DecoderDescription.Role]) -> Int {
+        roles.first.map { description.linear($0, layer: 0).inputs } ?? 0
+    }
+
+    private var hessianBytes: Int {
+        QuantizePlan.siblings.reduce(0) { $0 + Hessian.byteCount(inputs($1)) }
+    }
+
+    /// What stands beside the fixed part while a layer is worked on.
+    private func layerMoments(stored dtype: DType, length: Int, threads: Int) -> [MemoryTable] {
+        var moments = [
+            MemoryTable([.weights: layerBytes(stored: dtype), .workspace: hessianBytes])
+        ]
+        var hessians = hessianBytes
+        for roles in QuantizePlan.siblings {
+            let most = roles.map { role in
+                let target = target(description.linear(role, layer: 0))
+                return LinearQuantizer.byteCount(
+                    inputs: target.inputs, outputs: target.outputs, groups: target.groups,
+                    threads: threads)
+            }.max()
+            moments.append(MemoryTable([.workspace: hessians + (most ?? 0)]))
+            hessians -= Hessian.byteCount(inputs(roles))
+        }
+        // The quantized layer, which is run after it.
+        let quantized = description.linears(layer: 0).reduce(0) {
+            $0 + EXL2Table(target($1).groups).layout(outputs: $1.outputs).byteCount
+        }
+        moments.append(MemoryTable([.weights: quantized]))
+        return moments
+    }
+
+    private func headMoments(length: Int, threads: Int) -> [MemoryTable] {
+        let head = head
+        let quantizing = LinearQuantizer.byteCount(
+            inputs: head.inputs, outputs: head.outputs, groups: head.groups, threads: threads)
+        let layout = EXL2Table(head.groups).layout(outputs: head.outputs)
+        let losses = LossHead.byteCount(vocabulary: description.vocabulary, rows: length)
+        return [
+            MemoryTable([.workspace: Hessian.byteCount(head.inputs) + quantizing]),
+            MemoryTable([.activations: losses, .weights: layout.byteCount]),
+        ]
+    }
+
+    private func measurementMoments(
+        stored dtype: DType, length: Int, threads: Int
+    ) -> [MemoryTable] {
+        let states = 2 * length * description.shape.hidden * 4
+        let runner = BlockRunner.byteCount(description, length: length)
+        var moments = [
+            MemoryTable([
+                .activations: states + runner, .weights: layerBytes(stored: dtype),
+                .workspace: hessianBytes,
+            ])
+        ]
+        for roles in QuantizePlan.siblings {
+            let most = roles.map { role in
+                let linear = description.linear(role, layer: 0)
+                return MeasurementStage.byteCount(linear, options.recipe, threads: threads)
+            }.max()
+            moments.append(
+                MemoryTable([
+                    .activations: states + runner, .workspace: hessianBytes + (most ?? 0),
+                ]))
+        }
+        if sensitivityLength > 0 {
+            let rows = min(length, sensitivityLength)
+            moments += Sensitivity.moments(
+                description, rows: rows, count: options.measurementRows,
+                layerBytes: layerBytes(stored: dtype),
+                headBytes: denseHead(dtype).byteCount)
+        }
+        return moments
+    }
+}

@@ -1,0 +1,157 @@
+// SPDX-License-Identifier: Apache-2.0
+// The linear layers of a model as they are quantized.
+import EftFormats
+import EftModels
+import EftQuant
+import EftTensor
+
+/// What is made of each linear layer.
+struct QuantizePlan {
+    let description: DecoderDescription
+    let options: QuantizeOptions
+    /// The blocks whose widths are chosen for together.
+    let blocks: [WidthBlock]
+    /// The groups of each linear layer, by name; empty until they are chosen.
+    private var groups: [String: [EXL2Group]] = [:]
+
+    /// Calibration rows whose unquantized values are kept to tell a layer's error, and that tell the perplexity.
+    static let reportRows = 4
+
+    /// Checks options and extents.
+    /// - Throws: `ConversionError` for widths and extents that EXL2 does not have.
+    init(_ description: DecoderDescription, _ options: QuantizeOptions) throws(ConversionError) {
+        try options.check()
+        guard description.shape.mixture == nil else {
+            throw ConversionError(
+                .unsupported,
+                "mixtures of experts are not quantized to EXL2 yet; hold the model in NF4, or in an EXL2 "
+                    + "folder made elsewhere")
+        }
+        self.description = description
+        self.options = options
+        blocks = WidthBlock.all(description)
+        for linear in description.linears(layer: 0) where linear.inputs % 32 != 0 {
+            throw QuantizePlan.unfit(linear.name, linear.inputs)
+        }
+        guard description.shape.hidden % 32 == 0 else {
+            throw QuantizePlan.unfit(description.headName, description.shape.hidden)
+        }
+        guard let bits = options.uniformBits else { return }
+        for linear in blocks.flatMap(\.linears) {
+            groups[linear.name] = EXL2Geometry.uniform(bits: bits, inputs: linear.inputs)
+        }
+    }
+
+    private static func unfit(_ name: String, _ inputs: Int) -> ConversionError {
+        ConversionError(
+            .unsupported, "EXL2 holds layers of a multiple of 32 inputs, this one has \(inputs)",
+            tensor: name)
+    }
+
+    // MARK: Widths
+
+    /// Whether each linear layer has its widths.
+    var hasWidths: Bool { !groups.isEmpty }
+
+    /// The chosen options by their blocks' paths.
+    func strategy(_ chosen: [WidthOption]) -> [String: WidthOption] {
+        Dictionary(zip(blocks.map(\.key), chosen), uniquingKeysWith: { a, _ in a })
+    }
+
+    /// Takes the chosen option of each block.
+    /// - Throws: `ConversionError` (`damaged`) when an option is missing or not of this model.
+    mutating func choose(
+        _ strategy: [String: WidthOption], job path: String
+    ) throws(ConversionError) {
+        for block in blocks {
+            guard let option = strategy[block.key],
+                block.storedBits(option.sections) == option.bits
+            else {
+                throw ConversionError(
+                    .damaged, "the job's mix of widths is not of this model; start anew with -nr",
+                    path: path, tensor: block.key)
+            }
+            for linear in block.linears {
+                groups[linear.name] = option.sections[linear.projection].flatMap {
+                    EXL2Geometry.groups(inputs: linear.inputs, sections: $0)
+                }
+            }
+        }
+    }
+
+    /// The widest groups that a layer can come to have, with the most scales.
+    private static func widest(_ inputs: Int) -> [EXL2Group] {
+        let section = EXL2Section(bits: 8, groupSize: 32, proportion: 1)
+        return EXL2Geometry.groups(inputs: inputs, sections: [section]) ?? []
+    }
+
+    /// A layer's target; that with the widest codes while widths are not chosen.
+    func target(_ linear: DecoderDescription.LinearShape) -> LinearQuantizer.Target {
+        target(linear, groups: groups[linear.name] ?? QuantizePlan.widest(linear.inputs))
+    }
+
+    /// A layer's target with given groups.
+    func target(
+        _ linear: DecoderDescription.LinearShape, groups: [EXL2Group]
+    ) -> LinearQuantizer.Target {
+        LinearQuantizer.Target(
+            name: linear.name, source: linear.name, inputs: linear.inputs,
+            outputs: linear.outputs, hasBias: linear.hasBias, groups: groups)
+    }
+
+    /// The head's target; a tied head is made from the embedding.
+    var head: LinearQuantizer.Target {
+        let inputs = description.shape.hidden
+        let sections = EXL2Geometry.head(bits: options.headBits) ?? []
+        return LinearQuantizer.Target(
+            name: description.headName, source: headSource, inputs: inputs,
+            outputs: description.vocabulary, hasBias: false,
+            groups: EXL2Geometry.groups(inputs: inputs, sections: sections) ?? [])
+    }
+
+    /// The module with the head's stored weight.
+    var headSource: String {
+        description.tiedEmbeddings ? description.embeddingName : description.headName
+    }
+
+    /// The linear layers that share inputs, in the order of the computation.
+    static let siblings: [[DecoderDescription.Role]] = [
+        [.query, .key, .value], [.output], [.gate, .up], [.down],
+    ]
+
+    /// Weights of all linear layers.
+    var layerWeights: Int { blocks.reduce(0) { $0 + $1.weights } }
+
+    /// Weights of all linear layers and the head.
+    var weightCount: Int { layerWeights + description.shape.hidden * description.vocabulary }
+
+    /// Bits that the decoder's linear layers may take on disk.
+    var budget: Int { Int(clamping: Int64((Double(layerWeights) * options.bits).rounded(.down))) }
+
+    /// Chooses an option for each block.
+    /// - Parameter file: where the measurement comes from, for messages.
+    /// - Throws: `ConversionError` when the measurement is of another model, or no mix is as small as asked for.
+    func choice(
+        _ measurement: Measurement, file: String?, on backend: CPUBackend
+    ) throws(ConversionError) -> [WidthOption] {
+        let options = try measurement.options(for: blocks, file: file)
+        let places: [Int]?
+        if self.options.recipe == .exllamav2 {
+            let slots = options.map { $0.map { WidthChoice.Option(bits: $0.bits, loss: 1 - $0.accuracy) } }
+            places = WidthAnnealing(blocks: slots, budget: budget).choose(on: backend)
+        } else {
+            let slots = options.map { $0.map { WidthChoice.Option(bits: $0.bits, loss: $0.loss) } }
+            places = WidthChoice.choose(slots, budget: budget)
+        }
+        guard let places else {
+            let least = options.reduce(0) { $0 + ($1.map(\.bits).min() ?? 0) }
+            let bits = Double(least) / Double(max(layerWeights, 1))
+            throw ConversionError(
+                .usage, "-b \(self.options.bits): the narrowest mix of this model has \(hundredths(bits)) bits a weight")
+        }
+        return zip(options, places).map { $0[$1] }
+    }
+
+    /// Rounded up to hundredths.
+    private func hundredths(_ value: Double) -> Double { (value * 100).rounded(.up) / 100 }
+}

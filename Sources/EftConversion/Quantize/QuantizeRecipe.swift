@@ -1,0 +1,17 @@
+// SPDX-License-Identifier: Apache-2.0
+// The ways in which a model can be quantized to EXL2.
+
+/// How widths are chosen and weights rounded; all recipes write the same file format.
+package enum QuantizeRecipe: String, Sendable, Hashable, CaseIterable {
+    /// Widths by input within each matrix; the loss of each linear layer is weighted with how much the model's output
+    /// depends on it; the budget is spent on the smallest sum of losses.
+    case eft
+    /// What ExLlamaV2's converter does: its tables of options, measured by the error of each block, and a mix found by
+    /// annealing.
+    case exllamav2
+    /// One width for all layers, without measurement.
+    case uniform
+
+    /// Whether the model is measured before it is quantized.
+    package var measures: Bool { self != .uniform }
+}

@@ -1,0 +1,81 @@
+// SPDX-License-Identifier: Apache-2.0
+// What a half of a layer may be quantized to, and what that costs.
+import EftModels
+import EftQuant
+
+/// Widths of the linear layers of one block (attention, or what follows it) as they were measured together.
+package struct WidthOption: Sendable, Hashable {
+    /// 1 less the block's relative error, as ExLlamaV2's measurements have it.
+    package let accuracy: Double
+    /// Bits on disk of all linear layers of the block.
+    package let bits: Int
+    /// Nats that the Kullback-Leibler divergence of a token's prediction grows by, as far as it can be foretold; nil in
+    /// measurements of other tools.
+    package let divergence: Double?
+    /// The sections of each projection, by the last part of its name, such as `q_proj`.
+    package let sections: [String: [EXL2Section]]
+
+    /// Puts an option together.
+    package init(
+        accuracy: Double, bits: Int, divergence: Double? = nil, sections: [String: [EXL2Section]]
+    ) {
+        self.accuracy = accuracy
+        self.bits = bits
+        self.divergence = divergence
+        self.sections = sections
+    }
+
+    /// What a mix should have little of: the divergence, or else the square of the relative error, which it grows with.
+    var loss: Double { divergence ?? (1 - accuracy) * (1 - accuracy) }
+}
+
+/// The linear layers of a model that are measured and chosen for together: attention, or what follows it.
+struct WidthBlock: Sendable, Hashable {
+    /// The path in measurements, such as `model.layers.0.self_attn`.
+    let key: String
+    /// The block's layers in the order of the computation.
+    let linears: [DecoderDescription.LinearShape]
+
+    /// Both blocks of each layer, in order.
+    static func all(_ model: DecoderDescription) -> [WidthBlock] {
+        (0..<model.layers).flatMap { layer($0, model) }
+    }
+
+    /// Both blocks of a layer.
+    static func layer(_ layer: Int, _ model: DecoderDescription) -> [WidthBlock] {
+        let path = model.layerName(layer) + "."
+        let attention: [DecoderDescription.Role] = [.query, .key, .value, .output]
+        let mlp: [DecoderDescription.Role] = [.gate, .up, .down]
+        return [
+            WidthBlock(
+                key: path + "self_attn", linears: attention.map { model.linear($0, layer: layer) }),
+            WidthBlock(
+                key: path + model.mlpNames.path, linears: mlp.map { model.linear($0, layer: layer) }
+            ),
+        ]
+    }
+
+    /// Number of weights.
+    var weights: Int { linears.reduce(0) { $0 + $1.inputs * $1.outputs } }
+
+    /// Bits on disk when the projections have such sections; nil when sections miss or do not cover a matrix.
+    func storedBits(_ sections: [String: [EXL2Section]]) -> Int? {
+        var bits = 0
+        for linear in linears {
+            guard
+                let groups = sections[linear.projection].flatMap({
+                    EXL2Geometry.groups(inputs: linear.inputs, sections: $0)
+                })
+            else { return nil }
+            bits += EXL2Geometry.storedBits(
+                groups: groups, inputs: linear.inputs, outputs: linear.outputs,
+                bias: linear.hasBias)
+        }
+        return bits
+    }
+}
+
+extension DecoderDescription.LinearShape {
+    /// The last part of the name, such as `q_proj`.
+    var projection: String { String(name.split(separator: ".").last ?? "") }
+}
