@@ -7,9 +7,16 @@ import EftQuant
 import EftTensor
 
 /// Runs single decoder layers on calibration rows.
+///
+/// What Hessians are made from is computed with activations in bf16, half the work of f32 where machines have bf16 products:
+/// thousands of tokens average the rounding away. Values that are handed on or compared are computed as a model in EXL2
+/// computes when it generates.
 final class BlockRunner {
     private let description: DecoderDescription
     private let backend: CPUBackend
+    /// The backends of passes that only observe, and of those whose values count.
+    private let observing: CPUBackend
+    private let carrying: CPUBackend
     private let activations: LayerActivations
     private let cache: PassCache
     private let cosines: Matrix
@@ -35,6 +42,7 @@ final class BlockRunner {
         let half = description.shape.headDim / 2
         self.description = description
         self.backend = backend
+        (observing, carrying) = BlockRunner.backends(backend)
         activations = try LayerActivations(
             rows: length, shape: description.shape, backward: false, ledger: ledger)
         cache = try PassCache(
@@ -47,8 +55,22 @@ final class BlockRunner {
             need: AdapterScratch.Need(rows: length, rank: 0, droppedInputs: 0, backward: false))
     }
 
+    /// The backend at the precisions of passes that only observe, and of those whose values count.
+    static func backends(
+        _ backend: CPUBackend
+    ) -> (observing: CPUBackend, carrying: CPUBackend) {
+        (
+            CPUBackend(backend, precision: .bf16),
+            CPUBackend(backend, precision: .inference)
+        )
+    }
+
     /// A pass without adapters.
-    var pass: Pass { Pass(backend: backend, adapterSegments: [], adapterScratch: scratch) }
+    var pass: Pass { pass(on: carrying) }
+
+    private func pass(on backend: CPUBackend) -> Pass {
+        Pass(backend: backend, adapterSegments: [], adapterScratch: scratch)
+    }
 
     // MARK: Layers
 
@@ -89,20 +111,36 @@ final class BlockRunner {
     }
 
     /// Computes a layer's value of one row of tokens.
-    func forward(
-        _ layer: DecoderLayer, _ x: Matrix, into out: Matrix,
-        observer: DecoderLayer.Observer? = nil
+    func forward(_ layer: DecoderLayer, _ x: Matrix, into out: Matrix) throws {
+        try layer.forward(x, into: out, state(tokens: x.rows, on: carrying))
+    }
+
+    /// Shows the inputs of a layer's linear layers for one row of tokens.
+    /// - Parameters:
+    ///   - out: takes the layer's value when `finishing`, or what stands before its MLP.
+    ///   - finishing: whether the value is wanted; without it the last product is left out.
+    func observe(
+        _ layer: DecoderLayer, _ x: Matrix, into out: Matrix, finishing: Bool,
+        observer: @escaping DecoderLayer.Observer
     ) throws {
-        let length = x.rows
+        if finishing {
+            let state = state(tokens: x.rows, on: carrying)
+            try layer.forward(x, into: out, state, observer: observer)
+        } else {
+            let state = state(tokens: x.rows, on: observing)
+            try layer.observe(x, middle: out, state, observer: observer)
+        }
+    }
+
+    private func state(tokens length: Int, on backend: CPUBackend) -> LayerPass {
         if length != tableLength {
             description.rotary.fill(
                 cosines: cosines, sines: sines, rows: 0..<length, firstPosition: 0, length: length)
             tableLength = length
         }
         let batch = DecoderBatch(sequences: [[Int32](repeating: 0, count: length)])
-        let state = LayerPass(
-            batch: batch, pass: pass, activations: activations, cache: cache,
+        return LayerPass(
+            batch: batch, pass: pass(on: backend), activations: activations, cache: cache,
             cosines: cosines.rows(0..<length), sines: sines.rows(0..<length))
-        try layer.forward(x, into: out, state, observer: observer)
     }
 }

@@ -128,7 +128,9 @@ final class CalibrationStage {
         for (row, range) in ranges.enumerated() {
             let keeps = range.upperBound <= wanted.rows
             let out = keeps ? wanted.rows(range) : scrap.rows(0..<range.count)
-            try runner.forward(layer, states.rows(range), into: out) { linears, input in
+            try runner.observe(
+                layer, states.rows(range), into: out, finishing: keeps
+            ) { linears, input in
                 guard let place = order.firstIndex(where: { $0 === linears.first }) else { return }
                 hessians[place].add(input)
             }

@@ -130,8 +130,11 @@ struct QuantizePlan {
         }
         let head = EXL2Table(head.groups).layout(outputs: description.vocabulary)
         let headRows = LossHead.chunkRows(vocabulary: description.vocabulary, rows: length)
-        return DecoderScratch(linears: layouts, head: head, rows: length, headRows: headRows)
-            .byteCount(on: backend)
+        let scratch = DecoderScratch(
+            linears: layouts, head: head, rows: length, headRows: headRows)
+        let backends = BlockRunner.backends(backend)
+        return max(
+            scratch.byteCount(on: backends.observing), scratch.byteCount(on: backends.carrying))
     }
 
     /// What the linear-algebra library takes by itself.
