@@ -82,7 +82,7 @@ let package = Package(
             "EftConversion",
             [
                 "EftTensor", "EftConfig", "EftFormats", "EftTokenizers", "EftQuant", "EftNN",
-                "EftModels", "CLAPACK",
+                "EftModels", "CEftKernels", "CLAPACK",
             ], testable: true),
         layer(
             "EftTraining",

@@ -118,6 +118,32 @@ typedef struct eft_sampling_kernels {
     size_t (*next_above)(size_t first, size_t count, const float *x, float bound);
 } eft_sampling_kernels;
 
+/// Columns of a task of the EXL2 quantizer, a multiple of 16.
+#define EFT_EXL2_COLUMNS 32
+
+typedef struct eft_exl2_kernels {
+    /// At most EFT_EXL2_COLUMNS columns: sums[f] = eft_exl2_total of their error sums.
+    void (*errors)(size_t rows, size_t columns, unsigned bits, const float *x, size_t ldx, const float *steps,
+                   size_t count, const float *factors, double *sums);
+    /// Columns from `first` on, at most EFT_EXL2_COLUMNS. `triangle`: [rows][rows], row r holds U[c][r]; `tile`:
+    /// [rows][EFT_EXL2_COLUMNS] of workspace.
+    void (*correct)(const eft_exl2_rounding *rounding, size_t first, size_t columns, const float *triangle, float *tile);
+    /// A row's numbers become what rounding makes them lose.
+    void (*losses)(size_t columns, unsigned bits, const float *scales, float *w);
+    /// 32 rows of codes, of which row i begins at codes + i * ldc, to `bits` rows of words.
+    void (*pack)(size_t columns, size_t padded, unsigned bits, const uint8_t *codes, size_t ldc, uint32_t *words);
+} eft_exl2_kernels;
+
+/// Adding and taking away rounds a float of less than 2^22 to the nearest integer, ties to even.
+#define EFT_ROUNDER 12582912.0f
+
+/// The sum of EFT_EXL2_COLUMNS column sums: lanes of 8 in order, then lanes in pairs.
+static inline double eft_exl2_total(const float sums[EFT_EXL2_COLUMNS]) {
+    double lanes[8] = {0};
+    for (size_t i = 0; i < EFT_EXL2_COLUMNS; i++) lanes[i % 8] += (double)sums[i];
+    return ((lanes[0] + lanes[4]) + (lanes[2] + lanes[6])) + ((lanes[1] + lanes[5]) + (lanes[3] + lanes[7]));
+}
+
 #define EFT_FAMILY(family)                                \
     extern const eft_##family##_kernels eft_##family##_avx2; \
     extern const eft_##family##_kernels eft_##family##_avx512;
@@ -130,6 +156,7 @@ EFT_FAMILY(cross_entropy)
 EFT_FAMILY(adamw)
 EFT_FAMILY(attention)
 EFT_FAMILY(quantize)
+EFT_FAMILY(exl2)
 EFT_FAMILY(sampling)
 #undef EFT_FAMILY
 

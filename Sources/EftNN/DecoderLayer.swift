@@ -118,6 +118,15 @@ package final class DecoderLayer: @unchecked Sendable {
         try feedForward(left, into: left, rest, nil)
     }
 
+    /// Shows an observer the inputs of all linear layers for x `[T][C]` without computing the layer's value.
+    /// - Parameter middle: `[T][C]`, becomes what stands before the MLP or mixture.
+    package func observe(
+        _ x: Matrix, middle: Matrix, _ state: LayerPass, observer: @escaping Observer
+    ) throws {
+        try attend(x, into: middle, state, observer)
+        _ = try prepareFeedForward(middle, state, observer)
+    }
+
     private func feedForward(
         _ middle: Matrix, into out: Matrix, _ state: LayerPass, _ observer: Observer?
     ) throws {

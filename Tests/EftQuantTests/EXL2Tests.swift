@@ -227,6 +227,7 @@ struct EXL2PackerTests {
         let maxima = try halves(checkpoint.bytes(of: "m.q_scale_max"))
         let table = EXL2Table(matrix.groups)
         let ledger = MemoryLedger()
+        let backend = try CPUBackend(threads: 2)
         let packer = try EXL2Packer(table: table, outputs: matrix.outputs, ledger: ledger)
         #expect(
             ledger.current[.workspace]
@@ -235,7 +236,8 @@ struct EXL2PackerTests {
             let first = table.firstRows[index] * matrix.outputs
             codes[first..<first + group.rows * matrix.outputs].withUnsafeBufferPointer {
                 packer.setGroup(
-                    index, codes: $0, scaleCodes: scales[index], scaleMax: maxima[index])
+                    index, codes: $0, scaleCodes: scales[index], scaleMax: maxima[index],
+                    workers: backend)
             }
         }
         let inverse = try checkpoint.bytes(of: "m.q_invperm")
@@ -258,13 +260,14 @@ struct EXL2PackerTests {
 
     @Test func `the packing vectors of the format come out`() throws {
         let vectors = try EXL2Matrix.notes().required("packing")
+        let backend = try CPUBackend(threads: 1)
         for name in try vectors.object().keys {
             let bits = try #require(Int(name))
             let packer = try EXL2Packer(
                 table: EXL2Table([EXL2Group(bits: bits, rows: 32)]), outputs: 1, ledger: nil)
             let codes = (0..<32).map { UInt8((5 * $0 + 3) % (1 << bits)) }
             codes.withUnsafeBufferPointer {
-                packer.setGroup(0, codes: $0, scaleCodes: [1], scaleMax: 0x3C00)
+                packer.setGroup(0, codes: $0, scaleCodes: [1], scaleMax: 0x3C00, workers: backend)
             }
             let tensors = try packer.tensors(
                 module: "m", permutation: (0..<32).map { UInt32($0) })

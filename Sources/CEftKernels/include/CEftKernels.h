@@ -369,6 +369,48 @@ void eft_blockwise8_quantize(eft_context *context, size_t count, size_t block_si
                              const float *x, uint8_t *codes, float *absmax);
 
 // ---------------------------------------------------------------------------------------------------------------------
+// The quantizer of EXL2: groups of rows of weights [K][N], a scale for each group and output. The same bits at every level
+// ---------------------------------------------------------------------------------------------------------------------
+
+/// most[n] = the largest magnitude of a column.
+void eft_exl2_largest(eft_context *context, size_t rows, size_t columns, const float *x, float *most);
+/// For each factor f the sum over a group x [rows][N] of |q - x|^3.5, q = clamp(rint(x / s), -2^(b-1), 2^(b-1) - 1) * s
+/// with s[n] = steps[n] * f. A column's sum is in f32, in order of rows; workspace: eft_exl2_errors_workspace bytes.
+void eft_exl2_errors(eft_context *context, size_t rows, size_t columns, unsigned bits, const float *x,
+                     const float *steps, size_t count, const float *factors, double *sums, void *workspace);
+size_t eft_exl2_errors_workspace(size_t columns, size_t count);
+
+/// A group to round by GPTQ (Frantar et al. 2022).
+typedef struct eft_exl2_rounding {
+    size_t rows, columns;
+    unsigned bits;
+    const float *scales;  // [N], as a reader computes them
+    const float *factor;  // U at the group's first row and column, upper triangle
+    size_t ldf;
+    float *w;          // [rows][N] to what the codes stand for
+    uint8_t *codes;    // [rows][N]
+    float *errors;     // [rows][N]: (w - q) / U[r][r]
+    double *energies;  // [N]: errors^2 are added
+} eft_exl2_rounding;
+/// Row by row: w[r] -= U[c][r] errors[c] for all c < r in order, then the code clamp(rint(w / s) + 2^(b-1), 0, 2^b - 1)
+/// (that of zero where s is 0) and its value half((code - 2^(b-1)) s). Workspace: eft_exl2_correct_workspace bytes.
+void eft_exl2_correct(eft_context *context, const eft_exl2_rounding *rounding, void *workspace);
+size_t eft_exl2_correct_workspace(size_t threads, size_t rows);
+/// w [rows][N] -= its value by the same rounding, without correction.
+void eft_exl2_losses(eft_context *context, size_t rows, size_t columns, unsigned bits, const float *scales, float *w);
+/// Codes [rows][N] as words [rows / 32 * bits][padded], streams of bits down the columns; columns from N on hold the code
+/// of zero. rows is a multiple of 32, padded N rounded up to 32.
+void eft_exl2_words(eft_context *context, size_t rows, size_t columns, unsigned bits, const uint8_t *codes,
+                   uint32_t *words);
+
+/// y[k][n] = x[n][order[k]]: a weight [N][K] in the order of its rows; consecutive rows of y are ldy numbers apart.
+void eft_transpose_ordered(eft_context *context, size_t outputs, size_t inputs, const float *x, const uint32_t *order,
+                           float *y, size_t ldy);
+/// sums[n] = the sum over k of (x[n][order[k]] - y[k][n])^2 in f64, in order; zero when all are equal.
+void eft_squared_changes(eft_context *context, size_t outputs, size_t inputs, const float *x, const uint32_t *order,
+                         const float *y, size_t ldy, double *sums);
+
+// ---------------------------------------------------------------------------------------------------------------------
 // Limits of the machine, for comparison
 // ---------------------------------------------------------------------------------------------------------------------
 

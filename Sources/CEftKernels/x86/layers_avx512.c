@@ -17,6 +17,7 @@
 #include "elementwise.inc"
 #include "norm.inc"
 #include "quantize.inc"
+#include "exl2.inc"
 #include "rope.inc"
 #include "sampling.inc"
 #include "swiglu.inc"

@@ -7,9 +7,16 @@ import EftQuant
 import EftTensor
 
 /// Runs single decoder layers on calibration rows.
+///
+/// What Hessians are made from is computed with activations in bf16, half the work of f32 where machines have bf16 products:
+/// thousands of tokens average the rounding away. Values that are handed on or compared are computed as a model in EXL2
+/// computes when it generates.
 final class BlockRunner {
     private let description: DecoderDescription
     private let backend: CPUBackend
+    /// The backends of passes that only observe, and of those whose values count.
+    private let observing: CPUBackend
+    private let carrying: CPUBackend
     private let activations: LayerActivations
     private let gradients: LayerGradients?
     private let cache: PassCache
@@ -41,6 +48,7 @@ final class BlockRunner {
         let half = description.shape.headDim / 2
         self.description = description
         self.backend = backend
+        (observing, carrying) = BlockRunner.backends(backend)
         activations = try LayerActivations(
             rows: length, shape: description.shape, backward: backward, ledger: ledger)
         gradients =
@@ -56,10 +64,22 @@ final class BlockRunner {
             need: AdapterScratch.Need(rows: length, rank: 0, droppedInputs: 0, backward: backward))
     }
 
-    /// A pass without adapters.
-    var pass: Pass { pass(nil) }
+    /// The backend at the precisions of passes that only observe, and of those whose values count.
+    static func backends(
+        _ backend: CPUBackend
+    ) -> (observing: CPUBackend, carrying: CPUBackend) {
+        (
+            CPUBackend(backend, precision: .bf16),
+            CPUBackend(backend, precision: .inference)
+        )
+    }
 
-    private func pass(_ observer: (any GradientObserver)?) -> Pass {
+    /// A pass without adapters.
+    var pass: Pass { pass(on: carrying) }
+
+    private func pass(
+        on backend: CPUBackend, _ observer: (any GradientObserver)? = nil
+    ) -> Pass {
         Pass(
             backend: backend, adapterSegments: [], adapterScratch: scratch,
             gradientObserver: observer)
@@ -104,18 +124,32 @@ final class BlockRunner {
     }
 
     /// Computes a layer's value of one row of tokens.
-    func forward(
-        _ layer: DecoderLayer, _ x: Matrix, into out: Matrix,
-        observer: DecoderLayer.Observer? = nil
+    func forward(_ layer: DecoderLayer, _ x: Matrix, into out: Matrix) throws {
+        try layer.forward(x, into: out, state(tokens: x.rows, on: carrying))
+    }
+
+    /// Shows the inputs of a layer's linear layers for one row of tokens.
+    /// - Parameters:
+    ///   - out: takes the layer's value when `finishing`, or what stands before its MLP.
+    ///   - finishing: whether the value is wanted; without it the last product is left out.
+    func observe(
+        _ layer: DecoderLayer, _ x: Matrix, into out: Matrix, finishing: Bool,
+        observer: @escaping DecoderLayer.Observer
     ) throws {
-        try layer.forward(x, into: out, state(length: x.rows, nil), observer: observer)
+        if finishing {
+            let state = state(tokens: x.rows, on: carrying)
+            try layer.forward(x, into: out, state, observer: observer)
+        } else {
+            let state = state(tokens: x.rows, on: observing)
+            try layer.observe(x, middle: out, state, observer: observer)
+        }
     }
 
     /// Computes the value of one half of a layer: attention, or what follows it.
     func forward(
         _ half: DecoderLayer.Half, of layer: DecoderLayer, _ x: Matrix, into out: Matrix
     ) throws {
-        try layer.forward(half, x, into: out, state(length: x.rows, nil))
+        try layer.forward(half, x, into: out, state(tokens: x.rows, on: carrying))
     }
 
     /// Turns the gradient of a layer's value of x into that of x, in place.
@@ -123,12 +157,14 @@ final class BlockRunner {
         _ layer: DecoderLayer, _ x: Matrix, gradient: Matrix, observer: any GradientObserver
     ) throws {
         guard let gradients else { preconditionFailure("made for forward passes only") }
-        let state = state(length: x.rows, observer)
+        let state = state(tokens: x.rows, on: observing, observer)
         try layer.recompute(x, state)
         try layer.backward(x, gradient: gradient, gradients: gradients, cache: cache, state)
     }
 
-    private func state(length: Int, _ observer: (any GradientObserver)?) -> LayerPass {
+    private func state(
+        tokens length: Int, on backend: CPUBackend, _ observer: (any GradientObserver)? = nil
+    ) -> LayerPass {
         if length != tableLength {
             description.rotary.fill(
                 cosines: cosines, sines: sines, rows: 0..<length, firstPosition: 0, length: length)
@@ -136,7 +172,8 @@ final class BlockRunner {
         }
         let batch = DecoderBatch(sequences: [[Int32](repeating: 0, count: length)])
         return LayerPass(
-            batch: batch, pass: pass(observer), activations: activations, cache: cache,
+            batch: batch, pass: pass(on: backend, observer), activations: activations,
+            cache: cache,
             cosines: cosines.rows(0..<length), sines: sines.rows(0..<length))
     }
 }

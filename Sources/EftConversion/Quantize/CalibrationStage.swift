@@ -53,8 +53,10 @@ final class CalibrationStage {
         func step(_ row: Int) throws {
             try advance("\(name): row \(row + 1) of \(rows.lengths.count)", 0)
         }
-        var hessians = try rows.collect(index, keepsValues: false) { row, value in
-            if let place = wanted(row) { place.copy(value) }
+        var hessians = try rows.collect(
+            index, keepsValues: false, visits: { $0 < QuantizePlan.reportRows }
+        ) { row, value in
+            wanted(row)?.copy(value)
             try step(row)
         }
         var linears: [QuantizeReport.Linear] = []

@@ -14,6 +14,7 @@ package final class Hessian {
     package private(set) var permutation: [UInt32]
     private let buffer: Buffer
     private var batches = 0
+    private var tokens = 0
 
     /// Bytes of the matrix, under `.workspace`.
     package static func byteCount(_ size: Int) -> Int { size * size * 4 }
@@ -37,6 +38,16 @@ package final class Hessian {
             CblasRowMajor, CblasLower, CblasTrans, blasint(size), blasint(x.rows), 1, x.pointer,
             blasint(size), 1, values, blasint(size))
         batches += 1
+        tokens += x.rows
+    }
+
+    /// What turns energies by this Hessian, which are means over calibration rows, to means over their tokens.
+    package var shareOfToken: Double { Double(batches) / Double(max(tokens, 1)) }
+
+    /// What a rounding error of each stored row costs once later rows have made up for it: 1 / U_kk^2, after `factor`.
+    package var rowWeights: [Float] {
+        precondition(damp > 0, "before the factor is there")
+        return diagonal.map { 1 / ($0 * $0) }
     }
 
     private var diagonal: [Float] { (0..<size).map { values[$0 * size + $0] } }

@@ -99,9 +99,11 @@ final class LayerCalibration {
     /// Runs the unquantized layer for the Hessians of its linear layers.
     /// - Parameters:
     ///   - keepsValues: whether its values become the next layer's inputs.
-    ///   - visit: sees each row's value.
+    ///   - visits: which rows' values are wanted, when they do not.
+    ///   - visit: sees each row, with its value where that is wanted.
     func collect(
-        _ index: Int, keepsValues: Bool, visit: (_ row: Int, _ value: Matrix) throws -> Void
+        _ index: Int, keepsValues: Bool, visits: (_ row: Int) -> Bool = { _ in false },
+        visit: (_ row: Int, _ value: Matrix) throws -> Void
     ) throws -> [Hessian?] {
         let hessians = try QuantizePlan.siblings.map { roles in
             try Hessian(
@@ -114,7 +116,9 @@ final class LayerCalibration {
         let order = [layer.query, layer.output, mlp.gate, mlp.down]
         let next = keepsValues ? try writer(index + 1) : nil
         try forEach(states(index)) { row, x, y in
-            try runner.forward(layer, x, into: y) { linears, input in
+            try runner.observe(
+                layer, x, into: y, finishing: keepsValues || visits(row)
+            ) { linears, input in
                 guard let place = order.firstIndex(where: { $0 === linears.first }) else { return }
                 hessians[place].add(input)
             }

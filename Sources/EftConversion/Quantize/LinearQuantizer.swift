@@ -1,53 +1,91 @@
 // SPDX-License-Identifier: Apache-2.0
 // One linear layer from its stored weight to the tensors of EXL2 on the disk.
+import CEftKernels
 import EftFormats
 import EftModels
 import EftQuant
 import EftTensor
 
 /// Quantizes linear layers one at a time, and writes each to a file of its own.
-struct LinearQuantizer {
+package struct LinearQuantizer {
     /// A layer to quantize.
-    struct Target {
+    package struct Target {
         /// The path of the quantized layer.
-        let name: String
+        package let name: String
         /// The path of the stored weight; another one for a tied head.
-        let source: String
-        let inputs: Int
-        let outputs: Int
-        let hasBias: Bool
-        let groups: [EXL2Group]
+        package let source: String
+        /// K.
+        package let inputs: Int
+        /// N.
+        package let outputs: Int
+        /// Whether a bias is stored beside the weight.
+        package let hasBias: Bool
+        /// Groups of any mixture of widths that cover the inputs.
+        package let groups: [EXL2Group]
+
+        /// Describes a layer.
+        package init(
+            name: String, source: String, inputs: Int, outputs: Int, hasBias: Bool,
+            groups: [EXL2Group]
+        ) {
+            self.name = name
+            self.source = source
+            self.inputs = inputs
+            self.outputs = outputs
+            self.hasBias = hasBias
+            self.groups = groups
+        }
     }
 
     let checkpoint: any CheckpointReader
     let folder: String
     let backend: CPUBackend
 
+    /// Prepares to quantize the layers of `checkpoint` into files in `folder`.
+    package init(checkpoint: any CheckpointReader, folder: String, backend: CPUBackend) {
+        self.checkpoint = checkpoint
+        self.folder = folder
+        self.backend = backend
+    }
+
     /// Most numbers of a run of outputs while weights are read.
     private static let runCount = 1 << 20
 
     /// Most bytes that quantizing a layer takes besides its Hessian, under `.workspace`.
-    static func byteCount(
+    package static func byteCount(
         inputs: Int, outputs: Int, groups: [EXL2Group], threads: Int
     ) -> Int {
         let table = EXL2Table(groups)
-        let run = min(max(runCount / inputs, 1), outputs) * inputs * 4
-        let gptq = GPTQ.byteCount(table: table, outputs: outputs)
+        let run = runBytes(inputs: inputs, outputs: outputs)
+        let gptq = GPTQ.byteCount(table: table, outputs: outputs, threads: threads)
         let packing = EXL2Packer.byteCount(table: table, outputs: outputs)
         // Scales are searched for while no run of outputs is held.
-        let searching = ScaleSearch.byteCount(columns: outputs, threads: threads)
+        let searching = ScaleSearch.byteCount(columns: outputs)
         return inputs * outputs * 4 + gptq + packing + max(run, searching)
     }
 
-    /// The file of a layer.
-    func path(_ name: String) -> String { FileSystem.join(folder, name + ".safetensors") }
+    /// The file of a layer, in the quantizer's folder or another one.
+    package func path(_ name: String, in folder: String? = nil) -> String {
+        FileSystem.join(folder ?? self.folder, name + ".safetensors")
+    }
 
     /// Quantizes a layer, writes it, reads it back and compares.
-    /// - Parameter hessian: of the layer's inputs, factored.
+    /// - Parameters:
+    ///   - hessian: of the layer's inputs, factored.
+    ///   - folder: where the file goes; the quantizer's folder when nil.
     /// - Throws: `ConversionError`, `FormatError`, `TensorError`.
-    func quantize(_ target: Target, hessian: Hessian) throws -> QuantizeReport.Linear {
+    package func quantize(
+        _ target: Target, hessian: Hessian, folder: String? = nil
+    ) throws -> QuantizeReport.Linear {
+        try naming(target) {
+            try quantizeChecked(target, hessian: hessian, folder: folder ?? self.folder)
+        }
+    }
+
+    /// Names the layer in errors that do not say which tensor they are about.
+    func naming<Result>(_ target: Target, _ body: () throws -> Result) throws -> Result {
         do {
-            return try quantizeChecked(target, hessian: hessian)
+            return try body()
         } catch let error as ConversionError where error.tensor == nil {
             throw ConversionError(
                 error.code, error.message, path: error.path ?? checkpoint.path, tensor: target.name)
@@ -55,12 +93,10 @@ struct LinearQuantizer {
     }
 
     private func quantizeChecked(
-        _ target: Target, hessian: Hessian
+        _ target: Target, hessian: Hessian, folder: String
     ) throws -> QuantizeReport.Linear {
         let table = EXL2Table(target.groups)
-        let source = try LinearSource(
-            module: target.source, checkpoint: checkpoint, inputs: target.inputs,
-            outputs: target.outputs)
+        let source = try source(target)
         let weights = try Matrix(
             rows: target.inputs, columns: target.outputs, ledger: backend.ledger,
             purpose: .workspace)
@@ -74,8 +110,9 @@ struct LinearQuantizer {
         let packer = try EXL2Packer(
             table: table, outputs: target.outputs, ledger: backend.ledger)
         let result = try gptq.quantize(factor: hessian.values, into: packer)
-        try write(target, packer, permutation: hessian.permutation)
-        let change = try verify(target, source, weights, hessian.permutation)
+        try write(target, packer, permutation: hessian.permutation, folder)
+        let change = try verify(
+            target, source, weights, hessian.permutation, path: path(target.name, in: folder))
         let error = max(result.energy - hessian.damp * change, 0)
         return QuantizeReport.Linear(
             name: target.name, inputs: target.inputs, outputs: target.outputs,
@@ -84,6 +121,18 @@ struct LinearQuantizer {
                     groups: target.groups, inputs: target.inputs, outputs: target.outputs,
                     bias: target.hasBias)) / Double(target.inputs * target.outputs),
             error: norm > 0 ? error / norm : 0, roundingError: norm > 0 ? rounding / norm : 0)
+    }
+
+    /// The layer's weight as it is stored.
+    func source(_ target: Target) throws -> LinearSource {
+        try LinearSource(
+            module: target.source, checkpoint: checkpoint, inputs: target.inputs,
+            outputs: target.outputs)
+    }
+
+    /// Bytes of the numbers of a run of outputs.
+    static func runBytes(inputs: Int, outputs: Int) -> Int {
+        min(max(runCount / inputs, 1), outputs) * inputs * 4
     }
 
     private func runs(_ target: Target) -> [Range<Int>] {
@@ -100,7 +149,7 @@ struct LinearQuantizer {
     }
 
     /// Reads a weight `[N][K]` as `[K][N]`, inputs in stored order.
-    private func load(
+    func load(
         _ source: LinearSource, _ target: Target, _ permutation: [UInt32], into weights: Matrix
     ) throws {
         let run = try run(target)
@@ -112,17 +161,15 @@ struct LinearQuantizer {
             guard backend.allFinite(count: count, run.pointer, .f32) else {
                 throw ConversionError(.numbers, Numbers.stored)
             }
-            nonisolated(unsafe) let (from, to) = (run.pointer, weights.pointer)
-            let (inputs, columns) = (target.inputs, target.outputs)
-            backend.parallelFor(inputs) { row in
-                let line = to + row * columns + outputs.lowerBound
-                let column = from + Int(permutation[row])
-                for index in 0..<outputs.count { line[index] = column[index * inputs] }
-            }
+            eft_transpose_ordered(
+                backend.context, outputs.count, target.inputs, run.pointer, permutation,
+                weights.pointer + outputs.lowerBound, target.outputs)
         }
     }
 
-    private func write(_ target: Target, _ packer: EXL2Packer, permutation: [UInt32]) throws {
+    private func write(
+        _ target: Target, _ packer: EXL2Packer, permutation: [UInt32], _ folder: String
+    ) throws {
         var bias: [UInt16]?
         if target.hasBias {
             let buffer = try VectorSource.load(
@@ -146,39 +193,33 @@ struct LinearQuantizer {
 
     /// Compares what was written with the values that GPTQ went on with; returns the sum of squares of all changes.
     private func verify(
-        _ target: Target, _ source: LinearSource, _ weights: Matrix, _ permutation: [UInt32]
+        _ target: Target, _ source: LinearSource, _ weights: Matrix, _ permutation: [UInt32],
+        path: String
     ) throws -> Double {
-        let file = try SafetensorsFile(path: path(target.name))
+        let file = try SafetensorsFile(path: path)
         let written = try LinearSource(
             module: target.name, checkpoint: file, inputs: target.inputs, outputs: target.outputs)
         let run = try run(target)
-        var changes = 0.0
+        var change = 0.0
         for outputs in runs(target) {
             let values = UnsafeMutableBufferPointer(
                 start: run.pointer, count: outputs.count * target.inputs)
+            var changes = [Double](repeating: 0, count: outputs.count)
+            func compare() -> Double {
+                eft_squared_changes(
+                    backend.context, outputs.count, target.inputs, run.pointer, permutation,
+                    weights.pointer + outputs.lowerBound, target.outputs, &changes)
+                return changes.reduce(0, +)
+            }
             try written.dequantize(outputs: outputs, into: values)
-            for (line, output) in outputs.enumerated() {
-                for (row, input) in permutation.enumerated()
-                where run.pointer[line * target.inputs + Int(input)]
-                    != weights.pointer[row * target.outputs + output]
-                {
-                    throw ConversionError(
-                        .damaged, "the packed weight does not decode to what was packed",
-                        path: file.path)
-                }
+            guard compare() == 0 else {
+                throw ConversionError(
+                    .damaged, "the packed weight does not decode to what was packed",
+                    path: file.path)
             }
             try source.dequantize(outputs: outputs, into: values)
-            for (line, output) in outputs.enumerated() {
-                var sum: Float = 0
-                for (row, input) in permutation.enumerated() {
-                    let change =
-                        run.pointer[line * target.inputs + Int(input)]
-                        - weights.pointer[row * target.outputs + output]
-                    sum += change * change
-                }
-                changes += Double(sum)
-            }
+            change += compare()
         }
-        return changes
+        return change
     }
 }

@@ -18,8 +18,11 @@ extension QuantizePlan {
         }
         let head = EXL2Table(head.groups).layout(outputs: description.vocabulary)
         let headRows = LossHead.chunkRows(vocabulary: description.vocabulary, rows: length)
-        let forward = DecoderScratch(linears: layouts, head: head, rows: length, headRows: headRows)
-            .byteCount(on: backend)
+        let products = DecoderScratch(
+            linears: layouts, head: head, rows: length, headRows: headRows)
+        let backends = BlockRunner.backends(backend)
+        let forward = max(
+            products.byteCount(on: backends.observing), products.byteCount(on: backends.carrying))
         guard sensitivityLength > 0 else { return forward }
         let rows = min(length, sensitivityLength)
         let backward = DecoderScratch(
@@ -27,7 +30,8 @@ extension QuantizePlan {
             head: denseHead(dtype), rows: rows,
             headRows: LossHead.chunkRows(vocabulary: description.vocabulary, rows: rows),
             training: .adapters)
-        return max(forward, backward.byteCount(on: backend))
+        return [backends.observing, backends.carrying]
+            .reduce(forward) { max($0, backward.byteCount(on: $1)) }
     }
 
     /// Tokens of a row that goes backward; 0 when none does.

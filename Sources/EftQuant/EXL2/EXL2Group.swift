@@ -96,6 +96,9 @@ package struct EXL2Table: Sendable, Hashable {
     /// Rows of `q_weight`.
     package var packedRows: Int { firstPackedRows[groups.count] }
 
+    /// Rows of the largest group.
+    package var largestGroup: Int { groups.map(\.rows).max() ?? 0 }
+
     /// The tensor `q_groups`, or nil when a start does not fit its 16 bits.
     package var encoded: [UInt16]? {
         var values: [UInt16] = []

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // A quantized matrix as the public tensors of EXL2.
+import CEftKernels
 import EftFormats
 import EftTensor
 
@@ -54,8 +55,10 @@ package final class EXL2Packer {
     ///   - codes: [rows of the group][N] in stored order, below 2^bits.
     ///   - scaleCodes: s of each output, 1...16.
     ///   - scaleMax: half bits.
+    ///   - workers: those that pack.
     package func setGroup(
-        _ index: Int, codes: UnsafeBufferPointer<UInt8>, scaleCodes: [UInt8], scaleMax: UInt16
+        _ index: Int, codes: UnsafeBufferPointer<UInt8>, scaleCodes: [UInt8], scaleMax: UInt16,
+        workers: CPUBackend
     ) {
         let group = table.groups[index]
         precondition(codes.count == group.rows * outputs, "codes of a group")
@@ -64,27 +67,10 @@ package final class EXL2Packer {
             "scale codes of a group")
         self.scaleMax[index] = scaleMax
         setScales(index, scaleCodes)
-        guard let source = codes.baseAddress else { return }
-        let zero = [UInt8](repeating: 1 << UInt8(group.bits - 1), count: 32)
-        let words =
+        eft_exl2_words(
+            workers.context, group.rows, outputs, UInt32(group.bits), codes.baseAddress,
             weight.base.assumingMemoryBound(to: UInt32.self)
-            + table.firstPackedRows[index] * padded
-        for block in 0..<group.rows / 32 {
-            let target = words + block * group.bits * padded
-            for column in 0..<outputs {
-                EXL2Codes.pack(
-                    bits: group.bits, codes: source + block * 32 * outputs + column,
-                    codeStride: outputs, words: target + column, stride: padded)
-            }
-            for column in outputs..<padded {
-                zero.withUnsafeBufferPointer {
-                    guard let base = $0.baseAddress else { return }
-                    EXL2Codes.pack(
-                        bits: group.bits, codes: base, codeStride: 1, words: target + column,
-                        stride: padded)
-                }
-            }
-        }
+                + table.firstPackedRows[index] * padded)
     }
 
     private func setScales(_ index: Int, _ codes: [UInt8]) {

@@ -28,22 +28,6 @@ package enum EXL2Scale {
 
 /// Codes of a column as the words of `q_weight`: a little-endian stream of bits down the rows.
 package enum EXL2Codes {
-    /// Packs 32 codes of `bits` bits in `bits` words at a distance of `stride` words.
-    static func pack(
-        bits: Int, codes: UnsafePointer<UInt8>, codeStride: Int,
-        words: UnsafeMutablePointer<UInt32>, stride: Int
-    ) {
-        for word in 0..<bits { words[word * stride] = 0 }
-        for index in 0..<32 {
-            let code = UInt32(codes[index * codeStride])
-            let (word, shift) = (index * bits / 32, index * bits % 32)
-            words[word * stride] |= code << UInt32(shift)
-            if shift + bits > 32 {
-                words[(word + 1) * stride] |= code >> UInt32(32 - shift)
-            }
-        }
-    }
-
     /// Unpacks 32 codes from `bits` words.
     static func unpack(
         bits: Int, words: UnsafePointer<UInt32>, codes: UnsafeMutablePointer<UInt8>

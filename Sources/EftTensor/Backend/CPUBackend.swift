@@ -16,7 +16,12 @@ package final class CPUBackend: Backend {
     /// Number of workers.
     package let threads: Int
     private let handle: ContextHandle
-    private let scratchBuffer = Mutex<Buffer?>(nil)
+    private let scratchMemory: ScratchMemory
+
+    /// Memory that products share, whatever their precision.
+    private final class ScratchMemory: Sendable {
+        let buffer = Mutex<Buffer?>(nil)
+    }
 
     /// Owns the C context.
     private final class ContextHandle: @unchecked Sendable {
@@ -44,6 +49,7 @@ package final class CPUBackend: Backend {
                 "this machine cannot run the \(instructionSet.name) kernels; unset EFT_ISA")
         }
         handle = ContextHandle(context)
+        scratchMemory = ScratchMemory()
         self.ledger = ledger
         self.precision = precision
         self.instructionSet = instructionSet
@@ -53,8 +59,19 @@ package final class CPUBackend: Backend {
     /// Another logical device of the same workers: its own account and scratch memory.
     package init(sharing other: CPUBackend, ledger: MemoryLedger) {
         handle = other.handle
+        scratchMemory = ScratchMemory()
         self.ledger = ledger
         precision = other.precision
+        instructionSet = other.instructionSet
+        threads = other.threads
+    }
+
+    /// The same device, its memory and its workers, computing with activations of another precision.
+    package init(_ other: CPUBackend, precision: ActivationPrecision) {
+        handle = other.handle
+        scratchMemory = other.scratchMemory
+        ledger = other.ledger
+        self.precision = precision
         instructionSet = other.instructionSet
         threads = other.threads
     }
@@ -68,7 +85,7 @@ package final class CPUBackend: Backend {
 
     /// Scratch of at least `bytes`; the old memory is given back before more is taken.
     private func scratch(_ bytes: Int) throws(TensorError) -> Buffer {
-        let result: Result<Buffer, TensorError> = scratchBuffer.withLock { current in
+        let result: Result<Buffer, TensorError> = scratchMemory.buffer.withLock { current in
             if let current, current.byteCount >= bytes { return .success(current) }
             current = nil
             do throws(TensorError) {

@@ -113,6 +113,7 @@ struct StreamModel {
         let groups = [
             EXL2Group(bits: wide, rows: 32), EXL2Group(bits: 3, rows: linear.inputs - 32),
         ]
+        let backend = try CPUBackend(threads: 1)
         let packer = try EXL2Packer(
             table: EXL2Table(groups), outputs: linear.outputs, ledger: nil)
         for (index, group) in groups.enumerated() {
@@ -124,7 +125,7 @@ struct StreamModel {
                 // 2^-10 in half bits, less for wide codes.
                 packer.setGroup(
                     index, codes: $0, scaleCodes: scales,
-                    scaleMax: group.bits > 3 ? 0x1000 : 0x1C00)
+                    scaleMax: group.bits > 3 ? 0x1000 : 0x1C00, workers: backend)
             }
         }
         let permutation = (0..<linear.inputs).map { UInt32(($0 * 7 + 3) % linear.inputs) }

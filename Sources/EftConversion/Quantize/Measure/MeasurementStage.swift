@@ -24,16 +24,17 @@ final class MeasurementStage {
     static func byteCount(
         _ linear: DecoderDescription.LinearShape, _ recipe: QuantizeRecipe, threads: Int
     ) -> Int {
-        let widest = EXL2Section(bits: 8, groupSize: 128, proportion: 1)
-        let groups = EXL2Geometry.groups(inputs: linear.inputs, sections: [widest]) ?? []
+        let groups = [32, 128].compactMap { size in
+            EXL2Geometry.groups(
+                inputs: linear.inputs,
+                sections: [EXL2Section(bits: 8, groupSize: size, proportion: 1)])
+        }
         guard recipe == .exllamav2 else {
             return LinearQuantizer.measuringByteCount(
-                inputs: linear.inputs, outputs: linear.outputs, table: EXL2Table(groups),
+                inputs: linear.inputs, outputs: linear.outputs, tables: groups.map { EXL2Table($0) },
                 threads: threads)
         }
-        let narrow = EXL2Section(bits: 8, groupSize: 32, proportion: 1)
-        let scales = EXL2Geometry.groups(inputs: linear.inputs, sections: [narrow]) ?? []
-        return [groups, scales].map {
+        return groups.map {
             LinearQuantizer.byteCount(
                 inputs: linear.inputs, outputs: linear.outputs, groups: $0, threads: threads)
         }.max() ?? 0

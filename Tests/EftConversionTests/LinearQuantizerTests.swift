@@ -1,0 +1,163 @@
+// SPDX-License-Identifier: Apache-2.0
+// One layer: mixed widths, files in other folders, and quantizing on trial.
+import EftConversion
+import EftFormats
+import EftModels
+import EftQuant
+import EftTensor
+import EftTestSupport
+import Testing
+
+struct LinearQuantizerTests {
+    private static let inputs = 256
+    private static let outputs = 72
+
+    private let folder: TemporaryFolder
+    private let ledger = MemoryLedger()
+    private let backend: CPUBackend
+    private let quantizer: LinearQuantizer
+    private let weights: [Float]
+
+    init() throws {
+        folder = try TemporaryFolder()
+        backend = try CPUBackend(ledger: ledger, threads: 2)
+        var generator = NormalGenerator(seed: 5)
+        weights = (0..<LinearQuantizerTests.inputs * LinearQuantizerTests.outputs).map { _ in
+            Float(generator.normal()) * 0.1
+        }
+        let info = try TensorInfo(
+            name: "layer.weight", dtype: .f32,
+            shape: Shape(LinearQuantizerTests.outputs, LinearQuantizerTests.inputs))
+        let writer = try SafetensorsWriter(
+            folder: folder.path, baseName: "model", tensors: [info], maxShardBytes: .max)
+        try weights.withUnsafeBytes { try writer.write(info.name, $0) }
+        try writer.finish()
+        quantizer = LinearQuantizer(
+            checkpoint: try SafetensorsFile(path: folder.file("model.safetensors")),
+            folder: folder.path, backend: backend)
+    }
+
+    private func target(_ groups: [EXL2Group]) -> LinearQuantizer.Target {
+        LinearQuantizer.Target(
+            name: "quantized", source: "layer", inputs: LinearQuantizerTests.inputs,
+            outputs: LinearQuantizerTests.outputs, hasBias: false, groups: groups)
+    }
+
+    /// Inputs whose rows mix each other; and the sum of their products by hand, `[K][K]`, over the tokens.
+    private func hessian() throws -> (Hessian, [Double]) {
+        let size = LinearQuantizerTests.inputs
+        let hessian = try Hessian(size: size, ledger: nil)
+        var generator = NormalGenerator(seed: 9)
+        var sums = [Double](repeating: 0, count: size * size)
+        for rows in [160, 96, 224] {
+            let x = try Matrix(rows: rows, columns: size, ledger: nil)
+            for row in 0..<rows {
+                var last = 0.0
+                for column in 0..<size {
+                    last = 0.6 * last + generator.normal() * (1 + Double(column % 7))
+                    x.pointer[row * size + column] = Float(last)
+                }
+                for a in 0..<size {
+                    for b in 0..<size {
+                        sums[a * size + b] +=
+                            Double(x.pointer[row * size + a]) * Double(x.pointer[row * size + b])
+                    }
+                }
+            }
+            hessian.add(x)
+        }
+        try hessian.factor(module: "layer")
+        return (hessian, sums.map { $0 / 480 })
+    }
+
+    /// (D'HD)_nn of each output.
+    private func energies(_ change: (_ output: Int, _ input: Int) -> Double, _ h: [Double])
+        -> [Double]
+    {
+        let (inputs, outputs) = (LinearQuantizerTests.inputs, LinearQuantizerTests.outputs)
+        return (0..<outputs).map { output in
+            let d = (0..<inputs).map { change(output, $0) }
+            return (0..<inputs).reduce(0) { sum, a in
+                sum + d[a] * (0..<inputs).reduce(0) { $0 + h[a * inputs + $1] * d[$1] }
+            }
+        }
+    }
+
+    private static let mixtures = [
+        [8, 6, 5, 4, 3, 2, 2, 2], [4, 4, 4, 4, 3, 3, 3, 3], [6, 6, 2, 2, 2, 2, 2, 2],
+    ].map { $0.map { EXL2Group(bits: $0, rows: 32) } }
+
+    @Test(arguments: mixtures)
+    func `quantizing on trial tells the error of the file that would be written`(
+        _ groups: [EXL2Group]
+    ) throws {
+        let (inputs, outputs) = (LinearQuantizerTests.inputs, LinearQuantizerTests.outputs)
+        let (hessian, h) = try hessian()
+        let columnWeights = (0..<outputs).map { Float($0 % 5) + 0.5 }
+        let others = [EXL2Group(bits: 3, rows: 128), EXL2Group(bits: 2, rows: 128)]
+        let measured = try quantizer.measure(
+            target(groups), hessian: hessian, tables: [EXL2Table(others), EXL2Table(groups)],
+            columnWeights: columnWeights)
+        #expect(measured.count == 2)
+        #expect(!FileSystem.exists(quantizer.path("quantized")))
+        let other = folder.file("aside")
+        try FileSystem.createFolder(other)
+        let report = try quantizer.quantize(target(groups), hessian: hessian, folder: other)
+        let path = quantizer.path("quantized", in: other)
+        let written = try LinearSource(
+            module: "quantized", checkpoint: SafetensorsFile(path: path), inputs: inputs,
+            outputs: outputs)
+        var values = [Float](repeating: 0, count: weights.count)
+        try values.withUnsafeMutableBufferPointer {
+            try written.dequantize(outputs: 0..<outputs, into: $0)
+        }
+        let found = energies({ Double(weights[$0 * inputs + $1] - values[$0 * inputs + $1]) }, h)
+        let norm = energies({ Double(weights[$0 * inputs + $1]) }, h).reduce(0, +)
+        let energy = found.reduce(0, +)
+        let weighted = zip(found, columnWeights).reduce(0) { $0 + $1.0 * Double($1.1) }
+        #expect(abs(measured[1].energy / energy - 1) < 1e-3)
+        #expect(abs(measured[1].weighted / weighted - 1) < 1e-3)
+        #expect(abs(measured[1].error / (energy / norm) - 1) < 1e-3)
+        #expect(abs(report.error / measured[1].error - 1) < 1e-4)
+        #expect(report.error < report.roundingError)
+    }
+
+    @Test func `without weights of outputs all count the same`() throws {
+        let (hessian, _) = try hessian()
+        let table = EXL2Table(LinearQuantizerTests.mixtures[1])
+        let measured = try quantizer.measure(
+            target(table.groups), hessian: hessian, tables: [table])
+        #expect(abs(measured[0].weighted / measured[0].energy - 1) < 1e-9)
+    }
+
+    @Test func `trials take no more memory than they say`() throws {
+        let (hessian, _) = try hessian()
+        let tables = LinearQuantizerTests.mixtures.map { EXL2Table($0) }
+        ledger.resetPeak()
+        _ = try quantizer.measure(
+            target(tables[0].groups), hessian: hessian, tables: tables)
+        let most = LinearQuantizer.measuringByteCount(
+            inputs: LinearQuantizerTests.inputs, outputs: LinearQuantizerTests.outputs,
+            tables: tables, threads: backend.threads)
+        #expect(ledger.peakTotal <= most)
+        #expect(ledger.peakTotal > most / 2)
+    }
+
+    @Test func `a row's weight is the loss by its rounding once later rows have made up for it`()
+        throws
+    {
+        let (hessian, h) = try hessian()
+        let size = hessian.size
+        // The last stored row has no later ones: its weight is its own entry of the damped Hessian.
+        let last = Int(hessian.permutation[size - 1])
+        let wanted = h[last * size + last] / hessian.shareOfToken + hessian.damp
+        let weights = hessian.rowWeights
+        #expect(weights.count == size)
+        #expect(abs(Double(weights[size - 1]) / wanted - 1) < 1e-3)
+        // All others lose less than they would alone.
+        for (row, input) in hessian.permutation.enumerated() {
+            let alone = h[Int(input) * size + Int(input)] / hessian.shareOfToken + hessian.damp
+            #expect(Double(weights[row]) < alone * 1.001 && weights[row] > 0)
+        }
+    }
+}
