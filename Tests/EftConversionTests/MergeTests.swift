@@ -21,23 +21,9 @@ struct MergeTests {
     /// An adapter on q_proj of layer 0 with given tensors, as (name, shape).
     private func adapter(
         _ folder: TemporaryFolder, _ tensors: [(String, [Int])], fill: Float = 0.5,
-        config: String =
-            #"{"peft_type": "LORA", "r": 2, "lora_alpha": 4, "target_modules": ["q_proj"]}"#
+        config: String = TinyAdapter.config
     ) throws -> String {
-        let path = folder.file("adapter")
-        let infos = try tensors.map {
-            try TensorInfo(
-                name: "base_model.model." + $0.0, dtype: .f32, shape: Shape(checking: $0.1))
-        }
-        let writer = try SafetensorsWriter(
-            folder: path, baseName: "adapter_model", tensors: infos)
-        for info in infos {
-            let values = [Float](repeating: fill, count: info.shape.count)
-            try values.withUnsafeBytes { try writer.write(info.name, $0) }
-        }
-        try writer.finish()
-        try AtomicFile.write(FileSystem.join(path, "adapter_config.json"), config)
-        return path
+        try TinyAdapter.write(to: folder, tensors, config: config) { _ in fill }
     }
 
     private static let module = "model.layers.0.self_attn.q_proj"

@@ -10,6 +10,10 @@ import Testing
 
 @testable import EftConversion
 
+#if canImport(Glibc)
+    import Glibc
+#endif
+
 struct MixedJobTests {
     private struct Stop: Error {}
 
@@ -119,6 +123,78 @@ struct MixedJobTests {
         let job = try job(folder, bits: 2)
         let error = #expect(throws: ConversionError.self) { try job.run() }
         #expect(error?.code == .usage && error?.message.contains("narrowest mix") == true)
+    }
+
+    // MARK: Adapters
+
+    /// An adapter of rank 3 on three projections of both layers.
+    private func adapter(_ folder: TemporaryFolder) throws -> String {
+        let tensors = (0..<2).flatMap { layer in
+            [("self_attn.v_proj", 64, 32), ("mlp.gate_proj", 64, 96), ("mlp.down_proj", 96, 64)]
+                .flatMap { name, inputs, outputs in
+                    let path = "model.layers.\(layer)." + name
+                    return [
+                        (path + ".lora_A.weight", [3, inputs]),
+                        (path + ".lora_B.weight", [outputs, 3]),
+                    ]
+                }
+        }
+        let config =
+            #"{"peft_type": "LORA", "r": 3, "lora_alpha": 5, "target_modules": ["v_proj", "gate_proj", "down_proj"]}"#
+        return try TinyAdapter.write(to: folder, tensors, config: config) {
+            Float(($0 * 37 + 11) % 101 - 50) / 300
+        }
+    }
+
+    @Test(arguments: [QuantizeRecipe.uniform, .eft])
+    func `an adapter folded in on the way gives the bytes of a merge`(
+        _ recipe: QuantizeRecipe
+    ) throws {
+        let folder = try TemporaryFolder()
+        let base = try TinyModel.write(to: folder)
+        let adapter = try adapter(folder)
+        let ledger = MemoryLedger()
+        let folded = try job(folder, output: "folded", work: "one", recipe: recipe, ledger: ledger) {
+            $0.adapter = adapter
+        }
+        let stated = try folded.memory()
+        _ = try folded.run()
+        #expect(ledger.peakTotal <= stated.total)
+        let backend = try CPUBackend(ledger: MemoryLedger(), threads: 2)
+        try AdapterMerger(
+            base: base, adapter: adapter, output: folder.file("merged"), options: .init(),
+            backend: backend
+        ).run()
+        try FileSystem.removeFolder(base)
+        #expect(rename(folder.file("merged"), base) == 0)
+        _ = try job(folder, output: "whole", work: "two", recipe: recipe).run()
+        #expect(
+            try FileSystem.read(folder.file("folded/output.safetensors"))
+                == FileSystem.read(folder.file("whole/output.safetensors")))
+        let plain = try job(folder, work: "three", recipe: recipe)
+        #expect(try plain.memory().total < stated.total)
+    }
+
+    @Test func `an adapter is not folded into quantized weights`() throws {
+        let folder = try TemporaryFolder()
+        _ = try job(folder, recipe: .uniform).run()
+        let adapter = try adapter(folder)
+        let backend = try CPUBackend(ledger: MemoryLedger(), threads: 2)
+        let quantized = try ModelFolder.open(folder.file("out"))
+        let error = #expect(throws: ConversionError.self) {
+            try MergedCheckpoint(base: quantized, adapter: adapter, backend: backend)
+        }
+        #expect(error?.code == .unsupported && error?.message.contains("16-bit") == true)
+    }
+
+    @Test func `a work folder in use is refused`() throws {
+        let folder = try TemporaryFolder()
+        let job = try job(folder, recipe: .uniform)
+        try FileSystem.createFolder(folder.file("work"))
+        let lock = try FolderLock(folder.file("work"))
+        #expect(throws: FormatError.self) { try job.run() }
+        withExtendedLifetime(lock) {}
+        #expect(try FileSystem.list(folder.file("work")).allSatisfy { $0 != "job_new.json" })
     }
 
     // MARK: Files

@@ -45,3 +45,33 @@ enum TinyModel {
         return path
     }
 }
+
+/// Writes small PEFT adapters.
+enum TinyAdapter {
+    /// Rank 2 on q_proj.
+    static let config =
+        #"{"peft_type": "LORA", "r": 2, "lora_alpha": 4, "target_modules": ["q_proj"]}"#
+
+    /// Writes an adapter with given tensors, as (name, shape).
+    /// - Parameter value: gives the number at each place of a tensor.
+    /// - Returns: its folder.
+    static func write(
+        to folder: TemporaryFolder, _ tensors: [(String, [Int])], config: String = config,
+        value: (Int) -> Float
+    ) throws -> String {
+        let path = folder.file("adapter")
+        let infos = try tensors.map {
+            try TensorInfo(
+                name: "base_model.model." + $0.0, dtype: .f32, shape: Shape(checking: $0.1))
+        }
+        let writer = try SafetensorsWriter(
+            folder: path, baseName: "adapter_model", tensors: infos)
+        for info in infos {
+            let values = (0..<info.shape.count).map(value)
+            try values.withUnsafeBytes { try writer.write(info.name, $0) }
+        }
+        try writer.finish()
+        try AtomicFile.write(FileSystem.join(path, "adapter_config.json"), config)
+        return path
+    }
+}

@@ -13,8 +13,11 @@ package struct CalibrationRows: Sendable, Hashable {
     package let rows: [[Int32]]
 
     /// Cuts tokens in consecutive rows; what is left at the end is not used unless it is all there is.
+    /// - Parameter path: the file that they come from, to go on with it later.
     /// - Throws: `ConversionError` (`usage`) when there are fewer than two tokens.
-    package init(name: String, tokens: [Int32], rows: Int, length: Int) throws(ConversionError) {
+    package init(
+        name: String, tokens: [Int32], rows: Int, length: Int, path: String? = nil
+    ) throws(ConversionError) {
         guard rows > 0, length > 1 else {
             throw ConversionError(
                 .usage, "calibration takes at least 1 row (-r) of at least 2 tokens (-l)")
@@ -25,6 +28,7 @@ package struct CalibrationRows: Sendable, Hashable {
                 path: name)
         }
         self.name = FileSystem.name(of: name)
+        self.path = path
         if tokens.count < length {
             self.rows = [tokens]
         } else {
@@ -74,8 +78,7 @@ package struct CalibrationRows: Sendable, Hashable {
             let end = bytes[limit...].firstIndex(of: UInt8(ascii: "\n")) ?? bytes.count
             tokens = try encode(String(decoding: bytes[..<end], as: UTF8.self))
         }
-        try self.init(name: file, tokens: tokens, rows: rows, length: length)
-        path = file
+        try self.init(name: file, tokens: tokens, rows: rows, length: length, path: file)
     }
 
     /// Some of the rows, shortened.

@@ -49,6 +49,9 @@ struct EXL2FolderWriter {
         }
         if job.writesFolder {
             try OutputFolder.copyOtherFiles(from: job.folder.path, to: job.output)
+            if let adapter = job.plan.options.adapter {
+                try OutputFolder.copyTokenizer(from: adapter, to: job.output)
+            }
             try config().write(to: job.output, indent: 4)
         }
         try writer.finish()

@@ -29,6 +29,7 @@ struct JobFingerprint {
             options.maxShardBytes == .max ? 0 : options.maxShardBytes >> 20)
         job["rope_scale"] = options.ropeScale.map { ConfigNode($0) } ?? .null
         job["rope_alpha"] = options.ropeAlpha.map { ConfigNode($0) } ?? .null
+        job["adapter"] = options.adapter.map { ConfigNode($0) } ?? .null
         job["reuse_measurement"] = options.measurement.map { ConfigNode($0) } ?? .null
         job["compile_full"] = output.map { ConfigNode(.string($0)) } ?? ConfigNode(.null)
         job["fingerprint"] = ConfigNode(fingerprint)
@@ -42,6 +43,10 @@ struct JobFingerprint {
         digest.add("\(options.measurementRows) \(options.measurementLength)")
         if options.ropeScale != nil || options.ropeAlpha != nil {
             digest.add("\(options.ropeScale ?? 1) \(options.ropeAlpha ?? 1)")
+        }
+        if let adapter = options.adapter {
+            let config = FileSystem.join(adapter, "adapter_config.json")
+            digest.add(try FileSystem.read(config))
         }
         if let measurement { digest.add(JSONText.string(measurement.node)) }
         digest.add(try FileSystem.read(FileSystem.join(folder.path, "config.json")))

@@ -26,6 +26,8 @@ package final class QuantizeJob {
     let backend: CPUBackend
     let checkpoint: any CheckpointReader
     let work: WorkFolder
+    /// What folding in an adapter takes.
+    private let adapterMemory: MemoryTable
     private var state: SavedJob
     private let settings: ConfigObject
 
@@ -53,7 +55,12 @@ package final class QuantizeJob {
         guard let checkpoint = folder.checkpoint else {
             throw ConversionError(.usage, "the folder has no weights", path: input)
         }
-        self.checkpoint = checkpoint
+        let merged = try options.adapter.map { adapter in
+            try OutputFolder.requireApart(work, from: [adapter])
+            return try MergedCheckpoint(base: folder, adapter: adapter, backend: backend)
+        }
+        adapterMemory = merged?.memory() ?? MemoryTable()
+        self.checkpoint = merged ?? checkpoint
         var plan = try QuantizePlan(folder.description, options)
         self.calibration = calibration
         measurementRows = calibration.selecting(
@@ -63,10 +70,10 @@ package final class QuantizeJob {
         self.output = output ?? work
         writesFolder = output != nil
         self.work = WorkFolder(path: work)
-        try QuantizeJob.check(folder, checkpoint, calibration)
+        try QuantizeJob.check(folder, self.checkpoint, calibration)
         let measurement = try options.measurement.map { try Measurement(file: $0) }
         let identity = JobFingerprint(
-            folder: folder, checkpoint: checkpoint, calibration: calibration, options: options,
+            folder: folder, checkpoint: self.checkpoint, calibration: calibration, options: options,
             measurement: measurement)
         let fingerprint = try identity.text()
         settings = identity.settings(input: input, output: output, fingerprint: fingerprint)
@@ -163,6 +170,7 @@ package final class QuantizeJob {
     /// Most bytes that this job takes, by purpose.
     package func memory() throws -> MemoryTable {
         plan.memory(stored: try storedType(), tokens: calibration.tokenCount, on: backend)
+            + adapterMemory
     }
 
     private func storedType() throws -> DType {
@@ -179,8 +187,10 @@ package final class QuantizeJob {
     /// - Throws: `ConversionError`, `FormatError`, `TensorError`, and what the monitor throws; then the work folder
     ///   holds all finished layers.
     package func run(_ monitor: ConversionMonitor = ConversionMonitor()) throws -> QuantizeReport {
-        if plan.options.startsAnew { try work.clear() }
         try FileSystem.createFolder(work.path)
+        let lock = try FolderLock(work.path)
+        defer { withExtendedLifetime(lock) {} }
+        if plan.options.startsAnew { try work.clear() }
         try FileSystem.createFolder(work.outTensors)
         try computeLayers(monitor)
         if plan.options.measurementOutput != nil { return report }

@@ -25,6 +25,8 @@ package struct QuantizeOptions: Sendable, Hashable {
     /// What positions are divided by, and NTK's alpha, for a model that is to be used so.
     package var ropeScale: Double?
     package var ropeAlpha: Double?
+    /// The folder of a PEFT adapter to fold into the base as it is read.
+    package var adapter: String?
     /// A measurement file to use instead of measuring.
     package var measurement: String?
     /// Where the measurement goes when that is all that is wanted.

@@ -8,6 +8,7 @@ import EftModels
 import EftPlanning
 import EftTensor
 import EftTokenizers
+import EftTraining
 
 enum QuantizeCommand: Command {
     static func savesWork(_: ParsedArguments) -> Bool { true }
@@ -50,6 +51,10 @@ enum QuantizeCommand: Command {
                 help: "where the finished model goes; without it the weights go to the work folder",
                 completion: .folder),
             OptionSpecification(
+                "--adapter", kind: .value("DIR"),
+                help: "a LoRA adapter to fold into the 16-bit model as it is read; no merged copy is written",
+                completion: .folder),
+            OptionSpecification(
                 "-b", "--bits", kind: .value("N"),
                 help: "bits of a weight of the decoder's layers, such as 2.4 or 4.65",
                 defaultText: "4.125; 4 with --recipe uniform"),
@@ -64,7 +69,8 @@ enum QuantizeCommand: Command {
                 defaultText: "6"),
             OptionSpecification(
                 "-c", "--cal-dataset", kind: .value("FILE"),
-                help: "calibration: a UTF-8 text, or .jsonl rows with a text",
+                help: "calibration: a UTF-8 text, .jsonl rows with a text, or a training configuration (.yml), for "
+                    + "its data",
                 defaultText:
                     "calibration.txt or calibration.jsonl in the model's folder, else a built-in text",
                 completion: .file),
@@ -230,6 +236,7 @@ enum QuantizeCommand: Command {
         options.measurementLength = try arguments.int(
             "measurement-length",
             default: earlier?.measurementLength ?? min(2048, options.length), in: 2...(1 << 20))
+        options.adapter = try arguments.string("adapter") ?? earlier?.adapter
         options.measurement = arguments.string("measurement") ?? earlier?.measurement
         options.measurementOutput = try measurementOutput(arguments)
         options.ropeScale =
@@ -291,6 +298,9 @@ enum QuantizeCommand: Command {
             try tokenizer.encode(text, addSpecialTokens: true)
         }
         let file = arguments.string("cal-dataset") ?? (earlier.map(\.calibration) ?? own)
+        if let file, [".yml", ".yaml"].contains(where: file.hasSuffix) {
+            return try trainingRows(file, folder, options)
+        }
         if let file {
             return try CalibrationRows(
                 file: file, rows: options.rows, length: options.length, encode: encode)
@@ -304,6 +314,20 @@ enum QuantizeCommand: Command {
                     + "that which the model will read makes it better (-c FILE)")
         }
         return rows
+    }
+
+    /// Rows of the data that a training configuration names, tokenized as it says.
+    private static func trainingRows(
+        _ file: String, _ folder: ModelFolder, _ options: QuantizeOptions
+    ) throws -> CalibrationRows {
+        let document = ConfigCursor(
+            try YAMLParser.parse(FileSystem.read(file), file: file), file: file)
+        let examples = try PreparedExamples(
+            AxolotlConfig(document), tokenizerFolder: folder.path,
+            vocabulary: folder.description.vocabulary, shouldStop: { InterruptFlag.isRaised })
+        return try CalibrationRows(
+            name: file, tokens: examples.data.train.flatMap(\.tokens), rows: options.rows,
+            length: options.length, path: file)
     }
 
     private static func text(_ report: QuantizeReport, to output: String) -> String {
