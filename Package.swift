@@ -44,6 +44,8 @@ let package = Package(
         .systemLibrary(name: "CYAML", pkgConfig: "yaml-0.1", providers: [.apt(["libyaml-dev"])]),
         .systemLibrary(
             name: "CPCRE2", pkgConfig: "libpcre2-8", providers: [.apt(["libpcre2-dev"])]),
+        // Without its pkg-config file, whose flags (for Windows) the package manager warns of.
+        .systemLibrary(name: "CUTF8Proc", providers: [.apt(["libutf8proc-dev"])]),
         .systemLibrary(name: "CLAPACK", providers: [.apt(["libopenblas-dev", "liblapacke-dev"])]),
         .systemLibrary(name: "CZlib", pkgConfig: "zlib", providers: [.apt(["zlib1g-dev"])]),
         .target(
@@ -70,7 +72,8 @@ let package = Package(
 
         // Layer 2: files and text.
         layer("EftFormats", ["EftTensor", "EftConfig", "CZlib", "CURing"]),
-        layer("EftTokenizers", ["EftConfig", "EftJinja", "CPCRE2"], testable: true),
+        layer(
+            "EftTokenizers", ["EftConfig", "EftJinja", "CPCRE2", "CUTF8Proc"], testable: true),
         layer("EftQuant", ["EftTensor", "EftConfig", "EftFormats", "CEftKernels"]),
 
         // Layers 3 and 4: the decoder.
