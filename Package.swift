@@ -48,6 +48,7 @@ let package = Package(
         .systemLibrary(name: "CUTF8Proc", providers: [.apt(["libutf8proc-dev"])]),
         .systemLibrary(name: "CLAPACK", providers: [.apt(["libopenblas-dev", "liblapacke-dev"])]),
         .systemLibrary(name: "CZlib", pkgConfig: "zlib", providers: [.apt(["zlib1g-dev"])]),
+        .systemLibrary(name: "CZstd", pkgConfig: "libzstd", providers: [.apt(["libzstd-dev"])]),
         .target(
             name: "CURing", cSettings: [.enableWarning("all"), .treatAllWarnings(as: .error)],
             linkerSettings: [.linkedLibrary("uring")]),
@@ -71,7 +72,7 @@ let package = Package(
         layer("EftJinja", ["EftConfig"]),
 
         // Layer 2: files and text.
-        layer("EftFormats", ["EftTensor", "EftConfig", "CZlib", "CURing"]),
+        layer("EftFormats", ["EftTensor", "EftConfig", "CZlib", "CZstd", "CURing"]),
         layer(
             "EftTokenizers", ["EftConfig", "EftJinja", "CPCRE2", "CUTF8Proc"], testable: true),
         layer("EftQuant", ["EftTensor", "EftConfig", "EftFormats", "CEftKernels"]),

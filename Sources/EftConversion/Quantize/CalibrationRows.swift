@@ -39,9 +39,10 @@ package struct CalibrationRows: Sendable, Hashable {
         self.rows = rows
     }
 
-    /// Reads a text file, or a `.jsonl` file whose rows have a `text`, and cuts it in rows.
+    /// Reads a text file, a `.jsonl` file whose rows have a `text`, or a Parquet file, and cuts it in rows.
     ///
-    /// A text file is encoded in whole; each text of a `.jsonl` file by itself, one after the other.
+    /// A text file is encoded in whole; each text of a `.jsonl` file by itself, one after the other; and so is each row of a
+    /// Parquet file, all its columns joined by a space.
     /// - Parameter encode: gives the tokens of a text, special ones that belong around it included.
     /// - Throws: `ConversionError`, `FormatError`, `ConfigError`, and what `encode` throws.
     package init(
@@ -49,23 +50,24 @@ package struct CalibrationRows: Sendable, Hashable {
     ) throws {
         guard FileSystem.exists(file), !FileSystem.isFolder(file) else {
             throw ConversionError(
-                .usage, "no such calibration file; give a text or .jsonl file with -c", path: file)
+                .usage, "no such calibration file; give a text, .jsonl or .parquet file with -c",
+                path: file)
         }
-        for suffix in [".parquet", ".arrow", ".csv", ".gz", ".zst", ".zip", ".safetensors"]
+        for suffix in [".arrow", ".csv", ".gz", ".zst", ".zip", ".safetensors"]
         where file.lowercased().hasSuffix(suffix) {
             throw ConversionError(
                 .usage,
-                "\(suffix) files are not read as calibration; give a UTF-8 text or .jsonl rows with a text",
+                "\(suffix) files are not read as calibration; give a UTF-8 text, .jsonl rows with a text, or "
+                    + ".parquet",
                 path: file)
         }
         // Much more text than is needed would only take time.
         let (wanted, overflow) = rows.multipliedReportingOverflow(by: length)
         let enough = overflow ? Int.max : wanted
         var tokens: [Int32] = []
-        if file.hasSuffix(".jsonl") || file.hasSuffix(".json") {
-            let lines = try JSONLines(file)
-            while tokens.count < enough, let row = try lines.next() {
-                tokens += try encode(row.required("text").string())
+        if let texts = try CalibrationTexts(file) {
+            while tokens.count < enough, let text = try texts.next() {
+                tokens += try encode(text)
             }
         } else {
             let bytes = try FileSystem.read(file)
@@ -82,4 +84,37 @@ package struct CalibrationRows: Sendable, Hashable {
     package var tokenCount: Int { rows.reduce(0) { $0 + $1.count } }
     /// Tokens of the longest row.
     package var longest: Int { rows.map(\.count).max() ?? 0 }
+}
+
+/// The texts of a file's rows.
+struct CalibrationTexts {
+    private let rows: DataRows
+    private let isParquet: Bool
+
+    /// Opens a file; nil when it has no rows but is one text.
+    /// - Throws: `ConfigError`, `FormatError`.
+    init?(_ file: String) throws {
+        isParquet = DataRows.isParquet(file)
+        guard isParquet || file.hasSuffix(".jsonl") || file.hasSuffix(".json") else { return nil }
+        rows = try DataRows(file)
+    }
+
+    /// The next text; nil at the end.
+    /// - Throws: `ConfigError`, `FormatError`.
+    func next() throws -> String? {
+        guard let row = try rows.next() else { return nil }
+        guard isParquet, case .object(let columns) = row.node.value else {
+            return try row.required("text").string()
+        }
+        return columns.entries.compactMap { Self.text($0.node) }.joined(separator: " ")
+    }
+
+    /// A column's value as text; what is no text as JSON has it.
+    private static func text(_ node: ConfigNode) -> String? {
+        switch node.value {
+        case .null: nil
+        case .string(let text): text
+        default: JSONWriter.text(node)
+        }
+    }
 }

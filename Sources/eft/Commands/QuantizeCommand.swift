@@ -65,7 +65,7 @@ enum QuantizeCommand: Command {
                 defaultText: "6"),
             OptionSpecification(
                 "-c", "--cal-dataset", kind: .value("FILE"),
-                help: "calibration: a UTF-8 text, or .jsonl rows with a text",
+                help: "calibration: a UTF-8 text, .jsonl rows with a text, or .parquet rows",
                 defaultText:
                     "calibration.txt or calibration.jsonl in the model's folder, else a built-in text",
                 completion: .file),
