@@ -44,8 +44,11 @@ let package = Package(
         .systemLibrary(name: "CYAML", pkgConfig: "yaml-0.1", providers: [.apt(["libyaml-dev"])]),
         .systemLibrary(
             name: "CPCRE2", pkgConfig: "libpcre2-8", providers: [.apt(["libpcre2-dev"])]),
+        // Without its pkg-config file, whose flags (for Windows) the package manager warns of.
+        .systemLibrary(name: "CUTF8Proc", providers: [.apt(["libutf8proc-dev"])]),
         .systemLibrary(name: "CLAPACK", providers: [.apt(["libopenblas-dev", "liblapacke-dev"])]),
         .systemLibrary(name: "CZlib", pkgConfig: "zlib", providers: [.apt(["zlib1g-dev"])]),
+        .systemLibrary(name: "CZstd", pkgConfig: "libzstd", providers: [.apt(["libzstd-dev"])]),
         .target(
             name: "CURing", cSettings: [.enableWarning("all"), .treatAllWarnings(as: .error)],
             linkerSettings: [.linkedLibrary("uring")]),
@@ -69,8 +72,9 @@ let package = Package(
         layer("EftJinja", ["EftConfig"]),
 
         // Layer 2: files and text.
-        layer("EftFormats", ["EftTensor", "EftConfig", "CZlib", "CURing"]),
-        layer("EftTokenizers", ["EftConfig", "EftJinja", "CPCRE2"], testable: true),
+        layer("EftFormats", ["EftTensor", "EftConfig", "CZlib", "CZstd", "CURing"]),
+        layer(
+            "EftTokenizers", ["EftConfig", "EftJinja", "CPCRE2", "CUTF8Proc"], testable: true),
         layer("EftQuant", ["EftTensor", "EftConfig", "EftFormats", "CEftKernels"]),
 
         // Layers 3 and 4: the decoder.

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Perplexity of a text in consecutive windows.
 import EftConfig
+import EftFormats
 import EftModels
 import EftNN
 import EftTensor
@@ -80,11 +81,11 @@ package struct PerplexityEvaluator {
 
 /// Texts to score.
 package enum EvaluationText {
-    /// Tokens of a UTF-8 text file, or of the `text` of all rows of a `.jsonl` file one after the other.
-    /// - Throws: `ConfigError` for unreadable files, `TokenizerError`.
+    /// Tokens of a UTF-8 text file, or of the `text` of all rows of a `.jsonl` or `.parquet` file one after the other.
+    /// - Throws: `ConfigError` for unreadable files, `FormatError`, `TokenizerError`.
     package static func tokens(_ path: String, tokenizer: Tokenizer) throws -> [Int32] {
-        if path.hasSuffix(".jsonl") {
-            let rows = try JSONLines(path)
+        if path.hasSuffix(".jsonl") || DataRows.isParquet(path) {
+            let rows = try DataRows(path)
             var tokens: [Int32] = []
             while let row = try rows.next() {
                 let text = try row.required("text").string()

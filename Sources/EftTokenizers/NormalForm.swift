@@ -1,12 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 // The four normal forms of Unicode, as the library's tables have them.
 
-import Foundation
+import CUTF8Proc
 
-/// A normal form of Unicode.
+/// A normal form of Unicode (Unicode Standard Annex 15).
 ///
-/// Foundation does the work, but for two things: code points that the library's older tables do not know are left alone,
-/// and Hangul is composed here, because Foundation composes some jamo that it should not and misses others.
+/// utf8proc has the tables of decompositions and combining classes, and composes. Marks are put in order here, because
+/// utf8proc moves them one place at a time, which takes the square of their number. Code points that the library's older
+/// tables do not know are left alone.
 enum NormalForm: Sendable {
     case nfc, nfd, nfkc, nfkd
 
@@ -17,99 +18,95 @@ enum NormalForm: Sendable {
         guard text.contains(where: { $0 >= limit }) else { return text }
         let scalars = String(decoding: text, as: UTF8.self).unicodeScalars
         if form == .nfc && scalars.allSatisfy(isComposed) { return text }
-        // The compatibility form may bring up jamo that compose.
-        if form == .nfkc { return apply(.nfc, to: apply(.nfkd, to: text)) }
         var result: [UInt8] = []
-        var stretch = String.UnicodeScalarView()
-        var hangul: [UInt32] = []
+        result.reserveCapacity(text.count)
+        var stretch: [Int32] = []
         for scalar in scalars {
-            if form.isHangul(scalar) {
+            if isInert(scalar) {
                 form.flush(&stretch, into: &result)
-                hangul.append(scalar.value)
-            } else {
-                form.flush(&hangul, into: &result)
-                if isInert(scalar) {
-                    form.flush(&stretch, into: &result)
-                    append(scalar.value, to: &result)
-                } else {
-                    stretch.append(scalar)
-                }
+                append(scalar, to: &result)
+                continue
             }
+            // Nothing before an ASCII character composes or changes places with what follows it.
+            if scalar.isASCII && stretch.count >= longStretch {
+                form.flush(&stretch, into: &result)
+            }
+            form.decompose(scalar, into: &stretch)
         }
         form.flush(&stretch, into: &result)
-        form.flush(&hangul, into: &result)
         return result
     }
 
-    private func flush(_ stretch: inout String.UnicodeScalarView, into result: inout [UInt8]) {
+    /// Code points after which a stretch ends where it can.
+    private static let longStretch = 4096
+
+    /// The most code points that one decomposes into, by far: U+FDFA makes 18.
+    private static let longestDecomposition = 32
+
+    private func decompose(_ scalar: Unicode.Scalar, into stretch: inout [Int32]) {
+        let code = Int32(bitPattern: scalar.value)
+        if scalar.isASCII { return stretch.append(code) }
+        let isCompatible = self == .nfkc || self == .nfkd
+        let options = UTF8PROC_DECOMPOSE.rawValue | (isCompatible ? UTF8PROC_COMPAT.rawValue : 0)
+        withUnsafeTemporaryAllocation(of: Int32.self, capacity: Self.longestDecomposition) {
+            codes in
+            var boundary: Int32 = 0
+            let count = utf8proc_decompose_char(
+                code, codes.baseAddress, codes.count, utf8proc_option_t(options), &boundary)
+            guard count > 0 && count <= codes.count else { return stretch.append(code) }
+            stretch.append(contentsOf: codes[..<count])
+        }
+    }
+
+    /// Orders a stretch of decomposed code points, composes it where the form asks for that, and appends it.
+    private func flush(_ stretch: inout [Int32], into result: inout [UInt8]) {
         if stretch.isEmpty { return }
-        let text = String(stretch)
-        stretch = .init()
-        switch self {
-        case .nfc: result += Array(text.precomposedStringWithCanonicalMapping.utf8)
-        case .nfd: result += Array(text.decomposedStringWithCanonicalMapping.utf8)
-        case .nfkc: result += Array(text.precomposedStringWithCompatibilityMapping.utf8)
-        case .nfkd: result += Array(text.decomposedStringWithCompatibilityMapping.utf8)
-        }
-    }
-
-    // MARK: Hangul (Unicode 16, section 3.12)
-
-    private static let firstSyllable: UInt32 = 0xAC00
-    private static let syllables: UInt32 = 11_172
-    private static let (firstLead, leads): (UInt32, UInt32) = (0x1100, 19)
-    private static let (firstVowel, vowels): (UInt32, UInt32) = (0x1161, 21)
-    /// One before the first trailing consonant, and their number with none counted.
-    private static let (baseTrail, trails): (UInt32, UInt32) = (0x11A7, 28)
-
-    /// Hangul never composes with, nor is reordered against, anything else.
-    private func isHangul(_ scalar: Unicode.Scalar) -> Bool {
-        scalar.value &- 0x1100 < 0x100 || scalar.value &- Self.firstSyllable < Self.syllables
-    }
-
-    private func flush(_ hangul: inout [UInt32], into result: inout [UInt8]) {
-        if hangul.isEmpty { return }
+        Self.order(&stretch)
+        var count = stretch.count
         if self == .nfc || self == .nfkc {
-            for code in Self.composed(hangul) { Self.append(code, to: &result) }
-        } else {
-            for code in hangul { Self.decompose(code, into: &result) }
-        }
-        hangul.removeAll(keepingCapacity: true)
-    }
-
-    private static func composed(_ codes: [UInt32]) -> [UInt32] {
-        var result: [UInt32] = []
-        for code in codes {
-            if let last = result.last {
-                if last &- firstLead < leads, code &- firstVowel < vowels {
-                    let pair = (last &- firstLead) &* vowels &+ (code &- firstVowel)
-                    result[result.count - 1] = firstSyllable &+ pair &* trails
-                    continue
-                }
-                let isOpen =
-                    last &- firstSyllable < syllables && (last &- firstSyllable) % trails == 0
-                if isOpen, code > baseTrail, code &- baseTrail < trails {
-                    result[result.count - 1] = last &+ (code &- baseTrail)
-                    continue
-                }
+            let options = UTF8PROC_COMPOSE.rawValue | UTF8PROC_STABLE.rawValue
+            count = stretch.withUnsafeMutableBufferPointer {
+                utf8proc_normalize_utf32($0.baseAddress, $0.count, utf8proc_option_t(options))
             }
-            result.append(code)
         }
-        return result
+        for code in stretch.prefix(max(0, count)) {
+            if let scalar = Unicode.Scalar(UInt32(bitPattern: code)) {
+                Self.append(scalar, to: &result)
+            }
+        }
+        stretch.removeAll(keepingCapacity: true)
     }
 
-    private static func decompose(_ code: UInt32, into result: inout [UInt8]) {
-        let index = code &- firstSyllable
-        guard index < syllables else { return append(code, to: &result) }
-        append(firstLead &+ index / (vowels &* trails), to: &result)
-        append(firstVowel &+ index % (vowels &* trails) / trails, to: &result)
-        if index % trails != 0 { append(baseTrail &+ index % trails, to: &result) }
+    /// Puts each run of marks into the order of their combining classes, those of one class as they stand.
+    private static func order(_ codes: inout [Int32]) {
+        var start = 0
+        while start < codes.count {
+            guard combiningClass(codes[start]) != 0 else {
+                start += 1
+                continue
+            }
+            var marks: [(kind: Int16, place: Int, code: Int32)] = []
+            while start + marks.count < codes.count {
+                let code = codes[start + marks.count]
+                let kind = combiningClass(code)
+                if kind == 0 { break }
+                marks.append((kind, marks.count, code))
+            }
+            if marks.count > 1 {
+                marks.sort { ($0.kind, $0.place) < ($1.kind, $1.place) }
+                for (offset, mark) in marks.enumerated() { codes[start + offset] = mark.code }
+            }
+            start += marks.count
+        }
     }
 
-    private static func append(_ code: UInt32, to result: inout [UInt8]) {
-        if let scalar = Unicode.Scalar(code) {
-            result.append(contentsOf: UTF8.encode(scalar) ?? .init())
-        }
+    private static func combiningClass(_ code: Int32) -> Int16 {
+        // No mark comes before U+0300; the table always has an entry.
+        code < 0x300 ? 0 : utf8proc_get_property(code)?.pointee.combining_class ?? 0
+    }
+
+    private static func append(_ scalar: Unicode.Scalar, to result: inout [UInt8]) {
+        result.append(contentsOf: UTF8.encode(scalar) ?? .init())
     }
 
     // MARK: Ranges
@@ -125,7 +122,10 @@ enum NormalForm: Sendable {
         }
     }
 
+    /// Whether a code point never changes, and nothing before it composes with anything behind it.
     private static func isInert(_ scalar: Unicode.Scalar) -> Bool {
+        // utf8proc 2.8 takes U+11A7, the place before the first trailing consonant, for one and swallows it.
+        if scalar.isASCII || scalar.value == 0x11A7 { return !scalar.isASCII }
         let spans = UnicodeTables.unknownToNormalization
         var (low, high) = (0, spans.count)
         while low < high {

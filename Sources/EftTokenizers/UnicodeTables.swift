@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
-// Code points on which the reference's Unicode tables and those of PCRE2 and Foundation disagree.
+// Code points on which the reference's Unicode tables and those of PCRE2 and utf8proc disagree.
 
 /// Differences between Unicode versions, so that the same text gives the same tokens with any of them.
 ///
 /// The `tokenizers` library matches patterns with Unicode 16 and normalizes with a version before 12.1; PCRE2 10.42 has
-/// Unicode 14, and Foundation a newer one.
+/// Unicode 14, and utf8proc 2.8 has Unicode 15.
 enum UnicodeTables {
     /// A range of code points, both ends included.
     typealias Span = (first: UInt32, last: UInt32)

@@ -9,7 +9,7 @@ import EftTraining
 struct PlannedDataset {
     /// The model's folder.
     let model: String
-    /// A JSON or JSONL file.
+    /// A JSON, JSONL or Parquet file.
     let file: String
     /// Axolotl's word for the form of its rows.
     let type: String
@@ -57,9 +57,10 @@ struct PlannedDataset {
     static func type(of file: String) throws -> String {
         guard FileSystem.exists(file), !FileSystem.isFolder(file) else {
             throw FormatError(
-                .missing, "this file does not exist; give a local JSON or JSONL file", path: file)
+                .missing, "this file does not exist; give a local JSON, JSONL or Parquet file",
+                path: file)
         }
-        guard let row = try JSONLines(file).next() else {
+        guard let row = try DataRows(file).next() else {
             throw ConfigError(.badValue, "the file holds no row", file: file)
         }
         func has(_ keys: String...) throws -> Bool {

@@ -59,7 +59,7 @@ import Testing
         }
     }
 
-    @Test(arguments: ["rows.parquet", "text.txt.gz", "rows.CSV"])
+    @Test(arguments: ["rows.arrow", "text.txt.gz", "rows.CSV"])
     func `files that are no text are refused by name`(_ name: String) throws {
         let folder = try TemporaryFolder()
         let file = try folder.write(name, "some text that must not be read as it is")
@@ -67,6 +67,24 @@ import Testing
             try CalibrationRows(file: file, rows: 2, length: 4, encode: encode)
         }
         #expect(error.code == .usage && error.description.contains(".jsonl"))
+    }
+
+    @Test func `the columns of Parquet rows are joined by a space`() throws {
+        let file = Fixtures.path("formats/parquet/usual.parquet")
+        var texts: [String] = []
+        _ = try CalibrationRows(file: file, rows: 60, length: 5000) { text in
+            texts.append(text)
+            return text.utf8.map { Int32($0) }
+        }
+        #expect(texts.count == 60)
+        // Text as it is, numbers, truth values, lists and mappings as JSON, nothing for what is not there.
+        #expect(
+            texts[1].hasPrefix(
+                "999998 -1584984309 196 17 -0.9990581829876457 96.375 false the home")
+        )
+        #expect(
+            texts[1].contains(
+                #" [] [] [{"key": "äöü 日本 fox fox fox home", "value": 9}] 2381135001741069"#))
     }
 }
 

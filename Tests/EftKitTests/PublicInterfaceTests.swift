@@ -2,6 +2,7 @@
 // The library's public declarations, so that none changes unnoticed.
 import EftFormats
 import EftTestSupport
+import Foundation
 import Testing
 
 struct PublicInterfaceTests {

@@ -322,4 +322,37 @@ import Testing
         #expect(try count("test") == 1)
         #expect(throws: ConfigError.self) { try count("validation") }
     }
+
+    private func parquet(_ path: String, _ more: String = "") throws -> TrainingData {
+        let node = try YAMLParser.parse(
+            """
+            base_model: b
+            learning_rate: 1
+            shuffle_merged_datasets: false
+            datasets: [{path: \(path), type: completion, field: long_text\(more)}]
+            """)
+        let config = try AxolotlConfig(ConfigCursor(node))
+        return try TrainingData(config.data, encoder: encoder(), seed: 1)
+    }
+
+    @Test func `Parquet rows give the examples of the same rows in JSON`() throws {
+        let source = Fixtures.path("formats/parquet")
+        let lines = try parquet(FileSystem.join(source, "rows.jsonl"))
+        #expect(lines.counts.rows == 60 && lines.train.count > 40)
+        #expect(try parquet(FileSystem.join(source, "usual.parquet")).train == lines.train)
+        // As a download of Hugging Face has it, and with the same rows beside in JSON.
+        let folder = try TemporaryFolder()
+        try FileSystem.createFolder(folder.file("data"))
+        try folder.link(
+            "data/train-00000-of-00001.parquet", to: FileSystem.join(source, "zstd.parquet"))
+        #expect(try parquet(folder.path).train == lines.train)
+        try folder.link("data/train.jsonl", to: FileSystem.join(source, "rows.jsonl"))
+        for type in ["", ", ds_type: json", ", ds_type: parquet"] {
+            #expect(try parquet(folder.path, type).train == lines.train)
+        }
+        let error = try #require(throws: ConfigError.self) {
+            try parquet(folder.path, ", ds_type: arrow")
+        }
+        #expect(error.keyPath == "datasets[0].ds_type")
+    }
 }

@@ -43,9 +43,10 @@ package struct CalibrationRows: Sendable, Hashable {
         self.rows = rows
     }
 
-    /// Reads a text file, or a `.jsonl` file whose rows have a `text`, and cuts it in rows.
+    /// Reads a text file, a `.jsonl` file whose rows have a `text`, or a Parquet file, and cuts it in rows.
     ///
-    /// A text file is encoded in whole; each text of a `.jsonl` file by itself, one after the other.
+    /// A text file is encoded in whole; each text of a `.jsonl` file by itself, one after the other; and so is each row of a
+    /// Parquet file, all its columns joined by a space.
     /// - Parameter encode: gives the tokens of a text, special ones that belong around it included.
     /// - Throws: `ConversionError`, `FormatError`, `ConfigError`, and what `encode` throws.
     package init(
@@ -53,23 +54,24 @@ package struct CalibrationRows: Sendable, Hashable {
     ) throws {
         guard FileSystem.exists(file), !FileSystem.isFolder(file) else {
             throw ConversionError(
-                .usage, "no such calibration file; give a text or .jsonl file with -c", path: file)
+                .usage, "no such calibration file; give a text, .jsonl or .parquet file with -c",
+                path: file)
         }
-        for suffix in [".parquet", ".arrow", ".csv", ".gz", ".zst", ".zip", ".safetensors"]
+        for suffix in [".arrow", ".csv", ".gz", ".zst", ".zip", ".safetensors"]
         where file.lowercased().hasSuffix(suffix) {
             throw ConversionError(
                 .usage,
-                "\(suffix) files are not read as calibration; give a UTF-8 text or .jsonl rows with a text",
+                "\(suffix) files are not read as calibration; give a UTF-8 text, .jsonl rows with a text, or "
+                    + ".parquet",
                 path: file)
         }
         // Much more text than is needed would only take time.
         let (wanted, overflow) = rows.multipliedReportingOverflow(by: length)
         let enough = overflow ? Int.max : wanted
         var tokens: [Int32] = []
-        if file.hasSuffix(".jsonl") || file.hasSuffix(".json") {
-            let lines = try JSONLines(file)
-            while tokens.count < enough, let row = try lines.next() {
-                tokens += try encode(row.required("text").string())
+        if let texts = try CalibrationTexts(file) {
+            while tokens.count < enough, let text = try texts.next() {
+                tokens += try encode(text)
             }
         } else {
             let bytes = try FileSystem.read(file)

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Raw deflate data, decompressed in pieces by zlib.
+// Deflate data, decompressed in pieces by zlib.
 import CZlib
 
 /// A decompressor over bytes that outlive it.
@@ -11,14 +11,21 @@ final class Inflater {
     private let name: String
     private let path: String
 
+    /// What stands around the data, as zlib's window bits.
+    enum Form: Int32 {
+        /// Nothing, as in zip archives.
+        case raw = -15
+        /// The header and trailer of gzip or of zlib.
+        case gzip = 47
+    }
+
     /// Begins at the first byte of `source`; `name` and `path` are for messages.
-    init(_ source: UnsafeRawBufferPointer, name: String, path: String) {
+    init(_ source: UnsafeRawBufferPointer, name: String, path: String, form: Form = .raw) {
         self.source = source
         self.name = name
         self.path = path
-        // Negative window bits: raw deflate, as in zip archives.
-        isReady =
-            inflateInit2_(&stream, -15, ZLIB_VERSION, Int32(MemoryLayout<z_stream>.size)) == Z_OK
+        let size = Int32(MemoryLayout<z_stream>.size)
+        isReady = inflateInit2_(&stream, form.rawValue, ZLIB_VERSION, size) == Z_OK
     }
 
     deinit { if isReady { inflateEnd(&stream) } }
@@ -46,8 +53,8 @@ final class Inflater {
     }
 
     /// Decompresses at most `room` bytes; 0 at the end.
-    private func step(_ target: UnsafeMutablePointer<UInt8>, _ room: Int) throws(FormatError) -> Int
-    {
+    /// - Throws: `FormatError` (`damaged`).
+    func step(_ target: UnsafeMutablePointer<UInt8>, _ room: Int) throws(FormatError) -> Int {
         guard isReady else { throw damaged }
         // zlib counts in 32 bits and its input pointer is not const.
         let available = min(source.count - consumed, 1 << 30)

@@ -81,6 +81,8 @@ package struct DatasetEntry: Sendable {
     package let path: String
     /// Files, relative to the folder `path` where that is one.
     package let dataFiles: [String]
+    /// The format of the files that are looked for in a folder; nil when all that are read will do.
+    package let fileType: FileType?
     /// Which part of the data.
     package let split: DatasetSplit
     /// How rows become examples: a name, or a mapping of the user's own.
@@ -89,6 +91,11 @@ package struct DatasetEntry: Sendable {
     package let cursor: ConfigCursor
     /// Lines for the user.
     package let notices: [String]
+
+    /// Formats of data files, by Axolotl's words.
+    package enum FileType: String, CaseIterable, Sendable {
+        case json, parquet
+    }
 
     private static let known = [
         "path", "name", "split", "type", "data_files", "ds_type", "revision", "trust_remote_code",
@@ -106,6 +113,13 @@ package struct DatasetEntry: Sendable {
         path = try cursor.required("path").string()
         type = try cursor.required("type")
         dataFiles = try cursor.texts("data_files") ?? []
+        fileType = try cursor.optional("ds_type").map { (item) throws(ConfigError) in
+            guard let type = FileType(rawValue: try item.string()) else {
+                let known = FileType.allCases.map(\.rawValue).joined(separator: " and ")
+                throw item.error(.badValue, "data files in \(known) are read, others are not")
+            }
+            return type
+        }
         split = try DatasetSplit(cursor)
         notices = try cursor.unknownKeys(known: Self.known).map { "\($0); it is ignored" }
     }

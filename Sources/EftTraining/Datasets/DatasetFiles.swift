@@ -5,7 +5,6 @@ import EftFormats
 
 /// Finds the local files of a data set.
 enum DatasetFiles {
-    private static let suffixes = [".json", ".jsonl"]
     /// Words by which Hugging Face tells the files of splits apart.
     private static let splitWords: [String: [String]] = [
         "train": ["train", "training"], "test": ["test", "testing", "eval", "evaluation"],
@@ -34,17 +33,26 @@ enum DatasetFiles {
             try check(path, entry)
             return [path]
         }
-        let all = try FileSystem.list(path).filter { name in
-            suffixes.contains { name.lowercased().hasSuffix($0) } && name != "dataset_infos.json"
+        // Data sets of Hugging Face have their files in a folder of this name.
+        for folder in [path, FileSystem.join(path, "data")] where FileSystem.isFolder(folder) {
+            let chosen = files(try dataFiles(in: folder, entry), of: entry.split.name)
+            if !chosen.isEmpty { return chosen.map { FileSystem.join(folder, $0) } }
         }
-        let chosen = files(all, of: entry.split.name)
-        guard !chosen.isEmpty else {
-            throw try entry.cursor.required("path").error(
-                .badValue,
-                "the folder \(excerpt(path)) holds no .json or .jsonl file for the split "
-                    + "'\(excerpt(entry.split.name))'")
+        throw try entry.cursor.required("path").error(
+            .badValue,
+            "the folder \(excerpt(path)) holds no .json, .jsonl or .parquet file for the split "
+                + "'\(excerpt(entry.split.name))'")
+    }
+
+    /// The files of a folder that hold rows, of one format: a data set that is there in both is not read twice.
+    private static func dataFiles(in folder: String, _ entry: DatasetEntry) throws -> [String] {
+        let names = try FileSystem.list(folder).filter { $0 != "dataset_infos.json" }
+        func ending(_ suffixes: [String]) -> [String] {
+            names.filter { name in suffixes.contains { name.lowercased().hasSuffix($0) } }
         }
-        return chosen.map { FileSystem.join(path, $0) }
+        let json = entry.fileType == .parquet ? [] : ending([".json", ".jsonl"])
+        if !json.isEmpty || entry.fileType == .json { return json }
+        return ending([".parquet"])
     }
 
     /// Files whose names say that they belong to a split; those that name no split belong to `train`.
@@ -60,10 +68,11 @@ enum DatasetFiles {
 
     private static func check(_ file: String, _ entry: DatasetEntry) throws {
         let name = file.lowercased()
-        for other in [".parquet", ".arrow", ".csv", ".txt", ".gz", ".zst", ".zip"]
+        for other in [".arrow", ".csv", ".txt", ".gz", ".zst", ".zip"]
         where name.hasSuffix(other) {
             throw try entry.cursor.required("path").error(
-                .badValue, "\(other) files are not read yet; convert \(excerpt(file)) to .jsonl")
+                .badValue,
+                "\(other) files are not read yet; convert \(excerpt(file)) to .jsonl or .parquet")
         }
     }
 
@@ -77,7 +86,7 @@ enum DatasetFiles {
         let parts = path.split(separator: "/", omittingEmptySubsequences: false)
         let isHubID =
             parts.count == 2 && !path.hasPrefix(".") && parts.allSatisfy { !$0.isEmpty }
-            && !suffixes.contains { path.hasSuffix($0) }
+            && !DataRows.suffixes.contains { path.hasSuffix($0) }
         guard isHubID else {
             return cursor.error(.badValue, "\(excerpt(path)) does not exist")
         }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // From files to examples: tokenize, shuffle, drop, split.
 import EftConfig
+import EftFormats
 
 /// The examples of a run.
 package struct TrainingData: Sendable {
@@ -87,7 +88,7 @@ package struct TrainingData: Sendable {
             let format = try DatasetRegistry.format(entry)
             var rows: [[TrainingExample]] = []
             for file in try DatasetFiles.find(entry) {
-                let reader = try JSONLines(file)
+                let reader = try DataRows(file)
                 while let row = try reader.next() {
                     rows.append(try format.examples(row, encoder))
                     if rows.count % 256 == 0, shouldStop() {

@@ -23,7 +23,8 @@ enum EvalCommand: Command {
             CommonOptions.model, CommonOptions.adapter, CommonOptions.fourBits,
             CommonOptions.cacheFolder,
             OptionSpecification(
-                "--data", kind: .value("FILE"), help: "a UTF-8 text, or .jsonl rows with a text",
+                "--data", kind: .value("FILE"),
+                help: "a UTF-8 text, or .jsonl or .parquet rows with a text",
                 isRequired: true, completion: .file),
             OptionSpecification(
                 "--length", kind: .value("N"), help: "tokens of a window", defaultText: "2048"),

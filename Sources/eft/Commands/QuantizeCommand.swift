@@ -69,8 +69,8 @@ enum QuantizeCommand: Command {
                 defaultText: "6"),
             OptionSpecification(
                 "-c", "--cal-dataset", kind: .value("FILE"),
-                help: "calibration: a UTF-8 text, .jsonl rows with a text, or a training configuration (.yml), for "
-                    + "its data",
+                help: "calibration: a UTF-8 text, .jsonl or .parquet rows (a text, instructions, conversations), or a "
+                    + "training configuration (.yml), for its data",
                 defaultText:
                     "calibration.txt or calibration.jsonl in the model's folder, else a built-in text",
                 completion: .file),
