@@ -77,9 +77,11 @@ struct LinearQuantizerTests {
         let (inputs, outputs) = (LinearQuantizerTests.inputs, LinearQuantizerTests.outputs)
         return (0..<outputs).map { output in
             let d = (0..<inputs).map { change(output, $0) }
-            return (0..<inputs).reduce(0) { sum, a in
-                sum + d[a] * (0..<inputs).reduce(0) { $0 + h[a * inputs + $1] * d[$1] }
+            var sum = 0.0
+            for a in 0..<inputs {
+                for b in 0..<inputs { sum += d[a] * h[a * inputs + b] * d[b] }
             }
+            return sum
         }
     }
 

@@ -135,7 +135,7 @@ struct WidthTests {
             let picked = zip(blocks, chosen).map { $0[$1] }
             #expect(picked.reduce(0) { $0 + $1.bits } <= budget)
             let loss = picked.reduce(0.0) { $0 + $1.loss }
-            let best = try #require(best(blocks, budget: budget))
+            let best = try #require(self.best(blocks, budget: budget))
             // What one block's step can miss, at most.
             #expect(loss <= best * 1.1 + 0.5, "\(budget): \(loss), best \(best)")
         }

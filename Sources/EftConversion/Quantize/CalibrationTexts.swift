@@ -36,8 +36,11 @@ struct CalibrationTexts {
             guard let messages = try row.optional(key) else { continue }
             var parts: [String] = []
             for message in try messages.elements() {
-                let content = try message.optional("content")
-                parts.append(try (content ?? message.required("value")).string())
+                if let content = try message.optional("content") {
+                    parts.append(try content.string())
+                } else {
+                    parts.append(try message.required("value").string())
+                }
             }
             return parts.joined(separator: "\n")
         }

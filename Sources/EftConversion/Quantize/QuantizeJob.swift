@@ -50,11 +50,12 @@ package final class QuantizeJob {
             try OutputFolder.requireApart(output, from: [input, work])
             try OutputFolder.requireNoOtherWeights(output, stem: "output")
         }
-        folder = try ModelFolder.open(input)
+        let folder = try ModelFolder.open(input)
             .stretchingRotary(scale: options.ropeScale, alpha: options.ropeAlpha)
         guard let checkpoint = folder.checkpoint else {
             throw ConversionError(.usage, "the folder has no weights", path: input)
         }
+        self.folder = folder
         let merged = try options.adapter.map { adapter in
             try OutputFolder.requireApart(work, from: [adapter])
             return try MergedCheckpoint(base: folder, adapter: adapter, backend: backend)

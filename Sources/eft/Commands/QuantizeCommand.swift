@@ -236,7 +236,7 @@ enum QuantizeCommand: Command {
         options.measurementLength = try arguments.int(
             "measurement-length",
             default: earlier?.measurementLength ?? min(2048, options.length), in: 2...(1 << 20))
-        options.adapter = try arguments.string("adapter") ?? earlier?.adapter
+        options.adapter = arguments.string("adapter") ?? earlier?.adapter
         options.measurement = arguments.string("measurement") ?? earlier?.measurement
         options.measurementOutput = try measurementOutput(arguments)
         options.ropeScale =

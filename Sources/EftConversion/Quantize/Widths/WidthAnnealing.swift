@@ -15,7 +15,8 @@ import EftTensor
 struct WidthAnnealing {
     private static let runs = 80
     private static let steps = 1975
-    private static let proposals = 1000
+    /// Proposals of a step: the original's 1000, or fewer where few blocks are chosen for.
+    private var proposals: Int { min(1000, 20 * blocks.count) }
 
     /// The options of each block: bits, and the error (1 - accuracy).
     let blocks: [[WidthChoice.Option]]
@@ -67,27 +68,53 @@ struct WidthAnnealing {
     }
 
     private func anneal(power: Double, seed: UInt64) -> [Int] {
-        let costs = blocks.map { $0.map { pow($0.loss, power) } }
+        // All options in one list, for speed: some hundred million proposals are looked at.
+        var starts: [Int] = [0]
+        for options in blocks { starts.append((starts.last ?? 0) + options.count) }
+        let sizes = blocks.flatMap { $0.map(\.bits) }
+        let costs = blocks.flatMap { $0.map { pow($0.loss, power) } }
+        var chosen = Array(starts.dropLast())
+        starts.withUnsafeBufferPointer { starts in
+            sizes.withUnsafeBufferPointer { sizes in
+                costs.withUnsafeBufferPointer { costs in
+                    chosen.withUnsafeMutableBufferPointer { chosen in
+                        anneal(starts, sizes, costs, &chosen, seed: seed)
+                    }
+                }
+            }
+        }
+        return zip(chosen, starts).map { $0 - $1 }
+    }
+
+    /// - Parameter chosen: places in the list of all options.
+    private func anneal(
+        _ starts: UnsafeBufferPointer<Int>, _ sizes: UnsafeBufferPointer<Int>,
+        _ costs: UnsafeBufferPointer<Double>, _ chosen: inout UnsafeMutableBufferPointer<Int>,
+        seed: UInt64
+    ) {
         var random = SplitMix64(seed: seed)
-        var chosen = [Int](repeating: 0, count: blocks.count)
-        var used = bits(chosen)
+        var used = chosen.reduce(0) { $0 + sizes[$1] }
+        let (count, proposals) = (UInt64(chosen.count), proposals)
         var temperature = 2.0
         for _ in 0..<WidthAnnealing.steps {
-            for _ in 0..<WidthAnnealing.proposals {
-                let block = Int(random.next(upperBound: UInt64(blocks.count)))
-                let option = Int(random.next(upperBound: UInt64(blocks[block].count)))
-                let now = chosen[block]
-                let total = used - blocks[block][now].bits + blocks[block][option].bits
+            for _ in 0..<proposals {
+                let number = random.next()
+                // The upper and the lower half of a random number choose block and option.
+                let block = Int((number >> 32) * count >> 32)
+                let options = UInt64(starts[block + 1] - starts[block])
+                let option = starts[block] + Int((number & 0xFFFF_FFFF) * options >> 32)
+                let total = used - sizes[chosen[block]] + sizes[option]
                 guard total <= budget else { continue }
-                let change = costs[block][option] - costs[block][now]
-                let share = Double(random.next() >> 11) * 0x1p-53
-                guard change < 0 || share < exp(-change / temperature) else { continue }
+                let change = costs[option] - costs[chosen[block]]
+                if change >= 0 {
+                    let share = Double(random.next() >> 11) * 0x1p-53
+                    guard share < exp(-change / temperature) else { continue }
+                }
                 chosen[block] = option
                 used = total
             }
             temperature *= 0.995
         }
-        return chosen
     }
 
     private func spendRest(_ chosen: inout [Int]) {
