@@ -65,6 +65,13 @@ typedef struct eft_cross_entropy_kernels {
     void (*softmax)(size_t vocabulary, float *logits, double lse, float scale);
 } eft_cross_entropy_kernels;
 
+typedef struct eft_divergence_kernels {
+    /// The sums of w and of w (reference - logits), where w = exp(reference - base); base is the largest of `reference`.
+    void (*weighted)(size_t vocabulary, const float *reference, const float *logits, float base, double sums[2]);
+    /// The sum of exp(logits - base); base is the largest of `logits`.
+    double (*sum_of_exponentials)(size_t vocabulary, const float *logits, float base);
+} eft_divergence_kernels;
+
 /// The constants of an AdamW step, each rounded once.
 typedef struct eft_adamw_constants {
     float keep, beta1_rest, beta2, beta2_rest, gradient_scale, root_c2, epsilon, step_size;
@@ -153,6 +160,7 @@ EFT_FAMILY(rope)
 EFT_FAMILY(swiglu)
 EFT_FAMILY(elementwise)
 EFT_FAMILY(cross_entropy)
+EFT_FAMILY(divergence)
 EFT_FAMILY(adamw)
 EFT_FAMILY(attention)
 EFT_FAMILY(quantize)
@@ -170,6 +178,9 @@ EFT_FAMILY(sampling)
 #define EFT_KERNELS_AT(family, level, scalar) ((void)(level), &(scalar))
 #endif
 #define EFT_KERNELS(family, context, scalar) EFT_KERNELS_AT(family, (context)->isa, scalar)
+
+// generic/sampling.c
+const eft_sampling_kernels *eft_sampling_kernels_of(eft_isa isa);
 
 // generic/swiglu.c
 const eft_swiglu_kernels *eft_swiglu_kernels_of(eft_isa isa);

@@ -38,12 +38,8 @@ package struct LossHead: Sendable {
     ) throws -> [Float] {
         precondition(labels.count == hidden.rows)
         var losses = [Float](repeating: 0, count: hidden.rows)
-        var first = 0
-        while first < hidden.rows {
-            let rows = first..<min(first + logits.rows, hidden.rows)
-            let chunk = logits.rows(0..<rows.count)
-            let input = hidden.rows(rows)
-            try head.forward(input, into: chunk, pass.rows(rows))
+        for rows in chunks(of: hidden.rows) {
+            let chunk = try logits(hidden, rows: rows, pass)
             losses.withUnsafeMutableBufferPointer { all in
                 pass.backend.crossEntropy(
                     logits: chunk, labels: labels[rows], gradientScale: gradientScale,
@@ -51,11 +47,23 @@ package struct LossHead: Sendable {
             }
             if let gradient, gradientScale != 0 {
                 try head.backward(
-                    input, dy: chunk, into: gradient.rows(rows), accumulate: false, pass.rows(rows))
+                    hidden.rows(rows), dy: chunk, into: gradient.rows(rows), accumulate: false,
+                    pass.rows(rows))
             }
-            first = rows.upperBound
         }
         return losses
+    }
+
+    /// The chunks in which rows go through the head.
+    package func chunks(of rows: Int) -> [Range<Int>] {
+        stride(from: 0, to: rows, by: logits.rows).map { $0..<min($0 + logits.rows, rows) }
+    }
+
+    /// The logits `[rows.count][V]` of one chunk of hidden states; the next chunk overwrites them.
+    package func logits(_ hidden: Matrix, rows: Range<Int>, _ pass: Pass) throws -> Matrix {
+        let chunk = logits.rows(0..<rows.count)
+        try head.forward(hidden.rows(rows), into: chunk, pass.rows(rows))
+        return chunk
     }
 }
 

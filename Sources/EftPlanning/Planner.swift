@@ -10,11 +10,11 @@ package struct Planner {
     /// The model.
     package let description: DecoderDescription
     /// Bytes that each device may hold.
-    package let limits: [Int]
+    package internal(set) var limits: [Int]
     /// Most bytes of weights for each device; its whole room when nil.
     package let weightLimits: [Int]?
     /// Bytes of the program itself, held against the first device.
-    package internal(set) var programBytes: Int
+    package var programBytes: Int
     /// A device of this kind, for the sizes of scratch memory.
     package let backend: any Backend
     /// What estimates times; they are left out when nil.
@@ -32,7 +32,7 @@ package struct Planner {
         self.backend = backend
     }
 
-    private func task(
+    func task(
         _ layouts: DecoderLayouts, adapters: AdapterExtents? = nil, load: LoadNeed = LoadNeed()
     ) -> PlacementTask {
         PlacementTask(
@@ -41,7 +41,7 @@ package struct Planner {
             backend: backend)
     }
 
-    private func stage(_ name: String, _ placed: PlacedMemory, _ detail: String) -> StagePlan {
+    func stage(_ name: String, _ placed: PlacedMemory, _ detail: String) -> StagePlan {
         StagePlan(name: name, placed: placed, weightLimits: weightLimits, detail: detail)
     }
 
@@ -117,14 +117,17 @@ package struct Planner {
         return nil
     }
 
-    /// Scoring windows of `rows` tokens over weights of given layouts, some of them streamed when they do not fit.
+    /// Scoring batches of `rows` tokens in at most `sequences` sequences over weights of given layouts, some of them
+    /// streamed when they do not fit.
     package func evaluate(
         name: String, layouts: DecoderLayouts, adapters: AdapterExtents? = nil,
-        load: LoadNeed = LoadNeed(), rows: Int
+        load: LoadNeed = LoadNeed(), rows: Int, sequences: Int = 1
     ) -> StagePlan {
         let task = task(layouts, adapters: adapters, load: load)
         func planned(_ rows: Int) -> StagePlan {
-            stage(name, task.evaluation(rows: rows), "windows of \(rows) tokens")
+            stage(
+                name, task.evaluation(rows: rows, sequences: sequences),
+                "windows of \(rows) tokens")
         }
         var plan = planned(rows)
         var smaller = rows

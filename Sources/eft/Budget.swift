@@ -12,6 +12,9 @@ struct Budget {
     /// Where layers are streamed from and how many bytes are to be written there first; nil when none are.
     var repack: (folder: String, bytes: Int)?
 
+    /// Lines about the streaming of several decoders, for which `plan` has no placement of one.
+    var streamingLines: [String] = []
+
     /// The accounts of several devices, whose peaks are told afterwards.
     var ledgers: [MemoryLedger] = []
 
@@ -41,7 +44,9 @@ struct Budget {
         for line in plan.deviceLines(limits) {
             output.writeWrapped("plan: \(line)", hanging: 6, .dim)
         }
-        if let streaming { output.writeWrapped("plan: \(streaming)", hanging: 6, .dim) }
+        for line in streamingLines + [streaming].compactMap(\.self) {
+            output.writeWrapped("plan: \(line)", hanging: 6, .dim)
+        }
     }
 
     /// What is streamed from where, in a line; nil when all layers stand in memory.

@@ -24,9 +24,11 @@ struct LoadedModel {
     /// Opens everything and reads tables, no weights.
     /// - Parameters:
     ///   - adapters: folders of adapters; those that the command line lists when nil.
+    ///   - shared: devices on which another model stands too; devices of its own when nil.
     ///   - reserved: what adapters may take that come later.
     init(
         _ arguments: ParsedArguments, adapters folders: [String]? = nil,
+        sharing shared: [CPUBackend]? = nil,
         reserving reserved: (DecoderDescription) throws -> AdapterExtents? = { _ in nil }
     ) throws {
         adapters = folders ?? arguments.strings("adapter")
@@ -63,7 +65,9 @@ struct LoadedModel {
         }
         adapterExtents = try reserved(description).map { loaded + $0 } ?? loaded
         budget = try DeviceBudget(arguments)
-        devices = try budget.backends(arguments, programBytes: ProcessMemory.resident)
+        devices =
+            try shared.map { $0.map { CPUBackend(sharing: $0, ledger: $0.ledger) } }
+            ?? budget.backends(arguments, programBytes: ProcessMemory.resident)
         cacheFolder = arguments.string("cache-dir")
     }
 
@@ -83,12 +87,15 @@ struct LoadedModel {
     /// The planner for this model and machine, with what the program holds by now.
     /// - Parameters:
     ///   - work: what is planned.
+    ///   - other: another model that will be loaded too.
     ///   - bytes: what the program will take beyond what it has, outside of the ledgers.
     func planner(
-        for work: ProcessMemory.Work = .generation, reserving bytes: Int = 0
+        for work: ProcessMemory.Work = .generation, beside other: LoadedModel? = nil,
+        reserving bytes: Int = 0
     ) -> Planner {
         let program = ProcessMemory.program(
-            for: work, threads: devices[0].threads, weights: layouts.linears.count)
+            for: work, threads: devices[0].threads,
+            weights: layouts.linears.count + (other?.layouts.linears.count ?? 0))
         return Planner(
             description: folder.description, limits: budget.limits,
             weightLimits: budget.weightLimits, programBytes: program + bytes,

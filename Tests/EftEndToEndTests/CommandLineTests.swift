@@ -107,6 +107,71 @@ import Testing
         #expect(told.errors.contains("I/O window") && told.errors.contains(folder.path))
     }
 
+    @Test func `a model is compared with its original, streamed or not`() throws {
+        let folder = try TemporaryFolder()
+        let model = "Examples/demo/model"
+        let quantized = folder.file("4bit")
+        let made = try Program(
+            "quantize", "-i", model, "-o", folder.file("work"), "-cf", quantized, "-b", "4", "-c",
+            "Examples/demo/calibration.txt", "-r", "4", "-l", "64")
+        try #require(made.status == 0, "\(made.errors)")
+        let text = try folder.write(
+            "text.txt", String(repeating: "One morning Felix went to the market. ", count: 12))
+        let caches = folder.file("caches")
+        func compare(_ more: [String]) throws -> ConfigCursor {
+            let program = try Program(
+                [
+                    "eval", "-m", quantized, "--compare", model, "--data", text, "--length", "33",
+                    "--cache-dir", caches, "--json",
+                ] + more)
+            #expect(program.status == 0, "\(program.errors)")
+            return ConfigCursor(try JSONParser.parse(program.output))
+        }
+        let whole = try compare([])
+        let divergence = try whole.required("kl_divergence").required("mean").double()
+        #expect(divergence > 0 && divergence < 1)
+        #expect(try whole.required("layer_errors").elements().count == 4)
+        #expect(try whole.required("top1_agreement").double() > 0.5)
+        let planned = try whole.required("peak_memory_planned").int()
+        let streamed = try compare(["--memory", "\((planned >> 10) - 3000)KiB"])
+        #expect(try FileSystem.list(caches).count >= 1)
+        #expect(try streamed.required("kl_divergence").required("mean").double() == divergence)
+        let table = try Program(
+            "eval", "-m", quantized, "--compare", model, "--data", text, "--length", "33")
+        #expect(table.status == 0 && table.output.contains("KL divergence"))
+    }
+
+    @Test func `models that have not the same tokens are not compared`() throws {
+        let folder = try TemporaryFolder()
+        let model = "Examples/demo/model"
+        for name in try FileSystem.list(model) {
+            try folder.write(name, FileSystem.read(FileSystem.join(model, name)))
+        }
+        let json = String(
+            decoding: try FileSystem.read(folder.file("tokenizer.json")), as: UTF8.self)
+        let other = json.replacing("<|pad|>", with: "<|gap|>")
+        try folder.write("tokenizer.json", other)
+        let refused = try Program(
+            "eval", "-m", model, "--compare", folder.path, "--data", "Examples/demo/valid.txt")
+        #expect(refused.status == 4 && refused.errors.contains("token 2 differs"))
+    }
+
+    @Test func `a score is of a text or of questions`() throws {
+        let model = ["eval", "-m", "Examples/demo/model"]
+        let questions = Fixtures.path("choices/questions.jsonl")
+        let scored = try Program(model + ["--tasks", questions, "--precision", "f32", "--json"])
+        let found = ConfigCursor(try JSONParser.parse(scored.output))
+        #expect(try found.required("questions").int() == 15)
+        #expect(try found.required("acc").double() == 0.6)
+        for wrong in [
+            [], ["--tasks", questions, "--data", "x"], ["--tasks", questions, "--compare", "x"],
+            ["--compare", "x"],
+        ] {
+            let refused = try Program(model + wrong)
+            #expect(refused.status == 2, "\(wrong)")
+        }
+    }
+
     /// Runs the program in a shell: `"$@"` stands for it and the arguments.
     private func shell(_ script: String, _ arguments: [String]) throws -> Program {
         try Program(path: "/bin/bash", ["-c", script, "bash", Program.path] + arguments)

@@ -32,6 +32,12 @@ struct SmallModels {
         }
         try folder.write("text.txt", String(repeating: "The quick brown fox. ", count: 120))
         try folder.write(
+            "questions.jsonl",
+            (0..<20).map { row in
+                "{\"question\": \"How many words are in row \(row)?\", "
+                    + "\"choices\": [\"one\", \"none at all\", \"three or four\"], \"answer\": 1}\n"
+            }.joined())
+        try folder.write(
             "rows.jsonl",
             (0..<16).map { row in
                 let words = String(repeating: "word \(row) ", count: 4 + row % 3)
@@ -167,6 +173,24 @@ struct PeakMemoryTests {
         _ = try check(common + ["150"])
         _ = try check(common + ["64"] + memory(70, of: whole, caches: caches))
         _ = try check(common + ["64"] + memory(150, of: whole, devices: 2, caches: caches))
+    }
+
+    @Test func `a comparison holds no more than was planned, and hardly less`() throws {
+        let caches = try TemporaryFolder()
+        let models = try SmallModels(["exl2": .exl2(bits: 4), "bf16": .bf16])
+        let common = [
+            "eval", "-m", models.folder.file("exl2"), "--compare", models.folder.file("bf16"),
+            "--data", models.folder.file("text.txt"), "--length", "64",
+        ]
+        let whole = try check(common)
+        _ = try check(common + memory(60, of: whole, caches: caches))
+        _ = try check(common + memory(130, of: whole, devices: 2, caches: caches))
+        let questions = [
+            "eval", "-m", models.folder.file("exl2"), "--tasks",
+            models.folder.file("questions.jsonl"),
+        ]
+        let all = try check(questions)
+        _ = try check(questions + memory(75, of: all, caches: caches))
     }
 
     @Test func `a training run holds no more than was planned, and hardly less`() throws {

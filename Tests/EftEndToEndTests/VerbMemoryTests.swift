@@ -74,6 +74,11 @@ struct VerbMemoryTests {
         try Peaks.check(["run", "-m", output, "-p", "The quick brown fox", "-t", "8"])
         try Peaks.check(
             ["eval", "-m", output, "--data", models.folder.file("text.txt"), "--length", "64"])
+        try Peaks.check([
+            "eval", "-m", output, "--compare", models.folder.file("base"), "--data",
+            models.folder.file("text.txt"), "--length", "64",
+        ])
+        try Peaks.check(["eval", "-m", output, "--tasks", models.folder.file("questions.jsonl")])
         let wide = ["-o", models.folder.file("work8"), "-cf", models.folder.file("quantized8")]
         try Peaks.check(quantize + wide + ["-b", "8", "-hb", "8"])
     }

@@ -84,4 +84,23 @@ import Testing
         #expect(try score(6) == expected)
         #expect(try score(3) == expected)
     }
+
+    @Test func `a comparison of streamed models is one of resident models`() throws {
+        let text = (0..<100).map { Int32($0 * 13 % 90) }
+        let nf4 = WeightTarget.nf4(doubleQuantization: true)
+        func compare(_ reference: Int, _ model: Int) throws -> ComparisonScore {
+            try ComparisonEvaluator(
+                reference: decoder(streamed: reference), model: decoder(streamed: model, held: nf4),
+                slots: [], length: 32
+            ).compare(text) { _ in }
+        }
+        let expected = try compare(0, 0)
+        #expect(expected.divergence.mean > 0 && expected.layerErrors.count == 6)
+        for (reference, model) in [(6, 0), (4, 6), (0, 3)] {
+            let found = try compare(reference, model)
+            #expect(found.divergence == expected.divergence)
+            #expect(found.layerErrors == expected.layerErrors)
+            #expect(found.nll == expected.nll && found.referenceNLL == expected.referenceNLL)
+        }
+    }
 }

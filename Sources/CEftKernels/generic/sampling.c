@@ -98,6 +98,8 @@ static size_t next_above(size_t first, size_t count, const float *x, float bound
 static const eft_sampling_kernels scalar = {row_max,   block_max,  mask,    weights, block_sum,
                                             mass_from, count_from, collect, next_above};
 
+const eft_sampling_kernels *eft_sampling_kernels_of(eft_isa isa) { return EFT_KERNELS_AT(sampling, isa, scalar); }
+
 eft_row_peak eft_row_max(eft_isa isa, size_t count, const float *x) {
     return EFT_KERNELS_AT(sampling, isa, scalar)->max(count, x);
 }

@@ -257,6 +257,36 @@ double eft_sum_squares(eft_context *context, size_t count, const float *x);
 void eft_cross_entropy(eft_context *context, size_t rows, size_t vocabulary, float *logits, size_t ldl,
                        const int32_t *labels, float gradient_scale, float *losses);
 
+/// Largest logits of a row that `eft_divergence` compares.
+#define EFT_DIVERGENCE_BEST 5
+
+/// How two next-token distributions differ, in nats.
+typedef struct eft_divergence_row {
+    /// KL(reference || other): the sum of p (log p - log q).
+    double divergence;
+    /// Cross entropies with the label; 0 without one.
+    double reference_loss, loss;
+    /// Whether both have the same likeliest token.
+    bool same_best;
+    /// How many of the reference's likeliest tokens are among the other's, and how many there are: 5, or the whole
+    /// vocabulary.
+    uint32_t common_best, best_count;
+} eft_divergence_row;
+
+/// Compares each row of logits [T][V] with that of a reference; a negative label gives no losses. Sums are in f64.
+void eft_divergence(eft_context *context, size_t rows, size_t vocabulary, const float *reference, size_t ldr,
+                    const float *logits, size_t ldl, const int32_t *labels, eft_divergence_row *result);
+
+/// Sums of squares of a row, in f64.
+typedef struct eft_difference_row {
+    /// Of a - b, and of a.
+    double difference, square;
+} eft_difference_row;
+
+/// The sums of squares of a - b and of a for each row of [T][C].
+void eft_difference(eft_context *context, size_t rows, size_t columns, const float *a, size_t lda, const float *b,
+                    size_t ldb, eft_difference_row *result);
+
 // ---------------------------------------------------------------------------------------------------------------------
 // Sampling: passes over one row of logits [V], each the same bits at every level
 // ---------------------------------------------------------------------------------------------------------------------

@@ -14,6 +14,7 @@
 #include "adamw.inc"
 #include "convert.inc"
 #include "cross_entropy.inc"
+#include "divergence.inc"
 #include "elementwise.inc"
 #include "norm.inc"
 #include "quantize.inc"

@@ -103,28 +103,12 @@ package final class Decoder: @unchecked Sendable {
         workspace: DecoderWorkspace
     ) throws -> Matrix {
         let kept = kept?.count == batch.count ? nil : kept
-        try check(batch, workspace)
-        let rows = 0..<batch.count
-        var hidden = workspace[embeddingDevice].hidden.rows(rows)
-        embed(batch, into: hidden)
-        begin(.forward)
-        for (device, part) in parts.enumerated() where !part.isEmpty {
-            let place = workspace[device]
-            hidden = hidden.moved(to: place.hidden.rows(rows))
-            place.fillPositions(batch, description.rotary)
-            let state = layerPass(batch, cache: cache, place: place)
-            for index in part.layers {
-                try withLayer(index) { layer in
-                    if let kept, index == layers.count - 1 {
-                        try layer.forwardLast(hidden, keeping: kept, state)
-                    } else {
-                        try layer.forward(hidden, into: hidden, state)
-                    }
-                }
-            }
+        var walk = try DecoderWalk(self, batch, cache: cache, workspace: workspace)
+        while !walk.isDone {
+            try walk.step(keeping: walk.next == layers.count - 1 ? kept : nil)
         }
-        if let kept { hidden.unpack(kept) }
-        return hidden.moved(to: workspace[headDevice].hidden.rows(rows))
+        if let kept { walk.hidden.unpack(kept) }
+        return walk.atHead()
     }
 
     /// Computes the last norm's output `[rows.count][C]` of chosen rows of hidden states into the workspace.

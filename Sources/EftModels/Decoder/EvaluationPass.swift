@@ -18,10 +18,14 @@ package final class EvaluationPass: Sendable {
         guard !part.isEmpty else { return 0 }
         return need(rows: rows, adapterRank: adapterRank).byteCount(description, part: part)
             + PassCache.byteCount(
-                pages: pageCount(tokens: rows) + sequences, shape: description.shape,
+                pages: pages(rows: rows, sequences: sequences), shape: description.shape,
                 backward: false)
             + (part.holdsHead
                 ? LossHead.byteCount(vocabulary: description.vocabulary, rows: rows) : 0)
+    }
+
+    private static func pages(rows: Int, sequences: Int) -> Int {
+        EftNN.pageCount(tokens: rows) + sequences
     }
 
     private static func need(rows: Int, adapterRank: Int) -> DecoderWorkspaceNeed {
@@ -38,8 +42,8 @@ package final class EvaluationPass: Sendable {
         var caches: [PassCache] = []
         for (device, part) in zip(decoder.devices, decoder.parts) where !part.isEmpty {
             let cache = try PassCache(
-                pageCount: pageCount(tokens: rows) + sequences, shape: decoder.description.shape,
-                backward: false, ledger: device.ledger)
+                pageCount: EvaluationPass.pages(rows: rows, sequences: sequences),
+                shape: decoder.description.shape, backward: false, ledger: device.ledger)
             caches += part.layers.map { _ in cache }
         }
         cache = SplitPassCache(caches)
@@ -50,13 +54,53 @@ package final class EvaluationPass: Sendable {
     /// The loss of each row, whose label is the token to predict there (negative: no loss).
     package func losses(_ batch: DecoderBatch, labels: [Int32]) throws -> [Float] {
         let hidden = try decoder.forward(batch, cache: cache, workspace: workspace)
-        let place = workspace[decoder.headDevice]
+        return try lossHead.losses(
+            hidden: normed(hidden), labels: labels, gradientScale: 0, gradient: nil, pass(batch))
+    }
+
+    /// The losses of some rows of sequences that may share pages.
+    /// - Parameters:
+    ///   - table: for each sequence the numbers of its pages; see `SharedPassCache`.
+    ///   - labels: rows in ascending order, and the token to predict at each.
+    package func losses(
+        _ batch: DecoderBatch, table: [[Int]], labels: [(row: Int, token: Int32)]
+    ) throws -> [Float] {
+        let rows = labels.map(\.row)
+        let hidden = try decoder.forward(
+            batch, keeping: rows, cache: SharedPassCache(cache, table: table),
+            workspace: workspace)
+        hidden.pack(rows, of: hidden)
+        return try lossHead.losses(
+            hidden: normed(hidden.rows(0..<rows.count)), labels: labels.map(\.token),
+            gradientScale: 0, gradient: nil, pass(batch.keeping(rows)))
+    }
+
+    /// The same pass layer by layer.
+    func walk(_ batch: DecoderBatch) throws -> DecoderWalk {
+        try DecoderWalk(decoder, batch, cache: cache, workspace: workspace)
+    }
+
+    /// The last norm in place of the states on the head's device.
+    func normed(_ hidden: Matrix) -> Matrix {
         decoder.finalNorm.forward(
-            hidden, into: hidden, epsilon: decoder.description.shape.normEpsilon, place.backend)
-        let pass = Pass(
+            hidden, into: hidden, epsilon: decoder.description.shape.normEpsilon,
+            workspace[decoder.headDevice].backend)
+        return hidden
+    }
+
+    /// The chunks in which rows go through the head.
+    func chunks(of rows: Int) -> [Range<Int>] { lossHead.chunks(of: rows) }
+
+    /// The logits of one chunk of normed states; the next chunk overwrites them.
+    func logits(_ normed: Matrix, rows: Range<Int>, _ batch: DecoderBatch) throws -> Matrix {
+        try lossHead.logits(normed, rows: rows, pass(batch))
+    }
+
+    /// A batch's pass through the head.
+    private func pass(_ batch: DecoderBatch) -> Pass {
+        let place = workspace[decoder.headDevice]
+        return Pass(
             backend: place.backend, adapterSegments: batch.adapterSegments,
             adapterScratch: place.adapterScratch)
-        return try lossHead.losses(
-            hidden: hidden, labels: labels, gradientScale: 0, gradient: nil, pass)
     }
 }

@@ -96,8 +96,8 @@ package struct PlacementTask {
         }
     }
 
-    /// Places a decoder that scores windows of `rows` tokens.
-    package func evaluation(rows: Int) -> PlacedMemory {
+    /// Places a decoder that scores batches of `rows` tokens in at most `sequences` sequences.
+    package func evaluation(rows: Int, sequences: Int = 1) -> PlacedMemory {
         let (description, layouts, backend, rank) = (description, layouts, backend, adapters.rank)
         return place(canStream: true) { _, part in
             let scratch = DecoderScratch(
@@ -106,7 +106,7 @@ package struct PlacementTask {
                 adapterRank: rank)
             return MemoryTable([
                 .activations: EvaluationPass.byteCount(
-                    description, part: part, rows: rows, sequences: 1, adapterRank: rank),
+                    description, part: part, rows: rows, sequences: sequences, adapterRank: rank),
                 .workspace: scratch.byteCount(on: backend),
             ])
         }

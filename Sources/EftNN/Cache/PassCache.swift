@@ -52,6 +52,14 @@ package final class PassCache: KVCache {
         gradients.floats.update(repeating: 0, count: gradients.floatCount)
     }
 
+    /// Pages by number.
+    package func list(_ numbers: [Int]) -> PageList {
+        precondition(
+            numbers.allSatisfy { $0 >= 0 && ($0 + 1) * pageBytes <= pages.byteCount },
+            "more pages than allocated")
+        return PageList(numbers.map { pages.base + $0 * pageBytes })
+    }
+
     private func list(_ range: Range<Int>, in buffer: Buffer) -> PageList {
         PageList(range.map { buffer.base + $0 * pageBytes })
     }

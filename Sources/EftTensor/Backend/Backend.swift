@@ -92,6 +92,12 @@ package protocol Backend: AnyObject, Sendable {
     func crossEntropy(
         logits: Matrix, labels: ArraySlice<Int32>, gradientScale: Float,
         losses: UnsafeMutableBufferPointer<Float>)
+    /// How rows of logits differ from those of a reference; negative labels give no losses.
+    func divergence(
+        reference: Matrix, logits: Matrix, labels: ArraySlice<Int32>
+    ) -> [RowDivergence]
+    /// Sums of squares of the difference of two matrices, and of the reference.
+    func difference(reference: Matrix, _ other: Matrix) -> StateDifference
     /// The sum of squares of all elements.
     func sumOfSquares(_ x: Buffer) -> Double
     /// One AdamW step on f32 values.

@@ -1,78 +1,69 @@
 // SPDX-License-Identifier: Apache-2.0
-// eft eval: perplexity of a text.
+// eft eval: perplexity of a text, also beside a reference.
 import EftCommandLine
-import EftConfig
-import EftGeneration
-import EftModels
-import EftTensor
-import EftTokenizers
 
 enum EvalCommand: Command {
     static let specification = CommandSpecification(
-        name: "eval", abstract: "Score a text: mean negative log-likelihood and perplexity.",
+        name: "eval",
+        abstract: "Score a text or questions, and tell how far a model is from its original.",
         discussion:
-            "The file is tokenized once, with the special tokens that the tokenizer adds, and cut into "
-            + "consecutive windows; each is scored from its second token.",
+            "--data: the file is tokenized once, with the special tokens that the tokenizer adds, and cut into "
+            + "consecutive windows; each is scored from its second token. --compare: both models read every "
+            + "window at once, a layer of one and the same layer of the other; layers that do not fit --memory are "
+            + "streamed. The divergence is KL(reference || model) in nats; agreement is the share of tokens for "
+            + "which both models hold the same token for the likeliest, and the mean share of the reference's five "
+            + "likeliest tokens that are among the model's five; the error after a layer is the Frobenius norm of "
+            + "the difference of its outputs over that of the reference's. Adapters go on the model alone. --tasks: "
+            + "rows with question, choices and answer, with query, choices and gold, or as HellaSwag has them; the "
+            + "accuracies are those of lm-evaluation-harness without examples in front.",
         examples: [
             Example(
                 "eft eval -m ./model --data wiki.txt --length 2048", "perplexity of a base model"),
             Example(
                 "eft eval -m ./base --adapter ./adapter --data test.txt --json", "with an adapter"),
+            Example(
+                "eft eval -m ./model-4bit --data test.txt --compare ./model",
+                "what quantization has cost"),
+            Example(
+                "eft eval -m ./model --tasks arc_easy.jsonl",
+                "accuracy on multiple-choice questions"),
         ],
         options: [
             CommonOptions.model, CommonOptions.adapter, CommonOptions.fourBits,
             CommonOptions.cacheFolder,
             OptionSpecification(
                 "--data", kind: .value("FILE"),
-                help: "a UTF-8 text, or .jsonl or .parquet rows with a text",
-                isRequired: true, completion: .file),
+                help: "a UTF-8 text, or .jsonl or .parquet rows with a text", completion: .file),
             OptionSpecification(
-                "--length", kind: .value("N"), help: "tokens of a window", defaultText: "2048"),
+                "--compare", kind: .value("REFERENCE"),
+                help: "a model with the same tokens, usually the 16-bit original, to compare with",
+                completion: .folder),
+            OptionSpecification(
+                "--tasks", kind: .value("FILE"),
+                help: "multiple-choice questions, a JSON object on each line", completion: .file),
+            OptionSpecification(
+                "--length", kind: .value("N"),
+                help: "tokens of a window, or of the questions that are read at once",
+                defaultText: "2048"),
         ] + DeviceBudget.options + [
             CommonOptions.threads, CommonOptions.precision, CommonOptions.json,
         ])
 
     static func run(_ arguments: ParsedArguments) throws {
-        let model = try LoadedModel(arguments)
-        let length = try arguments.int("length", default: 2048, in: 2...(1 << 20))
-        let progress = CommonOptions.progress(arguments)
-        let file = try arguments.required("data")
-        let tokens = try progress.during("reading \(file)") {
-            try EvaluationText.tokens(file, tokenizer: model.tokenizer)
-        }
-        let rows = min(length, tokens.count)
-        let plan = model.planner(for: .evaluation).evaluate(
-            name: "eval", layouts: model.layouts, adapters: model.adapterExtents,
-            load: try model.loader.loadNeed(), rows: rows)
-        let streaming = try model.streaming(plan)
-        let budget = model.budget(plan, streaming)
-        let isJSON = arguments.flag("json")
-        try budget.announce(quiet: isJSON)
-        let (decoder, slots) = try model.load(plan, streaming, quiet: isJSON)
-        let score = try PerplexityEvaluator(decoder: decoder, slots: slots, length: rows)
-            .score(tokens) { done in
-                guard !InterruptFlag.isRaised else {
-                    throw Interruption(description: "interrupted")
-                }
-                let share = Double(done) / Double(max(tokens.count, 1))
-                progress.update("scoring", share: share, "\(done) of \(tokens.count) tokens")
-            }
-        progress.clear()
-        if isJSON {
-            JSONOutput.print(
-                [
-                    "tokens": ConfigNode(score.tokens), "nll": ConfigNode(score.nll),
-                    "perplexity": ConfigNode(score.perplexity),
-                    "tokens_per_second": ConfigNode(score.tokensPerSecond),
-                    "peak_memory_planned": ConfigNode(budget.peaks.planned),
-                    "peak_memory_measured": ConfigNode(budget.peaks.measured),
-                ])
-        } else {
-            TerminalOutput.standardOutput.writeLine(
-                "tokens \(score.tokens)  nll \(formatFixed(score.nll, decimals: 5))  "
-                    + "perplexity \(formatFixed(score.perplexity, decimals: 4))")
-            TerminalOutput.standardError.writeLine(
-                "\(formatRate(score.tokensPerSecond, "tokens")); \(budget.outcome)")
+        let scoring = Scoring(arguments)
+        switch (arguments.isGiven("data"), arguments.isGiven("tasks"), arguments.isGiven("compare"))
+        {
+        case (true, false, true): try scoring.comparison()
+        case (true, false, false): try scoring.perplexity()
+        case (false, true, false): try scoring.choices()
+        case (false, true, true):
+            throw arguments.error("compare", "goes with --data")
+        case (true, true, _):
+            throw arguments.error("tasks", "cannot be given together with --data")
+        case (false, false, _):
+            throw UsageError(
+                "nothing to score: give a text as --data FILE or questions as --tasks FILE",
+                command: specification.name)
         }
     }
 }

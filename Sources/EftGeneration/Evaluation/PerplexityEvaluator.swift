@@ -1,11 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // Perplexity of a text in consecutive windows.
-import EftConfig
-import EftFormats
 import EftModels
 import EftNN
 import EftTensor
-import EftTokenizers
 
 #if canImport(Glibc)
     import Glibc
@@ -52,20 +49,18 @@ package struct PerplexityEvaluator {
     package func score(
         _ tokens: [Int32], progress: (Int) throws -> Void
     ) throws -> PerplexityScore {
-        guard tokens.count >= 2 else {
-            throw GenerationError("the data has \(tokens.count) tokens; at least two are needed")
-        }
+        let windows = try EvaluationText.windows(tokens, length: length)
         let start = ContinuousClock.now
-        var (sum, scored, first) = (0.0, 0, 0)
-        while first < tokens.count - 1 {
-            let window = Array(tokens[first..<min(first + length, tokens.count)])
-            first += window.count
+        var (sum, scored, read) = (0.0, 0, 0)
+        for window in windows {
+            let part = Array(tokens[window])
             let losses = try pass.losses(
-                DecoderBatch(sequences: [window], slots: slots),
-                labels: Array(window.dropFirst()) + [-100])
+                DecoderBatch(sequences: [part], slots: slots),
+                labels: Array(part.dropFirst()) + [-100])
             for loss in losses { sum += Double(loss) }
             scored += window.count - 1
-            try progress(first)
+            read = window.upperBound
+            try progress(read)
         }
         guard sum.isFinite else {
             throw GenerationError(
@@ -75,25 +70,6 @@ package struct PerplexityEvaluator {
         let seconds = (ContinuousClock.now - start).seconds
         return PerplexityScore(
             tokens: scored, nll: sum / Double(scored),
-            tokensPerSecond: Double(first) / max(seconds, 1e-9))
-    }
-}
-
-/// Texts to score.
-package enum EvaluationText {
-    /// Tokens of a UTF-8 text file, or of the `text` of all rows of a `.jsonl` or `.parquet` file one after the other.
-    /// - Throws: `ConfigError` for unreadable files, `FormatError`, `TokenizerError`.
-    package static func tokens(_ path: String, tokenizer: Tokenizer) throws -> [Int32] {
-        if path.hasSuffix(".jsonl") || DataRows.isParquet(path) {
-            let rows = try DataRows(path)
-            var tokens: [Int32] = []
-            while let row = try rows.next() {
-                let text = try row.required("text").string()
-                tokens += try tokenizer.encode(text, addSpecialTokens: true)
-            }
-            return tokens
-        }
-        let bytes = try ConfigFile.contents(path)
-        return try tokenizer.encode(String(decoding: bytes, as: UTF8.self), addSpecialTokens: true)
+            tokensPerSecond: Double(read) / max(seconds, 1e-9))
     }
 }

@@ -1,0 +1,61 @@
+// SPDX-License-Identifier: Apache-2.0
+// What the forms of `eft eval` share: the text, progress, peaks.
+import EftCommandLine
+import EftConfig
+import EftGeneration
+import EftTokenizers
+
+/// The work of one `eft eval`.
+struct Scoring {
+    let arguments: ParsedArguments
+    let isJSON: Bool
+    private let progress: ProgressReporter
+
+    init(_ arguments: ParsedArguments) {
+        self.arguments = arguments
+        isJSON = arguments.flag("json")
+        progress = CommonOptions.progress(arguments)
+    }
+
+    /// Does something that takes a moment, and says so.
+    func during<R>(_ what: String, _ work: () throws -> R) rethrows -> R {
+        try progress.during(what, work)
+    }
+
+    /// The tokens of `--data`, and how many of them a window holds at most.
+    func text(_ tokenizer: Tokenizer) throws -> (tokens: [Int32], rows: Int) {
+        let length = try arguments.int("length", default: 2048, in: 2...(1 << 20))
+        let file = try arguments.required("data")
+        let tokens = try during("reading \(file)") {
+            try EvaluationText.tokens(file, tokenizer: tokenizer)
+        }
+        return (tokens, min(length, tokens.count))
+    }
+
+    /// Tells how far the work is.
+    /// - Throws: `Interruption`.
+    func report(_ done: Int, of total: Int, _ unit: String) throws {
+        guard !InterruptFlag.isRaised else { throw Interruption(description: "interrupted") }
+        let share = Double(done) / Double(max(total, 1))
+        progress.update("scoring", share: share, "\(done) of \(total) \(unit)")
+    }
+
+    /// Shows the result: an object for machines, or text and a line about speed and memory.
+    func show(
+        _ object: ConfigObject, tokensPerSecond: Double, _ budget: Budget,
+        text: (TerminalOutput) -> Void
+    ) {
+        progress.clear()
+        guard isJSON else {
+            text(.standardOutput)
+            TerminalOutput.standardError.writeLine(
+                "\(formatRate(tokensPerSecond, "tokens")); \(budget.outcome)")
+            return
+        }
+        var object = object
+        object["tokens_per_second"] = ConfigNode(tokensPerSecond)
+        object["peak_memory_planned"] = ConfigNode(budget.peaks.planned)
+        object["peak_memory_measured"] = ConfigNode(budget.peaks.measured)
+        JSONOutput.print(ConfigNode(.object(object)))
+    }
+}
