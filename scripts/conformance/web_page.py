@@ -45,9 +45,21 @@ class Page:
         self.page.fill("#text", text)
         self.page.press("#text", "Enter")
 
-    def wait_for_answer(self, count):
+    def settle(self, **settings):
+        """Puts values in the fields of the settings."""
+        self.page.evaluate(
+            "values => Object.entries(values).forEach(([name, value]) =>"
+            " { document.forms.settings.elements[name].value = value; })", settings)
+
+    def system(self, text):
+        """Types the conversation's system prompt, wherever its field is folded away."""
+        self.page.evaluate(
+            "text => { const box = document.getElementById('system'); box.value = text;"
+            " box.dispatchEvent(new Event('input', {bubbles: true})); }", text)
+
+    def wait_for_answer(self, count, timeout=60_000):
         """Until so many answers have their line of numbers."""
-        expect(self.page.locator(".turn.assistant .foot")).to_have_count(count, timeout=60_000)
+        expect(self.page.locator(".turn.assistant .foot")).to_have_count(count, timeout=timeout)
 
 
 def chats(browser, server, pictures):
@@ -55,7 +67,7 @@ def chats(browser, server, pictures):
     for name, scheme, width, height in SCREENS:
         page = Page(browser, server.url + "/", scheme, width, height)
         expect(page.page.locator("#planned")).to_contain_text("MiB", timeout=60_000)
-        page.page.evaluate("document.forms.settings.elements.temperature.value = 0")
+        page.settle(temperature=0)
         page.say(QUESTION)
         page.wait_for_answer(1)
         answer = page.text(".turn.assistant .text")
@@ -90,9 +102,7 @@ def chats(browser, server, pictures):
 def markup(browser, server):
     """Text is shown as text, and an answer can be stopped."""
     page = Page(browser, server.url + "/")
-    page.page.evaluate(
-        "Object.assign(document.forms.settings.elements.transcript, {value: 'bare'})")
-    page.page.evaluate("document.forms.settings.elements.max_tokens.value = 400")
+    page.settle(transcript="bare", max_tokens=400)
     evil = "<img src=x onerror=\"document.title='broken'\"><script>document.title='broken'</script>"
     page.say(evil)
     page.wait_for_answer(1)
