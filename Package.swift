@@ -137,8 +137,8 @@ let package = Package(
             name: "EftBenchmarks",
             dependencies: [
                 "EftTensor", "EftConfig", "EftFormats", "EftTokenizers", "EftQuant", "EftNN",
-                "EftModels", "EftTraining", "EftGeneration", "EftPlanning", "EftServer",
-                "EftCommandLine",
+                "EftModels", "EftConversion", "EftTraining", "EftGeneration", "EftPlanning",
+                "EftServer", "EftCommandLine",
             ],
             path: "Benchmarks/EftBenchmarks", swiftSettings: swiftSettings),
 

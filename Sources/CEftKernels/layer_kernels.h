@@ -132,6 +132,9 @@ typedef struct eft_exl2_kernels {
     /// At most EFT_EXL2_COLUMNS columns: sums[f] = eft_exl2_total of their error sums.
     void (*errors)(size_t rows, size_t columns, unsigned bits, const float *x, size_t ldx, const float *steps,
                    size_t count, const float *factors, double *sums);
+    /// Columns from `first` on, at most EFT_EXL2_COLUMNS; sums[i] = eft_exl2_total of the least sums. `tile`:
+    /// [rows][EFT_EXL2_COLUMNS] of workspace.
+    void (*fit)(const eft_exl2_fit *fit, size_t first, size_t columns, float *tile, double *sums, uint8_t *choices);
     /// Columns from `first` on, at most EFT_EXL2_COLUMNS. `triangle`: [rows][rows], row r holds U[c][r]; `tile`:
     /// [rows][EFT_EXL2_COLUMNS] of workspace.
     void (*correct)(const eft_exl2_rounding *rounding, size_t first, size_t columns, const float *triangle, float *tile);
@@ -139,10 +142,20 @@ typedef struct eft_exl2_kernels {
     void (*losses)(size_t columns, unsigned bits, const float *scales, float *w);
     /// 32 rows of codes, of which row i begins at codes + i * ldc, to `bits` rows of words.
     void (*pack)(size_t columns, size_t padded, unsigned bits, const uint8_t *codes, size_t ldc, uint32_t *words);
+    /// As eft_exl2_values.
+    void (*values)(size_t columns, unsigned bits, const uint32_t *words, size_t ldw, const float *scales,
+                   const uint32_t *inputs, float *out, size_t ldo);
 } eft_exl2_kernels;
 
 /// Adding and taking away rounds a float of less than 2^22 to the nearest integer, ties to even.
 #define EFT_ROUNDER 12582912.0f
+
+/// The least s of 1...16 with s^2 step >= least.
+static inline float eft_exl2_first(float least, float step) {
+    float s = 1;
+    while (s < 16 && s * s * step < least) s++;
+    return s;
+}
 
 /// The sum of EFT_EXL2_COLUMNS column sums: lanes of 8 in order, then lanes in pairs.
 static inline double eft_exl2_total(const float sums[EFT_EXL2_COLUMNS]) {

@@ -118,13 +118,16 @@ package final class DecoderLayer: @unchecked Sendable {
         try feedForward(left, into: left, rest, nil)
     }
 
-    /// Shows an observer the inputs of all linear layers for x `[T][C]` without computing the layer's value.
-    /// - Parameter middle: `[T][C]`, becomes what stands before the MLP or mixture.
+    /// Shows an observer the inputs of all linear layers for x `[T][C]`; of an MLP's last product no more is computed.
+    /// - Parameter middle: `[T][C]` of memory; what it holds then is no layer's value.
     package func observe(
         _ x: Matrix, middle: Matrix, _ state: LayerPass, observer: @escaping Observer
     ) throws {
         try attend(x, into: middle, state, observer)
-        _ = try prepareFeedForward(middle, state, observer)
+        let normed = try prepareFeedForward(middle, state, observer)
+        if case .mixture(let mixture) = feedForward {
+            try mixture.add(normed, to: middle, state.activations, state.pass, observer)
+        }
     }
 
     private func feedForward(

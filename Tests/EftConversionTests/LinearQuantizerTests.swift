@@ -75,7 +75,7 @@ struct LinearQuantizerTests {
         -> [Double]
     {
         let (inputs, outputs) = (LinearQuantizerTests.inputs, LinearQuantizerTests.outputs)
-        return (0..<outputs).map { output in
+        return (0..<outputs).map { output -> Double in
             let d = (0..<inputs).map { change(output, $0) }
             var sum = 0.0
             for a in 0..<inputs {
@@ -122,6 +122,82 @@ struct LinearQuantizerTests {
         #expect(abs(measured[1].error / (energy / norm) - 1) < 1e-3)
         #expect(abs(report.error / measured[1].error - 1) < 1e-4)
         #expect(report.error < report.roundingError)
+    }
+
+    @Test(arguments: [2, 3, 4, 5, 6, 8])
+    func `scales by what errors cost lose less at every width`(_ bits: Int) throws {
+        let (hessian, _) = try hessian()
+        let better = LinearQuantizer(
+            checkpoint: quantizer.checkpoint, folder: folder.path, recipe: .eft, backend: backend)
+        let table = EXL2Table([EXL2Group](repeating: EXL2Group(bits: bits, rows: 64), count: 4))
+        let errors = try [quantizer, better].map {
+            try $0.measure(target(table.groups), hessian: hessian, tables: [table])[0].error
+        }
+        #expect(errors[1] < errors[0])
+        let report = try better.quantize(target(table.groups), hessian: hessian)
+        #expect(abs(report.error / errors[1] - 1) < 1e-4)
+    }
+
+    @Test func `weights of nothing have scales of zero`() throws {
+        let x = [Float](repeating: 0, count: 32 * 16)
+        let found = try x.withUnsafeBufferPointer { buffer in
+            try ScaleFit.search(
+                #require(buffer.baseAddress), rows: 32, columns: 16,
+                rowWeights: [Float](repeating: 1, count: 32), bits: 4, backend: backend)
+        }
+        #expect(found.values.allSatisfy { $0 == 0 })
+        #expect(found.codes.allSatisfy { (1...16).contains($0) })
+    }
+
+    @Test func `weights make up for inputs that come from quantized layers`() throws {
+        let (size, outputs, rows) = (64, 40, 500)
+        var generator = NormalGenerator(seed: 3)
+        let hessian = try Hessian(size: size, ledger: nil)
+        let cross = try CrossHessian(size: size, ledger: nil)
+        let x = try Matrix(rows: rows, columns: size, ledger: nil)
+        let original = try Matrix(rows: rows, columns: size, ledger: nil)
+        for row in 0..<rows {
+            for column in 0..<size {
+                let value = generator.normal() * (1 + 0.1 * Double(column))
+                original.pointer[row * size + column] = Float(value)
+                // Quantized layers scale what they let through, and add noise.
+                x.pointer[row * size + column] = Float(0.9 * value + 0.2 * generator.normal())
+            }
+        }
+        let kept = original.array
+        hessian.add(x)
+        cross.add(x, original: original, backend: backend)
+        try hessian.factor(module: "layer")
+        cross.order(as: hessian)
+        let w = (0..<size * outputs).map { _ in Float(generator.normal()) }
+        let weights = try Matrix(rows: size, columns: outputs, ledger: nil)
+        for (row, input) in hessian.permutation.enumerated() {
+            for column in 0..<outputs {
+                weights.pointer[row * outputs + column] = w[Int(input) * outputs + column]
+            }
+        }
+        try cross.adjust(weights, share: 1, hessian: hessian, backend: backend)
+        // The normal equations of the damped least squares, in f64: (H + damp) (W* - W) = C W.
+        let places = hessian.places.map { Int($0) }
+        for input in stride(from: 0, to: size, by: 9) {
+            for column in stride(from: 0, to: outputs, by: 7) {
+                var (left, right) = (0.0, 0.0)
+                for other in 0..<size {
+                    var (h, c) = (input == other ? hessian.damp : 0, 0.0)
+                    for row in 0..<rows {
+                        let held = Double(x.pointer[row * size + input])
+                        let second = Double(x.pointer[row * size + other])
+                        h += held * second
+                        c += held * (Double(kept[row * size + other]) - second)
+                    }
+                    let old = Double(w[other * outputs + column])
+                    let new = Double(weights.pointer[places[other] * outputs + column])
+                    left += h * (new - old)
+                    right += c * old
+                }
+                #expect(abs(left - right) < 2e-3 * max(abs(right), 100))
+            }
+        }
     }
 
     @Test func `without weights of outputs all count the same`() throws {

@@ -35,6 +35,33 @@ static void errors(size_t rows, size_t columns, unsigned bits, const float *x, s
     }
 }
 
+static void fit(const eft_exl2_fit *f, size_t first, size_t columns, float *tile, double *sums, uint8_t *choices) {
+    (void)tile;
+    float middle = (float)(1u << (f->bits - 1)), low = -middle, high = middle - 1;
+    for (size_t i = 0; i < f->count; i++) {
+        float least[EFT_EXL2_COLUMNS] = {0};
+        for (size_t c = 0; c < columns; c++) {
+            float start = eft_exl2_first(f->least[first + c], f->steps[i]), choice = 16;
+            least[c] = INFINITY;
+            for (size_t j = 0; j < f->tried; j++) {
+                float s = start + (float)j < 16 ? start + (float)j : 16;
+                float scale = eft_f32_of_f16(eft_f16_of_f32(s * s * f->steps[i])), inverse = 1 / scale, sum = 0;
+                for (size_t r = 0; r < f->rows; r++) {
+                    float value = f->x[r * f->columns + first + c], code = value * inverse;
+                    code = code > low ? code : low;
+                    code = code < high ? code : high;
+                    code = (code + EFT_ROUNDER) - EFT_ROUNDER;
+                    float distance = code * scale - value;
+                    sum += f->row_weights[r] * (distance * distance);
+                }
+                if (sum < least[c]) least[c] = sum, choice = s;
+            }
+            choices[i * f->columns + first + c] = (uint8_t)choice;
+        }
+        sums[i] = eft_exl2_total(least);
+    }
+}
+
 static void correct(const eft_exl2_rounding *g, size_t first, size_t columns, const float *triangle, float *tile) {
     float middle = (float)(1u << (g->bits - 1));
     for (size_t r = 0; r < g->rows; r++) {
@@ -70,7 +97,26 @@ static void pack(size_t columns, size_t padded, unsigned bits, const uint8_t *co
     }
 }
 
-static const eft_exl2_kernels scalar = {errors, correct, losses, pack};
+static void values(size_t columns, unsigned bits, const uint32_t *words, size_t ldw, const float *scales,
+                   const uint32_t *inputs, float *out, size_t ldo) {
+    uint32_t mask = (1u << bits) - 1;
+    float middle = (float)(1u << (bits - 1));
+    for (size_t c = 0; c < columns; c++) {
+        for (size_t i = 0; i < 32; i++) {
+            size_t word = i * bits / 32, shift = i * bits % 32;
+            uint32_t code = words[word * ldw + c] >> shift;
+            if (shift + bits > 32) code |= words[(word + 1) * ldw + c] << (32 - shift);
+            out[c * ldo + inputs[i]] = half_value((float)(code & mask) - middle, scales[c]);
+        }
+    }
+}
+
+static const eft_exl2_kernels scalar = {errors, fit, correct, losses, pack, values};
+
+void eft_exl2_values(eft_isa isa, size_t columns, unsigned bits, const uint32_t *words, size_t ldw, const float *scales,
+                     const uint32_t inputs[32], float *out, size_t ldo) {
+    EFT_KERNELS_AT(exl2, isa, scalar)->values(columns, bits, words, ldw, scales, inputs, out, ldo);
+}
 
 // Scales
 
@@ -138,6 +184,41 @@ void eft_exl2_errors(eft_context *context, size_t rows, size_t columns, unsigned
     }
 }
 
+typedef struct fit_job {
+    const eft_exl2_kernels *kernels;
+    const eft_exl2_fit *fit;
+    double *sums;
+    float *tiles;
+    uint8_t *choices;
+} fit_job;
+
+static void fit_task(void *argument, size_t index, size_t worker) {
+    fit_job *job = argument;
+    size_t first = index * EFT_EXL2_COLUMNS;
+    job->kernels->fit(job->fit, first, eft_min(EFT_EXL2_COLUMNS, job->fit->columns - first),
+                      job->tiles + worker * job->fit->rows * EFT_EXL2_COLUMNS, job->sums + index * job->fit->count,
+                      job->choices);
+}
+
+size_t eft_exl2_fit_workspace(size_t threads, size_t rows, size_t columns, size_t count) {
+    return eft_exl2_errors_workspace(columns, count) + threads * rows * EFT_EXL2_COLUMNS * sizeof(float);
+}
+
+void eft_exl2_fit_scales(eft_context *context, const eft_exl2_fit *fit, double *sums, uint8_t *choices,
+                         void *workspace) {
+    size_t tasks = eft_ceil_div(fit->columns, EFT_EXL2_COLUMNS), count = fit->count;
+    fit_job job = {.kernels = EFT_KERNELS(exl2, context, scalar),
+                   .fit = fit,
+                   .sums = workspace,
+                   .tiles = (float *)((double *)workspace + tasks * count),
+                   .choices = choices};
+    eft_run_tasks(context, tasks, fit->rows * fit->columns * count * fit->tried, fit_task, &job);
+    for (size_t i = 0; i < count; i++) {
+        sums[i] = 0;
+        for (size_t task = 0; task < tasks; task++) sums[i] += job.sums[task * count + i];
+    }
+}
+
 // Rounding
 
 static void correct_task(void *argument, size_t index, size_t worker) {
@@ -198,34 +279,45 @@ void eft_exl2_words(eft_context *context, size_t rows, size_t columns, unsigned 
 
 // The order of rows
 
-/// Outputs that are treated side by side: a cache line of y.
-#define OUTPUTS 16
+/// Outputs that are treated side by side: some cache lines of a row of y.
+#define OUTPUTS 64
+/// Inputs of a tile: a cache line of a row of x.
+#define INPUTS 16
 
 typedef struct order_job {
     size_t outputs, inputs, ldy;
     const float *x;
-    const uint32_t *order;
+    const uint32_t *places;
     float *to;
     const float *from;
     double *sums;
 } order_job;
 
+/// tile[k][n]: a square of x with the outputs side by side. Whole lines are read: rows of x may fall in one set of the cache.
+static void turn_square(const order_job *job, size_t first, size_t count, size_t k, size_t inputs,
+                        float tile[INPUTS][OUTPUTS]) {
+    for (size_t n = 0; n < count; n++) {
+        const float *x = job->x + (first + n) * job->inputs + k;
+        for (size_t i = 0; i < inputs; i++) tile[i][n] = x[i];
+    }
+}
+
 static void transpose_task(void *argument, size_t index, size_t worker) {
     (void)worker;
     order_job *job = argument;
     size_t first = index * OUTPUTS, count = eft_min(OUTPUTS, job->outputs - first);
-    const float *x = job->x + first * job->inputs;
-    for (size_t k = 0; k < job->inputs; k++) {
-        const float *column = x + job->order[k];
-        float line[OUTPUTS];
-        for (size_t n = 0; n < count; n++) line[n] = column[n * job->inputs];
-        memcpy(job->to + k * job->ldy + first, line, count * sizeof(float));
+    for (size_t k = 0; k < job->inputs; k += INPUTS) {
+        size_t inputs = eft_min(INPUTS, job->inputs - k);
+        float tile[INPUTS][OUTPUTS];
+        turn_square(job, first, count, k, inputs, tile);
+        for (size_t i = 0; i < inputs; i++)
+            memcpy(job->to + job->places[k + i] * job->ldy + first, tile[i], count * sizeof(float));
     }
 }
 
-void eft_transpose_ordered(eft_context *context, size_t outputs, size_t inputs, const float *x, const uint32_t *order,
+void eft_transpose_ordered(eft_context *context, size_t outputs, size_t inputs, const float *x, const uint32_t *places,
                            float *y, size_t ldy) {
-    order_job job = {.outputs = outputs, .inputs = inputs, .ldy = ldy, .x = x, .order = order, .to = y};
+    order_job job = {.outputs = outputs, .inputs = inputs, .ldy = ldy, .x = x, .places = places, .to = y};
     eft_run_tasks(context, eft_ceil_div(outputs, OUTPUTS), outputs * inputs, transpose_task, &job);
 }
 
@@ -233,21 +325,25 @@ static void changes_task(void *argument, size_t index, size_t worker) {
     (void)worker;
     order_job *job = argument;
     size_t first = index * OUTPUTS, count = eft_min(OUTPUTS, job->outputs - first);
-    const float *x = job->x + first * job->inputs;
     double sums[OUTPUTS] = {0};
-    for (size_t k = 0; k < job->inputs; k++) {
-        const float *column = x + job->order[k], *line = job->from + k * job->ldy + first;
-        for (size_t n = 0; n < count; n++) {
-            double change = (double)(column[n * job->inputs] - line[n]);
-            sums[n] += change * change;
+    for (size_t k = 0; k < job->inputs; k += INPUTS) {
+        size_t inputs = eft_min(INPUTS, job->inputs - k);
+        float tile[INPUTS][OUTPUTS];
+        turn_square(job, first, count, k, inputs, tile);
+        for (size_t i = 0; i < inputs; i++) {
+            const float *line = job->from + job->places[k + i] * job->ldy + first;
+            for (size_t n = 0; n < count; n++) {
+                double change = (double)(tile[i][n] - line[n]);
+                sums[n] += change * change;
+            }
         }
     }
     memcpy(job->sums + first, sums, count * sizeof(double));
 }
 
-void eft_squared_changes(eft_context *context, size_t outputs, size_t inputs, const float *x, const uint32_t *order,
+void eft_squared_changes(eft_context *context, size_t outputs, size_t inputs, const float *x, const uint32_t *places,
                          const float *y, size_t ldy, double *sums) {
     order_job job = {
-        .outputs = outputs, .inputs = inputs, .ldy = ldy, .x = x, .order = order, .from = y, .sums = sums};
+        .outputs = outputs, .inputs = inputs, .ldy = ldy, .x = x, .places = places, .from = y, .sums = sums};
     eft_run_tasks(context, eft_ceil_div(outputs, OUTPUTS), outputs * inputs, changes_task, &job);
 }

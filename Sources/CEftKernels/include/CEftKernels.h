@@ -410,6 +410,21 @@ void eft_exl2_errors(eft_context *context, size_t rows, size_t columns, unsigned
                      const float *steps, size_t count, const float *factors, double *sums, void *workspace);
 size_t eft_exl2_errors_workspace(size_t columns, size_t count);
 
+/// The fit of a group's scales to what their errors cost: for each step t the sum over the columns of the least of
+/// sum_r row_weights[r] (q - x)^2, q as above, over scales half(s^2 t) with `tried` values of s from first[n] = the least s of
+/// 1...16 with s^2 t >= least[n] on (16 at most). choices: [step][N], the first s of the least sum (16 where all are NaN).
+typedef struct eft_exl2_fit {
+    size_t rows, columns;
+    unsigned bits;
+    const float *x;            // [rows][N]
+    const float *row_weights;  // [rows]
+    const float *least;        // [N]
+    size_t tried, count;
+    const float *steps;  // [count], halves
+} eft_exl2_fit;
+void eft_exl2_fit_scales(eft_context *context, const eft_exl2_fit *fit, double *sums, uint8_t *choices, void *workspace);
+size_t eft_exl2_fit_workspace(size_t threads, size_t rows, size_t columns, size_t count);
+
 /// A group to round by GPTQ (Frantar et al. 2022).
 typedef struct eft_exl2_rounding {
     size_t rows, columns;
@@ -433,11 +448,16 @@ void eft_exl2_losses(eft_context *context, size_t rows, size_t columns, unsigned
 void eft_exl2_words(eft_context *context, size_t rows, size_t columns, unsigned bits, const uint8_t *codes,
                    uint32_t *words);
 
-/// y[k][n] = x[n][order[k]]: a weight [N][K] in the order of its rows; consecutive rows of y are ldy numbers apart.
-void eft_transpose_ordered(eft_context *context, size_t outputs, size_t inputs, const float *x, const uint32_t *order,
+/// What 32 rows of codes in words [bits][N] stand for: out[n][inputs[i]] = half((code - 2^(b-1)) scales[n]) for row i.
+/// Consecutive rows of words are ldw words apart, of out ldo numbers. On the caller's thread.
+void eft_exl2_values(eft_isa isa, size_t columns, unsigned bits, const uint32_t *words, size_t ldw, const float *scales,
+                     const uint32_t inputs[32], float *out, size_t ldo);
+
+/// y[places[k]][n] = x[n][k]: a weight [N][K] in the order of its rows; consecutive rows of y are ldy numbers apart.
+void eft_transpose_ordered(eft_context *context, size_t outputs, size_t inputs, const float *x, const uint32_t *places,
                            float *y, size_t ldy);
-/// sums[n] = the sum over k of (x[n][order[k]] - y[k][n])^2 in f64, in order; zero when all are equal.
-void eft_squared_changes(eft_context *context, size_t outputs, size_t inputs, const float *x, const uint32_t *order,
+/// sums[n] = the sum over k of (x[n][k] - y[places[k]][n])^2 in f64, in order; zero when all are equal.
+void eft_squared_changes(eft_context *context, size_t outputs, size_t inputs, const float *x, const uint32_t *places,
                          const float *y, size_t ldy, double *sums);
 
 // ---------------------------------------------------------------------------------------------------------------------

@@ -24,8 +24,16 @@ package struct GPTQ {
             + eft_exl2_correct_workspace(threads, rows)
     }
 
+    /// Most bytes of a search for scales, under `.workspace`.
+    package static func searchByteCount(table: EXL2Table, outputs: Int, threads: Int) -> Int {
+        max(
+            ScaleSearch.byteCount(columns: outputs),
+            ScaleFit.byteCount(rows: table.largestGroup, columns: outputs, threads: threads))
+    }
+
     private let weights: Matrix
     private let table: EXL2Table
+    private let recipe: QuantizerRecipe
     private let backend: CPUBackend
     private let errors: Matrix
     private let codes: Buffer
@@ -33,10 +41,14 @@ package struct GPTQ {
 
     /// Prepares to quantize weights `[K][N]`, inputs in stored order; they become what the codes stand for.
     /// - Throws: `TensorError` when memory does not suffice.
-    package init(weights: Matrix, table: EXL2Table, backend: CPUBackend) throws(TensorError) {
+    package init(
+        weights: Matrix, table: EXL2Table, recipe: QuantizerRecipe = .exllamav2,
+        backend: CPUBackend
+    ) throws(TensorError) {
         precondition(weights.rows == table.inputs, "groups of another matrix")
         self.weights = weights
         self.table = table
+        self.recipe = recipe
         self.backend = backend
         let rows = table.largestGroup
         errors = try Matrix(
@@ -56,24 +68,41 @@ package struct GPTQ {
     package func quantize(
         factor: UnsafePointer<Float>, into packer: EXL2Packer?
     ) throws -> Result {
-        let (inputs, outputs) = (weights.rows, weights.columns)
-        var energies = [Double](repeating: 0, count: outputs)
+        var energies = [Double](repeating: 0, count: weights.columns)
         for (index, group) in table.groups.enumerated() {
             let first = table.firstRows[index]
-            let scales = try search(first, group)
+            let scales = try scales(index, factor)
             correct(first, group, scales, factor, &energies)
-            let rest = inputs - first - group.rows
-            if rest > 0 {
-                // W[rest] -= U[group, rest]' E
-                cblas_sgemm(
-                    CblasRowMajor, CblasTrans, CblasNoTrans, blasint(rest), blasint(outputs),
-                    blasint(group.rows), -1, factor + first * inputs + first + group.rows,
-                    blasint(inputs), errors.pointer, blasint(outputs), 1,
-                    weights.pointer + (first + group.rows) * outputs, blasint(outputs))
-            }
+            propagate(index, factor: factor)
             if let packer { store(index, group, scales, into: packer) }
         }
         return Result(energies: energies)
+    }
+
+    /// W[rest] -= U[group, rest]' E: what a group's errors leave to the rows behind it.
+    package func propagate(_ index: Int, factor: UnsafePointer<Float>) {
+        let (inputs, outputs) = (weights.rows, weights.columns)
+        let (first, rows) = (table.firstRows[index], table.groups[index].rows)
+        let rest = inputs - first - rows
+        guard rest > 0 else { return }
+        cblas_sgemm(
+            CblasRowMajor, CblasTrans, CblasNoTrans, blasint(rest), blasint(outputs),
+            blasint(rows), -1, factor + first * inputs + first + rows, blasint(inputs),
+            errors.pointer, blasint(outputs), 1, weights.pointer + (first + rows) * outputs,
+            blasint(outputs))
+    }
+
+    private func scales(_ index: Int, _ factor: UnsafePointer<Float>) throws -> GroupScales {
+        let (first, group) = (table.firstRows[index], table.groups[index])
+        guard recipe.scales == .losses else { return try search(first, group) }
+        let weights = (first..<first + group.rows).map { row in
+            let pivot = factor[row * self.weights.rows + row]
+            return 1 / (pivot * pivot)
+        }
+        return try ScaleFit.search(
+            self.weights.pointer + first * self.weights.columns, rows: group.rows,
+            columns: self.weights.columns, rowWeights: weights, bits: group.bits,
+            backend: backend)
     }
 
     private func search(_ first: Int, _ group: EXL2Group) throws -> GroupScales {

@@ -41,6 +41,13 @@ package final class Hessian {
         tokens += x.rows
     }
 
+    /// The stored row of each input.
+    package var places: [UInt32] {
+        var places = permutation
+        for (row, input) in permutation.enumerated() { places[Int(input)] = UInt32(row) }
+        return places
+    }
+
     /// What turns energies by this Hessian, which are means over calibration rows, to means over their tokens.
     package var shareOfToken: Double { Double(batches) / Double(max(tokens, 1)) }
 
@@ -54,7 +61,9 @@ package final class Hessian {
 
     /// Orders inputs by activity and turns the matrix into the factor.
     /// - Throws: `ConversionError` (`numbers`) when it has no inverse.
-    package func factor(module: String) throws(ConversionError) {
+    package func factor(
+        module: String, recipe: QuantizerRecipe = .exllamav2
+    ) throws(ConversionError) {
         let scale = 1 / Float(max(batches, 1))
         for row in 0..<size {
             for column in 0...row {
@@ -69,8 +78,7 @@ package final class Hessian {
         }
         permute()
         let original = diagonal
-        let mean = original.reduce(0.0) { $0 + Double($1) } / Double(size)
-        let step = max(0.12 * mean, 1e-5)
+        let step = Hessian.damping(recipe.damping, original)
         for attempt in 1...10 {
             damp = step * Double(attempt)
             for row in 0..<size {
@@ -84,6 +92,19 @@ package final class Hessian {
         throw ConversionError(
             .numbers, "the Hessian of its inputs has no inverse; use more calibration text",
             tensor: module)
+    }
+
+    /// What is added to a falling diagonal.
+    private static func damping(
+        _ damping: QuantizerRecipe.Damping, _ diagonal: [Float]
+    ) -> Double {
+        let mean = diagonal.reduce(0.0) { $0 + Double($1) } / Double(diagonal.count)
+        switch damping {
+        case .mean(let share): return max(share * mean, 1e-5)
+        case .median(let share):
+            // Where most inputs are dead the mean bounds it.
+            return max(share * Double(diagonal[diagonal.count / 2]), 1e-4 * mean, 1e-5)
+        }
     }
 
     /// Cholesky, inverse, Cholesky, in the upper triangle; false when the matrix is not positive definite.
@@ -109,6 +130,12 @@ package final class Hessian {
             (activity[$1], $0) < (activity[$0], $1)
         }
         permutation = order.map { UInt32($0) }
+        Hessian.permute(values, order)
+    }
+
+    /// Sorts rows and columns of a square matrix, in place: row i becomes what row `order[i]` was.
+    static func permute(_ values: UnsafeMutablePointer<Float>, _ order: [Int]) {
+        let size = order.count
         var row = [Float](repeating: 0, count: size)
         for index in 0..<size {
             let line = values + index * size

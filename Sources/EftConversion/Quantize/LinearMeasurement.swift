@@ -22,10 +22,12 @@ extension LinearQuantizer {
         let gptq = tables.map {
             GPTQ.byteCount(table: $0, outputs: outputs, threads: threads)
         }.max()
-        let searching = ScaleSearch.byteCount(columns: outputs)
+        let searching = tables.map {
+            GPTQ.searchByteCount(table: $0, outputs: outputs, threads: threads)
+        }.max()
         let run = runBytes(inputs: inputs, outputs: outputs)
         // The weights, a copy that is quantized, and the squared changes of each output.
-        return 2 * inputs * outputs * 4 + max(run, (gptq ?? 0) + searching) + outputs * 8
+        return 2 * inputs * outputs * 4 + max(run, (gptq ?? 0) + (searching ?? 0)) + outputs * 8
     }
 
     /// Quantizes a copy of a layer with each table of groups; nothing is packed or written.
@@ -42,12 +44,13 @@ extension LinearQuantizer {
         precondition(columnWeights.map { $0.count == target.outputs } ?? true, "a weight an output")
         return try naming(target) {
             let (original, weights) = (try matrix(target), try matrix(target))
-            try load(try source(target), target, hessian.permutation, into: original)
+            try load(try source(target), target, hessian.places, into: original)
             weights.pointer.update(from: original.pointer, count: original.count)
             let norm = hessian.energy(weights, backend: backend)
             return try tables.map { table in
                 weights.pointer.update(from: original.pointer, count: original.count)
-                let gptq = try GPTQ(weights: weights, table: table, backend: backend)
+                let gptq = try GPTQ(
+                    weights: weights, table: table, recipe: recipe, backend: backend)
                 let result = try gptq.quantize(factor: hessian.values, into: nil)
                 let changes = squaredChanges(original, weights)
                 var (energy, weighted) = (0.0, 0.0)
@@ -63,14 +66,8 @@ extension LinearQuantizer {
         }
     }
 
-    private func matrix(_ target: Target) throws(TensorError) -> Matrix {
-        try Matrix(
-            rows: target.inputs, columns: target.outputs, ledger: backend.ledger,
-            purpose: .workspace)
-    }
-
     /// The squared differences of two matrices, summed over the rows.
-    private func squaredChanges(_ a: Matrix, _ b: Matrix) -> [Double] {
+    func squaredChanges(_ a: Matrix, _ b: Matrix) -> [Double] {
         let block = 256
         var sums = [Double](repeating: 0, count: a.columns)
         sums.withUnsafeMutableBufferPointer { sums in

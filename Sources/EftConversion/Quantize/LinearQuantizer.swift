@@ -37,14 +37,20 @@ package struct LinearQuantizer {
         }
     }
 
-    let checkpoint: any CheckpointReader
+    /// The unquantized weights.
+    package let checkpoint: any CheckpointReader
     let folder: String
+    let recipe: QuantizerRecipe
     let backend: CPUBackend
 
     /// Prepares to quantize the layers of `checkpoint` into files in `folder`.
-    package init(checkpoint: any CheckpointReader, folder: String, backend: CPUBackend) {
+    package init(
+        checkpoint: any CheckpointReader, folder: String, recipe: QuantizerRecipe = .exllamav2,
+        backend: CPUBackend
+    ) {
         self.checkpoint = checkpoint
         self.folder = folder
+        self.recipe = recipe
         self.backend = backend
     }
 
@@ -53,15 +59,16 @@ package struct LinearQuantizer {
 
     /// Most bytes that quantizing a layer takes besides its Hessian, under `.workspace`.
     package static func byteCount(
-        inputs: Int, outputs: Int, groups: [EXL2Group], threads: Int
+        inputs: Int, outputs: Int, groups: [EXL2Group], adjusting: Bool = false, threads: Int
     ) -> Int {
         let table = EXL2Table(groups)
         let run = runBytes(inputs: inputs, outputs: outputs)
         let gptq = GPTQ.byteCount(table: table, outputs: outputs, threads: threads)
         let packing = EXL2Packer.byteCount(table: table, outputs: outputs)
         // Scales are searched for while no run of outputs is held.
-        let searching = ScaleSearch.byteCount(columns: outputs)
-        return inputs * outputs * 4 + gptq + packing + max(run, searching)
+        let searching = GPTQ.searchByteCount(table: table, outputs: outputs, threads: threads)
+        // A copy of what was aimed at stands beside weights that were adjusted.
+        return (adjusting ? 2 : 1) * inputs * outputs * 4 + gptq + packing + max(run, searching)
     }
 
     /// The file of a layer, in the quantizer's folder or another one.
@@ -72,13 +79,21 @@ package struct LinearQuantizer {
     /// Quantizes a layer, writes it, reads it back and compares.
     /// - Parameters:
     ///   - hessian: of the layer's inputs, factored.
+    ///   - cross: how these inputs differ from the unquantized model's, in the Hessian's order, for weights that make up
+    ///     for it; errors then count from those weights.
+    ///   - share: how far weights go to make up, 1 all the way.
     ///   - folder: where the file goes; the quantizer's folder when nil.
     /// - Throws: `ConversionError`, `FormatError`, `TensorError`.
     package func quantize(
-        _ target: Target, hessian: Hessian, folder: String? = nil
+        _ target: Target, hessian: Hessian, cross: CrossHessian? = nil, share: Float = 1,
+        folder: String? = nil
     ) throws -> QuantizeReport.Linear {
         try naming(target) {
-            try quantizeChecked(target, hessian: hessian, folder: folder ?? self.folder)
+            try quantizeChecked(
+                target, hessian, folder: folder ?? self.folder,
+                adjust: cross.map { cross in
+                    { try cross.adjust($0, share: share, hessian: hessian, backend: backend) }
+                })
         }
     }
 
@@ -93,26 +108,33 @@ package struct LinearQuantizer {
     }
 
     private func quantizeChecked(
-        _ target: Target, hessian: Hessian, folder: String
+        _ target: Target, _ hessian: Hessian, folder: String,
+        adjust: ((Matrix) throws -> Void)?
     ) throws -> QuantizeReport.Linear {
         let table = EXL2Table(target.groups)
         let source = try source(target)
-        let weights = try Matrix(
-            rows: target.inputs, columns: target.outputs, ledger: backend.ledger,
-            purpose: .workspace)
-        let gptq = try GPTQ(weights: weights, table: table, backend: backend)
-        try load(source, target, hessian.permutation, into: weights)
+        let weights = try matrix(target)
+        let gptq = try GPTQ(
+            weights: weights, table: table, recipe: recipe, backend: backend)
+        try load(source, target, hessian.places, into: weights)
         let norm = hessian.energy(weights, backend: backend)
-        try load(source, target, hessian.permutation, into: weights)
+        try load(source, target, hessian.places, into: weights)
         try gptq.replaceByRoundingErrors()
         let rounding = hessian.energy(weights, backend: backend)
-        try load(source, target, hessian.permutation, into: weights)
+        try load(source, target, hessian.places, into: weights)
+        var wanted: Matrix?
+        if let adjust {
+            try adjust(weights)
+            wanted = try matrix(target)
+            wanted?.pointer.update(from: weights.pointer, count: weights.count)
+        }
         let packer = try EXL2Packer(
             table: table, outputs: target.outputs, ledger: backend.ledger)
         let result = try gptq.quantize(factor: hessian.values, into: packer)
         try write(target, packer, permutation: hessian.permutation, folder)
-        let change = try verify(
-            target, source, weights, hessian.permutation, path: path(target.name, in: folder))
+        var change = try verify(
+            target, source, weights, hessian.places, path: path(target.name, in: folder))
+        if let wanted { change = squaredChanges(wanted, weights).reduce(0, +) }
         let error = max(result.energy - hessian.damp * change, 0)
         return QuantizeReport.Linear(
             name: target.name, inputs: target.inputs, outputs: target.outputs,
@@ -121,6 +143,13 @@ package struct LinearQuantizer {
                     groups: target.groups, inputs: target.inputs, outputs: target.outputs,
                     bias: target.hasBias)) / Double(target.inputs * target.outputs),
             error: norm > 0 ? error / norm : 0, roundingError: norm > 0 ? rounding / norm : 0)
+    }
+
+    /// Memory for weights `[K][N]`.
+    func matrix(_ target: Target) throws(TensorError) -> Matrix {
+        try Matrix(
+            rows: target.inputs, columns: target.outputs, ledger: backend.ledger,
+            purpose: .workspace)
     }
 
     /// The layer's weight as it is stored.
@@ -150,7 +179,7 @@ package struct LinearQuantizer {
 
     /// Reads a weight `[N][K]` as `[K][N]`, inputs in stored order.
     func load(
-        _ source: LinearSource, _ target: Target, _ permutation: [UInt32], into weights: Matrix
+        _ source: LinearSource, _ target: Target, _ places: [UInt32], into weights: Matrix
     ) throws {
         let run = try run(target)
         for outputs in runs(target) {
@@ -162,7 +191,7 @@ package struct LinearQuantizer {
                 throw ConversionError(.numbers, Numbers.stored)
             }
             eft_transpose_ordered(
-                backend.context, outputs.count, target.inputs, run.pointer, permutation,
+                backend.context, outputs.count, target.inputs, run.pointer, places,
                 weights.pointer + outputs.lowerBound, target.outputs)
         }
     }
@@ -193,7 +222,7 @@ package struct LinearQuantizer {
 
     /// Compares what was written with the values that GPTQ went on with; returns the sum of squares of all changes.
     private func verify(
-        _ target: Target, _ source: LinearSource, _ weights: Matrix, _ permutation: [UInt32],
+        _ target: Target, _ source: LinearSource, _ weights: Matrix, _ places: [UInt32],
         path: String
     ) throws -> Double {
         let file = try SafetensorsFile(path: path)
@@ -207,7 +236,7 @@ package struct LinearQuantizer {
             var changes = [Double](repeating: 0, count: outputs.count)
             func compare() -> Double {
                 eft_squared_changes(
-                    backend.context, outputs.count, target.inputs, run.pointer, permutation,
+                    backend.context, outputs.count, target.inputs, run.pointer, places,
                     weights.pointer + outputs.lowerBound, target.outputs, &changes)
                 return changes.reduce(0, +)
             }

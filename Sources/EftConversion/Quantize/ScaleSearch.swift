@@ -66,7 +66,7 @@ package enum ScaleSearch {
             gridIndex: best)
     }
 
-    private static func largest(
+    static func largest(
         _ x: UnsafePointer<Float>, rows: Int, columns: Int, _ backend: CPUBackend
     ) -> [Float] {
         [Float](unsafeUninitializedCapacity: columns) { most, count in

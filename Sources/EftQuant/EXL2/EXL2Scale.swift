@@ -18,26 +18,4 @@ package enum EXL2Scale {
         let value = ElementConversion.float(half: step(scaleMax: scaleMax))
         return (1...16).map { ElementConversion.half(Float($0 * $0) * value) }
     }
-
-    /// The value of a code under a scale.
-    @inlinable package static func value(code: Int, bits: Int, scale: Float) -> Float {
-        let product = Float(code - (1 << (bits - 1))) * scale
-        return ElementConversion.float(half: ElementConversion.half(product))
-    }
-}
-
-/// Codes of a column as the words of `q_weight`: a little-endian stream of bits down the rows.
-package enum EXL2Codes {
-    /// Unpacks 32 codes from `bits` words.
-    static func unpack(
-        bits: Int, words: UnsafePointer<UInt32>, codes: UnsafeMutablePointer<UInt8>
-    ) {
-        let mask = (UInt32(1) << UInt32(bits)) - 1
-        for index in 0..<32 {
-            let (word, shift) = (index * bits / 32, index * bits % 32)
-            var value = words[word] >> UInt32(shift)
-            if shift + bits > 32 { value |= words[word + 1] << UInt32(32 - shift) }
-            codes[index] = UInt8(value & mask)
-        }
-    }
 }

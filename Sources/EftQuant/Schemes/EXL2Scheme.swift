@@ -233,6 +233,7 @@ package struct EXL2Scheme: QuantScheme {
         let permutation = try permutation()
         let tables = try largestScales().map { EXL2Scale.table(scaleMax: $0) }
         let step = EXL2Scheme.decodedOutputs
+        let level = eft_isa_default()
         // Read, not mapped: the pages of a mapped head would stay in memory beside everything else.
         var words = [UInt32](repeating: 0, count: 8 * min(step, outputs.count))
         for first in stride(from: outputs.lowerBound, to: outputs.upperBound, by: step) {
@@ -246,14 +247,17 @@ package struct EXL2Scheme: QuantScheme {
                     return ElementConversion.float(half: tables[index][Int(nibble)])
                 }
                 for block in 0..<group.rows / 32 {
-                    let inputs = permutation[table.firstRows[index] + block * 32..<table.inputs]
                     try readBlock(
                         bits: group.bits,
                         firstRow: table.firstPackedRows[index] + block * group.bits,
                         outputs: part, into: &words)
-                    dequantizeBlock(
-                        bits: group.bits, words: words, scales: scales, inputs: inputs.prefix(32),
-                        into: lines)
+                    permutation.withUnsafeBufferPointer { inputs in
+                        eft_exl2_values(
+                            level, part.count, UInt32(group.bits), words, part.count, scales,
+                            inputs.baseAddress.map {
+                                $0 + table.firstRows[index] + block * 32
+                            }, lines, module.inputs)
+                    }
                 }
             }
         }
@@ -274,30 +278,6 @@ package struct EXL2Scheme: QuantScheme {
                     weightInfo.name, bytes: start..<start + width,
                     into: UnsafeMutableRawBufferPointer(
                         rebasing: buffer[row * width..<(row + 1) * width]))
-            }
-        }
-    }
-
-    /// Decodes 32 stored rows; `inputs` says which input each of them is.
-    private func dequantizeBlock(
-        bits: Int, words: [UInt32], scales: [Float], inputs: ArraySlice<UInt32>,
-        into target: UnsafeMutablePointer<Float>
-    ) {
-        let count = scales.count
-        withUnsafeTemporaryAllocation(of: UInt32.self, capacity: 8) { column in
-            withUnsafeTemporaryAllocation(of: UInt8.self, capacity: 32) { codes in
-                guard let from = column.baseAddress, let to = codes.baseAddress else { return }
-                for position in 0..<count {
-                    for row in 0..<bits {
-                        from[row] = UInt32(littleEndian: words[row * count + position])
-                    }
-                    EXL2Codes.unpack(bits: bits, words: from, codes: to)
-                    let line = target + position * module.inputs
-                    for (row, input) in inputs.enumerated() {
-                        line[Int(input)] = EXL2Scale.value(
-                            code: Int(to[row]), bits: bits, scale: scales[position])
-                    }
-                }
             }
         }
     }

@@ -16,13 +16,15 @@ enum BenchCommand: Command {
     static let subcommands: [any Command.Type] = [
         BenchServe.self, BenchLatency.self, BenchThroughput.self, BenchPrefix.self,
     ]
-    private static let kinds = ["limits", "kernels", "sampling", "decode", "prefill", "train"]
+    private static let kinds = [
+        "limits", "kernels", "sampling", "quantize", "decode", "prefill", "train",
+    ]
 
     static let specification = CommandSpecification(
         name: "bench", abstract: "Measure speeds as ratios to limits measured in the same run.",
         discussion:
-            "Weights are random, of TinyLlama-1.1B's shape. Kinds: limits, kernels, sampling, decode, prefill, train; all "
-            + "of them when none is named. 'eft bench disk' measures the disk of --output or of the working folder. 'eft bench shape NAME' writes a model folder of a known shape with "
+            "Weights are random, of TinyLlama-1.1B's shape. Kinds: limits, kernels, sampling, quantize, decode, "
+            + "prefill, train; all of them when none is named. 'eft bench disk' measures the disk of --output or of the working folder. 'eft bench shape NAME' writes a model folder of a known shape with "
             + "random weights, and goes on after the last finished weight file when it was stopped: "
             + "\(NamedShape.all.map(\.name).joined(separator: ", ")).",
         examples: [
@@ -92,6 +94,7 @@ enum BenchCommand: Command {
         case "kernels":
             try KernelBenchmark.run(generating: generating, training: training, limits: limits)
         case "sampling": try SamplingBenchmark.run()
+        case "quantize": try QuantizeBenchmark(generating, limits: limits).run()
         case "decode": [try ModelBenchmark.decode(generating, limits: limits, options: options)]
         case "prefill": [try ModelBenchmark.prefill(generating, limits: limits, options: options)]
         case "train": [try ModelBenchmark.train(training, limits: limits, options: options)]

@@ -57,6 +57,68 @@ struct EXL2QuantizerTests {
         }
     }
 
+    @Test(arguments: shapes, widths)
+    func `scales that lose least are the same at every level, and by the definition`(
+        _ shape: (Int, Int), bits: UInt32
+    ) throws {
+        let (rows, columns) = shape
+        var noise = Noise(rows + 5 * columns)
+        let x = noise.numbers(rows * columns, scale: 0.5)
+        let weights = noise.numbers(rows).map { abs($0) + 0.01 }
+        let least = (0..<columns).map { _ in (abs(noise.number()) + 0.1) / Float(1 << bits) }
+        let steps = (1...5).map { Float(Float16(Float($0) * 0.002 / Float(1 << bits))) }
+        let tried = 4
+        func fitted(_ level: KernelLevel, threads: Int) throws -> ([Double], [UInt8]) {
+            var sums = [Double](repeating: -1, count: steps.count)
+            var choices = [UInt8](repeating: 0, count: steps.count * columns)
+            var workspace = [Double](
+                repeating: 0,
+                count: eft_exl2_fit_workspace(threads, rows, columns, steps.count) / 8 + 1)
+            try level.run(threads: threads) { context in
+                x.withUnsafeBufferPointer { x in
+                    weights.withUnsafeBufferPointer { weights in
+                        least.withUnsafeBufferPointer { least in
+                            steps.withUnsafeBufferPointer { steps in
+                                var fit = eft_exl2_fit(
+                                    rows: rows, columns: columns, bits: bits, x: x.baseAddress,
+                                    row_weights: weights.baseAddress, least: least.baseAddress,
+                                    tried: tried, count: steps.count, steps: steps.baseAddress)
+                                eft_exl2_fit_scales(context, &fit, &sums, &choices, &workspace)
+                            }
+                        }
+                    }
+                }
+            }
+            return (sums, choices)
+        }
+        let wanted = try fitted(KernelLevel.all[0], threads: 1)
+        for level in KernelLevel.all { #expect(try fitted(level, threads: 2) == wanted) }
+        func loss(_ column: Int, _ scale: Double) -> Double {
+            let middle = Double(1 << (bits - 1))
+            return (0..<rows).reduce(0) { sum, row in
+                let value = Double(x[row * columns + column])
+                let code = (value / scale).rounded(.toNearestOrEven)
+                let distance = max(-middle, min(code, middle - 1)) * scale - value
+                return sum + Double(weights[row]) * distance * distance
+            }
+        }
+        for (index, step) in steps.enumerated() {
+            var sum = 0.0
+            for column in 0..<columns {
+                let first = (1...16).first { Float($0 * $0) * step >= least[column] } ?? 16
+                let losses = (0..<tried).map { offset in
+                    let s = min(first + offset, 16)
+                    return loss(column, Double(Float16(Float(s * s) * step)))
+                }
+                let chosen = Float(wanted.1[index * columns + column])
+                let best = losses.min() ?? 0
+                #expect(loss(column, Double(Float16(chosen * chosen * step))) <= best * 1.0001)
+                sum += best
+            }
+            #expect(abs(wanted.0[index] / sum - 1) < 1e-4)
+        }
+    }
+
     /// What GPTQ's correction of a group leaves.
     private struct Corrected: Equatable {
         let w: [Float]
@@ -200,6 +262,20 @@ struct EXL2QuantizerTests {
                 }
             }
             #expect(wrong == 0)
+            let scales = Self.scales(columns, bits: bits)
+            let inputs = (0..<32).map { UInt32(($0 * 7 + 5) % 32) }
+            var values = [Float](repeating: 9, count: columns * 40)
+            eft_exl2_values(
+                level.isa, columns, bits, words, padded, scales, inputs, &values, 40)
+            let isRight = values.indices.allSatisfy { place in
+                let (column, input) = (place / 40, place % 40)
+                guard let row = inputs.firstIndex(of: UInt32(input)) else {
+                    return values[place] == 9
+                }
+                let steps = Float(codes[row * columns + column]) - Float(1 << (bits - 1))
+                return values[place] == Float(Float16(steps * scales[column]))
+            }
+            #expect(isRight)
         }
     }
 
@@ -214,10 +290,10 @@ struct EXL2QuantizerTests {
             try level.run(threads: 2) {
                 eft_transpose_ordered($0, outputs, inputs, x, order, &y, width)
             }
-            for (row, input) in order.enumerated() {
+            for (input, row) in order.enumerated() {
                 for output in 0..<width {
-                    let wanted = output < outputs ? x[output * inputs + Int(input)] : 9
-                    #expect(y[row * width + output] == wanted)
+                    let wanted = output < outputs ? x[output * inputs + input] : 9
+                    #expect(y[Int(row) * width + output] == wanted)
                 }
             }
             var sums = [Double](repeating: -1, count: outputs)

@@ -1,0 +1,57 @@
+// SPDX-License-Identifier: Apache-2.0
+// Calibration sees the inputs of linear layers, whether or not the layer's value is computed.
+import EftModels
+import EftNN
+import EftTensor
+import EftTestSupport
+import Testing
+
+@Suite struct LayerObserverTests {
+    /// What an observer was shown: the first of the linear layers that share an input, and that input.
+    private struct Sight: Hashable {
+        let layer: String
+        let input: [Float]
+    }
+
+    private final class Sights {
+        var all: [Sight] = []
+        func add(_ layers: [Linear], _ input: Matrix) {
+            all.append(Sight(layer: layers.first?.name ?? "", input: input.array))
+        }
+    }
+
+    @Test(arguments: ["models/gqa-tied", "architectures/qwen3", "architectures/mixtral"])
+    func `the inputs are those of a whole pass`(_ name: String) throws {
+        let decoder = try GoldenModel(name).decoder
+        let (shape, layer) = (decoder.description.shape, decoder.layers[0])
+        let backend = try CPUBackend(threads: 2)
+        let rows = 9
+        let (x, out) = (
+            try Matrix(rows: rows, columns: shape.hidden, ledger: nil),
+            try Matrix(rows: rows, columns: shape.hidden, ledger: nil)
+        )
+        for index in 0..<x.count { x.pointer[index] = Float(index % 13) * 0.1 - 0.6 }
+        let tables = try (0..<2).map { _ in
+            try Matrix(rows: rows, columns: shape.headDim / 2, ledger: nil)
+        }
+        decoder.description.rotary.fill(
+            cosines: tables[0], sines: tables[1], rows: 0..<rows, firstPosition: 0, length: rows)
+        let pass = Pass(
+            backend: backend, adapterSegments: [],
+            adapterScratch: try AdapterScratch(
+                backend: backend,
+                need: AdapterScratch.Need(rows: rows, rank: 0, droppedInputs: 0, backward: false)))
+        let state = LayerPass(
+            batch: DecoderBatch(sequences: [[Int32](repeating: 0, count: rows)]), pass: pass,
+            activations: try LayerActivations(
+                rows: rows, shape: shape, backward: false, ledger: nil),
+            cache: try PassCache(
+                pageCount: pageCount(tokens: rows), shape: shape, backward: false, ledger: nil),
+            cosines: tables[0], sines: tables[1])
+        let (whole, part) = (Sights(), Sights())
+        try layer.forward(x, into: out, state) { whole.add($0, $1) }
+        try layer.observe(x, middle: out, state) { part.add($0, $1) }
+        #expect(whole.all == part.all)
+        #expect(whole.all.count >= 4)
+    }
+}
