@@ -71,8 +71,9 @@ struct Peaks {
     let measured: Int
 
     /// Runs the program to its end.
-    init(_ arguments: [String]) throws {
-        let program = try Program(arguments + ["--json"])
+    /// - Parameter input: what the program reads; nothing when nil.
+    init(_ arguments: [String], input: String? = nil) throws {
+        let program = try Program(arguments + ["--json"], input: input)
         try #require(program.status == 0, "\(arguments): \(program.errors)")
         let answer = ConfigCursor(try JSONParser.parse(program.output))
         planned = try answer.required("peak_memory_planned").int()
@@ -90,8 +91,10 @@ struct Peaks {
 
     /// Runs the program and checks that its plan held.
     @discardableResult
-    static func check(_ arguments: [String], isUsed: Bool = true) throws -> Peaks {
-        let peaks = try Peaks(arguments)
+    static func check(
+        _ arguments: [String], isUsed: Bool = true, input: String? = nil
+    ) throws -> Peaks {
+        let peaks = try Peaks(arguments, input: input)
         #expect(
             peaks.isBound(isUsed: isUsed),
             "planned \(peaks.planned), measured \(peaks.measured), \(peaks.planned - peaks.measured) left: \(arguments)"

@@ -62,6 +62,28 @@ struct VerbMemoryTests {
         try Peaks.check(["run", "-m", models.folder.file("nf4"), "-p", "Fox", "-t", "8"])
     }
 
+    /// Messages of which the last ones no longer fit the context beside the first.
+    private static let messages =
+        (1...6).map { "Message \($0) of a long conversation about foxes.\n" }.joined()
+    private static let template =
+        "{% for message in messages %}{{ message.role }}: {{ message.content }}\n{% endfor %}assistant:"
+
+    @Test(arguments: PlannedShape.all)
+    func `a conversation that fills the context`(shape: PlannedShape) throws {
+        let models = try models(shape)
+        try Peaks.check(
+            ["train", models.config("adapter", base: "base", SmallModels.qlora)])
+        let template = try models.folder.write("chat.jinja", Self.template)
+        let chat = [
+            "chat", "-m", models.folder.file("base"), "--chat-template", template, "-t", "48",
+            "--ignore-eos", "--no-history",
+        ]
+        try Peaks.check(chat, input: Self.messages)
+        let adapter = ["--adapter", "own=" + models.folder.file("adapter")]
+        try Peaks.check(chat + adapter, input: Self.messages)
+        try Peaks.check(chat + ["--load-in-4bit", "--kv-cache-dtype", "q8"], input: Self.messages)
+    }
+
     @Test(arguments: PlannedShape.all)
     func `quantized and run`(shape: PlannedShape) throws {
         let models = try models(shape)

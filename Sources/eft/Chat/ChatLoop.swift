@@ -16,6 +16,8 @@ struct ChatLoop {
     let reader: any ChatReading
     /// Whether each answer is followed by its tokens and speed.
     var showsStatistics = false
+    /// Whether answers go to standard output as they come.
+    var writesAnswers = true
     /// Whether each answer is sampled with a seed of its own.
     var variesSeed = true
     private var failures = 0
@@ -150,7 +152,7 @@ struct ChatLoop {
         _ make: (ChatSession, () -> Bool, Listener) throws -> ChatAnswer
     ) throws {
         if variesSeed { session.parameters.seed = UInt64.random(in: 0...UInt64(Int.max)) }
-        var printer = AnswerPrinter(reasoning)
+        var printer = writesAnswers ? AnswerPrinter(reasoning) : nil
         var hasText = false
         eft_terminal_set_echo(false)
         defer { eft_terminal_set_echo(true) }
@@ -161,10 +163,10 @@ struct ChatLoop {
                 switch event {
                 case .text(let text):
                     hasText = true
-                    printer.write(text: text)
+                    printer?.write(text: text)
                 case .thought(let text):
                     hasText = true
-                    printer.write(thought: text)
+                    printer?.write(thought: text)
                 case .forgot(let turns):
                     say("the context is full: the model no longer sees the \(Self.oldest(turns))")
                 case .reading: break
@@ -172,10 +174,10 @@ struct ChatLoop {
                 return true
             }
         } catch {
-            if hasText { printer.finish() }
+            if hasText { printer?.finish() }
             throw error
         }
-        printer.finish()
+        printer?.finish()
         tell(answer)
         if !reader.isInteractive, eft_interrupts_raised() {
             throw Interruption(description: "interrupted")

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // eft chat: a conversation in the terminal.
 import EftCommandLine
+import EftConfig
 import EftGeneration
 import EftModels
 import EftPlanning
@@ -20,6 +21,9 @@ enum ChatCommand: Command {
                 "eft chat ./base --adapter law=./law --adapter code=./code",
                 "/set adapter law uses one of them"),
             Example("printf 'Hello\\nAnd you?\\n' | eft chat ./model", "two messages from a pipe"),
+            Example(
+                "printf 'Hello\\n' | eft chat ./model --json",
+                "the conversation, and the peak memory"),
         ],
         options: [
             ModelArgument.option, NamedAdapter.option, RunCommand.fourBits,
@@ -27,7 +31,7 @@ enum ChatCommand: Command {
         ] + ConversationOptions.options + SamplingOptions.options + [
             RunCommand.context, CommonOptions.kvType,
         ] + ForeignOptions.cacheOptions + [CommonOptions.fit] + DeviceBudget.options + [
-            CommonOptions.threads, CommonOptions.precision,
+            CommonOptions.threads, CommonOptions.precision, CommonOptions.json,
         ] + ForeignOptions.ineffectiveOptions,
         arguments: [ModelArgument.argument])
 
@@ -64,7 +68,7 @@ enum ChatCommand: Command {
         let need = try ContextPlan(
             least: isAsked ? most : min(leastContext, most), most: most
         ).need(arguments, &model)
-        let (plan, streaming, _) = try model.planGeneration(
+        let (plan, streaming, budget) = try model.planGeneration(
             "chat", need, tokens: need.contextLength)
         let (decoder, slots) = try model.load(plan, streaming, quiet: false)
         let generator = try Generator(decoder: decoder, need: need, keepingPrefixes: true)
@@ -81,6 +85,32 @@ enum ChatCommand: Command {
             reader: try ChatReader.standard(keepsHistory: !arguments.flag("no-history")))
         loop.showsStatistics = arguments.flag("verbose")
         loop.variesSeed = try SamplingOptions.seed(arguments) == nil
-        try loop.run()
+        guard arguments.command.name == specification.name, arguments.flag("json") else {
+            return try loop.run()
+        }
+        loop.writesAnswers = false
+        let failure = try unanswered { try loop.run() }
+        JSONOutput.print(outcome(session, budget))
+        if let failure { throw failure }
+    }
+
+    /// That messages were not answered, which does not keep the others from being told.
+    private static func unanswered(_ talk: () throws -> Void) throws -> ChatFailure? {
+        do {
+            try talk()
+            return nil
+        } catch let failure as ChatFailure {
+            return failure
+        }
+    }
+
+    /// The conversation and the peaks.
+    private static func outcome(_ session: ChatSession, _ budget: Budget) -> ConfigNode {
+        let peaks = budget.peaks
+        return [
+            "messages": ConfigNode(session.conversation.messages()),
+            "peak_memory_planned": ConfigNode(peaks.planned),
+            "peak_memory_measured": ConfigNode(peaks.measured),
+        ]
     }
 }
