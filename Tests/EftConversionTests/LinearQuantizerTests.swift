@@ -43,45 +43,48 @@ struct LinearQuantizerTests {
             outputs: LinearQuantizerTests.outputs, hasBias: false, groups: groups)
     }
 
-    /// Inputs whose rows mix each other; and the sum of their products by hand, `[K][K]`, over the tokens.
-    private func hessian() throws -> (Hessian, [Double]) {
+    /// The Hessian of tokens whose numbers hang together, factored; and the tokens `[T][K]`.
+    private func hessian() throws -> (Hessian, Matrix) {
         let size = LinearQuantizerTests.inputs
         let hessian = try Hessian(size: size, ledger: nil)
+        let tokens = try Matrix(rows: 240, columns: size, ledger: nil)
         var generator = NormalGenerator(seed: 9)
-        var sums = [Double](repeating: 0, count: size * size)
-        for rows in [160, 96, 224] {
-            let x = try Matrix(rows: rows, columns: size, ledger: nil)
-            for row in 0..<rows {
-                var last = 0.0
-                for column in 0..<size {
-                    last = 0.6 * last + generator.normal() * (1 + Double(column % 7))
-                    x.pointer[row * size + column] = Float(last)
-                }
-                for a in 0..<size {
-                    for b in 0..<size {
-                        sums[a * size + b] +=
-                            Double(x.pointer[row * size + a]) * Double(x.pointer[row * size + b])
-                    }
-                }
+        for row in 0..<tokens.rows {
+            var last = 0.0
+            for column in 0..<size {
+                last = 0.6 * last + generator.normal() * (1 + Double(column % 7))
+                tokens.pointer[row * size + column] = Float(last)
             }
-            hessian.add(x)
         }
+        for rows in [0..<80, 80..<128, 128..<240] { hessian.add(tokens.rows(rows)) }
         try hessian.factor(module: "layer")
-        return (hessian, sums.map { $0 / 480 })
+        return (hessian, tokens)
     }
 
-    /// (D'HD)_nn of each output.
-    private func energies(_ change: (_ output: Int, _ input: Int) -> Double, _ h: [Double])
-        -> [Double]
-    {
-        let (inputs, outputs) = (LinearQuantizerTests.inputs, LinearQuantizerTests.outputs)
-        return (0..<outputs).map { output -> Double in
-            let d = (0..<inputs).map { change(output, $0) }
-            var sum = 0.0
-            for a in 0..<inputs {
-                for b in 0..<inputs { sum += d[a] * h[a * inputs + b] * d[b] }
+    /// The mean of the squares of each output of a weight `[N][K]` over the tokens.
+    private func energies(_ weight: [Float], _ tokens: Matrix) -> [Double] {
+        weight.withUnsafeBufferPointer { weight in
+            (0..<LinearQuantizerTests.outputs).map { output -> Double in
+                var sum = 0.0
+                for token in 0..<tokens.rows {
+                    var value = 0.0
+                    for input in 0..<tokens.columns {
+                        value +=
+                            Double(weight[output * tokens.columns + input])
+                            * Double(tokens.pointer[token * tokens.columns + input])
+                    }
+                    sum += value * value
+                }
+                return sum / Double(tokens.rows)
             }
-            return sum
+        }
+    }
+
+    /// H_kk of the Hessian, a mean over tokens.
+    private func activity(_ input: Int, _ tokens: Matrix) -> Double {
+        (0..<tokens.rows).reduce(0.0) { sum, token in
+            let value = Double(tokens.pointer[token * tokens.columns + input])
+            return sum + value * value / Double(tokens.rows)
         }
     }
 
@@ -94,7 +97,7 @@ struct LinearQuantizerTests {
         _ groups: [EXL2Group]
     ) throws {
         let (inputs, outputs) = (LinearQuantizerTests.inputs, LinearQuantizerTests.outputs)
-        let (hessian, h) = try hessian()
+        let (hessian, tokens) = try hessian()
         let columnWeights = (0..<outputs).map { Float($0 % 5) + 0.5 }
         let others = [EXL2Group(bits: 3, rows: 128), EXL2Group(bits: 2, rows: 128)]
         let measured = try quantizer.measure(
@@ -113,8 +116,8 @@ struct LinearQuantizerTests {
         try values.withUnsafeMutableBufferPointer {
             try written.dequantize(outputs: 0..<outputs, into: $0)
         }
-        let found = energies({ Double(weights[$0 * inputs + $1] - values[$0 * inputs + $1]) }, h)
-        let norm = energies({ Double(weights[$0 * inputs + $1]) }, h).reduce(0, +)
+        let found = energies(zip(weights, values).map { $0 - $1 }, tokens)
+        let norm = energies(weights, tokens).reduce(0, +)
         let energy = found.reduce(0, +)
         let weighted = zip(found, columnWeights).reduce(0) { $0 + $1.0 * Double($1.1) }
         #expect(abs(measured[1].energy / energy - 1) < 1e-3)
@@ -224,17 +227,17 @@ struct LinearQuantizerTests {
     @Test func `a row's weight is the loss by its rounding once later rows have made up for it`()
         throws
     {
-        let (hessian, h) = try hessian()
+        let (hessian, tokens) = try hessian()
         let size = hessian.size
         // The last stored row has no later ones: its weight is its own entry of the damped Hessian.
         let last = Int(hessian.permutation[size - 1])
-        let wanted = h[last * size + last] / hessian.shareOfToken + hessian.damp
+        let wanted = activity(last, tokens) / hessian.shareOfToken + hessian.damp
         let weights = hessian.rowWeights
         #expect(weights.count == size)
         #expect(abs(Double(weights[size - 1]) / wanted - 1) < 1e-3)
         // All others lose less than they would alone.
         for (row, input) in hessian.permutation.enumerated() {
-            let alone = h[Int(input) * size + Int(input)] / hessian.shareOfToken + hessian.damp
+            let alone = activity(Int(input), tokens) / hessian.shareOfToken + hessian.damp
             #expect(Double(weights[row]) < alone * 1.001 && weights[row] > 0)
         }
     }
