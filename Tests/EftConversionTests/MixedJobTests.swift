@@ -66,7 +66,8 @@ struct MixedJobTests {
         #expect(
             ledger.peakTotal <= stated.total,
             "held \(ledger.peak.rendered), stated \(stated.rendered)")
-        #expect(Double(ledger.peakTotal) > 0.9 * Double(stated.total))
+        // The plan is made before the mix is known, for the widest codes.
+        #expect(Double(ledger.peakTotal) > 0.8 * Double(stated.total))
     }
 
     @Test(arguments: [

@@ -17,9 +17,13 @@ final class CalibrationStage {
 
     /// What the names of the states' files begin with.
     static let stem = "hidden_states-"
+    /// The same for the states of the unquantized model.
+    static let referenceStem = "reference_states-"
 
     private let job: QuantizeJob
     private let rows: LayerCalibration
+    /// The rows in the unquantized model; nil when nothing makes up for the layers before.
+    private let reference: LayerCalibration?
     private let quantizer: LinearQuantizer
     /// Values of the unquantized layer on the first rows.
     private let wanted: Matrix
@@ -32,15 +36,24 @@ final class CalibrationStage {
     init(_ job: QuantizeJob) throws(TensorError) {
         self.job = job
         rows = try LayerCalibration(job, rows: job.calibration, stem: CalibrationStage.stem)
+        reference =
+            job.plan.options.recipe.compensates
+            ? try LayerCalibration(
+                job, rows: job.calibration, stem: CalibrationStage.referenceStem, runner: rows.runner)
+            : nil
         let kept = job.calibration.rows.prefix(QuantizePlan.reportRows).reduce(0) { $0 + $1.count }
         wanted = try Matrix(
             rows: kept, columns: job.folder.description.shape.hidden, ledger: job.backend.ledger)
         quantizer = LinearQuantizer(
-            checkpoint: job.checkpoint, folder: job.work.outTensors, backend: job.backend)
+            checkpoint: job.checkpoint, folder: job.work.outTensors,
+            recipe: job.plan.options.recipe.rounding, backend: job.backend)
     }
 
     /// Writes the inputs of the first layer.
-    func embed() throws { try rows.embed(job.calibration) }
+    func embed() throws {
+        try rows.embed(job.calibration)
+        try reference?.embed(job.calibration)
+    }
 
     // MARK: Layers
 
@@ -53,22 +66,25 @@ final class CalibrationStage {
         func step(_ row: Int) throws {
             try advance("\(name): row \(row + 1) of \(rows.lengths.count)", 0)
         }
-        var hessians = try rows.collect(
-            index, keepsValues: false, visits: { $0 < QuantizePlan.reportRows }
-        ) { row, value in
+        var statistics = try collect(index) { row, value in
             wanted(row)?.copy(value)
             try step(row)
         }
         var linears: [QuantizeReport.Linear] = []
-        for (roles, position) in zip(QuantizePlan.siblings, hessians.indices) {
-            guard let hessian = hessians[position] else { continue }
-            try hessian.factor(module: model.linear(roles[0], layer: index).name)
+        for (position, roles) in QuantizePlan.siblings.enumerated() {
+            guard let hessian = statistics.hessians[position] else { continue }
+            try hessian.factor(
+                module: model.linear(roles[0], layer: index).name, recipe: quantizer.recipe)
+            statistics.crosses[position]?.order(as: hessian)
             for role in roles {
                 let target = job.plan.target(model.linear(role, layer: index))
-                linears.append(try quantizer.quantize(target, hessian: hessian))
+                linears.append(
+                    try quantizer.quantize(
+                        target, hessian: hessian, cross: statistics.crosses[position], share: EXPERIMENT.share))
                 try advance(target.name, target.inputs * target.outputs)
             }
-            hessians[position] = nil
+            statistics.hessians[position] = nil
+            statistics.crosses[position] = nil
         }
         let layer = try rows.runner.layer(index, vectors: job.checkpoint) { name in
             try SafetensorsFile(path: quantizer.path(name))
@@ -79,6 +95,15 @@ final class CalibrationStage {
             try step(row)
         }
         return (linears, errors.isEmpty ? 0 : errors.reduce(0, +) / Double(errors.count))
+    }
+
+    private func collect(
+        _ index: Int, visit: (_ row: Int, _ value: Matrix) throws -> Void
+    ) throws -> LayerCalibration.Statistics {
+        if let reference { return try rows.collect(index, beside: reference, visit: visit) }
+        let hessians = try rows.collect(
+            index, keepsValues: false, visits: { $0 < QuantizePlan.reportRows }, visit: visit)
+        return .init(hessians: hessians, crosses: hessians.map { _ in nil })
     }
 
     /// The place of a row's wanted value; nil for rows whose value is not kept.
@@ -148,3 +173,5 @@ extension Matrix {
         return norm > 0 ? (difference / norm).squareRoot() : 0
     }
 }
+
+enum EXPERIMENT { static let share: Float = { guard let t = getenv("EFT_SHARE"), let f = Float(String(cString: t)) else { return 1 }; return f }() }

@@ -21,17 +21,25 @@ final class LayerCalibration {
     private var model: DecoderDescription { job.folder.description }
 
     /// Takes the memory.
-    /// - Parameter stem: what the names of the states' files begin with.
+    /// - Parameters:
+    ///   - stem: what the names of the states' files begin with.
+    ///   - runner: one that is there already for such rows.
     /// - Throws: `TensorError` when it does not fit.
-    init(_ job: QuantizeJob, rows: CalibrationRows, stem: String) throws(TensorError) {
+    init(
+        _ job: QuantizeJob, rows: CalibrationRows, stem: String, runner: BlockRunner? = nil
+    ) throws(TensorError) {
         self.job = job
         self.stem = stem
         lengths = rows.rows.map(\.count)
         let (ledger, width) = (job.backend.ledger, job.folder.description.shape.hidden)
         input = try Matrix(rows: rows.longest, columns: width, ledger: ledger)
         value = try Matrix(rows: rows.longest, columns: width, ledger: ledger)
-        runner = try BlockRunner(
-            job.folder.description, length: rows.longest, backend: job.backend)
+        if let runner {
+            self.runner = runner
+        } else {
+            self.runner = try BlockRunner(
+                job.folder.description, length: rows.longest, backend: job.backend)
+        }
     }
 
     // MARK: States
@@ -110,10 +118,7 @@ final class LayerCalibration {
                 size: model.linear(roles[0], layer: index).inputs, ledger: job.backend.ledger)
         }
         let layer = try original(index)
-        guard case .mlp(let mlp) = layer.feedForward else {
-            preconditionFailure("a plan is made for layers with one MLP only")
-        }
-        let order = [layer.query, layer.output, mlp.gate, mlp.down]
+        let order = firstSiblings(layer)
         let next = keepsValues ? try writer(index + 1) : nil
         try forEach(states(index)) { row, x, y in
             try runner.observe(
@@ -128,6 +133,66 @@ final class LayerCalibration {
         }
         try next?.finish()
         return hessians
+    }
+
+    /// What the linear layers of a layer see.
+    struct Statistics {
+        /// Of each group of siblings.
+        var hessians: [Hessian?]
+        /// How the inputs differ from those of the unquantized model; nil where that is not wanted.
+        var crosses: [CrossHessian?]
+    }
+
+    /// Runs the unquantized layer on the states of quantized layers and on those of the unquantized model, whose values
+    /// become its next states.
+    /// - Parameters:
+    ///   - reference: the rows in the unquantized model.
+    ///   - visit: sees each row's value in the unquantized model.
+    func collect(
+        _ index: Int, beside reference: LayerCalibration,
+        visit: (_ row: Int, _ value: Matrix) throws -> Void
+    ) throws -> Statistics {
+        let backend = job.backend
+        let ledger = backend.ledger
+        let sizes = QuantizePlan.siblings.map { model.linear($0[0], layer: index).inputs }
+        let hessians = try sizes.map { try Hessian(size: $0, ledger: ledger) }
+        let crosses = try sizes.map { try CrossHessian(size: $0, ledger: ledger) }
+        let originals = try sizes.map {
+            try Matrix(rows: input.rows, columns: $0, ledger: ledger)
+        }
+        let layer = try original(index)
+        let order = firstSiblings(layer)
+        let next = try reference.writer(index + 1)
+        let from = try reference.states(index)
+        try forEach(states(index)) { row, x, y in
+            let length = x.rows
+            let (rx, ry) = (reference.input.rows(0..<length), reference.value.rows(0..<length))
+            try from.read(row, into: rx)
+            try runner.observe(layer, rx, into: ry, finishing: true) { linears, input in
+                guard let place = order.firstIndex(where: { $0 === linears.first }) else { return }
+                originals[place].rows(0..<length).pointer
+                    .update(from: input.pointer, count: input.count)
+            }
+            try requireFinite(ry, after: index)
+            try next.write(ry)
+            try runner.observe(layer, x, into: y, finishing: false) { linears, input in
+                guard let place = order.firstIndex(where: { $0 === linears.first }) else { return }
+                hessians[place].add(input)
+                crosses[place].add(
+                    input, original: originals[place].rows(0..<length), backend: backend)
+            }
+            try visit(row, ry)
+        }
+        try next.finish()
+        return Statistics(hessians: hessians, crosses: crosses)
+    }
+
+    /// The first of each group of siblings.
+    private func firstSiblings(_ layer: DecoderLayer) -> [Linear] {
+        guard case .mlp(let mlp) = layer.feedForward else {
+            preconditionFailure("a plan is made for layers with one MLP only")
+        }
+        return [layer.query, layer.output, mlp.gate, mlp.down]
     }
 
     /// Runs a layer; its values become the next one's inputs.

@@ -197,7 +197,9 @@ package final class QuantizeJob {
         if plan.options.measurementOutput != nil { return report }
         if state.progress == .compile || !isWritten { try EXL2FolderWriter(self).write(monitor) }
         try note(.finished)
-        try work.removeStates(prefix: CalibrationStage.stem, except: nil)
+        for stem in [CalibrationStage.stem, CalibrationStage.referenceStem] {
+            try work.removeStates(prefix: stem, except: nil)
+        }
         return report
     }
 
@@ -276,7 +278,9 @@ package final class QuantizeJob {
             state.report.linears += linears
             state.report.layerErrors.append(error)
             try note(.layer(layer + 1))
-            try work.removeStates(prefix: CalibrationStage.stem, except: layer + 1)
+            for stem in [CalibrationStage.stem, CalibrationStage.referenceStem] {
+                try work.removeStates(prefix: stem, except: layer + 1)
+            }
             // Small buffers of all sizes came and went; without this the heap grows from layer to layer.
             Heap.giveBack()
         }

@@ -77,15 +77,20 @@ extension QuantizePlan {
                 .map { scratch + $0 }
         }
         // Pieces of the base and of a quantized tensor on their way to the output, beside the products' scratch.
-        moments.append(scratch + MemoryTable([.window: 2 * TensorCaster.byteCount]))
+        moments.append(
+            MemoryTable([
+                .window: 2 * TensorCaster.byteCount,
+                .workspace: scratchBytes(stored: dtype, length: length, on: backend),
+            ]))
         return moments.max { $0.total < $1.total } ?? scratch
     }
 
     /// States of one row before and after a layer, of the rows of which errors are told, and the activations.
     private func carried(length: Int, tokens: Int?) -> MemoryTable {
         let kept = min(tokens ?? .max, QuantizePlan.reportRows * length)
+        let chains = options.recipe.compensates ? 2 : 1
         return MemoryTable([
-            .activations: (2 * length + kept) * description.shape.hidden * 4
+            .activations: (2 * chains * length + kept) * description.shape.hidden * 4
                 + BlockRunner.byteCount(description, length: length)
         ])
     }
@@ -106,19 +111,28 @@ extension QuantizePlan {
 
     /// What stands beside the fixed part while a layer is worked on.
     private func layerMoments(stored dtype: DType, length: Int, threads: Int) -> [MemoryTable] {
+        let compensates = options.recipe.compensates
+        let factor = compensates ? 2 : 1
+        // Of the unquantized model's inputs of all linear layers, one row's.
+        let originals =
+            compensates
+            ? QuantizePlan.siblings.reduce(0) { $0 + length * inputs($1) * 4 } : 0
         var moments = [
-            MemoryTable([.weights: layerBytes(stored: dtype), .workspace: hessianBytes])
+            MemoryTable([
+                .weights: layerBytes(stored: dtype), .workspace: factor * hessianBytes,
+                .activations: originals,
+            ])
         ]
-        var hessians = hessianBytes
+        var hessians = factor * hessianBytes
         for roles in QuantizePlan.siblings {
             let most = roles.map { role in
                 let target = target(description.linear(role, layer: 0))
                 return LinearQuantizer.byteCount(
                     inputs: target.inputs, outputs: target.outputs, groups: target.groups,
-                    threads: threads)
+                    adjusting: compensates, threads: threads)
             }.max()
             moments.append(MemoryTable([.workspace: hessians + (most ?? 0)]))
-            hessians -= Hessian.byteCount(inputs(roles))
+            hessians -= factor * Hessian.byteCount(inputs(roles))
         }
         // The quantized layer, which is run after it.
         let quantized = description.linears(layer: 0).reduce(0) {

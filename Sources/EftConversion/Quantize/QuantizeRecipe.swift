@@ -14,4 +14,10 @@ package enum QuantizeRecipe: String, Sendable, Hashable, CaseIterable {
 
     /// Whether the model is measured before it is quantized.
     package var measures: Bool { self != .uniform }
+
+    /// How numbers are rounded.
+    var rounding: QuantizerRecipe { self == .eft ? .eft : .exllamav2 }
+
+    /// Whether the weights of a layer make up for what the quantized layers before it have changed of its inputs.
+    var compensates: Bool { self == .eft }
 }

@@ -13,6 +13,7 @@ import EftTensor
 /// | `measurement.json` | the options of the blocks that are measured |
 /// | `measurement_states-<layer>.safetensors` | inputs of that layer on all measurement rows, f32 |
 /// | `hidden_states-<layer>.safetensors` | inputs of that layer on all calibration rows, f32 |
+/// | `reference_states-<layer>.safetensors` | the same in the unquantized model, where layers make up for those before |
 /// | `candidates/<n>/<module>.safetensors` | linear layers quantized for a measurement |
 /// | `out_tensor/<module>.safetensors` | the finished linear layers |
 struct WorkFolder {
@@ -79,7 +80,7 @@ struct WorkFolder {
     func clear() throws {
         guard FileSystem.isFolder(path) else { return }
         try FileSystem.remove(jobPath)
-        for prefix in ["hidden_states", "measurement", "sensitivity"] {
+        for prefix in ["hidden_states", "reference_states", "measurement", "sensitivity"] {
             try removeStates(prefix: prefix, except: nil)
         }
         try clearCandidates()

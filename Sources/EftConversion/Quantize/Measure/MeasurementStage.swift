@@ -46,7 +46,8 @@ final class MeasurementStage {
         self.job = job
         self.rows = try LayerCalibration(job, rows: rows, stem: MeasurementStage.stem)
         quantizer = LinearQuantizer(
-            checkpoint: job.checkpoint, folder: job.work.candidates, backend: job.backend)
+            checkpoint: job.checkpoint, folder: job.work.candidates,
+            recipe: job.plan.options.recipe.rounding, backend: job.backend)
     }
 
     /// Writes the inputs of the first layer.
@@ -80,7 +81,8 @@ final class MeasurementStage {
         var losses: [String: [WidthCurve.Point]] = [:]
         for (roles, position) in zip(QuantizePlan.siblings, hessians.indices) {
             guard let hessian = hessians[position] else { continue }
-            try hessian.factor(module: model.linear(roles[0], layer: layer).name)
+            try hessian.factor(
+                module: model.linear(roles[0], layer: layer).name, recipe: quantizer.recipe)
             let candidates = WidthLayouts.candidates(rowWeights: hessian.rowWeights)
             for role in roles {
                 let linear = model.linear(role, layer: layer)
