@@ -15,7 +15,7 @@ in the source package of llama-cpp-python, built so that build/bin has the tools
 Each --quantize is a way of calling `eft quantize`, as further arguments behind -i, -o, -cf and -c. llama.cpp quantizes to
 --formats with an importance matrix of the same text. Every result is judged twice: by `eft eval --compare` on the same
 tokens and windows for all (GGUF files unpacked to f32 by transformers for that), and by `llama-perplexity
---kl-divergence` (EXL2 folders unpacked by `eft convert` for that), which scores the second half of each window.
+--kl-divergence` (EXL2 folders unpacked by scripts/conformance/exl2_unpack.py for that), which scores the second half of each window.
 
 OUT gets results.json, results.md and results.svg. What is there already is not made again. Needs torch, transformers,
 gguf and numpy.
@@ -155,7 +155,8 @@ class Bench:
         if (self.out / f"{name}.llama.log").exists() or file.exists():
             return file
         dense = self.out / f"{name}-dense"
-        call(self.options.eft, "convert", folder, dense, "--dtype", "f32")
+        if not dense.exists():
+            call(sys.executable, pathlib.Path(__file__).parents[1] / "conformance" / "exl2_unpack.py", folder, dense)
         file = self.gguf_of(dense, name, "f32")
         shutil.rmtree(dense)
         return file
