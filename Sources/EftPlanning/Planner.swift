@@ -108,7 +108,8 @@ package struct Planner {
     /// The widest EXL2 width at which a run fits.
     private func widestFit(_ need: GenerationNeed) -> String? {
         for bits in EXL2Geometry.uniformWidths.reversed() {
-            let format = PlannedFormat.exl2(bits: Double(bits), headBits: Planner.headBits(Double(bits)))
+            let format = PlannedFormat.exl2(
+                bits: Double(bits), headBits: Planner.headBits(Double(bits)))
             guard let layouts = try? DecoderLayouts(description, format: format) else { continue }
             if stage("", task(layouts).generation(need), "").fits(limits) {
                 return "the model quantized to \(bits) bits"

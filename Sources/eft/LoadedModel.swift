@@ -129,7 +129,9 @@ struct LoadedModel {
         else {
             let narrower =
                 planner.widestEXL2(requirements: requirements)
-                .map { "; quantized to \(formatTrimmed($0.bits, decimals: 2)) bits it would (eft quantize --fit)" } ?? ""
+                .map {
+                    "; quantized to \(formatTrimmed($0.bits, decimals: 2)) bits it would (eft quantize --fit)"
+                } ?? ""
             throw BudgetError(
                 description:
                     "no form of this model fits with \(requirements.least) tokens of context\(narrower); "

@@ -59,7 +59,8 @@ struct PlannedConversions {
 
     private func quantize(rows: Int, length: Int) throws -> StagePlan? {
         let options = QuantizeOptions(
-            bits: Double(bits), recipe: .uniform, headBits: Planner.headBits(Double(bits)), rows: rows, length: length)
+            bits: Double(bits), recipe: .uniform, headBits: Planner.headBits(Double(bits)),
+            rows: rows, length: length)
         guard
             let memory = try? QuantizeJob.memory(
                 description, options: options, stored: .bf16, backend: backend),

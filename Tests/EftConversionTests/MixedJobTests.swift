@@ -155,7 +155,8 @@ struct MixedJobTests {
         let base = try TinyModel.write(to: folder)
         let adapter = try adapter(folder)
         let ledger = MemoryLedger()
-        let folded = try job(folder, output: "folded", work: "one", recipe: recipe, ledger: ledger) {
+        let folded = try job(folder, output: "folded", work: "one", recipe: recipe, ledger: ledger)
+        {
             $0.adapter = adapter
         }
         let stated = try folded.memory()
@@ -268,7 +269,8 @@ struct MixedJobTests {
         let path = folder.file("work/job_new.json")
         let text = String(decoding: try FileSystem.read(path), as: UTF8.self)
         try AtomicFile.write(
-            path, text.split(separator: "model.layers.0.mlp").joined(separator: "model.layers.9.mlp"))
+            path,
+            text.split(separator: "model.layers.0.mlp").joined(separator: "model.layers.9.mlp"))
         let error = #expect(throws: ConversionError.self) { try job(folder) }
         #expect(error?.code == .damaged && error?.message.contains("-nr") == true)
         _ = try job(folder) { $0.startsAnew = true }.run()

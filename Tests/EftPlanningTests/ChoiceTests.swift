@@ -55,7 +55,10 @@ import Testing
         let formats: [(StageKind, PlannedFormat)] =
             [(.runDense, .dense(.bf16))]
             + EXL2Geometry.uniformWidths.map {
-                (.runEXL2(bits: $0), .exl2(bits: Double($0), headBits: Planner.headBits(Double($0))))
+                (
+                    .runEXL2(bits: $0),
+                    .exl2(bits: Double($0), headBits: Planner.headBits(Double($0)))
+                )
             }
         for (kind, format) in formats {
             var stage = planner.run(

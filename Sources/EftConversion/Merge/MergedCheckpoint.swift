@@ -41,7 +41,9 @@ package final class MergedCheckpoint: CheckpointReader {
             let weight = name + ".weight"
             guard let info = checkpoint.find(weight), info.dtype.isFloatingPoint else {
                 throw ConversionError(
-                    .unsupported, "an adapter is folded into plain numbers only; give the 16-bit base",
+                    .unsupported,
+                    "an adapter is folded into plain numbers only; give the "
+                        + "16-bit base",
                     path: folder.path, tensor: weight)
             }
             modules[weight] = name
@@ -134,7 +136,8 @@ package final class MergedCheckpoint: CheckpointReader {
                 let run = first..<min(first + step, rows.upperBound)
                 let (w, d) = (weight.rows(0..<run.count), delta.rows(0..<run.count))
                 try base.readFloats(
-                    info.name, elements: run.lowerBound * module.inputs..<run.upperBound * module.inputs,
+                    info.name,
+                    elements: run.lowerBound * module.inputs..<run.upperBound * module.inputs,
                     into: UnsafeMutableBufferPointer(start: w.pointer, count: w.count))
                 try backend.gemm(
                     lora.b.rows(run), transposeA: false, lora.a, transposeB: false, into: d,

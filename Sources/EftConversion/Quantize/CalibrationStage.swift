@@ -20,6 +20,9 @@ final class CalibrationStage {
     /// The same for the states of the unquantized model.
     static let referenceStem = "reference_states-"
 
+    /// How far weights go to make up for the layers before: all the way fits the calibration text's own errors too.
+    private static let share: Float = 0.25
+
     private let job: QuantizeJob
     private let rows: LayerCalibration
     /// The rows in the unquantized model; nil when nothing makes up for the layers before.
@@ -39,7 +42,8 @@ final class CalibrationStage {
         reference =
             job.plan.options.recipe.compensates
             ? try LayerCalibration(
-                job, rows: job.calibration, stem: CalibrationStage.referenceStem, runner: rows.runner)
+                job, rows: job.calibration, stem: CalibrationStage.referenceStem,
+                runner: rows.runner)
             : nil
         let kept = job.calibration.rows.prefix(QuantizePlan.reportRows).reduce(0) { $0 + $1.count }
         wanted = try Matrix(
@@ -80,7 +84,8 @@ final class CalibrationStage {
                 let target = job.plan.target(model.linear(role, layer: index))
                 linears.append(
                     try quantizer.quantize(
-                        target, hessian: hessian, cross: statistics.crosses[position], share: EXPERIMENT.share))
+                        target, hessian: hessian, cross: statistics.crosses[position],
+                        share: CalibrationStage.share))
                 try advance(target.name, target.inputs * target.outputs)
             }
             statistics.hessians[position] = nil
@@ -126,7 +131,7 @@ final class CalibrationStage {
             norm.forward(x, into: normed, epsilon: model.shape.normEpsilon, backend)
             hessian?.add(normed)
         }
-        try hessian?.factor(module: target.name)
+        try hessian?.factor(module: target.name, recipe: quantizer.recipe)
         guard let factored = hessian else { preconditionFailure("no Hessian of the head") }
         let linear = try quantizer.quantize(target, hessian: factored)
         hessian = nil
@@ -173,5 +178,3 @@ extension Matrix {
         return norm > 0 ? (difference / norm).squareRoot() : 0
     }
 }
-
-enum EXPERIMENT { static let share: Float = { guard let t = getenv("EFT_SHARE"), let f = Float(String(cString: t)) else { return 1 }; return f }() }

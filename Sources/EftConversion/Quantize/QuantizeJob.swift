@@ -107,7 +107,8 @@ package final class QuantizeJob {
         case .measure(let layer), .layer(let layer):
             guard layer >= 0, layer <= layers else {
                 throw ConversionError(
-                    .damaged, "the job counts \(layer) finished layers of \(layers); start anew with -nr",
+                    .damaged,
+                    "the job counts \(layer) finished layers of \(layers); start anew with -nr",
                     path: work)
             }
             if case .measure = progress { return 0 }

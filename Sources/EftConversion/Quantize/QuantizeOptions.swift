@@ -65,7 +65,8 @@ package struct QuantizeOptions: Sendable, Hashable {
             }
             guard measurement == nil, measurementOutput == nil else {
                 throw ConversionError(
-                    .usage, "one width for all layers needs no measurement; leave out -m, -om, or --recipe")
+                    .usage,
+                    "one width for all layers needs no measurement; leave out -m, -om, or --recipe")
             }
         }
         guard QuantizeOptions.bitsRange.contains(bits) else {

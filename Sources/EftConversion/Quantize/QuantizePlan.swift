@@ -137,7 +137,9 @@ struct QuantizePlan {
         let options = try measurement.options(for: blocks, file: file)
         let places: [Int]?
         if self.options.recipe == .exllamav2 {
-            let slots = options.map { $0.map { WidthChoice.Option(bits: $0.bits, loss: 1 - $0.accuracy) } }
+            let slots = options.map {
+                $0.map { WidthChoice.Option(bits: $0.bits, loss: 1 - $0.accuracy) }
+            }
             places = WidthAnnealing(blocks: slots, budget: budget).choose(on: backend)
         } else {
             let slots = options.map { $0.map { WidthChoice.Option(bits: $0.bits, loss: $0.loss) } }
@@ -147,7 +149,9 @@ struct QuantizePlan {
             let least = options.reduce(0) { $0 + ($1.map(\.bits).min() ?? 0) }
             let bits = Double(least) / Double(max(layerWeights, 1))
             throw ConversionError(
-                .usage, "-b \(self.options.bits): the narrowest mix of this model has \(hundredths(bits)) bits a weight")
+                .usage,
+                "-b \(self.options.bits): the narrowest mix of this model has \(hundredths(bits)) bits a weight"
+            )
         }
         return zip(options, places).map { $0[$1] }
     }

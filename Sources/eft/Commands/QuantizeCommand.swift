@@ -52,7 +52,8 @@ enum QuantizeCommand: Command {
                 completion: .folder),
             OptionSpecification(
                 "--adapter", kind: .value("DIR"),
-                help: "a LoRA adapter to fold into the 16-bit model as it is read; no merged copy is written",
+                help:
+                    "a LoRA adapter to fold into the 16-bit model as it is read; no merged copy is written",
                 completion: .folder),
             OptionSpecification(
                 "-b", "--bits", kind: .value("N"),
@@ -60,7 +61,8 @@ enum QuantizeCommand: Command {
                 defaultText: "4.125; 4 with --recipe uniform"),
             OptionSpecification(
                 "--recipe", kind: .value("NAME"),
-                help: "how widths are chosen: eft, by how much the predictions depend on each layer; exllamav2, "
+                help:
+                    "how widths are chosen: eft, by how much the predictions depend on each layer; exllamav2, "
                     + "as its converter does; uniform, one width for all layers, without measurement",
                 defaultText: "eft", choices: QuantizeRecipe.allCases.map(\.rawValue)),
             OptionSpecification(
@@ -69,7 +71,8 @@ enum QuantizeCommand: Command {
                 defaultText: "6"),
             OptionSpecification(
                 "-c", "--cal-dataset", kind: .value("FILE"),
-                help: "calibration: a UTF-8 text, .jsonl or .parquet rows (a text, instructions, conversations), or a "
+                help:
+                    "calibration: a UTF-8 text, .jsonl or .parquet rows (a text, instructions, conversations), or a "
                     + "training configuration (.yml), for its data",
                 defaultText:
                     "calibration.txt or calibration.jsonl in the model's folder, else a built-in text",

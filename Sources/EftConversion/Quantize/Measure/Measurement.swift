@@ -77,7 +77,9 @@ package struct Measurement: Sendable, Hashable {
         for block in blocks {
             guard let found = options[block.key], !found.isEmpty else {
                 throw ConversionError(
-                    .mismatch, "the measurement has no options for this block: it is of another model",
+                    .mismatch,
+                    "the measurement has no options for this block: it is of "
+                        + "another model",
                     path: file, tensor: block.key)
             }
             var counted: [WidthOption] = []

@@ -31,7 +31,8 @@ final class MeasurementStage {
         }
         guard recipe == .exllamav2 else {
             return LinearQuantizer.measuringByteCount(
-                inputs: linear.inputs, outputs: linear.outputs, tables: groups.map { EXL2Table($0) },
+                inputs: linear.inputs, outputs: linear.outputs,
+                tables: groups.map { EXL2Table($0) },
                 threads: threads)
         }
         return groups.map {
