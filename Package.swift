@@ -72,7 +72,8 @@ let package = Package(
         layer("EftJinja", ["EftConfig"]),
 
         // Layer 2: files and text.
-        layer("EftFormats", ["EftTensor", "EftConfig", "CZlib", "CZstd", "CURing"]),
+        layer(
+            "EftFormats", ["EftTensor", "EftConfig", "CZlib", "CZstd", "CURing"], testable: true),
         layer(
             "EftTokenizers", ["EftConfig", "EftJinja", "CPCRE2", "CUTF8Proc"], testable: true),
         layer("EftQuant", ["EftTensor", "EftConfig", "EftFormats", "CEftKernels"]),

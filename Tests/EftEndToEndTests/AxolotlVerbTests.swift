@@ -194,19 +194,28 @@ import Testing
         #expect(try FileSystem.list(folder.path).isEmpty)
     }
 
-    @Test func `options of the measurement are taken with one line`() throws {
+    @Test func `a measurement is made and used by ExLlamaV2's options`() throws {
         let folder = try TemporaryFolder()
-        let program = try Program(
-            "quantize", "-i", "Examples/demo/model", "-o", folder.file("work"), "-m", "m.json",
-            "-mr", "4", "-ml", "512", "-so", "--dry-run")
-        #expect(program.status == 0, "\(program.errors)")
-        let lines = program.errors.split(separator: "\n").filter { $0.contains("effect here") }
-        #expect(lines.count == 1)
-        #expect(try #require(lines.first).contains("-m, -mr, -ml"))
+        let file = folder.file("m.json")
+        let quantize = ["quantize", "-i", "Examples/demo/model", "-r", "3", "-l", "64", "-mr", "2"]
         let measure = try Program(
-            "quantize", "-i", "Examples/demo/model", "-o", folder.file("work"), "-om", "m.json")
-        #expect(measure.status == 0 && measure.errors.contains("not written"))
-        let resume = try Program("quantize", "-o", folder.file("work"), "-res")
+            quantize + ["-o", folder.file("one"), "-om", file, "-ml", "32", "-so", "-fst"])
+        #expect(measure.status == 0, "\(measure.errors)")
+        let status = measure.output.split(separator: "\n").filter { $0.hasPrefix("[STATUS]{") }
+        #expect(!status.isEmpty)
+        let notes = measure.errors.split(separator: "\n").filter { $0.contains("effect here") }
+        #expect(notes.count == 1 && notes.first?.contains("-fst") == true)
+        let measured = ConfigCursor(try JSONParser.parse(FileSystem.read(file), file: file))
+        #expect(try measured.required("measurement").entries().count == 8)
+        let use = try Program(
+            quantize + ["-o", folder.file("work"), "-m", file, "-b", "3.4", "--json"])
+        #expect(use.status == 0, "\(use.errors)")
+        let report = ConfigCursor(try JSONParser.parse(use.output))
+        let bits = try report.required("bits_per_weight").double()
+        #expect(bits <= 3.4 && bits > 3.35)
+        let missing = try Program(quantize + ["-o", folder.file("new"), "-m", "nowhere.json"])
+        #expect(missing.status == 4 && missing.errors.contains("nowhere.json"))
+        let resume = try Program("quantize", "-o", folder.file("none"), "-res")
         #expect(resume.status == 2 && resume.errors.contains("no job"))
     }
 }

@@ -185,15 +185,21 @@ struct PeakMemoryTests {
             "eval", "-m", models.folder.file("exl2"), "--compare", models.folder.file("bf16"),
             "--data", models.folder.file("text.txt"), "--length", "64",
         ]
-        let whole = try check(common)
-        _ = try check(common + memory(60, of: whole, caches: caches))
-        _ = try check(common + memory(130, of: whole, devices: 2, caches: caches))
+        // Two programs' worth of temporary memory stands in the plan: 3 %.
+        func compare(_ more: [String]) throws -> Peaks {
+            let peaks = try check(common + more, isUsed: false)
+            #expect(peaks.planned - peaks.measured <= peaks.planned / 100 * 3)
+            return peaks
+        }
+        let whole = try compare([])
+        _ = try compare(memory(60, of: whole, caches: caches))
+        _ = try compare(memory(130, of: whole, devices: 2, caches: caches))
         let questions = [
             "eval", "-m", models.folder.file("exl2"), "--tasks",
             models.folder.file("questions.jsonl"),
         ]
         let all = try check(questions)
-        _ = try check(questions + memory(75, of: all, caches: caches))
+        _ = try check(questions + memory(85, of: all, caches: caches))
     }
 
     @Test func `a training run holds no more than was planned, and hardly less`() throws {

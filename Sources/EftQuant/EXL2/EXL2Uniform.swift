@@ -35,10 +35,9 @@ extension EXL2Geometry {
             let size = uniformGroupSize(bits: low, inputs: inputs)
             // A scale takes 4 bits for each group and output.
             let share = (bits - Double(low) - 4 / Double(size)) / Double(high - low)
-            guard share <= 1 else { continue }
-            // Between a width with its scales and without: the narrower one alone comes nearest.
+            guard share >= 0, share <= 1 else { continue }
             return [
-                EXL2Section(bits: high, groupSize: size, proportion: max(share, 0)),
+                EXL2Section(bits: high, groupSize: size, proportion: share),
                 EXL2Section(bits: low, groupSize: size, proportion: 1),
             ]
         }
