@@ -18,7 +18,7 @@ tokens and windows for all (GGUF files unpacked to f32 by transformers for that)
 --kl-divergence` (EXL2 folders unpacked by scripts/conformance/exl2_unpack.py for that), which scores the second half of each window.
 
 OUT gets results.json, results.md and results.svg. What is there already is not made again. Needs torch, transformers,
-gguf and numpy.
+gguf, sentencepiece (for llama.cpp's own conversion) and numpy.
 """
 
 import argparse
@@ -123,10 +123,15 @@ class Bench:
         if (self.out / f"{file.stem}.eft.json").exists() or folder.exists():
             return folder
         import torch
+        from safetensors.torch import save_file
         from transformers import AutoModelForCausalLM
         model = AutoModelForCausalLM.from_pretrained(str(self.out), gguf_file=file.name, dtype=torch.float32)
         part = folder.with_suffix(".part")
-        model.save_pretrained(part)
+        shutil.rmtree(part, ignore_errors=True)
+        part.mkdir()
+        # What is tied to another tensor has no bytes of its own.
+        weights = {name: weight.detach().contiguous() for name, weight in model.named_parameters()}
+        save_file(weights, str(part / "model.safetensors"), metadata={"format": "pt"})
         # The original's own configuration: GGUF keeps the numbers in it in f32.
         for name in ["config.json", "tokenizer.json", "tokenizer_config.json"]:
             shutil.copy(pathlib.Path(self.options.model) / name, part / name)
