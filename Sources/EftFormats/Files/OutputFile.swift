@@ -31,7 +31,12 @@ package final class OutputFile {
         // The lock is held until the rename; the second look tells whether another writer renamed in between.
         var opened = stat()
         var named = stat()
-        guard flock(descriptor, LOCK_EX | LOCK_NB) == 0, fstat(descriptor, &opened) == 0,
+        guard fstat(descriptor, &opened) == 0 else {
+            throw .system(.io, "cannot look at the file", path: path, errno: errno)
+        }
+        // A device stands for no file of ours: whoever else writes to it does no harm.
+        let isFile = opened.st_mode & S_IFMT == S_IFREG
+        guard !isFile || flock(descriptor, LOCK_EX | LOCK_NB) == 0,
             stat(partialPath, &named) == 0, opened.st_ino == named.st_ino
         else {
             throw FormatError(.io, "another process is writing this file", path: path)
