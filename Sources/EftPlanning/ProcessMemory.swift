@@ -45,7 +45,7 @@ package enum ProcessMemory {
             case .training: 2944 << 10
             case .evaluation: 1792 << 10
             case .copying: 1280 << 10
-            case .quantizing: 3 << 20
+            case .quantizing: 3584 << 10
             }
         }
     }
