@@ -78,10 +78,13 @@ struct VerbMemoryTests {
             "chat", "-m", models.folder.file("base"), "--chat-template", template, "-t", "48",
             "--ignore-eos", "--no-history",
         ]
-        try Peaks.check(chat, input: Self.messages)
+        // A short prompt leaves a part of what a long one would take untouched.
+        try Peaks.check(chat, isUsed: false, input: Self.messages)
         let adapter = ["--adapter", "own=" + models.folder.file("adapter")]
-        try Peaks.check(chat + adapter, input: Self.messages)
-        try Peaks.check(chat + ["--load-in-4bit", "--kv-cache-dtype", "q8"], input: Self.messages)
+        try Peaks.check(chat + adapter, isUsed: false, input: Self.messages)
+        try Peaks.check(
+            chat + ["--load-in-4bit", "--kv-cache-dtype", "q8"], isUsed: false,
+            input: Self.messages)
     }
 
     @Test(arguments: PlannedShape.all)
