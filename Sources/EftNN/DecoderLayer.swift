@@ -118,16 +118,24 @@ package final class DecoderLayer: @unchecked Sendable {
         try feedForward(left, into: left, rest, nil)
     }
 
-    /// Shows an observer the inputs of all linear layers for x `[T][C]`; of an MLP's last product no more is computed.
+    /// Shows an observer the inputs of all linear layers for x `[T][C]`, of a mixture's those of the router, which are the
+    /// experts' too; an MLP's last product and a mixture's experts are not computed.
     /// - Parameter middle: `[T][C]` of memory; what it holds then is no layer's value.
     package func observe(
         _ x: Matrix, middle: Matrix, _ state: LayerPass, observer: @escaping Observer
     ) throws {
         try attend(x, into: middle, state, observer)
-        let normed = try prepareFeedForward(middle, state, observer)
-        if case .mixture(let mixture) = feedForward {
-            try mixture.add(normed, to: middle, state.activations, state.pass, observer)
-        }
+        _ = try prepareFeedForward(middle, state, observer)
+    }
+
+    /// Shows an observer the inputs of one expert's linear layers for the rows that choose it.
+    /// - Parameter middle: attention's value with its residual `[T][C]`.
+    package func observe(
+        expert: Int, _ middle: Matrix, _ state: LayerPass, observer: Observer
+    ) throws {
+        guard case .mixture(let mixture) = feedForward else { return }
+        let normed = try prepareFeedForward(middle, state, nil)
+        try mixture.observe(expert: expert, normed, state.activations, state.pass, observer)
     }
 
     private func feedForward(

@@ -62,6 +62,22 @@ package struct Mixture: Sendable {
         }
     }
 
+    /// Shows an observer the inputs of an expert's linear layers for the rows of x that choose it; `route` must have
+    /// filled the logits of x.
+    func observe(
+        expert index: Int, _ x: Matrix, _ acts: LayerActivations, _ pass: Pass,
+        _ observer: DecoderLayer.Observer
+    ) throws {
+        guard let own = acts.mixture else { return }
+        let rows = choices(own.logits.rows(0..<x.rows))[index].rows
+        guard !rows.isEmpty else { return }
+        let input = own.input.rows(0..<rows.count)
+        input.pack(rows, of: x)
+        try withoutActuallyEscaping(observer) {
+            try experts[index].activate(input, acts, pass.packed(rows), $0)
+        }
+    }
+
     // MARK: Backward
 
     /// dx = the gradient of x, from the gradient dy of the mixture's value, and adds to the gradients of what is

@@ -25,7 +25,7 @@ extension Planner {
 
     /// Whether `eft quantize` takes the model.
     package func isQuantizable(_ subject: PlanSubject) -> Bool {
-        subject.isDense && description.shape.mixture == nil
+        subject.isDense
             && (try? DecoderLayouts(description, format: .exl2(bits: 4, headBits: 6))) != nil
     }
 

@@ -110,11 +110,15 @@ extension Planner {
     }
 
     /// The widest mean width of EXL2, in hundredths of a bit, at which a run fits as required.
-    package func widestEXL2(requirements: FitRequirements) -> (bits: Double, need: GenerationNeed)?
-    {
+    /// - Parameter quantizesEmbedding: whether the embedding has the head's width.
+    package func widestEXL2(
+        requirements: FitRequirements, quantizesEmbedding: Bool = false
+    ) -> (bits: Double, need: GenerationNeed)? {
         func fit(_ hundredths: Int) -> (bits: Double, need: GenerationNeed)? {
             let bits = Double(hundredths) / 100
-            let format = PlannedFormat.exl2(bits: bits, headBits: Planner.headBits(bits))
+            let format = PlannedFormat.exl2(
+                bits: bits, headBits: Planner.headBits(bits),
+                quantizesEmbedding: quantizesEmbedding)
             guard let layouts = try? DecoderLayouts(description, format: format) else { return nil }
             let candidate = FitCandidate(name: "\(bits) bits", layouts: layouts)
             return self.fit([candidate], requirements: requirements).map { (bits, $0.need) }

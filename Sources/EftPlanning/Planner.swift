@@ -120,9 +120,10 @@ package struct Planner {
 
     /// Scoring batches of `rows` tokens in at most `sequences` sequences over weights of given layouts, some of them
     /// streamed when they do not fit.
+    /// - Parameter least: the fewest tokens that are advised where `rows` do not fit.
     package func evaluate(
         name: String, layouts: DecoderLayouts, adapters: AdapterExtents? = nil,
-        load: LoadNeed = LoadNeed(), rows: Int, sequences: Int = 1
+        load: LoadNeed = LoadNeed(), rows: Int, least: Int = 64, sequences: Int = 1
     ) -> StagePlan {
         let task = task(layouts, adapters: adapters, load: load)
         func planned(_ rows: Int) -> StagePlan {
@@ -132,8 +133,8 @@ package struct Planner {
         }
         var plan = planned(rows)
         var smaller = rows
-        while !plan.fits(limits), plan.remedy == nil, smaller > 64 {
-            smaller /= 2
+        while !plan.fits(limits), plan.remedy == nil, smaller > least {
+            smaller = max(smaller / 2, least)
             if planned(smaller).fits(limits) { plan.remedy = "--length \(smaller)" }
         }
         if !plan.fits(limits), plan.remedy == nil { plan.remedy = enough(plan) }

@@ -44,7 +44,7 @@ struct PlannedConversions {
     }
 
     /// Quantizing with as many calibration rows as when none are asked for, or with as many as fit; nil for models that
-    /// are not quantized: layers with inputs that are no multiple of 32, and mixtures of experts.
+    /// are not quantized: layers with inputs that are no multiple of 32.
     private func quantize() throws -> StagePlan? {
         let usual = QuantizeDefaults(description)
         var plan = try quantize(rows: usual.rows, length: usual.length)

@@ -198,13 +198,6 @@ struct QuantizeJobTests {
         #expect(throws: ConversionError.self) { try job(folder, bits: bits, headBits: headBits) }
     }
 
-    @Test func `a mixture of experts is refused`() throws {
-        let folder = try TemporaryFolder()
-        let error = #expect(throws: ConversionError.self) { try job(folder, type: "mixtral") }
-        #expect(error?.code == .unsupported && error?.message.contains("experts") == true)
-        #expect(!FileSystem.exists(folder.file("work")))
-    }
-
     @Test func `calibration rows are consecutive, and a short text is one row`() throws {
         let tokens = (0..<10).map { Int32($0) }
         let rows = try CalibrationRows(name: "x", tokens: tokens, rows: 9, length: 4)

@@ -15,7 +15,7 @@ enum TinyModel {
     /// - Returns: its folder.
     static func write(
         to folder: TemporaryFolder, type: String = "llama", tied: Bool = true, bias: Bool = false,
-        dtype: DType = .bf16
+        expertsPerToken: Int = 1, dtype: DType = .bf16
     ) throws -> String {
         let path = folder.file("model")
         try FileSystem.createFolder(path)
@@ -23,7 +23,7 @@ enum TinyModel {
             {"architectures": ["LlamaForCausalLM"], "model_type": "\(type)", "vocab_size": \(vocabulary),
              "hidden_size": 64, "intermediate_size": 96, "num_hidden_layers": 2,
              "num_attention_heads": 4, "head_dim": 16,
-             "num_local_experts": 2, "num_experts_per_tok": 1, "num_key_value_heads": 2, "max_position_embeddings": 128,
+             "num_local_experts": 2, "num_experts_per_tok": \(expertsPerToken), "num_key_value_heads": 2, "max_position_embeddings": 128,
              "rms_norm_eps": 1e-5, "rope_theta": 10000.0, "tie_word_embeddings": \(tied),
              "attention_bias": \(bias), "initializer_range": 0.1, "torch_dtype": "bfloat16"}
             """

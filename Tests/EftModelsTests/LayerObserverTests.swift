@@ -51,6 +51,9 @@ import Testing
         let (whole, part) = (Sights(), Sights())
         try layer.forward(x, into: out, state) { whole.add($0, $1) }
         try layer.observe(x, middle: out, state) { part.add($0, $1) }
+        for expert in 0..<(shape.mixture?.experts ?? 0) {
+            try layer.observe(expert: expert, out, state) { part.add($0, $1) }
+        }
         #expect(whole.all == part.all)
         #expect(whole.all.count >= 4)
     }

@@ -167,6 +167,21 @@ import Testing
         #expect(score.placement?.streamed.count == 4)
     }
 
+    @Test func `no length is advised that is shorter than the longest row`() throws {
+        let (folder, loader) = try demo()
+        let layouts = try DecoderLayouts(loader)
+        func plan(_ rows: Int, least: Int = 64, limit: Int) throws -> StagePlan {
+            try planner(folder, limit: limit).evaluate(
+                name: "eval", layouts: layouts, rows: rows, least: least)
+        }
+        // With all layers read from disk 200 tokens fit, and no more.
+        let limit = try plan(200, limit: 1 << 20).memory.total
+        #expect(try plan(1024, limit: limit).remedy == "--length 128")
+        #expect(try plan(1024, least: 200, limit: limit).remedy == "--length 200")
+        let remedy = try #require(try plan(1024, least: 201, limit: limit).remedy)
+        #expect(remedy.hasPrefix("--memory"))
+    }
+
     @Test func `only the base of an adapter is streamed`() throws {
         let (folder, loader) = try demo()
         let layouts = try DecoderLayouts(loader)

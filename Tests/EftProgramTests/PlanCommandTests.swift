@@ -147,10 +147,10 @@ import Testing
         #expect(rows?.defaultText == "\(defaults.rows)")
     }
 
-    @Test func `a mixture of experts is not quantized but held in NF4`() throws {
+    @Test func `a mixture of experts is quantized`() throws {
         let parsed = try parsed(plan(.mixtral, "40GiB"))
-        #expect(!parsed.contains { $0.command.name == "quantize" })
-        #expect(parsed.first { $0.command.name == "run" }?.flag("load-in-4bit") == true)
+        #expect(parsed.contains { $0.command.name == "quantize" })
+        #expect(parsed.first { $0.command.name == "run" }?.flag("load-in-4bit") != true)
     }
 
     // MARK: Text

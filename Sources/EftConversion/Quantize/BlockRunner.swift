@@ -145,6 +145,15 @@ final class BlockRunner {
         }
     }
 
+    /// Shows the inputs of one expert's linear layers for those tokens of a row that choose it.
+    /// - Parameter middle: attention's value with its residual.
+    func observe(
+        expert: Int, of layer: DecoderLayer, _ middle: Matrix, observer: DecoderLayer.Observer
+    ) throws {
+        try layer.observe(
+            expert: expert, middle, state(tokens: middle.rows, on: observing), observer: observer)
+    }
+
     /// Computes the value of one half of a layer: attention, or what follows it.
     func forward(
         _ half: DecoderLayer.Half, of layer: DecoderLayer, _ x: Matrix, into out: Matrix

@@ -30,6 +30,8 @@ final class CalibrationStage {
     private let quantizer: LinearQuantizer
     /// Values of the unquantized layer on the first rows.
     private let wanted: Matrix
+    /// Experts that few calibration tokens chose, of the layers since the stage began.
+    private(set) var rareExperts: [QuantizeReport.RareExpert] = []
 
     private var model: DecoderDescription { job.folder.description }
     private var backend: CPUBackend { job.backend }
@@ -55,7 +57,8 @@ final class CalibrationStage {
 
     /// Writes the inputs of the first layer.
     func embed() throws {
-        try rows.embed(job.calibration)
+        try rows.embed(
+            job.calibration, with: job.plan.embedding.map { try load($0) })
         try reference?.embed(job.calibration)
     }
 
@@ -75,13 +78,14 @@ final class CalibrationStage {
             try step(row)
         }
         var linears: [QuantizeReport.Linear] = []
-        for (position, roles) in QuantizePlan.siblings.enumerated() {
-            guard let hessian = statistics.hessians[position] else { continue }
-            try hessian.factor(
-                module: model.linear(roles[0], layer: index).name, recipe: quantizer.recipe)
+        for (position, siblings) in QuantizePlan.siblings(index, model).enumerated() {
+            guard let hessian = statistics.hessians[position], let first = siblings.first else {
+                continue
+            }
+            try hessian.factor(module: first.name, recipe: quantizer.recipe)
             statistics.crosses[position]?.order(as: hessian)
-            for role in roles {
-                let target = job.plan.target(model.linear(role, layer: index))
+            for linear in siblings {
+                let target = job.plan.target(linear)
                 linears.append(
                     try quantizer.quantize(
                         target, hessian: hessian, cross: statistics.crosses[position],
@@ -91,8 +95,21 @@ final class CalibrationStage {
             statistics.hessians[position] = nil
             statistics.crosses[position] = nil
         }
+        try rows.forEachExpert(index) {
+            try advance($0, 0)
+        } _: { output, hessian in
+            if hessian.isRare {
+                rareExperts.append(.init(name: output.name, tokens: hessian.tokenCount))
+            }
+            try hessian.factor(module: output.name, recipe: quantizer.recipe)
+            let target = job.plan.target(output)
+            linears.append(try quantizer.quantize(target, hessian: hessian))
+            try advance(target.name, target.inputs * target.outputs)
+        }
         let layer = try rows.runner.layer(index, vectors: job.checkpoint) { name in
-            try SafetensorsFile(path: quantizer.path(name))
+            let path = quantizer.path(name)
+            // A mixture's router is not quantized.
+            return FileSystem.exists(path) ? try SafetensorsFile(path: path) : job.checkpoint
         }
         var errors: [Double] = []
         try rows.carry(index, through: layer) { row, value in
@@ -123,9 +140,11 @@ final class CalibrationStage {
     /// Quantizes the head, and tells the perplexity of the first rows.
     func quantizeHead(
         advance: Advance
-    ) throws -> (QuantizeReport.Linear, perplexity: Double?) {
+    ) throws -> (QuantizeReport.Linear?, perplexity: Double?) {
         let target = job.plan.head
         let norm = try rows.runner.norm(model.finalNorm, job.checkpoint)
+        // A shared one is there since before the layers.
+        if job.plan.sharesEmbedding { return (nil, try perplexity(target, norm)) }
         var hessian: Hessian? = try Hessian(size: target.inputs, ledger: backend.ledger)
         try rows.forEach(rows.states(model.layers)) { _, x, normed in
             norm.forward(x, into: normed, epsilon: model.shape.normEpsilon, backend)
@@ -139,13 +158,16 @@ final class CalibrationStage {
         return (linear, try perplexity(target, norm))
     }
 
-    private func perplexity(_ target: LinearQuantizer.Target, _ norm: Norm) throws -> Double? {
-        let source = try LinearSource(
+    /// A weight that is quantized already.
+    private func load(_ target: LinearQuantizer.Target) throws -> PackedWeight {
+        try LinearSource(
             module: target.name, checkpoint: SafetensorsFile(path: quantizer.path(target.name)),
-            inputs: target.inputs, outputs: target.outputs)
-        let head = Linear(
-            name: target.name, ordinal: 0,
-            weight: try source.load(as: .asStored, backend: backend), bias: nil)
+            inputs: target.inputs, outputs: target.outputs
+        ).load(as: .asStored, backend: backend)
+    }
+
+    private func perplexity(_ target: LinearQuantizer.Target, _ norm: Norm) throws -> Double? {
+        let head = Linear(name: target.name, ordinal: 0, weight: try load(target), bias: nil)
         let lossHead = try LossHead(
             head: head, rows: job.calibration.longest, ledger: backend.ledger)
         var (sum, count) = (0.0, 0)

@@ -7,7 +7,7 @@ import EftTensor
 
 /// Writes `output.safetensors` (or shards), `config.json` with `quantization_config`, and all other files.
 ///
-/// Embedding and norms are in f16; quantized layers are copied as they are.
+/// Norms are in f16, and so is an embedding that is not quantized; quantized layers are copied as they are.
 struct EXL2FolderWriter {
     private let job: QuantizeJob
     private var model: DecoderDescription { job.folder.description }
@@ -69,7 +69,11 @@ struct EXL2FolderWriter {
                 path: FileSystem.join(job.work.outTensors, name + ".safetensors"))
             items += file.tensors.map { Item(info: $0, source: file, dtype: $0.dtype) }
         }
-        try plain(model.embeddingName + ".weight")
+        if let embedding = job.plan.embedding {
+            try quantized(embedding.name)
+        } else {
+            try plain(model.embeddingName + ".weight")
+        }
         for layer in 0..<model.layers {
             try plain(model.inputNorm(layer: layer).name + ".weight")
             if let norms = model.headNorms(layer: layer) {
@@ -80,12 +84,13 @@ struct EXL2FolderWriter {
                 try quantized(model.linear(role, layer: layer).name)
             }
             try plain(model.middleNorm(layer: layer).name + ".weight")
-            for role in [DecoderDescription.Role.gate, .up, .down] {
-                try quantized(model.linear(role, layer: layer).name)
+            if model.shape.mixture != nil {
+                try plain(model.linear(.router, layer: layer).name + ".weight")
             }
+            for linear in WidthBlock.layer(layer, model)[1].linears { try quantized(linear.name) }
         }
         try plain(model.finalNorm.name + ".weight")
-        try quantized(model.headName)
+        if !job.plan.sharesEmbedding { try quantized(model.headName) }
         return items
     }
 

@@ -41,6 +41,27 @@ package final class Hessian {
         tokens += x.rows
     }
 
+    /// Adds the identity, by a share of the mean of the diagonal; the identity itself when nothing was added before.
+    package func addIdentity(share: Float) {
+        let mean = diagonal.reduce(0.0) { $0 + Double($1) } / Double(max(size, 1))
+        let value = batches == 0 ? 1 : share * Float(mean)
+        for index in 0..<size { values[index * size + index] += value }
+    }
+
+    /// Tokens that were added.
+    package var tokenCount: Int { tokens }
+
+    /// Whether fewer tokens came than an eighth of what would be one for each input.
+    package var isRare: Bool { tokens < size / 8 }
+
+    /// Makes up for few tokens: as if an eighth of the tokens that are missing to one for each input had come, with
+    /// independent inputs of the mean size. Where none came the matrix becomes the identity.
+    package func supplement() {
+        guard tokens > 0 else { return addIdentity(share: 1) }
+        let missing = max(size - tokens, 0)
+        addIdentity(share: Float(missing) / Float(8 * tokens))
+    }
+
     /// The stored row of each input.
     package var places: [UInt32] {
         var places = permutation

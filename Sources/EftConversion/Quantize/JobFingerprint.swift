@@ -25,6 +25,7 @@ struct JobFingerprint {
         job["measurement_rows"] = ConfigNode(.integer(options.measurementRows))
         job["measurement_length"] = ConfigNode(.integer(options.measurementLength))
         job["head_bits"] = ConfigNode(.integer(options.headBits))
+        job["quantize_embedding"] = ConfigNode(.bool(options.quantizesEmbedding))
         job["shard_size"] = ConfigNode(
             options.maxShardBytes == .max ? 0 : options.maxShardBytes >> 20)
         job["rope_scale"] = options.ropeScale.map { ConfigNode($0) } ?? .null
@@ -41,6 +42,7 @@ struct JobFingerprint {
         var digest = Fingerprint()
         digest.add("2 \(options.recipe.rawValue) \(options.bits) \(options.headBits)")
         digest.add("\(options.measurementRows) \(options.measurementLength)")
+        if options.quantizesEmbedding { digest.add("embedding") }
         if options.ropeScale != nil || options.ropeAlpha != nil {
             digest.add("\(options.ropeScale ?? 1) \(options.ropeAlpha ?? 1)")
         }

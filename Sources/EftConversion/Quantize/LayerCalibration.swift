@@ -45,8 +45,9 @@ final class LayerCalibration {
     // MARK: States
 
     /// Writes the embeddings of all rows, the inputs of the first layer.
-    func embed(_ rows: CalibrationRows) throws {
-        try job.embed(rows.rows, name: stem + "0", line: input)
+    /// - Parameter weight: the embedding; the source's when nil.
+    func embed(_ rows: CalibrationRows, with weight: PackedWeight? = nil) throws {
+        try job.embed(rows.rows, name: stem + "0", line: input, weight: weight)
     }
 
     /// The inputs of a layer.
@@ -113,9 +114,8 @@ final class LayerCalibration {
         _ index: Int, keepsValues: Bool, visits: (_ row: Int) -> Bool = { _ in false },
         visit: (_ row: Int, _ value: Matrix) throws -> Void
     ) throws -> [Hessian?] {
-        let hessians = try QuantizePlan.siblings.map { roles in
-            try Hessian(
-                size: model.linear(roles[0], layer: index).inputs, ledger: job.backend.ledger)
+        let hessians = try siblingInputs(index).map {
+            try Hessian(size: $0, ledger: job.backend.ledger)
         }
         let layer = try original(index)
         let order = firstSiblings(layer)
@@ -154,7 +154,7 @@ final class LayerCalibration {
     ) throws -> Statistics {
         let backend = job.backend
         let ledger = backend.ledger
-        let sizes = QuantizePlan.siblings.map { model.linear($0[0], layer: index).inputs }
+        let sizes = siblingInputs(index)
         let hessians = try sizes.map { try Hessian(size: $0, ledger: ledger) }
         let crosses = try sizes.map { try CrossHessian(size: $0, ledger: ledger) }
         let originals = try sizes.map {
@@ -187,12 +187,43 @@ final class LayerCalibration {
         return Statistics(hessians: hessians, crosses: crosses)
     }
 
-    /// The first of each group of siblings.
+    /// The inputs of each group of siblings.
+    private func siblingInputs(_ layer: Int) -> [Int] {
+        QuantizePlan.siblings(layer, model).compactMap { $0.first?.inputs }
+    }
+
+    /// The first layer to see the inputs of each group of siblings; of experts' first products the router does.
     private func firstSiblings(_ layer: DecoderLayer) -> [Linear] {
-        guard case .mlp(let mlp) = layer.feedForward else {
-            preconditionFailure("a plan is made for layers with one MLP only")
+        switch layer.feedForward {
+        case .mlp(let mlp): [layer.query, layer.output, mlp.gate, mlp.down]
+        case .mixture(let mixture): [layer.query, layer.output, mixture.router]
         }
-        return [layer.query, layer.output, mlp.gate, mlp.down]
+    }
+
+    /// Collects the Hessians of the experts' last products, one at a time, from the states between the halves of the
+    /// unquantized layer.
+    /// - Parameters:
+    ///   - advance: is told each expert before its tokens are seen.
+    ///   - body: receives the expert's last product and its Hessian, which is supplemented where few tokens came.
+    func forEachExpert(
+        _ index: Int, advance: (_ item: String) throws -> Void,
+        _ body: (_ output: DecoderDescription.LinearShape, _ hessian: Hessian) throws -> Void
+    ) throws {
+        let outputs = QuantizePlan.expertOutputs(index, model)
+        guard !outputs.isEmpty else { return }
+        try splitHalves(index)
+        let layer = try original(index)
+        for (expert, output) in outputs.enumerated() {
+            try advance(output.name)
+            let hessian = try Hessian(size: output.inputs, ledger: job.backend.ledger)
+            try forEach(states(middleOf: index)) { _, x, _ in
+                try runner.observe(expert: expert, of: layer, x) { linears, input in
+                    if linears.first?.name == output.name { hessian.add(input) }
+                }
+            }
+            hessian.supplement()
+            try body(output, hessian)
+        }
     }
 
     /// Runs a layer; its values become the next one's inputs.
@@ -221,10 +252,14 @@ final class LayerCalibration {
 }
 
 extension QuantizeJob {
-    /// Writes the embeddings of rows of tokens, as the finished model has them: in f16.
-    /// - Parameter line: room for the states of the longest row.
+    /// Writes the embeddings of rows of tokens, as the finished model has them: in f16 where they are not quantized.
+    /// - Parameters:
+    ///   - line: room for the states of the longest row.
+    ///   - weight: a quantized embedding; the source's when nil.
     /// - Throws: `FormatError`, `ConversionError` (`numbers`).
-    func embed(_ rows: [[Int32]], name: String, line: Matrix) throws {
+    func embed(
+        _ rows: [[Int32]], name: String, line: Matrix, weight: PackedWeight? = nil
+    ) throws {
         let (model, width) = (folder.description, line.columns)
         let source = try LinearSource(
             module: model.embeddingName, checkpoint: checkpoint, inputs: width,
@@ -233,7 +268,11 @@ extension QuantizeJob {
             folder: work.path, name: name, lengths: rows.map(\.count), width: width)
         for tokens in rows {
             let states = line.rows(0..<tokens.count)
-            try embed(tokens, from: source, into: states)
+            if let weight {
+                backend.gather(weight, rows: tokens, into: states)
+            } else {
+                try embed(tokens, from: source, into: states)
+            }
             guard backend.allFinite(count: states.count, states.pointer, .f32) else {
                 throw ConversionError(
                     .numbers, "the embeddings hold values that are infinite or NaN in f16",

@@ -198,7 +198,9 @@ package final class QuantizeJob {
         if plan.options.measurementOutput != nil { return report }
         if state.progress == .compile || !isWritten { try EXL2FolderWriter(self).write(monitor) }
         try note(.finished)
-        for stem in [CalibrationStage.stem, CalibrationStage.referenceStem] {
+        for stem in [
+            CalibrationStage.stem, CalibrationStage.referenceStem, EmbeddingStage.stem,
+        ] {
             try work.removeStates(prefix: stem, except: nil)
         }
         return report
@@ -230,7 +232,7 @@ package final class QuantizeJob {
     private var isWritten: Bool {
         guard let found = try? CheckpointFolder.open(output) else { return false }
         let hasConfig = FileSystem.exists(FileSystem.join(output, "config.json"))
-        return found.find(folder.description.headName + ".q_weight") != nil
+        return found.find(plan.head.name + ".q_weight") != nil
             && (hasConfig || !writesFolder)
     }
 
@@ -272,12 +274,18 @@ package final class QuantizeJob {
     }
 
     private func quantize(from first: Int, _ progress: JobProgress) throws {
+        if first == 0, plan.embedding != nil {
+            state.report.linears = [try EmbeddingStage(self).quantize(advance: progress.quantized)]
+            Heap.giveBack()
+        }
         let stage = try CalibrationStage(self)
         if first == 0 { try stage.embed() }
+        let known = state.report.rareExperts
         for layer in first..<max(folder.description.layers, first) {
             let (linears, error) = try stage.quantizeLayer(layer, advance: progress.quantized)
             state.report.linears += linears
             state.report.layerErrors.append(error)
+            state.report.rareExperts = known + stage.rareExperts
             try note(.layer(layer + 1))
             for stem in [CalibrationStage.stem, CalibrationStage.referenceStem] {
                 try work.removeStates(prefix: stem, except: layer + 1)
@@ -286,7 +294,7 @@ package final class QuantizeJob {
             Heap.giveBack()
         }
         let (head, perplexity) = try stage.quantizeHead(advance: progress.quantized)
-        state.report.linears.append(head)
+        if let head { state.report.linears.append(head) }
         state.report.calibrationPerplexity = perplexity
     }
 

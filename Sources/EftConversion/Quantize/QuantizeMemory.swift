@@ -13,6 +13,7 @@ extension QuantizePlan {
         var layouts: Set<WeightLayout> = []
         for linear in description.linears(layer: 0) {
             layouts.insert(dense(dtype, linear))
+            guard linear.role != .router else { continue }
             // Any of the widths may come; scratch grows with the width of a code.
             layouts.insert(EXL2Table(target(linear).groups).layout(outputs: linear.outputs))
         }
@@ -101,12 +102,29 @@ extension QuantizePlan {
             + description.vectorBytes / max(description.layers, 1) + 4096
     }
 
-    private func inputs(_ roles: [DecoderDescription.Role]) -> Int {
-        roles.first.map { description.linear($0, layer: 0).inputs } ?? 0
+    private var siblings: [[DecoderDescription.LinearShape]] {
+        QuantizePlan.siblings(0, description)
+    }
+
+    private func inputs(_ linears: [DecoderDescription.LinearShape]) -> Int {
+        linears.first?.inputs ?? 0
     }
 
     private var hessianBytes: Int {
-        QuantizePlan.siblings.reduce(0) { $0 + Hessian.byteCount(inputs($1)) }
+        siblings.reduce(0) { $0 + Hessian.byteCount(inputs($1)) }
+    }
+
+    /// What stands beside the rows while experts' last products are worked on, one at a time: their layer's weights, a
+    /// Hessian, and what `working` says.
+    private func expertMoments(
+        stored dtype: DType, _ working: (DecoderDescription.LinearShape) -> Int
+    ) -> [MemoryTable] {
+        QuantizePlan.expertOutputs(0, description).prefix(1).map {
+            MemoryTable([
+                .weights: layerBytes(stored: dtype),
+                .workspace: Hessian.byteCount($0.inputs) + working($0),
+            ])
+        }
     }
 
     /// What stands beside the fixed part while a layer is worked on.
@@ -116,7 +134,7 @@ extension QuantizePlan {
         // Of the unquantized model's inputs of all linear layers, one row's.
         let originals =
             compensates
-            ? QuantizePlan.siblings.reduce(0) { $0 + length * inputs($1) * 4 } : 0
+            ? siblings.reduce(0) { $0 + length * inputs($1) * 4 } : 0
         var moments = [
             MemoryTable([
                 .weights: layerBytes(stored: dtype), .workspace: factor * hessianBytes,
@@ -124,19 +142,23 @@ extension QuantizePlan {
             ])
         ]
         var hessians = factor * hessianBytes
-        for roles in QuantizePlan.siblings {
-            let most = roles.map { role in
-                let target = target(description.linear(role, layer: 0))
-                return LinearQuantizer.byteCount(
-                    inputs: target.inputs, outputs: target.outputs, groups: target.groups,
-                    adjusting: compensates, threads: threads)
-            }.max()
-            moments.append(MemoryTable([.workspace: hessians + (most ?? 0)]))
-            hessians -= factor * Hessian.byteCount(inputs(roles))
+        func quantizing(_ linear: DecoderDescription.LinearShape, adjusting: Bool) -> Int {
+            LinearQuantizer.byteCount(
+                inputs: linear.inputs, outputs: linear.outputs, groups: target(linear).groups,
+                adjusting: adjusting, threads: threads)
         }
+        for linears in siblings {
+            let most = linears.map { quantizing($0, adjusting: compensates) }.max()
+            moments.append(MemoryTable([.workspace: hessians + (most ?? 0)]))
+            hessians -= factor * Hessian.byteCount(inputs(linears))
+        }
+        moments += expertMoments(stored: dtype) { quantizing($0, adjusting: false) }
         // The quantized layer, which is run after it.
         let quantized = description.linears(layer: 0).reduce(0) {
-            $0 + EXL2Table(target($1).groups).layout(outputs: $1.outputs).byteCount
+            $0
+                + ($1.role == .router
+                ? dense(dtype, $1)
+                : EXL2Table(target($1).groups).layout(outputs: $1.outputs)).byteCount
         }
         moments.append(MemoryTable([.weights: quantized]))
         return moments
@@ -165,15 +187,18 @@ extension QuantizePlan {
                 .workspace: hessianBytes,
             ])
         ]
-        for roles in QuantizePlan.siblings {
-            let most = roles.map { role in
-                let linear = description.linear(role, layer: 0)
-                return MeasurementStage.byteCount(linear, options.recipe, threads: threads)
-            }.max()
+        func measuring(_ linear: DecoderDescription.LinearShape) -> Int {
+            MeasurementStage.byteCount(linear, options.recipe, threads: threads)
+        }
+        for linears in siblings {
+            let most = linears.map(measuring).max()
             moments.append(
                 MemoryTable([
                     .activations: states + runner, .workspace: hessianBytes + (most ?? 0),
                 ]))
+        }
+        moments += expertMoments(stored: dtype, measuring).map {
+            $0 + MemoryTable([.activations: states + runner])
         }
         if sensitivityLength > 0 {
             let rows = min(length, sensitivityLength)

@@ -11,6 +11,8 @@ package struct QuantizeOptions: Sendable, Hashable {
     package var recipe: QuantizeRecipe
     /// Width of the head, as the format's options for heads name it.
     package var headBits: Int
+    /// Whether the embedding is quantized as well, to the head's width; a tied one is then stored once, for both.
+    package var quantizesEmbedding = false
     /// Calibration rows at most.
     package var rows: Int
     /// Tokens of a calibration row.

@@ -21,16 +21,10 @@ struct QuantizePlan {
     /// - Throws: `ConversionError` for widths and extents that EXL2 does not have.
     init(_ description: DecoderDescription, _ options: QuantizeOptions) throws(ConversionError) {
         try options.check()
-        guard description.shape.mixture == nil else {
-            throw ConversionError(
-                .unsupported,
-                "mixtures of experts are not quantized to EXL2 yet; hold the model in NF4, or in an EXL2 "
-                    + "folder made elsewhere")
-        }
         self.description = description
         self.options = options
         blocks = WidthBlock.all(description)
-        for linear in description.linears(layer: 0) where linear.inputs % 32 != 0 {
+        for linear in blocks.flatMap(\.linears) where linear.inputs % 32 != 0 {
             throw QuantizePlan.unfit(linear.name, linear.inputs)
         }
         guard description.shape.hidden % 32 == 0 else {
@@ -99,12 +93,27 @@ struct QuantizePlan {
             outputs: linear.outputs, hasBias: linear.hasBias, groups: groups)
     }
 
-    /// The head's target; a tied head is made from the embedding.
+    /// Whether embedding and head are one quantized weight.
+    var sharesEmbedding: Bool { options.quantizesEmbedding && description.tiedEmbeddings }
+
+    /// The head's target; a tied head is made from the embedding, and is it where the embedding is quantized.
     var head: LinearQuantizer.Target {
+        target(
+            end: sharesEmbedding ? description.embeddingName : description.headName,
+            source: headSource)
+    }
+
+    /// The embedding's target; nil when it stays in f16.
+    var embedding: LinearQuantizer.Target? {
+        options.quantizesEmbedding
+            ? target(end: description.embeddingName, source: description.embeddingName) : nil
+    }
+
+    private func target(end name: String, source: String) -> LinearQuantizer.Target {
         let inputs = description.shape.hidden
         let sections = EXL2Geometry.head(bits: options.headBits) ?? []
         return LinearQuantizer.Target(
-            name: description.headName, source: headSource, inputs: inputs,
+            name: name, source: source, inputs: inputs,
             outputs: description.vocabulary, hasBias: false,
             groups: EXL2Geometry.groups(inputs: inputs, sections: sections) ?? [])
     }
@@ -114,16 +123,43 @@ struct QuantizePlan {
         description.tiedEmbeddings ? description.embeddingName : description.headName
     }
 
-    /// The linear layers that share inputs, in the order of the computation.
-    static let siblings: [[DecoderDescription.Role]] = [
-        [.query, .key, .value], [.output], [.gate, .up], [.down],
-    ]
+    /// The linear layers of a decoder layer that share inputs, in the order of the computation; the first products of all
+    /// experts do. The last products of experts, which see some of the tokens each, are not among them.
+    static func siblings(
+        _ layer: Int, _ model: DecoderDescription
+    ) -> [[DecoderDescription.LinearShape]] {
+        let attention: [[DecoderDescription.Role]] = [[.query, .key, .value], [.output]]
+        let first: [DecoderDescription.Role] = [.gate, .up]
+        let groups = attention.map { $0.map { model.linear($0, layer: layer) } }
+        guard let mixture = model.shape.mixture else {
+            return groups + [
+                first.map { model.linear($0, layer: layer) }, [model.linear(.down, layer: layer)],
+            ]
+        }
+        return groups + [
+            (0..<mixture.experts).flatMap { expert in
+                first.map { model.linear($0, layer: layer, expert: expert) }
+            }
+        ]
+    }
+
+    /// The last product of each expert of a decoder layer; none where there are no experts.
+    static func expertOutputs(
+        _ layer: Int, _ model: DecoderDescription
+    ) -> [DecoderDescription.LinearShape] {
+        (0..<(model.shape.mixture?.experts ?? 0)).map {
+            model.linear(.down, layer: layer, expert: $0)
+        }
+    }
 
     /// Weights of all linear layers.
     var layerWeights: Int { blocks.reduce(0) { $0 + $1.weights } }
 
-    /// Weights of all linear layers and the head.
-    var weightCount: Int { layerWeights + description.shape.hidden * description.vocabulary }
+    /// Weights of all linear layers and the head, and of the embedding where it is quantized for itself.
+    var weightCount: Int {
+        let ends = options.quantizesEmbedding && !sharesEmbedding ? 2 : 1
+        return layerWeights + ends * description.shape.hidden * description.vocabulary
+    }
 
     /// Bits that the decoder's linear layers may take on disk.
     var budget: Int { Int(clamping: Int64((Double(layerWeights) * options.bits).rounded(.down))) }

@@ -25,10 +25,20 @@ package struct QuantizeReport: Sendable, Hashable {
     package internal(set) var layerErrors: [Double] = []
     /// Perplexity of the quantized model on the first calibration rows.
     package internal(set) var calibrationPerplexity: Double?
+    /// The last products of experts that few calibration tokens chose, and how many did.
+    package internal(set) var rareExperts: [RareExpert] = []
+
+    /// An expert that few calibration tokens chose.
+    package struct RareExpert: Sendable, Hashable {
+        /// The path of its last product.
+        package let name: String
+        /// Tokens that chose it.
+        package let tokens: Int
+    }
 
     /// Bits a weight of the decoder layers.
     package var bitsPerWeight: Double {
-        let decoder = linears.filter { $0.name != "lm_head" }
+        let decoder = linears.filter { !["lm_head", "model.embed_tokens"].contains($0.name) }
         let weights = decoder.reduce(0) { $0 + $1.inputs * $1.outputs }
         let bits = decoder.reduce(0.0) { $0 + $1.bitsPerWeight * Double($1.inputs * $1.outputs) }
         return weights > 0 ? bits / Double(weights) : 0
@@ -42,6 +52,14 @@ package struct QuantizeReport: Sendable, Hashable {
         object["bits_per_weight"] = ConfigNode(.real(bitsPerWeight))
         if let calibrationPerplexity {
             object["calibration_perplexity"] = ConfigNode(.real(calibrationPerplexity))
+        }
+        if !rareExperts.isEmpty {
+            object["rare_experts"] = ConfigNode(
+                .array(
+                    rareExperts.map {
+                        ConfigNode(
+                            .object(["name": ConfigNode($0.name), "tokens": ConfigNode($0.tokens)]))
+                    }))
         }
         object["rfn_error"] = ConfigNode(.array(layerErrors.map { ConfigNode(.real($0)) }))
         object["linears"] = ConfigNode(.array(linears.map(\.node)))
@@ -57,6 +75,11 @@ package struct QuantizeReport: Sendable, Hashable {
         layerErrors = try config.required("rfn_error").elements().map { try $0.double() }
         linears = try config.required("linears").elements().map { try Linear($0) }
         calibrationPerplexity = try config.optional("calibration_perplexity")?.double()
+        rareExperts =
+            try config.optional("rare_experts")?.elements().map {
+                RareExpert(
+                    name: try $0.required("name").string(), tokens: try $0.required("tokens").int())
+            } ?? []
     }
 }
 

@@ -34,6 +34,7 @@ package struct QuantizeSettings: Sendable, Hashable {
                 "measurement_rows", default: options.measurementRows, in: sizes)
             options.measurementLength = try job.int(
                 "measurement_length", default: options.measurementLength, in: sizes)
+            options.quantizesEmbedding = try job.bool("quantize_embedding", default: false)
             options.adapter = try job.optional("adapter")?.string()
             options.measurement = try job.optional("reuse_measurement")?.string()
             options.ropeScale = try job.optional("rope_scale")?.double()

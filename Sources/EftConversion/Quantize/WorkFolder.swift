@@ -14,6 +14,7 @@ import EftTensor
 /// | `measurement_states-<layer>.safetensors` | inputs of that layer on all measurement rows, f32 |
 /// | `hidden_states-<layer>.safetensors` | inputs of that layer on all calibration rows, f32 |
 /// | `reference_states-<layer>.safetensors` | the same in the unquantized model, where layers make up for those before |
+/// | `embedding_states-<layer>.safetensors` | inputs of that layer on the rows for which a shared embedding is rounded |
 /// | `candidates/<n>/<module>.safetensors` | linear layers quantized for a measurement |
 /// | `out_tensor/<module>.safetensors` | the finished linear layers |
 struct WorkFolder {
@@ -80,7 +81,9 @@ struct WorkFolder {
     func clear() throws {
         guard FileSystem.isFolder(path) else { return }
         try FileSystem.remove(jobPath)
-        for prefix in ["hidden_states", "reference_states", "measurement", "sensitivity"] {
+        for prefix in [
+            "hidden_states", "reference_states", "embedding_states", "measurement", "sensitivity",
+        ] {
             try removeStates(prefix: prefix, except: nil)
         }
         try clearCandidates()

@@ -52,8 +52,8 @@ package struct DecoderLoader {
             outputs: description.vocabulary)
     }
 
-    /// The head may be quantized (EXL2) where the embedding is not; then it stays as stored.
-    func headTarget(_ source: LinearSource) -> WeightTarget {
+    /// Embedding and head may be quantized (EXL2), together or one of them; then they stay as stored.
+    func endTarget(_ source: LinearSource) -> WeightTarget {
         source.schemeName == DenseScheme.name ? options.ends : .asStored
     }
 
@@ -61,7 +61,7 @@ package struct DecoderLoader {
     func target(
         _ linear: DecoderDescription.LinearShape, _ source: LinearSource
     ) -> WeightTarget {
-        linear.role == .router ? headTarget(source) : options.linears
+        linear.role == .router ? endTarget(source) : options.linears
     }
 
     private func layout(_ linear: DecoderDescription.LinearShape) throws -> WeightLayout {
@@ -75,7 +75,8 @@ package struct DecoderLoader {
     package func layouts() throws -> [(name: String, layout: WeightLayout)] {
         var all: [(String, WeightLayout)] = []
         let name = description.embeddingName
-        all.append((name, try endSource(name).layout(as: options.ends)))
+        let embedding = try endSource(name)
+        all.append((name, try embedding.layout(as: endTarget(embedding))))
         for layer in 0..<description.layers {
             for linear in description.linears(layer: layer) {
                 all.append((linear.name, try layout(linear)))
@@ -83,7 +84,7 @@ package struct DecoderLoader {
         }
         if !description.tiedEmbeddings {
             let head = try endSource(description.headName)
-            all.append((description.headName, try head.layout(as: headTarget(head))))
+            all.append((description.headName, try head.layout(as: endTarget(head))))
         }
         return all
     }
@@ -160,14 +161,9 @@ package struct DecoderLoader {
     }
 
     private func end(_ end: End, _ backend: CPUBackend) throws -> PackedWeight {
-        switch end {
-        case .embedding:
-            return try endSource(description.embeddingName)
-                .load(as: options.ends, backend: backend)
-        case .head:
-            let source = try endSource(description.headName)
-            return try source.load(as: headTarget(source), backend: backend)
-        }
+        let source = try endSource(
+            end == .embedding ? description.embeddingName : description.headName)
+        return try source.load(as: endTarget(source), backend: backend)
     }
 
     /// The ends that a part loads: a tied head is the embedding.

@@ -77,8 +77,7 @@ extension DecoderLoader {
 
     private func endStep(_ name: String) throws -> LoadNeed.Step {
         let source = try endSource(name)
-        let target = name == description.headName ? headTarget(source) : options.ends
-        return try step(source, as: target)
+        return try step(source, as: endTarget(source))
     }
 
     private func step(_ source: LinearSource, as target: WeightTarget) throws -> LoadNeed.Step {

@@ -10,15 +10,16 @@ package enum PlannedFormat: Sendable, Hashable {
     case dense(DType)
     /// NF4 linear layers; embedding and head dense.
     case nf4(ends: DType)
-    /// EXL2 at a width, or at a mean of two widths; the head at a width of its own, the embedding in f16.
-    case exl2(bits: Double, headBits: Int)
+    /// EXL2 at a width, or at a mean of two widths; the head at a width of its own, and so the embedding, unless it is in
+    /// f16.
+    case exl2(bits: Double, headBits: Int, quantizesEmbedding: Bool = false)
 
     /// The word for plans.
     package var name: String {
         switch self {
         case .dense(let dtype): dtype.rawValue.lowercased()
         case .nf4: "NF4"
-        case .exl2(let bits, _): "EXL2 \(Int(exactly: bits).map { "\($0)" } ?? "\(bits)") bits"
+        case .exl2(let bits, _, _): "EXL2 \(Int(exactly: bits).map { "\($0)" } ?? "\(bits)") bits"
         }
     }
 }
@@ -102,14 +103,15 @@ package struct DecoderLayouts: Sendable {
             embedding = DecoderLayouts.dense(dtype, hidden, vocabulary)
             head = embedding
             isTied = description.tiedEmbeddings
-        case .exl2(_, let headBits):
-            // A quantized head is a weight of its own, also of a tied model.
-            embedding = DecoderLayouts.dense(.f16, hidden, vocabulary)
+        case .exl2(_, let headBits, let quantizesEmbedding):
             guard let sections = EXL2Geometry.head(bits: headBits),
                 let groups = EXL2Geometry.groups(inputs: hidden, sections: sections)
             else { throw DecoderLayouts.unfit(format, hidden) }
             head = EXL2Table(groups).layout(outputs: vocabulary)
-            isTied = false
+            // Beside an embedding in f16 the head is a weight of its own, also of a tied model.
+            embedding =
+                quantizesEmbedding ? head : DecoderLayouts.dense(.f16, hidden, vocabulary)
+            isTied = quantizesEmbedding && description.tiedEmbeddings
         }
     }
 
@@ -124,7 +126,7 @@ package struct DecoderLayouts: Sendable {
         case .nf4(let dtype):
             return DenseScheme.layout(
                 stored: dtype, as: .nf4(doubleQuantization: true), inputs: inputs, outputs: outputs)
-        case .exl2(let bits, _):
+        case .exl2(let bits, _, _):
             guard let groups = EXL2Geometry.groups(bits: bits, inputs: inputs) else {
                 throw unfit(format, inputs)
             }

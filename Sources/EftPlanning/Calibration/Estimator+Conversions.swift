@@ -93,9 +93,18 @@ extension Estimator {
             let size = Double(size)
             return size * size * Double(tokens) + size * size * size * 4 / 3
         }
-        // Those of query, output, gate and down serve their siblings too.
-        let layer = [DecoderDescription.Role.query, .output, .gate, .down].reduce(0.0) {
-            $0 + operations(description.linear($1, layer: 0).inputs)
+        func operations(_ role: DecoderDescription.Role) -> Double {
+            operations(description.linear(role, layer: 0).inputs)
+        }
+        // Those of query, output, gate and down serve their siblings too; each expert's last product has its own, from
+        // the tokens that choose it.
+        var layer = operations(.query) + operations(.output) + operations(.gate)
+        if let mixture = description.shape.mixture {
+            let size = Double(description.linear(.down, layer: 0).inputs)
+            layer += size * size * Double(tokens) * Double(mixture.expertsPerRow)
+            layer += Double(mixture.experts) * size * size * size * 4 / 3
+        } else {
+            layer += operations(.down)
         }
         return layer * Double(description.layers) + operations(description.shape.hidden)
     }

@@ -70,6 +70,11 @@ enum QuantizeCommand: Command {
                 help: "bits of the head: 2, 3, 4, 5, 6 or 8",
                 defaultText: "6"),
             OptionSpecification(
+                "--quantize-embedding",
+                help:
+                    "quantize the embedding too, to the head's bits; where the head is the embedding, one copy "
+                    + "serves both. ExLlamaV2 does not read such a folder"),
+            OptionSpecification(
                 "-c", "--cal-dataset", kind: .value("FILE"),
                 help:
                     "calibration: a UTF-8 text, .jsonl or .parquet rows (a text, instructions, conversations), or a "
@@ -239,6 +244,8 @@ enum QuantizeCommand: Command {
         options.measurementLength = try arguments.int(
             "measurement-length",
             default: earlier?.measurementLength ?? min(2048, options.length), in: 2...(1 << 20))
+        options.quantizesEmbedding =
+            arguments.flag("quantize-embedding") || earlier?.quantizesEmbedding ?? false
         options.adapter = arguments.string("adapter") ?? earlier?.adapter
         options.measurement = arguments.string("measurement") ?? earlier?.measurement
         options.measurementOutput = try measurementOutput(arguments)
@@ -276,7 +283,11 @@ enum QuantizeCommand: Command {
             description: model, limits: devices.limits,
             programBytes: ProcessMemory.program(for: .generation, threads: backend.threads),
             backend: backend)
-        guard let (bits, need) = planner.widestEXL2(requirements: requirements) else {
+        guard
+            let (bits, need) = planner.widestEXL2(
+                requirements: requirements,
+                quantizesEmbedding: arguments.flag("quantize-embedding"))
+        else {
             throw BudgetError(
                 description:
                     "no width fits with \(context) tokens of context; lower --context or raise --memory"
@@ -350,6 +361,11 @@ enum QuantizeCommand: Command {
         var lines = table.render(width: TerminalOutput.standardOutput.wrapWidth)
         if let perplexity = report.calibrationPerplexity {
             lines += "calibration perplexity \(formatFixed(perplexity, decimals: 3))\n"
+        }
+        if let rarest = report.rareExperts.min(by: { $0.tokens < $1.tokens }) {
+            lines +=
+                "few calibration tokens chose \(report.rareExperts.count) of the experts (\(rarest.tokens) chose "
+                + "\(rarest.name)): they are rounded with less knowledge; more rows (-r, -c) help\n"
         }
         let bits = formatFixed(report.bitsPerWeight, decimals: 2)
         return lines + "\(bits) bits a weight in the decoder's layers; wrote \(output)"

@@ -21,7 +21,9 @@ extension Scoring {
             rows: rows, choices: choices.reduce(0) { $0 + $1.count })
         let plan = model.planner(for: .evaluation, reserving: kept).evaluate(
             name: "eval", layouts: model.layouts, adapters: model.adapterExtents,
-            load: try model.loader.loadNeed(), rows: rows, sequences: ChoiceEvaluator.sequences)
+            load: try model.loader.loadNeed(), rows: rows,
+            least: ChoiceEvaluator.rows(choices, wanted: 0),
+            sequences: ChoiceEvaluator.sequences)
         let streaming = try model.streaming(plan)
         let budget = model.budget(plan, streaming)
         try budget.announce(quiet: isJSON)

@@ -80,33 +80,54 @@ final class MeasurementStage {
     ) throws -> [String: [WidthCurve.Point]] {
         let sensitivity = try SafetensorsFile(path: Sensitivity.path(job.work))
         var losses: [String: [WidthCurve.Point]] = [:]
-        for (roles, position) in zip(QuantizePlan.siblings, hessians.indices) {
-            guard let hessian = hessians[position] else { continue }
-            try hessian.factor(
-                module: model.linear(roles[0], layer: layer).name, recipe: quantizer.recipe)
+        func add(
+            _ linear: DecoderDescription.LinearShape, _ hessian: Hessian,
+            _ candidates: [[EXL2Section]]
+        ) throws {
+            let points = try points(linear, hessian, candidates, sensitivity)
+            losses[linear.projection] = WidthCurve.sum(losses[linear.projection], points)
+            try advance(linear.name, linear.inputs * linear.outputs)
+        }
+        for (siblings, position) in zip(QuantizePlan.siblings(layer, model), hessians.indices) {
+            guard let hessian = hessians[position], let first = siblings.first else { continue }
+            try hessian.factor(module: first.name, recipe: quantizer.recipe)
             let candidates = WidthLayouts.candidates(rowWeights: hessian.rowWeights)
-            for role in roles {
-                let linear = model.linear(role, layer: layer)
-                let layouts = candidates.compactMap { sections in
-                    EXL2Geometry.groups(inputs: linear.inputs, sections: sections)
-                        .map { (sections: sections, groups: $0) }
-                }
-                let measured = try quantizer.measure(
-                    job.plan.target(linear), hessian: hessian,
-                    tables: layouts.map { EXL2Table($0.groups) },
-                    columnWeights: Sensitivity.weights(linear, sensitivity))
-                losses[linear.projection] = zip(layouts, measured).map { layout, measured in
-                    WidthCurve.Point(
-                        sections: layout.sections,
-                        bits: EXL2Geometry.storedBits(
-                            groups: layout.groups, inputs: linear.inputs, outputs: linear.outputs,
-                            bias: linear.hasBias), loss: measured.weighted)
-                }
-                try advance(linear.name, linear.inputs * linear.outputs)
-            }
+            for linear in siblings { try add(linear, hessian, candidates) }
             hessians[position] = nil
         }
+        // Like layers of all experts have the same widths, hence the same candidates.
+        var candidates: [[EXL2Section]]?
+        try rows.forEachExpert(layer) {
+            try advance($0, 0)
+        } _: { output, hessian in
+            try hessian.factor(module: output.name, recipe: quantizer.recipe)
+            let tested = candidates ?? WidthLayouts.candidates(rowWeights: hessian.rowWeights)
+            candidates = tested
+            try add(output, hessian, tested)
+        }
         return losses
+    }
+
+    /// What a linear layer costs at each of some widths.
+    private func points(
+        _ linear: DecoderDescription.LinearShape, _ hessian: Hessian,
+        _ candidates: [[EXL2Section]], _ sensitivity: SafetensorsFile
+    ) throws -> [WidthCurve.Point] {
+        let layouts = candidates.compactMap { sections in
+            EXL2Geometry.groups(inputs: linear.inputs, sections: sections)
+                .map { (sections: sections, groups: $0) }
+        }
+        let measured = try quantizer.measure(
+            job.plan.target(linear), hessian: hessian,
+            tables: layouts.map { EXL2Table($0.groups) },
+            columnWeights: Sensitivity.weights(linear, sensitivity))
+        return zip(layouts, measured).map { layout, measured in
+            WidthCurve.Point(
+                sections: layout.sections,
+                bits: EXL2Geometry.storedBits(
+                    groups: layout.groups, inputs: linear.inputs, outputs: linear.outputs,
+                    bias: linear.hasBias), loss: measured.weighted)
+        }
     }
 
     // MARK: Options of tables
@@ -118,35 +139,41 @@ final class MeasurementStage {
         let tables = [ExLlamaV2Tables.attention, ExLlamaV2Tables.mlp]
         var candidates: [String: [[EXL2Section]]] = [:]
         for (block, table) in zip(blocks, tables) {
-            for (column, linear) in block.linears.enumerated() {
-                candidates[linear.projection] = table.map { $0[column] }.distinct()
+            for (column, projection) in block.projections.enumerated() {
+                candidates[projection] = table.map { $0[column] }.distinct()
             }
         }
         try job.work.clearCandidates()
         try rows.splitHalves(layer)
-        for (roles, position) in zip(QuantizePlan.siblings, hessians.indices) {
-            guard let hessian = hessians[position] else { continue }
-            try hessian.factor(module: model.linear(roles[0], layer: layer).name)
-            for role in roles {
-                let linear = model.linear(role, layer: layer)
-                for (place, sections) in (candidates[linear.projection] ?? []).enumerated() {
-                    let groups = EXL2Geometry.groups(inputs: linear.inputs, sections: sections)
-                    let folder = job.work.candidates(place)
-                    try FileSystem.createFolder(folder)
-                    _ = try LinearQuantizer(
-                        checkpoint: job.checkpoint, folder: folder, backend: job.backend
-                    ).quantize(job.plan.target(linear, groups: groups ?? []), hessian: hessian)
-                }
-                try advance(linear.name, linear.inputs * linear.outputs)
+        func quantize(_ linear: DecoderDescription.LinearShape, _ hessian: Hessian) throws {
+            for (place, sections) in (candidates[linear.projection] ?? []).enumerated() {
+                let groups = EXL2Geometry.groups(inputs: linear.inputs, sections: sections)
+                let folder = job.work.candidates(place)
+                try FileSystem.createFolder(folder)
+                _ = try LinearQuantizer(
+                    checkpoint: job.checkpoint, folder: folder, backend: job.backend
+                ).quantize(job.plan.target(linear, groups: groups ?? []), hessian: hessian)
             }
+            try advance(linear.name, linear.inputs * linear.outputs)
+        }
+        for (siblings, position) in zip(QuantizePlan.siblings(layer, model), hessians.indices) {
+            guard let hessian = hessians[position], let first = siblings.first else { continue }
+            try hessian.factor(module: first.name)
+            for linear in siblings { try quantize(linear, hessian) }
             hessians[position] = nil
+        }
+        try rows.forEachExpert(layer) {
+            try advance($0, 0)
+        } _: { output, hessian in
+            try hessian.factor(module: output.name)
+            try quantize(output, hessian)
         }
         var result: [(key: String, options: [WidthOption])] = []
         for (place, (block, table)) in zip(blocks, tables).enumerated() {
             let half: DecoderLayer.Half = place == 0 ? .attention : .feedForward
             let options = try table.map { row in
                 let sections = Dictionary(
-                    zip(block.linears.map(\.projection), row), uniquingKeysWith: { a, _ in a })
+                    zip(block.projections, row), uniquingKeysWith: { a, _ in a })
                 let error = try blockError(layer, half, block, sections, candidates)
                 return WidthOption(
                     accuracy: max(1e-6, 1 - error), bits: block.storedBits(sections) ?? 0,
@@ -183,13 +210,5 @@ final class MeasurementStage {
             sum += x.relativeError(to: wanted)
         }
         return sum / Double(max(rows.lengths.count, 1))
-    }
-}
-
-extension Array where Element: Hashable {
-    /// The elements without repetitions, in the order of their first appearance.
-    fileprivate func distinct() -> [Element] {
-        var seen: Set<Element> = []
-        return filter { seen.insert($0).inserted }
     }
 }

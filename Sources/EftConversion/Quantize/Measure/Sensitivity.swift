@@ -181,7 +181,8 @@ struct Sensitivity {
                 try runner.backward(body, x, gradient: gradients.rows(range), observer: sink)
             }
             for linear in model.linears(layer: layer) {
-                let weights = sink.means(linear.name).map { Float(0.5 * $0) }
+                let means = sink.means(linear.name, tokens: gradients.rows)
+                let weights = means.map { Float(0.5 * $0) }
                 guard weights.allSatisfy(\.isFinite) else {
                     throw ConversionError(
                         .numbers, "its gradients hold infinite or NaN values in calibration",
@@ -198,7 +199,6 @@ struct Sensitivity {
 /// Sums up the squares of gradients. Called by one thread at a time, hence unchecked.
 private final class GradientSquares: GradientObserver, @unchecked Sendable {
     private var sums: [String: [Double]]
-    private var counts: [String: Int] = [:]
 
     init(_ linears: [Linear]) {
         sums = Dictionary(
@@ -217,12 +217,10 @@ private final class GradientSquares: GradientObserver, @unchecked Sendable {
                 }
             }
         }
-        counts[layer.name, default: 0] += gradient.rows
     }
 
-    /// The mean squares of a layer's gradients.
-    func means(_ name: String) -> [Double] {
-        let count = Double(max(counts[name] ?? 0, 1))
-        return (sums[name] ?? []).map { $0 / count }
+    /// The mean squares of a layer's gradients over all tokens, those for which an expert does nothing included.
+    func means(_ name: String, tokens: Int) -> [Double] {
+        (sums[name] ?? []).map { $0 / Double(max(tokens, 1)) }
     }
 }

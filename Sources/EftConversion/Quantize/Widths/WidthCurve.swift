@@ -4,7 +4,7 @@ import EftQuant
 
 /// Combines the curves of linear layers into that of their block.
 enum WidthCurve {
-    /// What a linear layer can be.
+    /// What a linear layer, or the like layers of all experts, can be.
     struct Point: Sendable, Hashable {
         let sections: [EXL2Section]
         let bits: Int
@@ -12,10 +12,18 @@ enum WidthCurve {
         let loss: Double
     }
 
+    /// Adds up what like layers of two experts cost with the same widths.
+    static func sum(_ a: [Point]?, _ b: [Point]) -> [Point] {
+        guard let a else { return b }
+        return zip(a, b).map {
+            Point(sections: $0.sections, bits: $0.bits + $1.bits, loss: $0.loss + $1.loss)
+        }
+    }
+
     /// The options of a block, by rising size: from all layers at their smallest, each step widens that layer whose loss
     /// falls most for a bit. With convex curves these are all mixes that are best at some price of a bit.
     static func options(of block: WidthBlock, losses: [String: [Point]]) -> [WidthOption] {
-        let curves = block.linears.map { hull(losses[$0.projection] ?? []) }
+        let curves = block.projections.map { hull(losses[$0] ?? []) }
         guard curves.allSatisfy({ !$0.isEmpty }) else { return [] }
         var places = [Int](repeating: 0, count: curves.count)
         var options = [option(block, curves, places)]
@@ -62,7 +70,7 @@ enum WidthCurve {
         return WidthOption(
             accuracy: accuracy, bits: points.reduce(0) { $0 + $1.bits }, divergence: loss,
             sections: Dictionary(
-                zip(block.linears.map(\.projection), points.map(\.sections)),
+                zip(block.projections, points.map(\.sections)),
                 uniquingKeysWith: { a, _ in a }))
     }
 }

@@ -46,14 +46,23 @@ struct WidthBlock: Sendable, Hashable {
         let path = model.layerName(layer) + "."
         let attention: [DecoderDescription.Role] = [.query, .key, .value, .output]
         let mlp: [DecoderDescription.Role] = [.gate, .up, .down]
+        // All experts of a layer are one block, called what holds them, and their like layers have the same widths.
+        let experts = model.shape.mixture.map { (0..<$0.experts).map(Optional.some) } ?? [nil]
+        let name = model.mlpNames.path
+        let suffix = ".experts"
         return [
             WidthBlock(
                 key: path + "self_attn", linears: attention.map { model.linear($0, layer: layer) }),
             WidthBlock(
-                key: path + model.mlpNames.path, linears: mlp.map { model.linear($0, layer: layer) }
-            ),
+                key: path + (name.hasSuffix(suffix) ? String(name.dropLast(suffix.count)) : name),
+                linears: experts.flatMap { expert in
+                    mlp.map { model.linear($0, layer: layer, expert: expert) }
+                }),
         ]
     }
+
+    /// The projections, each once, in the order of the computation.
+    var projections: [String] { linears.map(\.projection).distinct() }
 
     /// Number of weights.
     var weights: Int { linears.reduce(0) { $0 + $1.inputs * $1.outputs } }
@@ -78,4 +87,12 @@ struct WidthBlock: Sendable, Hashable {
 extension DecoderDescription.LinearShape {
     /// The last part of the name, such as `q_proj`.
     var projection: String { String(name.split(separator: ".").last ?? "") }
+}
+
+extension Array where Element: Hashable {
+    /// The elements without repetitions, in the order of their first appearance.
+    func distinct() -> [Element] {
+        var seen: Set<Element> = []
+        return filter { seen.insert($0).inserted }
+    }
 }
