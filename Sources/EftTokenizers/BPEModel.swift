@@ -18,7 +18,7 @@ struct BPEModel: Sendable {
     private let byteFallback: Bool
     private let ignoreMerges: Bool
     /// Whether words are raw bytes, each of which stands for a character of the byte-level alphabet.
-    private let isByteLevel: Bool
+    let isByteLevel: Bool
     /// The token of each byte's character, or -1; used when `isByteLevel`.
     private let byteSymbols: [Int32]
     /// The token `<0xNN>` of each byte, or -1.

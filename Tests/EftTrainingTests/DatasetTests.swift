@@ -28,7 +28,7 @@ import Testing
     private func examples(
         _ type: String, _ row: String, _ encoder: PromptEncoder
     ) throws -> [TrainingExample] {
-        let format = try DatasetRegistry.format(entry(type))
+        let format = try DatasetRegistry.format(entry(type), encoder)
         return try format.examples(ConfigCursor(JSONParser.parse(row), file: "rows.jsonl"), encoder)
     }
 
@@ -170,7 +170,7 @@ import Testing
 
     @Test func `unknown types name what there is`() throws {
         let error = try #require(throws: ConfigError.self) {
-            try DatasetRegistry.format(entry("type: alpca"))
+            try DatasetRegistry.format(entry("type: alpca"), encoder())
         }
         #expect(error.description.contains("did you mean 'alpaca'?"))
         #expect(error.keyPath == "datasets[0].type")

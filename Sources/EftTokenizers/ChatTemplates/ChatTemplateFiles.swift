@@ -16,9 +16,12 @@ package struct ChatTemplates: Sendable {
     /// Reads the chat templates of a model folder.
     ///
     /// Files ending in `.jinja` count before `tokenizer_config.json`, and that before `chat_template.json`.
+    /// - Parameter replaced: special tokens that count instead of those of the folder.
     /// - Throws: `ChatTemplateError` (`missing`, `file`, `template`, `limit`).
-    package static func load(folder: String) throws(ChatTemplateError) -> ChatTemplates {
-        let tokens = try SpecialTokenTexts(folder: folder)
+    package static func load(
+        folder: String, replacing replaced: [(name: String, text: String)] = []
+    ) throws(ChatTemplateError) -> ChatTemplates {
+        let tokens = try SpecialTokenTexts(folder: folder).replacing(replaced)
         var sources = try jinjaFiles(folder)
         for name in ["tokenizer_config.json", "chat_template.json"] where sources.isEmpty {
             sources = try entries(of: folder + "/" + name)
@@ -41,9 +44,11 @@ package struct ChatTemplates: Sendable {
 
     /// The chat templates of a model folder; nil when it has none.
     /// - Throws: `ChatTemplateError` (`file`, `template`, `limit`).
-    package static func loadIfPresent(folder: String) throws(ChatTemplateError) -> ChatTemplates? {
+    package static func loadIfPresent(
+        folder: String, replacing replaced: [(name: String, text: String)] = []
+    ) throws(ChatTemplateError) -> ChatTemplates? {
         do throws(ChatTemplateError) {
-            return try load(folder: folder)
+            return try load(folder: folder, replacing: replaced)
         } catch {
             guard error.code == .missing else { throw error }
             return nil
@@ -77,9 +82,10 @@ package struct ChatTemplates: Sendable {
     /// Only a given template, for a model folder that has none or another one.
     /// - Throws: `ChatTemplateError` (`template`, `limit`, `file`).
     package static func single(
-        _ source: String, file: String? = nil, folder: String
+        _ source: String, file: String? = nil, folder: String,
+        replacing replaced: [(name: String, text: String)] = []
     ) throws(ChatTemplateError) -> ChatTemplates {
-        let tokens = try SpecialTokenTexts(folder: folder)
+        let tokens = try SpecialTokenTexts(folder: folder).replacing(replaced)
         let template = try ChatTemplate(source, file: file, specialTokens: tokens)
         return ChatTemplates(
             names: ["default"], source: source, templates: ["default": template], tokens: tokens)
@@ -167,6 +173,12 @@ package struct SpecialTokenTexts: Sendable {
             }
         }
         self.texts = texts
+    }
+
+    /// The same with some tokens replaced or added.
+    func replacing(_ replaced: [(name: String, text: String)]) -> SpecialTokenTexts {
+        let names = Set(replaced.map(\.name))
+        return SpecialTokenTexts(texts.filter { !names.contains($0.name) } + replaced)
     }
 
     /// A token as a text or as a mapping with its content.

@@ -17,15 +17,15 @@ extension AxolotlKeys {
         float16 float32 gradient_checkpointing activation_offloading seed logging_steps
         eval_strategy evaluation_strategy eval_steps evals_per_epoch eval_on_start save_strategy
         save_steps saves_per_epoch save_total_limit resume_from_checkpoint
-        auto_resume_from_checkpoints strict
+        auto_resume_from_checkpoints strict chat_template chat_template_jinja chat_template_kwargs
+        eot_tokens
         """)
 
     /// Keys for what is done anyway, and those that concern nothing that Eft does.
     static let silent = words(
         """
         save_safetensors axolotl_config_path is_preprocess merge_lora tokenizer_use_fast
-        tokenizer_legacy chat_template chat_template_jinja chat_template_kwargs
-        default_system_message eot_tokens dataloader_drop_last lora_on_cpu low_cpu_mem_usage
+        tokenizer_legacy default_system_message dataloader_drop_last lora_on_cpu low_cpu_mem_usage
         experimental_skip_move_to_device mean_resizing_embeddings pad_to_sequence_len
         pad_to_multiple_of eval_sample_packing gradient_checkpointing_kwargs
         tokenizer_save_jinja_files gradio_title gradio_share gradio_server_name gradio_server_port

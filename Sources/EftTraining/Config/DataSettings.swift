@@ -32,6 +32,9 @@ package struct DataSettings: Sendable {
     /// Whether examples are shuffled before the validation set is taken.
     package var shuffles: Bool
 
+    /// How conversations become text.
+    package var chat: ChatSettings
+
     /// Whether there is anything to evaluate on.
     package var hasValidation: Bool { valSetSize > 0 || !testDatasets.isEmpty }
 
@@ -54,6 +57,7 @@ package struct DataSettings: Sendable {
         deduplicates = try config.lenientBool("dataset_exact_deduplication") ?? false
         shuffles = try config.lenientBool("shuffle_merged_datasets") ?? true
         valSetSize = try config.lenientDouble("val_set_size", in: 0...1e12) ?? 0
+        chat = try ChatSettings(config)
         datasets = try Self.entries(config, "datasets")
         testDatasets = try Self.entries(config, "test_datasets")
         guard !datasets.isEmpty else {

@@ -9,13 +9,21 @@ package protocol DatasetFormat: Sendable {
     /// The words of the key `type` that name it; empty for one that is named by a mapping.
     static var names: [String] { get }
 
+    /// Lines for the user about what the format will do.
+    var notices: [String] { get }
+
     /// Reads the entry of `datasets` that names it.
-    /// - Throws: `ConfigError` for keys that it cannot use.
-    init(_ entry: DatasetEntry) throws(ConfigError)
+    /// - Throws: `ConfigError` for keys that it cannot use; `ChatTemplateError`, `TokenizerError`, `TrainingError`.
+    init(_ entry: DatasetEntry, _ encoder: PromptEncoder) throws
 
     /// The examples of one row.
     /// - Throws: `ConfigError` with file, line and field when the row does not have what the format needs.
     func examples(_ row: ConfigCursor, _ encoder: PromptEncoder) throws -> [TrainingExample]
+}
+
+extension DatasetFormat {
+    /// Nothing to say.
+    package var notices: [String] { [] }
 }
 
 /// All kinds of data sets.
@@ -24,16 +32,21 @@ package enum DatasetRegistry {
     package static let all: [any DatasetFormat.Type] = [
         Alpaca.self,
         Completion.self,
+        Conversations.self,
         InputOutput.self,
         UserDefined.self,
     ]
 
     /// The format that an entry of `datasets` names.
-    /// - Throws: `ConfigError` with the nearest known name.
-    package static func format(_ entry: DatasetEntry) throws(ConfigError) -> any DatasetFormat {
-        if case .object = entry.type.node.value { return try UserDefined(entry) }
+    /// - Throws: `ConfigError` with the nearest known name, and what the format throws.
+    package static func format(
+        _ entry: DatasetEntry, _ encoder: PromptEncoder
+    ) throws -> any DatasetFormat {
+        if case .object = entry.type.node.value { return try UserDefined(entry, encoder) }
         let name = try entry.type.string()
-        for format in all where format.names.contains(name) { return try format.init(entry) }
+        for format in all where format.names.contains(name) {
+            return try format.init(entry, encoder)
+        }
         let known = all.flatMap { $0.names }
         let near = closestMatch(name, in: known).map { "; did you mean '\($0)'?" } ?? ""
         let hint =

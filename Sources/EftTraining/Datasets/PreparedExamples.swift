@@ -37,7 +37,7 @@ package struct PreparedExamples: Sendable {
             config.data, encoder: tokenizer.encoder(config.data), seed: config.training.seed,
             shouldStop: shouldStop)
         try tokenizer.check(data, vocabulary: vocabulary)
-        notices = config.notices + tokenizer.notices
+        notices = config.notices + tokenizer.notices + data.notices
     }
 
     /// Prepares the examples of a configuration whose base model has no weights yet, or needs none for this.

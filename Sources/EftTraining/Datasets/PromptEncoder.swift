@@ -9,23 +9,28 @@ package struct PromptEncoder: Sendable {
     package let sequenceLen: Int
     /// Whether prompts are learned too.
     package let trainOnInputs: Bool
-    private let bosID: Int32?
-    private let eosID: Int32?
+    /// What conversations need besides; nil where there is no tokenizer's folder.
+    package let chat: ChatResources?
+    let bosID: Int32?
+    let eosID: Int32?
     private let encode: @Sendable (_ text: String, _ addSpecialTokens: Bool) throws -> [Int32]
 
     /// Makes an encoder.
     /// - Parameters:
     ///   - bosID: the token at the beginning of a text, if there is one.
     ///   - eosID: the token that ends a response, if there is one.
+    ///   - chat: tokenizer and templates for conversations.
     ///   - encode: the ids of a text, with or without the tokens that the tokenizer puts around it.
     package init(
         sequenceLen: Int, trainOnInputs: Bool, bosID: Int32?, eosID: Int32?,
+        chat: ChatResources? = nil,
         encode: @escaping @Sendable (_ text: String, _ addSpecialTokens: Bool) throws -> [Int32]
     ) {
         self.sequenceLen = sequenceLen
         self.trainOnInputs = trainOnInputs
         self.bosID = bosID
         self.eosID = eosID
+        self.chat = chat
         self.encode = encode
     }
 

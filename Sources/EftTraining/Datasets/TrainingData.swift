@@ -9,6 +9,8 @@ package struct TrainingData: Sendable {
     package private(set) var train: [TrainingExample]
     /// Examples to evaluate on.
     package private(set) var validation: [TrainingExample]
+    /// Lines for the user.
+    package private(set) var notices: [String] = []
     /// What became of the rows.
     package private(set) var counts = Counts()
 
@@ -85,7 +87,8 @@ package struct TrainingData: Sendable {
     ) throws -> [TrainingExample] {
         var all: [TrainingExample] = []
         for entry in entries {
-            let format = try DatasetRegistry.format(entry)
+            let format = try DatasetRegistry.format(entry, encoder)
+            notices += format.notices
             var rows: [[TrainingExample]] = []
             for file in try DatasetFiles.find(entry) {
                 let reader = try DataRows(file)

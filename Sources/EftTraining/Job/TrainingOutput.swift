@@ -30,6 +30,11 @@ struct TrainingOutput: Sendable {
         for name in ["tokenizer_config.json", "special_tokens_map.json"] {
             try setSpecialTokens(FileSystem.join(folder, name))
         }
+        let own = try ChatTemplates.loadIfPresent(folder: tokenizerFolder)
+        if let template = try config.data.keptTemplate(tokenizerHasOne: own != nil) {
+            try AtomicFile.write(
+                FileSystem.join(folder, "chat_template.jinja"), Array(template.utf8))
+        }
     }
 
     private func saveModel(_ folder: String) throws {

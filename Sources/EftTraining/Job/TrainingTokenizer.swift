@@ -10,6 +10,7 @@ struct TrainingTokenizer: Sendable {
     private let folder: String
     private let bosID: Int32?
     private let eosID: Int32?
+    private let specialTokens: [ModelSettings.SpecialToken]
     /// Lines for the user.
     private(set) var notices: [String] = []
 
@@ -18,6 +19,7 @@ struct TrainingTokenizer: Sendable {
     init(_ settings: ModelSettings, folder: String, vocabulary: Int) throws {
         tokenizer = try Tokenizer.load(folder: folder)
         self.folder = folder
+        specialTokens = settings.specialTokens
         var ids = ["bos_token": tokenizer.bosID, "eos_token": tokenizer.eosID]
         for special in settings.specialTokens {
             guard let id = tokenizer.id(for: special.text) else {
@@ -56,7 +58,10 @@ struct TrainingTokenizer: Sendable {
     func encoder(_ settings: DataSettings) -> PromptEncoder {
         PromptEncoder(
             sequenceLen: settings.sequenceLen, trainOnInputs: settings.trainOnInputs, bosID: bosID,
-            eosID: eosID
+            eosID: eosID,
+            chat: ChatResources(
+                tokenizer: tokenizer, folder: folder, settings: settings.chat,
+                replacing: specialTokens.map { ($0.role, $0.text) })
         ) { [tokenizer] text, addSpecialTokens in
             try tokenizer.encode(text, addSpecialTokens: addSpecialTokens)
         }

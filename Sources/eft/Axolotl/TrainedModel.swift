@@ -46,6 +46,13 @@ struct TrainedModel {
         if adapter != nil, arguments.fourBits == nil, takesForm {
             words.append(isFourBit ? "--load-in-4bit" : "--no-load-in-4bit")
         }
+        // The template that training wrote conversations by, where that is not the base's.
+        let template = FileSystem.join(adapter ?? base, "chat_template.jinja")
+        let takesTemplate = other.options.contains { $0.key == ConversationOptions.template.key }
+        let isNamed = arguments.declares("chat-template") && arguments.isGiven("chat-template")
+        if adapter != nil, takesTemplate, !isNamed, FileSystem.exists(template) {
+            words.append("--chat-template=\(template)")
+        }
         return words
     }
 }

@@ -155,7 +155,9 @@ struct PromptForm {
         let type = try first?.optional("type")
         var name = ""
         if case .string(let text)? = type?.node.value { name = text }
-        if try document.optional("chat_template") != nil || name.hasPrefix("chat_template") {
+        if try document.optional("chat_template") != nil || name.hasPrefix("chat_template")
+            || name == "sharegpt"
+        {
             (kind, notice) = (.template, nil)
         } else if name == "alpaca" {
             kind = .alpaca

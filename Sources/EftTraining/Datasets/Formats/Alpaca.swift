@@ -17,7 +17,7 @@ package struct Alpaca: DatasetFormat {
 
     private let style: Style
 
-    package init(_ entry: DatasetEntry) throws(ConfigError) {
+    package init(_ entry: DatasetEntry, _ encoder: PromptEncoder) throws {
         let parts = try entry.type.string().split(separator: ":")
         style = parts.count > 1 ? Style(rawValue: String(parts[1])) ?? .instruct : .instruct
     }

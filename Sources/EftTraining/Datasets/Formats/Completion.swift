@@ -11,7 +11,7 @@ package struct Completion: DatasetFormat {
 
     private let field: String
 
-    package init(_ entry: DatasetEntry) throws(ConfigError) {
+    package init(_ entry: DatasetEntry, _ encoder: PromptEncoder) throws {
         field = try entry.cursor.text("field") ?? "text"
     }
 

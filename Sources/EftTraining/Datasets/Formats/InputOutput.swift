@@ -6,7 +6,7 @@ import EftConfig
 package struct InputOutput: DatasetFormat {
     package static let names = ["input_output"]
 
-    package init(_ entry: DatasetEntry) throws(ConfigError) {}
+    package init(_ entry: DatasetEntry, _ encoder: PromptEncoder) throws {}
 
     package func examples(
         _ row: ConfigCursor, _ encoder: PromptEncoder

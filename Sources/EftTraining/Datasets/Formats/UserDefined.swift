@@ -18,7 +18,7 @@ package struct UserDefined: DatasetFormat {
         "no_input_format", "system_format", "field", "train_on_split",
     ]
 
-    package init(_ entry: DatasetEntry) throws(ConfigError) {
+    package init(_ entry: DatasetEntry, _ encoder: PromptEncoder) throws {
         let type = entry.type
         if let unknown = try type.unknownKeys(known: Self.known).first { throw unknown }
         systemPrompt = try type.string("system_prompt", default: "")
