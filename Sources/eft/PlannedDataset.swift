@@ -67,6 +67,7 @@ struct PlannedDataset {
             try keys.allSatisfy { try row.optional($0) != nil }
         }
         if try has("instruction", "output") { return "alpaca" }
+        if try has("messages") || has("conversations") { return "chat_template" }
         if try has("segments") { return "input_output" }
         if try has("text") { return "completion" }
         throw row.error(

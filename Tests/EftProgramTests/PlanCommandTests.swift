@@ -207,6 +207,7 @@ import Testing
         (#"{"instruction": "a", "input": "", "output": "b"}"#, "alpaca"),
         (#"{"text": "a"}"#, "completion"),
         (#"{"segments": [{"label": true, "text": "a"}]}"#, "input_output"),
+        (#"{"messages": []}"#, "chat_template"), (#"{"conversations": []}"#, "chat_template"),
     ])
     func `data without a configuration is known by its fields`(
         _ row: String, _ type: String

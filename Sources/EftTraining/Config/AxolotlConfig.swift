@@ -122,8 +122,32 @@ package struct AxolotlConfig: Sendable {
         if try config.lenientBool("load_in_8bit") ?? false {
             lines.append("load_in_8bit has no effect: the base is held as it is stored")
         }
+        lines += try modelRemarks(config)
         if try config.text("evaluation_strategy") != nil {
             lines.append("evaluation_strategy is now called eval_strategy")
+        }
+        return lines
+    }
+}
+
+extension AxolotlConfig {
+    /// What becomes of `model_config`, which changes entries of the model's own configuration.
+    fileprivate static func modelRemarks(
+        _ config: ConfigCursor
+    ) throws(ConfigError) -> [String] {
+        var lines: [String] = []
+        for name in ["model_config", "overrides_of_model_config"] {
+            guard let entries = try config.optional(name)?.entries() else { continue }
+            for (key, value) in entries where value.asksForSomething {
+                guard key == "output_router_logits" else {
+                    throw value.error(
+                        .badValue,
+                        "not supported yet; set it in the model's config.json, or remove the key")
+                }
+                lines.append(
+                    "\(name).output_router_logits: the auxiliary loss of routers is not supported yet and left out"
+                )
+            }
         }
         return lines
     }

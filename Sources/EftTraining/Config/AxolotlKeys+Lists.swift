@@ -18,6 +18,7 @@ extension AxolotlKeys {
         eval_strategy evaluation_strategy eval_steps evals_per_epoch eval_on_start save_strategy
         save_steps saves_per_epoch save_total_limit resume_from_checkpoint
         auto_resume_from_checkpoints strict chat_template chat_template_jinja chat_template_kwargs
+        pretraining_dataset model_config overrides_of_model_config max_bad_row_share
         eot_tokens
         """)
 
@@ -32,7 +33,7 @@ extension AxolotlKeys {
         gradio_max_new_tokens gradio_temperature revision_of_model type_of_model debug
         is_falcon_derived_model is_llama_derived_model is_mistral_derived_model
         is_qwen_derived_model total_num_tokens total_supervised_tokens sample_packing_eff_est
-        remove_unused_columns
+        remove_unused_columns quantize_moe_experts streaming
         """)
 
     /// Keys of other hardware, of services, of speed, and those that count only beside a key that is refused.
@@ -126,18 +127,20 @@ extension AxolotlKeys {
             gemma4_fp8_nonexpert gemma4_nf4_nonexpert dense_mixer recipe llmcompressor
             """
         ).map { ($0, notYet) }
+        + words("is_multimodal processor_type").map {
+            ($0, "only text is trained on; rows with images or sounds are left out as unusable")
+        }
 
     /// Keys that would make the result another thing.
     static let refusals: [(String, String)] =
         words(
             """
-            rl reward_model process_reward_model pretraining_dataset streaming peft_use_dora peft
+            rl reward_model process_reward_model peft_use_dora peft
             lora_modules_to_save lora_target_parameters lora_fan_in_fan_out peft_layers_to_transform
             peft_layers_pattern peft_layer_replication peft_trainable_token_indices relora
-            quantize_moe_experts unfrozen_parameters lisa_n_layers lisa_step_interval
-            lisa_layers_attribute qat tokens added_tokens_overrides model_config
-            overrides_of_model_config model_kwargs overrides_of_model_kwargs is_multimodal
-            processor_type diffusion trl kd_trainer ebft trainer_cls num_labels mora
+            unfrozen_parameters lisa_n_layers lisa_step_interval
+            lisa_layers_attribute qat tokens added_tokens_overrides
+            model_kwargs overrides_of_model_kwargs diffusion trl kd_trainer ebft trainer_cls num_labels mora
             nemo_gym_enabled spectrum_top_fraction use_onebitllms 
             """
         ).map { ($0, "not supported yet; remove the key to train without it") }

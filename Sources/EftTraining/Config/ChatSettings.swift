@@ -120,7 +120,6 @@ extension DataSettings {
 extension DatasetEntry {
     /// Whether its rows are conversations.
     fileprivate var holdsConversations: Bool {
-        guard case .string(let name) = type.node.value else { return false }
-        return Conversations.names.contains(name)
+        Conversations.names.contains(typeName)
     }
 }

@@ -29,6 +29,8 @@ package struct DataSettings: Sendable {
     package var trainOnInputs: Bool
     /// Whether equal examples count once.
     package var deduplicates: Bool
+    /// The greatest share of a data set's rows that may be left out because they cannot be used.
+    package var maxBadRowShare: Double
     /// Whether examples are shuffled before the validation set is taken.
     package var shuffles: Bool
 
@@ -56,9 +58,10 @@ package struct DataSettings: Sendable {
         trainOnInputs = try config.lenientBool("train_on_inputs") ?? false
         deduplicates = try config.lenientBool("dataset_exact_deduplication") ?? false
         shuffles = try config.lenientBool("shuffle_merged_datasets") ?? true
+        maxBadRowShare = try config.lenientDouble("max_bad_row_share", in: 0...1) ?? 0.05
         valSetSize = try config.lenientDouble("val_set_size", in: 0...1e12) ?? 0
         chat = try ChatSettings(config)
-        datasets = try Self.entries(config, "datasets")
+        datasets = try Self.entries(config, "datasets") + Self.pretraining(config)
         testDatasets = try Self.entries(config, "test_datasets")
         guard !datasets.isEmpty else {
             throw config.error(.missingKey, "the list 'datasets' is missing or empty")
@@ -66,6 +69,30 @@ package struct DataSettings: Sendable {
         guard testDatasets.isEmpty || valSetSize == 0 else {
             throw try config.required("val_set_size").error(
                 .badValue, "val_set_size and test_datasets exclude each other")
+        }
+    }
+
+    /// The entries of `pretraining_dataset`: a path, an entry, or a list of them.
+    private static func pretraining(
+        _ config: ConfigCursor
+    ) throws(ConfigError) -> [DatasetEntry] {
+        guard let value = try config.optional("pretraining_dataset") else { return [] }
+        let type = ConfigCursor("pretrain", file: value.file, keyPath: value.keyPath)
+        switch value.node.value {
+        case .bool(false): return []
+        case .string(let path):
+            let node = ConfigNode(.object(["path": ConfigNode(path)]), line: value.node.line)
+            return [
+                try DatasetEntry(
+                    ConfigCursor(node, file: value.file, keyPath: value.keyPath), type: type)
+            ]
+        case .object: return [try DatasetEntry(value, type: type)]
+        default:
+            var entries: [DatasetEntry] = []
+            for item in try value.elements() {
+                entries.append(try DatasetEntry(item, type: type))
+            }
+            return entries
         }
     }
 
@@ -89,8 +116,8 @@ package struct DatasetEntry: Sendable {
     package let fileType: FileType?
     /// Which part of the data.
     package let split: DatasetSplit
-    /// How rows become examples: a name, or a mapping of the user's own.
-    package let type: ConfigCursor
+    /// How rows become examples: a name, or a mapping of the user's own; nil for rows that are tokens already.
+    package let type: ConfigCursor?
     /// The entry as a whole, for the keys that formats read.
     package let cursor: ConfigCursor
     /// Lines for the user.
@@ -101,6 +128,12 @@ package struct DatasetEntry: Sendable {
         case json, parquet
     }
 
+    /// The name of the type; empty for a mapping, and where there is none.
+    package var typeName: String {
+        guard case .string(let name)? = type?.node.value else { return "" }
+        return name
+    }
+
     private static let known = [
         "path", "name", "split", "type", "data_files", "ds_type", "revision", "trust_remote_code",
         "shards", "shards_idx", "preprocess_shards", "field", "conversation", "field_messages",
@@ -109,13 +142,14 @@ package struct DatasetEntry: Sendable {
         "field_tools", "field_thinking", "template_thinking_key", "split_thinking",
         "drop_system_message", "message_field_training", "message_field_training_detail",
         "train_on_split", "temperature", "skip", "input_format", "input_transform",
-        "field_human", "field_model", "logprobs_field",
+        "field_human", "field_model", "logprobs_field", "text_column",
     ]
 
-    init(_ cursor: ConfigCursor) throws(ConfigError) {
+    /// - Parameter fallback: the type of an entry that names none.
+    init(_ cursor: ConfigCursor, type fallback: ConfigCursor? = nil) throws(ConfigError) {
         self.cursor = cursor
         path = try cursor.required("path").string()
-        type = try cursor.required("type")
+        type = try cursor.optional("type") ?? fallback
         dataFiles = try cursor.texts("data_files") ?? []
         fileType = try cursor.optional("ds_type").map { (item) throws(ConfigError) in
             guard let type = FileType(rawValue: try item.string()) else {

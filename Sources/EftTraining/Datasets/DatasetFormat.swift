@@ -30,10 +30,13 @@ extension DatasetFormat {
 package enum DatasetRegistry {
     /// One line for each file in `Formats/`.
     package static let all: [any DatasetFormat.Type] = [
-        Alpaca.self,
         Completion.self,
         Conversations.self,
         InputOutput.self,
+        Instructions.self,
+        Pretraining.self,
+        Reflection.self,
+        Tokenized.self,
         UserDefined.self,
     ]
 
@@ -42,19 +45,17 @@ package enum DatasetRegistry {
     package static func format(
         _ entry: DatasetEntry, _ encoder: PromptEncoder
     ) throws -> any DatasetFormat {
-        if case .object = entry.type.node.value { return try UserDefined(entry, encoder) }
-        let name = try entry.type.string()
+        guard let type = entry.type else { return Tokenized() }
+        if case .object = type.node.value { return try UserDefined(entry, encoder) }
+        let name = try type.string()
         for format in all where format.names.contains(name) {
             return try format.init(entry, encoder)
         }
         let known = all.flatMap { $0.names }
         let near = closestMatch(name, in: known).map { "; did you mean '\($0)'?" } ?? ""
-        let hint =
-            name.hasPrefix("sharegpt")
-            ? " (removed by Axolotl in favour of chat_template)" : ""
-        throw entry.type.error(
+        throw type.error(
             .badValue,
-            "the data set type '\(excerpt(name))'\(hint) is not supported yet\(near); there are "
+            "the data set type '\(excerpt(name))' is not supported yet\(near); there are "
                 + known.joined(separator: ", ") + ", and mappings of your own")
     }
 }

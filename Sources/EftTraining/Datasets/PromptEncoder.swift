@@ -67,6 +67,38 @@ package struct PromptEncoder: Sendable {
         return ids
     }
 
+    /// A text that goes on from a prompt, encoded as one; what is beyond the prompt's own tokens is learned.
+    package func continued(prompt: String, text: String) throws -> TrainingExample {
+        let ids = try document(text, limit: sequenceLen)
+        let count = trainOnInputs ? 0 : min(try encode(prompt, true).count, ids.count)
+        let ignored = [Int32](repeating: TrainingExample.ignoreIndex, count: count)
+        return TrainingExample(tokens: ids, labels: ignored + ids[count...])
+    }
+
+    /// The ids of a text in windows of at most `length`, each with special tokens and EOS.
+    /// - Parameter shared: tokens that a window has in common with the one before.
+    package func windows(_ text: String, length: Int, shared: Int) throws -> [[Int32]] {
+        let whole = try encode(text, true)
+        let plain = try encode(text, false)
+        let added = whole.count - plain.count
+        let before = (0...max(added, 0)).first { whole.dropFirst($0).starts(with: plain) } ?? 0
+        let room = length - 1 - max(added, 0)
+        guard room > 0 else { return [] }
+        let step = room > shared ? room - shared : room
+        var windows: [[Int32]] = []
+        var first = 0
+        repeat {
+            let end = min(first + room, plain.count)
+            var ids = whole.prefix(before) + plain[first..<end]
+            ids += whole.suffix(max(added - before, 0))
+            if let eosID { ids.append(eosID) }
+            windows.append(Array(ids))
+            if end == plain.count { break }
+            first += step
+        } while true
+        return windows
+    }
+
     /// The ids of a text and nothing else.
     package func plain(_ text: String) throws -> [Int32] {
         text.isEmpty ? [] : try encode(text, false)

@@ -18,6 +18,8 @@ package struct TrainingData: Sendable {
     package struct Counts: Sendable, Hashable {
         /// Rows read.
         package var rows = 0
+        /// Rows that cannot be used.
+        package var bad = 0
         /// Examples longer than the limit.
         package var tooLong = 0
         /// Examples cut to the limit.
@@ -32,7 +34,7 @@ package struct TrainingData: Sendable {
         /// One line for the user.
         package var summary: String {
             let parts = [
-                (tooLong, "too long"), (tooShort, "too short"),
+                (bad, "unusable"), (tooLong, "too long"), (tooShort, "too short"),
                 (unlabelled, "with nothing to learn"), (duplicates, "duplicate"),
             ].filter { $0.0 > 0 }.map { "\($0.0) \($0.1)" }
             let dropped = parts.isEmpty ? "" : ", dropped: " + parts.joined(separator: ", ")
@@ -59,7 +61,7 @@ package struct TrainingData: Sendable {
         shouldStop: () -> Bool = { false }
     ) throws {
         (train, validation) = ([], [])
-        var all = try read(settings.datasets, encoder, shouldStop)
+        var all = try read(settings, settings.datasets, encoder, shouldStop)
         guard !all.isEmpty else {
             throw TrainingError(.data, "the data sets hold no example; \(counts.summary)")
         }
@@ -67,14 +69,14 @@ package struct TrainingData: Sendable {
             var generator = ShuffleGenerator(seed: seed, stream: .max)
             all.shuffle(using: &generator)
         }
-        all = try kept(all, settings, limit: settings.sequenceLen)
+        let usable = try kept(all, settings, limit: settings.sequenceLen)
         if settings.testDatasets.isEmpty {
-            let count = try TrainingData.validationCount(settings.valSetSize, of: all.count)
-            validation = Array(all.suffix(count))
-            train = Array(all.dropLast(count))
+            let count = try TrainingData.validationCount(settings.valSetSize, of: usable.count)
+            validation = Array(usable.suffix(count))
+            train = Array(usable.dropLast(count))
         } else {
-            train = all
-            let tests = try read(settings.testDatasets, encoder, shouldStop)
+            train = usable
+            let tests = try read(settings, settings.testDatasets, encoder, shouldStop)
             validation = try kept(tests, settings, limit: settings.evalSequenceLen)
         }
         guard !train.isEmpty else {
@@ -82,37 +84,75 @@ package struct TrainingData: Sendable {
         }
     }
 
+    /// An example, and the row that it comes from.
+    private struct Source {
+        var example: TrainingExample
+        let place: RowPlace
+    }
+
     private mutating func read(
-        _ entries: [DatasetEntry], _ encoder: PromptEncoder, _ shouldStop: () -> Bool
-    ) throws -> [TrainingExample] {
-        var all: [TrainingExample] = []
+        _ settings: DataSettings, _ entries: [DatasetEntry], _ encoder: PromptEncoder,
+        _ shouldStop: () -> Bool
+    ) throws -> [Source] {
+        var all: [Source] = []
         for entry in entries {
             let format = try DatasetRegistry.format(entry, encoder)
             notices += format.notices
-            var rows: [[TrainingExample]] = []
+            var rows: [[Source]] = []
+            var bad = BadRows()
             for file in try DatasetFiles.find(entry) {
                 let reader = try DataRows(file)
                 while let row = try reader.next() {
-                    rows.append(try format.examples(row, encoder))
+                    do {
+                        rows.append(try Self.examples(row, entry, format, encoder))
+                    } catch let error as ConfigError {
+                        bad.add(rows.count, error)
+                        rows.append([])
+                    }
                     if rows.count % 256 == 0, shouldStop() {
                         throw TrainingError(.interrupted, "interrupted while reading \(file)")
                     }
                 }
             }
-            let slice = rows[entry.split.rows(of: rows.count)]
+            let slice = entry.split.rows(of: rows.count)
+            bad.keep(slice)
+            try bad.check(rows: slice.count, share: settings.maxBadRowShare)
+            notices += bad.notices
+            counts.bad += bad.count
             counts.rows += slice.count
-            all += slice.joined()
+            all += rows[slice].joined()
         }
         return all
     }
 
+    private static func examples(
+        _ row: ConfigCursor, _ entry: DatasetEntry, _ format: any DatasetFormat,
+        _ encoder: PromptEncoder
+    ) throws -> [Source] {
+        let place = RowPlace(file: row.file, line: row.node.line)
+        let isTokenized = Tokenized.holds(row)
+        guard isTokenized || entry.type != nil else {
+            let error = entry.cursor.error(
+                .missingKey,
+                "the key 'type' is missing, and the rows are no tokens (input_ids, attention_mask, labels)"
+            )
+            throw TrainingError(.configuration, error.description)
+        }
+        let examples =
+            isTokenized
+            ? try Tokenized().examples(row, encoder) : try format.examples(row, encoder)
+        return examples.map { Source(example: $0, place: place) }
+    }
+
     /// The examples that can be learned from, in order.
     private mutating func kept(
-        _ examples: [TrainingExample], _ settings: DataSettings, limit: Int
+        _ sources: [Source], _ settings: DataSettings, limit: Int
     ) throws(TrainingError) -> [TrainingExample] {
         var seen = Set<TrainingExample>()
         var result: [TrainingExample] = []
-        for var example in examples {
+        var (short, unlabelled) = ([RowPlace](), [RowPlace]())
+        for source in sources {
+            var example = source.example
             if example.tokens.count > limit {
                 switch settings.excessLength {
                 case .drop:
@@ -124,22 +164,35 @@ package struct TrainingData: Sendable {
                 case .raise:
                     throw TrainingError(
                         .data,
-                        "an example of \(example.tokens.count) tokens exceeds the limit of \(limit); raise "
+                        "\(source.place): an example of \(example.tokens.count) tokens exceeds the limit of \(limit); raise "
                             + "sequence_len or set excess_length_strategy to drop or truncate")
                 }
             }
             // A single token has nothing before it to be predicted from.
             if example.tokens.count < max(settings.minSampleLen, 2) {
                 counts.tooShort += 1
+                short.append(source.place)
             } else if example.trainedTokens == 0 {
                 counts.unlabelled += 1
+                unlabelled.append(source.place)
             } else if settings.deduplicates, !seen.insert(example).inserted {
                 counts.duplicates += 1
             } else {
                 result.append(example)
             }
         }
+        notices += Self.named(short, "below min_sample_len")
+        notices += Self.named(unlabelled, "of which no token is learned")
         return result
+    }
+
+    /// A line with the first places of examples that were left out; nothing when there are none.
+    private static func named(_ places: [RowPlace], _ reason: String) -> [String] {
+        guard !places.isEmpty else { return [] }
+        let first = places.sorted(by: RowPlace.isBefore).prefix(3).map(\.description).joined(
+            separator: ", ")
+        let more = places.count > 3 ? " and \(places.count - 3) more" : ""
+        return ["\(places.count) left out \(reason): \(first)\(more)"]
     }
 
     /// A share is rounded up; a number above 1 (or 1 itself) is a count.

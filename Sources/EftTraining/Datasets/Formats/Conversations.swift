@@ -16,7 +16,7 @@ package struct Conversations: DatasetFormat {
 
     package init(_ entry: DatasetEntry, _ encoder: PromptEncoder) throws {
         guard let chat = encoder.chat else {
-            throw entry.type.error(.badValue, "conversations need the tokenizer's folder")
+            throw entry.cursor.error(.badValue, "conversations need the tokenizer's folder")
         }
         let fields = try ConversationFields(entry.cursor)
         reader = ConversationReader(fields: fields)
@@ -28,7 +28,7 @@ package struct Conversations: DatasetFormat {
             templates = try chat.templates(choice)
         } catch {
             guard error.code == .missing else { throw error }
-            throw entry.type.error(
+            throw entry.cursor.error(
                 .badValue,
                 "the tokenizer has no chat template (\(error.file ?? "")); name one by chat_template: chatml, "
                     + "llama3, ..., or give its text as chat_template_jinja")

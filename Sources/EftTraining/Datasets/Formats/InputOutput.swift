@@ -19,7 +19,9 @@ package struct InputOutput: DatasetFormat {
             let ids = try encoder.plain(segment.required("text").string())
             let learned = try segment.required("label").bool()
             tokens += ids
-            labels += learned ? ids : ids.map { _ in TrainingExample.ignoreIndex }
+            labels +=
+                learned || encoder.trainOnInputs
+                ? ids : ids.map { _ in TrainingExample.ignoreIndex }
         }
         return [TrainingExample(tokens: tokens, labels: labels)]
     }

@@ -19,7 +19,9 @@ package struct UserDefined: DatasetFormat {
     ]
 
     package init(_ entry: DatasetEntry, _ encoder: PromptEncoder) throws {
-        let type = entry.type
+        guard let type = entry.type else {
+            throw entry.cursor.error(.missingKey, "the key 'type' is missing")
+        }
         if let unknown = try type.unknownKeys(known: Self.known).first { throw unknown }
         systemPrompt = try type.string("system_prompt", default: "")
         fields = (
