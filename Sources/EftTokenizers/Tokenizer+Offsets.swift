@@ -64,23 +64,29 @@ extension Tokenizer {
     /// An added token takes white space to its sides where it says so.
     private static func end(of token: AddedToken, in text: [UInt8], from start: Int) -> Int? {
         var begin = start
-        if token.stripsLeft {
-            while begin < text.count, !stands(token.content[...], in: text, at: begin),
-                isSpace(text[begin])
-            {
-                begin += 1
-            }
+        while token.stripsLeft, !stands(token.content[...], in: text, at: begin),
+            let next = endOfSpace(in: text, at: begin)
+        {
+            begin = next
         }
         guard stands(token.content[...], in: text, at: begin) else { return nil }
         var end = begin + token.content.count
-        while token.stripsRight, end < text.count, isSpace(text[end]) { end += 1 }
+        while token.stripsRight, let next = endOfSpace(in: text, at: end) { end = next }
         return end
+    }
+
+    /// Where the white space that begins at a place ends; nil when there is none.
+    private static func endOfSpace(in text: [UInt8], at start: Int) -> Int? {
+        text.withUnsafeBufferPointer { bytes in
+            guard let next = bytes.firstScalar(at: start), next.scalar.isWhiteSpace else {
+                return nil
+            }
+            return next.end
+        }
     }
 
     private static func stands(_ part: ArraySlice<UInt8>, in text: [UInt8], at start: Int) -> Bool {
         start + part.count <= text.count
             && text[start..<start + part.count].elementsEqual(part)
     }
-
-    private static func isSpace(_ byte: UInt8) -> Bool { byte == 0x20 || (9...13).contains(byte) }
 }

@@ -116,4 +116,19 @@ struct BadRowTests {
         #expect(data.train.count == 4)
         #expect(data.train.allSatisfy { $0.labels == $0.tokens && $0.tokens.count > 2 })
     }
+
+    @Test func `parts of a data set are drawn by the seed and add up to it`() throws {
+        let rows = rows(11)
+        func lengths(_ keys: String) throws -> [[Int32]] {
+            try prepare(rows, "type: completion\(keys)").train.map(\.tokens)
+        }
+        let parts = try (0..<3).map { try lengths(", shards: 3, shards_idx: \($0)") }
+        #expect(parts.map(\.count) == [4, 4, 3])
+        #expect(Set(parts.joined()) == Set(try lengths("")))
+        #expect(try lengths(", shards: 3") == parts[0])
+        #expect(try lengths(", skip: 4, split: 'train[2:]'").count == 5)
+        #expect(try lengths(", skip: 10").count == 1)
+        #expect(throws: TrainingError.self) { try lengths(", skip: 100") }
+        #expect(throws: ConfigError.self) { try lengths(", shards: 3, shards_idx: 3") }
+    }
 }

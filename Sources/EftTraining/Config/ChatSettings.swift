@@ -120,6 +120,6 @@ extension DataSettings {
 extension DatasetEntry {
     /// Whether its rows are conversations.
     fileprivate var holdsConversations: Bool {
-        Conversations.names.contains(typeName)
+        Conversations.names.contains(typeName) || typeName.hasPrefix("sharegpt")
     }
 }

@@ -116,6 +116,10 @@ package struct DatasetEntry: Sendable {
     package let fileType: FileType?
     /// Which part of the data.
     package let split: DatasetSplit
+    /// Which of several equal parts of that; nil for all.
+    package let shard: DatasetShard?
+    /// Rows in front that are passed over.
+    package let skippedRows: Int
     /// How rows become examples: a name, or a mapping of the user's own; nil for rows that are tokens already.
     package let type: ConfigCursor?
     /// The entry as a whole, for the keys that formats read.
@@ -159,6 +163,8 @@ package struct DatasetEntry: Sendable {
             return type
         }
         split = try DatasetSplit(cursor)
+        shard = try DatasetShard(cursor)
+        skippedRows = try cursor.lenientInt("skip", in: 0...Int.max) ?? 0
         notices = try cursor.unknownKeys(known: Self.known).map { "\($0); it is ignored" }
     }
 }

@@ -30,8 +30,8 @@ struct BadRows {
     /// Notes a row.
     mutating func add(_ row: Int, _ error: ConfigError) { errors.append((row, error)) }
 
-    /// Forgets rows outside a range.
-    mutating func keep(_ rows: Range<Int>) { errors.removeAll { !rows.contains($0.row) } }
+    /// Forgets all other rows.
+    mutating func keep(_ rows: Set<Int>) { errors.removeAll { !rows.contains($0.row) } }
 
     /// One line for each reason, with the first rows; what is wrong is said of the first one.
     var notices: [String] {

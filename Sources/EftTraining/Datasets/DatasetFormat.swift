@@ -51,6 +51,8 @@ package enum DatasetRegistry {
         for format in all where format.names.contains(name) {
             return try format.init(entry, encoder)
         }
+        // Axolotl had several loaders for what is one form here.
+        if name.hasPrefix("sharegpt") { return try Conversations(entry, encoder) }
         let known = all.flatMap { $0.names }
         let near = closestMatch(name, in: known).map { "; did you mean '\($0)'?" } ?? ""
         throw type.error(

@@ -61,7 +61,7 @@ package struct TrainingData: Sendable {
         shouldStop: () -> Bool = { false }
     ) throws {
         (train, validation) = ([], [])
-        var all = try read(settings, settings.datasets, encoder, shouldStop)
+        var all = try read(settings, settings.datasets, encoder, seed, shouldStop)
         guard !all.isEmpty else {
             throw TrainingError(.data, "the data sets hold no example; \(counts.summary)")
         }
@@ -76,7 +76,7 @@ package struct TrainingData: Sendable {
             train = Array(usable.dropLast(count))
         } else {
             train = usable
-            let tests = try read(settings, settings.testDatasets, encoder, shouldStop)
+            let tests = try read(settings, settings.testDatasets, encoder, seed, shouldStop)
             validation = try kept(tests, settings, limit: settings.evalSequenceLen)
         }
         guard !train.isEmpty else {
@@ -92,7 +92,7 @@ package struct TrainingData: Sendable {
 
     private mutating func read(
         _ settings: DataSettings, _ entries: [DatasetEntry], _ encoder: PromptEncoder,
-        _ shouldStop: () -> Bool
+        _ seed: UInt64, _ shouldStop: () -> Bool
     ) throws -> [Source] {
         var all: [Source] = []
         for entry in entries {
@@ -114,13 +114,15 @@ package struct TrainingData: Sendable {
                     }
                 }
             }
-            let slice = entry.split.rows(of: rows.count)
-            bad.keep(slice)
-            try bad.check(rows: slice.count, share: settings.maxBadRowShare)
+            var slice = entry.split.rows(of: rows.count)
+            slice = min(slice.lowerBound + entry.skippedRows, slice.upperBound)..<slice.upperBound
+            let places = entry.shard?.places(of: slice, seed: seed) ?? Array(slice)
+            bad.keep(Set(places))
+            try bad.check(rows: places.count, share: settings.maxBadRowShare)
             notices += bad.notices
             counts.bad += bad.count
-            counts.rows += slice.count
-            all += rows[slice].joined()
+            counts.rows += places.count
+            for place in places { all += rows[place] }
         }
         return all
     }

@@ -39,7 +39,9 @@ struct AdapterTargets: Sendable {
         }
         let known = description.linears(layer: 0)
         let matches = try Self.matcher(settings.targets, known)
-        let chosen = try all.filter { try matches($0) }
+        var chosen = try all.filter { try matches($0) }
+        let hasOtherNames = chosen.isEmpty
+        if hasOtherNames { chosen = try Self.underOtherNames(settings.targets, all) }
         guard !chosen.isEmpty else {
             throw TrainingError(
                 .configuration,
@@ -48,7 +50,9 @@ struct AdapterTargets: Sendable {
         }
         var targets = Self.moduleNames(
             known.filter { linear in chosen.contains { $0.role == linear.role } })
-        if case .pattern(let pattern) = settings.targets { targets = [pattern] }
+        if case .pattern(let pattern) = settings.targets {
+            targets = hasOtherNames ? chosen.map(\.name) : [pattern]
+        }
         let config = AdapterConfig(
             rank: settings.rank, alpha: settings.alpha, dropout: settings.dropout,
             targetModules: targets, rankPattern: settings.rankPattern,
@@ -77,6 +81,28 @@ struct AdapterTargets: Sendable {
             }
             return { linear in all || names.contains { ends(linear.name, $0) } }
         }
+    }
+
+    /// What checkpoints call the decoder when it is one part of a model for text and images.
+    private static let decoderNames = [
+        "model.language_model.layers.", "model.text_model.layers.", "language_model.model.layers.",
+    ]
+
+    /// The layers that a pattern means when it is written for a model of which the decoder is a part.
+    private static func underOtherNames(
+        _ targets: AdapterSettings.Targets, _ all: [DecoderDescription.LinearShape]
+    ) throws -> [DecoderDescription.LinearShape] {
+        guard case .pattern(let pattern) = targets else { return [] }
+        let regex = try Regex(pattern)
+        let own = "model.layers."
+        for name in decoderNames {
+            let chosen = try all.filter { linear in
+                guard linear.name.hasPrefix(own) else { return false }
+                return try regex.wholeMatch(in: name + linear.name.dropFirst(own.count)) != nil
+            }
+            if !chosen.isEmpty { return chosen }
+        }
+        return []
     }
 
     /// The names by which `target_modules` knows layers, each once.
