@@ -189,6 +189,8 @@ import Testing
         ("train", 10, 0..<10), ("train[:30%]", 10, 0..<3), ("train[30%:]", 10, 3..<10),
         ("train[:3]", 10, 0..<3), ("train[-2:]", 10, 8..<10), ("train[:100]", 10, 0..<10),
         ("train[8:2]", 10, 8..<8), ("test[10%:20%]", 100, 10..<20), ("train[:]", 4, 0..<4),
+        ("train[:1%]", 12, 0..<1), ("train[99%:100%]", 12, 12..<12), ("train[:0%]", 12, 0..<0),
+        ("train[:1%]", 0, 0..<0), ("train[5%:5%]", 12, 1..<1), ("train[1%:2%]", 12, 0..<1),
     ])
     func `slices take their rows`(_ text: String, _ count: Int, _ expected: Range<Int>) throws {
         #expect(try entry("type: alpaca, split: '\(text)'").split.rows(of: count) == expected)

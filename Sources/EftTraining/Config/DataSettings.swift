@@ -164,7 +164,7 @@ package struct DatasetEntry: Sendable {
         }
         split = try DatasetSplit(cursor)
         shard = try DatasetShard(cursor)
-        skippedRows = try cursor.lenientInt("skip", in: 0...Int.max) ?? 0
+        skippedRows = try cursor.lenientInt("skip", in: 0...1 << 50) ?? 0
         notices = try cursor.unknownKeys(known: Self.known).map { "\($0); it is ignored" }
     }
 }

@@ -62,9 +62,22 @@ package struct DatasetSplit: Sendable, Hashable {
         return .some(isPercent ? .percent(value) : .rows(value))
     }
 
+    /// Whether the slice ends at a share that lies behind its beginning.
+    private var takesShare: Bool {
+        guard case .percent(let end)? = upper, end > 0 else { return false }
+        switch lower {
+        case nil: return true
+        case .percent(let start)?: return start >= 0 && start < end
+        case .rows?: return false
+        }
+    }
+
     /// The rows that are meant among `count`.
     package func rows(of count: Int) -> Range<Int> {
         let first = lower?.row(of: count) ?? 0
-        return first..<max(first, upper?.row(of: count) ?? count)
+        let end = max(first, upper?.row(of: count) ?? count)
+        // A share that is not empty takes the next row at least, however few there are.
+        if end == first, first < count, takesShare { return first..<first + 1 }
+        return first..<end
     }
 }
