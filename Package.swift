@@ -94,7 +94,7 @@ let package = Package(
             [
                 "EftTensor", "EftConfig", "EftFormats", "EftTokenizers", "EftQuant", "EftNN",
                 "EftModels",
-            ]),
+            ], testable: true),
         layer(
             "EftGeneration",
             [

@@ -54,6 +54,37 @@ package struct LossHead: Sendable {
         return losses
     }
 
+    /// The gradient of the hidden states of the sum of rows' losses, each times a scale of its own, into `gradient`; the
+    /// head's own gradients are added to.
+    package func gradient(
+        hidden: Matrix, labels: [Int32], scales: [Float], into gradient: Matrix, _ pass: Pass
+    ) throws {
+        precondition(labels.count == hidden.rows && scales.count == hidden.rows)
+        var losses = [Float](repeating: 0, count: logits.rows)
+        for rows in chunks(of: hidden.rows) {
+            let chunk = try logits(hidden, rows: rows, pass)
+            var first = rows.lowerBound
+            while first < rows.upperBound {
+                let scale = scales[first]
+                let end =
+                    rows[first...].dropFirst().first { scales[$0] != scale } ?? rows.upperBound
+                // Rows without a label have no gradient, whatever the scale.
+                let asked =
+                    scale == 0
+                    ? [Int32](repeating: -1, count: end - first)[...] : labels[first..<end]
+                losses.withUnsafeMutableBufferPointer { all in
+                    pass.backend.crossEntropy(
+                        logits: chunk.rows(first - rows.lowerBound..<end - rows.lowerBound),
+                        labels: asked, gradientScale: scale == 0 ? 1 : scale, losses: all)
+                }
+                first = end
+            }
+            try head.backward(
+                hidden.rows(rows), dy: chunk, into: gradient.rows(rows), accumulate: false,
+                pass.rows(rows))
+        }
+    }
+
     /// The chunks in which rows go through the head.
     package func chunks(of rows: Int) -> [Range<Int>] {
         stride(from: 0, to: rows, by: logits.rows).map { $0..<min($0 + logits.rows, rows) }

@@ -7,15 +7,10 @@ import EftNN
 import EftTensor
 
 /// Trains what of a decoder is trainable.
-///
-/// The loss of a step is the mean over all learned tokens of its micro-batches together, so that the result does not
-/// depend on how examples are spread over them (`num_items_in_batch` of the Hugging Face trainer).
 package final class Trainer {
     private let decoder: Decoder
     private let settings: TrainingSettings
-    private let train: [TrainingExample]
-    private let validation: [TrainingExample]
-    private let slots: [Int]
+    private let objective: any TrainingObjective
     private let plan: BatchPlan
     private let optimizer: AdamW
     private let pass: TrainingPass
@@ -50,19 +45,23 @@ package final class Trainer {
         precondition(!parameters.isEmpty, "nothing is trainable")
         self.decoder = decoder
         self.settings = settings
-        self.train = train
-        self.validation = validation
-        self.slots = slots
+        objective =
+            settings.preferences.map {
+                PreferenceObjective(
+                    $0, train: train, validation: validation, slots: slots, seed: settings.seed)
+            }
+            ?? SupervisedObjective(
+                train: train, validation: validation, slots: slots, seed: settings.seed)
         self.fingerprint = fingerprint
         self.output = output
-        plan = try BatchPlan(lengths: train.map(\.tokens.count), settings: settings)
+        let lengths = (train: train.map(\.rowCount), validation: validation.map(\.rowCount))
+        plan = try BatchPlan(lengths: lengths.train, settings: settings)
         schedule = LearningRateSchedule(settings, total: plan.steps.count)
         optimizer = try AdamW(parameters: parameters, settings: settings)
         var need = Trainer.need(
-            plan: plan, train: train.map(\.tokens.count),
-            validation: validation.map(\.tokens.count), settings: settings,
+            plan: plan, train: lengths.train, validation: lengths.validation, settings: settings,
             adapterExtents: decoder.adapterExtents)
-        validationBins = Trainer.bins(validation.map(\.tokens.count), capacity: need.rows)
+        validationBins = Trainer.bins(lengths.validation, capacity: need.rows)
         need.joined = joined
         pass = try TrainingPass(
             decoder: decoder, need: need, spillFolder: settings.outputDir)
@@ -75,8 +74,8 @@ package final class Trainer {
 
     /// The need of the pass, from the largest micro-batch that the plan holds.
     /// - Parameters:
-    ///   - train: tokens of each example to train on.
-    ///   - validation: tokens of each example to evaluate on.
+    ///   - train: rows of each example to train on.
+    ///   - validation: rows of each example to evaluate on.
     package static func need(
         plan: BatchPlan, train: [Int], validation: [Int], settings: TrainingSettings,
         adapterExtents: (rank: Int, droppedInputs: Int)
@@ -85,7 +84,8 @@ package final class Trainer {
         for batch in plan.steps.joined() { rows = max(rows, batch.reduce(0) { $0 + train[$1] }) }
         rows = max(rows, validation.max() ?? 0)
         let bins = Trainer.bins(validation, capacity: rows)
-        let sequences = max(plan.mostExamples, bins.map(\.count).max() ?? 0)
+        let sequences =
+            settings.sequencesPerExample * max(plan.mostExamples, bins.map(\.count).max() ?? 0)
         return TrainingNeed(
             rows: rows, sequences: sequences, adapterRank: adapterExtents.rank,
             droppedInputs: adapterExtents.droppedInputs,
@@ -127,6 +127,20 @@ package final class Trainer {
     }
 
     // MARK: The loop
+
+    /// Computes what must be known of the model before it is trained; to be called before `resume`.
+    /// - Parameters: as of `run`.
+    package func prepare(
+        onEvent: (TrainingEvent) throws -> Void, shouldStop: () -> Bool
+    ) throws {
+        try objective.prepare(pass) { done, total in
+            if shouldStop() {
+                throw TrainingError(
+                    .interrupted, "interrupted before the first step; nothing to save")
+            }
+            try onEvent(.reference(done: done, total: total))
+        }
+    }
 
     /// Makes all remaining steps, then writes the results to the output folder.
     /// - Parameters:
@@ -181,38 +195,16 @@ package final class Trainer {
             step: step + 1, totalSteps: totalSteps,
             epoch: Double(step + 1) / Double(max(plan.stepsPerEpoch, 1)), loss: result.loss,
             gradientNorm: norm, learningRate: rate, trainedTokens: result.trainedTokens,
-            tokens: result.tokens, seconds: (ContinuousClock.now - start).seconds)
-    }
-
-    private struct StepResult {
-        var loss = 0.0
-        var tokens = 0
-        var trainedTokens = 0
+            tokens: result.tokens, seconds: (ContinuousClock.now - start).seconds,
+            rewards: result.rewards)
     }
 
     /// Adds up the gradients of a step.
     private func accumulate(_ step: Int, _ shouldStop: () -> Bool) throws -> StepResult {
-        let batches = plan.steps[step].map { indices in
-            MicroBatch(indices.map { train[$0] }, slots: slots)
-        }
-        var result = StepResult()
-        result.trainedTokens = batches.reduce(0) { $0 + $1.trainedTokens }
         optimizer.zeroGradients()
-        guard result.trainedTokens > 0 else { return result }
-        var sum = 0.0
-        for first in stride(from: 0, to: batches.count, by: pass.joined) {
+        let result = try objective.accumulate(plan.steps[step], step: step, pass) {
             if shouldStop() { throw Stopped() }
-            let group = batches[first..<min(first + pass.joined, batches.count)]
-            let rows = group.indices.map { index in
-                TrainingRows(
-                    batches[index].batch, labels: batches[index].labels,
-                    dropoutSeed: mixedSeed(settings.seed, UInt64(step), UInt64(index)))
-            }
-            let losses = try pass.run(rows, gradientScale: 1 / Float(result.trainedTokens))
-            for micro in losses { sum += micro.reduce(0) { $0 + Double($1) } }
-            result.tokens += group.reduce(0) { $0 + $1.batch.count }
         }
-        result.loss = sum / Double(result.trainedTokens)
         guard result.loss.isFinite else { throw diverged("the loss", step) }
         return result
     }
@@ -231,29 +223,28 @@ package final class Trainer {
 
     // MARK: Evaluation and saving
 
-    /// Mean loss of the validation set's learned tokens.
+    /// Mean loss of the validation set.
     package func evaluationLoss(
         shouldStop: () -> Bool = { false }
     ) throws -> (loss: Double, tokens: Int) {
-        var (sum, tokens) = (0.0, 0)
-        for first in stride(from: 0, to: validationBins.count, by: pass.joined) {
-            if shouldStop() { throw Stopped() }
-            let group = validationBins[first..<min(first + pass.joined, validationBins.count)]
-                .map { bin in MicroBatch(bin.map { validation[$0] }, slots: slots) }
-            let losses = try pass.run(
-                group.map { TrainingRows($0.batch, labels: $0.labels) }, gradientScale: 0)
-            for micro in losses { sum += micro.reduce(0) { $0 + Double($1) } }
-            tokens += group.reduce(0) { $0 + $1.trainedTokens }
-        }
-        return (tokens > 0 ? sum / Double(tokens) : 0, tokens)
+        let result = try evaluation(shouldStop)
+        return (result.loss, result.tokens)
+    }
+
+    private func evaluation(_ shouldStop: () -> Bool) throws -> EvaluationResult {
+        try objective.evaluate(validationBins, pass) { if shouldStop() { throw Stopped() } }
     }
 
     private func evaluate(
         _ onEvent: (TrainingEvent) throws -> Void, _ shouldStop: () -> Bool
     ) throws {
-        guard !validation.isEmpty else { return }
-        let (loss, tokens) = try evaluationLoss(shouldStop: shouldStop)
-        try onEvent(.evaluation(step: optimizer.steps, loss: loss, tokens: tokens))
+        guard !validationBins.isEmpty else { return }
+        let result = try evaluation(shouldStop)
+        try onEvent(
+            .evaluation(
+                EvaluationReport(
+                    step: optimizer.steps, loss: result.loss, tokens: result.tokens,
+                    rewards: result.rewards)))
     }
 
     /// Writes `checkpoint-N`, which has its name when it is whole.

@@ -6,8 +6,10 @@ import EftConfig
 package enum TrainingEvent: Sendable {
     /// A step was made.
     case step(StepReport)
-    /// The validation set was evaluated after so many steps.
-    case evaluation(step: Int, loss: Double, tokens: Int)
+    /// The validation set was evaluated.
+    case evaluation(EvaluationReport)
+    /// The reference's log-probabilities of so many examples are known.
+    case reference(done: Int, total: Int)
     /// A checkpoint was written.
     case saved(step: Int, folder: String)
 }
@@ -32,6 +34,8 @@ package struct StepReport: Sendable {
     package let tokens: Int
     /// Seconds that the step took.
     package let seconds: Double
+    /// The rewards of preferences, in a run that learns from them.
+    package let rewards: RewardReport?
 
     /// The step as a line of the log.
     package var node: ConfigNode {
@@ -44,6 +48,29 @@ package struct StepReport: Sendable {
         object["tokens"] = ConfigNode(.integer(tokens))
         object["trained_tokens"] = ConfigNode(.integer(trainedTokens))
         object["tokens_per_second"] = ConfigNode(.real(seconds > 0 ? Double(tokens) / seconds : 0))
+        for (key, value) in rewards?.entries() ?? [] { object[key] = value }
+        return ConfigNode(.object(object))
+    }
+}
+
+/// One evaluation of the validation set.
+package struct EvaluationReport: Sendable {
+    /// Steps made before.
+    package let step: Int
+    /// The mean loss of learned tokens, or of preferences.
+    package let loss: Double
+    /// Tokens that count.
+    package let tokens: Int
+    /// The rewards of preferences, in a run that learns from them.
+    package let rewards: RewardReport?
+
+    /// The evaluation as a line of the log.
+    package var node: ConfigNode {
+        var object: ConfigObject = [
+            "step": ConfigNode(step), "eval_loss": ConfigNode(loss),
+            "eval_tokens": ConfigNode(tokens),
+        ]
+        for (key, value) in rewards?.entries(prefix: "eval_") ?? [] { object[key] = value }
         return ConfigNode(.object(object))
     }
 }

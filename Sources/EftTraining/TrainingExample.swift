@@ -9,6 +9,16 @@ package struct TrainingExample: Sendable, Hashable {
     package var tokens: [Int32]
     /// For each token, itself where it is to be learned and `ignoreIndex` where not.
     package var labels: [Int32]
+    /// What is preferred, in a run that learns from preferences.
+    package var preference: Preference?
+
+    /// What is said of the example's answer, which are its learned tokens.
+    package enum Preference: Sendable, Hashable {
+        /// It is better than the answer of these tokens to the same prompt.
+        case over(tokens: [Int32], labels: [Int32])
+        /// It is desirable, or not.
+        case desirable(Bool)
+    }
 
     /// The label of tokens that are not learned.
     package static let ignoreIndex: Int32 = -100
@@ -18,6 +28,29 @@ package struct TrainingExample: Sendable, Hashable {
         self.tokens = tokens
         self.labels = labels ?? tokens
         precondition(self.labels.count == tokens.count)
+    }
+
+    /// The answer that the example's is preferred to, as an example of its own.
+    package var rejected: TrainingExample? {
+        guard case .over(let tokens, let labels)? = preference else { return nil }
+        return TrainingExample(tokens: tokens, labels: labels)
+    }
+
+    /// Tokens that go through the model, those of a rejected answer included.
+    package var rowCount: Int { tokens.count + (rejected?.tokens.count ?? 0) }
+
+    /// Tokens of the longer answer with its prompt.
+    package var longestCount: Int { max(tokens.count, rejected?.tokens.count ?? 0) }
+
+    /// The example with its sequences cut.
+    package func prefix(_ count: Int) -> TrainingExample {
+        var result = TrainingExample(
+            tokens: Array(tokens.prefix(count)), labels: Array(labels.prefix(count)))
+        result.preference = preference
+        if let rejected = rejected?.prefix(count) {
+            result.preference = .over(tokens: rejected.tokens, labels: rejected.labels)
+        }
+        return result
     }
 
     /// Tokens that are learned: the first one is never predicted.

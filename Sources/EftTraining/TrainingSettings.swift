@@ -14,6 +14,8 @@ package struct TrainingSettings: Sendable, Hashable {
     package var numEpochs = 1.0
     /// The number of steps, whatever the number of epochs, when given.
     package var maxSteps: Int?
+    /// How preferences are learned, in a run that learns from them.
+    package var preferences: PreferenceSettings?
     /// Whether short examples share a row.
     package var samplePacking = false
     /// What is kept for the backward pass.
@@ -71,6 +73,9 @@ package struct TrainingSettings: Sendable, Hashable {
         case share(Double)
     }
 
+    /// Sequences of an example: both answers of a pair.
+    package var sequencesPerExample: Int { preferences?.takesPairs == true ? 2 : 1 }
+
     /// Most tokens of a micro-batch.
-    package var microBatchTokens: Int { microBatchSize * sequenceLen }
+    package var microBatchTokens: Int { microBatchSize * sequenceLen * sequencesPerExample }
 }

@@ -204,7 +204,7 @@ import Testing
             ("sample_packing: maybe", "sample_packing", 4),
             ("optimizer: lion_8bit", "optimizer", 4), ("lr_scheduler: rex", "lr_scheduler", 4),
             ("adapter: qlora", "adapter", 4), ("adapter: dora", "adapter", 4),
-            ("load_in_4bit: true", "load_in_4bit", 4), ("rl: dpo", "rl", 4),
+            ("load_in_4bit: true", "load_in_4bit", 4), ("rl: grpo", "rl", 4),
             ("peft_use_dora: true", "peft_use_dora", 4), ("val_set_size: -0.1", "val_set_size", 4),
             ("batch_size: 8\ngradient_accumulation_steps: 2", "batch_size", 4),
             ("batch_size: 3\nmicro_batch_size: 2", "batch_size", 4),

@@ -71,7 +71,7 @@ enum SmallJob {
         let summary = try job.run(onEvent: {
             switch $0 {
             case .training(.step(let report)): losses += [report.loss, report.gradientNorm]
-            case .training(.evaluation(_, let loss, _)): losses.append(loss)
+            case .training(.evaluation(let report)): losses.append(report.loss)
             default: break
             }
         })

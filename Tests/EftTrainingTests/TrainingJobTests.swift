@@ -155,7 +155,7 @@ import Testing
         let folder = try workplace()
         var steps: [Int] = []
         let summary = try run(config(folder, "val_set_size: 4\neval_steps: 4")) {
-            if case .evaluation(let step, _, _) = $0 { steps.append(step) }
+            if case .evaluation(let report) = $0 { steps.append(report.step) }
         }
         #expect(steps == [0, 4, 6])
         #expect(try #require(summary.evaluationLoss) < 5.2)

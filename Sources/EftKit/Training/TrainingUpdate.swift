@@ -69,8 +69,10 @@ public enum TrainingUpdate: Sendable, Hashable {
                     loss: report.loss, gradientNorm: report.gradientNorm,
                     learningRate: report.learningRate, tokens: report.tokens,
                     seconds: report.seconds))
-        case .training(.evaluation(let step, let loss, _)):
-            self = .evaluation(step: step, loss: loss)
+        case .training(.evaluation(let report)):
+            self = .evaluation(step: report.step, loss: report.loss)
+        case .training(.reference(let done, let total)):
+            self = .loading(WorkProgress("asking the reference", done, total))
         case .training(.saved(let step, let folder)): self = .saved(step: step, folder: folder)
         }
     }

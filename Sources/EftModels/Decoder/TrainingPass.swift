@@ -81,13 +81,7 @@ package final class TrainingPass: Sendable {
     /// With `gradientScale` not 0, adds the gradient of the summed loss times that factor to every trainable
     /// parameter of the decoder. The numbers are those of one micro-batch after the other, to the bit.
     package func run(_ micros: [TrainingRows], gradientScale: Float) throws -> [[Float]] {
-        precondition(!micros.isEmpty && micros.count <= joined, "more micro-batches than planned")
-        for micro in micros {
-            guard micro.labels.allSatisfy({ Int($0) < decoder.description.vocabulary }) else {
-                throw ModelError(.invalidInput, "a label is beyond the model's vocabulary")
-            }
-            try decoder.check(micro.batch, workspace)
-        }
+        try check(micros)
         decoder.begin(gradientScale == 0 ? .forward : .forwardAndBackward)
         let isTraining = gradientScale != 0
         try forward(micros, keeping: isTraining)
@@ -97,6 +91,36 @@ package final class TrainingPass: Sendable {
         }
         if isTraining { try backward(micros) }
         return losses
+    }
+
+    /// Adds the gradient of the sum of rows' losses, each times a scale that depends on all of them, to every trainable
+    /// parameter of the decoder.
+    /// - Parameter scaling: receives the losses of all rows, and gives the scales.
+    /// - Throws: what `scaling` throws, before anything was added.
+    package func run(
+        _ micro: TrainingRows, scaling: (_ losses: [Float]) throws -> [Float]
+    ) throws {
+        try check([micro])
+        decoder.begin(.forwardAndBackward)
+        try forward([micro], keeping: true)
+        let place = scoring(micro, 0)
+        let losses = try lossHead.losses(
+            hidden: place.normed, labels: micro.labels, gradientScale: 0, gradient: nil, place.pass)
+        try lossHead.gradient(
+            hidden: place.normed, labels: micro.labels, scales: scaling(losses),
+            into: place.gradient, place.pass)
+        carryBehindHead(place, 0)
+        try backward([micro])
+    }
+
+    private func check(_ micros: [TrainingRows]) throws {
+        precondition(!micros.isEmpty && micros.count <= joined, "more micro-batches than planned")
+        for micro in micros {
+            guard micro.labels.allSatisfy({ Int($0) < decoder.description.vocabulary }) else {
+                throw ModelError(.invalidInput, "a label is beyond the model's vocabulary")
+            }
+            try decoder.check(micro.batch, workspace)
+        }
     }
 
     private func forward(_ micros: [TrainingRows], keeping: Bool) throws {
@@ -133,25 +157,48 @@ package final class TrainingPass: Sendable {
     private func score(
         _ micro: TrainingRows, _ index: Int, _ gradientScale: Float
     ) throws -> [Float] {
+        let place = scoring(micro, index)
+        let losses = try lossHead.losses(
+            hidden: place.normed, labels: micro.labels, gradientScale: gradientScale,
+            gradient: place.gradient, place.pass)
+        if gradientScale != 0 { carryBehindHead(place, index) }
+        return losses
+    }
+
+    /// What the head sees of a micro-batch, and where its gradient goes.
+    private struct Scoring {
+        let last: Matrix
+        let normed: Matrix
+        let gradient: Matrix
+        let pass: Pass
+    }
+
+    /// Norms the value of the last layer.
+    private func scoring(_ micro: TrainingRows, _ index: Int) -> Scoring {
         let rows = micro.batch.count
-        let (epsilon, head) = (decoder.description.shape.normEpsilon, place(decoder.headDevice))
+        let head = place(decoder.headDevice)
         let backend = head.workspace.backend
         let behind = place(ofLayer: decoder.layers.count - 1)
         let last = behind.hidden(index, rows: rows).moved(to: head.hidden(index, rows: rows))
-        let (normed, gradient) = (normed.rows(0..<rows), head.gradient(index, rows: rows))
-        decoder.finalNorm.forward(last, into: normed, epsilon: epsilon, backend)
-        // The gradient of the norm's value may stand where layers keep theirs: no layer runs meanwhile.
-        let dNormed = head.gradients.normed.rows(0..<rows)
-        let losses = try lossHead.losses(
-            hidden: normed, labels: micro.labels, gradientScale: gradientScale, gradient: dNormed,
-            Pass(
+        let normed = normed.rows(0..<rows)
+        decoder.finalNorm.forward(
+            last, into: normed, epsilon: decoder.description.shape.normEpsilon, backend)
+        return Scoring(
+            last: last, normed: normed,
+            // The gradient of the norm's value may stand where layers keep theirs: no layer runs meanwhile.
+            gradient: head.gradients.normed.rows(0..<rows),
+            pass: Pass(
                 backend: backend, adapterSegments: micro.batch.adapterSegments,
                 adapterScratch: head.workspace.adapterScratch, dropoutSeed: micro.dropoutSeed))
-        guard gradientScale != 0 else { return losses }
+    }
+
+    /// From the gradient of the norm's value to that of the last layer's.
+    private func carryBehindHead(_ scoring: Scoring, _ index: Int) {
+        let gradient = place(decoder.headDevice).gradient(index, rows: scoring.last.rows)
         gradient.zero()
         decoder.finalNorm.backward(
-            last, dy: dNormed, addingTo: gradient, epsilon: epsilon, backend)
-        return losses
+            scoring.last, dy: scoring.gradient, addingTo: gradient,
+            epsilon: decoder.description.shape.normEpsilon, scoring.pass.backend)
     }
 
     private func backward(_ micros: [TrainingRows]) throws {

@@ -68,10 +68,34 @@ package struct AxolotlConfig: Sendable {
         data = try DataSettings(document)
         training = try TrainingSettings(document, hasValidation: data.hasValidation)
         resume = try Resume(document)
+        training.preferences = try PreferenceSettings.read(document)
         let types = try AxolotlConfig.types(document)
         (precision, outputType) = (types.precision, types.output)
         notices += try AxolotlConfig.remarks(document)
+        try settlePreferences()
         notices += data.datasets.flatMap(\.notices) + data.testDatasets.flatMap(\.notices)
+    }
+
+    // MARK: Preferences
+
+    /// Makes data and batches those of preferences, in a run that learns from them.
+    private mutating func settlePreferences() throws(ConfigError) {
+        guard let preferences = training.preferences else { return }
+        data.answers = preferences.takesPairs ? .pairs : .single
+        if training.samplePacking {
+            training.samplePacking = false
+            notices.append("sample_packing has no effect: answers are compared one by one")
+        }
+        guard preferences.method == .kto else { return }
+        guard adapter != nil else {
+            throw try document.required("rl").error(
+                .badValue, "kto compares with the model without its adapter; set adapter: lora")
+        }
+        guard training.microBatchSize > 1 else {
+            throw try document.required("rl").error(
+                .badValue,
+                "kto compares the answers of a micro-batch; set micro_batch_size to 2 or more")
+        }
     }
 
     // MARK: Precision

@@ -19,7 +19,9 @@ extension AxolotlKeys {
         save_steps saves_per_epoch save_total_limit resume_from_checkpoint
         auto_resume_from_checkpoints strict chat_template chat_template_jinja chat_template_kwargs
         pretraining_dataset model_config overrides_of_model_config max_bad_row_share
-        eot_tokens
+        eot_tokens rl rl_beta dpo_beta dpo_loss_type dpo_loss_weights dpo_label_smoothing
+        dpo_norm_loss dpo_use_weighting rpo_alpha orpo_alpha simpo_gamma cpo_alpha
+        kto_desirable_weight kto_undesirable_weight precompute_ref_log_probs
         """)
 
     /// Keys for what is done anyway, and those that concern nothing that Eft does.
@@ -90,11 +92,9 @@ extension AxolotlKeys {
         expert_parallel_backend expert_parallel_num_nvl_bytes expert_parallel_num_rdma_bytes
         expert_parallel_token_capacity expert_parallel_fallback_on_unsupported liger_rms_norm_gated
         liger_swiglu liger_cross_entropy liger_use_token_scaling liger_kernel_impl
-        relora_cpu_offload relora_prune_ratio relora_prune_method dpo_use_weighting
-        dpo_label_smoothing precompute_ref_log_probs dpo_use_liger_kernel dpo_padding_free
-        dpo_loss_type dpo_loss_weights dpo_beta dpo_use_logits_to_keep dpo_generate_during_eval
-        dpo_norm_loss rpo_alpha orpo_alpha simpo_gamma cpo_alpha kto_desirable_weight
-        kto_undesirable_weight rl_beta center_rewards_coefficient kd_ce_alpha kd_alpha
+        relora_cpu_offload relora_prune_ratio relora_prune_method dpo_use_liger_kernel
+        dpo_padding_free dpo_use_logits_to_keep dpo_generate_during_eval
+        center_rewards_coefficient kd_ce_alpha kd_alpha
         kd_temperature kd_beta kd_normalize_topk kd_online_server_base_url kd_online_topk
         kd_online_server kd_online_timeout kd_temperature_min nemo_gym_dir nemo_gym_auto_clone
         nemo_gym_config_paths nemo_gym_head_port nemo_gym_server_timeout nemo_gym_verify_timeout
@@ -135,7 +135,7 @@ extension AxolotlKeys {
     static let refusals: [(String, String)] =
         words(
             """
-            rl reward_model process_reward_model peft_use_dora peft
+            reward_model process_reward_model peft_use_dora peft
             lora_modules_to_save lora_target_parameters lora_fan_in_fan_out peft_layers_to_transform
             peft_layers_pattern peft_layer_replication peft_trainable_token_indices relora
             unfrozen_parameters lisa_n_layers lisa_step_interval

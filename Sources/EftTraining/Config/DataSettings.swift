@@ -34,6 +34,9 @@ package struct DataSettings: Sendable {
     /// Whether examples are shuffled before the validation set is taken.
     package var shuffles: Bool
 
+    /// How rows hold preferences, in a run that learns from them.
+    package var answers: AnswerKind?
+
     /// How conversations become text.
     package var chat: ChatSettings
 
@@ -147,6 +150,7 @@ package struct DatasetEntry: Sendable {
         "drop_system_message", "message_field_training", "message_field_training_detail",
         "train_on_split", "temperature", "skip", "input_format", "input_transform",
         "field_human", "field_model", "logprobs_field", "text_column",
+        "field_chosen", "field_rejected", "field_completion", "field_label",
     ]
 
     /// - Parameter fallback: the type of an entry that names none.

@@ -75,6 +75,27 @@ package struct PromptEncoder: Sendable {
         return TrainingExample(tokens: ids, labels: ignored + ids[count...])
     }
 
+    /// An answer to a prompt, encoded with it as one text and ended by EOS, as TRL does; only the answer is learned.
+    ///
+    /// Where the two grow together at the border, each is encoded by itself.
+    package func answer(_ text: String, to prompt: String) throws -> TrainingExample {
+        var promptIDs = try encode(prompt, true)
+        let ownEnd = try plain(prompt).last
+        // What a tokenizer puts behind a text does not belong between prompt and answer.
+        if let eosID, promptIDs.last == eosID, ownEnd != eosID { promptIDs.removeLast() }
+        var ids = try encode(prompt + text, true)
+        if !ids.starts(with: promptIDs) { ids = try promptIDs + plain(text) }
+        var count = promptIDs.count
+        // Templates write BOS themselves.
+        if let bosID, ids.count > 1, count > 1, ids[0] == bosID, ids[1] == bosID {
+            ids.removeFirst()
+            count -= 1
+        }
+        if let eosID, ids.last != eosID { ids.append(eosID) }
+        let ignored = [Int32](repeating: TrainingExample.ignoreIndex, count: count)
+        return TrainingExample(tokens: ids, labels: ignored + ids[count...])
+    }
+
     /// The ids of a text in windows of at most `length`, each with special tokens and EOS.
     /// - Parameter shared: tokens that a window has in common with the one before.
     package func windows(_ text: String, length: Int, shared: Int) throws -> [[Int32]] {

@@ -96,7 +96,9 @@ package struct TrainingData: Sendable {
     ) throws -> [Source] {
         var all: [Source] = []
         for entry in entries {
-            let format = try DatasetRegistry.format(entry, encoder)
+            let format =
+                try settings.answers.map { try PreferenceRegistry.format(entry, $0, encoder) }
+                ?? DatasetRegistry.format(entry, encoder)
             notices += format.notices
             var rows: [[Source]] = []
             var bad = BadRows()
@@ -104,7 +106,9 @@ package struct TrainingData: Sendable {
                 let reader = try DataRows(file)
                 while let row = try reader.next() {
                     do {
-                        rows.append(try Self.examples(row, entry, format, encoder))
+                        rows.append(
+                            try Self.examples(
+                                row, entry, format, encoder, hasAnswers: settings.answers != nil))
                     } catch let error as ConfigError {
                         bad.add(rows.count, error)
                         rows.append([])
@@ -129,11 +133,11 @@ package struct TrainingData: Sendable {
 
     private static func examples(
         _ row: ConfigCursor, _ entry: DatasetEntry, _ format: any DatasetFormat,
-        _ encoder: PromptEncoder
+        _ encoder: PromptEncoder, hasAnswers: Bool
     ) throws -> [Source] {
         let place = RowPlace(file: row.file, line: row.node.line)
-        let isTokenized = Tokenized.holds(row)
-        guard isTokenized || entry.type != nil else {
+        let isTokenized = !hasAnswers && Tokenized.holds(row)
+        guard isTokenized || hasAnswers || entry.type != nil else {
             let error = entry.cursor.error(
                 .missingKey,
                 "the key 'type' is missing, and the rows are no tokens (input_ids, attention_mask, labels)"
@@ -155,7 +159,7 @@ package struct TrainingData: Sendable {
         var (short, unlabelled) = ([RowPlace](), [RowPlace]())
         for source in sources {
             var example = source.example
-            if example.tokens.count > limit {
+            if example.longestCount > limit {
                 switch settings.excessLength {
                 case .drop:
                     counts.tooLong += 1
@@ -166,7 +170,7 @@ package struct TrainingData: Sendable {
                 case .raise:
                     throw TrainingError(
                         .data,
-                        "\(source.place): an example of \(example.tokens.count) tokens exceeds the limit of \(limit); raise "
+                        "\(source.place): an example of \(example.longestCount) tokens exceeds the limit of \(limit); raise "
                             + "sequence_len or set excess_length_strategy to drop or truncate")
                 }
             }
@@ -174,7 +178,7 @@ package struct TrainingData: Sendable {
             if example.tokens.count < max(settings.minSampleLen, 2) {
                 counts.tooShort += 1
                 short.append(source.place)
-            } else if example.trainedTokens == 0 {
+            } else if example.trainedTokens == 0 || example.rejected?.trainedTokens == 0 {
                 counts.unlabelled += 1
                 unlabelled.append(source.place)
             } else if settings.deduplicates, !seen.insert(example).inserted {
@@ -209,12 +213,5 @@ package struct TrainingData: Sendable {
             )
         }
         return Int(wanted)
-    }
-}
-
-extension TrainingExample {
-    fileprivate func prefix(_ count: Int) -> TrainingExample {
-        TrainingExample(
-            tokens: Array(tokens.prefix(count)), labels: Array(labels.prefix(count)))
     }
 }

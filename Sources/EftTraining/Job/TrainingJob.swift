@@ -105,7 +105,7 @@ package final class TrainingJob {
             vocabulary: description.vocabulary, shouldStop: shouldStop)
         let data = examples.data
         let lengths = ExampleLengths(
-            train: data.train.map(\.tokens.count), validation: data.validation.map(\.tokens.count))
+            train: data.train.map(\.rowCount), validation: data.validation.map(\.rowCount))
         let held = dataBytes(description.layers * description.linears(layer: 0).count)
         if room.limits[0] != .max { room.limits[0] -= held }
         plan = try TrainingJob.plan(
@@ -163,6 +163,8 @@ package final class TrainingJob {
                 adapter: adapter.flatMap { adapter in slot.map { ($0, adapter.config) } },
                 tokenizerFolder: base.tokenizerFolder(config.model)
             ).output)
+        try trainer.prepare(
+            onEvent: { try onEvent(.training($0)) }, shouldStop: shouldStop)
         if let resumeFolder {
             try trainer.resume(from: resumeFolder)
             try onEvent(.resumed(step: trainer.stepsDone))
@@ -234,17 +236,28 @@ package final class TrainingJob {
                 hash = (hash ^ UInt64(UInt32(bitPattern: value))) &* 0x100_0000_01B3
             }
         }
+        func add(_ text: String) {
+            for byte in text.utf8 { hash = (hash ^ UInt64(byte)) &* 0x100_0000_01B3 }
+        }
         for example in data.train {
             add(example.tokens)
             add(example.labels)
+            switch example.preference {
+            case .over(let tokens, let labels)?:
+                add(tokens)
+                add(labels)
+            case .desirable(let isGood)?: add([isGood ? 1 : 0])
+            case nil: break
+            }
         }
+        if let preferences = config.training.preferences { add("\(preferences)") }
         let kind = adapter.map { adapter in
             // The base's path may differ from machine to machine.
             var settings = adapter.config
             settings.baseModel = ""
             return settings.json
         }
-        for byte in (kind ?? "full").utf8 { hash = (hash ^ UInt64(byte)) &* 0x100_0000_01B3 }
+        add(kind ?? "full")
         return String(mixedSeed(hash), radix: 16)
     }
 }
@@ -256,8 +269,8 @@ extension TrainingJob.Summary {
             loss = report.loss
             tokens += report.tokens
             seconds += report.seconds
-        case .evaluation(_, let loss, _): evaluationLoss = loss
-        case .saved: break
+        case .evaluation(let report): evaluationLoss = report.loss
+        case .saved, .reference: break
         }
     }
 

@@ -50,12 +50,8 @@ extension TrainingEvent {
     package var node: ConfigNode? {
         switch self {
         case .step(let report): report.node
-        case .evaluation(let step, let loss, let tokens):
-            [
-                "step": ConfigNode(step), "eval_loss": ConfigNode(loss),
-                "eval_tokens": ConfigNode(tokens),
-            ]
-        case .saved: nil
+        case .evaluation(let report): report.node
+        case .saved, .reference: nil
         }
     }
 }

@@ -50,7 +50,7 @@ package struct TrainingOutline {
         try tokenizer.check(data, vocabulary: description.vocabulary)
         counts = data.counts
         lengths = ExampleLengths(
-            train: data.train.map(\.tokens.count), validation: data.validation.map(\.tokens.count))
+            train: data.train.map(\.rowCount), validation: data.validation.map(\.rowCount))
         batches = try BatchPlan(lengths: lengths.train, settings: config.training)
         notices = config.notices + tokenizer.notices
     }

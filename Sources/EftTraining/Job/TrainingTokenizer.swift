@@ -71,9 +71,8 @@ struct TrainingTokenizer: Sendable {
     /// - Throws: `ModelError` (`mismatch`).
     func check(_ data: TrainingData, vocabulary: Int) throws(ModelError) {
         for example in data.train + data.validation {
-            guard let bad = example.tokens.first(where: { $0 < 0 || Int($0) >= vocabulary }) else {
-                continue
-            }
+            let ids = example.tokens + (example.rejected?.tokens ?? [])
+            guard let bad = ids.first(where: { $0 < 0 || Int($0) >= vocabulary }) else { continue }
             throw ModelError(
                 .mismatch,
                 "the data holds the token '\(excerpt(tokenizer.token(for: bad) ?? ""))' with id \(bad), the "

@@ -33,15 +33,28 @@ struct ExampleListing {
     func lines() throws -> [String] {
         var lines: [String] = []
         for (place, example) in examples.data.train.prefix(count).enumerated() {
-            lines.append(
-                "example \(place + 1): \(example.tokens.count) tokens, \(example.trainedTokens) trained"
-            )
-            switch style {
-            case .segments: lines += try segments(example)
-            case .tokens: lines.append(try tokens(example))
+            for (name, part) in ExampleListing.parts(example) {
+                lines.append(
+                    "example \(place + 1)\(name): \(part.tokens.count) tokens, \(part.trainedTokens) trained"
+                )
+                switch style {
+                case .segments: lines += try segments(part)
+                case .tokens: lines.append(try tokens(part))
+                }
             }
         }
         return lines
+    }
+
+    /// An example, or the answers of which one is preferred.
+    private static func parts(
+        _ example: TrainingExample
+    ) -> [(name: String, part: TrainingExample)] {
+        if let rejected = example.rejected {
+            return [(", chosen", example), (", rejected", rejected)]
+        }
+        guard case .desirable(let isGood)? = example.preference else { return [("", example)] }
+        return [(isGood ? ", desirable" : ", undesirable", example)]
     }
 
     private func segments(_ example: TrainingExample) throws -> [String] {
@@ -64,9 +77,11 @@ struct ExampleListing {
     var counts: [String] {
         let data = examples.data
         func line(_ name: String, _ examples: [TrainingExample]) -> String {
-            let tokens = examples.reduce(0) { $0 + $1.tokens.count }
-            let trained = examples.reduce(0) { $0 + $1.trainedTokens }
-            let longest = examples.map(\.tokens.count).max() ?? 0
+            let tokens = examples.reduce(0) { $0 + $1.rowCount }
+            let trained = examples.reduce(0) {
+                $0 + $1.trainedTokens + ($1.rejected?.trainedTokens ?? 0)
+            }
+            let longest = examples.map(\.longestCount).max() ?? 0
             return
                 "\(name): \(examples.count) examples, \(tokens) tokens, \(trained) of them trained, "
                 + "the longest has \(longest)"
@@ -83,12 +98,16 @@ struct ExampleListing {
         func count(_ examples: [TrainingExample]) -> ConfigNode {
             [
                 "examples": ConfigNode(examples.count),
-                "tokens": ConfigNode(examples.reduce(0) { $0 + $1.tokens.count }),
-                "trained_tokens": ConfigNode(examples.reduce(0) { $0 + $1.trainedTokens }),
-                "longest": ConfigNode(examples.map(\.tokens.count).max() ?? 0),
+                "tokens": ConfigNode(examples.reduce(0) { $0 + $1.rowCount }),
+                "trained_tokens": ConfigNode(
+                    examples.reduce(0) {
+                        $0 + $1.trainedTokens + ($1.rejected?.trainedTokens ?? 0)
+                    }),
+                "longest": ConfigNode(examples.map(\.longestCount).max() ?? 0),
             ]
         }
-        let shown = try data.train.prefix(self.count).map { example in
+        let parts = data.train.prefix(self.count).flatMap(ExampleListing.parts)
+        let shown = try parts.map { _, example in
             ConfigNode(
                 .array(
                     try examples.segments(of: example).map { segment in

@@ -191,9 +191,15 @@ private final class TrainProgress {
             reporter.update("loading layer \(done) of \(total)  memory \(memory)")
         case .resumed(let step): reporter.note("going on after step \(step)")
         case .training(.step(let report)): show(report)
-        case .training(.evaluation(let step, let loss, let tokens)):
-            reporter.note(
-                "step \(step): eval loss \(formatFixed(loss, decimals: 4)) over \(tokens) tokens")
+        case .training(.evaluation(let report)):
+            let parts =
+                [
+                    "step \(report.step): eval loss \(formatFixed(report.loss, decimals: 4)) over "
+                        + "\(report.tokens) tokens"
+                ] + (report.rewards.map(rewards) ?? [])
+            reporter.note(parts.joined(separator: "  "))
+        case .training(.reference(let done, let total)):
+            reporter.update("reference: \(done) of \(total) examples  memory \(memory)")
         case .training(.saved(_, let folder)): reporter.note("saved \(folder)")
         }
     }
@@ -202,14 +208,25 @@ private final class TrainProgress {
         seconds += report.seconds
         steps += 1
         let left = Double(report.totalSteps - report.step) * seconds / Double(steps)
-        let line = [
-            "step \(report.step)/\(report.totalSteps)",
-            "loss \(formatFixed(report.loss, decimals: 4))",
-            "lr \(shortened(report.learningRate))",
-            formatRate(report.seconds > 0 ? Double(report.tokens) / report.seconds : 0, "tokens"),
-            "\(formatDuration(left)) left", "memory \(memory)",
-        ].joined(separator: "  ")
+        let line =
+            ([
+                "step \(report.step)/\(report.totalSteps)",
+                "loss \(formatFixed(report.loss, decimals: 4))",
+            ] + (report.rewards.map(rewards) ?? []) + [
+                "lr \(shortened(report.learningRate))",
+                formatRate(
+                    report.seconds > 0 ? Double(report.tokens) / report.seconds : 0, "tokens"),
+                "\(formatDuration(left)) left", "memory \(memory)",
+            ]).joined(separator: "  ")
         reporter.update(line)
+    }
+
+    /// How much better chosen answers are rewarded, and how often.
+    private func rewards(_ report: RewardReport) -> [String] {
+        [
+            report.margin.map { "margin \(formatFixed($0, decimals: 3))" },
+            report.accuracy.map { "right \(formatFixed(100 * $0, decimals: 0)) %" },
+        ].compactMap { $0 }
     }
 
     /// Three significant digits, also of very small numbers.

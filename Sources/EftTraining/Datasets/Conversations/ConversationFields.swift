@@ -5,7 +5,7 @@ import EftConfig
 /// Names of fields, and roles by what rows call them.
 struct ConversationFields: Sendable {
     /// The field of the messages; nil looks for `messages`, then for `conversations`.
-    let messages: String?
+    var messages: String?
     /// The field of the tools.
     let tools: String
     /// Properties of messages, and the names that rows have for them; nil finds ShareGPT's by itself.

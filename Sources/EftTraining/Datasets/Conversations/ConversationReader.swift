@@ -180,7 +180,8 @@ struct ConversationReader: Sendable {
 
     // MARK: Tools
 
-    private func tools(_ row: ConfigCursor) throws(ConfigError) -> [ConfigNode]? {
+    /// The tools that a row describes; nil for none.
+    func tools(_ row: ConfigCursor) throws(ConfigError) -> [ConfigNode]? {
         guard let cursor = try row.optional(fields.tools) else { return nil }
         var tools: [ConfigNode] = []
         for tool in try parsed(cursor).elements() {

@@ -10,14 +10,15 @@ struct ConversationWriter: Sendable {
     let values: ConfigObject
 
     /// The text of some messages.
+    /// - Parameter addGenerationPrompt: whether it ends where an answer begins.
     /// - Throws: `ChatTemplateError`.
     func text(
-        _ messages: [ConfigObject], tools: [ConfigNode]?
+        _ messages: [ConfigObject], tools: [ConfigNode]?, addGenerationPrompt: Bool = false
     ) throws(ChatTemplateError) -> [UInt8] {
         let template = try templates.template(hasTools: tools != nil)
         let input = ChatInput(
-            messages: messages.map { ConfigNode($0) }, tools: tools, addGenerationPrompt: false,
-            extra: values, contentFormat: .given)
+            messages: messages.map { ConfigNode($0) }, tools: tools,
+            addGenerationPrompt: addGenerationPrompt, extra: values, contentFormat: .given)
         return Array(try template.render(input).utf8)
     }
 
@@ -25,6 +26,33 @@ struct ConversationWriter: Sendable {
     /// - Throws: `TokenizerError`.
     func ids(_ text: [UInt8]) throws(TokenizerError) -> [Int32] {
         try tokenizer.encode(String(decoding: text, as: UTF8.self), addSpecialTokens: false)
+    }
+}
+
+extension ConversationWriter {
+    /// A writer by the template that a data set names, or else the run, or else the tokenizer.
+    /// - Parameters:
+    ///   - choice: what the data set names.
+    ///   - place: for messages.
+    /// - Throws: `ConfigError` where there is no template; `ChatTemplateError` for one that cannot be used.
+    init(choice: ChatTemplateChoice?, encoder: PromptEncoder, place: ConfigCursor) throws {
+        guard let chat = encoder.chat else {
+            throw place.error(.badValue, "conversations need the tokenizer's folder")
+        }
+        let choice =
+            choice.flatMap { $0 == .tokenizer ? nil : $0 } ?? chat.settings.template ?? .tokenizer
+        let templates: ChatTemplates
+        do throws(ChatTemplateError) {
+            templates = try chat.templates(choice)
+        } catch {
+            guard error.code == .missing else { throw error }
+            throw place.error(
+                .badValue,
+                "the tokenizer has no chat template (\(error.file ?? "")); name one by chat_template: chatml, "
+                    + "llama3, ..., or give its text as chat_template_jinja")
+        }
+        self.init(
+            tokenizer: chat.tokenizer, templates: templates, values: chat.settings.templateValues)
     }
 }
 

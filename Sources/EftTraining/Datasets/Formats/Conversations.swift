@@ -20,24 +20,11 @@ package struct Conversations: DatasetFormat {
         }
         let fields = try ConversationFields(entry.cursor)
         reader = ConversationReader(fields: fields)
-        let choice =
-            try ChatTemplateChoice(entry.cursor).flatMap { $0 == .tokenizer ? nil : $0 }
-            ?? chat.settings.template ?? .tokenizer
-        let templates: ChatTemplates
-        do throws(ChatTemplateError) {
-            templates = try chat.templates(choice)
-        } catch {
-            guard error.code == .missing else { throw error }
-            throw entry.cursor.error(
-                .badValue,
-                "the tokenizer has no chat template (\(error.file ?? "")); name one by chat_template: chatml, "
-                    + "llama3, ..., or give its text as chat_template_jinja")
-        }
-        writer = ConversationWriter(
-            tokenizer: chat.tokenizer, templates: templates, values: chat.settings.templateValues)
+        writer = try ConversationWriter(
+            choice: ChatTemplateChoice(entry.cursor), encoder: encoder, place: entry.cursor)
         training = try TurnTraining(
             entry.cursor, roleNames: fields.roles, encoder: encoder, chat: chat,
-            template: templates.source)
+            template: writer.templates.source)
     }
 
     package func examples(

@@ -1,0 +1,153 @@
+// SPDX-License-Identifier: Apache-2.0
+// Learning from preferences.
+import EftModels
+
+/// The mean loss of pairs or answers of each micro-batch, and the mean of these over a step, as TRL has it.
+///
+/// The reference is the model with the trained adapter off, so that there is no second copy. What it says of an example
+/// is kept: each example goes through it once. A fully trained model has no such reference; what it says before the first
+/// step is kept instead.
+final class PreferenceObjective: TrainingObjective {
+    private let settings: PreferenceSettings
+    private let loss: PreferenceLoss
+    private let slots: [Int]
+    private let seed: UInt64
+    private let train: [TrainingExample]
+    private let validation: [TrainingExample]
+    /// The reference's log-probabilities of the answers of each example; empty while they are not known.
+    private var trainReferences: [[Double]]
+    private var validationReferences: [[Double]]
+
+    init(
+        _ settings: PreferenceSettings, train: [TrainingExample], validation: [TrainingExample],
+        slots: [Int], seed: UInt64
+    ) {
+        self.settings = settings
+        loss = PreferenceLoss(settings: settings)
+        self.slots = slots
+        self.seed = seed
+        self.train = train
+        self.validation = validation
+        trainReferences = [[Double]](repeating: [], count: train.count)
+        validationReferences = [[Double]](repeating: [], count: validation.count)
+    }
+
+    // MARK: Reference
+
+    func prepare(
+        _ pass: TrainingPass, _ progress: (_ done: Int, _ total: Int) throws -> Void
+    ) throws {
+        guard settings.usesReference, slots.isEmpty || settings.precomputesReference else { return }
+        let total = train.count + validation.count
+        for index in train.indices {
+            try progress(index, total)
+            _ = try references(of: [index], in: train, kept: &trainReferences, pass)
+        }
+        for index in validation.indices {
+            try progress(train.count + index, total)
+            _ = try references(of: [index], in: validation, kept: &validationReferences, pass)
+        }
+        try progress(total, total)
+    }
+
+    /// What the reference says of the answers of some examples, in the order of their batch.
+    private func references(
+        of indices: [Int], in examples: [TrainingExample], kept: inout [[Double]],
+        _ pass: TrainingPass
+    ) throws -> [Double] {
+        guard settings.usesReference else { return [] }
+        let missing = indices.filter { kept[$0].isEmpty }
+        if !missing.isEmpty {
+            let scores = try scores(
+                PreferenceBatch(missing.map { examples[$0] }), slots: [], pass)
+            let each = scores.count / missing.count
+            for (place, index) in missing.enumerated() {
+                kept[index] = scores[place * each..<(place + 1) * each].map(\.sum)
+            }
+        }
+        return indices.flatMap { kept[$0] }
+    }
+
+    private func scores(
+        _ batch: PreferenceBatch, slots: [Int], _ pass: TrainingPass
+    ) throws -> [AnswerScore] {
+        let losses = try pass.run([batch.rows(slots: slots)], gradientScale: 0)
+        return batch.scores(losses.first ?? [])
+    }
+
+    /// How far the model is from its reference on answers to other prompts, at least 0.
+    private func divergence(_ batch: PreferenceBatch, _ pass: TrainingPass) throws -> Double {
+        guard settings.method == .kto else { return 0 }
+        let mismatched = batch.mismatched
+        let model = try scores(mismatched, slots: slots, pass)
+        let reference = try scores(mismatched, slots: [], pass)
+        let sum = zip(model, reference).reduce(0.0) { $0 + $1.0.sum - $1.1.sum }
+        return max(sum / Double(max(model.count, 1)), 0)
+    }
+
+    // MARK: Steps
+
+    private func outcome(
+        _ batch: PreferenceBatch, _ losses: [Float], references: [Double], divergence: Double
+    ) -> PreferenceOutcome {
+        let scores = batch.scores(losses)
+        if settings.takesPairs {
+            return loss.pairs(
+                scores, references: references, chosenLoss: batch.chosenLoss(losses))
+        }
+        return loss.single(
+            scores, references: references, desirable: batch.desirable, divergence: divergence)
+    }
+
+    func accumulate(
+        _ batches: [[Int]], step: Int, _ pass: TrainingPass, pause: () throws -> Void
+    ) throws -> StepResult {
+        var result = StepResult()
+        var rewards = RewardSum()
+        let weight = 1 / Double(max(batches.count, 1))
+        for (index, indices) in batches.enumerated() {
+            try pause()
+            let batch = PreferenceBatch(
+                indices.map { train[$0] }, learnsPrompts: settings.learnsPrompts)
+            let references = try references(
+                of: indices, in: train, kept: &trainReferences, pass)
+            let divergence = try divergence(batch, pass)
+            let rows = batch.rows(
+                slots: slots, dropoutSeed: mixedSeed(seed, UInt64(step), UInt64(index)))
+            try pass.run(rows) { losses in
+                let outcome = outcome(
+                    batch, losses, references: references, divergence: divergence)
+                result.loss += weight * outcome.loss
+                rewards.add(outcome, examples: indices.count)
+                return batch.scales(outcome, weight: weight)
+            }
+            result.tokens += batch.tokenCount
+            result.trainedTokens += batch.answerTokens
+        }
+        result.rewards = rewards.report
+        return result
+    }
+
+    func evaluate(
+        _ bins: [[Int]], _ pass: TrainingPass, pause: () throws -> Void
+    ) throws -> EvaluationResult {
+        var result = EvaluationResult()
+        var rewards = RewardSum()
+        for indices in bins {
+            try pause()
+            let batch = PreferenceBatch(
+                indices.map { validation[$0] }, learnsPrompts: settings.learnsPrompts)
+            let references = try references(
+                of: indices, in: validation, kept: &validationReferences, pass)
+            let divergence = try divergence(batch, pass)
+            let losses = try pass.run([batch.rows(slots: slots)], gradientScale: 0)
+            let outcome = outcome(
+                batch, losses.first ?? [], references: references, divergence: divergence)
+            result.loss += outcome.loss * Double(indices.count) / Double(max(validation.count, 1))
+            result.tokens += batch.answerTokens
+            rewards.add(outcome, examples: indices.count)
+        }
+        result.rewards = rewards.report
+        return result
+    }
+}

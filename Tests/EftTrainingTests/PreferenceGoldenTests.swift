@@ -1,0 +1,149 @@
+// SPDX-License-Identifier: Apache-2.0
+// Losses, rewards and gradients of preferences against TRL.
+import EftConfig
+import EftFormats
+import EftModels
+import EftNN
+import EftTensor
+import EftTestSupport
+import Testing
+
+@testable import EftTraining
+
+@Suite struct PreferenceGoldenTests {
+    /// The cases of scripts/fixtures/preferences.py.
+    private struct Golden {
+        let json: ConfigCursor
+        let gradients: any CheckpointReader
+
+        init() throws {
+            json = try ConfigFile.read(Fixtures.path("preferences/cases.json"))
+            gradients = try CheckpointFolder.open(
+                Fixtures.path("preferences/gradients.safetensors"))
+        }
+
+        private static func ids(_ cursor: ConfigCursor, _ key: String) throws -> [Int32] {
+            try cursor.required(key).elements().map { Int32(try $0.int()) }
+        }
+
+        private static func answer(_ prompt: [Int32], _ ids: [Int32]) -> TrainingExample {
+            let ignored = [Int32](repeating: -100, count: prompt.count)
+            return TrainingExample(tokens: prompt + ids, labels: ignored + ids)
+        }
+
+        func examples(pairs: Bool) throws -> [TrainingExample] {
+            try json.required(pairs ? "pairs" : "singles").elements().map { row in
+                let prompt = try Golden.ids(row, "prompt_ids")
+                let names = pairs ? ["chosen_ids", "rejected_ids"] : ["completion_ids"]
+                return TrainingExample(
+                    answers: try names.map { Golden.answer(prompt, try Golden.ids(row, $0)) },
+                    isDesirable: try row.optional("label")?.bool())
+            }
+        }
+    }
+
+    static let names = [
+        "sigmoid", "sigmoid-strong", "hinge", "ipo", "robust", "exo", "nca", "bco", "sppo",
+        "apo-zero", "apo-down", "discopop", "normed", "normed-key", "sum", "orpo", "simpo",
+        "simpo-own", "kto",
+    ]
+
+    private func settings(_ text: String) throws -> PreferenceSettings {
+        let config = ConfigCursor(try YAMLParser.parse(text, file: "c.yml"), file: "c.yml")
+        return try #require(try PreferenceSettings.read(config))
+    }
+
+    private func trained() throws -> (decoder: Decoder, slot: Int) {
+        let folder = try ModelFolder.open(Fixtures.path("models/gqa-tied"))
+        let backend = try CPUBackend(threads: 2, precision: .f32)
+        let decoder = try DecoderLoader(folder: folder, options: LoadOptions())
+            .load(backend: backend)
+        let slot = try AdapterFile.load(Fixtures.path("lora/gqa-tied/adapter"), into: decoder)
+        for linear in decoder.linears {
+            try linear.adapters[slot]?.makeTrainable(
+                prefix: "base_model.model." + linear.name, ledger: nil)
+        }
+        return (decoder, slot)
+    }
+
+    @Test func `all cases are tested`() throws {
+        let cases = try Golden().json.required("cases").elements()
+        #expect(try cases.map { try $0.required("name").string() } == Self.names)
+    }
+
+    @Test(arguments: names)
+    func `losses, rewards and gradients are TRL's`(_ name: String) throws {
+        let golden = try Golden()
+        let found = try golden.json.required("cases").elements()
+            .first { try $0.required("name").string() == name }
+        let expected = try #require(found)
+        let settings = try settings(expected.required("config").string())
+        let examples = try golden.examples(pairs: settings.takesPairs)
+        let (decoder, slot) = try trained()
+        let pass = try TrainingPass(
+            decoder: decoder,
+            need: TrainingNeed(
+                rows: examples.reduce(0) { $0 + $1.rowCount }, sequences: 2 * examples.count,
+                adapterRank: decoder.adapterExtents.rank, droppedInputs: 0, checkpointing: .memory))
+        let objective = PreferenceObjective(
+            settings, train: examples, validation: examples, slots: [slot], seed: 1)
+        for parameter in decoder.parameters { parameter.zeroGradient() }
+        let result = try objective.accumulate([Array(examples.indices)], step: 0, pass) {}
+        let loss = try expected.required("loss").double()
+        #expect(abs(result.loss - loss) <= 1e-4 * max(abs(loss), 1), "\(result.loss), \(loss)")
+        if let chosen = try expected.optional("chosen")?.double() {
+            let rewards = try #require(result.rewards)
+            #expect(abs((rewards.chosen ?? 0) - chosen) < 1e-4)
+            let rejected = try expected.required("rejected").double()
+            #expect(abs((rewards.rejected ?? 0) - rejected) < 1e-4)
+        }
+        var squares = 0.0
+        var compared = 0
+        let prefix = name + "/"
+        for parameter in decoder.parameters {
+            let values = (0..<parameter.gradient.floatCount).map { parameter.gradient.floats[$0] }
+            squares += values.reduce(0) { $0 + Double($1) * Double($1) }
+            guard golden.gradients.find(prefix + parameter.name) != nil else { continue }
+            let wanted = try golden.gradients.floats(of: prefix + parameter.name)
+            let scale = wanted.reduce(1e-6) { max($0, abs($1)) }
+            let error = zip(values, wanted).reduce(0) { max($0, abs($1.0 - $1.1)) } / scale
+            #expect(error < 1e-3, "\(parameter.name): \(error)")
+            compared += 1
+        }
+        #expect(compared == 2)
+        let norm = try expected.required("grad_norm").double()
+        #expect(abs(squares.squareRoot() - norm) <= 1e-3 * norm)
+        // Nothing is trained by an evaluation, and the loss is the same.
+        let evaluation = try objective.evaluate([Array(examples.indices)], pass) {}
+        #expect(abs(evaluation.loss - result.loss) <= 1e-5 * max(abs(loss), 1))
+    }
+
+    @Test(arguments: names)
+    func `the step's slopes are those of its loss`(_ name: String) throws {
+        let golden = try Golden()
+        let found = try golden.json.required("cases").elements()
+            .first { try $0.required("name").string() == name }
+        let settings = try settings(try #require(found).required("config").string())
+        let loss = PreferenceLoss(settings: settings)
+        let scores = [(-9.5, 4), (-3.25, 9), (-1.5, 1), (-2.75, 2)].map {
+            AnswerScore(sum: $0.0, tokens: $0.1)
+        }
+        let references = [-9.0, -3.5, -2.0, -2.5]
+        func outcome(_ scores: [AnswerScore]) -> PreferenceOutcome {
+            settings.takesPairs
+                ? loss.pairs(scores, references: references, chosenLoss: 1.25)
+                : loss.single(
+                    scores, references: references, desirable: [true, false, false, true],
+                    divergence: 0.4)
+        }
+        let found1 = outcome(scores)
+        for index in scores.indices {
+            let step = 1e-5
+            var (above, below) = (scores, scores)
+            above[index].sum += step
+            below[index].sum -= step
+            let slope = (outcome(above).loss - outcome(below).loss) / (2 * step)
+            #expect(abs(slope - found1.gradients[index]) < 1e-6 * max(1, abs(slope)))
+        }
+    }
+}
