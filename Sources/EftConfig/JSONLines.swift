@@ -16,7 +16,7 @@ package final class JSONLines {
 
     /// The file, as given.
     package let path: String
-    private let file: InputFile
+    private let source: any ByteSource
     private let maximumRowSize: Int
     private var layout = Layout.unknown
     /// Bytes read and not yet used stand in `buffer[start...]`.
@@ -33,9 +33,17 @@ package final class JSONLines {
     /// Opens a file.
     /// - Parameter maximumRowSize: longest row accepted, in bytes.
     /// - Throws: `ConfigError` (`unreadable`).
-    package init(_ path: String, maximumRowSize: Int = 64 << 20) throws(ConfigError) {
+    package convenience init(
+        _ path: String, maximumRowSize: Int = 64 << 20
+    ) throws(ConfigError) {
+        self.init(try FileSource(path), path: path, maximumRowSize: maximumRowSize)
+    }
+
+    /// Reads rows from wherever their bytes are kept.
+    /// - Parameter path: the file, for errors.
+    package init(_ source: any ByteSource, path: String, maximumRowSize: Int = 64 << 20) {
+        self.source = source
         self.path = path
-        self.file = try InputFile(path)
         self.maximumRowSize = maximumRowSize
     }
 
@@ -185,7 +193,7 @@ package final class JSONLines {
         try checkSize(buffer.count - start)
         buffer.removeSubrange(..<start)
         start = 0
-        isAtEnd = try file.read(Self.pieceSize, into: &buffer) == 0
+        isAtEnd = try source.read(Self.pieceSize, into: &buffer) == 0
         return !isAtEnd
     }
 

@@ -7,7 +7,7 @@ import Testing
 
 struct ChatTemplateFamilyTests {
     @Test func `every family has renderings to be compared with`() throws {
-        let files = try Fixtures.list("chat/families").map { String($0.dropLast(5)) }
+        let files = try Fixtures.list("chat-families").map { String($0.dropLast(5)) }
         #expect(files.filter { $0 != "inputs" }.sorted() == ChatTemplateFamily.names)
         #expect(ChatTemplateFamily.names.count == 33)
         #expect(ChatTemplateFamily.unavailable.allSatisfy { ChatTemplateFamily.source($0) == nil })
@@ -15,8 +15,8 @@ struct ChatTemplateFamilyTests {
 
     @Test(arguments: ChatTemplateFamily.names)
     func `prompts are those of the public template`(family: String) throws {
-        let document = try ConfigFile.read(Fixtures.path("chat/families/inputs.json"))
-        let cases = try ConfigFile.read(Fixtures.path("chat/families/\(family).json"))
+        let document = try ConfigFile.read(Fixtures.path("chat-families/inputs.json"))
+        let cases = try ConfigFile.read(Fixtures.path("chat-families/\(family).json"))
         let now = try document.required("now").int()
         let template = try ChatTemplate(
             try #require(ChatTemplateFamily.source(family)), file: family,

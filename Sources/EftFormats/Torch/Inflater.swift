@@ -6,7 +6,10 @@ import CZlib
 final class Inflater {
     private var stream = z_stream()
     private let source: UnsafeRawBufferPointer
-    private var consumed = 0
+    /// Bytes of the source that have been used.
+    private(set) var consumed = 0
+    /// Whether the data have come to their own end.
+    private(set) var isFinished = false
     private var isReady: Bool
     private let name: String
     private let path: String
@@ -71,6 +74,7 @@ final class Inflater {
         guard result == Z_OK || result == Z_STREAM_END || result == Z_BUF_ERROR else {
             throw damaged
         }
+        isFinished = result == Z_STREAM_END
         return space - Int(stream.avail_out)
     }
 }

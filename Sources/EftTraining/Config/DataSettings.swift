@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // The keys that say where examples come from and how they are prepared.
 import EftConfig
+import EftFormats
 
 /// The data of a run.
 package struct DataSettings: Sendable {
@@ -115,8 +116,8 @@ package struct DatasetEntry: Sendable {
     package let path: String
     /// Files, relative to the folder `path` where that is one.
     package let dataFiles: [String]
-    /// The format of the files that are looked for in a folder; nil when all that are read will do.
-    package let fileType: FileType?
+    /// How rows are written; nil leaves it to the names of files.
+    package let form: DataRows.Form?
     /// Which part of the data.
     package let split: DatasetSplit
     /// Which of several equal parts of that; nil for all.
@@ -129,11 +130,6 @@ package struct DatasetEntry: Sendable {
     package let cursor: ConfigCursor
     /// Lines for the user.
     package let notices: [String]
-
-    /// Formats of data files, by Axolotl's words.
-    package enum FileType: String, CaseIterable, Sendable {
-        case json, parquet
-    }
 
     /// The name of the type; empty for a mapping, and where there is none.
     package var typeName: String {
@@ -159,13 +155,15 @@ package struct DatasetEntry: Sendable {
         path = try cursor.required("path").string()
         type = try cursor.optional("type") ?? fallback
         dataFiles = try cursor.texts("data_files") ?? []
-        fileType = try cursor.optional("ds_type").map { (item) throws(ConfigError) in
-            guard let type = FileType(rawValue: try item.string()) else {
-                let known = FileType.allCases.map(\.rawValue).joined(separator: " and ")
+        let named = try cursor.optional("ds_type").map { (item) throws(ConfigError) in
+            guard let form = DataRows.Form(rawValue: try item.string()) else {
+                let known = DataRows.Form.allCases.map(\.rawValue).joined(separator: ", ")
                 throw item.error(.badValue, "data files in \(known) are read, others are not")
             }
-            return type
+            return form
         }
+        // `path: csv` with `data_files` is how Hugging Face names local files.
+        form = named ?? (dataFiles.isEmpty ? nil : DataRows.Form(rawValue: path))
         split = try DatasetSplit(cursor)
         shard = try DatasetShard(cursor)
         skippedRows = try cursor.lenientInt("skip", in: 0...1 << 50) ?? 0

@@ -40,19 +40,18 @@ enum DatasetFiles {
         }
         throw try entry.cursor.required("path").error(
             .badValue,
-            "the folder \(excerpt(path)) holds no .json, .jsonl or .parquet file for the split "
+            "the folder \(excerpt(path)) holds no JSON, Parquet or CSV file for the split "
                 + "'\(excerpt(entry.split.name))'")
     }
 
     /// The files of a folder that hold rows, of one format: a data set that is there in both is not read twice.
     private static func dataFiles(in folder: String, _ entry: DatasetEntry) throws -> [String] {
         let names = try FileSystem.list(folder).filter { $0 != "dataset_infos.json" }
-        func ending(_ suffixes: [String]) -> [String] {
-            names.filter { name in suffixes.contains { name.lowercased().hasSuffix($0) } }
+        for form in entry.form.map({ [$0] }) ?? DataRows.Form.searched {
+            let found = names.filter { DataRows.form(of: $0) == form }
+            if !found.isEmpty { return found }
         }
-        let json = entry.fileType == .parquet ? [] : ending([".json", ".jsonl"])
-        if !json.isEmpty || entry.fileType == .json { return json }
-        return ending([".parquet"])
+        return []
     }
 
     /// Files whose names say that they belong to a split; those that name no split belong to `train`.
@@ -68,11 +67,10 @@ enum DatasetFiles {
 
     private static func check(_ file: String, _ entry: DatasetEntry) throws {
         let name = file.lowercased()
-        for other in [".arrow", ".csv", ".txt", ".gz", ".zst", ".zip"]
-        where name.hasSuffix(other) {
+        for other in [".arrow", ".zip", ".xz", ".bz2", ".tar"] where name.hasSuffix(other) {
             throw try entry.cursor.required("path").error(
                 .badValue,
-                "\(other) files are not read yet; convert \(excerpt(file)) to .jsonl or .parquet")
+                "\(other) files are not read; convert \(excerpt(file)) to .jsonl or .parquet")
         }
     }
 
@@ -86,7 +84,7 @@ enum DatasetFiles {
         let parts = path.split(separator: "/", omittingEmptySubsequences: false)
         let isHubID =
             parts.count == 2 && !path.hasPrefix(".") && parts.allSatisfy { !$0.isEmpty }
-            && !DataRows.suffixes.contains { path.hasSuffix($0) }
+            && DataRows.form(of: path) == nil
         guard isHubID else {
             return cursor.error(.badValue, "\(excerpt(path)) does not exist")
         }
@@ -96,4 +94,9 @@ enum DatasetFiles {
             "'\(id)' is no local file or folder, and nothing is downloaded; fetch it with "
                 + "'hf download --repo-type dataset \(id) --local-dir DIR' and give that path")
     }
+}
+
+extension DataRows.Form {
+    /// The order in which a folder is looked through; not for lines of text, for many folders hold notes.
+    fileprivate static let searched: [DataRows.Form] = [.json, .parquet, .csv]
 }

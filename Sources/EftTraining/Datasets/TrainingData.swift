@@ -103,7 +103,7 @@ package struct TrainingData: Sendable {
             var rows: [[Source]] = []
             var bad = BadRows()
             for file in try DatasetFiles.find(entry) {
-                let reader = try DataRows(file)
+                let reader = try DataRows(file, form: entry.form)
                 while let row = try reader.next() {
                     do {
                         rows.append(
