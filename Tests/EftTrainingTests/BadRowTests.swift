@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Rows that cannot be used, and configurations of data that are read in other ways.
 import EftConfig
+import EftFormats
 import EftTestSupport
 import Testing
 
@@ -130,5 +131,36 @@ struct BadRowTests {
         #expect(try lengths(", skip: 10").count == 1)
         #expect(throws: TrainingError.self) { try lengths(", skip: 100") }
         #expect(throws: ConfigError.self) { try lengths(", shards: 3, shards_idx: 3") }
+    }
+
+    @Test func `data sets are found in the cache of Hugging Face, and variants in their folders`()
+        throws
+    {
+        let folder = try TemporaryFolder()
+        let place = "datasets--some--rows/snapshots/abc/"
+        for name in [
+            "", "datasets--some--rows", "datasets--some--rows/refs",
+            "datasets--some--rows/snapshots",
+        ]
+            + ["abc", "abc/data", "abc/en"].map({ "datasets--some--rows/snapshots/" + $0 })
+        {
+            try FileSystem.createFolder(folder.file(name))
+        }
+        try folder.write("datasets--some--rows/refs/main", "abc\n")
+        try folder.write(place + "data/train.jsonl", "{}")
+        try folder.write(place + "en/train.csv", "a\n1")
+        let cache = HubCache(folder: folder.path)
+        func files(_ text: String) throws -> [String] {
+            let node = try YAMLParser.parse(text)
+            return try DatasetFiles.find(DatasetEntry(ConfigCursor(node)), cache: cache)
+        }
+        let rows = "path: some/rows, type: alpaca"
+        #expect(try files("{\(rows)}") == [folder.file(place + "data/train.jsonl")])
+        #expect(try files("{\(rows), revision: abc}") == [folder.file(place + "data/train.jsonl")])
+        #expect(try files("{\(rows), name: en}") == [folder.file(place + "en/train.csv")])
+        #expect(try files("{\(rows), name: other}") == [folder.file(place + "data/train.jsonl")])
+        #expect(throws: ConfigError.self) { try files("{\(rows), revision: def}") }
+        #expect(throws: ConfigError.self) { try files("{path: ../rows, type: alpaca}") }
+        #expect(HubCache(folder: nil).dataset("some/rows", revision: nil) == nil)
     }
 }

@@ -13,8 +13,15 @@ enum DatasetFiles {
 
     /// The files of an entry, in order.
     /// - Throws: `ConfigError` when there are none, with what to do.
-    static func find(_ entry: DatasetEntry) throws -> [String] {
-        let path = entry.path
+    static func find(
+        _ entry: DatasetEntry, cache: HubCache = .ofUser
+    ) throws -> [String] {
+        var path = entry.path
+        if !FileSystem.exists(path),
+            let cached = cache.dataset(path, revision: try entry.cursor.text("revision"))
+        {
+            path = cached
+        }
         if !entry.dataFiles.isEmpty {
             // `path: json` with `data_files` is how Hugging Face names local files.
             let base = FileSystem.isFolder(path) ? path : "."
@@ -33,8 +40,11 @@ enum DatasetFiles {
             try check(path, entry)
             return [path]
         }
-        // Data sets of Hugging Face have their files in a folder of this name.
-        for folder in [path, FileSystem.join(path, "data")] where FileSystem.isFolder(folder) {
+        // Data sets of Hugging Face have their files in a folder of this name, and variants in folders of theirs.
+        let usual = [path, FileSystem.join(path, "data")]
+        let variant = try entry.cursor.optional("name")?.string()
+        let variants = variant.map { name in usual.map { FileSystem.join($0, name) } } ?? []
+        for folder in variants + usual where FileSystem.isFolder(folder) {
             let chosen = files(try dataFiles(in: folder, entry), of: entry.split.name)
             if !chosen.isEmpty { return chosen.map { FileSystem.join(folder, $0) } }
         }
