@@ -117,11 +117,6 @@ struct ConversationTests {
 
     @Test func `tokens that end turns are checked`() throws {
         let rig = try ConversationRig()
-        let error = try #require(throws: TrainingError.self) {
-            try rig.example(
-                Self.talk, ["chat_template": "chatml"], top: ["eot_tokens": ["<|im_end|>"]])
-        }
-        #expect(error.message.contains("'<|im_end|>' of eot_tokens is"))
         let notices = try rig.format(["chat_template": "chatml"]).format.notices
         #expect(notices.count == 1 && notices[0].contains("never writes the EOS token '<|eos|>'"))
         let unknown = try rig.format(Self.jinja, top: ["eot_tokens": ["<|im|>"]]).format.notices
@@ -135,6 +130,24 @@ struct ConversationTests {
         #expect(throws: ConfigError.self) {
             try rig.example(Self.talk, entry, top: ["eot_tokens": ["<|eos|>", "<tool>"]])
         }
+    }
+
+    @Test func `an end that is several tokens is learned as a whole`() throws {
+        let rig = try ConversationRig()
+        let top: ConfigObject = ["eot_tokens": ["<|im_end|>"]]
+        let chatML: ConfigObject = ["chat_template": "chatml"]
+        #expect(try rig.format(chatML, top: top).format.notices[0].contains("learned together"))
+        let example = try rig.example(Self.talk, chatML, top: top)
+        let text = try rig.learned(example)
+        #expect(text.contains("the end<|im_end|>"), "\(text)")
+        #expect(!text.dropLast(20).contains("im_end"))
+        // The user's end is learned too when all are.
+        let all = try rig.learned(
+            rig.example(Self.talk, ["chat_template": "chatml", "train_on_eot": "all"], top: top))
+        #expect(all.split(separator: "im_end").count == 3, "\(all)")
+        let none = try rig.learned(
+            rig.example(Self.talk, ["chat_template": "chatml", "train_on_eot": "none"], top: top))
+        #expect(none.filter { $0 != "." } == "the end")
     }
 
     // MARK: Faults of rows

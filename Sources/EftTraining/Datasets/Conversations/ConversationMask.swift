@@ -12,7 +12,7 @@ struct ConversationMask {
     /// The ids where they are learned, `ignoreIndex` elsewhere.
     private(set) var labels: [Int32]
     private var lastEOS: Int?
-    private var lastEOT: Int?
+    private var lastEOT: Range<Int>?
 
     /// A token that ends a turn stands at most so many tokens behind it.
     private static let mostBetween = 3
@@ -28,7 +28,7 @@ struct ConversationMask {
         locator = TurnLocator(whole, writer, thoughts: thoughts)
         labels = [Int32](repeating: TrainingExample.ignoreIndex, count: whole.ids.count)
         for index in whole.conversation.turns.indices { try learn(index) }
-        if training.eot == .last, let lastEOT { labels[lastEOT] = whole.ids[lastEOT] }
+        if training.eot == .last, let lastEOT { learn(tokens: lastEOT) }
         if training.eos == .last, let lastEOS { labels[lastEOS] = whole.ids[lastEOS] }
     }
 
@@ -55,7 +55,7 @@ struct ConversationMask {
             if let detail = turn.detail, !detail.isEmpty {
                 try learn(detail, of: turn.text("content") ?? "", found, index)
             } else if turn.thoughtDetail == nil {
-                for place in found.tokens { labels[place] = whole.ids[place] }
+                learn(tokens: found.tokens)
             }
             if let detail = turn.thoughtDetail, hasThoughts,
                 let found = try locator.find(index, .thoughts)
@@ -63,7 +63,7 @@ struct ConversationMask {
                 try learn(detail, of: turn.text(thoughts) ?? "", found, index)
             }
         }
-        learnEnds(behind: found.tokens.upperBound, isTrained)
+        learnEnds(behind: found, isTrained)
     }
 
     // MARK: Details
@@ -124,21 +124,42 @@ struct ConversationMask {
 
     // MARK: Ends of turns
 
-    private mutating func learnEnds(behind end: Int, _ isTrained: Bool) {
+    private mutating func learnEnds(behind turn: TurnLocator.Found, _ isTrained: Bool) {
+        let end = turn.tokens.upperBound
         let within = end..<min(end + Self.mostBetween + 1, whole.ids.count)
-        if let place = within.first(where: { training.eotIDs.contains(whole.ids[$0]) }) {
+        let eot = within.first { training.eotIDs.contains(whole.ids[$0]) }.map { $0..<$0 + 1 }
+        if let place = eot ?? endingText(turn, within) {
             lastEOT = place
-            learnEnd(place, training.eot, isTrained)
+            if learns(training.eot, isTrained) { learn(tokens: place) }
         }
         if let place = within.first(where: { whole.ids[$0] == training.eosID }) {
             lastEOS = place
-            learnEnd(place, training.eos, isTrained)
+            if learns(training.eos, isTrained) { learn(tokens: place..<place + 1) }
         }
     }
 
-    private mutating func learnEnd(_ place: Int, _ ends: TurnTraining.Ends, _ isTrained: Bool) {
-        guard ends == .all || (ends == .turn && isTrained) else { return }
-        labels[place] = whole.ids[place]
+    /// The tokens of a text that ends turns, when one begins behind the turn.
+    private func endingText(_ turn: TurnLocator.Found, _ within: Range<Int>) -> Range<Int>? {
+        guard !training.eotTexts.isEmpty, let places = whole.places,
+            let last = within.last.map({ places[$0].lowerBound })
+        else { return nil }
+        let begin = turn.bytes.upperBound
+        for place in begin...max(begin, last) {
+            let rest = whole.text[place...]
+            guard let text = training.eotTexts.first(where: { rest.starts(with: $0) }) else {
+                continue
+            }
+            return whole.tokens(in: place..<place + text.count)
+        }
+        return nil
+    }
+
+    private func learns(_ ends: TurnTraining.Ends, _ isTrained: Bool) -> Bool {
+        ends == .all || (ends == .turn && isTrained)
+    }
+
+    private mutating func learn(tokens: Range<Int>) {
+        for place in tokens { labels[place] = whole.ids[place] }
     }
 
     private func fault(_ index: Int, _ message: String) -> ConfigError {

@@ -22,6 +22,8 @@ struct TurnTraining: Sendable {
     let eosID: Int32?
     /// The tokens that end turns.
     let eotIDs: Set<Int32>
+    /// Texts that end turns and are several tokens each.
+    let eotTexts: [[UInt8]]
     /// Lines for the user.
     let notices: [String]
 
@@ -41,6 +43,7 @@ struct TurnTraining: Sendable {
         var notices: [String] = []
         guard let tokens = chat.settings.eotTokens, tokens != eosText.map({ [$0] }) else {
             eotIDs = eosID.map { [$0] } ?? []
+            eotTexts = []
             if let eosText, !template.contains(eosText), !template.contains("eos_token") {
                 notices.append(
                     "the chat template never writes the EOS token '\(excerpt(eosText))', so that no turn's end is "
@@ -50,6 +53,7 @@ struct TurnTraining: Sendable {
             return
         }
         var ids: Set<Int32> = []
+        var texts: [[UInt8]] = []
         for token in tokens {
             guard template.contains(token) else {
                 notices.append(
@@ -59,10 +63,11 @@ struct TurnTraining: Sendable {
             }
             let encoded = try chat.tokenizer.encode(token, addSpecialTokens: false)
             guard encoded.count == 1 else {
-                throw TrainingError(
-                    .configuration,
-                    "'\(excerpt(token))' of eot_tokens is \(encoded.count) tokens of this tokenizer, not one; name "
-                        + "a token of its vocabulary")
+                texts.append(Array(token.utf8))
+                notices.append(
+                    "'\(excerpt(token))' of eot_tokens is \(encoded.count) tokens of this tokenizer, not one; they are "
+                        + "learned together where they end a turn")
+                continue
             }
             ids.insert(encoded[0])
         }
@@ -73,6 +78,7 @@ struct TurnTraining: Sendable {
             )
         }
         eotIDs = ids
+        eotTexts = texts
         self.notices = notices
     }
 
