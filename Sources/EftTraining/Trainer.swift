@@ -16,6 +16,9 @@ package final class Trainer {
     private let pass: TrainingPass
     private let schedule: LearningRateSchedule
     private let validationBins: [[Int]]
+    private var guardian: RunGuard
+    /// Steps made before the run went back to its best ones; 0 before that.
+    private var stepsBeforeBest = 0
     private let fingerprint: String
     private let output: Output
 
@@ -48,10 +51,13 @@ package final class Trainer {
         objective =
             settings.preferences.map {
                 PreferenceObjective(
-                    $0, train: train, validation: validation, slots: slots, seed: settings.seed)
+                    $0, train: train, validation: validation, slots: slots, seed: settings.seed,
+                    embeddingNoise: Float(settings.embeddingNoise))
             }
             ?? SupervisedObjective(
-                train: train, validation: validation, slots: slots, seed: settings.seed)
+                train: train, validation: validation, slots: slots, seed: settings.seed,
+                embeddingNoise: Float(settings.embeddingNoise))
+        guardian = RunGuard(settings)
         self.fingerprint = fingerprint
         self.output = output
         let lengths = (train: train.map(\.rowCount), validation: validation.map(\.rowCount))
@@ -101,7 +107,7 @@ package final class Trainer {
     package var totalSteps: Int { plan.steps.count }
 
     /// Steps made so far.
-    package var stepsDone: Int { optimizer.steps }
+    package var stepsDone: Int { max(optimizer.steps, stepsBeforeBest) }
 
     // MARK: Resuming
 
@@ -124,6 +130,7 @@ package final class Trainer {
                     + "num_epochs or max_steps")
         }
         try TrainingCheckpoint.restore(optimizer, from: folder)
+        guardian.resume(best: state.best, withoutGain: state.withoutGain)
     }
 
     // MARK: The loop
@@ -155,7 +162,21 @@ package final class Trainer {
         } catch is Stopped {
             try saveAndStop(onEvent)
         }
+        try loadBest(onEvent)
         try tellingWhereToGoOn { try output.save(settings.outputDir) }
+    }
+
+    /// Goes back to what had the lowest loss in an evaluation, where that is asked for.
+    private func loadBest(_ onEvent: (TrainingEvent) throws -> Void) throws {
+        guard settings.loadsBest, let best = guardian.best, best.step != optimizer.steps else {
+            return
+        }
+        let folder = TrainingCheckpoint.folder(settings.outputDir, step: best.step)
+        stepsBeforeBest = optimizer.steps
+        try TrainingCheckpoint.restore(optimizer, from: folder)
+        try onEvent(
+            .notice(
+                "the result is that of step \(best.step), with the lowest loss in an evaluation"))
     }
 
     /// Thrown and caught inside the loop when the user wants to stop.
@@ -167,22 +188,34 @@ package final class Trainer {
         if settings.evaluatesAtStart, optimizer.steps == 0 { try evaluate(onEvent, shouldStop) }
         var lastEvaluated = -1
         var lastSaved = -1
+        func evaluateNow() throws -> String? {
+            lastEvaluated = optimizer.steps
+            guard let result = try evaluate(onEvent, shouldStop) else { return nil }
+            let found = guardian.noteEvaluation(loss: result.loss, step: optimizer.steps)
+            if found.isBest, settings.loadsBest { try save() }
+            return found.end
+        }
+        func save() throws {
+            guard lastSaved != optimizer.steps else { return }
+            lastSaved = optimizer.steps
+            try saveCheckpoint(onEvent)
+        }
         while optimizer.steps < totalSteps {
-            try onEvent(.step(try step(optimizer.steps, shouldStop)))
-            let done = optimizer.steps
-            if isDue(settings.evaluations, after: done) {
-                try evaluate(onEvent, shouldStop)
-                lastEvaluated = done
+            let report = try step(optimizer.steps, shouldStop)
+            try onEvent(.step(report))
+            var end = guardian.noteStep(loss: report.loss)
+            if isDue(settings.evaluations, after: optimizer.steps) {
+                end = try evaluateNow() ?? end
             }
-            if isDue(settings.saves, after: done) {
-                try saveCheckpoint(onEvent)
-                lastSaved = done
-            }
+            if isDue(settings.saves, after: optimizer.steps) { try save() }
+            guard let end else { continue }
+            try onEvent(.notice("stopped after step \(optimizer.steps) of \(totalSteps): \(end)"))
+            break
         }
-        if lastEvaluated != totalSteps, settings.evaluations != .never {
-            try evaluate(onEvent, shouldStop)
+        if lastEvaluated != optimizer.steps, settings.evaluations != .never {
+            _ = try evaluateNow()
         }
-        if lastSaved != totalSteps, settings.saves != .never { try saveCheckpoint(onEvent) }
+        if settings.saves != .never { try save() }
     }
 
     private func step(_ step: Int, _ shouldStop: () -> Bool) throws -> StepReport {
@@ -235,23 +268,26 @@ package final class Trainer {
         try objective.evaluate(validationBins, pass) { if shouldStop() { throw Stopped() } }
     }
 
+    @discardableResult
     private func evaluate(
         _ onEvent: (TrainingEvent) throws -> Void, _ shouldStop: () -> Bool
-    ) throws {
-        guard !validationBins.isEmpty else { return }
+    ) throws -> EvaluationResult? {
+        guard !validationBins.isEmpty else { return nil }
         let result = try evaluation(shouldStop)
         try onEvent(
             .evaluation(
                 EvaluationReport(
                     step: optimizer.steps, loss: result.loss, tokens: result.tokens,
                     rewards: result.rewards)))
+        return result
     }
 
     /// Writes `checkpoint-N`, which has its name when it is whole.
     private func saveCheckpoint(_ onEvent: (TrainingEvent) throws -> Void) throws {
         let folder = TrainingCheckpoint.folder(settings.outputDir, step: optimizer.steps)
-        let state = TrainingCheckpoint.State(
+        var state = TrainingCheckpoint.State(
             step: optimizer.steps, totalSteps: totalSteps, fingerprint: fingerprint)
+        (state.best, state.withoutGain) = (guardian.best, guardian.withoutGain)
         try tellingWhereToGoOn {
             try TrainingCheckpoint.replace(folder) { partial in
                 try output.save(partial)
@@ -285,7 +321,8 @@ package final class Trainer {
     /// Keeps the newest of this run.
     private func removeOldCheckpoints() throws {
         let own = ownCheckpoints
-        for old in own.dropLast(max(settings.saveTotalLimit, 1)) {
+        let kept = settings.loadsBest ? guardian.best?.step : nil
+        for old in own.dropLast(max(settings.saveTotalLimit, 1)) where old.step != kept {
             try TrainingCheckpoint.remove(old.folder)
         }
     }

@@ -24,6 +24,17 @@ package enum TrainingCheckpoint {
         package var totalSteps: Int
         /// A hash of data and settings.
         package var fingerprint: String
+        /// The lowest loss of an evaluation so far.
+        var best: RunGuard.Best?
+        /// Evaluations since then.
+        var withoutGain = 0
+
+        /// Describes a checkpoint.
+        package init(step: Int, totalSteps: Int, fingerprint: String) {
+            self.step = step
+            self.totalSteps = totalSteps
+            self.fingerprint = fingerprint
+        }
     }
 
     /// The folder of the checkpoint after `step` steps.
@@ -84,6 +95,11 @@ package enum TrainingCheckpoint {
         object["global_step"] = ConfigNode(.integer(state.step))
         object["max_steps"] = ConfigNode(.integer(state.totalSteps))
         object["fingerprint"] = ConfigNode(.string(state.fingerprint))
+        if let best = state.best {
+            object["best_metric"] = ConfigNode(.real(best.loss))
+            object["best_global_step"] = ConfigNode(.integer(best.step))
+            object["evaluations_without_gain"] = ConfigNode(.integer(state.withoutGain))
+        }
         let text = JSONWriter.text(ConfigNode(.object(object)), layout: .indented(2)) + "\n"
         try AtomicFile.write(FileSystem.join(folder, stateFile), Array(text.utf8))
     }
@@ -126,9 +142,16 @@ package enum TrainingCheckpoint {
         guard step >= 0, step < 1 << 40 else {
             throw cursor.error(.badValue, "global_step \(step) makes no sense")
         }
-        return State(
+        var state = State(
             step: step, totalSteps: try cursor.required("max_steps").int(),
             fingerprint: try cursor.required("fingerprint").string())
+        if let loss = try cursor.optional("best_metric")?.double() {
+            state.best = RunGuard.Best(
+                loss: loss, step: try cursor.required("best_global_step").int(in: 0...step))
+            state.withoutGain = try cursor.int(
+                "evaluations_without_gain", default: 0, in: 0...Int(Int32.max))
+        }
+        return state
     }
 
     /// Removes a checkpoint; its state file goes first, so that what is left is never taken for whole.

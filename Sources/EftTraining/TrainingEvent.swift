@@ -10,6 +10,8 @@ package enum TrainingEvent: Sendable {
     case evaluation(EvaluationReport)
     /// The reference's log-probabilities of so many examples are known.
     case reference(done: Int, total: Int)
+    /// Something that the user should know.
+    case notice(String)
     /// A checkpoint was written.
     case saved(step: Int, folder: String)
 }

@@ -26,6 +26,8 @@ package struct TrainingSettings: Sendable, Hashable {
     package var learningRate = 0.0
     /// The form of the learning rate's curve.
     package var schedule = LearningRateSchedule.Kind.cosine
+    /// What the configuration says of that form.
+    package var scheduleOptions = ScheduleOptions()
     /// Warm-up in steps; wins over the ratio.
     package var warmupSteps: Int?
     /// Warm-up as a share of all steps.
@@ -44,6 +46,16 @@ package struct TrainingSettings: Sendable, Hashable {
     package var adamEpsilon = 1e-8
     /// Gradients are scaled down to this norm; 0 for never.
     package var maxGradNorm = 1.0
+    /// The learning rate of adapters' second matrices by that of the first (LoRA+).
+    package var loraPlusRatio = 1.0
+    /// How much noise is added to embeddings in training (NEFTune); 0 for none.
+    package var embeddingNoise = 0.0
+    /// Evaluations without a lower loss after which a run ends.
+    package var earlyStoppingPatience: Int?
+    /// Whether what had the lowest loss in an evaluation is what is saved at the end.
+    package var loadsBest = false
+    /// The loss above which a step counts as bad, and bad steps in a row after which the run ends.
+    package var lossWatchdog: LossWatchdog?
     /// Seeds order, dropout and fresh weights.
     package var seed: UInt64 = 42
     /// Steps between lines of progress.
@@ -75,6 +87,14 @@ package struct TrainingSettings: Sendable, Hashable {
 
     /// Sequences of an example: both answers of a pair.
     package var sequencesPerExample: Int { preferences?.takesPairs == true ? 2 : 1 }
+
+    /// When a run is given up.
+    package struct LossWatchdog: Sendable, Hashable {
+        /// The loss above which a step is bad.
+        package var threshold: Double
+        /// Bad steps in a row.
+        package var patience: Int
+    }
 
     /// Most tokens of a micro-batch.
     package var microBatchTokens: Int { microBatchSize * sequenceLen * sequencesPerExample }

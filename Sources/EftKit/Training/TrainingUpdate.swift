@@ -73,6 +73,7 @@ public enum TrainingUpdate: Sendable, Hashable {
             self = .evaluation(step: report.step, loss: report.loss)
         case .training(.reference(let done, let total)):
             self = .loading(WorkProgress("asking the reference", done, total))
+        case .training(.notice(let text)): self = .loading(WorkProgress(text, 1, 1))
         case .training(.saved(let step, let folder)): self = .saved(step: step, folder: folder)
         }
     }

@@ -11,12 +11,34 @@ package struct TrainingRows: Sendable {
     package let labels: [Int32]
     /// Seeds the dropout masks; nil for none.
     package let dropoutSeed: UInt64?
+    /// How much noise is added to the embeddings where gradients are wanted (NEFTune); 0 for none.
+    package let embeddingNoise: Float
 
     /// Puts a micro-batch together.
-    package init(_ batch: DecoderBatch, labels: [Int32], dropoutSeed: UInt64? = nil) {
+    package init(
+        _ batch: DecoderBatch, labels: [Int32], dropoutSeed: UInt64? = nil,
+        embeddingNoise: Float = 0
+    ) {
         self.batch = batch
         self.labels = labels
         self.dropoutSeed = dropoutSeed
+        self.embeddingNoise = embeddingNoise
+    }
+
+    /// Adds uniform noise to the embeddings `[rows][C]`, whose norm is the same for sequences of all lengths
+    /// (Jain et al. 2023): each number within alpha / sqrt(L C), L being the tokens of the sequence.
+    fileprivate func addNoise(to hidden: Matrix) {
+        guard embeddingNoise > 0 else { return }
+        var generator = SplitMix64(seed: (dropoutSeed ?? 0) ^ 0x6E65_6674_756E_6531)
+        for run in batch.runs {
+            let count = run.rows.count
+            let most = embeddingNoise / Float(max(count * hidden.columns, 1)).squareRoot()
+            for index in run.rows.lowerBound * hidden.columns..<run.rows.upperBound * hidden.columns
+            {
+                let uniform = Float(generator.next() >> 40) / Float(1 << 23) - 1
+                hidden.pointer[index] += most * uniform
+            }
+        }
     }
 }
 
@@ -126,7 +148,9 @@ package final class TrainingPass: Sendable {
     private func forward(_ micros: [TrainingRows], keeping: Bool) throws {
         for (index, micro) in micros.enumerated() {
             let place = place(decoder.embeddingDevice)
-            decoder.embed(micro.batch, into: place.hidden(index, rows: micro.batch.count))
+            let hidden = place.hidden(index, rows: micro.batch.count)
+            decoder.embed(micro.batch, into: hidden)
+            if keeping { micro.addNoise(to: hidden) }
         }
         for (device, part) in decoder.parts.enumerated() where !part.isEmpty {
             let place = place(device)

@@ -21,7 +21,10 @@ extension AxolotlKeys {
         pretraining_dataset model_config overrides_of_model_config max_bad_row_share
         eot_tokens rl rl_beta dpo_beta dpo_loss_type dpo_loss_weights dpo_label_smoothing
         dpo_norm_loss dpo_use_weighting rpo_alpha orpo_alpha simpo_gamma cpo_alpha
-        kto_desirable_weight kto_undesirable_weight precompute_ref_log_probs
+        kto_desirable_weight kto_undesirable_weight precompute_ref_log_probs lr_scheduler_kwargs
+        lr_quadratic_warmup lr_div_factor loraplus_lr_ratio neftune_noise_alpha
+        noisy_embedding_alpha early_stopping_patience load_best_model_at_end
+        loss_watchdog_threshold loss_watchdog_patience
         """)
 
     /// Keys for what is done anyway, and those that concern nothing that Eft does.
@@ -67,8 +70,8 @@ extension AxolotlKeys {
         comet_experiment_key comet_mode comet_online comet_experiment_config use_tensorboard
         use_trackio trackio_project_name trackio_run_name trackio_space_id use_otel_metrics
         otel_metrics_host otel_metrics_port use_swanlab swanlab_project swanlab_experiment_name
-        swanlab_mode profiler_steps profiler_steps_start loss_watchdog_threshold
-        loss_watchdog_patience qlora_sharded_model_loading peft_autocast_adapter_dtype
+        swanlab_mode profiler_steps profiler_steps_start
+        qlora_sharded_model_loading peft_autocast_adapter_dtype
         peft_ensure_weight_tying vllm dynamic_checkpoint lm_eval_model lm_eval_tasks
         lm_eval_batch_size datasets_streaming_buffer generate_samples generation_max_new_tokens
         merge_method quantization num_dataset_shards_to_save accelerator_config
@@ -102,7 +105,7 @@ extension AxolotlKeys {
         nemo_gym_multi_turn nemo_gym_max_turns spectrum_model_name adam_epsilon2 adam_beta3 dion_lr
         dion_momentum dion_rank_fraction dion_rank_multiple_of qgalore_rank qgalore_update_proj_gap
         qgalore_scale qgalore_proj_type qgalore_proj_quant qgalore_proj_bits qgalore_proj_group_size
-        qgalore_cos_threshold qgalore_gamma_proj qgalore_queue_size lr_div_factor save_compressed
+        qgalore_cos_threshold qgalore_gamma_proj qgalore_queue_size save_compressed
         model_quantization_config
         model_quantization_config_kwargs gptq_groupsize gptq_model_v1 gptq_disable_exllama
         base_model_ignore_patterns full_finetune sample_packing_seq_len_multiplier nvfp4_merge_aware nvfp4_merge_aware_start_step
@@ -114,11 +117,11 @@ extension AxolotlKeys {
     static let notices: [(String, String)] =
         words(
             """
-            neftune_noise_alpha noisy_embedding_alpha loraplus_lr_ratio loraplus_lr_embedding
-            embedding_lr embedding_lr_scale lr_groups lr_scheduler_kwargs lr_quadratic_warmup
+            loraplus_lr_embedding
+            embedding_lr embedding_lr_scale lr_groups
             optim_args optim_target_modules label_smoothing_factor group_by_length
-            curriculum_sampling shuffle_before_merging_datasets early_stopping_patience
-            load_best_model_at_end metric_for_best_model greater_is_better save_first_step
+            curriculum_sampling shuffle_before_merging_datasets
+            metric_for_best_model greater_is_better save_first_step
             resize_token_embeddings_to_32x shrink_embeddings jagged_restart_steps
             jagged_restart_warmup_steps jagged_restart_anneal_steps fp8 fp8_config gpt_layer_norm
             use_pose pose_split_on_token_ids pose_max_context_len pose_num_chunks scaling_softmax
@@ -141,7 +144,7 @@ extension AxolotlKeys {
             unfrozen_parameters lisa_n_layers lisa_step_interval
             lisa_layers_attribute qat tokens added_tokens_overrides
             model_kwargs overrides_of_model_kwargs diffusion trl kd_trainer ebft trainer_cls num_labels mora
-            nemo_gym_enabled spectrum_top_fraction use_onebitllms 
+            nemo_gym_enabled spectrum_top_fraction use_onebitllms
             """
         ).map { ($0, "not supported yet; remove the key to train without it") }
         + words(

@@ -14,6 +14,7 @@ extension TrainingSettings {
         try readSaves(config)
         if hasValidation { try readEvaluations(config) }
         gradientCheckpointing = try TrainingSettings.checkpointing(config)
+        try readGuards(config, hasValidation: hasValidation)
         outputDir = try config.text("output_dir") ?? outputDir
         loggingSteps = try config.lenientInt("logging_steps", in: 1...Int.max) ?? 1
         seed = UInt64(try config.lenientInt("seed", in: 0...Int.max) ?? 42)
@@ -74,6 +75,7 @@ extension TrainingSettings {
             }
             schedule = kind
         }
+        scheduleOptions = try ScheduleOptions(config)
         warmupRatio = try config.lenientDouble("warmup_ratio", in: 0...1)
         if let steps = try config.lenientDouble(
             "warmup_steps", in: 0...Double(BatchPlan.mostSteps)), steps > 0,
@@ -93,6 +95,31 @@ extension TrainingSettings {
     private func bothWarmups(_ config: ConfigCursor) throws(ConfigError) -> ConfigError {
         try config.required("warmup_ratio").error(
             .badValue, "warmup_steps and warmup_ratio exclude each other")
+    }
+
+    // MARK: Regularization and ends
+
+    private mutating func readGuards(
+        _ config: ConfigCursor, hasValidation: Bool
+    ) throws(ConfigError) {
+        loraPlusRatio = try config.lenientDouble("loraplus_lr_ratio", in: 1e-6...1e6) ?? 1
+        let older = try config.lenientDouble("noisy_embedding_alpha", in: 0...1e6)
+        embeddingNoise = try config.lenientDouble("neftune_noise_alpha", in: 0...1e6) ?? older ?? 0
+        earlyStoppingPatience = try config.lenientInt(
+            "early_stopping_patience", in: 1...BatchPlan.mostSteps)
+        loadsBest = try config.lenientBool("load_best_model_at_end") ?? false
+        for key in ["early_stopping_patience", "load_best_model_at_end"] {
+            guard let value = try config.optional(key), value.asksForSomething, !hasValidation
+            else { continue }
+            throw value.error(
+                .badValue, "there is nothing to evaluate on; set val_set_size or test_datasets")
+        }
+        guard let threshold = try config.lenientDouble("loss_watchdog_threshold", in: 0...1e9)
+        else { return }
+        lossWatchdog = LossWatchdog(
+            threshold: threshold,
+            patience: try config.lenientInt("loss_watchdog_patience", in: 1...BatchPlan.mostSteps)
+                ?? 3)
     }
 
     // MARK: Saving and evaluating

@@ -177,7 +177,7 @@ package final class TrainingJob {
                 summary.add(event)
                 try onEvent(.training(event))
             }, shouldStop: shouldStop)
-        summary.steps = trainer.totalSteps
+        summary.steps = trainer.stepsDone
         summary.peakBytes = devices.reduce(0) { $0 + $1.ledger.peakTotal }
         summary.streaming = decoder.streamStatistics
         summary.outputDir = settings.outputDir
@@ -270,7 +270,7 @@ extension TrainingJob.Summary {
             tokens += report.tokens
             seconds += report.seconds
         case .evaluation(let report): evaluationLoss = report.loss
-        case .saved, .reference: break
+        case .saved, .reference, .notice: break
         }
     }
 

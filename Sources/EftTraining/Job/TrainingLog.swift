@@ -51,7 +51,7 @@ extension TrainingEvent {
         switch self {
         case .step(let report): report.node
         case .evaluation(let report): report.node
-        case .saved, .reference: nil
+        case .saved, .reference, .notice: nil
         }
     }
 }

@@ -9,8 +9,10 @@ struct SupervisedObjective: TrainingObjective {
     let validation: [TrainingExample]
     /// The adapter that is trained and those that act beside it.
     let slots: [Int]
-    /// Seeds dropout.
+    /// Seeds dropout and noise.
     let seed: UInt64
+    /// How much noise is added to embeddings.
+    var embeddingNoise: Float = 0
 
     func prepare(
         _ pass: TrainingPass, _ progress: (_ done: Int, _ total: Int) throws -> Void
@@ -30,7 +32,8 @@ struct SupervisedObjective: TrainingObjective {
             let rows = group.indices.map { index in
                 TrainingRows(
                     batches[index].batch, labels: batches[index].labels,
-                    dropoutSeed: mixedSeed(seed, UInt64(step), UInt64(index)))
+                    dropoutSeed: mixedSeed(seed, UInt64(step), UInt64(index)),
+                    embeddingNoise: embeddingNoise)
             }
             let losses = try pass.run(rows, gradientScale: 1 / Float(result.trainedTokens))
             for micro in losses { sum += micro.reduce(0) { $0 + Double($1) } }

@@ -43,7 +43,8 @@ package final class AdamW {
             let parameter = parameters[index]
             backend.adamW(
                 AdamWParameters(
-                    learningRate: Float(learningRate), beta1: Float(settings.adamBeta1),
+                    learningRate: Float(learningRate * parameter.rateFactor(settings)),
+                    beta1: Float(settings.adamBeta1),
                     beta2: Float(settings.adamBeta2), epsilon: Float(settings.adamEpsilon),
                     weightDecay: parameter.decays ? Float(settings.weightDecay) : 0,
                     gradientScale: Float(scale), step: steps),
@@ -56,5 +57,12 @@ package final class AdamW {
     /// Sets all gradients to zero.
     package func zeroGradients() {
         for parameter in parameters { parameter.zeroGradient() }
+    }
+}
+
+extension Parameter {
+    /// What the learning rate counts times: LoRA+ (Hayou et al. 2024) has a higher one for the second matrices.
+    fileprivate func rateFactor(_ settings: TrainingSettings) -> Double {
+        settings.loraPlusRatio != 1 && name.contains(".lora_B.") ? settings.loraPlusRatio : 1
     }
 }

@@ -81,10 +81,12 @@ struct PreferenceBatch {
     }
 
     /// The batch for a pass with some adapters.
-    func rows(slots: [Int], dropoutSeed: UInt64? = nil) -> TrainingRows {
+    func rows(
+        slots: [Int], dropoutSeed: UInt64? = nil, embeddingNoise: Float = 0
+    ) -> TrainingRows {
         TrainingRows(
             DecoderBatch(sequences: sequences.map(\.tokens), slots: slots), labels: labels,
-            dropoutSeed: dropoutSeed)
+            dropoutSeed: dropoutSeed, embeddingNoise: embeddingNoise)
     }
 
     /// Tokens that go through the model.

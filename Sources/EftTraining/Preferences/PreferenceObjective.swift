@@ -12,6 +12,7 @@ final class PreferenceObjective: TrainingObjective {
     private let loss: PreferenceLoss
     private let slots: [Int]
     private let seed: UInt64
+    private let embeddingNoise: Float
     private let train: [TrainingExample]
     private let validation: [TrainingExample]
     /// The reference's log-probabilities of the answers of each example; empty while they are not known.
@@ -20,8 +21,9 @@ final class PreferenceObjective: TrainingObjective {
 
     init(
         _ settings: PreferenceSettings, train: [TrainingExample], validation: [TrainingExample],
-        slots: [Int], seed: UInt64
+        slots: [Int], seed: UInt64, embeddingNoise: Float = 0
     ) {
+        self.embeddingNoise = embeddingNoise
         self.settings = settings
         loss = PreferenceLoss(settings: settings)
         self.slots = slots
@@ -113,7 +115,8 @@ final class PreferenceObjective: TrainingObjective {
                 of: indices, in: train, kept: &trainReferences, pass)
             let divergence = try divergence(batch, pass)
             let rows = batch.rows(
-                slots: slots, dropoutSeed: mixedSeed(seed, UInt64(step), UInt64(index)))
+                slots: slots, dropoutSeed: mixedSeed(seed, UInt64(step), UInt64(index)),
+                embeddingNoise: embeddingNoise)
             try pass.run(rows) { losses in
                 let outcome = outcome(
                     batch, losses, references: references, divergence: divergence)

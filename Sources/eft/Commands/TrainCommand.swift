@@ -200,6 +200,7 @@ private final class TrainProgress {
             reporter.note(parts.joined(separator: "  "))
         case .training(.reference(let done, let total)):
             reporter.update("reference: \(done) of \(total) examples  memory \(memory)")
+        case .training(.notice(let text)): reporter.note(text)
         case .training(.saved(_, let folder)): reporter.note("saved \(folder)")
         }
     }
