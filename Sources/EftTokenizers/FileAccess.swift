@@ -12,9 +12,31 @@ enum FileAccess {
     /// Larger files are no tokenizer's; in bytes.
     private static let maximumSize = 1 << 30
 
+    /// Bytes that are read at once.
+    private static let pieceSize = 1 << 18
+
     /// The bytes of a file, or nil when there is none.
     /// - Throws: `TokenizerError` (`unreadable`).
     static func read(_ path: String) throws(TokenizerError) -> [UInt8]? {
+        var bytes: [UInt8] = []
+        let size = try pieces(of: path) { (piece) throws(TokenizerError) in
+            bytes += piece
+        } begin: {
+            bytes.reserveCapacity($0)
+        }
+        return size == nil ? nil : bytes
+    }
+
+    /// Hands out a file in pieces.
+    /// - Parameters:
+    ///   - body: receives each piece.
+    ///   - begin: receives the size that the file has now.
+    /// - Returns: the bytes that were read; nil when there is no such file.
+    /// - Throws: `TokenizerError` (`unreadable`), and what `body` throws.
+    private static func pieces(
+        of path: String, _ body: (ArraySlice<UInt8>) throws(TokenizerError) -> Void,
+        begin: (_ size: Int) -> Void = { _ in }
+    ) throws(TokenizerError) -> Int? {
         let descriptor = open(path, O_RDONLY | O_CLOEXEC)
         if descriptor < 0 {
             if errno == ENOENT || errno == ENOTDIR { return nil }
@@ -29,20 +51,21 @@ enum FileAccess {
         guard status.st_size <= maximumSize else {
             throw TokenizerError(.unreadable, "the file is larger than 1 GiB", file: path)
         }
-        var bytes: [UInt8] = []
-        bytes.reserveCapacity(Int(status.st_size))
-        var buffer = [UInt8](repeating: 0, count: 1 << 18)
+        begin(Int(status.st_size))
+        var buffer = [UInt8](repeating: 0, count: pieceSize)
+        var total = 0
         while true {
             let count = buffer.withUnsafeMutableBytes {
                 Self.read(descriptor, $0.baseAddress, $0.count)
             }
             if count < 0 && errno == EINTR { continue }
             guard count >= 0 else { throw failure("cannot be read", path) }
-            if count == 0 { return bytes }
-            bytes += buffer[..<count]
-            guard bytes.count <= maximumSize else {
+            if count == 0 { return total }
+            total += count
+            guard total <= maximumSize else {
                 throw TokenizerError(.unreadable, "the file is larger than 1 GiB", file: path)
             }
+            try body(buffer[..<count])
         }
     }
 
@@ -60,31 +83,46 @@ enum FileAccess {
         return names.sorted()
     }
 
-    /// Writes a file beside its place and then renames it into place.
-    /// - Throws: `TokenizerError` (`io`).
-    static func write(_ bytes: [UInt8], to path: String) throws(TokenizerError) {
+    /// Copies a file in pieces, beside its place first, and then renames the copy into place.
+    /// - Returns: false when there is no such file.
+    /// - Throws: `TokenizerError` (`unreadable`, `io`).
+    static func copy(_ source: String, to path: String) throws(TokenizerError) -> Bool {
         let temporary = path + ".\(getpid()).tmp"
-        let descriptor = open(temporary, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0o644)
-        guard descriptor >= 0 else { throw failure("cannot be created", temporary, .io) }
-        var position = 0
-        while position < bytes.count {
-            let count = bytes.withUnsafeBytes {
-                Self.write(descriptor, UnsafeRawBufferPointer(rebasing: $0[position...]))
+        var descriptor: Int32 = -1
+        defer { if descriptor >= 0 { close(descriptor) } }
+        do throws(TokenizerError) {
+            let size = try pieces(of: source) { (piece) throws(TokenizerError) in
+                if descriptor < 0 { descriptor = try create(temporary) }
+                try write(piece, to: descriptor, temporary)
             }
-            if count < 0 && errno == EINTR { continue }
-            guard count > 0 else {
-                let error = failure("cannot be written", temporary, .io)
-                close(descriptor)
-                unlink(temporary)
-                throw error
+            guard size != nil else { return false }
+            // An empty file has no pieces.
+            if descriptor < 0 { descriptor = try create(temporary) }
+            guard fsync(descriptor) == 0, rename(temporary, path) == 0 else {
+                throw failure("cannot be written", path, .io)
             }
-            position += count
-        }
-        let isSynced = fsync(descriptor) == 0
-        guard close(descriptor) == 0, isSynced, rename(temporary, path) == 0 else {
-            let error = failure("cannot be written", path, .io)
+            return true
+        } catch {
             unlink(temporary)
             throw error
+        }
+    }
+
+    private static func create(_ path: String) throws(TokenizerError) -> Int32 {
+        let descriptor = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0o644)
+        guard descriptor >= 0 else { throw failure("cannot be created", path, .io) }
+        return descriptor
+    }
+
+    private static func write(
+        _ bytes: ArraySlice<UInt8>, to descriptor: Int32, _ path: String
+    ) throws(TokenizerError) {
+        var position = bytes.startIndex
+        while position < bytes.endIndex {
+            let count = bytes[position...].withUnsafeBytes { Self.write(descriptor, $0) }
+            if count < 0 && errno == EINTR { continue }
+            guard count > 0 else { throw failure("cannot be written", path, .io) }
+            position += count
         }
     }
 

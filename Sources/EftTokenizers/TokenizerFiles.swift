@@ -23,9 +23,9 @@ package enum TokenizerFiles {
         if FileAccess.isSameFolder(source, destination) { return [] }
         var copied: [String] = []
         for name in names {
-            guard let bytes = try FileAccess.read(source + "/" + name) else { continue }
-            try FileAccess.write(bytes, to: destination + "/" + name)
-            copied.append(name)
+            if try FileAccess.copy(source + "/" + name, to: destination + "/" + name) {
+                copied.append(name)
+            }
         }
         return copied
     }

@@ -267,6 +267,21 @@ struct TokenizerLoadingTests {
         }
     }
 
+    @Test(arguments: [0, 1, 1 << 18, 700_001])
+    func `files of any size are copied whole`(_ size: Int) throws {
+        let text = String((0..<size).map { Character(UnicodeScalar(UInt8(97 + $0 % 23))) })
+        try withFolder(["vocab.txt": text, "merges.txt": text]) { source in
+            try withFolder([:]) { destination in
+                let copied = try TokenizerFiles.copy(from: source, to: destination)
+                #expect(copied.contains("merges.txt"))
+                let bytes = FileManager.default.contents(atPath: destination + "/merges.txt")
+                #expect(bytes?.elementsEqual(text.utf8) == true)
+                let names = try FileManager.default.contentsOfDirectory(atPath: destination)
+                #expect(names.sorted() == copied.sorted())
+            }
+        }
+    }
+
     @Test func `copies the tokenizer's files and nothing else`() throws {
         let files = ["tokenizer.json": json, "merges.txt": "a b\n", "model.safetensors": "x"]
         try withFolder(files) { source in
