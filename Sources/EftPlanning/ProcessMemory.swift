@@ -66,14 +66,11 @@ package enum ProcessMemory {
     ///   - weights: linear layers that are loaded.
     package static func grown(beyond program: Int, training weights: Int, threads: Int) -> Int {
         max(0, self.program(for: .training, threads: threads) - program)
-            + weights * (weightGap + trainedGap)
+            + weights * weightGap
     }
 
     /// What the allocator takes around the buffers of a weight: pages that are begun, and gaps.
     private static let weightGap = 3072
-
-    /// What saving a checkpoint takes for the names and places of a linear layer's trained tensors and their moments.
-    private static let trainedGap = 6144
 
     /// The most resident bytes so far.
     package static var peakResident: Int { status("VmHWM") }

@@ -28,8 +28,9 @@ package final class Buffer: @unchecked Sendable {
     private let purpose: MemoryPurpose
     private let isMapped: Bool
 
-    /// From this size on memory is taken from the operating system directly.
-    private static let mapThreshold = 256 << 10
+    /// From this size on memory is taken from the operating system directly, as the allocator would do from there on, with a page of
+    /// its own around each.
+    private static let mapThreshold = 128 << 10
 
     /// Allocates `byteCount` zeroed bytes, entered under `purpose` (in no ledger when nil).
     /// - Parameters:

@@ -79,10 +79,11 @@ package enum ChatTemplateChoice: Sendable, Hashable {
     }
 
     /// The template's text; nil where it is the tokenizer's own.
-    func source(tokenizerHasOne: Bool) -> String? {
+    func source(tokenizerHasOne: () throws -> Bool) rethrows -> String? {
         switch self {
         case .tokenizer: nil
-        case .tokenizerOr(let name): tokenizerHasOne ? nil : ChatTemplateFamily.source(name)
+        case .tokenizerOr(let name):
+            try tokenizerHasOne() ? nil : ChatTemplateFamily.source(name)
         case .family(let name): ChatTemplateFamily.source(name)
         case .text(let text, _): text
         }
@@ -107,19 +108,21 @@ package enum ChatTemplateChoice: Sendable, Hashable {
 
 extension DataSettings {
     /// The template that conversations are written by, to be kept with what is trained; nil where the tokenizer has it.
-    /// - Throws: `ConfigError`.
-    func keptTemplate(tokenizerHasOne: Bool) throws(ConfigError) -> String? {
+    /// - Parameter tokenizerHasOne: whether the tokenizer has a template; asked where that decides.
+    /// - Throws: `ConfigError`, and what `tokenizerHasOne` throws.
+    func keptTemplate(tokenizerHasOne: () throws -> Bool) throws -> String? {
         var choice = chat.template
         for entry in datasets where choice == nil && entry.holdsConversations {
             choice = try ChatTemplateChoice(entry.cursor)
         }
-        return choice?.source(tokenizerHasOne: tokenizerHasOne)
+        return try choice?.source(tokenizerHasOne: tokenizerHasOne)
     }
 }
 
 extension DatasetEntry {
     /// Whether its rows are conversations.
     fileprivate var holdsConversations: Bool {
-        Conversations.names.contains(typeName) || typeName.hasPrefix("sharegpt")
+        (Conversations.names + MessagePreferences.names).contains(typeName)
+            || typeName.hasPrefix("sharegpt")
     }
 }

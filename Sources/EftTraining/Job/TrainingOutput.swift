@@ -30,8 +30,8 @@ struct TrainingOutput: Sendable {
         for name in ["tokenizer_config.json", "special_tokens_map.json"] {
             try setSpecialTokens(FileSystem.join(folder, name))
         }
-        let own = try ChatTemplates.loadIfPresent(folder: tokenizerFolder)
-        if let template = try config.data.keptTemplate(tokenizerHasOne: own != nil) {
+        let hasTemplate = { try ChatTemplates.loadIfPresent(folder: tokenizerFolder) != nil }
+        if let template = try config.data.keptTemplate(tokenizerHasOne: hasTemplate) {
             try AtomicFile.write(
                 FileSystem.join(folder, "chat_template.jinja"), Array(template.utf8))
         }
