@@ -41,7 +41,7 @@ package enum ProcessMemory {
         /// The most by which the program was measured to grow from its plan on (docs/memory.md), with some room.
         fileprivate var growth: Int {
             switch self {
-            case .generation: 2368 << 10
+            case .generation: 2816 << 10
             case .training: 2944 << 10
             case .evaluation: 1792 << 10
             case .copying: 1280 << 10
@@ -66,11 +66,14 @@ package enum ProcessMemory {
     ///   - weights: linear layers that are loaded.
     package static func grown(beyond program: Int, training weights: Int, threads: Int) -> Int {
         max(0, self.program(for: .training, threads: threads) - program)
-            + weights * weightGap
+            + weights * trainedGap
     }
 
     /// What the allocator takes around the buffers of a weight: pages that are begun, and gaps.
-    private static let weightGap = 3072
+    private static let weightGap = 1536
+
+    /// The same of a weight with adapters, their gradients and moments, and what saving them takes.
+    private static let trainedGap = 2048
 
     /// The most resident bytes so far.
     package static var peakResident: Int { status("VmHWM") }
