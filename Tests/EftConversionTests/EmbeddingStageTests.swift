@@ -18,10 +18,7 @@ struct EmbeddingStageTests {
     ) throws -> QuantizeJob {
         let path = folder.file("model")
         if !FileSystem.exists(path) { _ = try TinyModel.write(to: folder, tied: tied) }
-        var generator = NormalGenerator(seed: 7)
-        let tokens = (0..<6 * 40).map { _ in
-            Int32(generator.uniform() * Double(TinyModel.vocabulary))
-        }
+        let tokens = TinyModel.tokens(6 * 40)
         var options = QuantizeOptions(
             bits: bits, recipe: recipe, headBits: headBits, rows: 6, length: 40)
         options.quantizesEmbedding = true
@@ -29,15 +26,6 @@ struct EmbeddingStageTests {
             input: path, work: folder.file(work), output: folder.file(output),
             calibration: CalibrationRows(name: "text.txt", tokens: tokens, rows: 6, length: 40),
             options: options, backend: CPUBackend(ledger: ledger, threads: 2))
-    }
-
-    private func error(_ folder: TemporaryFolder) throws -> Float {
-        let ids = (0..<24).map { Int32(($0 * 5 + 3) % TinyModel.vocabulary) }
-        let (found, wanted) = try (
-            Logits(folder.file("out"))(ids), Logits(folder.file("model"))(ids)
-        )
-        let largest = wanted.reduce(0) { max($0, abs($1)) }
-        return zip(found, wanted).reduce(0) { max($0, abs($1.0 - $1.1)) } / largest
     }
 
     @Test(arguments: [QuantizeRecipe.uniform, .eft, .exllamav2])
@@ -52,7 +40,7 @@ struct EmbeddingStageTests {
         #expect(names.contains("model.embed_tokens.q_weight"))
         #expect(report.linears.count == out.description.layers * 7 + 1)
         #expect(report.calibrationPerplexity.map(\.isFinite) ?? false)
-        let difference = try error(folder)
+        let difference = try TinyModel.error(folder)
         #expect(difference < 0.06)
     }
 
@@ -63,7 +51,7 @@ struct EmbeddingStageTests {
         #expect(!names.contains("model.embed_tokens.weight"))
         #expect(names.contains("lm_head.q_weight") && names.contains("model.embed_tokens.q_weight"))
         #expect(report.linears.count == 2 * 7 + 2)
-        let difference = try error(folder)
+        let difference = try TinyModel.error(folder)
         #expect(difference < 0.06)
     }
 

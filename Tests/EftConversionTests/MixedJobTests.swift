@@ -24,10 +24,7 @@ struct MixedJobTests {
     ) throws -> QuantizeJob {
         let path = folder.file("model")
         if !FileSystem.exists(path) { _ = try TinyModel.write(to: folder) }
-        var generator = NormalGenerator(seed: 7)
-        let tokens = (0..<6 * 40).map { _ in
-            Int32(generator.uniform() * Double(TinyModel.vocabulary))
-        }
+        let tokens = TinyModel.tokens(6 * 40)
         var options = QuantizeOptions(bits: bits, recipe: recipe, rows: 6, length: 40)
         options.measurementRows = 3
         options.measurementLength = 24
@@ -47,10 +44,7 @@ struct MixedJobTests {
         let out = try ModelFolder.open(folder.file("out"))
         let block = try out.config.required("quantization_config")
         #expect(try block.required("bits").double() == bits)
-        let ids = (0..<24).map { Int32(($0 * 5 + 3) % TinyModel.vocabulary) }
-        let (found, wanted) = try (Logits(out.path)(ids), Logits(folder.file("model"))(ids))
-        let largest = wanted.reduce(0) { max($0, abs($1)) }
-        let error = zip(found, wanted).reduce(0) { max($0, abs($1.0 - $1.1)) } / largest
+        let error = try TinyModel.error(folder)
         #expect(error < 0.5)
         let files = try FileSystem.list(folder.file("work"))
         #expect(!files.contains { $0.contains("_states") })

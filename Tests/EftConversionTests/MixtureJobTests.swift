@@ -21,10 +21,7 @@ struct MixtureJobTests {
         if !FileSystem.exists(path) {
             _ = try TinyModel.write(to: folder, type: "mixtral", expertsPerToken: expertsPerToken)
         }
-        var generator = NormalGenerator(seed: 7)
-        let tokens = (0..<rows * length).map { _ in
-            Int32(generator.uniform() * Double(TinyModel.vocabulary))
-        }
+        let tokens = TinyModel.tokens(rows * length)
         var options = QuantizeOptions(
             bits: bits, recipe: recipe, headBits: 8, rows: rows, length: length)
         options.measurementRows = min(rows, 3)
@@ -34,15 +31,6 @@ struct MixtureJobTests {
             calibration: CalibrationRows(
                 name: "text.txt", tokens: tokens, rows: rows, length: length),
             options: options, backend: CPUBackend(ledger: ledger, threads: 2))
-    }
-
-    private func error(_ folder: TemporaryFolder) throws -> Float {
-        let ids = (0..<24).map { Int32(($0 * 5 + 3) % TinyModel.vocabulary) }
-        let (found, wanted) = try (
-            Logits(folder.file("out"))(ids), Logits(folder.file("model"))(ids)
-        )
-        let largest = wanted.reduce(0) { max($0, abs($1)) }
-        return zip(found, wanted).reduce(0) { max($0, abs($1.0 - $1.1)) } / largest
     }
 
     @Test func `experts are quantized and the router is not`() throws {
@@ -59,7 +47,7 @@ struct MixtureJobTests {
         #expect(report.linears.count == 2 * (4 + 2 * 3) + 1)
         #expect(report.linears.allSatisfy { $0.error < $0.roundingError })
         #expect(report.rareExperts.isEmpty)
-        let difference = try error(folder)
+        let difference = try TinyModel.error(folder)
         #expect(difference < 0.04)
     }
 
@@ -68,7 +56,7 @@ struct MixtureJobTests {
         let folder = try TemporaryFolder()
         let report = try job(folder, bits: bits, recipe: recipe).run()
         #expect(report.bitsPerWeight <= bits && report.bitsPerWeight > bits - 0.25)
-        let difference = try error(folder)
+        let difference = try TinyModel.error(folder)
         #expect(difference < 0.5)
         // Like layers of all experts have the same widths, as ExLlamaV2's measurements have it.
         let measurement = ConfigCursor(

@@ -14,10 +14,7 @@ struct QuantizeJobTests {
     private struct Stop: Error {}
 
     private func calibration(rows: Int = 6, length: Int = 40) throws -> CalibrationRows {
-        var generator = NormalGenerator(seed: 7)
-        let tokens = (0..<rows * length).map { _ in
-            Int32(generator.uniform() * Double(TinyModel.vocabulary))
-        }
+        let tokens = TinyModel.tokens(rows * length)
         return try CalibrationRows(name: "text.txt", tokens: tokens, rows: rows, length: length)
     }
 

@@ -46,6 +46,24 @@ enum TinyModel {
     }
 }
 
+extension TinyModel {
+    /// The largest difference of the logits of `out` from those of `model` in a folder, by the largest of these.
+    static func error(_ folder: TemporaryFolder) throws -> Float {
+        let ids = (0..<24).map { Int32(($0 * 5 + 3) % vocabulary) }
+        let (found, wanted) = try (
+            Logits(folder.file("out"))(ids), Logits(folder.file("model"))(ids)
+        )
+        let largest = wanted.reduce(0) { max($0, abs($1)) }
+        return zip(found, wanted).reduce(0) { max($0, abs($1.0 - $1.1)) } / largest
+    }
+
+    /// Random tokens.
+    static func tokens(_ count: Int) -> [Int32] {
+        var generator = NormalGenerator(seed: 7)
+        return (0..<count).map { _ in Int32(generator.uniform() * Double(vocabulary)) }
+    }
+}
+
 /// Writes small PEFT adapters.
 enum TinyAdapter {
     /// Rank 2 on q_proj.

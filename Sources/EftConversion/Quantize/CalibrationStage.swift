@@ -145,11 +145,7 @@ final class CalibrationStage {
         let norm = try rows.runner.norm(model.finalNorm, job.checkpoint)
         // A shared one is there since before the layers.
         if job.plan.sharesEmbedding { return (nil, try perplexity(target, norm)) }
-        var hessian: Hessian? = try Hessian(size: target.inputs, ledger: backend.ledger)
-        try rows.forEach(rows.states(model.layers)) { _, x, normed in
-            norm.forward(x, into: normed, epsilon: model.shape.normEpsilon, backend)
-            hessian?.add(normed)
-        }
+        var hessian: Hessian? = try rows.collectHead()
         try hessian?.factor(module: target.name, recipe: quantizer.recipe)
         guard let factored = hessian else { preconditionFailure("no Hessian of the head") }
         let linear = try quantizer.quantize(target, hessian: factored)

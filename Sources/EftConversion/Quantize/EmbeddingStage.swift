@@ -29,11 +29,12 @@ struct EmbeddingStage {
         guard let target = job.plan.embedding else {
             preconditionFailure("the embedding is not to be quantized")
         }
-        let hessian = try Hessian(size: target.inputs, ledger: job.backend.ledger)
+        let hessian: Hessian
         if job.plan.sharesEmbedding {
-            try observeHead(hessian, advance)
+            hessian = try observeHead(advance)
             hessian.addIdentity(share: EmbeddingStage.ownShare)
         } else {
+            hessian = try Hessian(size: target.inputs, ledger: job.backend.ledger)
             hessian.addIdentity(share: 1)
         }
         let recipe = job.plan.options.recipe.rounding
@@ -46,8 +47,8 @@ struct EmbeddingStage {
         return linear
     }
 
-    /// Runs the unquantized model and adds what the head sees.
-    private func observeHead(_ hessian: Hessian, _ advance: CalibrationStage.Advance) throws {
+    /// Runs the unquantized model, for the Hessian of what the head sees.
+    private func observeHead(_ advance: CalibrationStage.Advance) throws -> Hessian {
         let model = job.folder.description
         let selected = job.calibration.selecting(
             EmbeddingStage.rowCount, length: EmbeddingStage.rowLength, spread: true)
@@ -58,11 +59,8 @@ struct EmbeddingStage {
             try job.work.removeStates(prefix: EmbeddingStage.stem, except: index + 1)
             try advance(model.layerName(index) + ": for the embedding", 0)
         }
-        let norm = try rows.runner.norm(model.finalNorm, job.checkpoint)
-        try rows.forEach(rows.states(model.layers)) { _, x, normed in
-            norm.forward(x, into: normed, epsilon: model.shape.normEpsilon, job.backend)
-            hessian.add(normed)
-        }
+        let hessian = try rows.collectHead()
         try job.work.removeStates(prefix: EmbeddingStage.stem, except: nil)
+        return hessian
     }
 }

@@ -226,6 +226,17 @@ final class LayerCalibration {
         }
     }
 
+    /// The Hessian of the head's inputs: of the states behind the last layer, normed.
+    func collectHead() throws -> Hessian {
+        let norm = try runner.norm(model.finalNorm, job.checkpoint)
+        let hessian = try Hessian(size: model.shape.hidden, ledger: job.backend.ledger)
+        try forEach(states(model.layers)) { _, x, normed in
+            norm.forward(x, into: normed, epsilon: model.shape.normEpsilon, job.backend)
+            hessian.add(normed)
+        }
+        return hessian
+    }
+
     /// Runs a layer; its values become the next one's inputs.
     /// - Parameter visit: sees each row's value.
     func carry(

@@ -89,9 +89,9 @@ extension Estimator {
 
     /// Sums of products of inputs, one triangle, and Cholesky, inverse and Cholesky of each.
     private func hessianOperations(tokens: Int) -> Double {
-        func operations(_ size: Int) -> Double {
+        func operations(_ size: Int, tokens: Double = Double(tokens)) -> Double {
             let size = Double(size)
-            return size * size * Double(tokens) + size * size * size * 4 / 3
+            return size * size * tokens + size * size * size * 4 / 3
         }
         func operations(_ role: DecoderDescription.Role) -> Double {
             operations(description.linear(role, layer: 0).inputs)
@@ -100,9 +100,10 @@ extension Estimator {
         // the tokens that choose it.
         var layer = operations(.query) + operations(.output) + operations(.gate)
         if let mixture = description.shape.mixture {
-            let size = Double(description.linear(.down, layer: 0).inputs)
-            layer += size * size * Double(tokens) * Double(mixture.expertsPerRow)
-            layer += Double(mixture.experts) * size * size * size * 4 / 3
+            let each = Double(tokens * mixture.expertsPerRow) / Double(mixture.experts)
+            layer +=
+                Double(mixture.experts)
+                * operations(description.linear(.down, layer: 0).inputs, tokens: each)
         } else {
             layer += operations(.down)
         }

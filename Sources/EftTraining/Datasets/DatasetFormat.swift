@@ -2,26 +2,29 @@
 // What a kind of data set has to offer, and the list of all of them.
 import EftConfig
 
-/// A kind of data set: how one row becomes examples.
-///
-/// One file in `Formats/` each, and one line in `DatasetRegistry.all`.
-package protocol DatasetFormat: Sendable {
-    /// The words of the key `type` that name it; empty for one that is named by a mapping.
-    static var names: [String] { get }
-
+/// How one row of a data set becomes examples.
+package protocol RowFormat: Sendable {
     /// Lines for the user about what the format will do.
     var notices: [String] { get }
-
-    /// Reads the entry of `datasets` that names it.
-    /// - Throws: `ConfigError` for keys that it cannot use; `ChatTemplateError`, `TokenizerError`, `TrainingError`.
-    init(_ entry: DatasetEntry, _ encoder: PromptEncoder) throws
 
     /// The examples of one row.
     /// - Throws: `ConfigError` with file, line and field when the row does not have what the format needs.
     func examples(_ row: ConfigCursor, _ encoder: PromptEncoder) throws -> [TrainingExample]
 }
 
-extension DatasetFormat {
+/// A kind of data set.
+///
+/// One file in `Formats/` each, and one line in `DatasetRegistry.all`.
+package protocol DatasetFormat: RowFormat {
+    /// The words of the key `type` that name it; empty for one that is named by a mapping.
+    static var names: [String] { get }
+
+    /// Reads the entry of `datasets` that names it.
+    /// - Throws: `ConfigError` for keys that it cannot use; `ChatTemplateError`, `TokenizerError`, `TrainingError`.
+    init(_ entry: DatasetEntry, _ encoder: PromptEncoder) throws
+}
+
+extension RowFormat {
     /// Nothing to say.
     package var notices: [String] { [] }
 }

@@ -96,7 +96,7 @@ package struct TrainingData: Sendable {
     ) throws -> [Source] {
         var all: [Source] = []
         for entry in entries {
-            let format =
+            let format: any RowFormat =
                 try settings.answers.map { try PreferenceRegistry.format(entry, $0, encoder) }
                 ?? DatasetRegistry.format(entry, encoder)
             notices += format.notices
@@ -132,7 +132,7 @@ package struct TrainingData: Sendable {
     }
 
     private static func examples(
-        _ row: ConfigCursor, _ entry: DatasetEntry, _ format: any DatasetFormat,
+        _ row: ConfigCursor, _ entry: DatasetEntry, _ format: any RowFormat,
         _ encoder: PromptEncoder, hasAnswers: Bool
     ) throws -> [Source] {
         let place = RowPlace(file: row.file, line: row.node.line)

@@ -13,11 +13,19 @@ final class PreferenceObjective: TrainingObjective {
     private let slots: [Int]
     private let seed: UInt64
     private let embeddingNoise: Float
-    private let train: [TrainingExample]
-    private let validation: [TrainingExample]
-    /// The reference's log-probabilities of the answers of each example; empty while they are not known.
-    private var trainReferences: [[Double]]
-    private var validationReferences: [[Double]]
+    private let train: Answers
+    private let validation: Answers
+
+    /// Examples, and what the reference says of the answers of each; empty while that is not known.
+    private final class Answers {
+        let examples: [TrainingExample]
+        var references: [[Double]]
+
+        init(_ examples: [TrainingExample]) {
+            self.examples = examples
+            references = [[Double]](repeating: [], count: examples.count)
+        }
+    }
 
     init(
         _ settings: PreferenceSettings, train: [TrainingExample], validation: [TrainingExample],
@@ -28,10 +36,8 @@ final class PreferenceObjective: TrainingObjective {
         loss = PreferenceLoss(settings: settings)
         self.slots = slots
         self.seed = seed
-        self.train = train
-        self.validation = validation
-        trainReferences = [[Double]](repeating: [], count: train.count)
-        validationReferences = [[Double]](repeating: [], count: validation.count)
+        self.train = Answers(train)
+        self.validation = Answers(validation)
     }
 
     // MARK: Reference
@@ -40,34 +46,33 @@ final class PreferenceObjective: TrainingObjective {
         _ pass: TrainingPass, _ progress: (_ done: Int, _ total: Int) throws -> Void
     ) throws {
         guard settings.usesReference, slots.isEmpty || settings.precomputesReference else { return }
-        let total = train.count + validation.count
-        for index in train.indices {
-            try progress(index, total)
-            _ = try references(of: [index], in: train, kept: &trainReferences, pass)
-        }
-        for index in validation.indices {
-            try progress(train.count + index, total)
-            _ = try references(of: [index], in: validation, kept: &validationReferences, pass)
+        let total = train.examples.count + validation.examples.count
+        var done = 0
+        for answers in [train, validation] {
+            for index in answers.examples.indices {
+                try progress(done, total)
+                _ = try references(of: [index], in: answers, pass)
+                done += 1
+            }
         }
         try progress(total, total)
     }
 
     /// What the reference says of the answers of some examples, in the order of their batch.
     private func references(
-        of indices: [Int], in examples: [TrainingExample], kept: inout [[Double]],
-        _ pass: TrainingPass
+        of indices: [Int], in answers: Answers, _ pass: TrainingPass
     ) throws -> [Double] {
         guard settings.usesReference else { return [] }
-        let missing = indices.filter { kept[$0].isEmpty }
+        let missing = indices.filter { answers.references[$0].isEmpty }
         if !missing.isEmpty {
             let scores = try scores(
-                PreferenceBatch(missing.map { examples[$0] }), slots: [], pass)
+                PreferenceBatch(missing.map { answers.examples[$0] }), slots: [], pass)
             let each = scores.count / missing.count
             for (place, index) in missing.enumerated() {
-                kept[index] = scores[place * each..<(place + 1) * each].map(\.sum)
+                answers.references[index] = scores[place * each..<(place + 1) * each].map(\.sum)
             }
         }
-        return indices.flatMap { kept[$0] }
+        return indices.flatMap { answers.references[$0] }
     }
 
     private func scores(
@@ -110,9 +115,8 @@ final class PreferenceObjective: TrainingObjective {
         for (index, indices) in batches.enumerated() {
             try pause()
             let batch = PreferenceBatch(
-                indices.map { train[$0] }, learnsPrompts: settings.learnsPrompts)
-            let references = try references(
-                of: indices, in: train, kept: &trainReferences, pass)
+                indices.map { train.examples[$0] }, learnsPrompts: settings.learnsPrompts)
+            let references = try references(of: indices, in: train, pass)
             let divergence = try divergence(batch, pass)
             let rows = batch.rows(
                 slots: slots, dropoutSeed: mixedSeed(seed, UInt64(step), UInt64(index)),
@@ -139,14 +143,14 @@ final class PreferenceObjective: TrainingObjective {
         for indices in bins {
             try pause()
             let batch = PreferenceBatch(
-                indices.map { validation[$0] }, learnsPrompts: settings.learnsPrompts)
-            let references = try references(
-                of: indices, in: validation, kept: &validationReferences, pass)
+                indices.map { validation.examples[$0] }, learnsPrompts: settings.learnsPrompts)
+            let references = try references(of: indices, in: validation, pass)
             let divergence = try divergence(batch, pass)
             let losses = try pass.run([batch.rows(slots: slots)], gradientScale: 0)
             let outcome = outcome(
                 batch, losses.first ?? [], references: references, divergence: divergence)
-            result.loss += outcome.loss * Double(indices.count) / Double(max(validation.count, 1))
+            result.loss +=
+                outcome.loss * Double(indices.count) / Double(max(validation.examples.count, 1))
             result.tokens += batch.answerTokens
             rewards.add(outcome, examples: indices.count)
         }

@@ -3,9 +3,7 @@
 import EftConfig
 
 /// A `type` that is a mapping, as Axolotl's `user_defined.default` has it.
-struct MappedPreferences: DatasetFormat {
-    static let names: [String] = []
-
+struct MappedPreferences: RowFormat {
     private let prompt: Part
     private let system: String
     private let answers: [Part]
@@ -36,13 +34,6 @@ struct MappedPreferences: DatasetFormat {
             answers = [try Part(type, "completion")]
             label = try type.text("field_label") ?? "label"
         }
-    }
-
-    init(_ entry: DatasetEntry, _ encoder: PromptEncoder) throws {
-        guard let type = entry.type else {
-            throw entry.cursor.error(.missingKey, "the key 'type' is missing")
-        }
-        try self.init(type, .pairs)
     }
 
     func examples(_ row: ConfigCursor, _ encoder: PromptEncoder) throws -> [TrainingExample] {

@@ -3,7 +3,7 @@
 import EftConfig
 
 /// The types `chatml.*` and `llama3.*` of Axolotl, for pairs and for single answers.
-struct MarkedPreferences: DatasetFormat {
+struct MarkedPreferences: RowFormat {
     /// How turns are marked.
     private struct Markup: Sendable {
         let name: String
@@ -52,12 +52,6 @@ struct MarkedPreferences: DatasetFormat {
         markupName = markup.name
         fields = question.fields
         self.kind = kind
-    }
-
-    init(_ entry: DatasetEntry, _ encoder: PromptEncoder) throws {
-        guard let type = entry.type, let format = try MarkedPreferences(type.string(), .pairs)
-        else { throw entry.cursor.error(.badValue, "no such data set type") }
-        self = format
     }
 
     func examples(_ row: ConfigCursor, _ encoder: PromptEncoder) throws -> [TrainingExample] {

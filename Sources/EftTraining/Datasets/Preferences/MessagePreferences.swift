@@ -4,7 +4,7 @@ import EftConfig
 import EftTokenizers
 
 /// The types `chat_template.*` of Axolotl, and rows of messages as TRL has them.
-struct MessagePreferences: DatasetFormat {
+struct MessagePreferences: RowFormat {
     static let names = [
         "chat_template", "chat_template.default", "chat_template.argilla",
         "chat_template.argilla_chat",
@@ -15,10 +15,6 @@ struct MessagePreferences: DatasetFormat {
     private let writer: ConversationWriter
     private let answerFields: [String]
     private let labelField: String
-
-    init(_ entry: DatasetEntry, _ encoder: PromptEncoder) throws {
-        try self.init(entry, .pairs, encoder)
-    }
 
     init(_ entry: DatasetEntry, _ kind: AnswerKind, _ encoder: PromptEncoder) throws {
         let cursor = entry.cursor

@@ -16,7 +16,7 @@ enum PreferenceRegistry {
     /// - Throws: `ConfigError` with the known names, and what the format throws.
     static func format(
         _ entry: DatasetEntry, _ kind: AnswerKind, _ encoder: PromptEncoder
-    ) throws -> any DatasetFormat {
+    ) throws -> any RowFormat {
         guard let type = entry.type else { return PlainPreferences(kind) }
         if case .object = type.node.value { return try MappedPreferences(type, kind) }
         let name = try type.string()
@@ -80,19 +80,17 @@ extension ConfigCursor {
 }
 
 /// Rows with `prompt`, `chosen` and `rejected`, or `prompt`, `completion` and `label`, as texts that are used as they are.
-struct PlainPreferences: DatasetFormat {
+struct PlainPreferences: RowFormat {
     static let names = ["passthrough", "passthrough.default"]
 
     private let kind: AnswerKind
 
     init(_ kind: AnswerKind) { self.kind = kind }
 
-    init(_ entry: DatasetEntry, _ encoder: PromptEncoder) throws { kind = .pairs }
-
     func examples(_ row: ConfigCursor, _ encoder: PromptEncoder) throws -> [TrainingExample] {
         let names = kind == .pairs ? ["chosen", "rejected"] : ["completion"]
         if case .array? = try row.optional(names[0])?.node.value {
-            // Messages are written by the tokenizer's template, as TRL does.
+            // Messages are written by the tokenizer's template.
             return try MessagePreferences(kind, encoder, row).examples(row, encoder)
         }
         let prompt = try row.requiredField("prompt")
