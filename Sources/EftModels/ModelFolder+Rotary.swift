@@ -50,6 +50,7 @@ extension ModelFolder {
         var described = try ArchitectureRegistry.describe(changed)
         described.tiedEmbeddings = description.tiedEmbeddings
         return ModelFolder(
-            path: path, config: changed, description: described, checkpoint: checkpoint)
+            path: path, config: changed, description: described, checkpoint: checkpoint,
+            tokenizerFolder: tokenizerFolder, endsAdapter: endsAdapter)
     }
 }

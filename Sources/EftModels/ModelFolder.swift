@@ -13,7 +13,11 @@ package struct ModelFolder: Sendable {
     /// What the model is made of.
     package let description: DecoderDescription
     /// The weights; nil when there are none here.
-    package let checkpoint: (any CheckpointReader)?
+    package var checkpoint: (any CheckpointReader)?
+    /// The folder of the tokenizer that belongs to the model: an adapter with tokens of its own brings one.
+    package var tokenizerFolder: String
+    /// The adapter whose embedding or head stands in the place of the base's.
+    package var endsAdapter: String?
 
     /// Opens a folder or a path to a `config.json`.
     /// - Parameters:
@@ -44,7 +48,8 @@ package struct ModelFolder: Sendable {
         }
         if let checkpoint { reconcile(&description, with: checkpoint) }
         return ModelFolder(
-            path: folder, config: config, description: description, checkpoint: checkpoint)
+            path: folder, config: config, description: description, checkpoint: checkpoint,
+            tokenizerFolder: folder)
     }
 
     /// EXL2 writes a quantized copy of a tied embedding as the head: then the head is a weight of its own.

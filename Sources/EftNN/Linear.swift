@@ -86,13 +86,17 @@ package final class Linear: @unchecked Sendable {
         }
     }
 
-    /// Takes memory for the gradients of weight and bias (full training; f32 weights only).
+    /// Takes memory for the gradients of the weight, which must be in f32, and of the bias.
     /// - Throws: `TensorError` when they do not fit the ledger.
-    package func makeTrainable(ledger: MemoryLedger?) throws(TensorError) {
-        precondition(weight.layout.format == .f32, "full training keeps weights in f32")
-        weightParameter = try Parameter(
-            name: name + ".weight", value: weight.panels, decays: true, ledger: ledger)
-        if let bias {
+    package func makeTrainable(
+        weight trainsWeight: Bool = true, bias trainsBias: Bool = true, ledger: MemoryLedger?
+    ) throws(TensorError) {
+        if trainsWeight {
+            precondition(weight.layout.format == .f32, "weights that are trained are held in f32")
+            weightParameter = try Parameter(
+                name: name + ".weight", value: weight.panels, decays: true, ledger: ledger)
+        }
+        if trainsBias, let bias {
             biasParameter = try Parameter(
                 name: name + ".bias", value: bias, decays: false, ledger: ledger)
         }

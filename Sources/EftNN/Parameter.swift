@@ -15,6 +15,9 @@ package final class Parameter: @unchecked Sendable {
     /// Whether weight decay applies; not for norms and biases, as the Hugging Face trainer does.
     package let decays: Bool
 
+    /// Ranges of the gradient that stay zero: numbers at the same place of each of several runs.
+    private var frozen: [Frozen] = []
+
     /// Wraps values, and takes memory for the gradient.
     /// - Throws: `TensorError` when the gradient does not fit the ledger.
     package init(name: String, value: Buffer, decays: Bool, ledger: MemoryLedger?)
@@ -29,5 +32,25 @@ package final class Parameter: @unchecked Sendable {
     /// Sets the gradient to zero.
     package func zeroGradient() {
         gradient.floats.update(repeating: 0, count: gradient.floatCount)
+    }
+
+    /// Numbers of a row: `count` of them, `stride` apart.
+    private struct Frozen {
+        let first: Int
+        let stride: Int
+        let count: Int
+    }
+
+    /// Keeps numbers as they are but for weight decay: `count` of them, `stride` apart.
+    package func freeze(from first: Int, stride: Int, count: Int) {
+        precondition(first >= 0 && first + (count - 1) * stride < gradient.floatCount)
+        frozen.append(Frozen(first: first, stride: stride, count: count))
+    }
+
+    /// Sets the gradient of what is frozen to zero.
+    package func clearFrozenGradient() {
+        for row in frozen {
+            for place in 0..<row.count { gradient.floats[row.first + place * row.stride] = 0 }
+        }
     }
 }

@@ -233,7 +233,9 @@ package struct Planner {
             adapterRank: adapters.rank, droppedInputs: adapters.droppedInputs,
             checkpointing: options.checkpointing)
         let (placed, joined) = task(layouts, adapters: adapters, load: load)
-            .training(need, microBatches: options.microBatches)
+            .training(
+                need, weights: options.rank == 0 ? .all : .none,
+                microBatches: options.microBatches)
         let trainable = options.rank == 0 ? layouts.byteCount : adapters.byteCount
         var detail = options.rank == 0 ? "all weights" : "rank \(options.rank)"
         detail +=

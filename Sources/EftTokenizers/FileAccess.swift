@@ -9,6 +9,12 @@
 
 /// Files of a tokenizer.
 enum FileAccess {
+    /// Bytes of a file that are left out of a copy, and what is written instead.
+    struct Edit: Sendable {
+        let range: Range<Int>
+        let text: [UInt8]
+    }
+
     /// Larger files are no tokenizer's; in bytes.
     private static let maximumSize = 1 << 30
 
@@ -83,15 +89,56 @@ enum FileAccess {
         return names.sorted()
     }
 
+    /// Writes a file, beside its place first, and then renames it into place.
+    /// - Throws: `TokenizerError` (`io`).
+    static func write(_ bytes: [UInt8], to path: String) throws(TokenizerError) {
+        _ = try replace(path) { (write) throws(TokenizerError) in
+            try write(bytes[...])
+            return bytes.count
+        }
+    }
+
     /// Copies a file in pieces, beside its place first, and then renames the copy into place.
+    /// - Parameter edits: in ascending order.
     /// - Returns: false when there is no such file.
     /// - Throws: `TokenizerError` (`unreadable`, `io`).
-    static func copy(_ source: String, to path: String) throws(TokenizerError) -> Bool {
+    static func copy(
+        _ source: String, to path: String, replacing edits: [Edit] = []
+    ) throws(TokenizerError) -> Bool {
+        try replace(path) { (write) throws(TokenizerError) in
+            var position = 0
+            return try pieces(of: source) { (piece) throws(TokenizerError) in
+                let span = position..<position + piece.count
+                position = span.upperBound
+                func part(_ bytes: Range<Int>) -> ArraySlice<UInt8> {
+                    let common = bytes.clamped(to: span)
+                    let first = piece.startIndex - span.lowerBound
+                    return piece[first + common.lowerBound..<first + common.upperBound]
+                }
+                var kept = 0
+                for edit in edits {
+                    try write(part(kept..<edit.range.lowerBound))
+                    // The text stands where its first byte would: some byte always follows it in JSON.
+                    if span.contains(edit.range.lowerBound) { try write(edit.text[...]) }
+                    kept = edit.range.upperBound
+                }
+                try write(part(kept..<Int.max))
+            }
+        }
+    }
+
+    /// Writes a file beside its place, and renames it into place.
+    /// - Parameter body: writes; nil when there is nothing to write after all.
+    private static func replace(
+        _ path: String,
+        _ body: (_ write: (ArraySlice<UInt8>) throws(TokenizerError) -> Void)
+            throws(TokenizerError) -> Int?
+    ) throws(TokenizerError) -> Bool {
         let temporary = path + ".\(getpid()).tmp"
         var descriptor: Int32 = -1
         defer { if descriptor >= 0 { close(descriptor) } }
         do throws(TokenizerError) {
-            let size = try pieces(of: source) { (piece) throws(TokenizerError) in
+            let size = try body { (piece) throws(TokenizerError) in
                 if descriptor < 0 { descriptor = try create(temporary) }
                 try write(piece, to: descriptor, temporary)
             }

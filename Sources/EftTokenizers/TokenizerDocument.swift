@@ -83,8 +83,9 @@ struct TokenizerDocument {
         return parts
     }
 
+    /// Gives `body` each key of an object, with the scanner before its value.
     @discardableResult
-    private static func forEachKey(
+    static func forEachKey(
         _ scanner: inout JSONScanner, _ body: ([UInt8], inout JSONScanner) -> Bool
     ) -> Bool {
         guard scanner.take(UInt8(ascii: "{")) else { return false }
@@ -113,6 +114,33 @@ struct TokenizerDocument {
         }
         rest.append(contentsOf: bytes[position...])
         return rest
+    }
+
+    // MARK: Editing the vocabulary
+
+    /// Edits that give words of `model.vocab` another text.
+    /// - Parameter replacement: the JSON string for the word with an id; nil to leave it.
+    static func words(
+        _ bytes: UnsafeBufferPointer<UInt8>, file: String?,
+        _ replacement: (Int32) -> [UInt8]?
+    ) throws(TokenizerError) -> [FileAccess.Edit] {
+        guard let range = locate(bytes, file: file).vocabulary else { return [] }
+        var scanner = JSONScanner(bytes, range: range, file: file)
+        var edits: [FileAccess.Edit] = []
+        var token: [UInt8] = []
+        guard scanner.take(UInt8(ascii: "{")), !scanner.take(UInt8(ascii: "}")) else { return [] }
+        repeat {
+            _ = scanner.peek()
+            let start = scanner.position
+            try scanner.string(into: &token, keyPath: "model.vocab")
+            let word = start..<scanner.position
+            guard scanner.take(UInt8(ascii: ":")) else { return edits }
+            let id = try scanner.integer(keyPath: "model.vocab")
+            if let id = Int32(exactly: id), let text = replacement(id) {
+                edits.append(FileAccess.Edit(range: word, text: text))
+            }
+        } while scanner.take(UInt8(ascii: ","))
+        return edits
     }
 
     // MARK: Reading the parts

@@ -75,7 +75,7 @@ package final class Trainer {
             rows: need.rows,
             headRows: LossHead.chunkRows(
                 vocabulary: decoder.description.vocabulary, rows: need.rows),
-            training: decoder.embeddingParameter == nil ? .adapters : .full)
+            training: decoder.trainingScratch)
     }
 
     /// The need of the pass, from the largest micro-batch that the plan holds.
@@ -239,6 +239,7 @@ package final class Trainer {
             if shouldStop() { throw Stopped() }
         }
         guard result.loss.isFinite else { throw diverged("the loss", step) }
+        for parameter in optimizer.parameters { parameter.clearFrozenGradient() }
         return result
     }
 

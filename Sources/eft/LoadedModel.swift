@@ -24,23 +24,37 @@ struct LoadedModel {
     /// Opens everything and reads tables, no weights.
     /// - Parameters:
     ///   - adapters: folders of adapters; those that the command line lists when nil.
+    ///   - usesAdapterTokenizer: whether an only adapter's tokenizer goes before the base's: training may have named other
+    ///     special tokens and another template.
     ///   - shared: devices on which another model stands too; devices of its own when nil.
     ///   - reserved: what adapters may take that come later.
     init(
         _ arguments: ParsedArguments, adapters folders: [String]? = nil,
-        sharing shared: [CPUBackend]? = nil,
+        usesAdapterTokenizer: Bool = true, sharing shared: [CPUBackend]? = nil,
         reserving reserved: (DecoderDescription) throws -> AdapterExtents? = { _ in nil }
     ) throws {
         adapters = folders ?? arguments.strings("adapter")
         let base = try AdapterBase(adapters: adapters, option: arguments.fourBits)
         let isPrepared: Bool
-        (folder, isPrepared) = try LoadedModel.open(
+        let opened = try LoadedModel.open(
             arguments, inNF4: base.inNF4 && base.doubleQuantization)
+        isPrepared = opened.isPrepared
+        var folder = try opened.folder.adapted(by: adapters)
+        let own = usesAdapterTokenizer ? LoadedModel.ownTokenizer(adapters) : nil
         let tokens = arguments.declares("tokenizer") ? arguments.string("tokenizer") : nil
-        let path = tokens ?? folder.path
-        tokenizer = try CommonOptions.progress(arguments).during("reading the tokenizer") {
-            try Tokenizer.load(folder: path)
-        }
+        (tokenizer, folder.tokenizerFolder) = try CommonOptions.progress(arguments)
+            .during("reading the tokenizer") {
+                if tokens == nil, let own {
+                    let tokenizer = try Tokenizer.load(folder: own)
+                    // With more tokens than the model it belongs to another base.
+                    if tokenizer.idBound <= folder.description.vocabulary {
+                        return (tokenizer, own)
+                    }
+                }
+                let path = tokens ?? folder.tokenizerFolder
+                return (try Tokenizer.load(folder: path), folder.tokenizerFolder)
+            }
+        self.folder = folder
         guard tokenizer.idBound <= folder.description.vocabulary else {
             throw ModelError(
                 .mismatch,
@@ -69,6 +83,22 @@ struct LoadedModel {
             try shared.map { $0.map { CPUBackend(sharing: $0, ledger: $0.ledger) } }
             ?? budget.backends(arguments, programBytes: ProcessMemory.resident)
         cacheFolder = arguments.string("cache-dir")
+    }
+
+    /// The folder of an only adapter that has a whole tokenizer.
+    private static func ownTokenizer(_ adapters: [String]) -> String? {
+        guard adapters.count == 1, let adapter = adapters.first,
+            ["tokenizer.json", "tokenizer_config.json"].allSatisfy({
+                FileSystem.exists(FileSystem.join(adapter, $0))
+            })
+        else { return nil }
+        return adapter
+    }
+
+    /// The chat templates of the tokenizer's folder, or else of the model's.
+    func templates(_ arguments: ParsedArguments) throws -> ChatTemplates? {
+        try ConversationOptions.templates(arguments, folder: folder.tokenizerFolder)
+            ?? ConversationOptions.templates(arguments, folder: folder.path)
     }
 
     /// The model's folder, or when it is to be held in NF4 the form that training has made of it.

@@ -44,7 +44,7 @@ struct ServedProgram {
         var limits = ConstraintLimits()
         limits.cacheBytes = 8 << 20
         let (tokenizer, size) = (model.tokenizer, model.folder.description.vocabulary)
-        let templates = try ConversationOptions.templates(arguments, folder: model.folder.path)
+        let templates = try model.templates(arguments)
         let metrics = EngineMetrics(
             registry, modelName: options.names.first ?? "",
             maximumLength: configuration.maxModelLength)

@@ -56,6 +56,31 @@ struct MergeGoldenTests {
         }
     }
 
+    @Test(arguments: ["tied-both", "tied-embedding", "untied-both", "resized"])
+    func `an embedding and head of the adapter take the place of the base's`(
+        _ name: String
+    ) throws {
+        let path = "saved-modules/\(name)"
+        let facts = try ConfigFile.read(Fixtures.path(path + "/case.json"))
+        let folder = try TemporaryFolder()
+        try merge(facts.required("base").string(), path + "/adapter", into: folder)
+        let merged = try ModelFolder.open(folder.file("merged"))
+        #expect(merged.description.vocabulary == (try facts.required("vocabulary").int()))
+        #expect(merged.description.tiedEmbeddings == (name == "resized"))
+        let checkpoint = try #require(merged.checkpoint)
+        let adapter = try CheckpointFolder.open(Fixtures.path(path + "/adapter"), kind: .adapter)
+        let modules = ["model.embed_tokens"] + (name == "resized" ? [] : ["lm_head"])
+        for module in modules {
+            let saved = "base_model.model.\(module).weight"
+            let expected =
+                adapter.find(saved) != nil
+                ? try adapter.floats(of: saved)
+                : try CheckpointFolder.open(Fixtures.path(facts.required("base").string()))
+                    .floats(of: "model.embed_tokens.weight")
+            #expect(try checkpoint.floats(of: module + ".weight") == expected, "\(module)")
+        }
+    }
+
     @Test func `equals PEFT's merge in bf16, bit for bit`() throws {
         let folder = try TemporaryFolder()
         try merge("models/bf16", "lora/bf16/adapter", into: folder)

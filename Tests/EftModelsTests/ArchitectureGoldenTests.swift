@@ -160,9 +160,9 @@ import Testing
 
     private func fullyTrainable(_ name: String) throws -> Decoder {
         let decoder = try GoldenModel(
-            Self.path(name), options: LoadOptions(linears: .f32, ends: .f32)
+            Self.path(name), options: LoadOptions(trained: .all)
         ).decoder
-        try decoder.makeFullyTrainable()
+        try decoder.makeTrainable(.all)
         return decoder
     }
 

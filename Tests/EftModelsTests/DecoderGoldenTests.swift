@@ -18,11 +18,12 @@ struct GoldenModel {
         _ folder: String, golden: String? = nil, file: String = "golden",
         options: LoadOptions = LoadOptions(), precision: ActivationPrecision = .f32,
         instructionSet: InstructionSet = .standard,
-        threads: Int = 2
+        threads: Int = 2, adapter: String? = nil
     ) throws {
         let backend = try CPUBackend(
             threads: threads, precision: precision, instructionSet: instructionSet)
         let model = try ModelFolder.open(Fixtures.path(folder))
+            .adapted(by: adapter.map { [$0] } ?? [])
         decoder = try DecoderLoader(folder: model, options: options).load(backend: backend)
         self.golden = try CheckpointFolder.open(
             Fixtures.path((golden ?? folder) + "/\(file).safetensors"))

@@ -96,9 +96,9 @@ import Testing
     @Test(arguments: ["gqa-tied", "bias"])
     func `gradients of all weights equal PyTorch's`(_ name: String) throws {
         let model = try GoldenModel(
-            "models/\(name)", options: LoadOptions(linears: .f32, ends: .f32))
+            "models/\(name)", options: LoadOptions(trained: .all))
         let decoder = model.decoder
-        try decoder.makeFullyTrainable()
+        try decoder.makeTrainable(.all)
         let golden = try CheckpointFolder.open(Fixtures.path("full/\(name)/training.safetensors"))
         let batch = try Batch(golden)
         let (_, found) = try Self.gradients(decoder, batch, slots: [], checkpointing: true)

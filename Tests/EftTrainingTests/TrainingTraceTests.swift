@@ -111,6 +111,42 @@ import Testing
         }
     }
 
+    @Test(arguments: [
+        ("tied-both", ["embed_tokens", "lm_head"]), ("tied-embedding", ["embed_tokens"]),
+        ("untied-both", ["embed_tokens", "lm_head"]), ("head-lora", []),
+    ])
+    func `training embedding and head beside an adapter follows PEFT`(
+        _ name: String, _ modules: [String]
+    ) throws {
+        let adapter = Fixtures.path("saved-modules/\(name)/adapter")
+        let base = try ConfigFile.read(Fixtures.path("saved-modules/\(name)/case.json"))
+            .required("base").string()
+        let folder = try ModelFolder.open(Fixtures.path(base)).adapted(by: [adapter])
+        let names = Set(modules.map { $0 == "lm_head" ? "lm_head.weight" : "model.\($0).weight" })
+        let trained = TrainedWeights.named(names)
+        let backend = try CPUBackend(threads: 2, precision: .f32)
+        let decoder = try DecoderLoader(folder: folder, options: LoadOptions(trained: trained))
+            .load(backend: backend)
+        let slot = try AdapterFile.load(adapter, into: decoder)
+        for (linear, ledger) in decoder.placedLinears {
+            try linear.adapters[slot]?.makeTrainable(
+                prefix: "base_model.model." + linear.name, ledger: ledger)
+        }
+        try decoder.makeTrainable(trained)
+        let trace = try Trace("saved-modules/\(name)")
+        try follow(trace, decoder, settings, slots: [slot], tolerance: 1e-4)
+        let finals = trace.golden.tensors.filter { $0.name.hasPrefix("final/") }
+        #expect(
+            Set(finals.map(\.name)) == Set(decoder.parameters.map { "final/" + $0.name }))
+        for parameter in decoder.parameters where parameter.name.contains("lora_") {
+            let expected = try trace.golden.floats(of: "final/" + parameter.name)
+            let found = UnsafeBufferPointer(start: parameter.value.floats, count: expected.count)
+            let scale = expected.reduce(0) { max($0, abs($1)) }
+            let error = zip(found, expected).reduce(0) { max($0, abs($1.0 - $1.1)) }
+            #expect(error < 1e-3 * scale, "\(parameter.name)")
+        }
+    }
+
     @Test(arguments: ["gqa-tied", "bias"])
     func `micro-batches of a step count as one batch`(_ name: String) throws {
         let decoder = try decoder("models/\(name)")
@@ -125,8 +161,8 @@ import Testing
     @Test(arguments: ["gqa-tied", "bias"], [true, false])
     func `training all weights follows PyTorch`(_ name: String, _ packing: Bool) throws {
         let decoder = try decoder(
-            "models/\(name)", options: LoadOptions(linears: .f32, ends: .f32))
-        try decoder.makeFullyTrainable()
+            "models/\(name)", options: LoadOptions(trained: .all))
+        try decoder.makeTrainable(.all)
         var settings = settings
         settings.samplePacking = packing
         settings.sequenceLen = packing ? 32 : 16

@@ -58,7 +58,7 @@ package final class AdapterMerger {
     ) throws {
         try OutputFolder.requireApart(output, from: [path, adapterPath])
         try OutputFolder.requireNoOtherWeights(output, stem: "model")
-        folder = try ModelFolder.open(path)
+        folder = try ModelFolder.open(path).adapted(by: [adapterPath])
         base = try BaseWeights(folder)
         adapter = try AdapterWeights(folder: adapterPath, base: folder.description)
         self.adapterPath = adapterPath

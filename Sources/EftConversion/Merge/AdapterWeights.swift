@@ -50,6 +50,7 @@ struct AdapterWeights {
                 nameA: names.0, nameB: names.1)
             unused.subtract([names.0, names.1])
         }
+        unused.subtract(try SavedEnds(adapter: folder, base: base)?.names ?? [])
         if let stranger = unused.min() {
             throw ConversionError(
                 .mismatch, "has no place in this base model; it was made for another one",

@@ -51,6 +51,7 @@ package final class QuantizeJob {
             try OutputFolder.requireNoOtherWeights(output, stem: "output")
         }
         let folder = try ModelFolder.open(input)
+            .adapted(by: options.adapter.map { [$0] } ?? [])
             .stretchingRotary(scale: options.ropeScale, alpha: options.ropeAlpha)
         guard let checkpoint = folder.checkpoint else {
             throw ConversionError(.usage, "the folder has no weights", path: input)

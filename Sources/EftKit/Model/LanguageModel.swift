@@ -66,7 +66,7 @@ public final class LanguageModel: Sendable {
         tokenizer = planned.tokenizer
         options = planned.options
         generationConfig = LanguageModel.generationConfig(planned.folder.path)
-        templates = try ChatTemplates.loadIfPresent(folder: planned.folder.path)
+        templates = try ChatTemplates.loadIfPresent(folder: planned.folder.tokenizerFolder)
         engine = try Engine(core)
         for adapter in planned.options.adapters {
             let loaded = try engine.perform { try $0.loadAdapter(adapter.folder) }

@@ -30,9 +30,9 @@ struct PlannedModel {
     init(_ path: String, _ options: ModelOptions) throws {
         try options.check()
         self.options = options
-        folder = try ModelFolder.open(path)
+        folder = try ModelFolder.open(path).adapted(by: options.adapters.map(\.folder))
         let description = folder.description
-        tokenizer = try Tokenizer.load(folder: path)
+        tokenizer = try Tokenizer.load(folder: folder.tokenizerFolder)
         guard tokenizer.idBound <= description.vocabulary else {
             throw EftError(
                 .file,

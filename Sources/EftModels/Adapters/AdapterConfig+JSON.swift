@@ -27,7 +27,12 @@ extension AdapterConfig {
             ("loftq_config", ConfigNode(.object(ConfigObject()))),
             ("lora_alpha", number(alpha)), ("lora_bias", no),
             ("lora_dropout", ConfigNode(.real(dropout))), ("megatron_config", null),
-            ("megatron_core", ConfigNode(.string("megatron.core"))), ("modules_to_save", null),
+            ("megatron_core", ConfigNode(.string("megatron.core"))),
+            (
+                "modules_to_save",
+                modulesToSave.isEmpty
+                    ? null : ConfigNode(.array(modulesToSave.map { ConfigNode(.string($0)) }))
+            ),
             ("peft_type", ConfigNode(.string("LORA"))),
             ("qalora_group_size", ConfigNode(.integer(16))),
             ("r", ConfigNode(.integer(rank))), ("rank_pattern", ConfigNode(.object(ranks))),

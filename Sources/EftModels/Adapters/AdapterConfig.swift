@@ -24,12 +24,16 @@ package struct AdapterConfig: Sendable, Hashable {
     package var rankStabilized: Bool
     /// The base model's path or name.
     package var baseModel: String
+    /// Modules whose whole weight is trained and saved, such as `embed_tokens`.
+    package var modulesToSave: [String]
+    /// Whether a tied head stays tied to a saved embedding.
+    package private(set) var ensuresWeightTying = false
 
     /// Makes settings.
     package init(
         rank: Int, alpha: Double, dropout: Double = 0, targetModules: [String],
         rankPattern: [String: Int] = [:], alphaPattern: [String: Double] = [:],
-        rankStabilized: Bool = false, baseModel: String = ""
+        rankStabilized: Bool = false, baseModel: String = "", modulesToSave: [String] = []
     ) {
         self.rank = rank
         self.alpha = alpha
@@ -39,6 +43,7 @@ package struct AdapterConfig: Sendable, Hashable {
         self.alphaPattern = alphaPattern
         self.rankStabilized = rankStabilized
         self.baseModel = baseModel
+        self.modulesToSave = modulesToSave
     }
 
     /// Rank and scale of a module. Patterns are tried in the order of the file, as PEFT tries them.
@@ -99,6 +104,10 @@ package struct AdapterConfig: Sendable, Hashable {
                 result.targetModules = try targets.elements().map { try $0.string() }
             }
         }
+        if let modules = try config.optional("modules_to_save") {
+            result.modulesToSave = try modules.elements().map { try $0.string() }
+        }
+        result.ensuresWeightTying = try config.bool("ensure_weight_tying", default: false)
         for (key, _) in try config.optional("rank_pattern")?.object().entries ?? [] {
             let value = try config.required("rank_pattern").required(key)
             try checkPattern(key, value)
@@ -139,8 +148,10 @@ package struct AdapterConfig: Sendable, Hashable {
         guard try config.string("bias", default: "none") == "none" else {
             throw refuse("trained biases")
         }
-        if let modules = try config.optional("modules_to_save"), try !modules.elements().isEmpty {
-            throw refuse("modules_to_save")
+        for module in try config.optional("modules_to_save")?.elements() ?? [] {
+            let name = try module.string()
+            guard SavedEnds.modules.contains(where: { name == $0 || name.hasSuffix("." + $0) })
+            else { throw refuse("the module '\(excerpt(name))' in modules_to_save") }
         }
         if try config.optional("layer_replication") != nil { throw refuse("layer_replication") }
     }

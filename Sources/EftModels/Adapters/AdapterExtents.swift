@@ -14,6 +14,8 @@ package struct AdapterExtents: Sendable, Hashable {
     package var largest: [Int]
     /// Bytes of A and B of the head.
     package var head = 0
+    /// Bytes of the larger of them, as far as they are fresh.
+    private var largestOfHead = 0
 
     /// No adapter on a decoder of so many layers.
     package init(layers: Int) {
@@ -26,6 +28,13 @@ package struct AdapterExtents: Sendable, Hashable {
         self.rank = max(self.rank, rank)
         layers[layer] += LoRA.byteCount(inputs: inputs, outputs: outputs, rank: rank)
         largest[layer] = max(largest[layer], max(inputs, outputs) * rank * 4)
+    }
+
+    /// Adds the adapter of the head.
+    package mutating func addHead(inputs: Int, outputs: Int, rank: Int) {
+        self.rank = max(self.rank, rank)
+        head += LoRA.byteCount(inputs: inputs, outputs: outputs, rank: rank)
+        largestOfHead = max(largestOfHead, max(inputs, outputs) * rank * 4)
     }
 
     /// Fresh adapters of one rank on all linear layers inside the decoder layers.
@@ -46,8 +55,10 @@ package struct AdapterExtents: Sendable, Hashable {
         return layers[part.layers].reduce(0, +) + (part.holdsHead ? head : 0)
     }
 
-    /// Bytes of the largest A or B of a part's layers.
-    package func largest(_ part: DecoderPart) -> Int { largest[part.layers].max() ?? 0 }
+    /// Bytes of the largest A or B of a part.
+    package func largest(_ part: DecoderPart) -> Int {
+        max(largest[part.layers].max() ?? 0, part.holdsHead ? largestOfHead : 0)
+    }
 
     /// All bytes.
     package var byteCount: Int { layers.reduce(0, +) + head }

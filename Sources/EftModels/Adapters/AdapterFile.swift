@@ -11,6 +11,7 @@ import EftTensor
 /// |---|---|
 /// | `base_model.model.<path>.lora_A.weight` | [r, in] |
 /// | `base_model.model.<path>.lora_B.weight` | [out, r] |
+/// | `base_model.model.<path>.weight` | [V, C], of an embedding or head that is saved whole |
 package enum AdapterFile {
     static let prefix = "base_model.model."
 
@@ -39,6 +40,16 @@ package enum AdapterFile {
             unused.subtract([names.a, names.b])
             loaded.append((linear, adapter))
         }
+        if let ends = try SavedEnds(adapter: folder, base: decoder.description) {
+            guard decoder.endsAdapter.map(FileSystem.absolute) == FileSystem.absolute(folder) else {
+                throw ModelError(
+                    .unsupported,
+                    "the adapter brings an embedding or head of its own, with which the model must be loaded; "
+                        + "start with this adapter and no other",
+                    path: folder)
+            }
+            unused.subtract(ends.names)
+        }
         guard let stranger = unused.min() else {
             guard !loaded.isEmpty else {
                 throw ModelError(.missing, "the adapter holds no tensor", path: folder)
@@ -54,7 +65,8 @@ package enum AdapterFile {
 
     /// Highest rank of an adapter, and the bytes that it takes in memory.
     ///
-    /// What has no place in the model counts for the head; loading refuses it.
+    /// What has no place in the model counts for the head; loading refuses it. An embedding or head of its own counts
+    /// among the weights of the model.
     /// - Throws: `FormatError`, and `ModelError` for extents that no adapter has.
     package static func extents(
         _ folder: String, description: DecoderDescription
@@ -66,7 +78,8 @@ package enum AdapterFile {
         }
         var extents = AdapterExtents(layers: description.layers)
         var count = 0
-        for tensor in checkpoint.tensors {
+        let ends = try SavedEnds(adapter: folder, base: description)?.names ?? []
+        for tensor in checkpoint.tensors where !ends.contains(tensor.name) {
             let (sum, overflow) = count.addingReportingOverflow(tensor.shape.count)
             count = sum
             if tensor.name.hasSuffix(".lora_A.weight"), let rows = tensor.shape.dims.first {
@@ -113,10 +126,36 @@ package enum AdapterFile {
         }
     }
 
+    /// Embedding and head that are saved with an adapter.
+    package struct Ends: Sendable {
+        /// Whether the embedding is saved.
+        package var embedding: Bool
+        /// Whether the head is saved.
+        package var head: Bool
+        /// The device that converts them.
+        package var backend: CPUBackend
+        /// The type in which they are written.
+        package var dtype: DType
+
+        /// Chooses.
+        package init(embedding: Bool, head: Bool, backend: CPUBackend, dtype: DType) {
+            self.embedding = embedding
+            self.head = head
+            self.backend = backend
+            self.dtype = dtype
+        }
+
+        fileprivate func weights(_ decoder: Decoder) -> [(name: String, weight: PackedWeight)] {
+            let description = decoder.description
+            return (embedding ? [(description.embeddingName, decoder.embedding)] : [])
+                + (head ? [(description.headName, decoder.head.weight)] : [])
+        }
+    }
+
     /// Writes the adapter of a slot.
     /// - Throws: `FormatError` when the folder cannot be written.
     package static func save(
-        _ decoder: Decoder, slot: Int, config: AdapterConfig, to folder: String
+        _ decoder: Decoder, slot: Int, config: AdapterConfig, ends: Ends? = nil, to folder: String
     ) throws {
         try FileSystem.createFolder(folder)
         var infos: [TensorInfo] = []
@@ -131,6 +170,13 @@ package enum AdapterFile {
                 values.append((path, matrix))
             }
         }
+        let weights = ends?.weights(decoder) ?? []
+        for (name, weight) in weights {
+            infos.append(
+                try TensorInfo(
+                    name: prefix + name + ".weight", dtype: ends?.dtype ?? .f32,
+                    shape: Shape(weight.outputs, weight.inputs)))
+        }
         // The settings wait on the disk until the weights are whole, so that a full disk leaves the older pair.
         let settings = try OutputFile(path: FileSystem.join(folder, "adapter_config.json"))
         try settings.write(Array(config.json.utf8))
@@ -140,6 +186,12 @@ package enum AdapterFile {
         for (name, matrix) in values {
             try writer.write(
                 name, UnsafeRawBufferPointer(start: matrix.pointer, count: matrix.count * 4))
+        }
+        if let ends {
+            let saver = DecoderSaver(decoder: decoder, backend: ends.backend, dtype: ends.dtype)
+            for (name, weight) in weights {
+                try saver.write(weight, name: prefix + name + ".weight", writer)
+            }
         }
         try writer.finish()
         try settings.publish()

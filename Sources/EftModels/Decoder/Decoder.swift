@@ -25,7 +25,9 @@ package final class Decoder: @unchecked Sendable {
     package let finalNorm: Norm
     /// The head; its weight is the embedding when they are tied.
     package let head: Linear
-    /// The embedding's trainable view in full training.
+    /// The adapter whose embedding or head these are; nil when they are the base's.
+    package let endsAdapter: String?
+    /// The embedding's trainable view when it is trained itself.
     package internal(set) var embeddingParameter: Parameter?
     /// Names of the loaded adapters by slot; nil for slots that are free again.
     package internal(set) var adapterNames: [String?] = []
@@ -44,7 +46,7 @@ package final class Decoder: @unchecked Sendable {
     package init(
         description: DecoderDescription, devices: [any Backend], parts: [DecoderPart],
         embedding: PackedWeight, layers: [DecoderLayer], finalNorm: Norm, head: Linear,
-        streams: [LayerStream?]
+        streams: [LayerStream?], endsAdapter: String? = nil
     ) {
         precondition(devices.count == parts.count && devices.count == streams.count)
         precondition(parts.reduce(0) { $0 + $1.layers.count } == layers.count)
@@ -56,6 +58,7 @@ package final class Decoder: @unchecked Sendable {
         self.finalNorm = finalNorm
         self.head = head
         self.streams = streams
+        self.endsAdapter = endsAdapter
     }
 
     /// All linear layers inside the decoder layers.

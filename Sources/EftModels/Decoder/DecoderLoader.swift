@@ -7,15 +7,15 @@ import EftTensor
 
 /// How a model's weights are to be held in memory.
 package struct LoadOptions: Sendable, Hashable {
-    /// The linear layers inside the decoder layers.
+    /// The linear layers inside the decoder layers that are not trained themselves; embedding and head stay as stored.
     package var linears: WeightTarget
-    /// Embedding and head: as stored, or f32 for full training.
-    package var ends: WeightTarget
+    /// What is trained itself, which is held in f32.
+    package var trained: TrainedWeights
 
     /// Chooses formats.
-    package init(linears: WeightTarget = .asStored, ends: WeightTarget = .asStored) {
+    package init(linears: WeightTarget = .asStored, trained: TrainedWeights = .none) {
         self.linears = linears
-        self.ends = ends
+        self.trained = trained
     }
 }
 
@@ -52,21 +52,20 @@ package struct DecoderLoader {
             outputs: description.vocabulary)
     }
 
-    /// Embedding and head may be quantized (EXL2), together or one of them; then they stay as stored.
-    func endTarget(_ source: LinearSource) -> WeightTarget {
-        source.schemeName == DenseScheme.name ? options.ends : .asStored
+    /// Embedding and head stay as stored unless they are trained.
+    func endTarget(_ name: String) -> WeightTarget {
+        options.trained.contains(name + ".weight") ? .f32 : .asStored
     }
 
     /// A router is never quantized while loading: it is small, and decides much.
-    func target(
-        _ linear: DecoderDescription.LinearShape, _ source: LinearSource
-    ) -> WeightTarget {
-        linear.role == .router ? endTarget(source) : options.linears
+    func target(_ linear: DecoderDescription.LinearShape) -> WeightTarget {
+        let own = endTarget(linear.name)
+        return linear.role == .router || own == .f32 ? own : options.linears
     }
 
     private func layout(_ linear: DecoderDescription.LinearShape) throws -> WeightLayout {
         let source = try source(linear)
-        return try source.layout(as: target(linear, source))
+        return try source.layout(as: target(linear))
     }
 
     // MARK: Plan
@@ -75,16 +74,15 @@ package struct DecoderLoader {
     package func layouts() throws -> [(name: String, layout: WeightLayout)] {
         var all: [(String, WeightLayout)] = []
         let name = description.embeddingName
-        let embedding = try endSource(name)
-        all.append((name, try embedding.layout(as: endTarget(embedding))))
+        all.append((name, try endSource(name).layout(as: endTarget(name))))
         for layer in 0..<description.layers {
             for linear in description.linears(layer: layer) {
                 all.append((linear.name, try layout(linear)))
             }
         }
         if !description.tiedEmbeddings {
-            let head = try endSource(description.headName)
-            all.append((description.headName, try head.layout(as: endTarget(head))))
+            let name = description.headName
+            all.append((name, try endSource(name).layout(as: endTarget(name))))
         }
         return all
     }
@@ -144,7 +142,7 @@ package struct DecoderLoader {
             description: description, devices: devices, parts: parts, embedding: embedding,
             layers: layers, finalNorm: norm,
             head: Linear(name: description.headName, ordinal: 0, weight: head, bias: nil),
-            streams: try streams(streaming, layers, devices))
+            streams: try streams(streaming, layers, devices), endsAdapter: folder.endsAdapter)
     }
 
     /// Embedding, head and the norm before it, while they are loaded.
@@ -161,9 +159,8 @@ package struct DecoderLoader {
     }
 
     private func end(_ end: End, _ backend: CPUBackend) throws -> PackedWeight {
-        let source = try endSource(
-            end == .embedding ? description.embeddingName : description.headName)
-        return try source.load(as: endTarget(source), backend: backend)
+        let name = end == .embedding ? description.embeddingName : description.headName
+        return try endSource(name).load(as: endTarget(name), backend: backend)
     }
 
     /// The ends that a part loads: a tied head is the embedding.
@@ -205,8 +202,7 @@ package struct DecoderLoader {
         _ linear: DecoderDescription.LinearShape, backend: CPUBackend,
         purpose: MemoryPurpose = .weights
     ) throws -> PackedWeight {
-        let source = try source(linear)
-        return try source.load(as: target(linear, source), backend: backend, purpose: purpose)
+        try source(linear).load(as: target(linear), backend: backend, purpose: purpose)
     }
 
     private func layer(

@@ -4,32 +4,77 @@ import EftNN
 import EftTensor
 
 extension Decoder {
-    /// Takes memory for the gradients of every weight (full training; all weights must be in f32).
-    /// - Throws: `TensorError` when they do not fit the ledger, or when layers are streamed.
-    package func makeFullyTrainable() throws(TensorError) {
-        guard streams.allSatisfy({ $0 == nil }) else {
+    /// Takes memory for the gradients of weights, which must be in f32.
+    /// - Throws: `TensorError` when they do not fit the ledger, or when a layer with such a weight is streamed.
+    package func makeTrainable(_ trained: TrainedWeights) throws(TensorError) {
+        if trained.contains(description.embeddingName + ".weight") {
+            let parameter = try Parameter(
+                name: description.embeddingName + ".weight", value: embedding.panels, decays: true,
+                ledger: devices[embeddingDevice].ledger)
+            embeddingParameter = parameter
+            // A tied head adds to the embedding's gradient.
+            if description.tiedEmbeddings { head.weightParameter = parameter }
+        }
+        for (layer, ledger) in zip(layers, layerLedgers) {
+            for linear in layer.linears { try makeTrainable(linear, trained, ledger) }
+            for norm in layer.norms where trained.contains(norm.name + ".weight") {
+                try norm.makeTrainable(ledger: ledger)
+            }
+        }
+        let ledger = devices[headDevice].ledger
+        if trained.contains(finalNorm.name + ".weight") {
+            try finalNorm.makeTrainable(ledger: ledger)
+        }
+        if !description.tiedEmbeddings { try makeTrainable(head, trained, ledger) }
+    }
+
+    private func makeTrainable(
+        _ linear: Linear, _ trained: TrainedWeights, _ ledger: MemoryLedger
+    ) throws(TensorError) {
+        let weight = trained.contains(linear.name + ".weight")
+        let bias = trained.contains(linear.name + ".bias")
+        guard weight || bias else { return }
+        guard streams.allSatisfy({ $0 == nil }) || linear === head else {
             throw TensorError(
                 .outOfBudget,
                 "streamed layers are read-only and cannot be trained themselves; train an adapter, or raise "
                     + "--memory until all layers fit")
         }
-        let embeddingName = description.embeddingName + ".weight"
-        let parameter = try Parameter(
-            name: embeddingName, value: embedding.panels, decays: true,
-            ledger: devices[embeddingDevice].ledger)
-        embeddingParameter = parameter
-        for (layer, ledger) in zip(layers, layerLedgers) {
-            for linear in layer.linears { try linear.makeTrainable(ledger: ledger) }
-            for norm in layer.norms { try norm.makeTrainable(ledger: ledger) }
+        try linear.makeTrainable(weight: weight, bias: bias, ledger: ledger)
+    }
+
+    /// Lets of some weights only some rows be trained, by names of weights; the others keep all rows.
+    package func freezeRows(beside trained: [String: [Range<Int>]]) {
+        for parameter in parameters {
+            guard let ranges = trained[parameter.name] else { continue }
+            let weight = weight(of: parameter)
+            let columns = weight?.inputs ?? 1
+            // Panels of f32 weights hold 16 rows side by side.
+            let panel = (weight?.layout.panelBytes ?? 0) / 4
+            for row in 0..<(weight?.outputs ?? parameter.value.floatCount)
+            where !ranges.contains(where: { $0.contains(row) }) {
+                parameter.freeze(
+                    from: weight == nil ? row : row / 16 * panel + row % 16, stride: 16,
+                    count: columns)
+            }
         }
-        let ledger = devices[headDevice].ledger
-        try finalNorm.makeTrainable(ledger: ledger)
-        // A tied head adds to the embedding's gradient.
-        if description.tiedEmbeddings {
-            head.weightParameter = parameter
-        } else {
-            try head.makeTrainable(ledger: ledger)
-        }
+    }
+
+    /// The matrix whose numbers a parameter holds; nil for a norm or bias.
+    private func weight(of parameter: Parameter) -> PackedWeight? {
+        if parameter === embeddingParameter { return embedding }
+        return (linears + [head]).first { $0.weightParameter === parameter }?.weight
+    }
+
+    private func adapterParameters(_ linear: Linear) -> [Parameter] {
+        linear.adapters.keys.sorted().compactMap { linear.adapters[$0]?.parameters }
+            .flatMap { [$0.a, $0.b] }
+    }
+
+    /// How far backward passes go.
+    package var trainingScratch: DecoderScratch.Training {
+        if linears.contains(where: { $0.weightParameter != nil }) { return .full }
+        return head.weightParameter != nil ? .adaptersAndHead : .adapters
     }
 
     /// All trainable parameters, each once, in the order of the model.
@@ -38,17 +83,14 @@ extension Decoder {
         if let embeddingParameter { parameters.append(embeddingParameter) }
         for layer in layers {
             for linear in layer.linears {
-                for slot in linear.adapters.keys.sorted() {
-                    if let pair = linear.adapters[slot]?.parameters {
-                        parameters += [pair.a, pair.b]
-                    }
-                }
+                parameters += adapterParameters(linear)
                 if let weight = linear.weightParameter { parameters.append(weight) }
                 if let bias = linear.biasParameter { parameters.append(bias) }
             }
             parameters += layer.norms.compactMap(\.parameter)
         }
         if let norm = finalNorm.parameter { parameters.append(norm) }
+        parameters += adapterParameters(head)
         if let weight = head.weightParameter, weight !== embeddingParameter {
             parameters.append(weight)
         }

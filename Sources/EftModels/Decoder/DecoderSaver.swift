@@ -71,7 +71,7 @@ package struct DecoderSaver {
     }
 
     /// Rows at a time, so that no second copy of the tensor is ever held.
-    private func write(_ weight: PackedWeight, name: String, _ writer: SafetensorsWriter) throws {
+    func write(_ weight: PackedWeight, name: String, _ writer: SafetensorsWriter) throws {
         let chunk = max(1, (1 << 20) / weight.inputs)
         let rows = try Matrix(
             rows: min(chunk, weight.outputs), columns: weight.inputs, ledger: backend.ledger,

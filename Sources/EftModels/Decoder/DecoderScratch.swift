@@ -15,6 +15,8 @@ package struct DecoderScratch {
     package var headRows: Int
     /// Highest rank of an adapter; 0 without.
     package var adapterRank: Int
+    /// Whether the head has an adapter.
+    package var adaptsHead = false
     /// Whether there is a backward pass, and whether it reaches the weights themselves.
     package var training: Training
 
@@ -22,6 +24,9 @@ package struct DecoderScratch {
     package enum Training: Sendable, Hashable {
         case none
         case adapters
+        /// Reaches the head's weight too.
+        case adaptersAndHead
+        /// Reaches all weights.
         case full
     }
 
@@ -69,7 +74,21 @@ package struct DecoderScratch {
                     most, backend.gemmScratchBytes(m: product.m, n: product.n, k: product.k))
             }
         }
-        if training == .full, let head {
+        if let head, adaptsHead, adapterRank > 0 {
+            var products = [
+                (headRows, adapterRank, head.inputs), (headRows, head.outputs, adapterRank),
+            ]
+            if backward {
+                products += [
+                    (headRows, adapterRank, head.outputs), (adapterRank, head.inputs, headRows),
+                    (head.outputs, adapterRank, headRows), (headRows, head.inputs, adapterRank),
+                ]
+            }
+            for (m, n, k) in products {
+                most = max(most, backend.gemmScratchBytes(m: m, n: n, k: k))
+            }
+        }
+        if training == .full || training == .adaptersAndHead, let head {
             most = max(
                 most, backend.gemmScratchBytes(m: head.inputs, n: head.outputs, k: headRows))
         }

@@ -66,7 +66,7 @@ extension DecoderLoader {
             need.layers.append(
                 try description.linears(layer: layer).map { linear in
                     let source = try source(linear)
-                    return try step(source, as: target(linear, source))
+                    return try step(source, as: target(linear))
                 })
         }
         if !description.tiedEmbeddings { need.head = try endStep(description.headName) }
@@ -76,8 +76,7 @@ extension DecoderLoader {
     }
 
     private func endStep(_ name: String) throws -> LoadNeed.Step {
-        let source = try endSource(name)
-        return try step(source, as: endTarget(source))
+        try step(endSource(name), as: endTarget(name))
     }
 
     private func step(_ source: LinearSource, as target: WeightTarget) throws -> LoadNeed.Step {

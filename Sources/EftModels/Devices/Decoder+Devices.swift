@@ -38,9 +38,10 @@ extension Decoder {
         let rank = max(adapterRank, adapterExtents.rank)
         for (device, part) in parts.enumerated() where !part.isEmpty {
             let linears = part.layers.flatMap { layers[$0].linears.map(\.weight.layout) }
-            let scratch = DecoderScratch(
+            var scratch = DecoderScratch(
                 linears: linears, head: part.holdsHead ? head.weight.layout : nil, rows: rows,
                 headRows: headRows, adapterRank: rank, training: training)
+            scratch.adaptsHead = !head.adapters.isEmpty
             try devices[device].reserveScratch(scratch.byteCount(on: devices[device]))
         }
     }

@@ -88,6 +88,7 @@ package struct PlacementTask {
     package func generation(_ need: GenerationNeed) -> PlacedMemory {
         var need = need
         need.adapterRank = adapters.rank
+        need.adaptsHead = adapters.head > 0
         let (description, layouts, backend) = (description, layouts, backend)
         return place(canStream: true) { [need] _, part in
             var table = need.memory(description, part: part)
@@ -98,40 +99,45 @@ package struct PlacementTask {
 
     /// Places a decoder that scores batches of `rows` tokens in at most `sequences` sequences.
     package func evaluation(rows: Int, sequences: Int = 1) -> PlacedMemory {
-        let (description, layouts, backend, rank) = (description, layouts, backend, adapters.rank)
+        let (description, layouts, backend, adapters) = (description, layouts, backend, adapters)
         return place(canStream: true) { _, part in
-            let scratch = DecoderScratch(
+            var scratch = DecoderScratch(
                 layouts, part: part, rows: rows,
                 headRows: LossHead.chunkRows(vocabulary: description.vocabulary, rows: rows),
-                adapterRank: rank)
+                adapterRank: adapters.rank)
+            scratch.adaptsHead = adapters.head > 0
             return MemoryTable([
                 .activations: EvaluationPass.byteCount(
-                    description, part: part, rows: rows, sequences: sequences, adapterRank: rank),
+                    description, part: part, rows: rows, sequences: sequences,
+                    adapterRank: adapters.rank),
                 .workspace: scratch.byteCount(on: backend),
             ])
         }
     }
 
-    /// Places a decoder that is trained: its adapters, or all weights when it has none.
+    /// Places a decoder that is trained.
     /// - Parameters:
+    ///   - trained: the weights that are trained besides adapters.
     ///   - paged: whether the optimizer's state stands in a file.
     ///   - saving: temporary bytes on the first device while results are written.
     ///   - canStream: whether the base may be streamed; all weights in training never are.
     package func training(
-        _ need: TrainingNeed, paged: Bool = false, saving: Int = 0, canStream: Bool = true
+        _ need: TrainingNeed, weights trained: TrainedWeights, paged: Bool = false,
+        saving: Int = 0, canStream: Bool = true
     ) -> PlacedMemory {
         let (description, layouts, backend, adapters) = (description, layouts, backend, adapters)
-        let isFull = adapters.rank == 0
-        return place(canStream: canStream && !isFull) { device, part in
-            let scratch = DecoderScratch(
+        let training = trained.scratch(description)
+        return place(canStream: canStream && training != .full) { device, part in
+            var scratch = DecoderScratch(
                 layouts, part: part, rows: need.rows,
                 headRows: LossHead.chunkRows(vocabulary: description.vocabulary, rows: need.rows),
-                adapterRank: need.adapterRank, training: isFull ? .full : .adapters)
-            let trained = isFull ? layouts.byteCount(part) : adapters.byteCount(part)
-            var table = TrainingMemory.trainable(trained / 4)
+                adapterRank: need.adapterRank, training: training)
+            scratch.adaptsHead = adapters.head > 0
+            let weights = trained.byteCount(description, layouts, part: part)
+            var table = TrainingMemory.trainable((weights.total + adapters.byteCount(part)) / 4)
             if paged {
                 table[.optimizer] = TrainingMemory.pagedBytes(
-                    largest: isFull ? layouts.largest(part) : adapters.largest(part))
+                    largest: max(weights.largest, adapters.largest(part)))
             }
             table[.activations] = need.byteCount(description, part: part)
             table[.workspace] = scratch.byteCount(on: backend) + (device == 0 ? saving : 0)
@@ -141,15 +147,18 @@ package struct PlacementTask {
 
     /// Places a decoder that is trained, and decides how many micro-batches of a step one pass over the weights serves:
     /// as many as make a step read the fewest bytes, and of those as few as do.
-    /// - Parameter microBatches: of a step.
+    /// - Parameters:
+    ///   - weights: those that are trained besides adapters.
+    ///   - microBatches: of a step.
     package func training(
-        _ need: TrainingNeed, microBatches: Int, paged: Bool = false, saving: Int = 0,
-        canStream: Bool = true
+        _ need: TrainingNeed, weights: TrainedWeights, microBatches: Int, paged: Bool = false,
+        saving: Int = 0, canStream: Bool = true
     ) -> (placed: PlacedMemory, joined: Int) {
         func joining(_ joined: Int) -> PlacedMemory {
             var need = need
             need.joined = joined
-            return training(need, paged: paged, saving: saving, canStream: canStream)
+            return training(
+                need, weights: weights, paged: paged, saving: saving, canStream: canStream)
         }
         var best = (placed: joining(1), joined: 1)
         guard need.checkpointing.recomputes, best.placed.fits, best.placed.placement.isStreaming

@@ -15,6 +15,8 @@ package struct GenerationNeed: Sendable, Hashable {
     package var kvType: KVType
     /// Highest rank of an adapter.
     package var adapterRank: Int
+    /// Whether an adapter acts on the head.
+    package var adaptsHead = false
     /// Pages of the cache; as many as all sequences can fill when nil.
     package var cachePages: Int?
     /// Most rows of logits computed at once; one for each sequence when nil.
@@ -63,8 +65,9 @@ package struct GenerationNeed: Sendable, Hashable {
         _ layouts: DecoderLayouts, part: DecoderPart, on backend: any Backend
     ) -> Int {
         guard !part.isEmpty else { return 0 }
-        return DecoderScratch(
-            layouts, part: part, rows: rows, headRows: headRows, adapterRank: adapterRank
-        ).byteCount(on: backend)
+        var scratch = DecoderScratch(
+            layouts, part: part, rows: rows, headRows: headRows, adapterRank: adapterRank)
+        scratch.adaptsHead = adaptsHead
+        return scratch.byteCount(on: backend)
     }
 }

@@ -39,6 +39,8 @@ package struct AdapterSettings: Sendable, Hashable {
     package var alphaPattern: [String: Double] = [:]
     /// Whether alpha is divided by the square root of the rank.
     package var rankStabilized = false
+    /// Modules that are trained and saved whole: `embed_tokens`, `lm_head`.
+    package var modulesToSave: [String] = []
     /// How A starts.
     package var initialization = Initialization.uniform
 
@@ -93,8 +95,36 @@ package struct AdapterSettings: Sendable, Hashable {
         for (key, value) in try config.optional("lora_alpha_pattern")?.entries() ?? [] {
             alphaPattern[key] = try value.double()
         }
+        try readModulesToSave(config)
         try readInitialization(config)
         try readTargets(config)
+    }
+
+    /// The modules that are trained whole: the configuration's, or those of the adapter to go on from.
+    /// - Throws: what reading that adapter's settings throws.
+    func savedModules() throws -> [String] {
+        guard let folder else { return modulesToSave }
+        let names = try AdapterConfig.read(folder: folder).modulesToSave
+        return SavedEnds.modules.filter { module in
+            names.contains { $0 == module || $0.hasSuffix("." + module) }
+        }
+    }
+
+    private mutating func readModulesToSave(_ config: ConfigCursor) throws(ConfigError) {
+        let key = "lora_modules_to_save"
+        for name in try config.texts(key) ?? [] {
+            guard
+                let module = SavedEnds.modules.first(where: {
+                    name == $0 || name.hasSuffix("." + $0)
+                })
+            else {
+                throw try config.required(key).error(
+                    .badValue,
+                    "'\(excerpt(name))' is not trained as a whole; there are "
+                        + SavedEnds.modules.joined(separator: " and "))
+            }
+            if !modulesToSave.contains(module) { modulesToSave.append(module) }
+        }
     }
 
     private mutating func readInitialization(_ config: ConfigCursor) throws(ConfigError) {

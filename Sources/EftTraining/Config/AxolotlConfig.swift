@@ -9,6 +9,8 @@ package struct AxolotlConfig: Sendable {
     package var model: ModelSettings
     /// The adapter to train; nil trains all weights.
     package var adapter: AdapterSettings?
+    /// Which weights are trained without an adapter; all when nil.
+    package var unfrozen: UnfrozenParameters?
     /// Where examples come from.
     package var data: DataSettings
     /// The loop.
@@ -65,6 +67,7 @@ package struct AxolotlConfig: Sendable {
         notices = try AxolotlKeys.check(document)
         model = try ModelSettings(document)
         adapter = try AdapterSettings.read(document)
+        unfrozen = try UnfrozenParameters(document)
         data = try DataSettings(document)
         training = try TrainingSettings(document, hasValidation: data.hasValidation)
         resume = try Resume(document)
@@ -145,6 +148,9 @@ package struct AxolotlConfig: Sendable {
         }
         if try config.lenientBool("load_in_8bit") ?? false {
             lines.append("load_in_8bit has no effect: the base is held as it is stored")
+        }
+        if try config.text("adapter") != nil, try UnfrozenParameters(config) != nil {
+            lines.append("unfrozen_parameters has no effect: the base of an adapter stays frozen")
         }
         lines += try modelRemarks(config)
         if try config.text("evaluation_strategy") != nil {

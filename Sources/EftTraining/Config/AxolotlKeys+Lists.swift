@@ -24,7 +24,9 @@ extension AxolotlKeys {
         kto_desirable_weight kto_undesirable_weight precompute_ref_log_probs lr_scheduler_kwargs
         lr_quadratic_warmup lr_div_factor loraplus_lr_ratio neftune_noise_alpha
         noisy_embedding_alpha early_stopping_patience load_best_model_at_end
-        loss_watchdog_threshold loss_watchdog_patience
+        loss_watchdog_threshold loss_watchdog_patience tokens added_tokens_overrides
+        lora_modules_to_save unfrozen_parameters resize_token_embeddings_to_32x
+        mean_resizing_embeddings
         """)
 
     /// Keys for what is done anyway, and those that concern nothing that Eft does.
@@ -122,7 +124,7 @@ extension AxolotlKeys {
             optim_args optim_target_modules label_smoothing_factor group_by_length
             curriculum_sampling shuffle_before_merging_datasets
             metric_for_best_model greater_is_better save_first_step
-            resize_token_embeddings_to_32x shrink_embeddings jagged_restart_steps
+            shrink_embeddings jagged_restart_steps
             jagged_restart_warmup_steps jagged_restart_anneal_steps fp8 fp8_config gpt_layer_norm
             use_pose pose_split_on_token_ids pose_max_context_len pose_num_chunks scaling_softmax
             scaling_softmax_factor scaling_softmax_bias use_eaft eaft_alpha eaft_k
@@ -139,10 +141,10 @@ extension AxolotlKeys {
         words(
             """
             reward_model process_reward_model peft_use_dora peft
-            lora_modules_to_save lora_target_parameters lora_fan_in_fan_out peft_layers_to_transform
+            lora_target_parameters lora_fan_in_fan_out peft_layers_to_transform
             peft_layers_pattern peft_layer_replication peft_trainable_token_indices relora
-            unfrozen_parameters lisa_n_layers lisa_step_interval
-            lisa_layers_attribute qat tokens added_tokens_overrides
+            lisa_n_layers lisa_step_interval
+            lisa_layers_attribute qat
             model_kwargs overrides_of_model_kwargs diffusion trl kd_trainer ebft trainer_cls num_labels mora
             nemo_gym_enabled spectrum_top_fraction use_onebitllms
             """

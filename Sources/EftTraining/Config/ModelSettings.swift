@@ -18,6 +18,16 @@ package struct ModelSettings: Sendable, Hashable {
     package var doubleQuantization: Bool
     /// Special tokens that differ from the tokenizer's, by role such as `pad_token`, in document order.
     package var specialTokens: [SpecialToken]
+    /// Special tokens without a role.
+    package var additionalSpecialTokens: [String] = []
+    /// Ordinary tokens that are added to the vocabulary where it lacks them.
+    package var newTokens: [String]
+    /// New texts of added tokens, by id.
+    package var tokenOverrides: [Int32: String] = [:]
+    /// Whether embedding and head grow to a multiple of 32 rows.
+    package var roundsVocabulary: Bool
+    /// Whether new rows begin with the mean of the old ones, and not at random.
+    package var fillsWithMean: Bool
 
     /// A special token and what it is for.
     package struct SpecialToken: Sendable, Hashable {
@@ -40,13 +50,37 @@ package struct ModelSettings: Sendable, Hashable {
         }
         doubleQuantization = try options?.lenientBool("bnb_4bit_use_double_quant") ?? true
         specialTokens = []
-        guard let tokens = try config.optional("special_tokens") else { return }
-        for (role, token) in try tokens.entries() {
+        newTokens = []
+        roundsVocabulary = try config.lenientBool("resize_token_embeddings_to_32x") ?? false
+        fillsWithMean = try config.lenientBool("mean_resizing_embeddings") ?? true
+        for (key, value) in try config.optional("added_tokens_overrides")?.entries() ?? [] {
+            guard let id = Int32(key), id >= 0 else {
+                throw value.error(.badValue, "'\(excerpt(key))' is no token id")
+            }
+            tokenOverrides[id] = try value.string()
+        }
+        if let tokens = try config.optional("special_tokens") { try readRoles(tokens) }
+        guard let tokens = try config.optional("tokens") else { return }
+        // Old configurations have special tokens here.
+        if case .object = tokens.node.value {
+            try readRoles(tokens)
+        } else {
+            newTokens = try config.texts("tokens") ?? []
+        }
+    }
+
+    /// Whether the configuration says anything about single tokens.
+    var namesTokens: Bool {
+        !specialTokens.isEmpty || !additionalSpecialTokens.isEmpty || !newTokens.isEmpty
+            || !tokenOverrides.isEmpty || roundsVocabulary
+    }
+
+    private mutating func readRoles(_ tokens: ConfigCursor) throws(ConfigError) {
+        for (role, token) in try tokens.entries() where token.asksForSomething {
             if role == "additional_special_tokens" {
-                guard try token.elements().isEmpty else {
-                    throw token.error(.badValue, "adding tokens is not supported yet")
-                }
+                additionalSpecialTokens = try tokens.texts(role) ?? []
             } else if Self.roles.contains(role) {
+                specialTokens.removeAll { $0.role == role }
                 specialTokens.append(SpecialToken(role: role, text: try token.string()))
             } else {
                 let near = closestMatch(role, in: Self.roles).map { "; did you mean '\($0)'?" }

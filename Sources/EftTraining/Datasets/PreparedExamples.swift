@@ -23,7 +23,7 @@ package struct PreparedExamples: Sendable {
     /// Reads and prepares all data sets of a configuration.
     /// - Parameters:
     ///   - tokenizerFolder: the folder of the tokenizer.
-    ///   - vocabulary: the number of tokens that the model knows.
+    ///   - vocabulary: the number of tokens that the model knows; more when the configuration adds some.
     ///   - shouldStop: asked now and then; when it says yes, `TrainingError` (`interrupted`) is thrown.
     /// - Throws: `ConfigError`, `TokenizerError`, `TrainingError`, and `ModelError` when tokenizer, data and model do not
     ///   belong together.
@@ -31,8 +31,17 @@ package struct PreparedExamples: Sendable {
         _ config: AxolotlConfig, tokenizerFolder: String, vocabulary: Int,
         shouldStop: () -> Bool = { false }
     ) throws {
-        tokenizer = try TrainingTokenizer(
-            config.model, folder: tokenizerFolder, vocabulary: vocabulary)
+        try self.init(
+            config,
+            RunVocabulary(config.model, folder: tokenizerFolder, vocabulary: vocabulary),
+            shouldStop: shouldStop)
+    }
+
+    init(
+        _ config: AxolotlConfig, _ source: RunVocabulary, shouldStop: () -> Bool
+    ) throws {
+        let vocabulary = source.size
+        tokenizer = try TrainingTokenizer(config.model, source, vocabulary: vocabulary)
         data = try TrainingData(
             config.data, encoder: tokenizer.encoder(config.data), seed: config.training.seed,
             shouldStop: shouldStop)

@@ -30,7 +30,7 @@ struct AdapterTargets: Sendable {
             config = try AdapterConfig.read(folder: folder)
             let checkpoint = try CheckpointFolder.open(folder, kind: .adapter)
             let config = config
-            let named = all.map(\.name).filter {
+            let named = (all.map(\.name) + [description.headName]).filter {
                 checkpoint.find(Self.prefix + $0 + ".lora_A.weight") != nil
             }
             layers = Dictionary(
@@ -38,11 +38,12 @@ struct AdapterTargets: Sendable {
             return
         }
         let known = description.linears(layer: 0)
-        let matches = try Self.matcher(settings.targets, known)
+        let hasHead = try Self.meansHead(settings, description)
+        let matches = try Self.matcher(settings.targets, known, head: description.headName)
         var chosen = try all.filter { try matches($0) }
-        let hasOtherNames = chosen.isEmpty
+        let hasOtherNames = chosen.isEmpty && !hasHead
         if hasOtherNames { chosen = try Self.underOtherNames(settings.targets, all) }
-        guard !chosen.isEmpty else {
+        guard !chosen.isEmpty || hasHead else {
             throw TrainingError(
                 .configuration,
                 "lora_target_modules matches no linear layer of the model; it has "
@@ -50,6 +51,7 @@ struct AdapterTargets: Sendable {
         }
         var targets = Self.moduleNames(
             known.filter { linear in chosen.contains { $0.role == linear.role } })
+        if hasHead { targets.append(description.headName) }
         if case .pattern(let pattern) = settings.targets {
             targets = hasOtherNames ? chosen.map(\.name) : [pattern]
         }
@@ -57,14 +59,35 @@ struct AdapterTargets: Sendable {
             rank: settings.rank, alpha: settings.alpha, dropout: settings.dropout,
             targetModules: targets, rankPattern: settings.rankPattern,
             alphaPattern: settings.alphaPattern, rankStabilized: settings.rankStabilized,
-            baseModel: baseModel)
+            baseModel: baseModel, modulesToSave: settings.modulesToSave)
         self.config = config
+        let names = chosen.map(\.name) + (hasHead ? [description.headName] : [])
         layers = Dictionary(
-            uniqueKeysWithValues: chosen.map { ($0.name, config.settings(for: $0.name)) })
+            uniqueKeysWithValues: names.map { ($0, config.settings(for: $0)) })
+    }
+
+    /// Whether the head gets an adapter; not when all linear layers do, as PEFT has it.
+    /// - Throws: `TrainingError` (`configuration`) when the head is trained whole too.
+    private static func meansHead(
+        _ settings: AdapterSettings, _ description: DecoderDescription
+    ) throws -> Bool {
+        let name = description.headName
+        let isMeant =
+            switch settings.targets {
+            case .pattern(let pattern): try Regex(pattern).wholeMatch(in: name) != nil
+            case .modules(let names, _): names.contains { ends(name, $0) }
+            }
+        guard isMeant, settings.modulesToSave.contains(where: { ends(name, $0) }) else {
+            return isMeant
+        }
+        throw TrainingError(
+            .configuration,
+            "\(name) is named in lora_target_modules and in lora_modules_to_save; remove one of them"
+        )
     }
 
     private static func matcher(
-        _ targets: AdapterSettings.Targets, _ known: [DecoderDescription.LinearShape]
+        _ targets: AdapterSettings.Targets, _ known: [DecoderDescription.LinearShape], head: String
     ) throws -> (DecoderDescription.LinearShape) throws -> Bool {
         switch targets {
         case .pattern(let pattern):
@@ -72,7 +95,9 @@ struct AdapterTargets: Sendable {
             return { try regex.wholeMatch(in: $0.name) != nil }
         case .modules(let names, let all):
             for name in names
-            where !known.contains(where: { ends($0.localName, name) || ends(name, $0.localName) }) {
+            where !ends(head, name)
+                && !known.contains(where: { ends($0.localName, name) || ends(name, $0.localName) })
+            {
                 throw TrainingError(
                     .configuration,
                     "lora_target_modules names '\(excerpt(name))', which is no linear layer inside the "
@@ -132,6 +157,13 @@ struct AdapterTargets: Sendable {
                 if config.dropout > 0 {
                     extents.droppedInputs = max(extents.droppedInputs, linear.inputs)
                 }
+            }
+        }
+        if let rank = layers[description.headName]?.rank {
+            extents.addHead(
+                inputs: description.shape.hidden, outputs: description.vocabulary, rank: rank)
+            if config.dropout > 0 {
+                extents.droppedInputs = max(extents.droppedInputs, description.shape.hidden)
             }
         }
         return extents

@@ -6,7 +6,7 @@ import EftModels
 import EftQuant
 import EftTensor
 
-/// A model folder, opened for training.
+/// A model folder, opened for training, with the tokens and the trained weights that a configuration asks for.
 package struct BaseModel: Sendable {
     /// The folder.
     package let folder: ModelFolder
@@ -14,47 +14,108 @@ package struct BaseModel: Sendable {
     package let isFresh: Bool
     /// How weights are held.
     package let options: LoadOptions
+    /// The rows that are trained of weights that are not trained whole, by name.
+    let trainedRows: [String: [Range<Int>]]
+    /// The tokenizer.
+    let vocabulary: RunVocabulary
+    /// Whether the embedding is another one than the base's, so that it is saved with an adapter.
+    let savesEnds: Bool
+    /// Whether layers may be streamed: those of an adapter's base are read-only.
+    package let canStream: Bool
+    /// Lines for the user.
+    package let notices: [String]
 
     /// Opens the base model of a configuration.
-    /// - Throws: `ConfigError`, `FormatError`, `ModelError`.
+    /// - Throws: `ConfigError`, `FormatError`, `ModelError`, `TokenizerError`.
     package init(_ config: AxolotlConfig) throws {
+        let model = config.model
+        let (opened, isFresh) = try Self.open(config)
+        self.isFresh = isFresh
+        let adapted = try opened.adapted(by: (config.adapter?.folder).map { [$0] } ?? [])
+        vocabulary = try RunVocabulary(
+            model, folder: model.tokenizerConfig ?? adapted.tokenizerFolder,
+            vocabulary: adapted.description.vocabulary)
+        let saved = try config.adapter.map { try $0.savedModules() } ?? []
+        let filling: RowFilling =
+            model.fillsWithMean
+            ? .mean
+            : .normal(
+                deviation: adapted.description.initializerRange,
+                seed: mixedSeed(config.training.seed, 3))
+        folder = try adapted.grown(
+            to: vocabulary.size, untied: !saved.isEmpty, filling: filling)
+        let description = folder.description
+        let hasGrown = description.vocabulary > opened.description.vocabulary
+        savesEnds =
+            config.adapter != nil && (hasGrown || folder.endsAdapter != nil || !saved.isEmpty)
+        canStream = config.adapter != nil && !isFresh
+        notices = Self.notices(config, vocabulary, savesEnds: savesEnds, saved)
+        guard let adapter = config.adapter else {
+            let unfrozen = try config.unfrozen?.weights(of: description)
+            options = LoadOptions(trained: unfrozen?.trained ?? .all)
+            trainedRows = unfrozen?.rows ?? [:]
+            return
+        }
+        trainedRows = [:]
+        let names = saved.map { $0 == "lm_head" ? description.headName : description.embeddingName }
+        let quantizes = try adapter.quantizesBase && folder.isDense()
+        options = LoadOptions(
+            linears: quantizes
+                ? .nf4(doubleQuantization: model.doubleQuantization) : .asStored,
+            trained: names.isEmpty ? .none : .named(Set(names.map { $0 + ".weight" })))
+    }
+
+    private static func notices(
+        _ config: AxolotlConfig, _ vocabulary: RunVocabulary, savesEnds: Bool, _ saved: [String]
+    ) -> [String] {
+        guard !vocabulary.newTokens.isEmpty else { return [] }
+        let tokens = vocabulary.newTokens.prefix(5).map { "'\(excerpt($0, limit: 40))'" }
+        let rest = vocabulary.newTokens.count - tokens.count
+        let list = tokens.joined(separator: ", ") + (rest > 0 ? " and \(rest) more" : "")
+        let line = "new tokens: \(list); the vocabulary has \(vocabulary.size) rows now"
+        guard config.adapter != nil, saved.count < SavedEnds.modules.count else { return [line] }
+        return [
+            line
+                + ". An adapter does not train their rows: set lora_modules_to_save: [embed_tokens, lm_head]"
+        ]
+    }
+
+    private static func open(
+        _ config: AxolotlConfig
+    ) throws -> (folder: ModelFolder, isFresh: Bool) {
         let model = config.model
         let cursor = try config.document.required("base_model")
         let hasAdapter = config.adapter != nil
         guard FileSystem.exists(model.baseModel) || model.reinitWeights else {
-            throw Self.missing(model.baseModel, cursor)
+            throw missing(model.baseModel, cursor)
         }
-        isFresh = model.reinitWeights || (!hasAdapter && !Self.holdsWeights(model.baseModel))
-        if isFresh {
-            guard !hasAdapter else {
-                throw try config.document.required("reinit_weights").error(
-                    .badValue, "an adapter needs a base with weights; train with adapter left empty"
-                )
-            }
-            let path = model.baseModelConfig ?? model.baseModel
-            guard FileSystem.exists(path) else { throw Self.missing(path, cursor) }
-            folder = try ModelFolder.open(path, needsWeights: false)
-        } else {
+        guard model.reinitWeights || (!hasAdapter && !holdsWeights(model.baseModel)) else {
             if let other = model.baseModelConfig, other != model.baseModel {
                 throw try config.document.required("base_model_config").error(
                     .badValue,
                     "a config.json other than the weights' own is only used with reinit_weights")
             }
-            folder = try ModelFolder.open(model.preparedBase ?? model.baseModel)
+            return (try ModelFolder.open(model.preparedBase ?? model.baseModel), false)
         }
-        guard let adapter = config.adapter else {
-            options = LoadOptions(linears: .f32, ends: .f32)
-            return
+        guard !hasAdapter else {
+            throw try config.document.required("reinit_weights").error(
+                .badValue, "an adapter needs a base with weights; train with adapter left empty"
+            )
         }
-        let quantizes = try adapter.quantizesBase && folder.isDense()
-        options = LoadOptions(
-            linears: quantizes
-                ? .nf4(doubleQuantization: model.doubleQuantization) : .asStored)
+        let path = model.baseModelConfig ?? model.baseModel
+        guard FileSystem.exists(path) else { throw missing(path, cursor) }
+        var folder = try ModelFolder.open(path, needsWeights: false)
+        // Weights that may be there are left alone.
+        folder.checkpoint = nil
+        return (folder, true)
     }
 
-    /// The folder of the tokenizer.
-    package func tokenizerFolder(_ settings: ModelSettings) -> String {
-        settings.tokenizerConfig ?? folder.path
+    /// Embedding and head as they are saved with an adapter; nil when they are the base's.
+    func savedEnds(_ backend: CPUBackend, _ dtype: DType) -> AdapterFile.Ends? {
+        guard savesEnds else { return nil }
+        return AdapterFile.Ends(
+            embedding: true, head: !folder.description.tiedEmbeddings, backend: backend,
+            dtype: dtype)
     }
 
     /// The model of a configuration, without its weights.
@@ -78,9 +139,6 @@ package struct BaseModel: Sendable {
     package func loadNeed() throws -> LoadNeed {
         isFresh ? LoadNeed() : try DecoderLoader(folder: folder, options: options).loadNeed()
     }
-
-    /// Whether layers may be streamed: those of an adapter's base are read-only.
-    package var canStream: Bool { !isFresh && options.ends != .f32 }
 
     /// What streams layers of a placement from below a folder of caches; nil when none is streamed.
     package func streaming(_ placement: WeightPlacement, caches: String?) throws -> StreamedBase? {

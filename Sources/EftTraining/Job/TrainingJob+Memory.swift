@@ -66,9 +66,11 @@ extension TrainingJob {
             backend: backend)
         var need = try need(config.training, lengths, extents: task.adapters)
         let (placed, joined) = task.training(
-            need, microBatches: config.training.gradientAccumulationSteps,
+            need, weights: base.options.trained,
+            microBatches: config.training.gradientAccumulationSteps,
             paged: config.training.pagedOptimizer,
-            saving: adapter == nil ? DecoderSaver.scratchBytes(layouts, config.outputType) : 0,
+            saving: adapter == nil || base.savesEnds
+                ? DecoderSaver.scratchBytes(layouts, config.outputType) : 0,
             canStream: base.canStream)
         need.joined = joined
         return TrainingPlan(

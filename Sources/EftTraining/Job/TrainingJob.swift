@@ -28,7 +28,7 @@ package final class TrainingJob {
     /// Steps of the run.
     package let totalSteps: Int
     /// Lines for the user.
-    package var notices: [String] { examples.notices }
+    package var notices: [String] { base.notices + examples.notices }
     private let adapter: AdapterTargets?
     /// The checkpoint to go on from.
     package let resumeFolder: String?
@@ -101,8 +101,7 @@ package final class TrainingJob {
             backend: backend)
         resumeFolder = try TrainingJob.resumeFolder(config)
         examples = try PreparedExamples(
-            config, tokenizerFolder: base.tokenizerFolder(config.model),
-            vocabulary: description.vocabulary, shouldStop: shouldStop)
+            config, base.vocabulary, shouldStop: shouldStop)
         let data = examples.data
         let lengths = ExampleLengths(
             train: data.train.map(\.rowCount), validation: data.validation.map(\.rowCount))
@@ -154,14 +153,14 @@ package final class TrainingJob {
             YAMLWriter.text(config.document.node))
         let decoder = try load(onEvent, shouldStop)
         let slot = try adapter?.attach(to: decoder, seed: mixedSeed(settings.seed, 2))
-        if slot == nil { try decoder.makeFullyTrainable() }
+        try decoder.makeTrainable(base.options.trained)
+        decoder.freezeRows(beside: base.trainedRows)
         let trainer = try Trainer(
             decoder: decoder, settings: settings, train: data.train, validation: data.validation,
             slots: slot.map { [$0] } ?? [], joined: plan.joined, fingerprint: fingerprint,
             output: TrainingOutput(
                 config: config, base: base, decoder: decoder, backend: devices[0],
-                adapter: adapter.flatMap { adapter in slot.map { ($0, adapter.config) } },
-                tokenizerFolder: base.tokenizerFolder(config.model)
+                adapter: adapter.flatMap { adapter in slot.map { ($0, adapter.config) } }
             ).output)
         try trainer.prepare(
             onEvent: { try onEvent(.training($0)) }, shouldStop: shouldStop)
@@ -188,8 +187,9 @@ package final class TrainingJob {
     package var temporaryBytes: Int {
         get throws {
             let description = base.folder.description
-            let trained =
-                try adapter?.extents(description).byteCount ?? base.layouts().byteCount
+            let weights = try base.options.trained.byteCount(
+                description, base.layouts(), part: description.wholePart)
+            let trained = weights.total + (adapter?.extents(description).byteCount ?? 0)
             return plan.spilledBytes
                 + (config.training.pagedOptimizer ? 2 * trained : 0)
         }
@@ -258,6 +258,7 @@ package final class TrainingJob {
             return settings.json
         }
         add(kind ?? "full")
+        if let unfrozen = config.unfrozen { add("\(unfrozen)") }
         return String(mixedSeed(hash), radix: 16)
     }
 }

@@ -42,8 +42,7 @@ package struct TrainingOutline {
                 .extents(description)
         }
         let tokenizer = try TrainingTokenizer(
-            config.model, folder: base.tokenizerFolder(config.model),
-            vocabulary: description.vocabulary)
+            config.model, base.vocabulary, vocabulary: description.vocabulary)
         let data = try TrainingData(
             config.data, encoder: tokenizer.encoder(config.data), seed: config.training.seed,
             shouldStop: shouldStop)

@@ -14,7 +14,6 @@ struct TrainingOutput: Sendable {
     let backend: CPUBackend
     /// The adapter's slot and settings; nil for a whole model.
     let adapter: (slot: Int, config: AdapterConfig)?
-    let tokenizerFolder: String
 
     /// The writer that the loop takes.
     var output: Trainer.Output { Trainer.Output { try save(to: $0) } }
@@ -22,15 +21,18 @@ struct TrainingOutput: Sendable {
     private func save(to folder: String) throws {
         try FileSystem.createFolder(folder)
         if let adapter {
-            try AdapterFile.save(decoder, slot: adapter.slot, config: adapter.config, to: folder)
+            try AdapterFile.save(
+                decoder, slot: adapter.slot, config: adapter.config,
+                ends: base.savedEnds(backend, config.outputType), to: folder)
         } else {
             try saveModel(folder)
         }
-        try TokenizerFiles.copy(from: tokenizerFolder, to: folder)
+        try base.vocabulary.copy(to: folder)
         for name in ["tokenizer_config.json", "special_tokens_map.json"] {
             try setSpecialTokens(FileSystem.join(folder, name))
         }
-        let hasTemplate = { try ChatTemplates.loadIfPresent(folder: tokenizerFolder) != nil }
+        try setEnds(FileSystem.join(folder, "generation_config.json"))
+        let hasTemplate = { try ChatTemplates.loadIfPresent(folder: base.vocabulary.folder) != nil }
         if let template = try config.data.keptTemplate(tokenizerHasOne: hasTemplate) {
             try AtomicFile.write(
                 FileSystem.join(folder, "chat_template.jinja"), Array(template.utf8))
@@ -62,11 +64,38 @@ struct TrainingOutput: Sendable {
         }
     }
 
+    /// Lets answers end at the configuration's EOS token, as the Hugging Face trainer does.
+    private func setEnds(_ path: String) throws {
+        guard let text = config.model.specialTokens.first(where: { $0.role == "eos_token" })?.text,
+            FileSystem.exists(path), let id = try base.vocabulary.tokenizer().id(for: text)
+        else { return }
+        let file = try ConfigFile.read(path)
+        var ids = [Int(id)]
+        if let old = try file.optional("eos_token_id") {
+            if case .array = old.node.value {
+                ids += try old.elements().map { try $0.int() }.filter { $0 != ids[0] }
+            } else if try old.int() != ids[0] {
+                ids.append(try old.int())
+            }
+        }
+        var object = try file.object()
+        object["eos_token_id"] =
+            ids.count == 1 ? ConfigNode(ids[0]) : ConfigNode(.array(ids.map { ConfigNode($0) }))
+        try AtomicFile.write(path, self.text(object))
+    }
+
     /// Enters the configuration's special tokens into a file of the tokenizer, when it is there.
     private func setSpecialTokens(_ path: String) throws {
-        guard !config.model.specialTokens.isEmpty, FileSystem.exists(path) else { return }
+        let model = config.model
+        guard !model.specialTokens.isEmpty || !model.additionalSpecialTokens.isEmpty,
+            FileSystem.exists(path)
+        else { return }
         var object = try ConfigFile.read(path).object()
-        for token in config.model.specialTokens { object[token.role] = ConfigNode(token.text) }
+        for token in model.specialTokens { object[token.role] = ConfigNode(token.text) }
+        if !model.additionalSpecialTokens.isEmpty {
+            object["additional_special_tokens"] = ConfigNode(
+                .array(model.additionalSpecialTokens.map { ConfigNode($0) }))
+        }
         try AtomicFile.write(path, text(object))
     }
 

@@ -14,23 +14,16 @@ struct TrainingTokenizer: Sendable {
     /// Lines for the user.
     private(set) var notices: [String] = []
 
-    /// Loads the tokenizer of a folder.
+    /// Loads the tokenizer of a run.
     /// - Throws: `TokenizerError`, and `ModelError` when tokenizer and model do not belong together.
-    init(_ settings: ModelSettings, folder: String, vocabulary: Int) throws {
-        tokenizer = try Tokenizer.load(folder: folder)
-        self.folder = folder
+    init(_ settings: ModelSettings, _ source: RunVocabulary, vocabulary: Int) throws {
+        tokenizer = try source.tokenizer()
+        folder = source.folder
         specialTokens = settings.specialTokens
         var ids = ["bos_token": tokenizer.bosID, "eos_token": tokenizer.eosID]
         for special in settings.specialTokens {
-            guard let id = tokenizer.id(for: special.text) else {
-                // Rows are never padded, so that a padding token need not be there.
-                if special.role == "pad_token" { continue }
-                throw TrainingError(
-                    .configuration,
-                    "special_tokens.\(special.role) '\(excerpt(special.text))' is not in the vocabulary; "
-                        + "adding tokens is not supported yet (\(folder))")
-            }
-            ids[special.role] = id
+            // Only a padding token may be missing: rows are never padded.
+            if let id = tokenizer.id(for: special.text) { ids[special.role] = id }
         }
         (bosID, eosID) = (ids["bos_token"] ?? nil, ids["eos_token"] ?? nil)
         if eosID == nil {

@@ -54,7 +54,7 @@ enum ChatCommand: Command {
         let adapters = try NamedAdapter.all(arguments)
         let path = try ModelArgument.path(arguments)
         var model = try LoadedModel(arguments, adapters: adapters.map(\.folder))
-        guard let templates = try ConversationOptions.templates(arguments, folder: path) else {
+        guard let templates = try model.templates(arguments) else {
             throw UsageError(
                 "this model has no chat template; give one by --chat-template, or continue a text: eft run "
                     + "-m \(path) --raw -p TEXT", command: arguments.command.name)

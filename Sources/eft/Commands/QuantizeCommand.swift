@@ -145,7 +145,8 @@ enum QuantizeCommand: Command {
         else {
             throw arguments.error("in-dir", "is required: \(work) holds no job to go on with")
         }
-        let folder = try ModelFolder.open(input)
+        let adapter = arguments.string("adapter") ?? earlier?.options.adapter
+        let folder = try ModelFolder.open(input).adapted(by: adapter.map { [$0] } ?? [])
         let options = try options(arguments, folder.description, backend, earlier?.options)
         try options.check()
         let calibration = try calibration(arguments, folder, options, earlier)
@@ -307,7 +308,7 @@ enum QuantizeCommand: Command {
     ) throws -> CalibrationRows {
         let own = ["calibration.txt", "calibration.jsonl"]
             .map { FileSystem.join(folder.path, $0) }.first(where: FileSystem.exists)
-        let tokenizer = try Tokenizer.load(folder: folder.path)
+        let tokenizer = try Tokenizer.load(folder: folder.tokenizerFolder)
         func encode(_ text: String) throws -> [Int32] {
             try tokenizer.encode(text, addSpecialTokens: true)
         }
@@ -337,7 +338,7 @@ enum QuantizeCommand: Command {
         let document = ConfigCursor(
             try YAMLParser.parse(FileSystem.read(file), file: file), file: file)
         let examples = try PreparedExamples(
-            AxolotlConfig(document), tokenizerFolder: folder.path,
+            AxolotlConfig(document), tokenizerFolder: folder.tokenizerFolder,
             vocabulary: folder.description.vocabulary, shouldStop: { InterruptFlag.isRaised })
         return try CalibrationRows(
             name: file, tokens: examples.data.train.flatMap(\.tokens), rows: options.rows,

@@ -74,7 +74,7 @@ enum RunCommand: Command {
         }
         var model = try LoadedModel(
             arguments, adapters: NamedAdapter.all(arguments).map(\.folder))
-        let frame = try PromptFrame(arguments, folder: path, tokenizer: model.tokenizer)
+        let frame = try PromptFrame(arguments, folder: path, model)
         let framed = try prompts.map(frame.framed)
         let plan = try RunPlan(arguments, &model, frame, framed)
         try plan.run()
@@ -98,12 +98,12 @@ struct PromptFrame {
         let tokens: [Int32]
     }
 
-    init(_ arguments: ParsedArguments, folder: String, tokenizer: Tokenizer) throws {
+    init(_ arguments: ParsedArguments, folder: String, _ model: LoadedModel) throws {
         self.arguments = arguments
-        self.tokenizer = tokenizer
+        tokenizer = model.tokenizer
         let isRaw = arguments.flag("raw") || arguments.flag("alpaca")
         let templates =
-            isRaw ? nil : try ConversationOptions.templates(arguments, folder: folder)
+            isRaw ? nil : try model.templates(arguments)
         template = try templates?.template()
         reasoning = templates.flatMap { ReasoningFormat.format(inTemplate: $0.source) }
         defaults = template == nil ? .greedy : ConversationOptions.defaults(folder: folder)

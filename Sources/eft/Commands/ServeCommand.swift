@@ -47,7 +47,7 @@ enum ServeCommand: Command {
         for note in translated.notes { output.writeLine("note: \(note)") }
         let options = try ServeOptions(arguments)
         let model = try LoadedModel(
-            arguments, adapters: options.adapters.map(\.folder),
+            arguments, adapters: options.adapters.map(\.folder), usesAdapterTokenizer: false,
             reserving: options.reservedAdapters)
         let program = ServedProgram(arguments: arguments, options: options, model: model)
         let draft = try options.draft(model)

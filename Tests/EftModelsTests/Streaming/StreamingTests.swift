@@ -222,7 +222,7 @@ import Testing
     @Test func `streamed weights are not trained themselves, nor saved`() throws {
         let model = try StreamModel(.f32)
         let decoder = try model.decoder(streamed: 4)
-        let error = try #require(throws: TensorError.self) { try decoder.makeFullyTrainable() }
+        let error = try #require(throws: TensorError.self) { try decoder.makeTrainable(.all) }
         #expect(error.message.contains("adapter"))
         let backend = try CPUBackend(threads: 1)
         #expect(throws: ModelError.self) {
