@@ -278,7 +278,7 @@ import Testing
     }
 
     @Test(arguments: [
-        ("lora_target_linear: false\nlora_target_modules: [nothing]", "nothing"),
+        ("lora_target_linear: false\nlora_target_modules: [o_pro]", "o_pro"),
         ("lora_target_linear: false\nlora_target_modules: [q_proj, k_projs]", "k_projs"),
     ])
     func `settings that the model cannot follow are refused`(_ lines: String, _ hint: String) throws

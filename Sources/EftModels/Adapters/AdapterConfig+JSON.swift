@@ -23,7 +23,11 @@ extension AdapterConfig {
             ("ensure_weight_tying", no), ("eva_config", null), ("exclude_modules", null),
             ("fan_in_fan_out", no), ("inference_mode", ConfigNode(.bool(true))),
             ("init_lora_weights", ConfigNode(.bool(true))), ("layer_replication", null),
-            ("layers_pattern", null), ("layers_to_transform", null),
+            ("layers_pattern", null),
+            (
+                "layers_to_transform",
+                layersToTransform.map { ConfigNode(.array($0.map { ConfigNode($0) })) } ?? null
+            ),
             ("loftq_config", ConfigNode(.object(ConfigObject()))),
             ("lora_alpha", number(alpha)), ("lora_bias", no),
             ("lora_dropout", ConfigNode(.real(dropout))), ("megatron_config", null),

@@ -28,12 +28,15 @@ package struct AdapterConfig: Sendable, Hashable {
     package var modulesToSave: [String]
     /// Whether a tied head stays tied to a saved embedding.
     package private(set) var ensuresWeightTying = false
+    /// Numbers of the decoder layers that have adapters; all when nil.
+    package var layersToTransform: [Int]?
 
     /// Makes settings.
     package init(
         rank: Int, alpha: Double, dropout: Double = 0, targetModules: [String],
         rankPattern: [String: Int] = [:], alphaPattern: [String: Double] = [:],
-        rankStabilized: Bool = false, baseModel: String = "", modulesToSave: [String] = []
+        rankStabilized: Bool = false, baseModel: String = "", modulesToSave: [String] = [],
+        layersToTransform: [Int]? = nil
     ) {
         self.rank = rank
         self.alpha = alpha
@@ -44,6 +47,7 @@ package struct AdapterConfig: Sendable, Hashable {
         self.rankStabilized = rankStabilized
         self.baseModel = baseModel
         self.modulesToSave = modulesToSave
+        self.layersToTransform = layersToTransform
     }
 
     /// Rank and scale of a module. Patterns are tried in the order of the file, as PEFT tries them.
@@ -106,6 +110,13 @@ package struct AdapterConfig: Sendable, Hashable {
         }
         if let modules = try config.optional("modules_to_save") {
             result.modulesToSave = try modules.elements().map { try $0.string() }
+        }
+        if let layers = try config.optional("layers_to_transform") {
+            if case .array = layers.node.value {
+                result.layersToTransform = try layers.elements().map { try $0.int() }
+            } else {
+                result.layersToTransform = [try layers.int()]
+            }
         }
         result.ensuresWeightTying = try config.bool("ensure_weight_tying", default: false)
         for (key, _) in try config.optional("rank_pattern")?.object().entries ?? [] {

@@ -41,6 +41,10 @@ package struct AdapterSettings: Sendable, Hashable {
     package var rankStabilized = false
     /// Modules that are trained and saved whole: `embed_tokens`, `lm_head`.
     package var modulesToSave: [String] = []
+    /// Numbers of the decoder layers whose linear layers get an adapter; all when nil.
+    package var layersToTransform: [Int]?
+    /// Names of stacked parameters that are to get an adapter.
+    package var targetParameters: [String] = []
     /// How A starts.
     package var initialization = Initialization.uniform
 
@@ -96,6 +100,8 @@ package struct AdapterSettings: Sendable, Hashable {
             alphaPattern[key] = try value.double()
         }
         try readModulesToSave(config)
+        try readLayers(config)
+        targetParameters = try config.texts("lora_target_parameters") ?? []
         try readInitialization(config)
         try readTargets(config)
     }
@@ -124,6 +130,25 @@ package struct AdapterSettings: Sendable, Hashable {
                         + SavedEnds.modules.joined(separator: " and "))
             }
             if !modulesToSave.contains(module) { modulesToSave.append(module) }
+        }
+    }
+
+    private mutating func readLayers(_ config: ConfigCursor) throws(ConfigError) {
+        let key = "peft_layers_to_transform"
+        if let value = try config.optional(key) {
+            let range = 0...Int(Int32.max)
+            if case .array = value.node.value {
+                var layers: [Int] = []
+                for item in try value.elements() { layers.append(try item.int(in: range)) }
+                layersToTransform = layers
+            } else {
+                layersToTransform = [try value.int(in: range)]
+            }
+        }
+        for pattern in try config.texts("peft_layers_pattern") ?? [] where pattern != "layers" {
+            throw try config.required("peft_layers_pattern").error(
+                .badValue,
+                "'\(excerpt(pattern))' is no list of decoder layers; it is called 'layers'")
         }
     }
 

@@ -26,7 +26,8 @@ extension AxolotlKeys {
         noisy_embedding_alpha early_stopping_patience load_best_model_at_end
         loss_watchdog_threshold loss_watchdog_patience tokens added_tokens_overrides
         lora_modules_to_save unfrozen_parameters resize_token_embeddings_to_32x
-        mean_resizing_embeddings
+        mean_resizing_embeddings lora_target_parameters peft_layers_to_transform
+        peft_layers_pattern
         """)
 
     /// Keys for what is done anyway, and those that concern nothing that Eft does.
@@ -46,6 +47,7 @@ extension AxolotlKeys {
     /// Keys of other hardware, of services, of speed, and those that count only beside a key that is refused.
     static let noEffect = words(
         """
+        flash_attn_rms_norm
         cls_model_config model_revision trust_remote_code tokenizer_use_mistral_common
         embeddings_skip_upcast gpu_memory_limit max_memory device_map device hub_model_id
         hub_strategy hub_revision hub_private_repo push_dataset_to_hub hf_use_auth_token
@@ -132,6 +134,12 @@ extension AxolotlKeys {
             gemma4_fp8_nonexpert gemma4_nf4_nonexpert dense_mixer recipe llmcompressor
             """
         ).map { ($0, notYet) }
+        + [
+            (
+                "lora_fan_in_fan_out",
+                "without effect: the linear layers are stored by outputs, as PEFT finds too"
+            )
+        ]
         + words("is_multimodal processor_type").map {
             ($0, "only text is trained on; rows with images or sounds are left out as unusable")
         }
@@ -141,8 +149,7 @@ extension AxolotlKeys {
         words(
             """
             reward_model process_reward_model peft_use_dora peft
-            lora_target_parameters lora_fan_in_fan_out peft_layers_to_transform
-            peft_layers_pattern peft_layer_replication peft_trainable_token_indices relora
+            peft_layer_replication peft_trainable_token_indices relora
             lisa_n_layers lisa_step_interval
             lisa_layers_attribute qat
             model_kwargs overrides_of_model_kwargs diffusion trl kd_trainer ebft trainer_cls num_labels mora
@@ -151,7 +158,7 @@ extension AxolotlKeys {
         ).map { ($0, "not supported yet; remove the key to train without it") }
         + words(
             """
-            flash_attn_rms_norm unsloth_cross_entropy_loss unsloth_lora_mlp unsloth_lora_qkv
+            unsloth_cross_entropy_loss unsloth_lora_mlp unsloth_lora_qkv
             unsloth_lora_o unsloth_rms_norm unsloth_rope
             """
         ).map { ($0, "removed by Axolotl; remove the key") }

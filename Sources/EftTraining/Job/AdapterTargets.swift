@@ -12,6 +12,8 @@ struct AdapterTargets: Sendable {
     let config: AdapterConfig
     /// Names of layers and the rank and scale of each.
     let layers: [String: (rank: Int, scale: Double)]
+    /// Lines for the user.
+    let notices: [String]
     private let initialization: AdapterSettings.Initialization
     /// The folder that A and B are read from; nil when they are fresh.
     private let folder: String?
@@ -35,12 +37,17 @@ struct AdapterTargets: Sendable {
             }
             layers = Dictionary(
                 uniqueKeysWithValues: named.map { ($0, config.settings(for: $0)) })
+            notices = []
             return
         }
         let known = description.linears(layer: 0)
-        let hasHead = try Self.meansHead(settings, description)
-        let matches = try Self.matcher(settings.targets, known, head: description.headName)
-        var chosen = try all.filter { try matches($0) }
+        notices = try Self.notices(settings, known, description)
+        // PEFT leaves modules that are in no layer out when layers are named.
+        let hasHead =
+            try settings.layersToTransform == nil && Self.meansHead(settings, description)
+        let matches = try Self.matcher(settings.targets)
+        let layersOf = try Self.layers(settings, description)
+        var chosen = try layersOf.flatMap { try description.linears(layer: $0).filter(matches) }
         let hasOtherNames = chosen.isEmpty && !hasHead
         if hasOtherNames { chosen = try Self.underOtherNames(settings.targets, all) }
         guard !chosen.isEmpty || hasHead else {
@@ -59,7 +66,8 @@ struct AdapterTargets: Sendable {
             rank: settings.rank, alpha: settings.alpha, dropout: settings.dropout,
             targetModules: targets, rankPattern: settings.rankPattern,
             alphaPattern: settings.alphaPattern, rankStabilized: settings.rankStabilized,
-            baseModel: baseModel, modulesToSave: settings.modulesToSave)
+            baseModel: baseModel, modulesToSave: settings.modulesToSave,
+            layersToTransform: settings.layersToTransform)
         self.config = config
         let names = chosen.map(\.name) + (hasHead ? [description.headName] : [])
         layers = Dictionary(
@@ -86,24 +94,88 @@ struct AdapterTargets: Sendable {
         )
     }
 
+    /// The decoder layers that get adapters.
+    /// - Throws: `TrainingError` (`configuration`) for layers that the model does not have.
+    private static func layers(
+        _ settings: AdapterSettings, _ description: DecoderDescription
+    ) throws -> [Int] {
+        guard let chosen = settings.layersToTransform else { return Array(0..<description.layers) }
+        if case .pattern = settings.targets {
+            throw TrainingError(
+                .configuration,
+                "peft_layers_to_transform goes with a list of names in lora_target_modules; a pattern names its "
+                    + "layers itself")
+        }
+        if let bad = chosen.first(where: { $0 >= description.layers }) {
+            throw TrainingError(
+                .configuration,
+                "peft_layers_to_transform names layer \(bad); the model has 0 to \(description.layers - 1)"
+            )
+        }
+        return Array(Set(chosen)).sorted()
+    }
+
+    /// Lines about names that mean nothing here; PEFT passes over them silently.
+    /// - Throws: `TrainingError` (`configuration`) for what is likely a slip, and for stacked experts.
+    private static func notices(
+        _ settings: AdapterSettings, _ known: [DecoderDescription.LinearShape],
+        _ description: DecoderDescription
+    ) throws -> [String] {
+        var lines: [String] = []
+        let list = moduleNames(known)
+        if case .modules(let names, _) = settings.targets {
+            let unknown = names.filter { name in
+                !ends(description.headName, name) && !ends(description.embeddingName, name)
+                    && !known.contains { ends($0.localName, name) || ends(name, $0.localName) }
+            }
+            for name in unknown {
+                guard let near = list.first(where: { isSlip(name, of: $0) }) else { continue }
+                throw TrainingError(
+                    .configuration,
+                    "lora_target_modules names '\(excerpt(name))', which is no linear layer of the model; did "
+                        + "you mean '\(near)'?")
+            }
+            if names.contains(where: { ends(description.embeddingName, $0) }) {
+                throw TrainingError(
+                    .configuration,
+                    "an adapter on embed_tokens is not supported yet; train it whole by lora_modules_to_save"
+                )
+            }
+            if !unknown.isEmpty {
+                let words = unknown.map { "'\(excerpt($0))'" }.joined(separator: ", ")
+                lines.append(
+                    "lora_target_modules names \(words), which the model does not have; its linear layers are "
+                        + list.joined(separator: ", "))
+            }
+        }
+        guard !settings.targetParameters.isEmpty else { return lines }
+        guard description.shape.mixture == nil else {
+            throw TrainingError(
+                .configuration,
+                "adapters on stacked experts (lora_target_parameters) are not supported yet; name the experts' "
+                    + "linear layers in lora_target_modules: " + list.joined(separator: ", "))
+        }
+        lines.append("lora_target_parameters has no effect: the model has no mixture of experts")
+        return lines
+    }
+
+    /// Whether a letter was left out of a name, or put in; other letters make other names, such as `c_proj`.
+    private static func isSlip(_ name: String, of other: String) -> Bool {
+        let (a, b) = (Array(name.utf8), Array(other.utf8))
+        guard abs(a.count - b.count) == 1 else { return false }
+        let head = zip(a, b).prefix { $0 == $1 }.count
+        let tail = zip(a.reversed(), b.reversed()).prefix { $0 == $1 }.count
+        return head + tail >= max(a.count, b.count) - 1
+    }
+
     private static func matcher(
-        _ targets: AdapterSettings.Targets, _ known: [DecoderDescription.LinearShape], head: String
+        _ targets: AdapterSettings.Targets
     ) throws -> (DecoderDescription.LinearShape) throws -> Bool {
         switch targets {
         case .pattern(let pattern):
             let regex = try Regex(pattern)
             return { try regex.wholeMatch(in: $0.name) != nil }
         case .modules(let names, let all):
-            for name in names
-            where !ends(head, name)
-                && !known.contains(where: { ends($0.localName, name) || ends(name, $0.localName) })
-            {
-                throw TrainingError(
-                    .configuration,
-                    "lora_target_modules names '\(excerpt(name))', which is no linear layer inside the "
-                        + "decoder layers; those are "
-                        + moduleNames(known).joined(separator: ", "))
-            }
             return { linear in all || names.contains { ends(linear.name, $0) } }
         }
     }

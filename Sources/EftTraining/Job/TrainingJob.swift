@@ -28,7 +28,9 @@ package final class TrainingJob {
     /// Steps of the run.
     package let totalSteps: Int
     /// Lines for the user.
-    package var notices: [String] { base.notices + examples.notices }
+    package var notices: [String] {
+        base.notices + (adapter?.notices ?? []) + examples.notices
+    }
     private let adapter: AdapterTargets?
     /// The checkpoint to go on from.
     package let resumeFolder: String?
