@@ -91,7 +91,8 @@ package final class Linear: @unchecked Sendable {
     package func makeTrainable(ledger: MemoryLedger?) throws(TensorError) {
         precondition(weight.layout.format == .f32, "full training keeps weights in f32")
         weightParameter = try Parameter(
-            name: name + ".weight", value: weight.panels, decays: true, ledger: ledger)
+            name: name + ".weight", value: weight.panels, shape: weight.layout.trainedShape,
+            decays: true, ledger: ledger)
         if let bias {
             biasParameter = try Parameter(
                 name: name + ".bias", value: bias, decays: false, ledger: ledger)

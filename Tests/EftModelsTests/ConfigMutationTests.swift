@@ -24,7 +24,7 @@ struct ConfigMutationTests {
         let training = TrainingNeed(
             rows: model.contextLength, sequences: 4, adapterRank: 64, droppedInputs: 7,
             checkpointing: .memory)
-        _ = TrainingMemory.trainable(model.parameterCount).total
+        _ = TrainingMemory.trainable([.vector(model.parameterCount)]).total
         _ = training.byteCount(model, part: model.wholePart)
         if model.shape.headDim < 4096 {
             #expect(

@@ -15,8 +15,8 @@ extension Decoder {
         }
         let embeddingName = description.embeddingName + ".weight"
         let parameter = try Parameter(
-            name: embeddingName, value: embedding.panels, decays: true,
-            ledger: devices[embeddingDevice].ledger)
+            name: embeddingName, value: embedding.panels, shape: embedding.layout.trainedShape,
+            decays: true, ledger: devices[embeddingDevice].ledger)
         embeddingParameter = parameter
         for (layer, ledger) in zip(layers, layerLedgers) {
             for linear in layer.linears { try linear.makeTrainable(ledger: ledger) }

@@ -114,11 +114,12 @@ package struct PlacementTask {
 
     /// Places a decoder that is trained: its adapters, or all weights when it has none.
     /// - Parameters:
-    ///   - paged: whether the optimizer's state stands in a file.
+    ///   - optimizer: what the optimizer holds.
     ///   - saving: temporary bytes on the first device while results are written.
     ///   - canStream: whether the base may be streamed; all weights in training never are.
     package func training(
-        _ need: TrainingNeed, paged: Bool = false, saving: Int = 0, canStream: Bool = true
+        _ need: TrainingNeed, optimizer: OptimizerNeed = .adamW, saving: Int = 0,
+        canStream: Bool = true
     ) -> PlacedMemory {
         let (description, layouts, backend, adapters) = (description, layouts, backend, adapters)
         let isFull = adapters.rank == 0
@@ -127,14 +128,13 @@ package struct PlacementTask {
                 layouts, part: part, rows: need.rows,
                 headRows: LossHead.chunkRows(vocabulary: description.vocabulary, rows: need.rows),
                 adapterRank: need.adapterRank, training: isFull ? .full : .adapters)
-            let trained = isFull ? layouts.byteCount(part) : adapters.byteCount(part)
-            var table = TrainingMemory.trainable(trained / 4)
-            if paged {
-                table[.optimizer] = TrainingMemory.pagedBytes(
-                    largest: isFull ? layouts.largest(part) : adapters.largest(part))
-            }
+            let trained =
+                isFull ? layouts.trainedShapes(part, description) : adapters.shapes(part)
+            var table = TrainingMemory.trainable(trained, optimizer: optimizer)
             table[.activations] = need.byteCount(description, part: part)
-            table[.workspace] = scratch.byteCount(on: backend) + (device == 0 ? saving : 0)
+            let products = max(
+                scratch.byteCount(on: backend), optimizer.productBytes(trained, on: backend))
+            table[.workspace] = products + (device == 0 ? saving : 0)
             return table
         }
     }
@@ -143,13 +143,14 @@ package struct PlacementTask {
     /// as many as make a step read the fewest bytes, and of those as few as do.
     /// - Parameter microBatches: of a step.
     package func training(
-        _ need: TrainingNeed, microBatches: Int, paged: Bool = false, saving: Int = 0,
-        canStream: Bool = true
+        _ need: TrainingNeed, microBatches: Int, optimizer: OptimizerNeed = .adamW,
+        saving: Int = 0, canStream: Bool = true
     ) -> (placed: PlacedMemory, joined: Int) {
         func joining(_ joined: Int) -> PlacedMemory {
             var need = need
             need.joined = joined
-            return training(need, paged: paged, saving: saving, canStream: canStream)
+            return training(
+                need, optimizer: optimizer, saving: saving, canStream: canStream)
         }
         var best = (placed: joining(1), joined: 1)
         guard need.checkpointing.recomputes, best.placed.fits, best.placed.placement.isStreaming

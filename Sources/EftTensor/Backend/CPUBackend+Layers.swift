@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Layers, attention, loss and optimizer on the CPU.
+// Layers, attention and loss on the CPU.
 import CEftKernels
 
 extension CPUBackend {
@@ -152,7 +152,7 @@ extension CPUBackend {
         }
     }
 
-    // MARK: Loss and optimizer
+    // MARK: Loss
 
     package func crossEntropy(
         logits: Matrix, labels: ArraySlice<Int32>, gradientScale: Float,
@@ -169,20 +169,6 @@ extension CPUBackend {
 
     package func sumOfSquares(_ x: Buffer) -> Double {
         eft_sum_squares(context, x.floatCount, x.floats)
-    }
-
-    package func adamW(
-        _ parameters: AdamWParameters, value: Buffer, gradient: Buffer, firstMoment: Buffer,
-        secondMoment: Buffer
-    ) {
-        let settings = eft_adamw(
-            learning_rate: parameters.learningRate, beta1: parameters.beta1,
-            beta2: parameters.beta2,
-            epsilon: parameters.epsilon, decay: parameters.weightDecay,
-            gradient_scale: parameters.gradientScale, step: UInt64(parameters.step))
-        eft_adamw_step(
-            context, settings, value.floatCount, value.floats, gradient.floats, firstMoment.floats,
-            secondMoment.floats)
     }
 }
 

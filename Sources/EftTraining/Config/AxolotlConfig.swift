@@ -125,7 +125,7 @@ package struct AxolotlConfig: Sendable {
     private static func remarks(_ config: ConfigCursor) throws(ConfigError) -> [String] {
         var lines: [String] = []
         if let optimizer = try config.text("optimizer"),
-            let bits = try OptimizerName(config)?.promisedBits
+            let bits = OptimizerTable.find(optimizer)?.promisedBits
         {
             lines.append("optimizer '\(optimizer)' runs with f32 state, not \(bits)-bit state")
         }

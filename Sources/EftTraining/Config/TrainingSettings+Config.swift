@@ -51,15 +51,17 @@ extension TrainingSettings {
     }
 
     private mutating func readOptimizer(_ config: ConfigCursor) throws(ConfigError) {
-        pagedOptimizer = try OptimizerName(config)?.isPaged ?? false
+        optimizer = try OptimizerSettings(config)
+        rateGroups = try RateGroups(config)
         guard let rate = try config.lenientDouble("learning_rate", in: 0...1e6) else {
             throw config.error(.missingKey, "the key 'learning_rate' is missing")
         }
         learningRate = rate
+        guard rate > 0 || !rateGroups.areAsked else {
+            throw try config.required("learning_rate").error(
+                .badValue, "must be above 0: rates of parts of the model follow its curve")
+        }
         weightDecay = try config.lenientDouble("weight_decay", in: 0...1e6) ?? 0
-        adamBeta1 = try config.lenientDouble("adam_beta1", in: 0...0.999999) ?? 0.9
-        adamBeta2 = try config.lenientDouble("adam_beta2", in: 0...0.9999999) ?? 0.999
-        adamEpsilon = try config.lenientDouble("adam_epsilon", in: 0...1) ?? 1e-8
         maxGradNorm = try config.lenientDouble("max_grad_norm", in: 0...1e12) ?? 1
     }
 

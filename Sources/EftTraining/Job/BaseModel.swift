@@ -74,6 +74,13 @@ package struct BaseModel: Sendable {
             : try DecoderLayouts(DecoderLoader(folder: folder, options: options))
     }
 
+    /// The shapes of what is trained: of an adapter, or of all weights.
+    func trainedShapes(_ adapter: AdapterExtents?) throws -> [ParameterShape] {
+        let description = folder.description
+        return try adapter?.shapes(description.wholePart)
+            ?? layouts().trainedShapes(description.wholePart, description)
+    }
+
     /// The course of loading.
     package func loadNeed() throws -> LoadNeed {
         isFresh ? LoadNeed() : try DecoderLoader(folder: folder, options: options).loadNeed()

@@ -67,7 +67,7 @@ extension TrainingJob {
         var need = try need(config.training, lengths, extents: task.adapters)
         let (placed, joined) = task.training(
             need, microBatches: config.training.gradientAccumulationSteps,
-            paged: config.training.pagedOptimizer,
+            optimizer: try config.training.optimizer.need(),
             saving: adapter == nil ? DecoderSaver.scratchBytes(layouts, config.outputType) : 0,
             canStream: base.canStream)
         need.joined = joined
