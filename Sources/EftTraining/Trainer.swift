@@ -56,7 +56,8 @@ package final class Trainer {
             }
             ?? SupervisedObjective(
                 train: train, validation: validation, slots: slots, seed: settings.seed,
-                embeddingNoise: Float(settings.embeddingNoise))
+                embeddingNoise: Float(settings.embeddingNoise),
+                labelSmoothing: Float(settings.labelSmoothing))
         guardian = RunGuard(settings)
         self.fingerprint = fingerprint
         self.output = output

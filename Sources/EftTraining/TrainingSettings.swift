@@ -18,6 +18,8 @@ package struct TrainingSettings: Sendable, Hashable {
     package var preferences: PreferenceSettings?
     /// Whether short examples share a row.
     package var samplePacking = false
+    /// Whether micro-batches hold examples of about one length.
+    package var groupsByLength = false
     /// What is kept for the backward pass.
     package var gradientCheckpointing = Checkpointing.none
     /// How parameters change by their gradients.
@@ -46,6 +48,8 @@ package struct TrainingSettings: Sendable, Hashable {
     package var rateGroups = RateGroups()
     /// How much noise is added to embeddings in training (NEFTune); 0 for none.
     package var embeddingNoise = 0.0
+    /// The share of what is wanted that all tokens have in equal parts, where tokens are learned.
+    package var labelSmoothing = 0.0
     /// Evaluations without a lower loss after which a run ends.
     package var earlyStoppingPatience: Int?
     /// Whether what had the lowest loss in an evaluation is what is saved at the end.

@@ -2,6 +2,7 @@
 // Ten steps of each optimizer against the packages that have it.
 import EftConfig
 import EftFormats
+import EftModels
 import EftNN
 import EftTensor
 import EftTestSupport
@@ -237,7 +238,9 @@ import Testing
         let optimizer = try Optimizer(
             parameters: parameters, settings: settings, devices: [backend])
         try Self.makeSteps(optimizer, 0..<1)
-        let stated = need.byteCount(shapes) + need.productBytes(shapes, on: backend)
-        #expect(backend.ledger.peakTotal - before == stated)
+        let stated = TrainedBytes(shapes, need, backend)
+        #expect(
+            backend.ledger.peakTotal - before
+                == stated.table(isPaged: false)[.optimizer] + stated.products)
     }
 }

@@ -253,9 +253,10 @@ void eft_dropout(eft_context *context, size_t count, const float *x, float *y, f
 double eft_sum_squares(eft_context *context, size_t count, const float *x);
 
 /// Cross entropy of each row of logits [T][V] with its label; a negative label gives loss 0 and no gradient.
-/// When `gradient_scale` is not 0 the logits are replaced by (softmax - onehot) * gradient_scale.
+/// When `gradient_scale` is not 0 the logits are replaced by (softmax - wanted) * gradient_scale. What is wanted is the
+/// label, but for the share `smoothing`, which all tokens have in equal parts.
 void eft_cross_entropy(eft_context *context, size_t rows, size_t vocabulary, float *logits, size_t ldl,
-                       const int32_t *labels, float gradient_scale, float *losses);
+                       const int32_t *labels, float gradient_scale, float smoothing, float *losses);
 
 /// Largest logits of a row that `eft_divergence` compares.
 #define EFT_DIVERGENCE_BEST 5

@@ -49,10 +49,8 @@ package struct AdapterExtents: Sendable, Hashable {
         return layers[part.layers].reduce(0, +) + (part.holdsHead ? head : 0)
     }
 
-    /// The shapes of A and B of a part's layers.
-    package func shapes(_ part: DecoderPart) -> [ParameterShape] {
-        shapes[part.layers].flatMap(\.self)
-    }
+    /// The shapes of what is trained of them.
+    package var trainedShapes: TrainedShapes { TrainedShapes(layers: shapes) }
 
     /// All bytes.
     package var byteCount: Int { layers.reduce(0, +) + head }

@@ -123,17 +123,18 @@ package struct PlacementTask {
     ) -> PlacedMemory {
         let (description, layouts, backend, adapters) = (description, layouts, backend, adapters)
         let isFull = adapters.rank == 0
+        let memory = TrainingMemory(
+            isFull ? layouts.trainedShapes(description) : adapters.trainedShapes, optimizer,
+            on: backend)
         return place(canStream: canStream && !isFull) { device, part in
             let scratch = DecoderScratch(
                 layouts, part: part, rows: need.rows,
                 headRows: LossHead.chunkRows(vocabulary: description.vocabulary, rows: need.rows),
                 adapterRank: need.adapterRank, training: isFull ? .full : .adapters)
-            let trained =
-                isFull ? layouts.trainedShapes(part, description) : adapters.shapes(part)
-            var table = TrainingMemory.trainable(trained, optimizer: optimizer)
+            let trained = memory.bytes(part)
+            var table = trained.table(isPaged: optimizer.isPaged)
             table[.activations] = need.byteCount(description, part: part)
-            let products = max(
-                scratch.byteCount(on: backend), optimizer.productBytes(trained, on: backend))
+            let products = max(scratch.byteCount(on: backend), trained.products)
             table[.workspace] = products + (device == 0 ? saving : 0)
             return table
         }

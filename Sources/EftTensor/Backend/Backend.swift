@@ -88,9 +88,10 @@ package protocol Backend: AnyObject, Sendable {
 
     // MARK: Loss and optimizer
 
-    /// Losses of rows of logits; logits become their gradient times `gradientScale` when that is not 0.
+    /// Losses of rows of logits; logits become their gradient times `gradientScale` when that is not 0. All tokens share
+    /// `smoothing` of what is wanted.
     func crossEntropy(
-        logits: Matrix, labels: ArraySlice<Int32>, gradientScale: Float,
+        logits: Matrix, labels: ArraySlice<Int32>, gradientScale: Float, smoothing: Float,
         losses: UnsafeMutableBufferPointer<Float>)
     /// How rows of logits differ from those of a reference; negative labels give no losses.
     func divergence(

@@ -155,7 +155,7 @@ extension CPUBackend {
     // MARK: Loss
 
     package func crossEntropy(
-        logits: Matrix, labels: ArraySlice<Int32>, gradientScale: Float,
+        logits: Matrix, labels: ArraySlice<Int32>, gradientScale: Float, smoothing: Float,
         losses: UnsafeMutableBufferPointer<Float>
     ) {
         precondition(labels.count == logits.rows && losses.count >= logits.rows)
@@ -163,7 +163,7 @@ extension CPUBackend {
         labels.withUnsafeBufferPointer { labels in
             eft_cross_entropy(
                 context, logits.rows, logits.columns, logits.pointer, logits.columns,
-                labels.baseAddress, gradientScale, losses.baseAddress)
+                labels.baseAddress, gradientScale, smoothing, losses.baseAddress)
         }
     }
 

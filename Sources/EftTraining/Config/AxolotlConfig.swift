@@ -86,6 +86,9 @@ package struct AxolotlConfig: Sendable {
             training.samplePacking = false
             notices.append("sample_packing has no effect: answers are compared one by one")
         }
+        if training.labelSmoothing > 0 {
+            notices.append("label_smoothing_factor has no effect: answers are compared")
+        }
         guard preferences.method == .kto else { return }
         guard adapter != nil else {
             throw try document.required("rl").error(

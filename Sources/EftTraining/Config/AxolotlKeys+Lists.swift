@@ -24,7 +24,7 @@ extension AxolotlKeys {
         dpo_norm_loss dpo_use_weighting rpo_alpha orpo_alpha simpo_gamma cpo_alpha
         kto_desirable_weight kto_undesirable_weight precompute_ref_log_probs lr_scheduler_kwargs
         lr_quadratic_warmup lr_div_factor loraplus_lr_ratio loraplus_lr_embedding embedding_lr
-        embedding_lr_scale lr_groups neftune_noise_alpha
+        embedding_lr_scale lr_groups label_smoothing_factor group_by_length neftune_noise_alpha
         noisy_embedding_alpha early_stopping_patience load_best_model_at_end
         loss_watchdog_threshold loss_watchdog_patience
         """)
@@ -119,7 +119,7 @@ extension AxolotlKeys {
     static let notices: [(String, String)] =
         words(
             """
-            optim_target_modules label_smoothing_factor group_by_length
+            optim_target_modules
             curriculum_sampling shuffle_before_merging_datasets
             metric_for_best_model greater_is_better save_first_step
             resize_token_embeddings_to_32x shrink_embeddings jagged_restart_steps

@@ -41,6 +41,7 @@ extension TrainingSettings {
             gradientAccumulationSteps = accumulation ?? 1
         }
         samplePacking = try config.lenientBool("sample_packing") ?? false
+        groupsByLength = try config.lenientBool("group_by_length") ?? false
         maxSteps = try config.lenientInt("max_steps", in: -1...BatchPlan.mostSteps)
         // Hugging Face writes -1 for "no limit".
         if let most = maxSteps, most <= 0 { maxSteps = nil }
@@ -107,6 +108,7 @@ extension TrainingSettings {
         loraPlusRatio = try config.lenientDouble("loraplus_lr_ratio", in: 1e-6...1e6) ?? 1
         let older = try config.lenientDouble("noisy_embedding_alpha", in: 0...1e6)
         embeddingNoise = try config.lenientDouble("neftune_noise_alpha", in: 0...1e6) ?? older ?? 0
+        labelSmoothing = try config.lenientDouble("label_smoothing_factor", in: 0...1) ?? 0
         earlyStoppingPatience = try config.lenientInt(
             "early_stopping_patience", in: 1...BatchPlan.mostSteps)
         loadsBest = try config.lenientBool("load_best_model_at_end") ?? false

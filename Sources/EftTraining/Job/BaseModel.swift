@@ -75,10 +75,8 @@ package struct BaseModel: Sendable {
     }
 
     /// The shapes of what is trained: of an adapter, or of all weights.
-    func trainedShapes(_ adapter: AdapterExtents?) throws -> [ParameterShape] {
-        let description = folder.description
-        return try adapter?.shapes(description.wholePart)
-            ?? layouts().trainedShapes(description.wholePart, description)
+    func trainedShapes(_ adapter: AdapterExtents?) throws -> TrainedShapes {
+        try adapter?.trainedShapes ?? layouts().trainedShapes(folder.description)
     }
 
     /// The course of loading.

@@ -250,6 +250,7 @@ package final class TrainingJob {
             }
         }
         if let preferences = config.training.preferences { add("\(preferences)") }
+        if config.training.groupsByLength { add("group_by_length") }
         let kind = adapter.map { adapter in
             // The base's path may differ from machine to machine.
             var settings = adapter.config

@@ -54,7 +54,7 @@ package struct OptimizerSettings: Sendable, Hashable {
     }
 
     /// Bytes of the state of a whole run, wherever it stands.
-    func stateBytes(_ shapes: [ParameterShape]) throws(TrainingError) -> Int {
+    func stateBytes(_ shapes: TrainedShapes) throws(TrainingError) -> Int {
         try need().totalStateBytes(shapes)
     }
 }
