@@ -112,14 +112,14 @@ package enum ModelBenchmark {
             rows: 2 * options.promptTokens, sequences: 2, adapterRank: 16, droppedInputs: 0,
             checkpointing: .memory)
         let pass = try TrainingPass(decoder: decoder, need: need)
-        let optimizer = try AdamW(
-            parameters: decoder.parameters, settings: settings)
+        let optimizer = try Optimizer(
+            parameters: decoder.parameters, settings: settings, devices: [backend])
         let micro = MicroBatch(examples, slots: [0])
         let seconds = try Stopwatch.median(3) {
             optimizer.zeroGradients()
             _ = try pass.run(
                 micro.batch, labels: micro.labels, gradientScale: 1 / Float(micro.trainedTokens))
-            try optimizer.step(learningRate: 1e-4, backend)
+            try optimizer.step(learningRate: 1e-4)
         }
         let tokens = Double(micro.batch.count)
         return result(

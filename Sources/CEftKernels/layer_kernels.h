@@ -72,14 +72,10 @@ typedef struct eft_divergence_kernels {
     double (*sum_of_exponentials)(size_t vocabulary, const float *logits, float base);
 } eft_divergence_kernels;
 
-/// The constants of an AdamW step, each rounded once.
-typedef struct eft_adamw_constants {
-    float keep, beta1_rest, beta2, beta2_rest, gradient_scale, root_c2, epsilon, step_size;
-} eft_adamw_constants;
-
-typedef struct eft_adamw_kernels {
-    void (*step)(const eft_adamw_constants *constants, size_t count, float *p, const float *g, float *m, float *v);
-} eft_adamw_kernels;
+typedef struct eft_updates_kernels {
+    /// The steps of the rules on `count` numbers, with the states that each has or NULL.
+    void (*step[EFT_UPDATE_RULES])(const eft_update *update, size_t count, float *p, float *g, float *const states[3]);
+} eft_updates_kernels;
 
 /// What the same worker reads next, as a rule: it may be fetched meanwhile.
 typedef struct eft_attention_ahead {
@@ -174,7 +170,7 @@ EFT_FAMILY(swiglu)
 EFT_FAMILY(elementwise)
 EFT_FAMILY(cross_entropy)
 EFT_FAMILY(divergence)
-EFT_FAMILY(adamw)
+EFT_FAMILY(updates)
 EFT_FAMILY(attention)
 EFT_FAMILY(quantize)
 EFT_FAMILY(exl2)
@@ -194,6 +190,9 @@ EFT_FAMILY(sampling)
 
 // generic/sampling.c
 const eft_sampling_kernels *eft_sampling_kernels_of(eft_isa isa);
+
+// generic/quantize.c
+const eft_quantize_kernels *eft_quantize_kernels_of(eft_isa isa);
 
 // generic/swiglu.c
 const eft_swiglu_kernels *eft_swiglu_kernels_of(eft_isa isa);

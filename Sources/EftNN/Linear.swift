@@ -94,7 +94,8 @@ package final class Linear: @unchecked Sendable {
         if trainsWeight {
             precondition(weight.layout.format == .f32, "weights that are trained are held in f32")
             weightParameter = try Parameter(
-                name: name + ".weight", value: weight.panels, decays: true, ledger: ledger)
+                name: name + ".weight", value: weight.panels, shape: weight.layout.trainedShape,
+                decays: true, ledger: ledger)
         }
         if trainsBias, let bias {
             biasParameter = try Parameter(

@@ -33,8 +33,10 @@ package struct LossHead: Sendable {
     ///
     /// With `gradientScale` not 0, `gradient` becomes the gradient of the hidden states of the summed loss times that
     /// factor, and the head's own gradients are added to.
+    /// - Parameter smoothing: the share of what is wanted that all tokens have in equal parts.
     package func losses(
-        hidden: Matrix, labels: [Int32], gradientScale: Float, gradient: Matrix?, _ pass: Pass
+        hidden: Matrix, labels: [Int32], gradientScale: Float, smoothing: Float = 0,
+        gradient: Matrix?, _ pass: Pass
     ) throws -> [Float] {
         precondition(labels.count == hidden.rows)
         var losses = [Float](repeating: 0, count: hidden.rows)
@@ -43,7 +45,7 @@ package struct LossHead: Sendable {
             losses.withUnsafeMutableBufferPointer { all in
                 pass.backend.crossEntropy(
                     logits: chunk, labels: labels[rows], gradientScale: gradientScale,
-                    losses: UnsafeMutableBufferPointer(rebasing: all[rows]))
+                    smoothing: smoothing, losses: UnsafeMutableBufferPointer(rebasing: all[rows]))
             }
             if let gradient, gradientScale != 0 {
                 try head.backward(
@@ -75,7 +77,8 @@ package struct LossHead: Sendable {
                 losses.withUnsafeMutableBufferPointer { all in
                     pass.backend.crossEntropy(
                         logits: chunk.rows(first - rows.lowerBound..<end - rows.lowerBound),
-                        labels: asked, gradientScale: scale == 0 ? 1 : scale, losses: all)
+                        labels: asked, gradientScale: scale == 0 ? 1 : scale, smoothing: 0,
+                        losses: all)
                 }
                 first = end
             }

@@ -12,6 +12,8 @@ package final class Parameter: @unchecked Sendable {
     package let value: Buffer
     /// The gradient, of the same size, summed over the micro-batches of a step.
     package let gradient: Buffer
+    /// Rows and columns, and how the numbers stand in memory.
+    package let shape: ParameterShape
     /// Whether weight decay applies; not for norms and biases, as the Hugging Face trainer does.
     package let decays: Bool
 
@@ -19,14 +21,24 @@ package final class Parameter: @unchecked Sendable {
     private var frozen: [Frozen] = []
 
     /// Wraps values, and takes memory for the gradient.
+    /// - Parameter shape: a vector when nil.
     /// - Throws: `TensorError` when the gradient does not fit the ledger.
-    package init(name: String, value: Buffer, decays: Bool, ledger: MemoryLedger?)
-        throws(TensorError)
-    {
+    package init(
+        name: String, value: Buffer, shape: ParameterShape? = nil, decays: Bool,
+        ledger: MemoryLedger?
+    ) throws(TensorError) {
+        let shape = shape ?? .vector(value.floatCount)
+        precondition(shape.storedCount == value.floatCount, "a shape of other numbers")
         self.name = name
         self.value = value
+        self.shape = Parameter.isOfVocabulary(name) ? shape.ofVocabulary : shape
         self.decays = decays
         gradient = try Buffer(byteCount: value.byteCount, ledger: ledger, purpose: .gradients)
+    }
+
+    /// Whether a parameter belongs to an embedding or a head, by the names that they have in all checkpoints.
+    package static func isOfVocabulary(_ name: String) -> Bool {
+        name.contains("embed_tokens") || name.contains("lm_head")
     }
 
     /// Sets the gradient to zero.

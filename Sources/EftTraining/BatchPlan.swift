@@ -43,12 +43,38 @@ package struct BatchPlan: Sendable {
         _ epoch: Int, lengths: [Int], settings: TrainingSettings
     ) -> [[[Int]]] {
         var generator = ShuffleGenerator(seed: settings.seed, stream: UInt64(epoch))
-        let order = lengths.indices.shuffled(using: &generator)
+        var order = lengths.indices.shuffled(using: &generator)
+        if settings.groupsByLength, !settings.samplePacking {
+            order = groupedByLength(
+                order, lengths: lengths,
+                batch: settings.microBatchSize * settings.gradientAccumulationSteps)
+        }
         let micro =
             settings.samplePacking
             ? firstFit(order, lengths: lengths, capacity: settings.microBatchTokens)
             : group(order, settings.microBatchSize)
         return group(micro, settings.gradientAccumulationSteps)
+    }
+
+    /// Neighbours of about one length, as transformers has them: megabatches of up to 50 batches are sorted, longest first,
+    /// and the longest example of all comes first, so that what does not fit shows at once.
+    static func groupedByLength(_ order: [Int], lengths: [Int], batch: Int) -> [Int] {
+        let batch = max(batch, 1)
+        let batches = max(1, min(order.count / batch / 4, 50))
+        var groups = group(order, batches * batch).map { group in
+            // Equal lengths keep their order.
+            group.enumerated().sorted { a, b in
+                let (first, second) = (lengths[a.element], lengths[b.element])
+                return first == second ? a.offset < b.offset : first > second
+            }.map(\.element)
+        }
+        let longest = groups.map { lengths[$0[0]] }
+        if let most = longest.max(), let index = longest.firstIndex(of: most) {
+            let example = groups[index][0]
+            groups[index][0] = groups[0][0]
+            groups[0][0] = example
+        }
+        return groups.flatMap(\.self)
     }
 
     /// Bins that stay open for more examples.

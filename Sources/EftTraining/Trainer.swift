@@ -12,7 +12,7 @@ package final class Trainer {
     private let settings: TrainingSettings
     private let objective: any TrainingObjective
     private let plan: BatchPlan
-    private let optimizer: AdamW
+    private let optimizer: Optimizer
     private let pass: TrainingPass
     private let schedule: LearningRateSchedule
     private let validationBins: [[Int]]
@@ -56,14 +56,16 @@ package final class Trainer {
             }
             ?? SupervisedObjective(
                 train: train, validation: validation, slots: slots, seed: settings.seed,
-                embeddingNoise: Float(settings.embeddingNoise))
+                embeddingNoise: Float(settings.embeddingNoise),
+                labelSmoothing: Float(settings.labelSmoothing))
         guardian = RunGuard(settings)
         self.fingerprint = fingerprint
         self.output = output
         let lengths = (train: train.map(\.rowCount), validation: validation.map(\.rowCount))
         plan = try BatchPlan(lengths: lengths.train, settings: settings)
         schedule = LearningRateSchedule(settings, total: plan.steps.count)
-        optimizer = try AdamW(parameters: parameters, settings: settings)
+        optimizer = try Optimizer(
+            parameters: parameters, settings: settings, devices: decoder.devices)
         var need = Trainer.need(
             plan: plan, train: lengths.train, validation: lengths.validation, settings: settings,
             adapterExtents: decoder.adapterExtents)
@@ -163,7 +165,9 @@ package final class Trainer {
             try saveAndStop(onEvent)
         }
         try loadBest(onEvent)
-        try tellingWhereToGoOn { try output.save(settings.outputDir) }
+        try tellingWhereToGoOn {
+            try optimizer.withResult { try output.save(settings.outputDir) }
+        }
     }
 
     /// Goes back to what had the lowest loss in an evaluation, where that is asked for.
@@ -222,7 +226,7 @@ package final class Trainer {
         let start = ContinuousClock.now
         let result = try accumulate(step, shouldStop)
         let rate = schedule.rate(step: step)
-        let norm = try optimizer.step(learningRate: rate, decoder.devices[0])
+        let norm = try optimizer.step(learningRate: rate, warmup: schedule.warmup)
         guard norm.isFinite else { throw diverged("the gradient", step) }
         return StepReport(
             step: step + 1, totalSteps: totalSteps,
@@ -266,7 +270,9 @@ package final class Trainer {
     }
 
     private func evaluation(_ shouldStop: () -> Bool) throws -> EvaluationResult {
-        try objective.evaluate(validationBins, pass) { if shouldStop() { throw Stopped() } }
+        try optimizer.withResult {
+            try objective.evaluate(validationBins, pass) { if shouldStop() { throw Stopped() } }
+        }
     }
 
     @discardableResult
@@ -291,7 +297,7 @@ package final class Trainer {
         (state.best, state.withoutGain) = (guardian.best, guardian.withoutGain)
         try tellingWhereToGoOn {
             try TrainingCheckpoint.replace(folder) { partial in
-                try output.save(partial)
+                try optimizer.withResult { try output.save(partial) }
                 try TrainingCheckpoint.save(optimizer, state: state, to: partial)
             }
         }

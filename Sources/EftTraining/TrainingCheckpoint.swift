@@ -9,8 +9,8 @@ import EftTensor
 ///
 /// | file | content |
 /// |---|---|
-/// | `trainer_state.safetensors` | for each parameter its value, first and second moment in f32 |
-/// | `trainer_state.json` | step, number of steps, fingerprint of data and settings; written last |
+/// | `trainer_state.safetensors` | for each parameter its value in f32, and what the optimizer keeps of it |
+/// | `trainer_state.json` | step, number of steps, optimizer, fingerprint of data and settings; written last |
 package enum TrainingCheckpoint {
     private static let stateFile = "trainer_state.json"
     private static let prefix = "checkpoint-"
@@ -24,6 +24,8 @@ package enum TrainingCheckpoint {
         package var totalSteps: Int
         /// A hash of data and settings.
         package var fingerprint: String
+        /// The name of the optimizer's rule.
+        package var optimizer = "adamw"
         /// The lowest loss of an evaluation so far.
         var best: RunGuard.Best?
         /// Evaluations since then.
@@ -64,36 +66,39 @@ package enum TrainingCheckpoint {
         try? FileSystem.removeFolder(older, first: [stateFile])
     }
 
-    /// What is saved of a parameter. Moments may stand in a larger window.
-    private static func parts(
-        _ parameter: Parameter, _ first: Buffer, _ second: Buffer
-    ) -> [(name: String, buffer: Buffer)] {
-        [("value", parameter.value), ("exp_avg", first), ("exp_avg_sq", second)]
+    /// The parameter's own run, before those of its state.
+    private static func valueRun(_ parameter: Parameter) -> StateLayout.Run {
+        StateLayout.Run(
+            name: "value", dtype: .f32, count: parameter.value.floatCount, offset: 0)
     }
 
     /// Writes the state of a run into a folder.
-    package static func save(_ optimizer: AdamW, state: State, to folder: String) throws {
+    package static func save(_ optimizer: Optimizer, state: State, to folder: String) throws {
         var infos: [TensorInfo] = []
-        for parameter in optimizer.parameters {
-            for part in ["value", "exp_avg", "exp_avg_sq"] {
+        for (parameter, layout) in zip(optimizer.parameters, optimizer.layouts) {
+            for run in [valueRun(parameter)] + layout.runs {
                 infos.append(
                     try TensorInfo(
-                        name: parameter.name + "." + part, dtype: .f32,
-                        shape: Shape(parameter.value.floatCount)))
+                        name: parameter.name + "." + run.name, dtype: run.dtype,
+                        shape: Shape(run.count)))
             }
         }
         let writer = try SafetensorsWriter(folder: folder, baseName: tensorBase, tensors: infos)
-        try optimizer.moments.forEach { index, first, second in
-            for (part, buffer) in parts(optimizer.parameters[index], first, second) {
-                let bytes = UnsafeRawBufferPointer(
-                    start: buffer.base, count: optimizer.parameters[index].value.byteCount)
-                try writer.write(optimizer.parameters[index].name + "." + part, bytes)
+        try optimizer.states.forEach { index, buffer in
+            let parameter = optimizer.parameters[index]
+            func write(_ run: StateLayout.Run, _ buffer: Buffer) throws {
+                try writer.write(
+                    parameter.name + "." + run.name,
+                    UnsafeRawBufferPointer(start: buffer.base + run.offset, count: run.byteCount))
             }
+            try write(valueRun(parameter), parameter.value)
+            for run in optimizer.layouts[index].runs { try write(run, buffer) }
         }
         try writer.finish()
         var object = ConfigObject()
         object["global_step"] = ConfigNode(.integer(state.step))
         object["max_steps"] = ConfigNode(.integer(state.totalSteps))
+        object["optimizer"] = ConfigNode(.string(optimizer.rule.name))
         object["fingerprint"] = ConfigNode(.string(state.fingerprint))
         if let best = state.best {
             object["best_metric"] = ConfigNode(.real(best.loss))
@@ -104,28 +109,37 @@ package enum TrainingCheckpoint {
         try AtomicFile.write(FileSystem.join(folder, stateFile), Array(text.utf8))
     }
 
-    /// Reads the state of a run; parameters and moments are overwritten.
-    /// - Throws: `TrainingError` (`checkpoint`) when it belongs to another run.
-    package static func restore(_ optimizer: AdamW, from folder: String) throws {
+    /// Reads the state of a run; parameters and what the optimizer keeps of them are overwritten.
+    /// - Throws: `TrainingError` (`checkpoint`) when it belongs to another run, or was made with another optimizer.
+    package static func restore(_ optimizer: Optimizer, from folder: String) throws {
         let state = try read(folder)
+        guard state.optimizer == optimizer.rule.name else {
+            throw TrainingError(
+                .checkpoint,
+                "\(folder) was saved with the optimizer \(excerpt(state.optimizer)), not \(optimizer.rule.name); "
+                    + "resume with that one, or train anew by removing resume_from_checkpoint")
+        }
         let path = FileSystem.join(folder, tensorBase + ".safetensors")
         let checkpoint = try CheckpointFolder.open(path)
-        try optimizer.moments.forEach { index, first, second in
+        try optimizer.states.forEach { index, buffer in
             let parameter = optimizer.parameters[index]
-            for (part, buffer) in parts(parameter, first, second) {
-                let name = parameter.name + "." + part
-                guard let info = checkpoint.find(name),
-                    info.byteCount == parameter.value.byteCount, info.dtype == .f32
+            func read(_ run: StateLayout.Run, _ buffer: Buffer) throws {
+                let name = parameter.name + "." + run.name
+                guard let info = checkpoint.find(name), info.byteCount == run.byteCount,
+                    info.dtype == run.dtype
                 else {
                     throw TrainingError(
                         .checkpoint,
-                        "\(path) has no '\(name)' of \(parameter.value.floatCount) numbers; it was saved by a run "
+                        "\(path) has no '\(name)' of \(run.count) numbers; it was saved by a run "
                             + "with another model or other adapter settings")
                 }
                 try checkpoint.read(
                     name,
-                    into: UnsafeMutableRawBufferPointer(start: buffer.base, count: info.byteCount))
+                    into: UnsafeMutableRawBufferPointer(
+                        start: buffer.base + run.offset, count: run.byteCount))
             }
+            try read(valueRun(parameter), parameter.value)
+            for run in optimizer.layouts[index].runs { try read(run, buffer) }
         }
         optimizer.steps = state.step
     }
@@ -145,6 +159,8 @@ package enum TrainingCheckpoint {
         var state = State(
             step: step, totalSteps: try cursor.required("max_steps").int(),
             fingerprint: try cursor.required("fingerprint").string())
+        // Checkpoints of before there were others do not say it.
+        state.optimizer = try cursor.optional("optimizer")?.string() ?? state.optimizer
         if let loss = try cursor.optional("best_metric")?.double() {
             state.best = RunGuard.Best(
                 loss: loss, step: try cursor.required("best_global_step").int(in: 0...step))

@@ -18,10 +18,12 @@ package struct TrainingSettings: Sendable, Hashable {
     package var preferences: PreferenceSettings?
     /// Whether short examples share a row.
     package var samplePacking = false
+    /// Whether micro-batches hold examples of about one length.
+    package var groupsByLength = false
     /// What is kept for the backward pass.
     package var gradientCheckpointing = Checkpointing.none
-    /// Whether the optimizer's state stands in a temporary file in the output folder.
-    package var pagedOptimizer = false
+    /// How parameters change by their gradients.
+    package var optimizer = OptimizerSettings()
     /// The highest learning rate.
     package var learningRate = 0.0
     /// The form of the learning rate's curve.
@@ -38,18 +40,16 @@ package struct TrainingSettings: Sendable, Hashable {
     package var cosineConstantLRRatio: Double?
     /// Decoupled weight decay.
     package var weightDecay = 0.0
-    /// Decay of the first moment.
-    package var adamBeta1 = 0.9
-    /// Decay of the second moment.
-    package var adamBeta2 = 0.999
-    /// Added to the root of the second moment.
-    package var adamEpsilon = 1e-8
     /// Gradients are scaled down to this norm; 0 for never.
     package var maxGradNorm = 1.0
     /// The learning rate of adapters' second matrices by that of the first (LoRA+).
     package var loraPlusRatio = 1.0
+    /// Learning rates of parts of the model.
+    package var rateGroups = RateGroups()
     /// How much noise is added to embeddings in training (NEFTune); 0 for none.
     package var embeddingNoise = 0.0
+    /// The share of what is wanted that all tokens have in equal parts, where tokens are learned.
+    package var labelSmoothing = 0.0
     /// Evaluations without a lower loss after which a run ends.
     package var earlyStoppingPatience: Int?
     /// Whether what had the lowest loss in an evaluation is what is saved at the end.

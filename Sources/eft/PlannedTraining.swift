@@ -39,9 +39,9 @@ struct PlannedTraining {
                     ? ", one pass over the weights for each \(plan.joined) micro-batches" : ""))
         stage.kind = .trainConfigured
         stage.devices[0][.program] = program
-        // What is trained, and a checkpoint of it with both moments, written aside.
+        // What is trained, and a checkpoint of it with the optimizer's state, written aside.
         let trained = try outline.trainedNumbers
-        stage.disk += trained * 16 + (try outline.temporaryBytes(plan))
+        stage.disk += trained * 8 + (try outline.stateBytes) + (try outline.temporaryBytes(plan))
         let fits = stage.fits(planner.limits)
         if !fits { stage.remedy = planner.enough(stage) }
         var estimator = fits ? planner.estimator : nil

@@ -224,6 +224,7 @@ struct PeakMemoryTests {
             ("gradient_checkpointing", "offload_disk"), ("optimizer", "paged_adamw_32bit"),
         ]
         _ = try train(qlora + disk + [("lora_dropout", "0.1")])
+        _ = try train(qlora + [("optimizer", "adamw_bnb_8bit")])
         let several = [("gradient_accumulation_steps", "3")]
         _ = try train(lora + several, memory(60, of: whole, caches: caches))
         _ = try train(qlora + several, memory(75, of: narrow, caches: caches))
@@ -234,7 +235,10 @@ struct PeakMemoryTests {
 
     @Test func `training all weights holds no more than was planned, and hardly less`() throws {
         let models = try SmallModels(["bf16": .bf16], layers: 2)
-        for keys in [[], [("optimizer", "paged_adamw_32bit")]] {
+        let names = [
+            "adamw_torch", "paged_adamw_32bit", "adamw_bnb_8bit", "paged_adamw_8bit", "muon",
+        ]
+        for keys in names.map({ [("optimizer", $0)] }) {
             _ = try check(["train", models.config("out", base: "bf16", keys)])
         }
     }

@@ -24,7 +24,8 @@ struct ConfigMutationTests {
         let training = TrainingNeed(
             rows: model.contextLength, sequences: 4, adapterRank: 64, droppedInputs: 7,
             checkpointing: .memory)
-        _ = TrainingMemory.trainable(model.parameterCount).total
+        let shapes = TrainedShapes(layers: [[.vector(model.parameterCount)]])
+        _ = OptimizerNeed.adamW.totalStateBytes(shapes)
         _ = training.byteCount(model, part: model.wholePart)
         if model.shape.headDim < 4096 {
             #expect(

@@ -253,9 +253,10 @@ void eft_dropout(eft_context *context, size_t count, const float *x, float *y, f
 double eft_sum_squares(eft_context *context, size_t count, const float *x);
 
 /// Cross entropy of each row of logits [T][V] with its label; a negative label gives loss 0 and no gradient.
-/// When `gradient_scale` is not 0 the logits are replaced by (softmax - onehot) * gradient_scale.
+/// When `gradient_scale` is not 0 the logits are replaced by (softmax - wanted) * gradient_scale. What is wanted is the
+/// label, but for the share `smoothing`, which all tokens have in equal parts.
 void eft_cross_entropy(eft_context *context, size_t rows, size_t vocabulary, float *logits, size_t ldl,
-                       const int32_t *labels, float gradient_scale, float *losses);
+                       const int32_t *labels, float gradient_scale, float smoothing, float *losses);
 
 /// Largest logits of a row that `eft_divergence` compares.
 #define EFT_DIVERGENCE_BEST 5
@@ -319,15 +320,75 @@ size_t eft_row_kth_scratch(size_t count, size_t k);
 /// The k-th largest number, 1 <= k <= count; NaN counts as -inf.
 float eft_row_kth(eft_isa isa, size_t count, const float *x, size_t k, float *scratch);
 
-/// One AdamW step with decoupled decay (Loshchilov and Hutter 2019, as PyTorch computes it) on `count` numbers:
-/// p *= 1 - lr*decay; m, v updated with gradient*gradient_scale; p -= lr/c1 * m / (sqrt(v)/sqrt(c2) + eps),
-/// with c1 = 1 - beta1^step, c2 = 1 - beta2^step.
-typedef struct eft_adamw {
-    float learning_rate, beta1, beta2, epsilon, decay, gradient_scale;
-    uint64_t step;  // counted from 1
-} eft_adamw;
-void eft_adamw_step(eft_context *context, eft_adamw parameters, size_t count, float *p, const float *g,
-                    float *m, float *v);
+// ---------------------------------------------------------------------------------------------------------------------
+// Optimizers: one step on `count` numbers p with their gradients
+// ---------------------------------------------------------------------------------------------------------------------
+
+/// How a rule changes p. g is the gradient times `gradient_scale`; s0, s1 and s2 are the states.
+typedef enum eft_update_rule {
+    /// AdamW as PyTorch computes it: s0 += (g - s0) rest1; s1 = beta2 s1 + rest2 g^2;
+    /// p = keep p - rate s0 / (sqrt(s1) / correction2 + epsilon).
+    EFT_UPDATE_ADAMW = 0,
+    /// p = keep p - rate sign(beta1 s0 + rest1 g); s0 = beta2 s0 + rest2 g.
+    EFT_UPDATE_LION = 1,
+    /// g += decay p; s0 = beta1 s0 + rest1 g, or g when `first`; p -= rate (nesterov ? g + beta1 s0 : s0), or rate g
+    /// without s0.
+    EFT_UPDATE_SGD = 2,
+    /// g += decay p; s0 = beta2 s0 + rest2 g^2; x = g / (sqrt(s0 - s1^2) + epsilon) with s1 += (g - s1) rest2 when there
+    /// is one; with s2: x = s2 = beta1 s2 + x; p -= rate x.
+    EFT_UPDATE_RMSPROP = 3,
+    /// g += decay p; s0 += g^2; p -= rate g / (sqrt(s0) + epsilon).
+    EFT_UPDATE_ADAGRAD = 4,
+    /// s0 = beta1 s0 + rest1 g; s1 = beta3 s1 + rest3 g; s2 = beta2 s2 + rest2 g^2;
+    /// p = keep p - rate (s0 / correction1 + alpha s1) / (sqrt(s2) / correction2 + epsilon).
+    EFT_UPDATE_ADEMAMIX = 5,
+    /// s1 = beta2 s1 + rest2 g^2; x = g / (sqrt(s1 / correction2) + epsilon) + decay p; p += mix (s0 - p) + alpha x;
+    /// s0 -= rate x.
+    EFT_UPDATE_SCHEDULE_FREE = 6,
+    /// s0 = beta1 s0 + g; the gradient becomes g + beta1 s0, or s0 when not `nesterov`; p stays.
+    EFT_UPDATE_NESTEROV = 7,
+    EFT_UPDATE_RULES = 8,
+} eft_update_rule;
+
+/// The constants of a step, each rounded once; which of them count is a matter of the rule.
+typedef struct eft_update {
+    eft_update_rule rule;
+    float gradient_scale, keep, decay, rate, epsilon;
+    float beta1, rest1, beta2, rest2, beta3, rest3;
+    float correction1, correction2, alpha, mix;
+    bool first, nesterov;
+} eft_update;
+
+/// Numbers of a block of coded state.
+#define EFT_UPDATE_BLOCK 256
+
+/// A state: numbers in f32, or codes of a map of 256 values with the largest magnitude of each block, as bitsandbytes
+/// has them; all pointers NULL where the rule has none.
+typedef struct eft_update_state {
+    float *values;     // [count]
+    uint8_t *codes;    // [count]
+    float *absmax;     // [ceil(count / EFT_UPDATE_BLOCK)]
+    const float *map;  // [256], ascending
+} eft_update_state;
+
+void eft_update_step(eft_context *context, const eft_update *update, size_t count, float *p, float *g,
+                     const eft_update_state states[3]);
+
+/// A trained matrix: row-major, or in panels of 16 rows (outputs), each [blocks*32][16].
+typedef struct eft_matrix {
+    float *data;
+    size_t rows, columns;
+    bool in_panels;
+} eft_matrix;
+
+/// row_means [rows] and column_means [columns] of x^2 + floor, each sum in f64 in an order of its own.
+void eft_square_means(eft_context *context, eft_matrix x, float floor, float *row_means, float *column_means);
+/// x[r][c] *= row_factors[r] * column_factors[c].
+void eft_scale_by_factors(eft_context *context, eft_matrix x, const float *row_factors, const float *column_factors);
+/// out [rows][columns] = x.
+void eft_matrix_read(eft_context *context, eft_matrix x, float *out);
+/// x = keep x + factor y, y [rows][columns].
+void eft_matrix_add(eft_context *context, eft_matrix x, float keep, float factor, const float *y);
 
 // ---------------------------------------------------------------------------------------------------------------------
 // Attention over pages of 16 tokens

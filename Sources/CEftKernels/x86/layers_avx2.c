@@ -11,7 +11,6 @@
 #pragma clang attribute push(__attribute__((target(EFT_TARGET_AVX2))), apply_to = function)
 #include "vector.inc"
 
-#include "adamw.inc"
 #include "convert.inc"
 #include "cross_entropy.inc"
 #include "divergence.inc"
@@ -22,5 +21,7 @@
 #include "rope.inc"
 #include "sampling.inc"
 #include "swiglu.inc"
+#include "../update_rules.inc"
+const eft_updates_kernels EFT_TABLE(updates) = EFT_UPDATE_TABLE;
 #pragma clang attribute pop
 #endif

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // What adapters take, layer by layer.
 import EftNN
+import EftTensor
 
 /// Highest rank and bytes of adapters, by the decoder layer that they act on.
 package struct AdapterExtents: Sendable, Hashable {
@@ -10,31 +11,36 @@ package struct AdapterExtents: Sendable, Hashable {
     package var droppedInputs = 0
     /// Bytes of A and B in f32 of each decoder layer.
     package var layers: [Int]
-    /// Bytes of the largest A or B of each decoder layer.
-    package var largest: [Int]
+    /// The shapes of A and B of each decoder layer.
+    package var shapes: [[ParameterShape]]
     /// Bytes of A and B of the head.
     package var head = 0
-    /// Bytes of the larger of them, as far as they are fresh.
-    private var largestOfHead = 0
+    /// The shapes of A and B of the head, as far as they are fresh.
+    private var headShapes: [ParameterShape] = []
 
     /// No adapter on a decoder of so many layers.
     package init(layers: Int) {
         self.layers = Array(repeating: 0, count: layers)
-        largest = self.layers
+        shapes = Array(repeating: [], count: layers)
     }
 
     /// Adds the adapter of a linear layer.
     package mutating func add(layer: Int, inputs: Int, outputs: Int, rank: Int) {
         self.rank = max(self.rank, rank)
         layers[layer] += LoRA.byteCount(inputs: inputs, outputs: outputs, rank: rank)
-        largest[layer] = max(largest[layer], max(inputs, outputs) * rank * 4)
+        shapes[layer] += [
+            .matrix(rows: rank, columns: inputs), .matrix(rows: outputs, columns: rank),
+        ]
     }
 
     /// Adds the adapter of the head.
     package mutating func addHead(inputs: Int, outputs: Int, rank: Int) {
         self.rank = max(self.rank, rank)
         head += LoRA.byteCount(inputs: inputs, outputs: outputs, rank: rank)
-        largestOfHead = max(largestOfHead, max(inputs, outputs) * rank * 4)
+        headShapes += [
+            .matrix(rows: rank, columns: inputs).ofVocabulary,
+            .matrix(rows: outputs, columns: rank).ofVocabulary,
+        ]
     }
 
     /// Fresh adapters of one rank on all linear layers inside the decoder layers.
@@ -55,10 +61,8 @@ package struct AdapterExtents: Sendable, Hashable {
         return layers[part.layers].reduce(0, +) + (part.holdsHead ? head : 0)
     }
 
-    /// Bytes of the largest A or B of a part.
-    package func largest(_ part: DecoderPart) -> Int {
-        max(largest[part.layers].max() ?? 0, part.holdsHead ? largestOfHead : 0)
-    }
+    /// The shapes of what is trained of them.
+    package var trainedShapes: TrainedShapes { TrainedShapes(layers: shapes, head: headShapes) }
 
     /// All bytes.
     package var byteCount: Int { layers.reduce(0, +) + head }
@@ -69,7 +73,7 @@ package struct AdapterExtents: Sendable, Hashable {
         sum.rank = max(a.rank, b.rank)
         sum.droppedInputs = max(a.droppedInputs, b.droppedInputs)
         sum.layers = zip(a.layers, b.layers).map(+)
-        sum.largest = zip(a.largest, b.largest).map(max)
+        sum.shapes = zip(a.shapes, b.shapes).map(+)
         sum.head += b.head
         return sum
     }

@@ -9,7 +9,8 @@ extension Decoder {
     package func makeTrainable(_ trained: TrainedWeights) throws(TensorError) {
         if trained.contains(description.embeddingName + ".weight") {
             let parameter = try Parameter(
-                name: description.embeddingName + ".weight", value: embedding.panels, decays: true,
+                name: description.embeddingName + ".weight", value: embedding.panels,
+                shape: embedding.layout.trainedShape, decays: true,
                 ledger: devices[embeddingDevice].ledger)
             embeddingParameter = parameter
             // A tied head adds to the embedding's gradient.

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Which weights of a decoder are trained themselves, whether or not adapters are trained beside them.
+import EftNN
 import EftTensor
 
 /// Weights that an optimizer changes, by their names in the checkpoint. They are held in f32.
@@ -29,35 +30,38 @@ package enum TrainedWeights: Sendable, Hashable {
         }
     }
 
-    /// Bytes of trained numbers in a part of a decoder, and of the largest trained weight.
+    /// The shapes of what is trained.
     ///
     /// A tied head has no weight of its own; it is trained with the embedding.
-    package func byteCount(
-        _ description: DecoderDescription, _ layouts: DecoderLayouts, part: DecoderPart
-    ) -> (total: Int, largest: Int) {
-        var (total, largest) = (0, 0)
-        func add(_ name: String, _ bytes: Int) {
-            guard contains(name) else { return }
-            total += bytes
-            largest = max(largest, bytes)
+    package func shapes(
+        _ description: DecoderDescription, _ layouts: DecoderLayouts
+    ) -> TrainedShapes {
+        if case .all = self { return layouts.trainedShapes(description) }
+        func chosen(_ shape: ParameterShape, _ name: String) -> [ParameterShape] {
+            contains(name) ? [shape] : []
         }
-        if part.holdsEmbedding {
-            add(description.embeddingName + ".weight", layouts.embedding.byteCount)
-        }
-        for layer in part.layers {
+        let layers = (0..<layouts.layerCount).map { layer -> [ParameterShape] in
+            if isEmpty { return [] }
             let held = layouts.linears(of: layer..<layer + 1)
-            for (linear, layout) in zip(description.linears(layer: layer), held) {
-                add(linear.name + ".weight", layout.byteCount)
-                if linear.hasBias { add(linear.name + ".bias", linear.outputs * 4) }
+            let linears = zip(description.linears(layer: layer), held).flatMap { linear, layout in
+                chosen(layout.trainedShape, linear.name + ".weight")
+                    + (linear.hasBias ? chosen(.vector(linear.outputs), linear.name + ".bias") : [])
             }
-            for norm in description.norms(layer: layer) {
-                add(norm.name + ".weight", norm.count * 4)
-            }
+            return linears
+                + description.norms(layer: layer).flatMap {
+                    chosen(.vector($0.count), $0.name + ".weight")
+                }
         }
-        guard part.holdsHead else { return (total, largest) }
-        add(description.finalNorm.name + ".weight", description.finalNormBytes)
-        if !layouts.isTied { add(description.headName + ".weight", layouts.head.byteCount) }
-        return (total, largest)
+        return TrainedShapes(
+            layers: layers,
+            embedding: chosen(
+                layouts.embedding.trainedShape.ofVocabulary, description.embeddingName + ".weight"),
+            head: chosen(
+                .vector(description.finalNorm.count), description.finalNorm.name + ".weight")
+                + (layouts.isTied
+                    ? []
+                    : chosen(
+                        layouts.head.trainedShape.ofVocabulary, description.headName + ".weight")))
     }
 
     /// How far backward passes go.

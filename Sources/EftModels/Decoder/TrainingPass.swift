@@ -13,16 +13,19 @@ package struct TrainingRows: Sendable {
     package let dropoutSeed: UInt64?
     /// How much noise is added to the embeddings where gradients are wanted (NEFTune); 0 for none.
     package let embeddingNoise: Float
+    /// The share of what is wanted that all tokens have in equal parts.
+    package let labelSmoothing: Float
 
     /// Puts a micro-batch together.
     package init(
         _ batch: DecoderBatch, labels: [Int32], dropoutSeed: UInt64? = nil,
-        embeddingNoise: Float = 0
+        embeddingNoise: Float = 0, labelSmoothing: Float = 0
     ) {
         self.batch = batch
         self.labels = labels
         self.dropoutSeed = dropoutSeed
         self.embeddingNoise = embeddingNoise
+        self.labelSmoothing = labelSmoothing
     }
 
     /// Adds uniform noise to the embeddings `[rows][C]`, whose norm is the same for sequences of all lengths
@@ -184,7 +187,7 @@ package final class TrainingPass: Sendable {
         let place = scoring(micro, index)
         let losses = try lossHead.losses(
             hidden: place.normed, labels: micro.labels, gradientScale: gradientScale,
-            gradient: place.gradient, place.pass)
+            smoothing: micro.labelSmoothing, gradient: place.gradient, place.pass)
         if gradientScale != 0 { carryBehindHead(place, index) }
         return losses
     }

@@ -118,29 +118,28 @@ package struct PlacementTask {
     /// Places a decoder that is trained.
     /// - Parameters:
     ///   - trained: the weights that are trained besides adapters.
-    ///   - paged: whether the optimizer's state stands in a file.
+    ///   - optimizer: what the optimizer holds.
     ///   - saving: temporary bytes on the first device while results are written.
     ///   - canStream: whether the base may be streamed; all weights in training never are.
     package func training(
-        _ need: TrainingNeed, weights trained: TrainedWeights, paged: Bool = false,
+        _ need: TrainingNeed, weights trained: TrainedWeights, optimizer: OptimizerNeed = .adamW,
         saving: Int = 0, canStream: Bool = true
     ) -> PlacedMemory {
         let (description, layouts, backend, adapters) = (description, layouts, backend, adapters)
         let training = trained.scratch(description)
+        let memory = TrainingMemory(
+            trained.shapes(description, layouts) + adapters.trainedShapes, optimizer, on: backend)
         return place(canStream: canStream && training != .full) { device, part in
             var scratch = DecoderScratch(
                 layouts, part: part, rows: need.rows,
                 headRows: LossHead.chunkRows(vocabulary: description.vocabulary, rows: need.rows),
                 adapterRank: need.adapterRank, training: training)
             scratch.adaptsHead = adapters.head > 0
-            let weights = trained.byteCount(description, layouts, part: part)
-            var table = TrainingMemory.trainable((weights.total + adapters.byteCount(part)) / 4)
-            if paged {
-                table[.optimizer] = TrainingMemory.pagedBytes(
-                    largest: max(weights.largest, adapters.largest(part)))
-            }
+            let trained = memory.bytes(part)
+            var table = trained.table(isPaged: optimizer.isPaged)
             table[.activations] = need.byteCount(description, part: part)
-            table[.workspace] = scratch.byteCount(on: backend) + (device == 0 ? saving : 0)
+            let products = max(scratch.byteCount(on: backend), trained.products)
+            table[.workspace] = products + (device == 0 ? saving : 0)
             return table
         }
     }
@@ -151,14 +150,15 @@ package struct PlacementTask {
     ///   - weights: those that are trained besides adapters.
     ///   - microBatches: of a step.
     package func training(
-        _ need: TrainingNeed, weights: TrainedWeights, microBatches: Int, paged: Bool = false,
+        _ need: TrainingNeed, weights: TrainedWeights, microBatches: Int,
+        optimizer: OptimizerNeed = .adamW,
         saving: Int = 0, canStream: Bool = true
     ) -> (placed: PlacedMemory, joined: Int) {
         func joining(_ joined: Int) -> PlacedMemory {
             var need = need
             need.joined = joined
             return training(
-                need, weights: weights, paged: paged, saving: saving, canStream: canStream)
+                need, weights: weights, optimizer: optimizer, saving: saving, canStream: canStream)
         }
         var best = (placed: joining(1), joined: 1)
         guard need.checkpointing.recomputes, best.placed.fits, best.placed.placement.isStreaming

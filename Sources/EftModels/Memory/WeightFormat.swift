@@ -60,15 +60,6 @@ package struct DecoderLayouts: Sendable {
             + part.layers.count * layerVectorBytes + endBytes(part)
     }
 
-    /// Bytes of the largest weight of a part.
-    package func largest(_ part: DecoderPart) -> Int {
-        linears(of: part.layers).reduce(
-            max(
-                part.holdsEmbedding ? embedding.byteCount : 0,
-                part.holdsHead && !isTied ? head.byteCount : 0)
-        ) { max($0, $1.byteCount) }
-    }
-
     /// Bytes of embedding, last norm and head, as far as a part holds them.
     package func endBytes(_ part: DecoderPart) -> Int {
         (part.holdsEmbedding ? embedding.byteCount : 0)

@@ -40,9 +40,11 @@ package final class LoRA: @unchecked Sendable {
     package func makeTrainable(prefix: String, ledger: MemoryLedger?) throws(TensorError) {
         parameters = (
             try Parameter(
-                name: prefix + ".lora_A.weight", value: a.buffer, decays: true, ledger: ledger),
+                name: prefix + ".lora_A.weight", value: a.buffer,
+                shape: .matrix(rows: a.rows, columns: a.columns), decays: true, ledger: ledger),
             try Parameter(
-                name: prefix + ".lora_B.weight", value: b.buffer, decays: true, ledger: ledger)
+                name: prefix + ".lora_B.weight", value: b.buffer,
+                shape: .matrix(rows: b.rows, columns: b.columns), decays: true, ledger: ledger)
         )
     }
 

@@ -88,9 +88,10 @@ package protocol Backend: AnyObject, Sendable {
 
     // MARK: Loss and optimizer
 
-    /// Losses of rows of logits; logits become their gradient times `gradientScale` when that is not 0.
+    /// Losses of rows of logits; logits become their gradient times `gradientScale` when that is not 0. All tokens share
+    /// `smoothing` of what is wanted.
     func crossEntropy(
-        logits: Matrix, labels: ArraySlice<Int32>, gradientScale: Float,
+        logits: Matrix, labels: ArraySlice<Int32>, gradientScale: Float, smoothing: Float,
         losses: UnsafeMutableBufferPointer<Float>)
     /// How rows of logits differ from those of a reference; negative labels give no losses.
     func divergence(
@@ -100,10 +101,18 @@ package protocol Backend: AnyObject, Sendable {
     func difference(reference: Matrix, _ other: Matrix) -> StateDifference
     /// The sum of squares of all elements.
     func sumOfSquares(_ x: Buffer) -> Double
-    /// One AdamW step on f32 values.
-    func adamW(
-        _ parameters: AdamWParameters, value: Buffer, gradient: Buffer, firstMoment: Buffer,
-        secondMoment: Buffer)
+    /// One step of an optimizer's element-wise rule on f32 values. Rules of whole matrices overwrite the gradient.
+    func update(_ step: UpdateStep, value: Buffer, gradient: Buffer, states: [UpdateState?])
+    /// Means by row and by column of x^2 + floor.
+    func squareMeans(
+        _ x: Buffer, _ shape: ParameterShape, floor: Float, rows: Matrix, columns: Matrix)
+    /// x[r][c] *= rows[r] * columns[c].
+    func scale(_ x: Buffer, _ shape: ParameterShape, rows: Matrix, columns: Matrix)
+    /// The numbers of a trained matrix in rows.
+    func read(_ x: Buffer, _ shape: ParameterShape, into out: Matrix)
+    /// x = keep * x + factor * y.
+    func add(
+        _ y: Matrix, factor: Float, to x: Buffer, _ shape: ParameterShape, keeping keep: Float)
 }
 
 extension Backend {
@@ -171,32 +180,5 @@ package struct AttentionRun: Sendable {
         self.firstPosition = firstPosition
         self.pages = pages
         self.gradientPages = gradientPages
-    }
-}
-
-/// Settings of one AdamW step (Loshchilov and Hutter 2019).
-package struct AdamWParameters: Sendable {
-    package var learningRate: Float
-    package var beta1: Float
-    package var beta2: Float
-    package var epsilon: Float
-    package var weightDecay: Float
-    /// Factor of the gradient, from clipping.
-    package var gradientScale: Float
-    /// Counted from 1.
-    package var step: Int
-
-    /// Makes settings.
-    package init(
-        learningRate: Float, beta1: Float = 0.9, beta2: Float = 0.999, epsilon: Float = 1e-8,
-        weightDecay: Float = 0, gradientScale: Float = 1, step: Int
-    ) {
-        self.learningRate = learningRate
-        self.beta1 = beta1
-        self.beta2 = beta2
-        self.epsilon = epsilon
-        self.weightDecay = weightDecay
-        self.gradientScale = gradientScale
-        self.step = step
     }
 }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Layers, attention, loss and optimizer on the CPU.
+// Layers, attention and loss on the CPU.
 import CEftKernels
 
 extension CPUBackend {
@@ -152,10 +152,10 @@ extension CPUBackend {
         }
     }
 
-    // MARK: Loss and optimizer
+    // MARK: Loss
 
     package func crossEntropy(
-        logits: Matrix, labels: ArraySlice<Int32>, gradientScale: Float,
+        logits: Matrix, labels: ArraySlice<Int32>, gradientScale: Float, smoothing: Float,
         losses: UnsafeMutableBufferPointer<Float>
     ) {
         precondition(labels.count == logits.rows && losses.count >= logits.rows)
@@ -163,26 +163,12 @@ extension CPUBackend {
         labels.withUnsafeBufferPointer { labels in
             eft_cross_entropy(
                 context, logits.rows, logits.columns, logits.pointer, logits.columns,
-                labels.baseAddress, gradientScale, losses.baseAddress)
+                labels.baseAddress, gradientScale, smoothing, losses.baseAddress)
         }
     }
 
     package func sumOfSquares(_ x: Buffer) -> Double {
         eft_sum_squares(context, x.floatCount, x.floats)
-    }
-
-    package func adamW(
-        _ parameters: AdamWParameters, value: Buffer, gradient: Buffer, firstMoment: Buffer,
-        secondMoment: Buffer
-    ) {
-        let settings = eft_adamw(
-            learning_rate: parameters.learningRate, beta1: parameters.beta1,
-            beta2: parameters.beta2,
-            epsilon: parameters.epsilon, decay: parameters.weightDecay,
-            gradient_scale: parameters.gradientScale, step: UInt64(parameters.step))
-        eft_adamw_step(
-            context, settings, value.floatCount, value.floats, gradient.floats, firstMoment.floats,
-            secondMoment.floats)
     }
 }
 

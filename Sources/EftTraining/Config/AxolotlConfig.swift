@@ -89,6 +89,9 @@ package struct AxolotlConfig: Sendable {
             training.samplePacking = false
             notices.append("sample_packing has no effect: answers are compared one by one")
         }
+        if training.labelSmoothing > 0 {
+            notices.append("label_smoothing_factor has no effect: answers are compared")
+        }
         guard preferences.method == .kto else { return }
         guard adapter != nil else {
             throw try document.required("rl").error(
@@ -128,7 +131,7 @@ package struct AxolotlConfig: Sendable {
     private static func remarks(_ config: ConfigCursor) throws(ConfigError) -> [String] {
         var lines: [String] = []
         if let optimizer = try config.text("optimizer"),
-            let bits = try OptimizerName(config)?.promisedBits
+            let bits = OptimizerTable.find(optimizer)?.promisedBits
         {
             lines.append("optimizer '\(optimizer)' runs with f32 state, not \(bits)-bit state")
         }

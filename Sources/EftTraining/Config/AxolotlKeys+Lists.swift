@@ -13,7 +13,8 @@ extension AxolotlKeys {
         sample_packing train_on_inputs dataset_exact_deduplication shuffle_merged_datasets
         micro_batch_size gradient_accumulation_steps batch_size num_epochs max_steps learning_rate
         lr_scheduler warmup_steps warmup_ratio cosine_min_lr_ratio cosine_constant_lr_ratio
-        optimizer weight_decay adam_beta1 adam_beta2 adam_epsilon max_grad_norm bf16 bfloat16 fp16
+        optimizer optim_args weight_decay adam_beta1 adam_beta2 adam_beta3 adam_epsilon adam_epsilon2
+        max_grad_norm bf16 bfloat16 fp16
         float16 float32 gradient_checkpointing activation_offloading seed logging_steps
         eval_strategy evaluation_strategy eval_steps evals_per_epoch eval_on_start save_strategy
         save_steps saves_per_epoch save_total_limit resume_from_checkpoint
@@ -22,7 +23,8 @@ extension AxolotlKeys {
         eot_tokens rl rl_beta dpo_beta dpo_loss_type dpo_loss_weights dpo_label_smoothing
         dpo_norm_loss dpo_use_weighting rpo_alpha orpo_alpha simpo_gamma cpo_alpha
         kto_desirable_weight kto_undesirable_weight precompute_ref_log_probs lr_scheduler_kwargs
-        lr_quadratic_warmup lr_div_factor loraplus_lr_ratio neftune_noise_alpha
+        lr_quadratic_warmup lr_div_factor loraplus_lr_ratio loraplus_lr_embedding embedding_lr
+        embedding_lr_scale lr_groups label_smoothing_factor group_by_length neftune_noise_alpha
         noisy_embedding_alpha early_stopping_patience load_best_model_at_end
         loss_watchdog_threshold loss_watchdog_patience tokens added_tokens_overrides
         lora_modules_to_save unfrozen_parameters resize_token_embeddings_to_32x
@@ -106,7 +108,7 @@ extension AxolotlKeys {
         kd_online_server kd_online_timeout kd_temperature_min nemo_gym_dir nemo_gym_auto_clone
         nemo_gym_config_paths nemo_gym_head_port nemo_gym_server_timeout nemo_gym_verify_timeout
         nemo_gym_run_timeout nemo_gym_datasets nemo_gym_auto_start nemo_gym_model_name
-        nemo_gym_multi_turn nemo_gym_max_turns spectrum_model_name adam_epsilon2 adam_beta3 dion_lr
+        nemo_gym_multi_turn nemo_gym_max_turns spectrum_model_name dion_lr
         dion_momentum dion_rank_fraction dion_rank_multiple_of qgalore_rank qgalore_update_proj_gap
         qgalore_scale qgalore_proj_type qgalore_proj_quant qgalore_proj_bits qgalore_proj_group_size
         qgalore_cos_threshold qgalore_gamma_proj qgalore_queue_size save_compressed
@@ -121,9 +123,7 @@ extension AxolotlKeys {
     static let notices: [(String, String)] =
         words(
             """
-            loraplus_lr_embedding
-            embedding_lr embedding_lr_scale lr_groups
-            optim_args optim_target_modules label_smoothing_factor group_by_length
+            optim_target_modules
             curriculum_sampling shuffle_before_merging_datasets
             metric_for_best_model greater_is_better save_first_step
             shrink_embeddings jagged_restart_steps

@@ -41,6 +41,7 @@ extension TrainingSettings {
             gradientAccumulationSteps = accumulation ?? 1
         }
         samplePacking = try config.lenientBool("sample_packing") ?? false
+        groupsByLength = try config.lenientBool("group_by_length") ?? false
         maxSteps = try config.lenientInt("max_steps", in: -1...BatchPlan.mostSteps)
         // Hugging Face writes -1 for "no limit".
         if let most = maxSteps, most <= 0 { maxSteps = nil }
@@ -51,15 +52,17 @@ extension TrainingSettings {
     }
 
     private mutating func readOptimizer(_ config: ConfigCursor) throws(ConfigError) {
-        pagedOptimizer = try OptimizerName(config)?.isPaged ?? false
+        optimizer = try OptimizerSettings(config)
+        rateGroups = try RateGroups(config)
         guard let rate = try config.lenientDouble("learning_rate", in: 0...1e6) else {
             throw config.error(.missingKey, "the key 'learning_rate' is missing")
         }
         learningRate = rate
+        guard rate > 0 || !rateGroups.areAsked else {
+            throw try config.required("learning_rate").error(
+                .badValue, "must be above 0: rates of parts of the model follow its curve")
+        }
         weightDecay = try config.lenientDouble("weight_decay", in: 0...1e6) ?? 0
-        adamBeta1 = try config.lenientDouble("adam_beta1", in: 0...0.999999) ?? 0.9
-        adamBeta2 = try config.lenientDouble("adam_beta2", in: 0...0.9999999) ?? 0.999
-        adamEpsilon = try config.lenientDouble("adam_epsilon", in: 0...1) ?? 1e-8
         maxGradNorm = try config.lenientDouble("max_grad_norm", in: 0...1e12) ?? 1
     }
 
@@ -105,6 +108,7 @@ extension TrainingSettings {
         loraPlusRatio = try config.lenientDouble("loraplus_lr_ratio", in: 1e-6...1e6) ?? 1
         let older = try config.lenientDouble("noisy_embedding_alpha", in: 0...1e6)
         embeddingNoise = try config.lenientDouble("neftune_noise_alpha", in: 0...1e6) ?? older ?? 0
+        labelSmoothing = try config.lenientDouble("label_smoothing_factor", in: 0...1) ?? 0
         earlyStoppingPatience = try config.lenientInt(
             "early_stopping_patience", in: 1...BatchPlan.mostSteps)
         loadsBest = try config.lenientBool("load_best_model_at_end") ?? false

@@ -135,6 +135,12 @@ package struct BaseModel: Sendable {
             : try DecoderLayouts(DecoderLoader(folder: folder, options: options))
     }
 
+    /// The shapes of what is trained: of an adapter, and of weights themselves.
+    func trainedShapes(_ adapter: AdapterExtents?) throws -> TrainedShapes {
+        let weights = try options.trained.shapes(folder.description, layouts())
+        return adapter.map { weights + $0.trainedShapes } ?? weights
+    }
+
     /// The course of loading.
     package func loadNeed() throws -> LoadNeed {
         isFresh ? LoadNeed() : try DecoderLoader(folder: folder, options: options).loadNeed()

@@ -68,7 +68,7 @@ extension TrainingJob {
         let (placed, joined) = task.training(
             need, weights: base.options.trained,
             microBatches: config.training.gradientAccumulationSteps,
-            paged: config.training.pagedOptimizer,
+            optimizer: try config.training.optimizer.need(),
             saving: adapter == nil || base.savesEnds
                 ? DecoderSaver.scratchBytes(layouts, config.outputType) : 0,
             canStream: base.canStream)

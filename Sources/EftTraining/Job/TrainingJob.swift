@@ -185,15 +185,13 @@ package final class TrainingJob {
         return summary
     }
 
-    /// Bytes of temporary files: kept inputs of layers, and paged moments.
+    /// Bytes of temporary files: kept inputs of layers, and paged state of the optimizer.
     package var temporaryBytes: Int {
         get throws {
-            let description = base.folder.description
-            let weights = try base.options.trained.byteCount(
-                description, base.layouts(), part: description.wholePart)
-            let trained = weights.total + (adapter?.extents(description).byteCount ?? 0)
-            return plan.spilledBytes
-                + (config.training.pagedOptimizer ? 2 * trained : 0)
+            let optimizer = config.training.optimizer
+            guard optimizer.isPaged else { return plan.spilledBytes }
+            let extents = adapter?.extents(base.folder.description)
+            return plan.spilledBytes + (try optimizer.stateBytes(base.trainedShapes(extents)))
         }
     }
 
@@ -204,7 +202,7 @@ package final class TrainingJob {
         throw FormatError(
             .io,
             "temporary files of the run take \(formatBytes(needed)), \(formatBytes(free)) are free here; make room, "
-                + "or keep inputs and moments in memory (gradient_checkpointing: true, adamw_torch)",
+                + "or keep inputs and the optimizer's state in memory (gradient_checkpointing: true, adamw_torch)",
             path: folder)
     }
 
@@ -253,6 +251,7 @@ package final class TrainingJob {
             }
         }
         if let preferences = config.training.preferences { add("\(preferences)") }
+        if config.training.groupsByLength { add("group_by_length") }
         let kind = adapter.map { adapter in
             // The base's path may differ from machine to machine.
             var settings = adapter.config

@@ -100,9 +100,16 @@ package struct TrainingOutline {
             base, config: config, lengths: lengths, backend: backend, room: room)
     }
 
-    /// Bytes of temporary files: kept inputs of layers, and paged moments.
+    /// Bytes of the optimizer's state, wherever it stands.
+    package var stateBytes: Int {
+        get throws {
+            try config.training.optimizer.stateBytes(base.trainedShapes(adapter))
+        }
+    }
+
+    /// Bytes of temporary files: kept inputs of layers, and paged state of the optimizer.
     package func temporaryBytes(_ plan: TrainingPlan) throws -> Int {
-        plan.spilledBytes + (config.training.pagedOptimizer ? try trainedNumbers * 8 : 0)
+        plan.spilledBytes + (config.training.optimizer.isPaged ? try stateBytes : 0)
     }
 }
 

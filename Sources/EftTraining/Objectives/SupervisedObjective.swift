@@ -13,6 +13,8 @@ struct SupervisedObjective: TrainingObjective {
     let seed: UInt64
     /// How much noise is added to embeddings.
     var embeddingNoise: Float = 0
+    /// The share of what is wanted that all tokens have in equal parts.
+    var labelSmoothing: Float = 0
 
     func prepare(
         _ pass: TrainingPass, _ progress: (_ done: Int, _ total: Int) throws -> Void
@@ -33,7 +35,7 @@ struct SupervisedObjective: TrainingObjective {
                 TrainingRows(
                     batches[index].batch, labels: batches[index].labels,
                     dropoutSeed: mixedSeed(seed, UInt64(step), UInt64(index)),
-                    embeddingNoise: embeddingNoise)
+                    embeddingNoise: embeddingNoise, labelSmoothing: labelSmoothing)
             }
             let losses = try pass.run(rows, gradientScale: 1 / Float(result.trainedTokens))
             for micro in losses { sum += micro.reduce(0) { $0 + Double($1) } }
@@ -52,7 +54,9 @@ struct SupervisedObjective: TrainingObjective {
             let group = bins[first..<min(first + pass.joined, bins.count)]
                 .map { bin in MicroBatch(bin.map { validation[$0] }, slots: slots) }
             let losses = try pass.run(
-                group.map { TrainingRows($0.batch, labels: $0.labels) }, gradientScale: 0)
+                group.map {
+                    TrainingRows($0.batch, labels: $0.labels, labelSmoothing: labelSmoothing)
+                }, gradientScale: 0)
             for micro in losses { sum += micro.reduce(0) { $0 + Double($1) } }
             tokens += group.reduce(0) { $0 + $1.trainedTokens }
         }

@@ -8,9 +8,13 @@ import Testing
 #endif
 
 struct CrossEntropyTests {
-    private static func loss(_ logits: [Double], _ label: Int) -> Double {
+    private static func loss(
+        _ logits: [Double], _ label: Int, smoothing: Double = 0
+    ) -> Double {
         let top = logits.max() ?? 0
-        return top + log(logits.reduce(0) { $0 + exp($1 - top) }) - logits[label]
+        let lse = top + log(logits.reduce(0) { $0 + exp($1 - top) })
+        let mean = logits.reduce(0, +) / Double(logits.count)
+        return lse - (1 - smoothing) * logits[label] - smoothing * mean
     }
 
     @Test(arguments: KernelLevel.all, [1, 15, 16, 17, 33, 511, 513, 1000, 40_000])
@@ -21,9 +25,9 @@ struct CrossEntropyTests {
         let labels: [Int32] = [0, Int32(vocabulary - 1), -100, Int32(vocabulary / 2)]
         var work = logits, losses = [Float](repeating: 9, count: rows)
         try level.run(threads: 2) {
-            eft_cross_entropy($0, rows, vocabulary, &work, ld, labels, 0, &losses)
+            eft_cross_entropy($0, rows, vocabulary, &work, ld, labels, 0, 0, &losses)
             #expect(sameBits(work, logits))
-            eft_cross_entropy($0, rows, vocabulary, &work, ld, labels, 0.5, &losses)
+            eft_cross_entropy($0, rows, vocabulary, &work, ld, labels, 0.5, 0, &losses)
         }
         for t in 0..<rows {
             let row = Array(logits[t * ld..<t * ld + vocabulary]).doubles
@@ -43,13 +47,18 @@ struct CrossEntropyTests {
         }
     }
 
-    @Test(arguments: KernelLevel.all)
-    func `the gradient equals differences`(level: KernelLevel) throws {
+    @Test(arguments: KernelLevel.all, [0, 0.1, 1])
+    func `the gradient equals differences`(level: KernelLevel, smoothing: Double) throws {
         var noise = Noise(2)
         let logits = noise.numbers(50, scale: 4)
         var work = logits, losses: [Float] = [0]
-        try level.run { eft_cross_entropy($0, 1, 50, &work, 50, [7], 1, &losses) }
-        #expect(distance(work, slopes(at: logits.doubles) { Self.loss($0, 7) }) < 1e-6)
+        try level.run {
+            eft_cross_entropy($0, 1, 50, &work, 50, [7], 1, Float(smoothing), &losses)
+        }
+        let loss = Self.loss(logits.doubles, 7, smoothing: smoothing)
+        #expect(distance(losses, [loss]) < 1e-6)
+        let wanted = slopes(at: logits.doubles) { Self.loss($0, 7, smoothing: smoothing) }
+        #expect(distance(work, wanted) < 1e-6)
     }
 
     @Test(arguments: KernelLevel.all)
@@ -58,19 +67,19 @@ struct CrossEntropyTests {
         // A label with all the probability keeps the small loss's digits.
         var sure = [Float](repeating: 0, count: 600)
         sure[599] = 20
-        try level.run { eft_cross_entropy($0, 1, 600, &sure, 600, [599], 1, &losses) }
+        try level.run { eft_cross_entropy($0, 1, 600, &sure, 600, [599], 1, 0, &losses) }
         let wanted = log1p(599 * exp(-20.0))
         #expect(abs(Double(losses[0]) - wanted) < 1e-6)
         #expect(distance([sure[599]], [expm1(-wanted)], floor: 1e-12) < 1e-5)
 
         var huge: [Float] = [1e30, -1e30, 3]
-        try level.run { eft_cross_entropy($0, 1, 3, &huge, 3, [0], 1, &losses) }
+        try level.run { eft_cross_entropy($0, 1, 3, &huge, 3, [0], 1, 0, &losses) }
         #expect(losses == [0] && huge == [0, 0, 0])
 
         var masked = [Float](repeating: -.infinity, count: 1200)
         masked[1100] = 2
         masked[3] = 2
-        try level.run { eft_cross_entropy($0, 1, 1200, &masked, 1200, [3], 1, &losses) }
+        try level.run { eft_cross_entropy($0, 1, 1200, &masked, 1200, [3], 1, 0, &losses) }
         #expect(distance(losses, [log(2.0)]) < 1e-6)
         #expect(masked[1100] == 0.5 && masked[3] == -0.5 && masked[4] == 0)
 
@@ -78,11 +87,11 @@ struct CrossEntropyTests {
             var broken = [Float](repeating: -.infinity, count: 600)
             broken[1] = 1
             broken[place] = .nan
-            try level.run { eft_cross_entropy($0, 1, 600, &broken, 600, [1], 1, &losses) }
+            try level.run { eft_cross_entropy($0, 1, 600, &broken, 600, [1], 1, 0, &losses) }
             #expect(losses[0].isNaN)
         }
         var beyond: [Float] = [1, 2]
-        try level.run { eft_cross_entropy($0, 1, 2, &beyond, 2, [2], 1, &losses) }
+        try level.run { eft_cross_entropy($0, 1, 2, &beyond, 2, [2], 1, 0, &losses) }
         #expect(losses[0].isNaN && beyond == [0, 0])
     }
 
@@ -96,7 +105,7 @@ struct CrossEntropyTests {
         for threads in 1...3 {
             var work = logits, loss = [Float](repeating: 0, count: rows)
             try level.run(threads: threads) {
-                eft_cross_entropy($0, rows, vocabulary, &work, vocabulary, labels, 0.1, &loss)
+                eft_cross_entropy($0, rows, vocabulary, &work, vocabulary, labels, 0.1, 0, &loss)
             }
             gradients.append(work)
             losses.append(loss)
@@ -105,7 +114,7 @@ struct CrossEntropyTests {
         #expect(sameBits(losses[0], losses[1]) && sameBits(losses[0], losses[2]))
         var alone = Array(logits[5 * vocabulary..<6 * vocabulary]), loss: [Float] = [0]
         try level.run {
-            eft_cross_entropy($0, 1, vocabulary, &alone, vocabulary, [1500], 0.1, &loss)
+            eft_cross_entropy($0, 1, vocabulary, &alone, vocabulary, [1500], 0.1, 0, &loss)
         }
         #expect(loss[0] == losses[0][5])
         #expect(sameBits(alone, Array(gradients[0][5 * vocabulary..<6 * vocabulary])))

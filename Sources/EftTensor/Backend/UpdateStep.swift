@@ -1,0 +1,117 @@
+// SPDX-License-Identifier: Apache-2.0
+// One step of an optimizer's element-wise rule.
+import CEftKernels
+
+/// An element-wise rule with its constants; the formulas stand in `CEftKernels.h`.
+package struct UpdateStep: Sendable {
+    /// How numbers change.
+    package enum Rule: UInt32, Sendable {
+        case adamW, lion, sgd, rmsProp, adagrad, adEMAMix, scheduleFree, nesterov
+    }
+
+    /// The rule.
+    package var rule: Rule
+    /// Factor of the gradient, from clipping.
+    package var gradientScale = 1.0
+    /// Factor of the value: what decoupled weight decay leaves.
+    package var keep = 1.0
+    /// Weight decay that is added to the gradient.
+    package var decay = 0.0
+    /// The learning rate, with what the rule has it divided by.
+    package var rate: Double
+    /// Added to a root that is divided by.
+    package var epsilon = 0.0
+    /// Decays of the states, and what each adds of the new: one less the decay where nothing else is said.
+    package var (beta1, beta2, beta3) = (0.0, 0.0, 0.0)
+    /// What the first state takes of the gradient; `1 - beta1` when nil.
+    package var rest1: Double?
+    /// What the first moment is divided by.
+    package var correction1 = 1.0
+    /// What the second moment, or its root, is divided by.
+    package var correction2 = 1.0
+    /// A factor of the rule's own.
+    package var alpha = 0.0
+    /// A share of the rule's own.
+    package var mix = 0.0
+    /// Whether this is the first step.
+    package var isFirst = false
+    /// Whether momentum looks ahead.
+    package var isNesterov = false
+
+    /// States a rule.
+    package init(_ rule: Rule, rate: Double) {
+        self.rule = rule
+        self.rate = rate
+    }
+
+    /// The kernels' description.
+    var kernelValue: eft_update {
+        eft_update(
+            rule: eft_update_rule(rule.rawValue), gradient_scale: Float(gradientScale),
+            keep: Float(keep), decay: Float(decay), rate: Float(rate), epsilon: Float(epsilon),
+            beta1: Float(beta1), rest1: Float(rest1 ?? 1 - beta1), beta2: Float(beta2),
+            rest2: Float(1 - beta2), beta3: Float(beta3), rest3: Float(1 - beta3),
+            correction1: Float(correction1), correction2: Float(correction2),
+            alpha: Float(alpha), mix: Float(mix), first: isFirst, nesterov: isNesterov)
+    }
+}
+
+/// Where a rule finds one of its states.
+package struct UpdateState {
+    /// The memory.
+    package let buffer: Buffer
+    /// Where the numbers, or their codes, begin, in bytes.
+    package let offset: Int
+    /// Codes of 8 bits: where the largest magnitudes of the blocks begin, and whether the map has a sign.
+    package let codes: (scaleOffset: Int, isSigned: Bool)?
+
+    /// Numbers in a block of codes.
+    package static let blockSize = Int(EFT_UPDATE_BLOCK)
+
+    /// Points at a state.
+    package init(
+        buffer: Buffer, offset: Int, codes: (scaleOffset: Int, isSigned: Bool)? = nil
+    ) {
+        self.buffer = buffer
+        self.offset = offset
+        self.codes = codes
+    }
+
+    private static func map(isSigned: Bool) -> [Float] {
+        var map = [Float](repeating: 0, count: 256)
+        eft_dynamic_map(isSigned, &map)
+        return map
+    }
+
+    /// bitsandbytes' dynamic maps.
+    package static let (signedMap, unsignedMap) = (map(isSigned: true), map(isSigned: false))
+
+    /// Gives the kernels' description, with which maps stay alive.
+    static func withKernelValues(_ states: [UpdateState?], _ body: ([eft_update_state]) -> Void) {
+        signedMap.withUnsafeBufferPointer { signed in
+            unsignedMap.withUnsafeBufferPointer { unsigned in
+                let maps = (signed: signed.baseAddress, unsigned: unsigned.baseAddress)
+                var values = states.map { state in
+                    state?.kernelValue(maps.signed, maps.unsigned) ?? eft_update_state()
+                }
+                while values.count < 3 { values.append(eft_update_state()) }
+                body(values)
+            }
+        }
+    }
+
+    private func kernelValue(
+        _ signed: UnsafePointer<Float>?, _ unsigned: UnsafePointer<Float>?
+    ) -> eft_update_state {
+        var value = eft_update_state()
+        let first = buffer.base + offset
+        if let codes {
+            value.codes = first.assumingMemoryBound(to: UInt8.self)
+            value.absmax = (buffer.base + codes.scaleOffset).assumingMemoryBound(to: Float.self)
+            value.map = codes.isSigned ? signed : unsigned
+        } else {
+            value.values = first.assumingMemoryBound(to: Float.self)
+        }
+        return value
+    }
+}
