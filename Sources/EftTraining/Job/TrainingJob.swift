@@ -146,6 +146,16 @@ package final class TrainingJob {
     package func run(
         onEvent: (Event) throws -> Void, shouldStop: () -> Bool = { false }
     ) throws -> Summary {
+        let recorder = RunRecorder(config)
+        let summary = try train(recorder, onEvent, shouldStop)
+        try recorder.end(summary)
+        return summary
+    }
+
+    /// Makes the run itself; what it holds is gone when it returns.
+    private func train(
+        _ recorder: RunRecorder, _ onEvent: (Event) throws -> Void, _ shouldStop: () -> Bool
+    ) throws -> Summary {
         let settings = config.training
         try FileSystem.createFolder(settings.outputDir)
         try requireDisk(settings.outputDir)
@@ -169,14 +179,15 @@ package final class TrainingJob {
             try trainer.resume(from: resumeFolder)
             try onEvent(.resumed(step: trainer.stepsDone))
         }
-        let log = try TrainingLog(settings.outputDir, keepingSteps: trainer.stepsDone)
+        try recorder.begin(stepsDone: trainer.stepsDone)
         var summary = Summary()
         try trainer.run(
             onEvent: { event in
-                try log.append(event)
+                try recorder.note(event)
                 summary.add(event)
                 try onEvent(.training(event))
             }, shouldStop: shouldStop)
+        try recorder.writeSteps()
         summary.steps = trainer.stepsDone
         summary.peakBytes = devices.reduce(0) { $0 + $1.ledger.peakTotal }
         summary.streaming = decoder.streamStatistics
