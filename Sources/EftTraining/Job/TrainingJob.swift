@@ -149,8 +149,16 @@ package final class TrainingJob {
         let recorder = RunRecorder(config)
         let summary = try train(recorder, onEvent, shouldStop)
         try recorder.end(summary)
+        let facts = RunFacts(
+            config: config, adapter: adapter?.config, examples: examples,
+            curves: recorder.curves, summary: summary,
+            memory: (ResidentMemory.peak, plan.placed.total.total + programBytes))
+        for line in RunRecords.write(facts) { try onEvent(.training(.notice(line))) }
         return summary
     }
+
+    /// The name of the report in the output folder.
+    package static let reportName = RunReport.name
 
     /// Makes the run itself; what it holds is gone when it returns.
     private func train(
@@ -161,7 +169,7 @@ package final class TrainingJob {
         try requireDisk(settings.outputDir)
         try AtomicFile.write(
             FileSystem.join(settings.outputDir, AdapterBase.configName),
-            YAMLWriter.text(config.document.node))
+            YAMLWriter.text(ConfigSecrets.removed(from: config.document.node)))
         let decoder = try load(onEvent, shouldStop)
         let slot = try adapter?.attach(to: decoder, seed: mixedSeed(settings.seed, 2))
         if slot == nil { try decoder.makeFullyTrainable() }
