@@ -150,7 +150,7 @@ package final class TrainingJob {
         let summary = try train(recorder, onEvent, shouldStop)
         try recorder.end(summary)
         let facts = RunFacts(
-            config: config, adapter: adapter?.config, examples: examples,
+            config: config, adapter: adapter?.config, isFresh: base.isFresh, examples: examples,
             curves: recorder.curves, summary: summary,
             memory: (ResidentMemory.peak, plan.placed.total.total + programBytes))
         for line in RunRecords.write(facts) { try onEvent(.training(.notice(line))) }

@@ -50,6 +50,9 @@ struct ModelCard {
     private var sentence: String {
         let base = ReportText.markdown(facts.baseModel)
         guard facts.adapter != nil else {
+            guard !facts.isFresh else {
+                return "A model of the shape of \(base), trained with Eft from random weights."
+            }
             return "A model trained with Eft (\(facts.method)) from \(base)."
         }
         return "An adapter (\(facts.method)) for \(base), trained with Eft. "
@@ -70,11 +73,12 @@ struct ModelCard {
     /// What the hub reads.
     private var head: ConfigObject {
         let base = facts.baseModel
-        var head: ConfigObject = ["base_model": ConfigNode(base)]
+        var head = ConfigObject()
+        if !facts.isFresh { head["base_model"] = ConfigNode(base) }
         head["library_name"] = ConfigNode(facts.adapter == nil ? "transformers" : "peft")
-        for (key, value) in BaseCard.license(facts.config.model.baseModel).entries {
-            head[key] = value
-        }
+        let license = BaseCard.license(facts.config.model.baseModel)
+        // Weights made anew take nothing from those of another model.
+        for (key, value) in license.entries where !facts.isFresh { head[key] = value }
         head["pipeline_tag"] = "text-generation"
         var tags =
             facts.adapter == nil

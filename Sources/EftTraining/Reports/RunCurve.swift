@@ -11,8 +11,8 @@ struct RunCurve: Sendable, Hashable {
         var value: Double
     }
 
-    /// Most points that are kept.
-    static let mostPoints = 1024
+    /// Most points that are kept: more than a chart has room for, and few enough not to count in the plan of a run.
+    static let mostPoints = 512
 
     private var whole: [Point] = []
     /// Values that a whole point stands for.

@@ -11,6 +11,8 @@ struct RunFacts {
     let config: AxolotlConfig
     /// The adapter as it was trained; nil when all weights were.
     let adapter: AdapterConfig?
+    /// Whether training began from weights made at random.
+    let isFresh: Bool
     /// The examples.
     let examples: PreparedExamples
     /// The curves of the whole run.

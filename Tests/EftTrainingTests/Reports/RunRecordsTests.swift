@@ -79,6 +79,16 @@ import Testing
         #expect(try head(card).optional("license") == nil)
     }
 
+    @Test func `a model from random weights stands on no base`() throws {
+        let folder = try SmallJob.workplace()
+        try folder.write("base/README.md", "---\nlicense: mit\n---\n")
+        try run(folder, "reinit_weights: true", adapter: nil)
+        let card = try text(folder, "out/README.md")
+        #expect(try head(card).optional("base_model") == nil)
+        #expect(try head(card).optional("license") == nil)
+        #expect(card.contains("from random weights"))
+    }
+
     @Test func `a card is written anew until somebody changes it`() throws {
         let folder = try SmallJob.workplace()
         try run(folder)
