@@ -147,7 +147,12 @@ package final class TrainingJob {
         onEvent: (Event) throws -> Void, shouldStop: () -> Bool = { false }
     ) throws -> Summary {
         let recorder = RunRecorder(config)
-        let summary = try train(recorder, onEvent, shouldStop)
+        let summary: Summary
+        do { summary = try train(recorder, onEvent, shouldStop) } catch {
+            // Whoever reads the log of a run that ended early sees all of its steps.
+            try? recorder.writeSteps()
+            throw error
+        }
         try recorder.end(summary)
         let facts = RunFacts(
             config: config, adapter: adapter?.config, isFresh: base.isFresh, examples: examples,

@@ -85,13 +85,13 @@ struct ModelCard {
             ? ["transformers"] : ["base_model:adapter:\(base)", "lora", "transformers"]
         if !facts.rl.isEmpty { tags.append(facts.rl) }
         head["tags"] = ConfigNode(tags + ["eft"])
-        let sets = facts.config.data.datasets.map(\.path).filter(isHubName)
+        let sets = facts.config.data.datasets.map(\.path).filter(Self.isHubName)
         if !sets.isEmpty { head["datasets"] = ConfigNode(sets) }
         return head
     }
 
     /// Whether a path can be the name of a data set of the hub: `owner/name`, and no file here.
-    private func isHubName(_ path: String) -> Bool {
+    static func isHubName(_ path: String) -> Bool {
         let parts = path.split(separator: "/", omittingEmptySubsequences: false)
         return parts.count == 2 && !FileSystem.exists(path)
             && parts.allSatisfy { part in

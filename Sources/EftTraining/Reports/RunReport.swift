@@ -129,7 +129,7 @@ struct RunReport {
         }
         let ends = [points.first, points.last].compactMap(\.self)
         return CurveChart(
-            "Resident memory, \(name)",
+            "Memory, \(name)",
             [
                 series("measured", "strong", points),
                 series(

@@ -26,6 +26,8 @@ enum TrainCommand: Command {
             "Reads the YAML that Axolotl reads; any of its keys can be given as --key value and then wins. "
             + "base_model is a local folder, datasets[].path a local JSON or JSONL file.\n"
             + "--dry-run shows the plan and the first examples, with what of them is trained, and writes nothing.\n"
+            + "A log, a model card (README.md) and a report (report.html) stand beside the results; --use-tensorboard "
+            + "writes event files too.\n"
             + "The plan is shown first, and a run that does not fit is refused before any work. Ctrl-C saves a "
             + "checkpoint from which --resume-from-checkpoint goes on.",
         examples: [

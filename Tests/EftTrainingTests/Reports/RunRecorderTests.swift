@@ -32,6 +32,20 @@ import Testing
         #expect(try lines.allSatisfy { try $0.int("resident_bytes", default: 0) > 1 << 20 })
     }
 
+    @Test func `a run that is stopped leaves all its steps in the log`() throws {
+        let folder = try SmallJob.workplace()
+        let config = try SmallJob.config(folder, "logging_steps: 10")
+        var steps = 0
+        let error = #expect(throws: TrainingError.self) {
+            try SmallJob.job(config, folder).run(
+                onEvent: { if case .training(.step) = $0 { steps += 1 } },
+                shouldStop: { steps >= 3 })
+        }
+        #expect(error?.code == .interrupted)
+        let lines = try log(folder).filter { try $0.optional("loss") != nil }
+        #expect(try lines.map { try $0.int("step", default: 0) } == [3])
+    }
+
     @Test func `evaluations have the names of transformers, and the perplexity when asked for`()
         throws
     {

@@ -89,6 +89,15 @@ import Testing
         #expect(card.contains("from random weights"))
     }
 
+    @Test(arguments: [
+        ("tatsu-lab/alpaca", true), ("a/b.c_d-1", true), ("./rows", false), ("/data/rows", false),
+        ("rows.jsonl", false), ("a/b/c", false), ("../rows", false), ("a/", false),
+        ("s3://a", false), ("a b/c", false),
+    ])
+    func `only names of the hub are listed as its data sets`(_ path: String, _ isName: Bool) {
+        #expect(ModelCard.isHubName(path) == isName)
+    }
+
     @Test func `a card is written anew until somebody changes it`() throws {
         let folder = try SmallJob.workplace()
         try run(folder)
@@ -121,8 +130,7 @@ import Testing
         try run(folder)
         let html = try text(folder, "out/report.html")
         #expect(html.hasPrefix("<!DOCTYPE html>"))
-        for title in ["Loss", "Learning rate", "Gradient norm", "Tokens/s", "Resident memory, MiB"]
-        {
+        for title in ["Loss", "Learning rate", "Gradient norm", "Tokens/s", "Memory, MiB"] {
             #expect(html.contains("aria-label=\"\(title)\""), "\(title)")
         }
         #expect(html.components(of: "<polyline") == 8)
