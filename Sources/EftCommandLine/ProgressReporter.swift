@@ -15,6 +15,8 @@ package final class ProgressReporter: Sendable {
         var share: Double?
         /// What stands behind the bar.
         var amount = ""
+        /// What stands behind the bar as far as there is room for it, the most important first.
+        var parts: [String] = []
     }
 
     private struct State {
@@ -57,6 +59,14 @@ package final class ProgressReporter: Sendable {
     /// - Parameter share: what is done, from 0 to 1.
     package func update(_ label: String, share: Double, _ amount: @autoclosure () -> String) {
         update { Line(text: label, share: share, amount: amount()) }
+    }
+
+    /// Shows a label, a bar, and facts of which the last ones are left out where there is no room for them.
+    /// - Parameters:
+    ///   - share: what is done, from 0 to 1.
+    ///   - parts: facts, the most important first.
+    package func update(_ label: String, share: Double, parts: @autoclosure () -> [String]) {
+        update { Line(text: label, share: share, parts: parts()) }
     }
 
     private func update(_ line: () -> Line) {
@@ -157,19 +167,25 @@ package final class ProgressReporter: Sendable {
     }
 
     private static func plain(_ line: Line) -> String {
-        line.share == nil ? line.text : "\(line.text): \(line.amount)"
+        guard line.parts.isEmpty else { return ([line.text] + line.parts).joined(separator: "  ") }
+        return line.share == nil ? line.text : "\(line.text): \(line.amount)"
     }
 
     private static let barWidth = 24
+    private static let leastBarWidth = 8
 
     private func rendered(_ line: Line, width: Int) -> String {
         let text = excerpt(line.text, limit: .max)
         guard let share = line.share else {
             return output.styled(truncated(text, toWidth: width), .dim)
         }
-        let amount = excerpt(line.amount, limit: .max)
-        let room = width - displayWidth(text) - displayWidth(amount) - 4
-        guard room >= 8 else {
+        let besides = displayWidth(text) + 4
+        let amount = excerpt(
+            line.parts.isEmpty
+                ? line.amount : fitting(line.parts, width - besides - Self.leastBarWidth),
+            limit: .max)
+        let room = width - besides - displayWidth(amount)
+        guard room >= Self.leastBarWidth else {
             return output.styled(truncated("\(text)  \(amount)", toWidth: width), .dim)
         }
         let bar = min(room, Self.barWidth)
@@ -178,5 +194,15 @@ package final class ProgressReporter: Sendable {
         let rest = String(repeating: output.hasColor ? "━" : "╌", count: bar - full)
         return output.styled(text + "  ", .dim) + output.styled(done, .green)
             + output.styled(rest, .dim) + output.styled("  " + amount, .dim)
+    }
+
+    /// As many of the parts, from the first one on, as fit; at least one.
+    private func fitting(_ parts: [String], _ width: Int) -> String {
+        var text = parts.first ?? ""
+        for part in parts.dropFirst() {
+            guard displayWidth(text) + 2 + displayWidth(part) <= width else { break }
+            text += "  " + part
+        }
+        return text
     }
 }

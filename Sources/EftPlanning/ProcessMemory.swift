@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // What the operating system says that this process holds.
+import EftTensor
 
 #if canImport(Glibc)
     import Glibc
@@ -7,23 +8,8 @@
 
 /// Resident memory of this process.
 package enum ProcessMemory {
-    /// A line of /proc/self/status in bytes, such as `VmRSS`; 0 where there is none.
-    private static func status(_ key: String) -> Int {
-        guard let file = fopen("/proc/self/status", "r") else { return 0 }
-        defer { fclose(file) }
-        var line = [CChar](repeating: 0, count: 256)
-        while fgets(&line, Int32(line.count), file) != nil {
-            let text = String(
-                decoding: line.prefix { $0 != 0 }.map(UInt8.init(bitPattern:)), as: UTF8.self)
-            guard text.hasPrefix(key + ":") else { continue }
-            let digits = text.drop { !$0.isNumber }.prefix { $0.isNumber }
-            return (Int(digits) ?? 0) << 10
-        }
-        return 0
-    }
-
     /// Resident bytes now.
-    package static var resident: Int { status("VmRSS") }
+    package static var resident: Int { ResidentMemory.now }
 
     /// Work that a plan is made for. Each kind brings in pages of code and small objects of its own.
     package enum Work: Sendable, Hashable, CaseIterable {
@@ -76,7 +62,7 @@ package enum ProcessMemory {
     private static let trainedGap = 2048
 
     /// The most resident bytes so far.
-    package static var peakResident: Int { status("VmHWM") }
+    package static var peakResident: Int { ResidentMemory.peak }
 
     /// Processors of the machine.
     package static var processors: Int { max(1, sysconf(Int32(_SC_NPROCESSORS_ONLN))) }

@@ -229,11 +229,15 @@ package final class Trainer {
         let norm = try optimizer.step(learningRate: rate, warmup: schedule.warmup)
         guard norm.isFinite else { throw diverged("the gradient", step) }
         return StepReport(
-            step: step + 1, totalSteps: totalSteps,
-            epoch: Double(step + 1) / Double(max(plan.stepsPerEpoch, 1)), loss: result.loss,
+            step: step + 1, totalSteps: totalSteps, epoch: epoch(after: step + 1),
+            loss: result.loss,
             gradientNorm: norm, learningRate: rate, trainedTokens: result.trainedTokens,
             tokens: result.tokens, seconds: (ContinuousClock.now - start).seconds,
             rewards: result.rewards)
+    }
+
+    private func epoch(after steps: Int) -> Double {
+        Double(steps) / Double(max(plan.stepsPerEpoch, 1))
     }
 
     /// Adds up the gradients of a step.
@@ -280,11 +284,15 @@ package final class Trainer {
         _ onEvent: (TrainingEvent) throws -> Void, _ shouldStop: () -> Bool
     ) throws -> EvaluationResult? {
         guard !validationBins.isEmpty else { return nil }
+        let start = ContinuousClock.now
         let result = try evaluation(shouldStop)
         try onEvent(
             .evaluation(
                 EvaluationReport(
-                    step: optimizer.steps, loss: result.loss, tokens: result.tokens,
+                    step: optimizer.steps, loss: result.loss, epoch: epoch(after: optimizer.steps),
+                    tokens: result.tokens, examples: validationBins.reduce(0) { $0 + $1.count },
+                    seconds: (ContinuousClock.now - start).seconds,
+                    perplexity: settings.reportsPerplexity ? Perplexity.of(loss: result.loss) : nil,
                     rewards: result.rewards)))
         return result
     }

@@ -40,7 +40,7 @@ package struct StepReport: Sendable {
     package let rewards: RewardReport?
 
     /// The step as a line of the log.
-    package var node: ConfigNode {
+    package var entries: ConfigObject {
         var object = ConfigObject()
         object["step"] = ConfigNode(.integer(step))
         object["epoch"] = ConfigNode(.real(epoch))
@@ -51,7 +51,7 @@ package struct StepReport: Sendable {
         object["trained_tokens"] = ConfigNode(.integer(trainedTokens))
         object["tokens_per_second"] = ConfigNode(.real(seconds > 0 ? Double(tokens) / seconds : 0))
         for (key, value) in rewards?.entries() ?? [] { object[key] = value }
-        return ConfigNode(.object(object))
+        return object
     }
 }
 
@@ -61,18 +61,30 @@ package struct EvaluationReport: Sendable {
     package let step: Int
     /// The mean loss of learned tokens, or of preferences.
     package let loss: Double
+    /// Epochs gone through, as a fraction.
+    package let epoch: Double
     /// Tokens that count.
     package let tokens: Int
+    /// Examples of the validation set.
+    package let examples: Int
+    /// Seconds that the evaluation took.
+    package let seconds: Double
+    /// The perplexity, where `eval_causal_lm_metrics` asks for it.
+    package let perplexity: Double?
     /// The rewards of preferences, in a run that learns from them.
     package let rewards: RewardReport?
 
     /// The evaluation as a line of the log.
-    package var node: ConfigNode {
+    package var entries: ConfigObject {
         var object: ConfigObject = [
-            "step": ConfigNode(step), "eval_loss": ConfigNode(loss),
-            "eval_tokens": ConfigNode(tokens),
+            "step": ConfigNode(step), "epoch": ConfigNode(epoch), "eval_loss": ConfigNode(loss),
+            "eval_tokens": ConfigNode(tokens), "eval_runtime": ConfigNode(seconds),
         ]
+        if seconds > 0 {
+            object["eval_samples_per_second"] = ConfigNode(Double(examples) / seconds)
+        }
+        if let perplexity { object["eval_perplexity"] = ConfigNode(perplexity) }
         for (key, value) in rewards?.entries(prefix: "eval_") ?? [] { object[key] = value }
-        return ConfigNode(.object(object))
+        return object
     }
 }

@@ -58,7 +58,9 @@ package struct TrainingSettings: Sendable, Hashable {
     package var lossWatchdog: LossWatchdog?
     /// Seeds order, dropout and fresh weights.
     package var seed: UInt64 = 42
-    /// Steps between lines of progress.
+    /// Whether evaluations report the perplexity.
+    package var reportsPerplexity = false
+    /// Steps between lines of the log; each is the mean of those before.
     package var loggingSteps = 1
     /// When to save checkpoints.
     package var saves = Cadence.epochs(1)

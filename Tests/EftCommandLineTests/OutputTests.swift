@@ -143,6 +143,23 @@ struct ProgressReporterTests {
         #expect(throws: Fault.self) { try reporter.during("failing") { throw Fault() } }
     }
 
+    @Test func `facts stand behind a bar as far as there is room, the first ones first`() {
+        func shown(width: Int, isTerminal: Bool = true) -> String {
+            let recorder = Recorder()
+            recorder.reporter(isTerminal: isTerminal, width: width).update(
+                "step 1/4", share: 0.25, parts: ["loss 2.5", "3 s left", "lr 1e-4"])
+            return recorder.written
+        }
+        #expect(
+            shown(width: 70)
+                == "\rstep 1/4  ━━━━━━╌╌╌╌╌╌╌╌╌╌╌╌╌╌╌╌╌╌  loss 2.5  3 s left  lr 1e-4\u{1B}[K")
+        #expect(shown(width: 41) == "\rstep 1/4  ━━╌╌╌╌╌╌╌╌  loss 2.5  3 s left\u{1B}[K")
+        #expect(shown(width: 20) == "\rstep 1/4  loss 2.5\u{1B}[K")
+        #expect(
+            shown(width: 20, isTerminal: false)
+                == "step 1/4  loss 2.5  3 s left  lr 1e-4\n")
+    }
+
     @Test func `takes updates from many threads`() async {
         let reporter = recorder.reporter(isTerminal: false)
         await withTaskGroup { group in

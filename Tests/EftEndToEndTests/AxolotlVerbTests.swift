@@ -104,6 +104,7 @@ import Testing
         let train = try Program("train", config, "--json")
         try #require(train.status == 0, "\(train.errors)")
         let loss = try object(train).required("eval_loss").double()
+        #expect(train.errors.contains("report: "))
         let evaluated = try Program("evaluate", config, "--json")
         try #require(evaluated.status == 0, "\(evaluated.errors)")
         #expect(abs(try object(evaluated).required("eval_loss").double() - loss) < 1e-5)

@@ -26,9 +26,9 @@ import Testing
             xformers_attention: false
             """
         let notices = try notices(lines)
-        try #require(notices.count == 1)
-        #expect(
-            notices[0].hasSuffix("deepspeed, fsdp, wandb_project, hub_model_id, flash_attention"))
+        try #require(notices.count == 2)
+        #expect(notices[0].hasPrefix("nothing is sent") && notices[0].hasSuffix(": wandb_project"))
+        #expect(notices[1].hasSuffix(": deepspeed, fsdp, hub_model_id, flash_attention"))
     }
 
     @Test func `every key has one treatment, and names are those of the options`() {

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // The version of the library.
+import EftConfig
 
 /// The version of the library and of the program `eft`.
 public enum EftVersion {
     /// The version, by the rules of semantic versioning.
-    public static let current = "0.1.0"
+    public static let current = ProgramVersion.current
 }

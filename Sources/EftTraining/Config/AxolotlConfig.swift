@@ -15,6 +15,8 @@ package struct AxolotlConfig: Sendable {
     package var data: DataSettings
     /// The loop.
     package var training: TrainingSettings
+    /// What the run tells of itself in files.
+    package var reports: ReportSettings
     /// Whether and where to go on.
     package var resume: Resume
     /// The precision in which activations enter products.
@@ -70,11 +72,13 @@ package struct AxolotlConfig: Sendable {
         unfrozen = try UnfrozenParameters(document)
         data = try DataSettings(document)
         training = try TrainingSettings(document, hasValidation: data.hasValidation)
+        reports = try ReportSettings(document)
         resume = try Resume(document)
         training.preferences = try PreferenceSettings.read(document)
         let types = try AxolotlConfig.types(document)
         (precision, outputType) = (types.precision, types.output)
         notices += try AxolotlConfig.remarks(document)
+        try settleMetrics()
         try settlePreferences()
         notices += data.datasets.flatMap(\.notices) + data.testDatasets.flatMap(\.notices)
     }
@@ -102,6 +106,16 @@ package struct AxolotlConfig: Sendable {
                 .badValue,
                 "kto compares the answers of a micro-batch; set micro_batch_size to 2 or more")
         }
+    }
+
+    /// Takes what `eval_causal_lm_metrics` asks for.
+    private mutating func settleMetrics() throws(ConfigError) {
+        let metrics = try ReportSettings.metrics(document)
+        training.reportsPerplexity = metrics.perplexity && training.preferences == nil
+        guard !metrics.others.isEmpty else { return }
+        notices.append(
+            "eval_causal_lm_metrics: \(metrics.others.joined(separator: ", ")) would need generated answers and are "
+                + "not computed; perplexity is")
     }
 
     // MARK: Precision

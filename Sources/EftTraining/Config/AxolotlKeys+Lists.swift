@@ -29,7 +29,7 @@ extension AxolotlKeys {
         loss_watchdog_threshold loss_watchdog_patience tokens added_tokens_overrides
         lora_modules_to_save unfrozen_parameters resize_token_embeddings_to_32x
         mean_resizing_embeddings lora_target_parameters peft_layers_to_transform
-        peft_layers_pattern
+        peft_layers_pattern use_tensorboard logging_dir html_report eval_causal_lm_metrics
         """)
 
     /// Keys for what is done anyway, and those that concern nothing that Eft does.
@@ -43,7 +43,21 @@ extension AxolotlKeys {
         gradio_max_new_tokens gradio_temperature revision_of_model type_of_model debug
         is_falcon_derived_model is_llama_derived_model is_mistral_derived_model
         is_qwen_derived_model total_num_tokens total_supervised_tokens sample_packing_eff_est
-        remove_unused_columns quantize_moe_experts streaming
+        remove_unused_columns quantize_moe_experts streaming include_tokens_per_second include_tkps
+        """)
+
+    /// Keys of services to which transformers sends what a run logs.
+    static let services = words(
+        """
+        use_wandb wandb_project wandb_entity wandb_watch wandb_name wandb_run_id wandb_mode
+        wandb_log_model use_mlflow mlflow_tracking_uri mlflow_experiment_name mlflow_run_name
+        hf_mlflow_log_artifacts use_comet comet_api_key comet_workspace comet_project_name
+        comet_experiment_key comet_mode comet_online comet_experiment_config use_trackio
+        trackio_project_name trackio_run_name trackio_space_id use_otel_metrics otel_metrics_host
+        otel_metrics_port use_swanlab swanlab_project swanlab_experiment_name swanlab_mode
+        swanlab_description swanlab_workspace swanlab_api_key swanlab_log_model swanlab_web_host
+        swanlab_api_host swanlab_lark_webhook_url swanlab_lark_secret swanlab_log_completions
+        swanlab_completion_log_interval swanlab_completion_max_buffer
         """)
 
     /// Keys of other hardware, of services, of speed, and those that count only beside a key that is refused.
@@ -68,15 +82,9 @@ extension AxolotlKeys {
         tensor_parallel_size expert_parallel_size use_ray ray_run_name ray_num_workers
         resources_per_worker world_size local_rank sample_packing_group_size sample_packing_bin_size
         sample_packing_sequentially multipack_real_batches batch_flattening eval_batch_size
-        auto_find_batch_size eval_table_size eval_max_new_tokens eval_causal_lm_metrics
-        include_tokens_per_second include_tkps do_bench_eval bench_dataset save_only_model
-        wandb_project wandb_entity wandb_watch wandb_name wandb_run_id wandb_mode wandb_log_model
-        use_wandb use_mlflow mlflow_tracking_uri mlflow_experiment_name mlflow_run_name
-        hf_mlflow_log_artifacts use_comet comet_api_key comet_workspace comet_project_name
-        comet_experiment_key comet_mode comet_online comet_experiment_config use_tensorboard
-        use_trackio trackio_project_name trackio_run_name trackio_space_id use_otel_metrics
-        otel_metrics_host otel_metrics_port use_swanlab swanlab_project swanlab_experiment_name
-        swanlab_mode profiler_steps profiler_steps_start
+        auto_find_batch_size eval_table_size eval_max_new_tokens
+        do_bench_eval bench_dataset save_only_model
+        profiler_steps profiler_steps_start
         qlora_sharded_model_loading peft_autocast_adapter_dtype
         peft_ensure_weight_tying vllm dynamic_checkpoint lm_eval_model lm_eval_tasks
         lm_eval_batch_size datasets_streaming_buffer generate_samples generation_max_new_tokens
@@ -91,10 +99,8 @@ extension AxolotlKeys {
         fp8_enable_fsdp_float8_all_gather preprocess_iterable num_generation_samples
         generation_temperature generation_top_p generation_top_k generation_prompt_ratio
         generation_do_sample processor_kwargs use_kernels torchdistx_path freeze_mm_modules
-        image_size image_resize_algorithm role_boundaries max_prompt_len swanlab_description
-        swanlab_workspace swanlab_api_key swanlab_log_model swanlab_web_host swanlab_api_host
-        swanlab_lark_webhook_url swanlab_lark_secret swanlab_log_completions
-        swanlab_completion_log_interval swanlab_completion_max_buffer lm_eval_post_train hatchery
+        image_size image_resize_algorithm role_boundaries max_prompt_len
+        lm_eval_post_train hatchery
         expert_backend moe_grouped_backend moe_dequant_chunk_size moe_bnb_fast use_scattermoe
         use_sonicmoe use_dsv4_kernels use_glm_dsa_kernels dsv4_fp8_nonexpert_mode
         dsv4_fp8_lora_kernel dsv4_shared_mlp_lora_kernel dsv4_bf16_all dsv4_fp4_grouped_mode
@@ -206,7 +212,7 @@ extension AxolotlKeys {
             tokenizer_legacy tokenizer_save_jinja_files tokenizer_use_fast
             tokenizer_use_mistral_common train_on_inputs trust_remote_code use_comet use_eaft
             use_kernels use_mlflow use_onebitllms use_otel_metrics use_pose use_ray
-            use_tensorboard use_trackio use_wandb xformers_attention eval_on_start debug
+            use_tensorboard html_report use_trackio use_wandb xformers_attention eval_on_start debug
             use_swanlab liger_rope liger_rms_norm liger_glu_activation liger_layer_norm
             liger_fused_linear_cross_entropy cut_cross_entropy
             """))

@@ -15,6 +15,8 @@ enum AxolotlKeys {
         case silent
         /// Accepted, and listed with the others of its kind.
         case noEffect
+        /// Accepted; what it would send stands in the log.
+        case service
         /// Accepted with a line that says what happens instead.
         case notice(String)
         /// An error that says what to do.
@@ -26,6 +28,7 @@ enum AxolotlKeys {
         var table: [String: Treatment] = [:]
         for key in read { table[key] = .read }
         for key in silent { table[key] = .silent }
+        for key in services { table[key] = .service }
         for key in noEffect { table[key] = .noEffect }
         for (key, text) in notices { table[key] = .notice(text) }
         for (key, text) in refusals { table[key] = .refuse(text) }
@@ -39,13 +42,20 @@ enum AxolotlKeys {
     static func check(_ config: ConfigCursor) throws(ConfigError) -> [String] {
         var lines = try config.unknownKeys(known: all.keys.sorted()).map { "\($0); it is ignored" }
         var unused: [String] = []
+        var services: [String] = []
         for (key, value) in try config.entries() where value.asksForSomething {
             switch all[key] {
             case .noEffect: unused.append(key)
+            case .service: services.append(key)
             case .notice(let text): lines.append("\(value.error(.badValue, text))")
             case .refuse(let text): throw value.error(.badValue, text)
             default: break
             }
+        }
+        if !services.isEmpty {
+            lines.append(
+                "nothing is sent anywhere; what would be is in training_log.jsonl of output_dir, and for TensorBoard "
+                    + "with use_tensorboard: " + services.joined(separator: ", "))
         }
         if !unused.isEmpty {
             lines.append(

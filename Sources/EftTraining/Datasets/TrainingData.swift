@@ -31,12 +31,17 @@ package struct TrainingData: Sendable {
         /// Examples that came before.
         package var duplicates = 0
 
-        /// One line for the user.
-        package var summary: String {
-            let parts = [
+        /// Examples that were left out, by reason; reasons without any are not there.
+        package var dropped: [(count: Int, reason: String)] {
+            [
                 (bad, "unusable"), (tooLong, "too long"), (tooShort, "too short"),
                 (unlabelled, "with nothing to learn"), (duplicates, "duplicate"),
-            ].filter { $0.0 > 0 }.map { "\($0.0) \($0.1)" }
+            ].filter { $0.0 > 0 }
+        }
+
+        /// One line for the user.
+        package var summary: String {
+            let parts = self.dropped.map { "\($0.count) \($0.reason)" }
             let dropped = parts.isEmpty ? "" : ", dropped: " + parts.joined(separator: ", ")
             let cut = truncated > 0 ? ", cut: \(truncated)" : ""
             return "\(rows) rows read\(dropped)\(cut)"

@@ -147,12 +147,35 @@ package final class TrainingJob {
     package func run(
         onEvent: (Event) throws -> Void, shouldStop: () -> Bool = { false }
     ) throws -> Summary {
+        let recorder = RunRecorder(config)
+        let summary: Summary
+        do { summary = try train(recorder, onEvent, shouldStop) } catch {
+            // Whoever reads the log of a run that ended early sees all of its steps.
+            try? recorder.writeSteps()
+            throw error
+        }
+        try recorder.end(summary)
+        let facts = RunFacts(
+            config: config, adapter: adapter?.config, isFresh: base.isFresh, examples: examples,
+            curves: recorder.curves, summary: summary,
+            memory: (ResidentMemory.peak, plan.placed.total.total + programBytes))
+        for line in RunRecords.write(facts) { try onEvent(.training(.notice(line))) }
+        return summary
+    }
+
+    /// The name of the report in the output folder.
+    package static let reportName = RunReport.name
+
+    /// Makes the run itself; what it holds is gone when it returns.
+    private func train(
+        _ recorder: RunRecorder, _ onEvent: (Event) throws -> Void, _ shouldStop: () -> Bool
+    ) throws -> Summary {
         let settings = config.training
         try FileSystem.createFolder(settings.outputDir)
         try requireDisk(settings.outputDir)
         try AtomicFile.write(
             FileSystem.join(settings.outputDir, AdapterBase.configName),
-            YAMLWriter.text(config.document.node))
+            YAMLWriter.text(ConfigSecrets.removed(from: config.document.node)))
         let decoder = try load(onEvent, shouldStop)
         let slot = try adapter?.attach(to: decoder, seed: mixedSeed(settings.seed, 2))
         try decoder.makeTrainable(base.options.trained)
@@ -170,14 +193,15 @@ package final class TrainingJob {
             try trainer.resume(from: resumeFolder)
             try onEvent(.resumed(step: trainer.stepsDone))
         }
-        let log = try TrainingLog(settings.outputDir, keepingSteps: trainer.stepsDone)
+        try recorder.begin(stepsDone: trainer.stepsDone)
         var summary = Summary()
         try trainer.run(
             onEvent: { event in
-                try log.append(event)
+                try recorder.note(event)
                 summary.add(event)
                 try onEvent(.training(event))
             }, shouldStop: shouldStop)
+        try recorder.writeSteps()
         summary.steps = trainer.stepsDone
         summary.peakBytes = devices.reduce(0) { $0 + $1.ledger.peakTotal }
         summary.streaming = decoder.streamStatistics

@@ -3,55 +3,39 @@
 import EftConfig
 import EftFormats
 
-#if canImport(Glibc)
-    import Glibc
-#endif
-
 /// `training_log.jsonl` of an output folder.
 final class TrainingLog {
     private static let name = "training_log.jsonl"
-    private let path: String
-    private let descriptor: Int32
+    private let file: AppendedFile
 
     /// Begins a log; lines of an earlier run stay up to a step, so that a resumed run has one whole log.
+    /// - Parameter onKept: told of each line that stays.
     /// - Throws: `FormatError` when the file cannot be written.
-    init(_ folder: String, keepingSteps steps: Int) throws {
-        path = FileSystem.join(folder, TrainingLog.name)
-        var kept: [String] = []
+    init(
+        _ folder: String, keepingSteps steps: Int, onKept: (ConfigObject) -> Void = { _ in }
+    ) throws {
+        let path = FileSystem.join(folder, TrainingLog.name)
+        let begun = try OutputFile(path: path)
         if steps > 0, FileSystem.exists(path) {
             let reader = try JSONLines(path)
             // A line that a crash cut short is the last one that counts.
-            while let line = try? reader.next(), let step = try? line.int("step", default: .max) {
-                if step <= steps { kept.append(JSONWriter.text(line.node)) }
+            while let line = try? reader.next(), let object = try? line.object(),
+                let step = try? line.int("step", default: .max)
+            {
+                guard step <= steps else { continue }
+                try begun.write(TrainingLog.line(object))
+                onKept(object)
             }
         }
-        try AtomicFile.write(path, kept.map { $0 + "\n" }.joined())
-        descriptor = open(path, O_WRONLY | O_APPEND | O_CLOEXEC)
-        guard descriptor >= 0 else { throw fault() }
+        try begun.publish()
+        file = try AppendedFile(path)
     }
 
-    deinit { if descriptor >= 0 { close(descriptor) } }
-
-    /// Writes an event's line.
+    /// Writes a line.
     /// - Throws: `FormatError`, for instance when the disk is full.
-    func append(_ event: TrainingEvent) throws {
-        guard let node = event.node else { return }
-        let line = Array((JSONWriter.text(node) + "\n").utf8)
-        guard write(descriptor, line, line.count) == line.count else { throw fault() }
-    }
+    func append(_ line: ConfigObject) throws { try file.append(TrainingLog.line(line)) }
 
-    private func fault() -> FormatError {
-        FormatError(.io, "cannot write the log: \(String(cString: strerror(errno)))", path: path)
-    }
-}
-
-extension TrainingEvent {
-    /// The event as a line of the log; nil for those that have none.
-    package var node: ConfigNode? {
-        switch self {
-        case .step(let report): report.node
-        case .evaluation(let report): report.node
-        case .saved, .reference, .notice: nil
-        }
+    private static func line(_ object: ConfigObject) -> [UInt8] {
+        JSONWriter.bytes(ConfigNode(object)) + [UInt8(ascii: "\n")]
     }
 }

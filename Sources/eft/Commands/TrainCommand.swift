@@ -26,6 +26,8 @@ enum TrainCommand: Command {
             "Reads the YAML that Axolotl reads; any of its keys can be given as --key value and then wins. "
             + "base_model is a local folder, datasets[].path a local JSON or JSONL file.\n"
             + "--dry-run shows the plan and the first examples, with what of them is trained, and writes nothing.\n"
+            + "A log, a model card (README.md) and a report (report.html) stand beside the results; --use-tensorboard "
+            + "writes event files too.\n"
             + "The plan is shown first, and a run that does not fit is refused before any work. Ctrl-C saves a "
             + "checkpoint from which --resume-from-checkpoint goes on.",
         examples: [
@@ -157,6 +159,7 @@ private final class TrainProgress {
     private let reporter = ProgressReporter()
     private var seconds = 0.0
     private var steps = 0
+    private var smoothed = SmoothedValue()
 
     init(_ job: TrainingJob, limits: [Int]) {
         self.job = job
@@ -196,7 +199,9 @@ private final class TrainProgress {
                 [
                     "step \(report.step): eval loss \(formatFixed(report.loss, decimals: 4)) over "
                         + "\(report.tokens) tokens"
-                ] + (report.rewards.map(rewards) ?? [])
+                ]
+                + (report.perplexity.map { ["perplexity \(formatFixed($0, decimals: 3))"] } ?? [])
+                + (report.rewards.map(rewards) ?? [])
             reporter.note(parts.joined(separator: "  "))
         case .training(.reference(let done, let total)):
             reporter.update("reference: \(done) of \(total) examples  memory \(memory)")
@@ -209,17 +214,20 @@ private final class TrainProgress {
         seconds += report.seconds
         steps += 1
         let left = Double(report.totalSteps - report.step) * seconds / Double(steps)
-        let line =
-            ([
-                "step \(report.step)/\(report.totalSteps)",
+        smoothed.add(report.loss)
+        let mean = smoothed.value ?? report.loss
+        reporter.update(
+            "step \(report.step)/\(report.totalSteps)",
+            share: Double(report.step) / Double(max(report.totalSteps, 1)),
+            parts: [
                 "loss \(formatFixed(report.loss, decimals: 4))",
+                "smoothed \(formatFixed(mean, decimals: 4))",
             ] + (report.rewards.map(rewards) ?? []) + [
-                "lr \(shortened(report.learningRate))",
+                "\(formatDuration(left)) left",
                 formatRate(
                     report.seconds > 0 ? Double(report.tokens) / report.seconds : 0, "tokens"),
-                "\(formatDuration(left)) left", "memory \(memory)",
-            ]).joined(separator: "  ")
-        reporter.update(line)
+                "memory \(memory)", "lr \(shortened(report.learningRate))",
+            ])
     }
 
     /// How much better chosen answers are rewarded, and how often.
@@ -257,5 +265,7 @@ private final class TrainProgress {
         if let streaming = summary.streaming { parts.append(streaming.sentence) }
         reporter.note(
             "done: " + parts.joined(separator: ", ") + "; results in \(summary.outputDir)")
+        guard job.config.reports.htmlReport else { return }
+        reporter.note("report: \(FileSystem.join(summary.outputDir, TrainingJob.reportName))")
     }
 }
