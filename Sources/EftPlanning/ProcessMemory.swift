@@ -29,7 +29,7 @@ package enum ProcessMemory {
             switch self {
             case .generation: 2816 << 10
             case .training: 2944 << 10
-            case .evaluation: 2304 << 10
+            case .evaluation: 2048 << 10
             case .copying: 1280 << 10
             case .quantizing: 3584 << 10
             }
