@@ -51,6 +51,7 @@ extension ModelFolder {
         described.tiedEmbeddings = description.tiedEmbeddings
         return ModelFolder(
             path: path, config: changed, description: described, checkpoint: checkpoint,
-            tokenizerFolder: tokenizerFolder, endsAdapter: endsAdapter)
+            tokenizerFolder: tokenizerFolder, endsAdapter: endsAdapter,
+            hasWholeEnds: hasWholeEnds)
     }
 }

@@ -18,6 +18,8 @@ package struct ModelFolder: Sendable {
     package var tokenizerFolder: String
     /// The adapter whose embedding or head stands in the place of the base's.
     package var endsAdapter: String?
+    /// Whether that adapter brings a whole embedding or head, and not rows of tokens only.
+    package var hasWholeEnds = false
 
     /// Opens a folder or a path to a `config.json`.
     /// - Parameters:

@@ -19,6 +19,8 @@ package final class Linear: @unchecked Sendable {
     /// Gradients in full training.
     package var weightParameter: Parameter?
     package var biasParameter: Parameter?
+    /// Rows of the weight that are trained alone.
+    package var trainedRows: TokenRows?
 
     /// Puts a layer together.
     package init(name: String, ordinal: UInt64, weight: PackedWeight, bias: Buffer?) {
@@ -73,6 +75,7 @@ package final class Linear: @unchecked Sendable {
             try backend.accumulateWeightGradient(
                 x: x, dy: dy, into: weightParameter.gradient, layout: weight.layout)
         }
+        trainedRows?.addGradient(x, dy: dy)
         if let biasParameter { backend.addColumnSums(of: dy, to: biasParameter.gradient) }
         try backend.multiplyTransposed(dy, weight, into: dx, accumulate: accumulate)
         for segment in pass.adapterSegments {

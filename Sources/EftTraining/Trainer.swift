@@ -132,6 +132,7 @@ package final class Trainer {
                     + "num_epochs or max_steps")
         }
         try TrainingCheckpoint.restore(optimizer, from: folder)
+        decoder.storeTrainedRows()
         guardian.resume(best: state.best, withoutGain: state.withoutGain)
     }
 
@@ -178,6 +179,7 @@ package final class Trainer {
         let folder = TrainingCheckpoint.folder(settings.outputDir, step: best.step)
         stepsBeforeBest = optimizer.steps
         try TrainingCheckpoint.restore(optimizer, from: folder)
+        decoder.storeTrainedRows()
         try onEvent(
             .notice(
                 "the result is that of step \(best.step), with the lowest loss in an evaluation"))
@@ -228,6 +230,7 @@ package final class Trainer {
         let rate = schedule.rate(step: step)
         let norm = try optimizer.step(learningRate: rate, warmup: schedule.warmup)
         guard norm.isFinite else { throw diverged("the gradient", step) }
+        decoder.storeTrainedRows()
         return StepReport(
             step: step + 1, totalSteps: totalSteps, epoch: epoch(after: step + 1),
             loss: result.loss,

@@ -13,6 +13,7 @@ import Testing
 
     @Test(arguments: [
         "tied-both", "tied-embedding", "tied-ensured", "untied-both", "resized", "head-lora",
+        "rows-tied", "rows-untied",
     ])
     func `logits equal those of PEFT`(_ name: String) throws {
         let facts = try ConfigFile.read(Self.path(name) + "/case.json")
@@ -48,6 +49,25 @@ import Testing
             try ModelFolder.open(Fixtures.path("models/odd-head")).adapted(by: [adapter])
         }
         #expect(error.code == .mismatch)
+    }
+
+    @Test func `rows that do not fit their tokens are refused`() throws {
+        let folder = try TemporaryFolder()
+        for name in ["adapter_config.json", "adapter_model.safetensors"] {
+            try FileSystem.copy(
+                Self.path("rows-tied") + "/adapter/" + name, to: folder.file(name))
+        }
+        let config = folder.file("adapter_config.json")
+        let text = String(decoding: try FileSystem.read(config), as: UTF8.self)
+        for tokens in ["[3, 64]", "[3, 3, 64]", "[3, 64, -1]", "{\"wpe\": [1]}", "null"] {
+            let pattern = try Regex(#""trainable_token_indices": \[[^\]]*\]"#)
+            try folder.write(
+                "adapter_config.json",
+                text.replacing(pattern, with: "\"trainable_token_indices\": \(tokens)"))
+            #expect(throws: (any Error).self, "\(tokens)") {
+                try ModelFolder.open(Fixtures.path("models/gqa-tied")).adapted(by: [folder.path])
+            }
+        }
     }
 
     // MARK: Growing

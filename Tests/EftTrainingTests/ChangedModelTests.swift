@@ -92,20 +92,67 @@ import Testing
         #expect(first.count == second.count && first != second)
     }
 
-    @Test func `without saved modules the new rows stay as they began, and are saved`() throws {
+    @Test(arguments: ["lora", "qlora"])
+    func `without saved modules the rows of new tokens are trained`(_ kind: String) throws {
         let folder = try SmallJob.workplace()
-        let job = try SmallJob.job(SmallJob.config(folder, Self.tokens), folder)
-        #expect(try #require(job.notices.first).contains("lora_modules_to_save"))
-        _ = try SmallJob.losses(job)
+        let job = try SmallJob.job(SmallJob.config(folder, adapter: kind, Self.tokens), folder)
+        #expect(try #require(job.notices.first).contains("trained beside the adapter"))
+        let losses = try SmallJob.losses(job)
         let base = try ModelFolder.open(folder.file("base"))
+        let adapter = try CheckpointFolder.open(folder.file("out"), kind: .adapter)
+        let rows = try adapter.tensor(
+            "base_model.model.model.embed_tokens.token_adapter.trainable_tokens_delta")
+        #expect(rows.shape.dims == [4, base.description.shape.hidden])
+        #expect(!adapter.tensors.contains { $0.name.hasSuffix("embed_tokens.weight") })
         let grown = try base.grown(to: base.description.vocabulary + 2)
-        let saved = try floats(
-            folder, "out", "base_model.model.model.embed_tokens.weight", .adapter)
-        let first = try #require(grown.checkpoint).floats(of: "model.embed_tokens.weight")
-        #expect(saved == first)
         let adapted = try base.adapted(by: [folder.file("out")])
-        #expect(adapted.description.tiedEmbeddings == base.description.tiedEmbeddings)
-        #expect(adapted.description.vocabulary == base.description.vocabulary + 2)
+        #expect(adapted.description == grown.description)
+        let name = "model.embed_tokens.weight"
+        let first = try #require(grown.checkpoint).floats(of: name)
+        let trained = try #require(adapted.checkpoint).floats(of: name)
+        let width = base.description.shape.hidden
+        let changed = Set(
+            (0..<first.count / width).filter {
+                first[$0 * width..<($0 + 1) * width] != trained[$0 * width..<($0 + 1) * width]
+            })
+        #expect(!changed.isEmpty && changed.isSubset(of: [262, 263, 264, 265]))
+        // A resumed run goes on to the same bytes.
+        let whole = try FileSystem.read(folder.file("out/adapter_model.safetensors"))
+        let lines = "resume_from_checkpoint: \(folder.file("out/checkpoint-2"))\n"
+        let again = try SmallJob.job(
+            SmallJob.config(folder, adapter: kind, Self.tokens + lines), folder)
+        _ = try again.run(onEvent: { _ in })
+        #expect(try FileSystem.read(folder.file("out/adapter_model.safetensors")) == whole)
+        #expect(losses.allSatisfy { $0.isFinite })
+    }
+
+    @Test func `rows of tokens that are named are trained, and gone on from`() throws {
+        let folder = try SmallJob.workplace()
+        let line = "peft_trainable_token_indices: [32, 33, 260]\n"
+        _ = try SmallJob.losses(SmallJob.job(SmallJob.config(folder, line), folder))
+        let first = try AdapterConfig.read(folder: folder.file("out"))
+        #expect(first.trainedTokens.embedding == [32, 33, 260])
+        let next = "lora_model_dir: \(folder.file("out"))\n"
+        _ = try SmallJob.losses(
+            SmallJob.job(SmallJob.config(folder, output: "next", next), folder))
+        let second = try AdapterConfig.read(folder: folder.file("next"))
+        #expect(second.trainedTokens == first.trainedTokens)
+        let name = "base_model.model.model.embed_tokens.token_adapter.trainable_tokens_delta"
+        #expect(
+            try floats(folder, "next", name, .adapter) != floats(folder, "out", name, .adapter))
+    }
+
+    @Test(arguments: [
+        ("peft_trainable_token_indices: [9999]", "token 9999"),
+        ("peft_trainable_token_indices: {wpe: [1]}", "no rows of tokens"),
+        ("peft_trainable_token_indices: [1]\n" + modules, "remove one"),
+    ])
+    func `rows that cannot be trained are refused`(_ line: String, _ message: String) throws {
+        let folder = try SmallJob.workplace()
+        let error = try #require(throws: (any Error).self) {
+            try SmallJob.job(SmallJob.config(folder, line + "\n"), folder)
+        }
+        #expect("\(error)".contains(message), "\(error)")
     }
 
     @Test func `a padding token alone does not let the model grow`() throws {

@@ -147,6 +147,34 @@ import Testing
         }
     }
 
+    @Test(arguments: ["rows-tied", "rows-untied"])
+    func `training rows of tokens follows PEFT`(_ name: String) throws {
+        let adapter = Fixtures.path("saved-modules/\(name)/adapter")
+        let base = try ConfigFile.read(Fixtures.path("saved-modules/\(name)/case.json"))
+            .required("base").string()
+        let folder = try ModelFolder.open(Fixtures.path(base)).adapted(by: [adapter])
+        let backend = try CPUBackend(threads: 2, precision: .f32)
+        let decoder = try DecoderLoader(folder: folder).load(backend: backend)
+        let slot = try AdapterFile.load(adapter, into: decoder)
+        for (linear, ledger) in decoder.placedLinears {
+            try linear.adapters[slot]?.makeTrainable(
+                prefix: "base_model.model." + linear.name, ledger: ledger)
+        }
+        try decoder.makeTrainable(AdapterConfig.read(folder: adapter).trainedTokens)
+        let trace = try Trace("saved-modules/\(name)")
+        try follow(trace, decoder, settings, slots: [slot], tolerance: 1e-4)
+        let finals = trace.golden.tensors.filter { $0.name.hasPrefix("final/") }
+        #expect(
+            Set(finals.map(\.name)) == Set(decoder.parameters.map { "final/" + $0.name }))
+        for parameter in decoder.parameters {
+            let expected = try trace.golden.floats(of: "final/" + parameter.name)
+            let found = UnsafeBufferPointer(start: parameter.value.floats, count: expected.count)
+            let scale = expected.reduce(0) { max($0, abs($1)) }
+            let error = zip(found, expected).reduce(0) { max($0, abs($1.0 - $1.1)) }
+            #expect(error < 1e-3 * scale, "\(parameter.name)")
+        }
+    }
+
     @Test(arguments: ["gqa-tied", "bias"])
     func `micro-batches of a step count as one batch`(_ name: String) throws {
         let decoder = try decoder("models/\(name)")

@@ -28,6 +28,8 @@ package struct AdapterConfig: Sendable, Hashable {
     package var modulesToSave: [String]
     /// Whether a tied head stays tied to a saved embedding.
     package private(set) var ensuresWeightTying = false
+    /// Tokens whose rows are trained alone.
+    package var trainedTokens = TrainedTokenIDs()
     /// Numbers of the decoder layers that have adapters; all when nil.
     package var layersToTransform: [Int]?
 
@@ -117,6 +119,9 @@ package struct AdapterConfig: Sendable, Hashable {
             } else {
                 result.layersToTransform = [try layers.int()]
             }
+        }
+        if let tokens = try config.optional("trainable_token_indices") {
+            result.trainedTokens = try TrainedTokenIDs(tokens)
         }
         result.ensuresWeightTying = try config.bool("ensure_weight_tying", default: false)
         for (key, _) in try config.optional("rank_pattern")?.object().entries ?? [] {

@@ -15,7 +15,12 @@ package struct AdapterExtents: Sendable, Hashable {
     package var shapes: [[ParameterShape]]
     /// Bytes of A and B of the head.
     package var head = 0
-    /// The shapes of A and B of the head, as far as they are fresh.
+    /// Bytes of trained rows of the embedding and of the head.
+    private var embeddingRowBytes = 0
+    private var headRowBytes = 0
+    /// The shapes of trained rows of the embedding.
+    private var embeddingShapes: [ParameterShape] = []
+    /// The shapes of A and B of the head and of its trained rows, as far as they are fresh.
     private var headShapes: [ParameterShape] = []
 
     /// No adapter on a decoder of so many layers.
@@ -43,6 +48,21 @@ package struct AdapterExtents: Sendable, Hashable {
         ]
     }
 
+    /// Adds rows of tokens that are trained.
+    package mutating func add(_ tokens: TrainedTokenIDs, _ description: DecoderDescription) {
+        let width = description.shape.hidden
+        if !tokens.embedding.isEmpty {
+            let count = tokens.embedding.count
+            embeddingRowBytes += TokenRows.byteCount(tokens: count, width: width)
+            embeddingShapes.append(.matrix(rows: count, columns: width).ofVocabulary)
+        }
+        if !tokens.head.isEmpty, !description.tiedEmbeddings {
+            let count = tokens.head.count
+            headRowBytes += TokenRows.byteCount(tokens: count, width: width)
+            headShapes.append(.matrix(rows: count, columns: width).ofVocabulary)
+        }
+    }
+
     /// Fresh adapters of one rank on all linear layers inside the decoder layers.
     package init(_ description: DecoderDescription, rank: Int, usesDropout: Bool = false) {
         self.init(layers: description.layers)
@@ -58,14 +78,19 @@ package struct AdapterExtents: Sendable, Hashable {
     /// Bytes of the adapters of a part.
     package func byteCount(_ part: DecoderPart) -> Int {
         guard !part.isEmpty else { return 0 }
-        return layers[part.layers].reduce(0, +) + (part.holdsHead ? head : 0)
+        return layers[part.layers].reduce(0, +) + (part.holdsHead ? head + headRowBytes : 0)
+            + (part.holdsEmbedding ? embeddingRowBytes : 0)
     }
 
     /// The shapes of what is trained of them.
-    package var trainedShapes: TrainedShapes { TrainedShapes(layers: shapes, head: headShapes) }
+    package var trainedShapes: TrainedShapes {
+        TrainedShapes(layers: shapes, embedding: embeddingShapes, head: headShapes)
+    }
 
     /// All bytes.
-    package var byteCount: Int { layers.reduce(0, +) + head }
+    package var byteCount: Int {
+        layers.reduce(0, +) + head + headRowBytes + embeddingRowBytes
+    }
 
     /// Both adapters at once.
     package static func + (a: AdapterExtents, b: AdapterExtents) -> AdapterExtents {

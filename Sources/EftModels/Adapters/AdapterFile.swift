@@ -11,6 +11,7 @@ import EftTensor
 /// |---|---|
 /// | `base_model.model.<path>.lora_A.weight` | [r, in] |
 /// | `base_model.model.<path>.lora_B.weight` | [out, r] |
+/// | `base_model.model.<path>.token_adapter.trainable_tokens_delta` | [tokens, C], rows that are trained alone |
 /// | `base_model.model.<path>.weight` | [V, C], of an embedding or head that is saved whole |
 package enum AdapterFile {
     static let prefix = "base_model.model."
@@ -169,6 +170,13 @@ package enum AdapterFile {
                         name: path, dtype: .f32, shape: Shape(matrix.rows, matrix.columns)))
                 values.append((path, matrix))
             }
+        }
+        for rows in decoder.trainedRows {
+            infos.append(
+                try TensorInfo(
+                    name: rows.parameter.name, dtype: .f32,
+                    shape: Shape(rows.matrix.rows, rows.matrix.columns)))
+            values.append((rows.parameter.name, rows.matrix))
         }
         let weights = ends?.weights(decoder) ?? []
         for (name, weight) in weights {

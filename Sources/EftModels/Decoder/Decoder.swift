@@ -29,6 +29,8 @@ package final class Decoder: @unchecked Sendable {
     package let endsAdapter: String?
     /// The embedding's trainable view when it is trained itself.
     package internal(set) var embeddingParameter: Parameter?
+    /// Rows of the embedding that are trained alone.
+    package internal(set) var embeddingRows: TokenRows?
     /// Names of the loaded adapters by slot; nil for slots that are free again.
     package internal(set) var adapterNames: [String?] = []
 

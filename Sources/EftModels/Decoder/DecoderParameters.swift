@@ -44,6 +44,37 @@ extension Decoder {
         try linear.makeTrainable(weight: weight, bias: bias, ledger: ledger)
     }
 
+    /// Trains the rows of some tokens in embedding and head. A tied head is trained with the embedding.
+    /// - Throws: `TensorError` when they do not fit the ledger.
+    package func makeTrainable(_ rows: TrainedTokenIDs) throws(TensorError) {
+        if !rows.embedding.isEmpty {
+            let trained = try TokenRows(
+                name: SavedEnds.rowsName(description.embeddingName), tokens: rows.embedding,
+                of: embedding, devices[embeddingDevice])
+            embeddingRows = trained
+            if description.tiedEmbeddings { head.trainedRows = trained }
+        }
+        if !rows.head.isEmpty, !description.tiedEmbeddings {
+            head.trainedRows = try TokenRows(
+                name: SavedEnds.rowsName(description.headName), tokens: rows.head, of: head.weight,
+                devices[headDevice])
+        }
+    }
+
+    /// The rows that are trained alone, each once.
+    package var trainedRows: [TokenRows] {
+        let rows = [embeddingRows, head.trainedRows].compactMap { $0 }
+        return rows.count == 2 && rows[0] === rows[1] ? [rows[0]] : rows
+    }
+
+    /// Brings trained rows into embedding and head, after a step or when they were read.
+    package func storeTrainedRows() {
+        embeddingRows?.store(in: embedding, devices[embeddingDevice])
+        if let rows = head.trainedRows, rows !== embeddingRows {
+            rows.store(in: head.weight, devices[headDevice])
+        }
+    }
+
     /// Lets of some weights only some rows be trained, by names of weights; the others keep all rows.
     package func freezeRows(beside trained: [String: [Range<Int>]]) {
         for parameter in parameters {
@@ -82,6 +113,7 @@ extension Decoder {
     package var parameters: [Parameter] {
         var parameters: [Parameter] = []
         if let embeddingParameter { parameters.append(embeddingParameter) }
+        if let embeddingRows { parameters.append(embeddingRows.parameter) }
         for layer in layers {
             for linear in layer.linears {
                 parameters += adapterParameters(linear)
@@ -92,6 +124,7 @@ extension Decoder {
         }
         if let norm = finalNorm.parameter { parameters.append(norm) }
         parameters += adapterParameters(head)
+        if let rows = head.trainedRows, rows !== embeddingRows { parameters.append(rows.parameter) }
         if let weight = head.weightParameter, weight !== embeddingParameter {
             parameters.append(weight)
         }

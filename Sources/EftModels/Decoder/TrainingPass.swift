@@ -250,10 +250,14 @@ package final class TrainingPass: Sendable {
                 }
             }
         }
-        guard let embedding = decoder.embeddingParameter else { return }
+        let (embedding, rows) = (decoder.embeddingParameter, decoder.embeddingRows)
+        guard embedding != nil || rows != nil else { return }
         for (index, micro) in micros.enumerated() {
             let gradient = place(device).gradient(index, rows: micro.batch.count)
-            decoder.addEmbeddingGradient(gradient, tokens: micro.batch.tokens, to: embedding)
+            if let embedding {
+                decoder.addEmbeddingGradient(gradient, tokens: micro.batch.tokens, to: embedding)
+            }
+            rows?.addGradient(gradient, tokens: micro.batch.tokens)
         }
     }
 

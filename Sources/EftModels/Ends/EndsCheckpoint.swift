@@ -11,6 +11,15 @@ package final class EndsCheckpoint: CheckpointReader {
         case tensor(any CheckpointReader, name: String)
         /// A matrix of the base with rows added, so many in all.
         case grown(name: String, rows: Int, RowFilling)
+        /// A tensor of one of the sources above, some of whose rows are those of a smaller matrix.
+        indirect case replaced(Source, rows: [Int32], by: any CheckpointReader, name: String)
+    }
+
+    /// Rows that stand elsewhere.
+    private struct Replacement: Sendable {
+        let places: [Int: Int]
+        let reader: any CheckpointReader
+        let info: TensorInfo
     }
 
     private struct Change: Sendable {
@@ -19,6 +28,7 @@ package final class EndsCheckpoint: CheckpointReader {
         let name: String
         let oldBytes: Int
         let rows: GrownRows?
+        var replacement: Replacement?
     }
 
     private let base: any CheckpointReader
@@ -34,31 +44,54 @@ package final class EndsCheckpoint: CheckpointReader {
         self.base = base
         var changes: [String: Change] = [:]
         for (name, source) in sources {
-            switch source {
-            case .tensor(let reader, let inner):
-                let info = try reader.tensor(inner)
-                changes[name] = Change(
-                    info: try TensorInfo(name: name, dtype: info.dtype, shape: info.shape),
-                    reader: reader, name: inner, oldBytes: info.byteCount, rows: nil)
-            case .grown(let inner, let rows, let filling):
-                let info = try base.tensor(inner)
-                guard info.dtype.isFloatingPoint, info.shape.dims.count == 2,
-                    info.shape.dims[0] <= rows
-                else {
-                    throw FormatError(
-                        .unsupported,
-                        "shape \(info.shape) of \(info.dtype.rawValue) cannot grow to \(rows) rows",
-                        path: base.path, tensor: inner)
-                }
-                changes[name] = Change(
-                    info: try TensorInfo(
-                        name: name, dtype: info.dtype, shape: Shape(rows, info.shape.dims[1])),
-                    reader: base, name: inner, oldBytes: info.byteCount,
-                    rows: GrownRows(info, count: rows - info.shape.dims[0], filling: filling))
-            }
+            changes[name] = try EndsCheckpoint.change(name, source, base)
         }
         self.changes = changes
         modules = sources.keys.map { String($0.dropLast("weight".count)) }
+    }
+
+    private static func change(
+        _ name: String, _ source: Source, _ base: any CheckpointReader
+    ) throws(FormatError) -> Change {
+        switch source {
+        case .tensor(let reader, let inner):
+            let info = try reader.tensor(inner)
+            return Change(
+                info: try TensorInfo(name: name, dtype: info.dtype, shape: info.shape),
+                reader: reader, name: inner, oldBytes: info.byteCount, rows: nil)
+        case .grown(let inner, let rows, let filling):
+            let info = try base.tensor(inner)
+            guard info.dtype.isFloatingPoint, info.shape.dims.count == 2,
+                info.shape.dims[0] <= rows
+            else {
+                throw FormatError(
+                    .unsupported,
+                    "shape \(info.shape) of \(info.dtype.rawValue) cannot grow to \(rows) rows",
+                    path: base.path, tensor: inner)
+            }
+            return Change(
+                info: try TensorInfo(
+                    name: name, dtype: info.dtype, shape: Shape(rows, info.shape.dims[1])),
+                reader: base, name: inner, oldBytes: info.byteCount,
+                rows: GrownRows(info, count: rows - info.shape.dims[0], filling: filling))
+        case .replaced(let inner, let rows, let reader, let tensor):
+            var change = try change(name, inner, base)
+            let info = try reader.tensor(tensor)
+            let dims = change.info.shape.dims
+            guard dims.count == 2, info.shape.dims == [rows.count, dims[1]],
+                info.dtype.isFloatingPoint, change.info.dtype.isFloatingPoint,
+                rows.allSatisfy({ $0 >= 0 && Int($0) < dims[0] }), Set(rows).count == rows.count
+            else {
+                throw FormatError(
+                    .damaged,
+                    "shape \(info.shape) of \(info.dtype.rawValue) cannot replace \(rows.count) rows of "
+                        + "\(change.info.shape)", path: reader.path, tensor: tensor)
+            }
+            let places = rows.enumerated().map { (Int($1), $0) }
+            change.replacement = Replacement(
+                places: Dictionary(uniqueKeysWithValues: places), reader: reader, info: info)
+            return change
+        }
     }
 
     private func isHidden(_ name: String) -> Bool {
@@ -97,7 +130,8 @@ package final class EndsCheckpoint: CheckpointReader {
 
     package func place(of name: String) -> (path: String, bytes: Range<Int>)? {
         guard let change = changes[name] else { return base.place(of: name) }
-        return change.rows == nil ? change.reader.place(of: change.name) : nil
+        return change.rows == nil && change.replacement == nil
+            ? change.reader.place(of: change.name) : nil
     }
 
     package func read(
@@ -112,19 +146,49 @@ package final class EndsCheckpoint: CheckpointReader {
                 change.name, bytes: old,
                 into: UnsafeMutableRawBufferPointer(rebasing: target[..<old.count]))
         }
-        guard let rows = change.rows, range.upperBound > change.oldBytes else { return }
-        let first = max(range.lowerBound, change.oldBytes)
-        try rows.read(
-            first - change.oldBytes..<range.upperBound - change.oldBytes,
-            into: UnsafeMutableRawBufferPointer(rebasing: target[(first - range.lowerBound)...]),
-            from: change.reader)
+        if let rows = change.rows, range.upperBound > change.oldBytes {
+            let first = max(range.lowerBound, change.oldBytes)
+            try rows.read(
+                first - change.oldBytes..<range.upperBound - change.oldBytes,
+                into: UnsafeMutableRawBufferPointer(
+                    rebasing: target[(first - range.lowerBound)...]), from: change.reader)
+        }
+        if let replacement = change.replacement {
+            try replace(replacement, change.info, range, target)
+        }
+    }
+
+    /// Puts rows that stand elsewhere over what was read.
+    private func replace(
+        _ replacement: Replacement, _ info: TensorInfo, _ range: Range<Int>,
+        _ target: UnsafeMutableRawBufferPointer
+    ) throws(FormatError) {
+        let columns = info.shape.dims[1]
+        let width = columns * info.dtype.byteWidth
+        guard width > 0, !range.isEmpty else { return }
+        for row in range.lowerBound / width...(range.upperBound - 1) / width {
+            guard let place = replacement.places[row] else { continue }
+            var values = [Float](repeating: 0, count: columns)
+            try values.withUnsafeMutableBufferPointer { (buffer) throws(FormatError) in
+                try replacement.reader.readFloats(
+                    replacement.info.name, elements: place * columns..<(place + 1) * columns,
+                    into: buffer)
+            }
+            let bytes = ElementConversion.bytes(of: values, as: info.dtype)
+            let common = (row * width..<(row + 1) * width).clamped(to: range)
+            let part = UnsafeMutableRawBufferPointer(
+                rebasing: target[
+                    common.lowerBound - range.lowerBound..<common.upperBound - range.lowerBound])
+            part.copyBytes(
+                from: bytes[common.lowerBound - row * width..<common.upperBound - row * width])
+        }
     }
 
     package func withBytes<R>(
         of name: String, _ body: (UnsafeRawBufferPointer) throws -> R
     ) throws -> R {
         guard let change = changes[name] else { return try base.withBytes(of: name, body) }
-        guard change.rows != nil else {
+        guard change.rows != nil || change.replacement != nil else {
             return try change.reader.withBytes(of: change.name, body)
         }
         return try bytes(of: name).withUnsafeBytes(body)

@@ -46,23 +46,13 @@ final class GrownRows: Sendable {
         let width = tensor.shape.dims.last ?? 0
         switch filling {
         case .mean:
-            let row = encoded(try mean(base, width))
+            let row = ElementConversion.bytes(of: try mean(base, width), as: tensor.dtype)
             return Array(repeatElement(row, count: count).joined())
         case .normal(let deviation, let seed):
             var generator = NormalGenerator(seed: seed)
             let values = (0..<count * width).map { _ in Float(generator.normal() * deviation) }
-            return encoded(values)
+            return ElementConversion.bytes(of: values, as: tensor.dtype)
         }
-    }
-
-    private func encoded(_ values: [Float]) -> [UInt8] {
-        var bytes = [UInt8](repeating: 0, count: values.count * tensor.dtype.byteWidth)
-        values.withUnsafeBufferPointer { values in
-            bytes.withUnsafeMutableBytes {
-                ElementConversion.encode(values, as: tensor.dtype, into: $0)
-            }
-        }
-        return bytes
     }
 
     private func mean(
@@ -84,5 +74,16 @@ final class GrownRows: Sendable {
             }
         }
         return sums.map { Float($0 / Double(max(rows, 1))) }
+    }
+}
+
+extension ElementConversion {
+    /// Numbers as elements of another type.
+    static func bytes(of values: [Float], as dtype: DType) -> [UInt8] {
+        var bytes = [UInt8](repeating: 0, count: values.count * dtype.byteWidth)
+        values.withUnsafeBufferPointer { values in
+            bytes.withUnsafeMutableBytes { encode(values, as: dtype, into: $0) }
+        }
+        return bytes
     }
 }

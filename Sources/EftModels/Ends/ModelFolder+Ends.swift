@@ -50,17 +50,26 @@ extension ModelFolder {
         var sources: [String: EndsCheckpoint.Source] = [:]
         for module in endModules(untied: unties) {
             let isHead = module == description.headName
-            if let saved = isHead ? ends.head : ends.embedding ?? (unties ? nil : ends.head) {
-                sources[module + ".weight"] = .tensor(ends.checkpoint, name: saved.name)
-                continue
-            }
             let old = description.tiedEmbeddings ? description.embeddingName : module
-            guard unties || ends.vocabulary > description.vocabulary else { continue }
-            sources[module + ".weight"] = .grown(
-                name: old + ".weight", rows: ends.vocabulary, .mean)
+            var source: EndsCheckpoint.Source?
+            if let saved = isHead ? ends.head : ends.embedding ?? (unties ? nil : ends.head) {
+                source = .tensor(ends.checkpoint, name: saved.name)
+            } else if unties || ends.vocabulary > description.vocabulary {
+                source = .grown(name: old + ".weight", rows: ends.vocabulary, .mean)
+            }
+            if let rows = isHead ? ends.headRows : ends.embeddingRows {
+                let whole =
+                    source
+                    ?? .grown(
+                        name: old + ".weight", rows: ends.vocabulary, .mean)
+                let tokens = isHead ? ends.tokens.head : ends.tokens.embedding
+                source = .replaced(whole, rows: tokens, by: ends.checkpoint, name: rows.name)
+            }
+            sources[module + ".weight"] = source
         }
         var folder = try changed(sources, vocabulary: ends.vocabulary, unties: unties)
         folder.endsAdapter = adapter
+        folder.hasWholeEnds = ends.embedding != nil || ends.head != nil
         if ends.vocabulary > description.vocabulary,
             FileSystem.exists(FileSystem.join(adapter, "tokenizer.json"))
         {
@@ -84,7 +93,7 @@ extension ModelFolder {
         object["vocab_size"] = ConfigNode(vocabulary)
         if unties { object["tie_word_embeddings"] = ConfigNode(.bool(false)) }
         let checkpoint = try checkpoint.map { checkpoint -> any CheckpointReader in
-            for case .grown(let name, _, _) in sources.values where checkpoint.find(name) == nil {
+            for name in sources.values.compactMap(\.grownName) where checkpoint.find(name) == nil {
                 throw ModelError(
                     .unsupported,
                     "\(name) is not stored in plain numbers and cannot take new tokens; give the 16-bit base",
@@ -95,6 +104,17 @@ extension ModelFolder {
         return ModelFolder(
             path: path, config: ConfigCursor(ConfigNode(object), file: config.file),
             description: description, checkpoint: checkpoint, tokenizerFolder: tokenizerFolder,
-            endsAdapter: endsAdapter)
+            endsAdapter: endsAdapter, hasWholeEnds: hasWholeEnds)
+    }
+}
+
+extension EndsCheckpoint.Source {
+    /// The tensor of the base that is changed.
+    fileprivate var grownName: String? {
+        switch self {
+        case .tensor: nil
+        case .grown(let name, _, _): name
+        case .replaced(let inner, _, _, _): inner.grownName
+        }
     }
 }

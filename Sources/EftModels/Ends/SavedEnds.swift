@@ -15,8 +15,21 @@ package struct SavedEnds: Sendable {
     let embedding: TensorInfo?
     /// The tensor of the head.
     let head: TensorInfo?
+    /// Tokens whose rows were trained alone, and where those are.
+    let tokens: TrainedTokenIDs
+    let embeddingRows: TensorInfo?
+    let headRows: TensorInfo?
+    private let baseVocabulary: Int
 
-    private static let suffixes = [".weight", ".modules_to_save.weight", ".base_layer.weight"]
+    private static let suffixes = [
+        ".weight", ".modules_to_save.weight", ".base_layer.weight",
+        ".token_adapter.base_layer.weight",
+    ]
+
+    /// The name under which trained rows of a module are saved.
+    static func rowsName(_ module: String) -> String {
+        AdapterFile.prefix + module + ".token_adapter.trainable_tokens_delta"
+    }
 
     /// Looks for them in an adapter's folder; nil when it has none.
     /// - Throws: `FormatError`, and `ModelError` (`mismatch`) for shapes that the base does not have.
@@ -25,11 +38,20 @@ package struct SavedEnds: Sendable {
         self.checkpoint = checkpoint
         embedding = SavedEnds.find(base.embeddingName, checkpoint)
         head = SavedEnds.find(base.headName, checkpoint)
+        embeddingRows = checkpoint.find(SavedEnds.rowsName(base.embeddingName))
+        headRows = checkpoint.find(SavedEnds.rowsName(base.headName))
+        tokens =
+            embeddingRows == nil && headRows == nil
+            ? TrainedTokenIDs() : try AdapterConfig.read(folder: folder).trainedTokens
+        baseVocabulary = base.vocabulary
+        try SavedEnds.check(embeddingRows, tokens.embedding, base, checkpoint)
+        // PEFT saves the rows of a tied head with the embedding's.
+        try SavedEnds.check(headRows, tokens.head, base, checkpoint)
         let found = [embedding, head].compactMap { $0 }
-        guard let first = found.first else { return nil }
+        guard !found.isEmpty || embeddingRows != nil || headRows != nil else { return nil }
         for tensor in found {
             let dims = tensor.shape.dims
-            guard dims.count == 2, dims[1] == base.shape.hidden, dims[0] == first.shape.dims[0],
+            guard dims.count == 2, dims[1] == base.shape.hidden, dims[0] == found[0].shape.dims[0],
                 dims[0] >= base.vocabulary, dims[0] <= 1 << 28, tensor.dtype.isFloatingPoint
             else {
                 throw ModelError(
@@ -46,9 +68,28 @@ package struct SavedEnds: Sendable {
         suffixes.lazy.compactMap { checkpoint.find(AdapterFile.prefix + module + $0) }.first
     }
 
+    private static func check(
+        _ rows: TensorInfo?, _ tokens: [Int32], _ base: DecoderDescription,
+        _ checkpoint: any CheckpointReader
+    ) throws(ModelError) {
+        guard let rows else { return }
+        guard rows.shape.dims == [tokens.count, base.shape.hidden], rows.dtype.isFloatingPoint
+        else {
+            throw ModelError(
+                .mismatch,
+                "the adapter's tensor '\(rows.name)' has shape \(rows.shape); trainable_token_indices and the "
+                    + "base ask for [\(tokens.count), \(base.shape.hidden)]", path: checkpoint.path)
+        }
+    }
+
     /// Rows of the adapter's embedding and head.
-    var vocabulary: Int { (embedding ?? head)?.shape.dims.first ?? 0 }
+    var vocabulary: Int {
+        max((embedding ?? head)?.shape.dims.first ?? baseVocabulary, tokens.bound)
+    }
 
     /// The names of the tensors.
-    package var names: [String] { [embedding, head].compactMap { $0?.name } }
+    package var names: [String] {
+        // A tied head may have its copy of the rows too.
+        [embedding, head, embeddingRows, headRows].compactMap { $0?.name }
+    }
 }

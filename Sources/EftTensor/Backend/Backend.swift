@@ -43,6 +43,9 @@ package protocol Backend: AnyObject, Sendable {
         x: Matrix, dy: Matrix, into gradient: Buffer, layout: WeightLayout)
         throws(TensorError)
     /// Rows of the transposed weight, in input order: out[i] = W[:, rows[i]]. The embedding look-up.
+    /// Writes rows of f32 numbers into a weight that is not quantized, rounded to its type.
+    /// - Parameter firstRow: where they begin, a multiple of 16; they end at another one or with the weight.
+    func pack(_ rows: Matrix, into weight: PackedWeight, firstRow: Int)
     func gather(_ weight: PackedWeight, rows: [Int32], into out: Matrix)
 
     // MARK: Layers

@@ -213,6 +213,17 @@ package final class CPUBackend: Backend {
             gradient.floats, 16, layout.panelBytes / 4, workspace.base)
     }
 
+    package func pack(_ rows: Matrix, into weight: PackedWeight, firstRow: Int) {
+        let end = firstRow + rows.rows
+        precondition(rows.columns == weight.inputs && firstRow >= 0 && firstRow % 16 == 0)
+        precondition(end <= weight.outputs && (end % 16 == 0 || end == weight.outputs))
+        precondition([.f32, .f16, .bf16].contains(weight.layout.format), "a quantized weight")
+        withUnsafePointer(to: weight.descriptor) {
+            eft_dense_pack(
+                context, $0, weight.panels.base, rows.pointer, EFT_F32, firstRow, rows.rows)
+        }
+    }
+
     package func gather(_ weight: PackedWeight, rows: [Int32], into out: Matrix) {
         precondition(out.rows == rows.count && out.columns == weight.inputs)
         precondition(rows.allSatisfy { $0 >= 0 && Int($0) < weight.outputs }, "row out of range")

@@ -41,6 +41,8 @@ package struct AdapterSettings: Sendable, Hashable {
     package var rankStabilized = false
     /// Modules that are trained and saved whole: `embed_tokens`, `lm_head`.
     package var modulesToSave: [String] = []
+    /// Tokens whose rows are trained alone.
+    package var trainedTokens = TrainedTokenIDs()
     /// Numbers of the decoder layers whose linear layers get an adapter; all when nil.
     package var layersToTransform: [Int]?
     /// Names of stacked parameters that are to get an adapter.
@@ -101,6 +103,7 @@ package struct AdapterSettings: Sendable, Hashable {
         }
         try readModulesToSave(config)
         try readLayers(config)
+        try readTokens(config)
         targetParameters = try config.texts("lora_target_parameters") ?? []
         try readInitialization(config)
         try readTargets(config)
@@ -130,6 +133,17 @@ package struct AdapterSettings: Sendable, Hashable {
                         + SavedEnds.modules.joined(separator: " and "))
             }
             if !modulesToSave.contains(module) { modulesToSave.append(module) }
+        }
+    }
+
+    private mutating func readTokens(_ config: ConfigCursor) throws(ConfigError) {
+        guard let value = try config.optional("peft_trainable_token_indices") else { return }
+        trainedTokens = try TrainedTokenIDs(value)
+        guard trainedTokens.isEmpty || modulesToSave.isEmpty else {
+            throw value.error(
+                .badValue,
+                "rows of tokens are trained alone, or embedding and head whole (lora_modules_to_save); remove one of "
+                    + "both keys")
         }
     }
 

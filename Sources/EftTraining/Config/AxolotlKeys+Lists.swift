@@ -29,7 +29,7 @@ extension AxolotlKeys {
         loss_watchdog_threshold loss_watchdog_patience tokens added_tokens_overrides
         lora_modules_to_save unfrozen_parameters resize_token_embeddings_to_32x
         mean_resizing_embeddings lora_target_parameters peft_layers_to_transform
-        peft_layers_pattern use_tensorboard logging_dir html_report eval_causal_lm_metrics
+        peft_layers_pattern peft_trainable_token_indices use_tensorboard logging_dir html_report eval_causal_lm_metrics
         """)
 
     /// Keys for what is done anyway, and those that concern nothing that Eft does.
@@ -155,7 +155,7 @@ extension AxolotlKeys {
         words(
             """
             reward_model process_reward_model peft_use_dora peft
-            peft_layer_replication peft_trainable_token_indices relora
+            peft_layer_replication relora
             lisa_n_layers lisa_step_interval
             lisa_layers_attribute qat
             model_kwargs overrides_of_model_kwargs diffusion trl kd_trainer ebft trainer_cls num_labels mora

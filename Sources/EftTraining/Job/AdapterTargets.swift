@@ -219,7 +219,10 @@ struct AdapterTargets: Sendable {
     // MARK: Sizes
 
     /// Ranks and bytes of all A and B.
-    func extents(_ description: DecoderDescription) -> AdapterExtents {
+    /// - Parameter tokens: those whose rows are trained beside the adapter.
+    func extents(
+        _ description: DecoderDescription, _ tokens: TrainedTokenIDs
+    ) -> AdapterExtents {
         var extents = AdapterExtents(layers: description.layers)
         for layer in 0..<description.layers {
             for linear in description.linears(layer: layer) {
@@ -238,6 +241,7 @@ struct AdapterTargets: Sendable {
                 extents.droppedInputs = max(extents.droppedInputs, description.shape.hidden)
             }
         }
+        extents.add(tokens, description)
         return extents
     }
 

@@ -14,6 +14,8 @@ package struct BaseModel: Sendable {
     package let isFresh: Bool
     /// How weights are held.
     package let options: LoadOptions
+    /// Tokens whose rows of embedding and head are trained alone, beside an adapter.
+    let trainedTokens: TrainedTokenIDs
     /// The rows that are trained of weights that are not trained whole, by name.
     let trainedRows: [String: [Range<Int>]]
     /// The tokenizer.
@@ -46,10 +48,16 @@ package struct BaseModel: Sendable {
             to: vocabulary.size, untied: !saved.isEmpty, filling: filling)
         let description = folder.description
         let hasGrown = description.vocabulary > opened.description.vocabulary
+        let tokens = try Self.trainedTokens(config, saved, vocabulary, folder)
+        trainedTokens = tokens
+        // New rows that are trained alone say themselves how far the vocabulary has grown.
+        let new = try Self.newTokens(vocabulary, folder)
+        let isCovered = !tokens.isEmpty && new.isSubset(of: tokens)
         savesEnds =
-            config.adapter != nil && (hasGrown || folder.endsAdapter != nil || !saved.isEmpty)
+            config.adapter != nil
+            && ((hasGrown && !isCovered) || folder.hasWholeEnds || !saved.isEmpty)
         canStream = config.adapter != nil && !isFresh
-        notices = Self.notices(config, vocabulary, savesEnds: savesEnds, saved)
+        notices = Self.notices(config, vocabulary, saved)
         guard let adapter = config.adapter else {
             let unfrozen = try config.unfrozen?.weights(of: description)
             options = LoadOptions(trained: unfrozen?.trained ?? .all)
@@ -66,7 +74,7 @@ package struct BaseModel: Sendable {
     }
 
     private static func notices(
-        _ config: AxolotlConfig, _ vocabulary: RunVocabulary, savesEnds: Bool, _ saved: [String]
+        _ config: AxolotlConfig, _ vocabulary: RunVocabulary, _ saved: [String]
     ) -> [String] {
         guard !vocabulary.newTokens.isEmpty else { return [] }
         let tokens = vocabulary.newTokens.prefix(5).map { "'\(excerpt($0, limit: 40))'" }
@@ -76,8 +84,59 @@ package struct BaseModel: Sendable {
         guard config.adapter != nil, saved.count < SavedEnds.modules.count else { return [line] }
         return [
             line
-                + ". An adapter does not train their rows: set lora_modules_to_save: [embed_tokens, lm_head]"
+                + (saved.isEmpty
+                    ? "; they are trained beside the adapter, all others stay as they are (lora_modules_to_save: "
+                        + "[embed_tokens, lm_head] trains all)"
+                    : "; those of the module that lora_modules_to_save does not name are not trained")
         ]
+    }
+
+    /// The rows that are trained beside an adapter: those of the configuration or of the adapter to go on from, and those
+    /// of new tokens unless embedding or head is trained whole.
+    /// - Throws: `ModelError` for tokens beyond the vocabulary and for a quantized embedding, and what reading throws.
+    private static func trainedTokens(
+        _ config: AxolotlConfig, _ saved: [String], _ vocabulary: RunVocabulary,
+        _ folder: ModelFolder
+    ) throws -> TrainedTokenIDs {
+        guard let adapter = config.adapter, saved.isEmpty else { return TrainedTokenIDs() }
+        var tokens =
+            try adapter.folder.map { try AdapterConfig.read(folder: $0).trainedTokens }
+            ?? adapter.trainedTokens
+        let description = folder.description
+        if tokens.isEmpty { tokens = try newTokens(vocabulary, folder) }
+        guard tokens.bound <= description.vocabulary else {
+            throw TrainingError(
+                .configuration,
+                "peft_trainable_token_indices names token \(tokens.bound - 1), the model has a vocabulary of "
+                    + "\(description.vocabulary)")
+        }
+        if !tokens.isEmpty { try requireDense(folder) }
+        return tokens
+    }
+
+    /// The rows of the tokens that the model did not know.
+    private static func newTokens(
+        _ vocabulary: RunVocabulary, _ folder: ModelFolder
+    ) throws -> TrainedTokenIDs {
+        guard !vocabulary.newTokens.isEmpty else { return TrainedTokenIDs() }
+        let tokenizer = try vocabulary.tokenizer()
+        let ids = vocabulary.newTokens.compactMap { tokenizer.id(for: $0) }.sorted()
+        return TrainedTokenIDs(
+            embedding: ids, head: folder.description.tiedEmbeddings ? [] : ids)
+    }
+
+    /// - Throws: `ModelError` (`unsupported`) for an embedding or head that is quantized.
+    private static func requireDense(_ folder: ModelFolder) throws {
+        let description = folder.description
+        let modules =
+            [description.embeddingName]
+            + (description.tiedEmbeddings ? [] : [description.headName])
+        for module in modules where folder.checkpoint?.find(module + ".weight") == nil {
+            throw ModelError(
+                .unsupported,
+                "\(module) is not stored in plain numbers and has no rows to train; give the 16-bit base",
+                path: folder.path)
+        }
     }
 
     private static func open(

@@ -58,7 +58,7 @@ extension TrainingJob {
         let layouts = try base.layouts()
         let adapter = try config.adapter.map {
             try AdapterTargets($0, description: description, baseModel: config.model.baseModel)
-                .extents(description)
+                .extents(description, base.trainedTokens)
         }
         let task = PlacementTask(
             description: description, layouts: layouts, adapters: adapter,

@@ -179,6 +179,7 @@ package final class TrainingJob {
         let decoder = try load(onEvent, shouldStop)
         let slot = try adapter?.attach(to: decoder, seed: mixedSeed(settings.seed, 2))
         try decoder.makeTrainable(base.options.trained)
+        try decoder.makeTrainable(base.trainedTokens)
         decoder.freezeRows(beside: base.trainedRows)
         let trainer = try Trainer(
             decoder: decoder, settings: settings, train: data.train, validation: data.validation,
@@ -214,7 +215,7 @@ package final class TrainingJob {
         get throws {
             let optimizer = config.training.optimizer
             guard optimizer.isPaged else { return plan.spilledBytes }
-            let extents = adapter?.extents(base.folder.description)
+            let extents = adapter?.extents(base.folder.description, base.trainedTokens)
             return plan.spilledBytes + (try optimizer.stateBytes(base.trainedShapes(extents)))
         }
     }
@@ -283,6 +284,7 @@ package final class TrainingJob {
             return settings.json
         }
         add(kind ?? "full")
+        if !base.trainedTokens.isEmpty { add("\(base.trainedTokens)") }
         if let unfrozen = config.unfrozen { add("\(unfrozen)") }
         return String(mixedSeed(hash), radix: 16)
     }

@@ -35,11 +35,12 @@ package struct TrainingOutline {
     /// - Throws: `ConfigError`, `FormatError`, `ModelError`, `TokenizerError`, `TrainingError`.
     package init(_ config: AxolotlConfig, shouldStop: () -> Bool = { false }) throws {
         self.config = config
-        base = try BaseModel(config)
+        let base = try BaseModel(config)
+        self.base = base
         let description = base.folder.description
         adapter = try config.adapter.map {
             try AdapterTargets($0, description: description, baseModel: config.model.baseModel)
-                .extents(description)
+                .extents(description, base.trainedTokens)
         }
         let tokenizer = try TrainingTokenizer(
             config.model, base.vocabulary, vocabulary: description.vocabulary)

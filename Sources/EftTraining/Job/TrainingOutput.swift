@@ -21,8 +21,10 @@ struct TrainingOutput: Sendable {
     private func save(to folder: String) throws {
         try FileSystem.createFolder(folder)
         if let adapter {
+            var settings = adapter.config
+            settings.trainedTokens = base.trainedTokens
             try AdapterFile.save(
-                decoder, slot: adapter.slot, config: adapter.config,
+                decoder, slot: adapter.slot, config: settings,
                 ends: base.savedEnds(backend, config.outputType), to: folder)
         } else {
             try saveModel(folder)
