@@ -91,42 +91,90 @@ struct UpdateTests {
         /// Makes a step; the last state is one that may not be below zero.
         mutating func step(
             _ context: OpaquePointer, _ update: eft_update, _ p: inout [Float], _ g: inout [Float],
-            maps: (signed: [Float], unsigned: [Float])
+            maps: Maps
         ) {
             var update = update
             let coded = areCoded
             values.withUnsafeMutableRows { values in
                 codes.withUnsafeMutableRows { codes in
                     scales.withUnsafeMutableRows { scales in
-                        maps.signed.withUnsafeBufferPointer { signed in
-                            maps.unsigned.withUnsafeBufferPointer { unsigned in
-                                let states = (0..<3).map { index in
-                                    let map = index == 2 ? unsigned : signed
-                                    return coded
-                                        ? eft_update_state(
-                                            values: nil, codes: codes[index],
-                                            absmax: scales[index], map: map.baseAddress)
-                                        : eft_update_state(
-                                            values: values[index], codes: nil, absmax: nil,
-                                            map: nil)
-                                }
-                                eft_update_step(context, &update, p.count, &p, &g, states)
+                        let states = (0..<3).map { index in
+                            var state = eft_update_state()
+                            if coded {
+                                state.codes = codes[index]
+                                state.absmax = scales[index]
+                                state.map = UnsafePointer(index == 2 ? maps.unsigned : maps.signed)
+                            } else {
+                                state.values = values[index]
                             }
+                            return state
                         }
+                        eft_update_step(context, &update, p.count, &p, &g, states)
                     }
                 }
             }
         }
     }
 
-    private static let maps: (signed: [Float], unsigned: [Float]) = {
-        var maps = (
-            signed: [Float](repeating: 0, count: 256), unsigned: [Float](repeating: 0, count: 256)
-        )
-        eft_dynamic_map(true, &maps.signed)
-        eft_dynamic_map(false, &maps.unsigned)
-        return maps
-    }()
+    /// Maps for as long as they are used.
+    private final class Maps {
+        let signed = UnsafeMutablePointer<eft_code_map>.allocate(capacity: 1)
+        let unsigned = UnsafeMutablePointer<eft_code_map>.allocate(capacity: 1)
+
+        init() {
+            eft_code_map_fill(signed, true)
+            eft_code_map_fill(unsigned, false)
+        }
+
+        deinit {
+            signed.deallocate()
+            unsigned.deallocate()
+        }
+    }
+
+    /// A rule that only keeps the gradient, so that what is kept shows how numbers are coded.
+    @Test(arguments: [true, false])
+    func `codes are those of a search through the whole map`(isSigned: Bool) throws {
+        let maps = Maps()
+        var map = [Float](repeating: 0, count: 256)
+        eft_dynamic_map(isSigned, &map)
+        var noise = Noise(3)
+        // Of all magnitudes, with the middles of neighbours and their next numbers among them.
+        var numbers = noise.numbers(4096).enumerated().map { $1 * pow(0.5, Float($0 % 30)) }
+        for index in 0..<255 {
+            let middle = (map[index] + map[index + 1]) / 2
+            numbers += [middle, middle.nextUp, middle.nextDown]
+        }
+        if !isSigned { numbers = numbers.map(abs) }
+        // A one in each block, so that the largest magnitude changes no number.
+        var blocks: [Float] = []
+        for first in stride(from: 0, to: numbers.count, by: 255) {
+            blocks +=
+                [1] + numbers[first..<min(first + 255, numbers.count)].map { min(max($0, -1), 1) }
+        }
+        var update = eft_update()
+        update.rule = EFT_UPDATE_SGD
+        (update.gradient_scale, update.rate, update.rest1, update.first) = (1, 0, 1, true)
+        var (p, codes) = (blocks, [UInt8](repeating: 0, count: blocks.count))
+        var scales = [Float](repeating: 0, count: (blocks.count + 255) / 256)
+        var gradient = blocks
+        try KernelLevel.scalar.run { context in
+            codes.withUnsafeMutableBufferPointer { codes in
+                scales.withUnsafeMutableBufferPointer { scales in
+                    var states = [eft_update_state](repeating: eft_update_state(), count: 3)
+                    states[0].codes = codes.baseAddress
+                    states[0].absmax = scales.baseAddress
+                    states[0].map = UnsafePointer(isSigned ? maps.signed : maps.unsigned)
+                    eft_update_step(context, &update, blocks.count, &p, &gradient, states)
+                }
+            }
+        }
+        #expect(scales.allSatisfy { $0 == 1 })
+        for (number, code) in zip(blocks, codes) {
+            let below = (0..<255).filter { number > (map[$0] + map[$0 + 1]) / 2 }.count
+            #expect(Int(code) == below, "\(number)")
+        }
+    }
 
     private func update(_ rule: UInt32, isFirst: Bool) -> eft_update {
         var update = eft_update()
@@ -146,6 +194,7 @@ struct UpdateTests {
     func `every rule gives the scalar bits, in codes and not`(
         level: KernelLevel, rule: UInt32
     ) throws {
+        let maps = Maps()
         for (count, coded) in [
             (1, false), (257, false), (20_000, false), (257, true), (20_000, true),
         ] {
@@ -161,7 +210,7 @@ struct UpdateTests {
                     run.g = gradient
                     try level.run(threads: 2) {
                         run.states.step(
-                            $0, update(rule, isFirst: step == 0), &run.p, &run.g, maps: Self.maps)
+                            $0, update(rule, isFirst: step == 0), &run.p, &run.g, maps: maps)
                     }
                     runs[index] = run
                 }
