@@ -191,9 +191,6 @@ EFT_FAMILY(sampling)
 // generic/sampling.c
 const eft_sampling_kernels *eft_sampling_kernels_of(eft_isa isa);
 
-// generic/quantize.c
-const eft_quantize_kernels *eft_quantize_kernels_of(eft_isa isa);
-
 // generic/swiglu.c
 const eft_swiglu_kernels *eft_swiglu_kernels_of(eft_isa isa);
 

@@ -48,7 +48,8 @@ struct VerbMemoryTests {
         let (base, adapter) = (models.folder.file("base"), models.folder.file("adapter"))
         let text = models.folder.file("text.txt")
         try Peaks.check(["eval", "-m", base, "--data", text, "--length", "128"])
-        for keys in [SmallModels.lora, SmallModels.qlora] {
+        let coded = SmallModels.lora + [("optimizer", "adamw_bnb_8bit")]
+        for keys in [coded, SmallModels.lora, SmallModels.qlora] {
             try Peaks.check(["train", models.config("adapter", base: "base", keys)])
         }
         let run = ["run", "-m", base, "-p", "The quick brown fox", "-t", "8"]

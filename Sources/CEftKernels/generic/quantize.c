@@ -102,8 +102,6 @@ static void blockwise8(size_t count, size_t block_size, const float *midpoints, 
 
 static const eft_quantize_kernels scalar = {nf4_quantize, nf4_dequantize, blockwise8};
 
-const eft_quantize_kernels *eft_quantize_kernels_of(eft_isa isa) { return EFT_KERNELS_AT(quantize, isa, scalar); }
-
 typedef struct quantize_job {
     const eft_quantize_kernels *kernels;
     size_t count, block_size, blocks_a_task;

@@ -8,17 +8,51 @@
 
 static const eft_updates_kernels scalar = EFT_UPDATE_TABLE;
 
+/// The bin of a magnitude's bits; what is smaller or larger than all bins goes to the first or last one.
+static inline uint32_t bin_of(uint32_t bits) {
+    uint32_t lowest = (uint32_t)(127 - 25) << 8, bin = (bits & 0x7fffffffu) >> 15;
+    bin = bin > lowest ? bin - lowest : 0;
+    return bin < EFT_CODE_BINS ? bin : EFT_CODE_BINS - 1;
+}
+
+void eft_code_map_fill(eft_code_map *map, bool is_signed) {
+    eft_dynamic_map(is_signed, map->values);
+    for (size_t i = 0; i < 255; i++) map->midpoints[i] = (map->values[i] + map->values[i + 1]) / 2;
+    map->midpoints[255] = INFINITY;
+    for (uint32_t bin = 0; bin < EFT_CODE_BINS; bin++) {
+        // The bounds of the bin; the first one reaches down to zero.
+        float low = bin == 0 ? 0 : eft_f32_of_bits((bin + ((uint32_t)(127 - 25) << 8)) << 15);
+        float high = eft_f32_of_bits((bin + 1 + ((uint32_t)(127 - 25) << 8)) << 15);
+        size_t positive = 0, negative = 0;
+        while (map->midpoints[positive] < low) positive++;
+        while (map->midpoints[negative] < -high) negative++;
+        map->first[0][bin] = (uint8_t)positive;
+        map->first[1][bin] = (uint8_t)negative;
+    }
+}
+
+/// Codes of one block: the nearest entries, the lower one where two are as near. Returns the largest magnitude.
+static float encode(const eft_code_map *map, size_t count, const float *x, uint8_t *codes) {
+    float max = 0;
+    for (size_t i = 0; i < count; i++) max = fabsf(x[i]) > max ? fabsf(x[i]) : max;
+    float inverse = max > 0 ? 1 / max : 0;
+    for (size_t i = 0; i < count; i++) {
+        float value = x[i] * inverse;
+        uint32_t bits = eft_bits_of_f32(value), code = map->first[bits >> 31][bin_of(bits)];
+        codes[i] = (uint8_t)(code + (value > map->midpoints[code]));
+    }
+    return max;
+}
+
 /// Most states of a rule.
 #define STATES 3
 
 typedef struct update_job {
     const eft_updates_kernels *kernels;
-    const eft_quantize_kernels *quantize;
     const eft_update *update;
     size_t count;
     float *p, *g;
     const eft_update_state *states;
-    float midpoints[STATES][255];
 } update_job;
 
 /// Numbers [first, first + count), whose states all stand in f32.
@@ -36,15 +70,14 @@ static void update_block(const update_job *job, size_t first, size_t count) {
         states[s] = state->values ? state->values + first : NULL;
         if (!state->codes) continue;
         float scale = state->absmax[first / EFT_UPDATE_BLOCK];
-        for (size_t i = 0; i < count; i++) decoded[s][i] = state->map[state->codes[first + i]] * scale;
+        for (size_t i = 0; i < count; i++) decoded[s][i] = state->map->values[state->codes[first + i]] * scale;
         states[s] = decoded[s];
     }
     job->kernels->step[job->update->rule](job->update, count, job->p + first, job->g + first, states);
     for (size_t s = 0; s < STATES; s++) {
         const eft_update_state *state = &job->states[s];
         if (!state->codes) continue;
-        job->quantize->blockwise8(count, EFT_UPDATE_BLOCK, job->midpoints[s], decoded[s], state->codes + first,
-                                  state->absmax + first / EFT_UPDATE_BLOCK);
+        state->absmax[first / EFT_UPDATE_BLOCK] = encode(state->map, count, decoded[s], state->codes + first);
     }
 }
 
@@ -63,15 +96,10 @@ static void update_task(void *argument, size_t index, size_t worker) {
 void eft_update_step(eft_context *context, const eft_update *update, size_t count, float *p, float *g,
                      const eft_update_state states[3]) {
     update_job job = {.kernels = EFT_KERNELS(updates, context, scalar),
-                      .quantize = eft_quantize_kernels_of(context->isa),
                       .update = update,
                       .count = count,
                       .p = p,
                       .g = g,
                       .states = states};
-    for (size_t s = 0; s < STATES; s++) {
-        if (!states[s].codes) continue;
-        for (size_t i = 0; i < 255; i++) job.midpoints[s][i] = (states[s].map[i] + states[s].map[i + 1]) / 2;
-    }
     eft_run_tasks(context, eft_ceil_div(count, EFT_CHUNK), count, update_task, &job);
 }

@@ -362,13 +362,24 @@ typedef struct eft_update {
 /// Numbers of a block of coded state.
 #define EFT_UPDATE_BLOCK 256
 
-/// A state: numbers in f32, or codes of a map of 256 values with the largest magnitude of each block, as bitsandbytes
-/// has them; all pointers NULL where the rule has none.
+/// Magnitudes that share their exponent and the first 8 bits of their fraction, from 2^-25 to 2.
+#define EFT_CODE_BINS (26 * 256)
+
+/// bitsandbytes' dynamic map, signed or not, with what finds the nearest entry of a number.
+typedef struct eft_code_map {
+    float values[256];
+    float midpoints[256];              // the last one is infinite
+    uint8_t first[2][EFT_CODE_BINS];   // by sign: the midpoints below all numbers of a bin; a bin has one more at most
+} eft_code_map;
+void eft_code_map_fill(eft_code_map *map, bool is_signed);
+
+/// A state: numbers in f32, or codes of a map with the largest magnitude of each block, as bitsandbytes has them; all
+/// pointers NULL where the rule has none.
 typedef struct eft_update_state {
-    float *values;     // [count]
-    uint8_t *codes;    // [count]
-    float *absmax;     // [ceil(count / EFT_UPDATE_BLOCK)]
-    const float *map;  // [256], ascending
+    float *values;            // [count]
+    uint8_t *codes;           // [count]
+    float *absmax;            // [ceil(count / EFT_UPDATE_BLOCK)]
+    const eft_code_map *map;
 } eft_update_state;
 
 void eft_update_step(eft_context *context, const eft_update *update, size_t count, float *p, float *g,

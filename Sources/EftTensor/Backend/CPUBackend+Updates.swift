@@ -8,10 +8,9 @@ extension CPUBackend {
     ) {
         precondition(states.count <= 3 && value.byteCount == gradient.byteCount)
         var kernel = step.kernelValue
-        UpdateState.withKernelValues(states) {
-            eft_update_step(
-                context, &kernel, value.floatCount, value.floats, gradient.floats, $0)
-        }
+        eft_update_step(
+            context, &kernel, value.floatCount, value.floats, gradient.floats,
+            UpdateState.kernelValues(states))
     }
 
     package func squareMeans(

@@ -77,41 +77,41 @@ package struct UpdateState {
         self.codes = codes
     }
 
-    private static func map(isSigned: Bool) -> [Float] {
-        var map = [Float](repeating: 0, count: 256)
-        eft_dynamic_map(isSigned, &map)
-        return map
+    private static let maps = CodeMaps()
+
+    /// The kernels' descriptions of up to three states.
+    static func kernelValues(_ states: [UpdateState?]) -> [eft_update_state] {
+        var values = states.map { $0?.kernelValue ?? eft_update_state() }
+        while values.count < 3 { values.append(eft_update_state()) }
+        return values
     }
 
-    /// bitsandbytes' dynamic maps.
-    package static let (signedMap, unsignedMap) = (map(isSigned: true), map(isSigned: false))
-
-    /// Gives the kernels' description, with which maps stay alive.
-    static func withKernelValues(_ states: [UpdateState?], _ body: ([eft_update_state]) -> Void) {
-        signedMap.withUnsafeBufferPointer { signed in
-            unsignedMap.withUnsafeBufferPointer { unsigned in
-                let maps = (signed: signed.baseAddress, unsigned: unsigned.baseAddress)
-                var values = states.map { state in
-                    state?.kernelValue(maps.signed, maps.unsigned) ?? eft_update_state()
-                }
-                while values.count < 3 { values.append(eft_update_state()) }
-                body(values)
-            }
-        }
-    }
-
-    private func kernelValue(
-        _ signed: UnsafePointer<Float>?, _ unsigned: UnsafePointer<Float>?
-    ) -> eft_update_state {
+    private var kernelValue: eft_update_state {
         var value = eft_update_state()
         let first = buffer.base + offset
         if let codes {
             value.codes = first.assumingMemoryBound(to: UInt8.self)
             value.absmax = (buffer.base + codes.scaleOffset).assumingMemoryBound(to: Float.self)
-            value.map = codes.isSigned ? signed : unsigned
+            value.map = UnsafePointer(codes.isSigned ? Self.maps.signed : Self.maps.unsigned)
         } else {
             value.values = first.assumingMemoryBound(to: Float.self)
         }
         return value
+    }
+}
+
+/// bitsandbytes' dynamic maps, made once and only read from then on, hence unchecked.
+private final class CodeMaps: @unchecked Sendable {
+    let signed = UnsafeMutablePointer<eft_code_map>.allocate(capacity: 1)
+    let unsigned = UnsafeMutablePointer<eft_code_map>.allocate(capacity: 1)
+
+    init() {
+        eft_code_map_fill(signed, true)
+        eft_code_map_fill(unsigned, false)
+    }
+
+    deinit {
+        signed.deallocate()
+        unsigned.deallocate()
     }
 }
