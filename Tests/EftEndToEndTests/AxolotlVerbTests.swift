@@ -150,7 +150,7 @@ import Testing
         ("sequence_len: 16\nexcess_length_strategy: raise", "excess_length_strategy"),
         ("sequence_len: 16", "too long"),
         ("lora_target_modules: [nothing]\nlora_target_linear: false", "lora_target_modules"),
-        ("special_tokens: {eos_token: <none>}", "<none>"),
+        ("peft_trainable_token_indices: [99999]", "token 99999"),
     ])
     func `faults of a configuration and its data are status 2`(
         _ lines: String, _ hint: String
