@@ -25,7 +25,7 @@ extension AxolotlKeys {
         lr_quadratic_warmup lr_div_factor loraplus_lr_ratio neftune_noise_alpha
         noisy_embedding_alpha early_stopping_patience load_best_model_at_end
         loss_watchdog_threshold loss_watchdog_patience use_tensorboard logging_dir html_report
-        eval_causal_lm_metrics
+        eval_causal_lm_metrics dataset_prepared_path
         """)
 
     /// Keys for what is done anyway, and those that concern nothing that Eft does.
@@ -62,7 +62,7 @@ extension AxolotlKeys {
         cls_model_config model_revision trust_remote_code tokenizer_use_mistral_common
         embeddings_skip_upcast gpu_memory_limit max_memory device_map device hub_model_id
         hub_strategy hub_revision hub_private_repo push_dataset_to_hub hf_use_auth_token
-        dataset_prepared_path dataset_num_proc dataset_processes dataset_keep_in_memory
+        dataset_num_proc dataset_processes dataset_keep_in_memory
         dataset_shard_num dataset_shard_idx skip_prepare_dataset dataloader_num_workers
         dataloader_prefetch_factor dataloader_pin_memory tf32 amp selective_checkpointing
         layer_offloading tiled_mlp tiled_mlp_num_shards chunked_cross_entropy

@@ -54,6 +54,16 @@ package struct TrainingData: Sendable {
         self.validation = validation
     }
 
+    /// Examples that were prepared earlier, with what was said of them then.
+    init(
+        train: [TrainingExample], validation: [TrainingExample], counts: Counts, notices: [String]
+    ) {
+        self.train = train
+        self.validation = validation
+        self.counts = counts
+        self.notices = notices
+    }
+
     // MARK: Preparing
 
     /// Reads and prepares all data sets of a configuration.
