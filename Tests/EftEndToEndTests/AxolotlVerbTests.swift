@@ -109,6 +109,28 @@ import Testing
         #expect(plain.status == 0 && !plain.errors.contains("prepared data"))
     }
 
+    @Test(.enabled(if: FileSystem.exists("/usr/bin/script")))
+    func `on a terminal what is learned is green and what is masked red`() throws {
+        let folder = try TemporaryFolder()
+        let file = try config(folder)
+        func shown(_ options: String, _ colors: String) throws -> String {
+            let words = "preprocess \(file) --dry-run \(options)"
+            return try Program(
+                path: "/usr/bin/script",
+                ["-qec", "env TERM=xterm \(colors) \(Program.path) \(words)", "/dev/null"]
+            ).output
+        }
+        let tokens = try shown("--debug", "NO_COLOR=")
+        #expect(tokens.contains("(-100, ") && tokens.contains("\u{1B}[32m"))
+        for token in tokens.split(separator: "\u{1B}[31m").dropFirst() {
+            #expect(token.prefix { $0 != "\u{1B}" }.contains("(-100, "))
+        }
+        let segments = try shown("--debug-text-only", "NO_COLOR=")
+        #expect(segments.contains("\u{1B}[31m  masked  | "))
+        #expect(segments.contains("\u{1B}[32m  trained | "))
+        #expect(try !shown("--debug", "NO_COLOR=1").contains("\u{1B}["))
+    }
+
     @Test func `what was trained is evaluated, answered with and merged from the same file`() throws
     {
         let folder = try TemporaryFolder()

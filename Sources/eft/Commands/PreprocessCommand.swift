@@ -51,7 +51,7 @@ enum PreprocessCommand: Command {
         if let notice = IneffectiveOption.notice(noEffect, arguments) {
             reporter.note("note: \(notice)")
         }
-        for line in try listing.counts + listing.lines() {
+        for line in try listing.counts + listing.lines(on: .standardOutput) {
             TerminalOutput.standardOutput.writeLine(line)
         }
         guard let written else { return }
