@@ -84,17 +84,51 @@ import Testing
         #expect(small.status == 3)
     }
 
-    @Test func `preprocess counts, and shows tokens with labels`() throws {
+    @Test func `preprocess counts, shows tokens with labels, and keeps them for training`() throws {
         let folder = try TemporaryFolder()
-        let counts = try Program("preprocess", try config(folder, "val_set_size: 20"))
+        let path = folder.file("prepared")
+        let lines = "val_set_size: 20\ndataset_prepared_path: \(path)"
+        let dry = try Program("preprocess", try config(folder, lines), "--dry-run")
+        #expect(dry.status == 0 && !FileSystem.exists(path), "\(dry.errors)")
+        let counts = try Program("preprocess", try config(folder, lines))
         #expect(counts.status == 0, "\(counts.errors)")
         #expect(counts.output.contains("validation: 20 examples"))
         #expect(!counts.output.contains("example 1"))
+        let kept = try #require(try FileSystem.list(path).first)
+        #expect(counts.errors.contains("prepared data is written: \(path)/\(kept)"))
         let debug = try Program(
-            "preprocess", try config(folder), "--debug", "--debug-num-examples", "1")
+            "preprocess", try config(folder, lines), "--debug", "--debug-num-examples", "1")
         #expect(debug.output.contains("(-100, ") && debug.output.contains("example 1"))
         #expect(!debug.output.contains("example 2"))
-        #expect(try FileSystem.list(folder.path) == ["c.yml"])
+        #expect(debug.errors.contains("prepared data is used: \(path)/\(kept)"))
+        let train = try Program("train", try config(folder, lines))
+        #expect(train.status == 0, "\(train.errors)")
+        #expect(train.errors.contains("prepared data is used: \(path)/\(kept)"))
+        #expect(try FileSystem.list(path) == [kept])
+        let plain = try Program("train", try config(folder, "val_set_size: 20"))
+        #expect(plain.status == 0 && !plain.errors.contains("prepared data"))
+    }
+
+    @Test(.enabled(if: FileSystem.exists("/usr/bin/script")))
+    func `on a terminal what is learned is green and what is masked red`() throws {
+        let folder = try TemporaryFolder()
+        let file = try config(folder)
+        func shown(_ options: String, _ colors: String) throws -> String {
+            let words = "preprocess \(file) --dry-run \(options)"
+            return try Program(
+                path: "/usr/bin/script",
+                ["-qec", "env TERM=xterm \(colors) \(Program.path) \(words)", "/dev/null"]
+            ).output
+        }
+        let tokens = try shown("--debug", "NO_COLOR=")
+        #expect(tokens.contains("(-100, ") && tokens.contains("\u{1B}[32m"))
+        for token in tokens.split(separator: "\u{1B}[31m").dropFirst() {
+            #expect(token.prefix { $0 != "\u{1B}" }.contains("(-100, "))
+        }
+        let segments = try shown("--debug-text-only", "NO_COLOR=")
+        #expect(segments.contains("\u{1B}[31m  masked  | "))
+        #expect(segments.contains("\u{1B}[32m  trained | "))
+        #expect(try !shown("--debug", "NO_COLOR=1").contains("\u{1B}["))
     }
 
     @Test func `what was trained is evaluated, answered with and merged from the same file`() throws

@@ -54,7 +54,7 @@ import Testing
         #expect(
             config.notices == [
                 "without effect here (they concern other hardware, services or speed): "
-                    + "dataset_prepared_path, attn_implementation, fsdp, fsdp_config"
+                    + "attn_implementation, fsdp, fsdp_config"
             ])
         #expect(config.adapter?.rank == 8)
         #expect(config.data.valSetSize == 0.05)

@@ -353,7 +353,7 @@ import Testing
             #expect(try parquet(folder.path, type).train == lines.train)
         }
         let error = try #require(throws: ConfigError.self) {
-            try parquet(folder.path, ", ds_type: arrow")
+            try parquet(folder.path, ", ds_type: webdataset")
         }
         #expect(error.keyPath == "datasets[0].ds_type")
     }

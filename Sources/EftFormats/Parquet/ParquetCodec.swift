@@ -58,7 +58,7 @@ enum ParquetCodec: Int {
         }
         guard let result, result.count == size else {
             throw FormatError(
-                .damaged, "column '\(excerpt(column))': a page cannot be decompressed", path: path)
+                .damaged, "column '\(excerpt(column))' cannot be decompressed", path: path)
         }
         return result
     }
@@ -149,27 +149,37 @@ enum LZ4Block {
     /// The most that a byte of the format can stand for.
     private static let mostGrowth = 255
 
+    /// Whether so many bytes can stand for `size`.
+    static func canBecome(_ size: Int, from count: Int) -> Bool { size <= count * mostGrowth }
+
     /// Decompresses; nil when the bytes are no whole block of the size.
     static func decompress(_ source: UnsafeRawBufferPointer, size: Int) -> [UInt8]? {
-        guard size <= source.count * mostGrowth else { return nil }
-        var input = BlockReader(source)
+        guard canBecome(size, from: source.count) else { return nil }
         var output = BlockWriter(size)
+        return decompress(source, into: &output) ? output.finished : nil
+    }
+
+    /// Writes what a block stands for behind what is there; says whether it could.
+    static func decompress(
+        _ source: UnsafeRawBufferPointer, into output: inout BlockWriter
+    ) -> Bool {
+        var input = BlockReader(source)
         while let tag = input.byte() {
             guard let literals = input.length(Int(tag >> 4)), let bytes = input.take(literals),
                 output.append(bytes)
-            else { return nil }
+            else { return false }
             // The last sequence has literals alone.
             guard !input.isAtEnd else { break }
             guard let distance = input.integer(bytes: 2), let length = input.length(Int(tag & 15)),
                 output.copy(length + 4, from: distance)
-            else { return nil }
+            else { return false }
         }
-        return output.finished
+        return true
     }
 }
 
 /// Bytes of a compressed block, never past its end.
-private struct BlockReader {
+struct BlockReader {
     private let bytes: UnsafeRawBufferPointer
     private var position = 0
 
@@ -218,7 +228,7 @@ private struct BlockReader {
 }
 
 /// Bytes of a decompressed block, never more than were asked for.
-private struct BlockWriter {
+struct BlockWriter {
     private var bytes: [UInt8] = []
     private let size: Int
 

@@ -157,25 +157,6 @@ package final class ParquetRows {
     }
 }
 
-/// What a row may still take.
-private struct RowBudget {
-    private var values = ParquetLimits.values
-    private var bytes = ParquetLimits.textBytes
-
-    /// - Throws: `FormatError` (`damaged`) when a row is larger than any real one.
-    mutating func take(
-        values count: Int, bytes length: Int, _ error: (String) -> FormatError
-    ) throws(FormatError) {
-        values -= count
-        bytes -= length
-        guard values >= 0, bytes >= 0 else {
-            throw error(
-                "a row of more than \(ParquetLimits.values) values or "
-                    + "\(ParquetLimits.textBytes >> 20) MiB of text")
-        }
-    }
-}
-
 /// A column's entries in order: levels first, then the value when there is one.
 private struct ColumnReader {
     private var pages: ParquetPageReader

@@ -29,7 +29,8 @@ extension AxolotlKeys {
         loss_watchdog_threshold loss_watchdog_patience tokens added_tokens_overrides
         lora_modules_to_save unfrozen_parameters resize_token_embeddings_to_32x
         mean_resizing_embeddings lora_target_parameters peft_layers_to_transform
-        peft_layers_pattern peft_trainable_token_indices use_tensorboard logging_dir html_report eval_causal_lm_metrics
+        peft_layers_pattern peft_trainable_token_indices use_tensorboard logging_dir html_report
+        eval_causal_lm_metrics dataset_prepared_path
         """)
 
     /// Keys for what is done anyway, and those that concern nothing that Eft does.
@@ -67,7 +68,7 @@ extension AxolotlKeys {
         cls_model_config model_revision trust_remote_code tokenizer_use_mistral_common
         embeddings_skip_upcast gpu_memory_limit max_memory device_map device hub_model_id
         hub_strategy hub_revision hub_private_repo push_dataset_to_hub hf_use_auth_token
-        dataset_prepared_path dataset_num_proc dataset_processes dataset_keep_in_memory
+        dataset_num_proc dataset_processes dataset_keep_in_memory
         dataset_shard_num dataset_shard_idx skip_prepare_dataset dataloader_num_workers
         dataloader_prefetch_factor dataloader_pin_memory tf32 amp selective_checkpointing
         layer_offloading tiled_mlp tiled_mlp_num_shards chunked_cross_entropy

@@ -35,6 +35,11 @@ package struct DataSettings: Sendable {
     /// Whether examples are shuffled before the validation set is taken.
     package var shuffles: Bool
 
+    /// The folder in which prepared examples are kept; nil keeps none.
+    package var preparedPath: String?
+    /// The folder in which they are kept when they are prepared without one.
+    package static let usualPreparedPath = "last_run_prepared"
+
     /// How rows hold preferences, in a run that learns from them.
     package var answers: AnswerKind?
 
@@ -63,6 +68,7 @@ package struct DataSettings: Sendable {
         deduplicates = try config.lenientBool("dataset_exact_deduplication") ?? false
         shuffles = try config.lenientBool("shuffle_merged_datasets") ?? true
         maxBadRowShare = try config.lenientDouble("max_bad_row_share", in: 0...1) ?? 0.05
+        preparedPath = try config.text("dataset_prepared_path")
         valSetSize = try config.lenientDouble("val_set_size", in: 0...1e12) ?? 0
         chat = try ChatSettings(config)
         datasets = try Self.entries(config, "datasets") + Self.pretraining(config)

@@ -40,6 +40,7 @@ enum DatasetFiles {
             try check(path, entry)
             return [path]
         }
+        if let saved = try SavedDataset.files(in: path, entry) { return saved }
         // Data sets of Hugging Face have their files in a folder of this name, and variants in folders of theirs.
         let usual = [path, FileSystem.join(path, "data")]
         let variant = try entry.cursor.optional("name")?.string()
@@ -50,13 +51,17 @@ enum DatasetFiles {
         }
         throw try entry.cursor.required("path").error(
             .badValue,
-            "the folder \(excerpt(path)) holds no JSON, Parquet or CSV file for the split "
+            "the folder \(excerpt(path)) holds no JSON, Parquet, CSV or Arrow file for the split "
                 + "'\(excerpt(entry.split.name))'")
     }
 
     /// The files of a folder that hold rows, of one format: a data set that is there in both is not read twice.
     private static func dataFiles(in folder: String, _ entry: DatasetEntry) throws -> [String] {
-        let names = try FileSystem.list(folder).filter { $0 != "dataset_infos.json" }
+        // Beside the data, the library keeps what it knows of them, and what it has computed from them.
+        let names = try FileSystem.list(folder).filter {
+            !["dataset_infos.json", "dataset_info.json"].contains($0)
+                && !($0.hasPrefix("cache-") && $0.hasSuffix(".arrow"))
+        }
         for form in entry.form.map({ [$0] }) ?? DataRows.Form.searched {
             let found = names.filter { DataRows.form(of: $0) == form }
             if !found.isEmpty { return found }
@@ -77,7 +82,7 @@ enum DatasetFiles {
 
     private static func check(_ file: String, _ entry: DatasetEntry) throws {
         let name = file.lowercased()
-        for other in [".arrow", ".zip", ".xz", ".bz2", ".tar"] where name.hasSuffix(other) {
+        for other in [".zip", ".xz", ".bz2", ".tar"] where name.hasSuffix(other) {
             throw try entry.cursor.required("path").error(
                 .badValue,
                 "\(other) files are not read; convert \(excerpt(file)) to .jsonl or .parquet")
@@ -108,5 +113,5 @@ enum DatasetFiles {
 
 extension DataRows.Form {
     /// The order in which a folder is looked through; not for lines of text, for many folders hold notes.
-    fileprivate static let searched: [DataRows.Form] = [.json, .parquet, .csv]
+    fileprivate static let searched: [DataRows.Form] = [.json, .parquet, .csv, .arrow]
 }

@@ -5,7 +5,8 @@ import EftModels
 /// Examples as training will see them: tokenized, shuffled, split, and told apart into what is learned and what is not.
 package struct PreparedExamples: Sendable {
     /// The examples.
-    package let data: TrainingData
+    package var data: TrainingData { current.data }
+    private let current: CurrentExamples
     /// Lines for the user.
     package let notices: [String]
     private let tokenizer: TrainingTokenizer
@@ -20,7 +21,7 @@ package struct PreparedExamples: Sendable {
         package let text: String
     }
 
-    /// Reads and prepares all data sets of a configuration.
+    /// Reads and prepares all data sets of a configuration, or takes what was prepared of them when that is current.
     /// - Parameters:
     ///   - tokenizerFolder: the folder of the tokenizer.
     ///   - vocabulary: the number of tokens that the model knows; more when the configuration adds some.
@@ -40,13 +41,12 @@ package struct PreparedExamples: Sendable {
     init(
         _ config: AxolotlConfig, _ source: RunVocabulary, shouldStop: () -> Bool
     ) throws {
-        let vocabulary = source.size
-        tokenizer = try TrainingTokenizer(config.model, source, vocabulary: vocabulary)
-        data = try TrainingData(
-            config.data, encoder: tokenizer.encoder(config.data), seed: config.training.seed,
-            shouldStop: shouldStop)
-        try tokenizer.check(data, vocabulary: vocabulary)
-        notices = config.notices + tokenizer.notices + data.notices
+        tokenizer = try TrainingTokenizer(config.model, source, vocabulary: source.size)
+        current = try CurrentExamples(
+            config, tokenizer, tokenizerFolder: source.folder, shouldStop: shouldStop)
+        try tokenizer.check(current.data, vocabulary: source.size)
+        notices =
+            config.notices + tokenizer.notices + current.notices + current.data.notices
     }
 
     /// Prepares the examples of a configuration whose base model has no weights yet, or needs none for this.
@@ -57,6 +57,11 @@ package struct PreparedExamples: Sendable {
             config, tokenizerFolder: settings.tokenizerConfig ?? folder.path,
             vocabulary: folder.description.vocabulary, shouldStop: shouldStop)
     }
+
+    /// Keeps the examples in the configuration's `dataset_prepared_path`, unless they come from there.
+    /// - Returns: the folder in which they are now; nil when nothing was written.
+    /// - Throws: `FormatError` (`io`).
+    package func keep() throws -> String? { try current.keep() }
 
     // MARK: Showing
 

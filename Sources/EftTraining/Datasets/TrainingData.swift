@@ -54,6 +54,16 @@ package struct TrainingData: Sendable {
         self.validation = validation
     }
 
+    /// Examples that were prepared earlier, with what was said of them then.
+    init(
+        train: [TrainingExample], validation: [TrainingExample], counts: Counts, notices: [String]
+    ) {
+        self.train = train
+        self.validation = validation
+        self.counts = counts
+        self.notices = notices
+    }
+
     // MARK: Preparing
 
     /// Reads and prepares all data sets of a configuration.
@@ -77,6 +87,10 @@ package struct TrainingData: Sendable {
         let usable = try kept(all, settings, limit: settings.sequenceLen)
         if settings.testDatasets.isEmpty {
             let count = try TrainingData.validationCount(settings.valSetSize, of: usable.count)
+            if count == 0, settings.valSetSize > 0 {
+                notices.append(
+                    "val_set_size has no effect: a single example is left, which is trained on")
+            }
             validation = Array(usable.suffix(count))
             train = Array(usable.dropLast(count))
         } else {
@@ -210,6 +224,8 @@ package struct TrainingData: Sendable {
     private static func validationCount(
         _ size: Double, of count: Int
     ) throws(TrainingError) -> Int {
+        // A share of a single example would leave none.
+        if size < 1, count <= 1 { return 0 }
         let wanted = size < 1 ? (Double(count) * size).rounded(.up) : size.rounded()
         guard wanted < Double(max(count, 1)) else {
             throw TrainingError(

@@ -147,6 +147,7 @@ package final class TrainingJob {
     package func run(
         onEvent: (Event) throws -> Void, shouldStop: () -> Bool = { false }
     ) throws -> Summary {
+        try keepExamples(onEvent)
         let recorder = RunRecorder(config)
         let summary: Summary
         do { summary = try train(recorder, onEvent, shouldStop) } catch {
@@ -161,6 +162,16 @@ package final class TrainingJob {
             memory: (ResidentMemory.peak, plan.placed.total.total + programBytes))
         for line in RunRecords.write(facts) { try onEvent(.training(.notice(line))) }
         return summary
+    }
+
+    /// Writes the examples where the configuration keeps them; a run does not end because that fails.
+    private func keepExamples(_ onEvent: (Event) throws -> Void) throws {
+        let line: String
+        do {
+            guard let folder = try examples.keep() else { return }
+            line = "prepared data is written for later runs: \(folder)"
+        } catch { line = "the prepared data is not kept: \(error)" }
+        try onEvent(.training(.notice(line)))
     }
 
     /// The name of the report in the output folder.

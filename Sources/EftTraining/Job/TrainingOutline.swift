@@ -44,15 +44,16 @@ package struct TrainingOutline {
         }
         let tokenizer = try TrainingTokenizer(
             config.model, base.vocabulary, vocabulary: description.vocabulary)
-        let data = try TrainingData(
-            config.data, encoder: tokenizer.encoder(config.data), seed: config.training.seed,
+        let current = try CurrentExamples(
+            config, tokenizer, tokenizerFolder: base.vocabulary.folder,
             shouldStop: shouldStop)
+        let data = current.data
         try tokenizer.check(data, vocabulary: description.vocabulary)
         counts = data.counts
         lengths = ExampleLengths(
             train: data.train.map(\.rowCount), validation: data.validation.map(\.rowCount))
         batches = try BatchPlan(lengths: lengths.train, settings: config.training)
-        notices = config.notices + tokenizer.notices
+        notices = config.notices + tokenizer.notices + current.notices
     }
 
     /// Tokens of the examples of one epoch.

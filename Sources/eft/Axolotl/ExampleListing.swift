@@ -28,9 +28,9 @@ struct ExampleListing {
         style = arguments.flag("debug") && !arguments.flag("debug-text-only") ? .tokens : .segments
     }
 
-    /// The lines to show.
+    /// The lines to show; where the output has colours, what is learned is green and what is masked red.
     /// - Throws: `TokenizerError`.
-    func lines() throws -> [String] {
+    func lines(on output: TerminalOutput) throws -> [String] {
         var lines: [String] = []
         for (place, example) in examples.data.train.prefix(count).enumerated() {
             for (name, part) in ExampleListing.parts(example) {
@@ -38,8 +38,8 @@ struct ExampleListing {
                     "example \(place + 1)\(name): \(part.tokens.count) tokens, \(part.trainedTokens) trained"
                 )
                 switch style {
-                case .segments: lines += try segments(part)
-                case .tokens: lines.append(try tokens(part))
+                case .segments: lines += try segments(part, output)
+                case .tokens: lines.append(try tokens(part, output))
                 }
             }
         }
@@ -57,17 +57,29 @@ struct ExampleListing {
         return [(isGood ? ", desirable" : ", undesirable", example)]
     }
 
-    private func segments(_ example: TrainingExample) throws -> [String] {
+    private static func style(isTrained: Bool) -> TerminalStyle { isTrained ? .green : .red }
+
+    private func segments(
+        _ example: TrainingExample, _ output: TerminalOutput
+    ) throws -> [String] {
         try examples.segments(of: example).flatMap { segment in
             let word = segment.isTrained ? "  trained | " : "  masked  | "
             return segment.text.split(separator: "\n", omittingEmptySubsequences: false)
-                .map { word + excerpt(String($0), limit: .max) }
+                .map {
+                    output.styled(
+                        word + excerpt(String($0), limit: .max),
+                        Self.style(isTrained: segment.isTrained))
+                }
         }
     }
 
-    private func tokens(_ example: TrainingExample) throws -> String {
+    private func tokens(_ example: TrainingExample, _ output: TerminalOutput) throws -> String {
         try examples.tokens(of: example)
-            .map { "\(excerpt($0.text, limit: .max))(\($0.label), \($0.id))" }
+            .map {
+                output.styled(
+                    "\(excerpt($0.text, limit: .max))(\($0.label), \($0.id))",
+                    Self.style(isTrained: $0.label >= 0))
+            }
             .joined(separator: " ")
     }
 

@@ -82,8 +82,9 @@ enum EvaluateCommand: Command {
         if let notice = IneffectiveOption.notice(noEffect, arguments) {
             reporter.note("note: \(notice)")
         }
-        for line in try ExampleListing(examples, arguments, always: false).lines() {
-            reporter.note(line)
+        let listing = try ExampleListing(examples, arguments, always: false)
+        for line in try listing.lines(on: .standardError) {
+            TerminalOutput.standardError.writeLine(line)
         }
     }
 

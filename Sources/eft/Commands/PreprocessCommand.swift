@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// eft preprocess: the data of a training run, tokenized and counted.
+// eft preprocess: the data of a training run, tokenized, counted and kept.
 import EftCommandLine
 import EftConfig
 import EftTensor
@@ -10,11 +10,12 @@ enum PreprocessCommand: Command {
 
     static let specification = CommandSpecification(
         name: "preprocess",
-        abstract: "Tokenize a training run's data and show what would be learned.",
+        abstract: "Tokenize a training run's data, keep it, and show what would be learned.",
         discussion:
             "Reads the YAML that Axolotl reads, its data and the tokenizer; the weights of the model need not be "
             + "there. Says how many rows became examples, how many tokens they have, and how many of them are "
-            + "trained. Nothing is written: training tokenizes its data itself, in seconds.",
+            + "trained. The result is kept in dataset_prepared_path (last_run_prepared when the configuration names "
+            + "none), where 'eft train' takes it from while data, tokenizer and settings stay the same.",
         examples: [
             Example("eft preprocess qlora.yml", "counts"),
             Example("eft preprocess qlora.yml --debug", "the first examples, token by token"),
@@ -32,12 +33,17 @@ enum PreprocessCommand: Command {
         arguments: AxolotlOptions.arguments, unknownOptions: AxolotlOptions.unknownOptions)
 
     static func run(_ arguments: ParsedArguments) throws {
-        let config = try AxolotlOptions.config(arguments)
+        var config = try AxolotlOptions.config(arguments)
+        let isNamed = config.data.preparedPath != nil
+        if !isNamed { config.data.preparedPath = DataSettings.usualPreparedPath }
         let examples = try PreparedExamples(config, shouldStop: { InterruptFlag.isRaised })
         let listing = try ExampleListing(
             examples, arguments, always: arguments.flag("dry-run"))
+        let written = arguments.flag("dry-run") ? nil : try examples.keep()
         if arguments.flag("json") {
-            JSONOutput.print(ConfigNode(try listing.node()))
+            var object = try listing.node()
+            if let written { object["prepared"] = ConfigNode(written) }
+            JSONOutput.print(ConfigNode(object))
             return
         }
         let reporter = ProgressReporter()
@@ -45,13 +51,14 @@ enum PreprocessCommand: Command {
         if let notice = IneffectiveOption.notice(noEffect, arguments) {
             reporter.note("note: \(notice)")
         }
-        for line in try listing.counts + listing.lines() {
+        for line in try listing.counts + listing.lines(on: .standardOutput) {
             TerminalOutput.standardOutput.writeLine(line)
         }
-        if try config.document.optional("dataset_prepared_path") != nil {
-            reporter.note(
-                "note: nothing is written to dataset_prepared_path: training tokenizes its data itself"
-            )
-        }
+        guard let written else { return }
+        let use =
+            isNamed
+            ? "'eft train' uses it"
+            : "'eft train' uses it with dataset_prepared_path: \(DataSettings.usualPreparedPath)"
+        reporter.note("prepared data is written: \(written); \(use)")
     }
 }

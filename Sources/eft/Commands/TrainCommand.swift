@@ -84,7 +84,9 @@ enum TrainCommand: Command {
             try describe(job, budget, listing, arguments)
             return
         }
-        for line in try listing.lines() { TerminalOutput.standardError.writeLine(line) }
+        for line in try listing.lines(on: .standardError) {
+            TerminalOutput.standardError.writeLine(line)
+        }
         let summary = try job.run(
             onEvent: { progress.show($0) }, shouldStop: { InterruptFlag.isRaised })
         progress.end(summary, budget)
@@ -111,7 +113,7 @@ enum TrainCommand: Command {
             return
         }
         let lines =
-            try listing.counts + listing.lines() + [
+            try listing.counts + listing.lines(on: .standardOutput) + [
                 "dry run: \(job.totalSteps) steps would be made, with results in "
                     + "\(job.config.training.outputDir); nothing was written"
             ]
