@@ -48,6 +48,22 @@ import Testing
                 == ["embed_tokens", "lm_head"])
     }
 
+    @Test func `of a head that is not trained nothing is saved`() throws {
+        let folder = try SmallJob.workplace()
+        let lines = Self.tokens + "lora_modules_to_save: [embed_tokens]\n"
+        _ = try SmallJob.losses(SmallJob.job(SmallJob.config(folder, lines), folder))
+        let adapter = try CheckpointFolder.open(folder.file("out"), kind: .adapter)
+        #expect(adapter.find("base_model.model.model.embed_tokens.weight") != nil)
+        #expect(!adapter.tensors.contains { $0.name.contains("lm_head") })
+        let base = try ModelFolder.open(folder.file("base"))
+        let adapted = try base.adapted(by: [folder.file("out")])
+        #expect(!adapted.description.tiedEmbeddings)
+        let head = try #require(adapted.checkpoint).floats(of: "lm_head.weight")
+        let grown = try base.grown(to: adapted.description.vocabulary)
+        let old = try #require(grown.checkpoint).floats(of: "model.embed_tokens.weight")
+        #expect(head == old)
+    }
+
     @Test func `a run goes on from its checkpoint as if it had never stopped`() throws {
         let folder = try SmallJob.workplace()
         let lines = Self.tokens + Self.modules

@@ -170,10 +170,17 @@ package struct BaseModel: Sendable {
     }
 
     /// Embedding and head as they are saved with an adapter; nil when they are the base's.
-    func savedEnds(_ backend: CPUBackend, _ dtype: DType) -> AdapterFile.Ends? {
+    /// - Parameter modules: those that are trained whole; of the others nothing is saved that the base does not give.
+    func savedEnds(
+        modules: [String], _ backend: CPUBackend, _ dtype: DType
+    ) -> AdapterFile.Ends? {
         guard savesEnds else { return nil }
+        func saves(_ module: String) -> Bool {
+            modules.isEmpty || modules.contains { $0 == module || $0.hasSuffix("." + module) }
+        }
         return AdapterFile.Ends(
-            embedding: true, head: !folder.description.tiedEmbeddings, backend: backend,
+            embedding: saves("embed_tokens"),
+            head: !folder.description.tiedEmbeddings && saves("lm_head"), backend: backend,
             dtype: dtype)
     }
 

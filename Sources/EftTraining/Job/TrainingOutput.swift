@@ -25,7 +25,8 @@ struct TrainingOutput: Sendable {
             settings.trainedTokens = base.trainedTokens
             try AdapterFile.save(
                 decoder, slot: adapter.slot, config: settings,
-                ends: base.savedEnds(backend, config.outputType), to: folder)
+                ends: base.savedEnds(
+                    modules: settings.modulesToSave, backend, config.outputType), to: folder)
         } else {
             try saveModel(folder)
         }
