@@ -167,7 +167,7 @@ package final class Trainer {
         }
         try loadBest(onEvent)
         try tellingWhereToGoOn {
-            try optimizer.withResult { try output.save(settings.outputDir) }
+            try withResult { try output.save(settings.outputDir) }
         }
     }
 
@@ -268,6 +268,15 @@ package final class Trainer {
 
     // MARK: Evaluation and saving
 
+    /// Runs `body` with the values that are the result of the run so far.
+    private func withResult<Result>(_ body: () throws -> Result) throws -> Result {
+        defer { decoder.storeTrainedRows() }
+        return try optimizer.withResult {
+            decoder.storeTrainedRows()
+            return try body()
+        }
+    }
+
     /// Mean loss of the validation set.
     package func evaluationLoss(
         shouldStop: () -> Bool = { false }
@@ -277,7 +286,7 @@ package final class Trainer {
     }
 
     private func evaluation(_ shouldStop: () -> Bool) throws -> EvaluationResult {
-        try optimizer.withResult {
+        try withResult {
             try objective.evaluate(validationBins, pass) { if shouldStop() { throw Stopped() } }
         }
     }
@@ -308,7 +317,7 @@ package final class Trainer {
         (state.best, state.withoutGain) = (guardian.best, guardian.withoutGain)
         try tellingWhereToGoOn {
             try TrainingCheckpoint.replace(folder) { partial in
-                try optimizer.withResult { try output.save(partial) }
+                try withResult { try output.save(partial) }
                 try TrainingCheckpoint.save(optimizer, state: state, to: partial)
             }
         }

@@ -158,6 +158,22 @@ import Testing
             try floats(folder, "next", name, .adapter) != floats(folder, "out", name, .adapter))
     }
 
+    @Test func `rows are evaluated as they are saved when the optimizer averages`() throws {
+        let folder = try SmallJob.workplace()
+        let lines =
+            "peft_trainable_token_indices: [32, 33, 260]\noptimizer: schedule_free_adamw\n"
+        let job = try SmallJob.job(SmallJob.config(folder, lines), folder)
+        let last = try #require(try SmallJob.losses(job).last)
+        let next = "lora_model_dir: \(folder.file("out"))\n"
+        var first: Double?
+        let again = try SmallJob.job(
+            SmallJob.config(folder, output: "next", next + "eval_on_start: true\n"), folder)
+        _ = try again.run(onEvent: {
+            if case .training(.evaluation(let report)) = $0, first == nil { first = report.loss }
+        })
+        #expect(abs(try #require(first) - last) < 1e-5)
+    }
+
     @Test(arguments: [
         ("peft_trainable_token_indices: [9999]", "token 9999"),
         ("peft_trainable_token_indices: {wpe: [1]}", "no rows of tokens"),

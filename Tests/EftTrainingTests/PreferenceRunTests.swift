@@ -61,6 +61,42 @@ import Testing
         #expect(losses.dropFirst().contains { abs($0 - 0.6931) > 1e-2 })
     }
 
+    @Test(arguments: [
+        "peft_trainable_token_indices: [32, 33, 260]", "lora_modules_to_save: [embed_tokens]",
+    ])
+    func `a base that is trained beside an adapter is asked before the first step`(
+        _ line: String
+    ) throws {
+        let folder = try SmallJob.workplace()
+        func losses(_ lines: String, _ output: String) throws -> (losses: [Double], asked: Bool) {
+            var (losses, asked) = ([Double](), false)
+            let job = try SmallJob.job(
+                config(folder, "rl: dpo\n" + lines, output: output), folder)
+            _ = try job.run(onEvent: {
+                if case .training(.reference) = $0 { asked = true }
+                if case .training(.step(let report)) = $0 { losses.append(report.loss) }
+            })
+            return (losses, asked)
+        }
+        let plain = try losses(line, "plain")
+        let before = try losses(line + "\nprecompute_ref_log_probs: true", "before")
+        #expect(plain.asked && plain.losses == before.losses)
+        #expect(try !losses("seed: 42", "adapter").asked)
+    }
+
+    @Test func `kto trains nothing beside the adapter`() throws {
+        let folder = try SmallJob.workplace()
+        var config = try config(
+            folder, "rl: dpo\npeft_trainable_token_indices: [32]", single: true)
+        config.training.preferences = PreferenceSettings(.kto)
+        config.data.answers = .single
+        config.training.microBatchSize = 3
+        let error = try #require(throws: TrainingError.self) {
+            try SmallJob.job(config, folder)
+        }
+        #expect(error.code == .configuration && error.message.contains("kto"))
+    }
+
     @Test func `chosen answers become more likely than rejected ones`() throws {
         let folder = try SmallJob.workplace()
         var config = try config(folder, "rl: dpo")

@@ -103,6 +103,12 @@ extension Decoder {
             .flatMap { [$0.a, $0.b] }
     }
 
+    /// Whether something besides adapters is trained.
+    package var trainsBase: Bool {
+        let adapters = placedLinears.flatMap { adapterParameters($0.linear) }
+        return parameters.count > adapters.count
+    }
+
     /// How far backward passes go.
     package var trainingScratch: DecoderScratch.Training {
         if linears.contains(where: { $0.weightParameter != nil }) { return .full }

@@ -82,6 +82,9 @@ package final class TrainingPass: Sendable {
         lossHead = try LossHead(head: decoder.head, rows: need.rows, ledger: ledger)
     }
 
+    /// Whether the model without its adapters changes too.
+    package var changesBase: Bool { decoder.trainsBase }
+
     private func place(_ device: Int) -> TrainingPlace {
         guard let place = places[device] else {
             preconditionFailure("device \(device) holds no layers")

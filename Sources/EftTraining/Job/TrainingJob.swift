@@ -91,6 +91,7 @@ package final class TrainingJob {
         adapter = try config.adapter.map {
             try AdapterTargets($0, description: description, baseModel: config.model.baseModel)
         }
+        try TrainingJob.requireReference(config, base)
         // What does not fit with a single short example is refused before the data is read.
         let least = ExampleLengths(train: [2])
         let backend = devices[0]
@@ -117,6 +118,18 @@ package final class TrainingJob {
         self.programBytes = programBytes + held
         streaming = try base.streaming(plan.placed.placement, caches: caches)
         totalSteps = try BatchPlan(lengths: lengths.train, settings: config.training).steps.count
+    }
+
+    /// - Throws: `TrainingError` (`configuration`) for a run that compares with the model without its adapter in each step, and
+    ///   trains that too.
+    private static func requireReference(_ config: AxolotlConfig, _ base: BaseModel) throws {
+        guard config.training.preferences?.method == .kto, config.adapter != nil,
+            !base.options.trained.isEmpty || !base.trainedTokens.isEmpty
+        else { return }
+        throw TrainingError(
+            .configuration,
+            "kto compares with the model without its adapter in each step, so that nothing else can be trained; "
+                + "remove new tokens, peft_trainable_token_indices and lora_modules_to_save")
     }
 
     private static func resumeFolder(_ config: AxolotlConfig) throws -> String? {

@@ -45,7 +45,10 @@ final class PreferenceObjective: TrainingObjective {
     func prepare(
         _ pass: TrainingPass, _ progress: (_ done: Int, _ total: Int) throws -> Void
     ) throws {
-        guard settings.usesReference, slots.isEmpty || settings.precomputesReference else { return }
+        // What changes while it is trained is asked before.
+        guard settings.usesReference, pass.changesBase || settings.precomputesReference else {
+            return
+        }
         let total = train.examples.count + validation.examples.count
         var done = 0
         for answers in [train, validation] {
