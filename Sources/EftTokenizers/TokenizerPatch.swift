@@ -46,10 +46,13 @@ package struct TokenizerPatch: Sendable {
     private let edits: [FileAccess.Edit]
 
     /// Changes a tokenizer.
+    /// - Parameter old: the folder's tokenizer, where it is read already.
     /// - Throws: `TokenizerError`; `unsupported` for a new text of a token that is no added one or that is there already.
-    package init(_ change: TokenizerChange, folder: String) throws(TokenizerError) {
+    package init(
+        _ change: TokenizerChange, of old: Tokenizer? = nil, folder: String
+    ) throws(TokenizerError) {
         let path = folder + "/tokenizer.json"
-        let old = try Tokenizer.load(folder: folder)
+        let old = if let old { old } else { try Tokenizer.load(folder: folder) }
         guard var bytes = try FileAccess.read(path) else {
             throw TokenizerError(.unreadable, "the file is gone", file: path)
         }

@@ -59,11 +59,39 @@ import Testing
 
     private func attach(_ adapter: String, to decoder: Decoder) throws -> Int {
         let slot = try AdapterFile.load(Fixtures.path(adapter), into: decoder)
-        for linear in decoder.linears {
+        for (linear, ledger) in decoder.placedLinears {
             try linear.adapters[slot]?.makeTrainable(
-                prefix: "base_model.model." + linear.name, ledger: nil)
+                prefix: "base_model.model." + linear.name, ledger: ledger)
         }
         return slot
+    }
+
+    /// A case of saved-modules: the model under its adapter, which is to be trained, and its slot.
+    private func adapted(
+        _ name: String, _ trained: TrainedWeights = .none
+    ) throws -> (decoder: Decoder, slot: Int) {
+        let adapter = "saved-modules/\(name)/adapter"
+        let base = try ConfigFile.read(Fixtures.path("saved-modules/\(name)/case.json"))
+            .required("base").string()
+        let folder = try ModelFolder.open(Fixtures.path(base))
+            .adapted(by: [Fixtures.path(adapter)])
+        let backend = try CPUBackend(threads: 2, precision: .f32)
+        let decoder = try DecoderLoader(folder: folder, options: LoadOptions(trained: trained))
+            .load(backend: backend)
+        return (decoder, try attach(adapter, to: decoder))
+    }
+
+    /// Compares trained parameters with those of a trace.
+    private func expectFinals(
+        _ parameters: some Sequence<Parameter>, _ trace: Trace
+    ) throws {
+        for parameter in parameters {
+            let expected = try trace.golden.floats(of: "final/" + parameter.name)
+            let found = UnsafeBufferPointer(start: parameter.value.floats, count: expected.count)
+            let scale = expected.reduce(0) { max($0, abs($1)) }
+            let error = zip(found, expected).reduce(0) { max($0, abs($1.0 - $1.1)) }
+            #expect(error < 1e-3 * scale, "\(parameter.name)")
+        }
     }
 
     /// Trains ten steps and compares the loss before each and after the last.
@@ -102,13 +130,7 @@ import Testing
         var settings = settings
         settings.gradientCheckpointing = checkpointing ? .memory : .none
         try follow(trace, decoder, settings, slots: [slot], tolerance: 1e-4)
-        for parameter in decoder.parameters {
-            let expected = try trace.golden.floats(of: "final/" + parameter.name)
-            let found = UnsafeBufferPointer(start: parameter.value.floats, count: expected.count)
-            let scale = expected.reduce(0) { max($0, abs($1)) }
-            let error = zip(found, expected).reduce(0) { max($0, abs($1.0 - $1.1)) }
-            #expect(error < 1e-3 * scale, "\(parameter.name)")
-        }
+        try expectFinals(decoder.parameters, trace)
     }
 
     @Test(arguments: [
@@ -118,61 +140,30 @@ import Testing
     func `training embedding and head beside an adapter follows PEFT`(
         _ name: String, _ modules: [String]
     ) throws {
-        let adapter = Fixtures.path("saved-modules/\(name)/adapter")
-        let base = try ConfigFile.read(Fixtures.path("saved-modules/\(name)/case.json"))
-            .required("base").string()
-        let folder = try ModelFolder.open(Fixtures.path(base)).adapted(by: [adapter])
         let names = Set(modules.map { $0 == "lm_head" ? "lm_head.weight" : "model.\($0).weight" })
         let trained = TrainedWeights.named(names)
-        let backend = try CPUBackend(threads: 2, precision: .f32)
-        let decoder = try DecoderLoader(folder: folder, options: LoadOptions(trained: trained))
-            .load(backend: backend)
-        let slot = try AdapterFile.load(adapter, into: decoder)
-        for (linear, ledger) in decoder.placedLinears {
-            try linear.adapters[slot]?.makeTrainable(
-                prefix: "base_model.model." + linear.name, ledger: ledger)
-        }
+        let (decoder, slot) = try adapted(name, trained)
         try decoder.makeTrainable(trained)
         let trace = try Trace("saved-modules/\(name)")
         try follow(trace, decoder, settings, slots: [slot], tolerance: 1e-4)
         let finals = trace.golden.tensors.filter { $0.name.hasPrefix("final/") }
         #expect(
             Set(finals.map(\.name)) == Set(decoder.parameters.map { "final/" + $0.name }))
-        for parameter in decoder.parameters where parameter.name.contains("lora_") {
-            let expected = try trace.golden.floats(of: "final/" + parameter.name)
-            let found = UnsafeBufferPointer(start: parameter.value.floats, count: expected.count)
-            let scale = expected.reduce(0) { max($0, abs($1)) }
-            let error = zip(found, expected).reduce(0) { max($0, abs($1.0 - $1.1)) }
-            #expect(error < 1e-3 * scale, "\(parameter.name)")
-        }
+        try expectFinals(
+            decoder.parameters.filter { $0.name.contains("lora_") }, trace)
     }
 
     @Test(arguments: ["rows-tied", "rows-untied"])
     func `training rows of tokens follows PEFT`(_ name: String) throws {
         let adapter = Fixtures.path("saved-modules/\(name)/adapter")
-        let base = try ConfigFile.read(Fixtures.path("saved-modules/\(name)/case.json"))
-            .required("base").string()
-        let folder = try ModelFolder.open(Fixtures.path(base)).adapted(by: [adapter])
-        let backend = try CPUBackend(threads: 2, precision: .f32)
-        let decoder = try DecoderLoader(folder: folder).load(backend: backend)
-        let slot = try AdapterFile.load(adapter, into: decoder)
-        for (linear, ledger) in decoder.placedLinears {
-            try linear.adapters[slot]?.makeTrainable(
-                prefix: "base_model.model." + linear.name, ledger: ledger)
-        }
+        let (decoder, slot) = try adapted(name)
         try decoder.makeTrainable(AdapterConfig.read(folder: adapter).trainedTokens)
         let trace = try Trace("saved-modules/\(name)")
         try follow(trace, decoder, settings, slots: [slot], tolerance: 1e-4)
         let finals = trace.golden.tensors.filter { $0.name.hasPrefix("final/") }
         #expect(
             Set(finals.map(\.name)) == Set(decoder.parameters.map { "final/" + $0.name }))
-        for parameter in decoder.parameters {
-            let expected = try trace.golden.floats(of: "final/" + parameter.name)
-            let found = UnsafeBufferPointer(start: parameter.value.floats, count: expected.count)
-            let scale = expected.reduce(0) { max($0, abs($1)) }
-            let error = zip(found, expected).reduce(0) { max($0, abs($1.0 - $1.1)) }
-            #expect(error < 1e-3 * scale, "\(parameter.name)")
-        }
+        try expectFinals(decoder.parameters, trace)
     }
 
     @Test(arguments: ["gqa-tied", "bias"])

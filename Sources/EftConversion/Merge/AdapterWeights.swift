@@ -19,7 +19,6 @@ struct AdapterWeights {
         let nameB: String
     }
 
-    private static let prefix = "base_model.model."
     private static let suffixes = (a: ".lora_A.weight", b: ".lora_B.weight")
 
     /// Adapted modules by their names in the base.
@@ -34,7 +33,7 @@ struct AdapterWeights {
         var modules: [String: Module] = [:]
         var unused = Set(checkpoint.tensors.map(\.name) + checkpoint.opaqueTensors.map(\.name))
         for (name, inputs, outputs) in AdapterWeights.extents(base) {
-            let path = AdapterWeights.prefix + name
+            let path = AdapterFile.prefix + name
             let names = (path + AdapterWeights.suffixes.a, path + AdapterWeights.suffixes.b)
             guard unused.contains(names.0) || unused.contains(names.1) else { continue }
             let (rank, scale) = config.settings(for: name)
@@ -50,7 +49,7 @@ struct AdapterWeights {
                 nameA: names.0, nameB: names.1)
             unused.subtract([names.0, names.1])
         }
-        unused.subtract(try SavedEnds(adapter: folder, base: base)?.names ?? [])
+        unused.subtract(try SavedEnds(adapter: folder, in: checkpoint, base: base)?.names ?? [])
         if let stranger = unused.min() {
             throw ConversionError(
                 .mismatch, "has no place in this base model; it was made for another one",
@@ -63,7 +62,7 @@ struct AdapterWeights {
             throw ConversionError(
                 .unsupported,
                 "an adapter on a head that is tied to the embedding cannot be merged; run it unmerged",
-                path: checkpoint.path, tensor: AdapterWeights.prefix + base.headName)
+                path: checkpoint.path, tensor: AdapterFile.prefix + base.headName)
         }
         self.modules = modules
     }

@@ -166,7 +166,7 @@ package struct AdapterConfig: Sendable, Hashable {
         }
         for module in try config.optional("modules_to_save")?.elements() ?? [] {
             let name = try module.string()
-            guard SavedEnds.modules.contains(where: { name == $0 || name.hasSuffix("." + $0) })
+            guard SavedEnds.module(named: name) != nil
             else { throw refuse("the module '\(excerpt(name))' in modules_to_save") }
         }
         if try config.optional("layer_replication") != nil { throw refuse("layer_replication") }

@@ -15,13 +15,11 @@ package struct AdapterExtents: Sendable, Hashable {
     package var shapes: [[ParameterShape]]
     /// Bytes of A and B of the head.
     package var head = 0
-    /// Bytes of trained rows of the embedding and of the head.
-    private var embeddingRowBytes = 0
-    private var headRowBytes = 0
-    /// The shapes of trained rows of the embedding.
-    private var embeddingShapes: [ParameterShape] = []
-    /// The shapes of A and B of the head and of its trained rows, as far as they are fresh.
+    /// The shapes of A and B of the head, as far as they are fresh.
     private var headShapes: [ParameterShape] = []
+    /// The shapes of rows of tokens that are trained alone.
+    private var embeddingRows: [ParameterShape] = []
+    private var headRows: [ParameterShape] = []
 
     /// No adapter on a decoder of so many layers.
     package init(layers: Int) {
@@ -50,17 +48,17 @@ package struct AdapterExtents: Sendable, Hashable {
 
     /// Adds rows of tokens that are trained.
     package mutating func add(_ tokens: TrainedTokenIDs, _ description: DecoderDescription) {
-        let width = description.shape.hidden
-        if !tokens.embedding.isEmpty {
-            let count = tokens.embedding.count
-            embeddingRowBytes += TokenRows.byteCount(tokens: count, width: width)
-            embeddingShapes.append(.matrix(rows: count, columns: width).ofVocabulary)
+        func shapes(_ ids: [Int32]) -> [ParameterShape] {
+            ids.isEmpty
+                ? []
+                : [.matrix(rows: ids.count, columns: description.shape.hidden).ofVocabulary]
         }
-        if !tokens.head.isEmpty, !description.tiedEmbeddings {
-            let count = tokens.head.count
-            headRowBytes += TokenRows.byteCount(tokens: count, width: width)
-            headShapes.append(.matrix(rows: count, columns: width).ofVocabulary)
-        }
+        embeddingRows += shapes(tokens.embedding)
+        if !description.tiedEmbeddings { headRows += shapes(tokens.head) }
+    }
+
+    private static func rowBytes(_ shapes: [ParameterShape]) -> Int {
+        shapes.reduce(0) { $0 + TokenRows.byteCount(tokens: $1.rows, width: $1.columns) }
     }
 
     /// Fresh adapters of one rank on all linear layers inside the decoder layers.
@@ -78,18 +76,19 @@ package struct AdapterExtents: Sendable, Hashable {
     /// Bytes of the adapters of a part.
     package func byteCount(_ part: DecoderPart) -> Int {
         guard !part.isEmpty else { return 0 }
-        return layers[part.layers].reduce(0, +) + (part.holdsHead ? head + headRowBytes : 0)
-            + (part.holdsEmbedding ? embeddingRowBytes : 0)
+        return layers[part.layers].reduce(0, +)
+            + (part.holdsHead ? head + Self.rowBytes(headRows) : 0)
+            + (part.holdsEmbedding ? Self.rowBytes(embeddingRows) : 0)
     }
 
     /// The shapes of what is trained of them.
     package var trainedShapes: TrainedShapes {
-        TrainedShapes(layers: shapes, embedding: embeddingShapes, head: headShapes)
+        TrainedShapes(layers: shapes, embedding: embeddingRows, head: headShapes + headRows)
     }
 
     /// All bytes.
     package var byteCount: Int {
-        layers.reduce(0, +) + head + headRowBytes + embeddingRowBytes
+        layers.reduce(0, +) + head + Self.rowBytes(headRows) + Self.rowBytes(embeddingRows)
     }
 
     /// Both adapters at once.
@@ -100,6 +99,9 @@ package struct AdapterExtents: Sendable, Hashable {
         sum.layers = zip(a.layers, b.layers).map(+)
         sum.shapes = zip(a.shapes, b.shapes).map(+)
         sum.head += b.head
+        sum.headShapes += b.headShapes
+        sum.embeddingRows += b.embeddingRows
+        sum.headRows += b.headRows
         return sum
     }
 }

@@ -14,7 +14,8 @@ import EftTensor
 /// | `base_model.model.<path>.token_adapter.trainable_tokens_delta` | [tokens, C], rows that are trained alone |
 /// | `base_model.model.<path>.weight` | [V, C], of an embedding or head that is saved whole |
 package enum AdapterFile {
-    static let prefix = "base_model.model."
+    /// What stands before the path of a module in the names of tensors.
+    package static let prefix = "base_model.model."
 
     /// Loads an adapter into a decoder, and returns its slot.
     /// - Throws: `ModelError` (`mismatch`) when it does not fit the decoder.
@@ -41,7 +42,9 @@ package enum AdapterFile {
             unused.subtract([names.a, names.b])
             loaded.append((linear, adapter))
         }
-        if let ends = try SavedEnds(adapter: folder, base: decoder.description) {
+        if let ends = try SavedEnds(
+            adapter: folder, in: checkpoint, base: decoder.description)
+        {
             guard decoder.endsAdapter.map(FileSystem.absolute) == FileSystem.absolute(folder) else {
                 throw ModelError(
                     .unsupported,
@@ -79,7 +82,7 @@ package enum AdapterFile {
         }
         var extents = AdapterExtents(layers: description.layers)
         var count = 0
-        let ends = try SavedEnds(adapter: folder, base: description)?.names ?? []
+        let ends = try SavedEnds(adapter: folder, in: checkpoint, base: description)?.names ?? []
         for tensor in checkpoint.tensors where !ends.contains(tensor.name) {
             let (sum, overflow) = count.addingReportingOverflow(tensor.shape.count)
             count = sum

@@ -9,6 +9,11 @@ package struct SavedEnds: Sendable {
     /// The names of such modules in `modules_to_save`.
     package static let modules = ["embed_tokens", "lm_head"]
 
+    /// The one of these modules that a name, maybe with its path, means; nil for others.
+    package static func module(named name: String) -> String? {
+        modules.first { name == $0 || name.hasSuffix("." + $0) }
+    }
+
     /// The adapter's files.
     let checkpoint: any CheckpointReader
     /// The tensor of the embedding.
@@ -32,9 +37,13 @@ package struct SavedEnds: Sendable {
     }
 
     /// Looks for them in an adapter's folder; nil when it has none.
+    /// - Parameter checkpoint: the adapter's files, where they are open already.
     /// - Throws: `FormatError`, and `ModelError` (`mismatch`) for shapes that the base does not have.
-    package init?(adapter folder: String, base: DecoderDescription) throws {
-        let checkpoint = try CheckpointFolder.open(folder, kind: .adapter)
+    package init?(
+        adapter folder: String, in checkpoint: (any CheckpointReader)? = nil,
+        base: DecoderDescription
+    ) throws {
+        let checkpoint = try checkpoint ?? CheckpointFolder.open(folder, kind: .adapter)
         self.checkpoint = checkpoint
         embedding = SavedEnds.find(base.embeddingName, checkpoint)
         head = SavedEnds.find(base.headName, checkpoint)

@@ -44,7 +44,7 @@ package struct TrainedTokenIDs: Sendable, Hashable {
         case .array: embedding = try ids(value)
         default:
             for (name, list) in try value.entries() {
-                switch SavedEnds.modules.first(where: { name == $0 || name.hasSuffix("." + $0) }) {
+                switch SavedEnds.module(named: name) {
                 case "embed_tokens": embedding = try ids(list)
                 case "lm_head": head = try ids(list)
                 default:

@@ -115,17 +115,14 @@ package struct AdapterSettings: Sendable, Hashable {
         guard let folder else { return modulesToSave }
         let names = try AdapterConfig.read(folder: folder).modulesToSave
         return SavedEnds.modules.filter { module in
-            names.contains { $0 == module || $0.hasSuffix("." + module) }
+            names.contains { SavedEnds.module(named: $0) == module }
         }
     }
 
     private mutating func readModulesToSave(_ config: ConfigCursor) throws(ConfigError) {
         let key = "lora_modules_to_save"
         for name in try config.texts(key) ?? [] {
-            guard
-                let module = SavedEnds.modules.first(where: {
-                    name == $0 || name.hasSuffix("." + $0)
-                })
+            guard let module = SavedEnds.module(named: name)
             else {
                 throw try config.required(key).error(
                     .badValue,

@@ -18,8 +18,6 @@ struct AdapterTargets: Sendable {
     /// The folder that A and B are read from; nil when they are fresh.
     private let folder: String?
 
-    private static let prefix = "base_model.model."
-
     /// Finds the layers that the settings mean.
     /// - Throws: `TrainingError` (`configuration`) when they mean none, `ConfigError` and `FormatError` for an adapter to go on from.
     init(
@@ -33,7 +31,7 @@ struct AdapterTargets: Sendable {
             let checkpoint = try CheckpointFolder.open(folder, kind: .adapter)
             let config = config
             let named = (all.map(\.name) + [description.headName]).filter {
-                checkpoint.find(Self.prefix + $0 + ".lora_A.weight") != nil
+                checkpoint.find(AdapterFile.prefix + $0 + ".lora_A.weight") != nil
             }
             layers = Dictionary(
                 uniqueKeysWithValues: named.map { ($0, config.settings(for: $0)) })
@@ -259,7 +257,7 @@ struct AdapterTargets: Sendable {
         }
         for (linear, ledger) in decoder.placedLinears where layers[linear.name] != nil {
             try linear.adapters[slot]?.makeTrainable(
-                prefix: Self.prefix + linear.name, ledger: ledger)
+                prefix: AdapterFile.prefix + linear.name, ledger: ledger)
         }
         return slot
     }

@@ -176,7 +176,7 @@ package struct BaseModel: Sendable {
     ) -> AdapterFile.Ends? {
         guard savesEnds else { return nil }
         func saves(_ module: String) -> Bool {
-            modules.isEmpty || modules.contains { $0 == module || $0.hasSuffix("." + module) }
+            modules.isEmpty || modules.contains { SavedEnds.module(named: $0) == module }
         }
         return AdapterFile.Ends(
             embedding: saves("embed_tokens"),

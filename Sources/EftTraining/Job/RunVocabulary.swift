@@ -15,13 +15,15 @@ struct RunVocabulary: Sendable {
     let size: Int
     /// Texts of the tokens that the model did not know.
     let newTokens: [String]
+    /// The id of the EOS token that the configuration names; nil when it names none.
+    let namedEnd: Int32?
 
     /// Finds out which tokens are new. The tokenizer is read only when the configuration names tokens.
     /// - Throws: `TokenizerError`.
     init(_ settings: ModelSettings, folder: String, vocabulary: Int) throws {
         self.folder = folder
         guard settings.namesTokens else {
-            (patch, size, newTokens) = (nil, vocabulary, [])
+            (patch, size, newTokens, namedEnd) = (nil, vocabulary, [], nil)
             return
         }
         let tokenizer = try Tokenizer.load(folder: folder)
@@ -49,8 +51,11 @@ struct RunVocabulary: Sendable {
             texts = []
         }
         newTokens = texts
-        patch = change.isEmpty ? nil : try TokenizerPatch(change, folder: folder)
-        let ids = (patch?.tokenizer ?? tokenizer).idBound
+        patch = change.isEmpty ? nil : try TokenizerPatch(change, of: tokenizer, folder: folder)
+        let changed = patch?.tokenizer ?? tokenizer
+        namedEnd = settings.specialTokens.first { $0.role == "eos_token" }
+            .flatMap { changed.id(for: $0.text) }
+        let ids = changed.idBound
         let needed = settings.roundsVocabulary ? roundUp(ids, to: 32) : ids
         size =
             texts.isEmpty && !settings.roundsVocabulary ? vocabulary : max(vocabulary, needed)

@@ -69,9 +69,7 @@ struct TrainingOutput: Sendable {
 
     /// Lets answers end at the configuration's EOS token, as the Hugging Face trainer does.
     private func setEnds(_ path: String) throws {
-        guard let text = config.model.specialTokens.first(where: { $0.role == "eos_token" })?.text,
-            FileSystem.exists(path), let id = try base.vocabulary.tokenizer().id(for: text)
-        else { return }
+        guard let id = base.vocabulary.namedEnd, FileSystem.exists(path) else { return }
         let file = try ConfigFile.read(path)
         var ids = [Int(id)]
         if let old = try file.optional("eos_token_id") {
