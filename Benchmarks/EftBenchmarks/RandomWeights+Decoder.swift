@@ -21,7 +21,14 @@ extension RandomWeights {
             let buffer = try Buffer(
                 byteCount: shape.count * 4, ledger: backend.ledger, purpose: .weights)
             buffer.floats.update(repeating: 1, count: shape.count)
-            return Norm(name: shape.name, weight: buffer)
+            var bias: Buffer?
+            if shape.hasBias {
+                let zeros = try Buffer(
+                    byteCount: shape.count * 4, ledger: backend.ledger, purpose: .weights)
+                zeros.floats.update(repeating: 0, count: shape.count)
+                bias = zeros
+            }
+            return shape.norm(weight: buffer, bias: bias)
         }
         let embedding = try weight(layouts.embedding)
         var next = 0

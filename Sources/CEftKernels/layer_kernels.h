@@ -34,14 +34,45 @@ typedef struct eft_norm_kernels {
                             const float *dy, size_t lddy, float *dweight);
 } eft_norm_kernels;
 
+/// The mean of a row and 1 / sqrt(variance + eps).
+typedef struct eft_row_moments {
+    float mean, inverse;
+} eft_row_moments;
+
+typedef struct eft_layer_norm_kernels {
+    eft_row_moments (*moments)(size_t columns, const float *x, float eps);
+    /// `bias` may be NULL.
+    void (*apply)(size_t columns, const float *x, eft_row_moments moments, const float *weight, const float *bias,
+                  float *y);
+    void (*backward)(size_t columns, const float *x, eft_row_moments moments, const float *weight, const float *dy,
+                     float *dx, bool accumulate);
+    /// dweight[c] += dy[t][c] * (x[t][c] - mean[t]) * inverse[t] in order of rows.
+    void (*backward_weight)(size_t rows, size_t columns, const float *x, size_t ldx, const eft_row_moments *moments,
+                            const float *dy, size_t lddy, float *dweight);
+} eft_layer_norm_kernels;
+
 typedef struct eft_rope_kernels {
-    void (*row)(size_t heads, size_t head_dim, float *x, const float *cosines, const float *sines, bool inverse);
+    void (*row)(const eft_rotation *rotation, float *x, const float *cosines, const float *sines, bool inverse);
 } eft_rope_kernels;
 
-typedef struct eft_swiglu_kernels {
-    void (*forward)(size_t columns, const float *gate, const float *up, float *y);
-    void (*backward)(size_t columns, const float *gate, const float *up, const float *dy, float *dgate, float *dup);
-} eft_swiglu_kernels;
+typedef struct eft_activation_kernels {
+    /// `up` may be NULL.
+    void (*forward)(eft_activation kind, size_t columns, const float *gate, const float *up, float *y);
+    /// `up` and `dup` may be NULL together.
+    void (*backward)(eft_activation kind, size_t columns, const float *gate, const float *up, const float *dy,
+                     float *dgate, float *dup);
+} eft_activation_kernels;
+
+/// sqrt(1/2), and the height of the normal distribution, 1 / sqrt(2 pi).
+#define EFT_SQRT_HALF 0.70710678f
+#define EFT_NORMAL_PEAK 0.39894228f
+/// GELU by tanh: its argument is EFT_GELU_SCALE (g + EFT_GELU_CUBE g^3).
+#define EFT_GELU_SCALE 0.79788456f
+#define EFT_GELU_CUBE 0.044715f
+
+static inline float eft_gelu_argument(float g) { return g * EFT_GELU_SCALE * (g * g * EFT_GELU_CUBE + 1); }
+
+static inline float eft_gelu_argument_slope(float g) { return EFT_GELU_SCALE * (g * g * (3 * EFT_GELU_CUBE) + 1); }
 
 /// The random numbers of dropout: index i is kept when its 24 random bits are below `threshold`.
 typedef struct eft_dropout_draw {
@@ -56,6 +87,10 @@ typedef struct eft_elementwise_kernels {
     void (*column_sums)(size_t rows, size_t columns, const float *x, size_t ldx, float *sums);
     void (*dropout)(size_t count, size_t first_index, eft_dropout_draw draw, const float *x, float *y);
     double (*sum_squares)(size_t count, const float *x);
+    /// x = cap tanh(x / cap)
+    void (*soft_cap)(size_t count, float cap, float *x);
+    /// dx *= 1 - (y / cap)^2
+    void (*soft_cap_backward)(size_t count, float cap, const float *y, float *dx);
 } eft_elementwise_kernels;
 
 typedef struct eft_cross_entropy_kernels {
@@ -83,6 +118,11 @@ typedef struct eft_attention_ahead {
     size_t kv_head;
     size_t pages;  // 0 when nothing follows
 } eft_attention_ahead;
+
+/// The first position that a row at `position` sees.
+static inline size_t eft_first_seen(const eft_attention *a, size_t position) {
+    return a->window != 0 && position >= a->window ? position + 1 - a->window : 0;
+}
 
 typedef struct eft_attention_kernels {
     /// `count` query vectors of one kv head from `first`; vector i is head i % group of row i / group.
@@ -165,8 +205,9 @@ static inline double eft_exl2_total(const float sums[EFT_EXL2_COLUMNS]) {
     extern const eft_##family##_kernels eft_##family##_avx512;
 EFT_FAMILY(convert)
 EFT_FAMILY(norm)
+EFT_FAMILY(layer_norm)
 EFT_FAMILY(rope)
-EFT_FAMILY(swiglu)
+EFT_FAMILY(activation)
 EFT_FAMILY(elementwise)
 EFT_FAMILY(cross_entropy)
 EFT_FAMILY(divergence)
@@ -191,8 +232,8 @@ EFT_FAMILY(sampling)
 // generic/sampling.c
 const eft_sampling_kernels *eft_sampling_kernels_of(eft_isa isa);
 
-// generic/swiglu.c
-const eft_swiglu_kernels *eft_swiglu_kernels_of(eft_isa isa);
+// generic/activation.c
+const eft_activation_kernels *eft_activation_kernels_of(eft_isa isa);
 
 /// Runs tasks that work on `numbers` numbers altogether, without waking workers for little.
 static inline void eft_run_tasks(eft_context *context, size_t count, size_t numbers, eft_body body, void *argument) {

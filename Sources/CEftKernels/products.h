@@ -214,9 +214,15 @@ const eft_product_table *eft_product_table_for(eft_isa isa, const eft_weight *w,
 // products_forward.c, products_backward.c, products_gemm.c: the loops around the tiles. They give the bytes that they
 // need when `space` is NULL.
 
+/// What makes a gated pair one result.
+typedef struct eft_gate {
+    const eft_activation_kernels *kernels;
+    eft_activation kind;
+} eft_gate;
+
 /// Products that take the same packed activations; the two of a gated pair with `gate`.
 size_t eft_fast_matmul(eft_context *context, const eft_product_table *table, eft_form form, const eft_product *products,
-                       size_t count, const eft_swiglu_kernels *gate, bool rounds, size_t rows, const float *x, size_t ldx,
+                       size_t count, const eft_gate *gate, bool rounds, size_t rows, const float *x, size_t ldx,
                        void *space);
 size_t eft_fast_matmul_transposed(eft_context *context, const eft_product_table *table, eft_form form,
                                   const eft_weight *w, bool rounds, size_t rows, const float *dy, size_t lddy,

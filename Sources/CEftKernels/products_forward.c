@@ -22,7 +22,7 @@ typedef struct forward {
     eft_form form;
     const eft_product *products;
     size_t count;
-    const eft_swiglu_kernels *gate;  // of a gated pair, else NULL
+    const eft_gate *gate;  // of a gated pair, else NULL
     const eft_weight *w;             // the first product's: what holds for all of them
     bool rounds;
     // Of the round:
@@ -288,7 +288,7 @@ static void tile_job(void *argument, size_t index, size_t worker) {
                        totals + i * b.panels * b.panel_floats);
     for (size_t p = 0; f->gate != NULL && p < b.panels; p++) {
         float *gate = totals + p * b.panel_floats;
-        f->gate->forward(b.rows * EFT_PANEL, gate, gate + b.panels * b.panel_floats, gate);
+        f->gate->kernels->forward(f->gate->kind, b.rows * EFT_PANEL, gate, gate + b.panels * b.panel_floats, gate);
     }
     store_block(f, &b, totals);
 }
@@ -319,12 +319,12 @@ static void direct_job(void *argument, size_t index, size_t worker) {
     size_t column = first * EFT_PANEL, columns = eft_min(product->w.outputs - column, panels * EFT_PANEL);
     for (size_t r = f->first_row; r < f->first_row + f->rows; r++) {
         float *y = product->y + r * product->ldy + column;
-        f->gate->forward(columns, y, product[1].y + r * product[1].ldy + column, y);
+        f->gate->kernels->forward(f->gate->kind, columns, y, product[1].y + r * product[1].ldy + column, y);
     }
 }
 
 size_t eft_fast_matmul(eft_context *context, const eft_product_table *table, eft_form form, const eft_product *products,
-                       size_t count, const eft_swiglu_kernels *gate, bool rounds, size_t rows, const float *x, size_t ldx,
+                       size_t count, const eft_gate *gate, bool rounds, size_t rows, const float *x, size_t ldx,
                        void *space) {
     const eft_weight *w = &products->w;
     forward f = {.table = table, .form = form, .products = products, .count = count, .gate = gate, .w = w, .rounds = rounds,

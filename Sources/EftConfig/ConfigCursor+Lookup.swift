@@ -26,6 +26,12 @@ extension ConfigCursor {
         try optional(key)?.string() ?? fallback
     }
 
+    /// Whether a table has a key, be its value null.
+    /// - Throws: `ConfigError` when it is no table.
+    package func hasKey(_ key: String) throws(ConfigError) -> Bool {
+        try object()[key] != nil
+    }
+
     // MARK: Lists
 
     /// A list of strings.

@@ -6,6 +6,8 @@ import EftConfig
 package protocol Architecture: Sendable {
     /// The values of `model_type` that it reads.
     static var modelTypes: [String] { get }
+    /// The models that people know it by.
+    static var models: String { get }
     /// Reads `config.json`.
     /// - Throws: `ConfigError` for missing or senseless keys, `ModelError` for options that Eft does not have.
     static func describe(_ config: ConfigCursor) throws -> DecoderDescription
@@ -13,13 +15,35 @@ package protocol Architecture: Sendable {
 
 /// All architectures, found by the `model_type` of `config.json`.
 package enum ArchitectureRegistry {
-    /// One line for each file in `Architectures/`.
+    /// One line for each architecture in `Architectures/`.
     package static let all: [any Architecture.Type] = [
         Llama.self,
         Mistral.self,
         Mixtral.self,
         Qwen2.self,
         Qwen3.self,
+        Gemma.self,
+        Gemma2.self,
+        Gemma3.self,
+        Olmo2.self,
+        Olmo3.self,
+        SmolLM3.self,
+        Granite.self,
+        Cohere.self,
+        Cohere2.self,
+        Starcoder2.self,
+        StableLM.self,
+        Phi.self,
+        Nemotron.self,
+        Exaone4.self,
+        Arcee.self,
+        SeedOSS.self,
+        Ernie45.self,
+        Helium.self,
+        HunYuanDense.self,
+        Qwen2MoE.self,
+        Qwen3MoE.self,
+        OLMoE.self,
     ]
 
     /// Describes the model of a `config.json`.

@@ -12,8 +12,24 @@ package struct DecoderDescription: Sendable, Hashable {
     package var layers: Int
     /// Extents of a layer.
     package var shape: DecoderShape
-    /// Rotary embedding.
+    /// The rotary embedding of layers that do not name another one.
     package var rotary: RotaryEmbedding
+    /// Further rotary embeddings, of kinds of layers from 1 on.
+    package var otherRotaries: [RotaryEmbedding] = []
+    /// What is each layer's own; empty where all layers see all positions and rotate by `rotary`.
+    package var kinds: [LayerKind] = []
+    /// The norms.
+    package var norms = NormPlan()
+    /// What the checkpoint calls the parts beside the MLP.
+    package var names = ModuleNames()
+    /// Paths that may stand in the place of `model` in a checkpoint, the usual one first; none where it is `model`.
+    package var roots: [String] = []
+    /// Whether the head has a bias.
+    package var headBias = false
+    /// Factor of the embeddings.
+    package var embeddingScale: Float = 1
+    /// What becomes of the head's products.
+    package var logits = LogitTransform()
     /// Longest context that the model was made for.
     package var contextLength: Int
     /// Whether the head is the embedding.
@@ -61,6 +77,14 @@ package struct DecoderDescription: Sendable, Hashable {
         case gate
         case up
         case down
+        /// Weighs the MLP that acts beside experts.
+        case sharedRouter
+        case sharedGate
+        case sharedUp
+        case sharedDown
+
+        /// Whether it weighs experts: small, and decides much.
+        package var isRouter: Bool { self == .router || self == .sharedRouter }
     }
 
     /// What a checkpoint calls the parts of an MLP or of a mixture of experts, below the layer's path.
@@ -72,6 +96,9 @@ package struct DecoderDescription: Sendable, Hashable {
         package var gate = "gate_proj"
         package var up = "up_proj"
         package var down = "down_proj"
+        /// The MLP that acts beside experts, and what weighs it.
+        package var shared = "mlp.shared_expert"
+        package var sharedRouter = "mlp.shared_expert_gate"
 
         /// Names of the Llama form where not given.
         package init(
@@ -108,47 +135,26 @@ package struct DecoderDescription: Sendable, Hashable {
     }
 
     /// The path of a layer in the checkpoint.
-    package func layerName(_ index: Int) -> String { "model.layers.\(index)" }
+    package func layerName(_ index: Int) -> String { "\(names.layers).\(index)" }
     /// The path of the embedding.
-    package var embeddingName: String { "model.embed_tokens" }
+    package var embeddingName: String { names.embedding }
     /// The path of the head.
-    package var headName: String { "lm_head" }
+    package var headName: String { names.head }
 
-    /// Name and length of a norm's weight.
-    package struct NormShape: Sendable, Hashable {
-        /// The path in the checkpoint.
-        package let name: String
-        /// Numbers of the weight.
-        package let count: Int
+    /// What is a layer's own.
+    package func kind(layer: Int) -> LayerKind {
+        kinds.indices.contains(layer) ? kinds[layer] : LayerKind()
     }
 
-    /// The norm before attention.
-    package func inputNorm(layer: Int) -> NormShape {
-        NormShape(name: layerName(layer) + ".input_layernorm", count: shape.hidden)
-    }
+    /// All rotary embeddings, as kinds of layers number them.
+    package var rotaries: [RotaryEmbedding] { [rotary] + otherRotaries }
 
-    /// The norms of each head of queries and of keys; nil where there are none.
-    package func headNorms(layer: Int) -> (query: NormShape, key: NormShape)? {
-        guard shape.normsHeads else { return nil }
-        let path = layerName(layer) + ".self_attn."
-        return (
-            NormShape(name: path + "q_norm", count: shape.headDim),
-            NormShape(name: path + "k_norm", count: shape.headDim)
-        )
-    }
+    /// Numbers of the rotary tables of one row.
+    package var rotaryWidth: Int { rotaries.reduce(0) { $0 + $1.headDim } }
 
-    /// The norm before the MLP.
-    package func middleNorm(layer: Int) -> NormShape {
-        NormShape(name: layerName(layer) + ".post_attention_layernorm", count: shape.hidden)
-    }
-
-    /// The norm before the head.
-    package var finalNorm: NormShape { NormShape(name: "model.norm", count: shape.hidden) }
-
-    /// All norms of a decoder layer, in the order of the computation.
-    package func norms(layer: Int) -> [NormShape] {
-        let heads = headNorms(layer: layer).map { [$0.query, $0.key] } ?? []
-        return [inputNorm(layer: layer)] + heads + [middleNorm(layer: layer)]
+    /// The part of a sequence's length that rotations depend on; 0 where they do not.
+    package func lengthThatMatters(_ length: Int) -> Int {
+        rotaries.reduce(0) { max($0, $1.lengthThatMatters(length)) }
     }
 
     /// A linear layer of a decoder layer; the parts of a mixture are asked for by expert.
@@ -158,8 +164,8 @@ package struct DecoderDescription: Sendable, Hashable {
             switch role {
             case .query, .key, .value: queryKeyValueBias
             case .output: outputBias
-            case .gate, .up, .down: mlpBias
-            case .router: false
+            case .gate, .up, .down, .sharedGate, .sharedUp, .sharedDown: mlpBias
+            case .router, .sharedRouter: false
             }
         let local = localName(role, expert: expert)
         return LinearShape(
@@ -170,7 +176,7 @@ package struct DecoderDescription: Sendable, Hashable {
     /// All linear layers of a decoder layer, in the order of the computation.
     package func linears(layer: Int) -> [LinearShape] {
         let attention = [Role.query, .key, .value, .output].map { linear($0, layer: layer) }
-        let parts = [Role.gate, .up, .down]
+        let parts = mlpRoles
         guard let mixture = shape.mixture else {
             return attention + parts.map { linear($0, layer: layer) }
         }
@@ -178,19 +184,34 @@ package struct DecoderDescription: Sendable, Hashable {
             parts.map { linear($0, layer: layer, expert: expert) }
         }
         return attention + [linear(.router, layer: layer)] + experts
+            + sharedRoles.map { linear($0, layer: layer) }
+    }
+
+    /// The linear layers of an MLP.
+    package var mlpRoles: [Role] { shape.isGated ? [.gate, .up, .down] : [.up, .down] }
+
+    /// The linear layers of what acts beside experts.
+    package var sharedRoles: [Role] {
+        guard let shared = shape.mixture?.shared else { return [] }
+        return (shared.isWeighed ? [.sharedRouter] : [])
+            + (shape.isGated ? [.sharedGate] : []) + [.sharedUp, .sharedDown]
     }
 
     private func localName(_ role: Role, expert: Int?) -> String {
         let mlp = mlpNames.path + (expert.map { ".\($0)." } ?? ".")
         return switch role {
-        case .query: "self_attn.q_proj"
-        case .key: "self_attn.k_proj"
-        case .value: "self_attn.v_proj"
-        case .output: "self_attn.o_proj"
+        case .query: names.query
+        case .key: names.key
+        case .value: names.value
+        case .output: names.output
         case .router: mlpNames.router
         case .gate: mlp + mlpNames.gate
         case .up: mlp + mlpNames.up
         case .down: mlp + mlpNames.down
+        case .sharedRouter: mlpNames.sharedRouter
+        case .sharedGate: mlpNames.shared + "." + mlpNames.gate
+        case .sharedUp: mlpNames.shared + "." + mlpNames.up
+        case .sharedDown: mlpNames.shared + "." + mlpNames.down
         }
     }
 
@@ -202,17 +223,22 @@ package struct DecoderDescription: Sendable, Hashable {
         case .router: (shape.hidden, shape.mixture?.experts ?? 0)
         case .gate, .up: (shape.hidden, shape.intermediate)
         case .down: (shape.intermediate, shape.hidden)
+        case .sharedRouter: (shape.hidden, 1)
+        case .sharedGate, .sharedUp: (shape.hidden, shape.mixture?.shared?.intermediate ?? 0)
+        case .sharedDown: (shape.mixture?.shared?.intermediate ?? 0, shape.hidden)
         }
     }
 
     /// Number of all parameters; a tied head counts once.
     package var parameterCount: Int {
-        var count = vocabulary * shape.hidden * (tiedEmbeddings ? 1 : 2) + shape.hidden
+        var count =
+            vocabulary * shape.hidden * (tiedEmbeddings ? 1 : 2) + finalNorm.count
+            + (finalNorm.hasBias ? finalNorm.count : 0) + (headBias ? vocabulary : 0)
         for linear in linears(layer: 0) {
             count +=
                 layers * (linear.inputs * linear.outputs + (linear.hasBias ? linear.outputs : 0))
         }
-        return count + layers * norms(layer: 0).reduce(0) { $0 + $1.count }
+        return count + layers * norms(layer: 0).reduce(0) { $0 + $1.numbers }
     }
 
     /// Number of the weights of all linear layers inside the decoder layers.

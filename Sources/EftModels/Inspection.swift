@@ -117,6 +117,7 @@ package struct Inspection {
                     + (d.tiedEmbeddings ? ", tied embeddings" : "") + Inspection.mixture(d))
             lines.append(
                 "\(d.parameterCount) parameters, \(formatBytes(checkpoint.byteCount)) stored")
+            lines += d.parts.map { "\($0.name): \($0.form)" }
         } else if let adapter {
             lines.append(
                 "LoRA adapter: rank \(adapter.rank), alpha \(adapter.alpha), for "
@@ -163,6 +164,9 @@ package struct Inspection {
             }
             object["vocab_size"] = ConfigNode(d.vocabulary)
             object["parameters"] = ConfigNode(d.parameterCount)
+            var parts = ConfigObject()
+            for part in d.parts { parts[part.name] = ConfigNode(part.form) }
+            object["parts"] = ConfigNode(parts)
         }
         if let adapter {
             object["peft_type"] = ConfigNode("LORA")

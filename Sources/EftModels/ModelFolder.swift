@@ -48,6 +48,7 @@ package struct ModelFolder: Sendable {
         } else if isFolder {
             checkpoint = try? CheckpointFolder.open(folder)
         }
+        description.root(in: checkpoint)
         if let checkpoint { reconcile(&description, with: checkpoint) }
         return ModelFolder(
             path: folder, config: config, description: description, checkpoint: checkpoint,

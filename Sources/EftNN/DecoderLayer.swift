@@ -1,21 +1,23 @@
 // SPDX-License-Identifier: Apache-2.0
-// One layer of a decoder: attention and a gated MLP or a mixture of such, each behind a norm and added to the residual stream.
+// One layer of a decoder: attention and an MLP or a mixture of such, each added to the residual stream.
 import EftTensor
 
-/// One decoder layer of the Llama form, forward and backward.
+/// One decoder layer, put together from parts that its model's description names.
 ///
+/// Attention and what follows it each read the stream (through a norm in most models), and their values are added to it
+/// (through another norm in some, times a factor in others), one after the other or both at once.
 /// Changed only while a model is put together, hence unchecked.
 package final class DecoderLayer: @unchecked Sendable {
     /// The layer's number, from 0.
     package let index: Int
-    /// Extents.
+    /// Extents and form, of all layers.
     package let shape: DecoderShape
-    /// The norm before attention, and its weight's parameter in full training.
-    package let inputNorm: Norm
-    /// The norms of each head of queries and of keys before they are rotated, in models that have them.
+    /// What is this layer's own.
+    package let kind: LayerKind
+    /// The norms of whole rows.
+    package let rowNorms: LayerNorms
+    /// The norms of queries and of keys, in models that have them.
     package let headNorms: HeadNorms?
-    /// The norm before the MLP.
-    package let middleNorm: Norm
     package let query: Linear
     package let key: Linear
     package let value: Linear
@@ -26,7 +28,7 @@ package final class DecoderLayer: @unchecked Sendable {
     /// What follows attention in a layer.
     package enum FeedForward: Sendable {
         /// One MLP for all rows.
-        case mlp(GatedMLP)
+        case mlp(MLP)
         /// Experts among which each row chooses.
         case mixture(Mixture)
 
@@ -41,16 +43,23 @@ package final class DecoderLayer: @unchecked Sendable {
 
     /// Puts a layer together.
     package init(
-        index: Int, shape: DecoderShape, inputNorm: Norm, headNorms: HeadNorms? = nil,
-        middleNorm: Norm, query: Linear, key: Linear, value: Linear, output: Linear,
+        index: Int, shape: DecoderShape, kind: LayerKind, rowNorms: LayerNorms,
+        headNorms: HeadNorms? = nil, query: Linear, key: Linear, value: Linear, output: Linear,
         feedForward: FeedForward
     ) {
         precondition(shape.normsHeads == (headNorms != nil), "norms of heads as the shape says")
+        precondition(
+            shape.normsValues == (rowNorms.attentionValue != nil)
+                && shape.normsValues == (rowNorms.feedForwardValue != nil),
+            "norms of values as the shape says")
+        precondition(
+            rowNorms.feedForward != nil || shape.hasBranch,
+            "a value is added where its input stands")
         self.index = index
         self.shape = shape
-        self.inputNorm = inputNorm
+        self.kind = kind
+        self.rowNorms = rowNorms
         self.headNorms = headNorms
-        self.middleNorm = middleNorm
         self.query = query
         self.key = key
         self.value = value
@@ -60,9 +69,9 @@ package final class DecoderLayer: @unchecked Sendable {
 
     /// The linear layers, in the order of the computation.
     package var linears: [Linear] { [query, key, value, output] + feedForward.linears }
-    /// The norms, in the order of the computation.
+    /// All norms, in the order in which they are asked for when a layer is put together.
     package var norms: [Norm] {
-        [inputNorm] + (headNorms.map { [$0.query, $0.key] } ?? []) + [middleNorm]
+        rowNorms.inOrder(heads: headNorms.map { [$0.query, $0.key] } ?? [])
     }
 
     /// Sees the inputs of linear layers as they are computed; calibration collects them.
@@ -75,6 +84,11 @@ package final class DecoderLayer: @unchecked Sendable {
         _ x: Matrix, into out: Matrix, _ state: LayerPass, observer: Observer? = nil
     ) throws {
         let acts = state.activations
+        if shape.isParallel {
+            try attend(x, state, observer)
+            try addParallel(x, into: out, state, observer)
+            return
+        }
         let middle = acts.backward ? acts.middle.rows(0..<x.rows) : out
         try attend(x, into: middle, state, observer)
         try feedForward(middle, into: out, state, observer)
@@ -86,12 +100,15 @@ package final class DecoderLayer: @unchecked Sendable {
     }
 
     /// Computes the value of one half of the layer of x `[T][C]` into `out`, which may be x. No backward pass can follow.
+    /// Of a parallel layer both halves read the layer's input.
     package func forward(
         _ half: Half, _ x: Matrix, into out: Matrix, _ state: LayerPass
     ) throws {
         switch half {
         case .attention: try attend(x, into: out, state, nil)
-        case .feedForward: try feedForward(x, into: out, state, nil)
+        case .feedForward:
+            normShared(x, state)
+            try feedForward(x, into: out, state, nil)
         }
     }
 
@@ -101,116 +118,261 @@ package final class DecoderLayer: @unchecked Sendable {
         let acts = state.activations
         precondition(!acts.backward, "rows that are left out have no gradient")
         let (rows, keptRows) = (0..<x.rows, 0..<kept.count)
-        let normed = acts.normedInput.rows(rows)
-        inputNorm.forward(x, into: normed, epsilon: shape.normEpsilon, state.pass.backend)
+        let input = attentionInput(x, state)
         let (k, v) = (acts.key.rows(rows), acts.value.rows(rows))
-        try Linear.forward([key, value], normed, into: [k, v], state.pass)
+        try Linear.forward([key, value], input, into: [k, v], state.pass)
         finish(k, headNorms?.key, into: k, state)
         _ = writeKeysAndValues(rows, state)
         guard !kept.isEmpty else { return }
         let rest = state.keeping(kept)
-        for matrix in [x, normed] { matrix.pack(kept, of: matrix) }
+        x.pack(kept, of: x)
+        if input.pointer != x.pointer { input.pack(kept, of: input) }
         let (left, q) = (x.rows(keptRows), acts.query.rows(keptRows))
-        try query.forward(normed.rows(keptRows), into: q, rest.pass)
+        try query.forward(input.rows(keptRows), into: q, rest.pass)
         finish(q, headNorms?.query, into: q, rest)
-        let runs = rest.cache.attentionRuns(layer: index, batch: rest.batch)
-        try addAttention(left, into: left, runs, rest, nil)
-        try feedForward(left, into: left, rest, nil)
+        try weigh(keptRows, runs(rest), rest, nil)
+        if shape.isParallel {
+            try projectBranch(keptRows, rest)
+            try addParallel(left, into: left, rest, nil)
+        } else {
+            try addAttention(left, into: left, rest)
+            try feedForward(left, into: left, rest, nil)
+        }
     }
 
     /// Shows an observer the inputs of all linear layers for x `[T][C]`, of a mixture's those of the router, which are the
-    /// experts' too; an MLP's last product and a mixture's experts are not computed.
-    /// - Parameter middle: `[T][C]` of memory; what it holds then is no layer's value.
+    /// experts' too; an MLP's last product and a mixture's experts but for the shared one are not computed.
+    /// - Parameter middle: `[T][C]` of memory; afterwards it holds what the second half reads.
     package func observe(
         _ x: Matrix, middle: Matrix, _ state: LayerPass, observer: @escaping Observer
     ) throws {
-        try attend(x, into: middle, state, observer)
-        _ = try prepareFeedForward(middle, state, observer)
+        if shape.isParallel {
+            try attend(x, state, observer)
+            copy(x, to: middle)
+        } else {
+            try attend(x, into: middle, state, observer)
+        }
+        let input = try prepareFeedForward(middle, state, observer)
+        guard case .mixture(let mixture) = feedForward else { return }
+        try mixture.shared?.observe(input, state.activations, state.pass, observer)
     }
 
     /// Shows an observer the inputs of one expert's linear layers for the rows that choose it.
-    /// - Parameter middle: attention's value with its residual `[T][C]`.
+    /// - Parameter middle: what the second half reads `[T][C]`.
     package func observe(
         expert: Int, _ middle: Matrix, _ state: LayerPass, observer: Observer
     ) throws {
         guard case .mixture(let mixture) = feedForward else { return }
+        normShared(middle, state)
         let normed = try prepareFeedForward(middle, state, nil)
         try mixture.observe(expert: expert, normed, state.activations, state.pass, observer)
     }
 
-    private func feedForward(
-        _ middle: Matrix, into out: Matrix, _ state: LayerPass, _ observer: Observer?
-    ) throws {
-        let acts = state.activations
-        let normed = try prepareFeedForward(middle, state, observer)
-        copy(middle, to: out)
-        switch feedForward {
-        case .mlp(let mlp): try mlp.finish(into: out, accumulate: true, acts, state.pass)
-        case .mixture(let mixture): try mixture.add(normed, to: out, acts, state.pass, observer)
+    /// Computes what the backward pass needs of a forward pass that was made before: all but the layer's value.
+    package func recompute(_ x: Matrix, _ state: LayerPass) throws {
+        if shape.isParallel {
+            try attend(x, state, nil)
+            _ = try prepareFeedForward(x, state, nil)
+            return
+        }
+        let middle = state.activations.middle.rows(0..<x.rows)
+        try attend(x, into: middle, state, nil)
+        let input = try prepareFeedForward(middle, state, nil)
+        // The norm behind the value has a gradient of its own.
+        if rowNorms.feedForwardValue != nil {
+            try computeFeedForward(input, value(of: .feedForward, x.rows, state), state, nil)
         }
     }
 
-    /// Computes what the backward pass needs of a forward pass that was made before: all but the layer's value.
-    package func recompute(_ x: Matrix, _ state: LayerPass) throws {
-        let middle = state.activations.middle.rows(0..<x.rows)
-        try attend(x, into: middle, state, nil)
-        _ = try prepareFeedForward(middle, state, nil)
+    // MARK: Attention
+
+    /// What queries, keys and values are computed from.
+    private func attentionInput(_ x: Matrix, _ state: LayerPass) -> Matrix {
+        guard let norm = rowNorms.attention else { return x }
+        let normed = state.activations.normedInput.rows(0..<x.rows)
+        norm.forward(x, into: normed, state.pass.backend)
+        return normed
     }
 
+    /// Fills the norm that both halves of a parallel layer read, where the second one runs alone.
+    private func normShared(_ x: Matrix, _ state: LayerPass) {
+        if shape.isParallel, rowNorms.feedForward == nil { _ = attentionInput(x, state) }
+    }
+
+    /// The input of attention's linear layers in a backward pass, after `recompute` or `forward`.
+    func keptAttentionInput(_ x: Matrix, _ state: LayerPass) -> Matrix {
+        rowNorms.attention == nil ? x : state.activations.normedInput.rows(0..<x.rows)
+    }
+
+    /// middle = x plus attention's value.
     private func attend(
         _ x: Matrix, into middle: Matrix, _ state: LayerPass, _ observer: Observer?
     ) throws {
+        try weigh(x, state, observer)
+        copy(x, to: middle)
+        try addAttention(middle, into: middle, state)
+    }
+
+    /// Attention's value of x in a place of its own, for a parallel layer.
+    private func attend(_ x: Matrix, _ state: LayerPass, _ observer: Observer?) throws {
+        try weigh(x, state, observer)
+        try projectBranch(0..<x.rows, state)
+    }
+
+    /// Queries, keys and values of x, and what attention makes of them.
+    private func weigh(_ x: Matrix, _ state: LayerPass, _ observer: Observer?) throws {
         let (acts, rows) = (state.activations, 0..<x.rows)
-        let normed = acts.normedInput.rows(rows)
-        inputNorm.forward(x, into: normed, epsilon: shape.normEpsilon, state.pass.backend)
-        try observer?([query, key, value], normed)
+        let input = attentionInput(x, state)
+        try observer?([query, key, value], input)
         let (plain, v) = (acts.unnormedHeads(rows), acts.value.rows(rows))
         try Linear.forward(
-            [query, key, value], normed, into: [plain.query, plain.key, v], state.pass)
+            [query, key, value], input, into: [plain.query, plain.key, v], state.pass)
         finish(plain.query, headNorms?.query, into: acts.query.rows(rows), state)
         finish(plain.key, headNorms?.key, into: acts.key.rows(rows), state)
-        try addAttention(x, into: middle, writeKeysAndValues(rows, state), state, observer)
+        try weigh(rows, writeKeysAndValues(rows, state), state, observer)
     }
 
     /// Norms and rotates heads of queries or keys.
     private func finish(_ plain: Matrix, _ norm: Norm?, into heads: Matrix, _ state: LayerPass) {
-        norm?.forwardHeads(plain, into: heads, epsilon: shape.normEpsilon, state.pass.backend)
-        rotate(heads, state, inverse: false)
+        if shape.normsRotatedHeads { rotate(plain, state, inverse: false) }
+        norm?.forwardHeads(plain, into: heads, state.pass.backend)
+        if !shape.normsRotatedHeads { rotate(heads, state, inverse: false) }
     }
 
-    private func rotate(_ heads: Matrix, _ state: LayerPass, inverse: Bool) {
+    func rotate(_ heads: Matrix, _ state: LayerPass, inverse: Bool) {
+        guard let rotary = kind.rotary else { return }
         state.pass.backend.rope(
-            heads, headDim: shape.headDim, cosines: state.cosines, sines: state.sines,
-            inverse: inverse)
+            heads, headDim: shape.headDim, state.rotations[rotary], inverse: inverse)
+    }
+
+    private func runs(_ state: LayerPass) -> [AttentionRun] {
+        state.cache.attentionRuns(layer: index, batch: state.batch)
+    }
+
+    /// The attention's extents over pages of a type.
+    func attention(_ type: KVType) -> AttentionShape {
+        shape.attention(kvType: type, window: kind.window)
     }
 
     /// Returns the runs of the batch.
     private func writeKeysAndValues(_ rows: Range<Int>, _ state: LayerPass) -> [AttentionRun] {
         let acts = state.activations
         let (k, v) = (acts.key.rows(rows), acts.value.rows(rows))
-        let attention = shape.attention(kvType: state.cache.kvType)
-        let runs = state.cache.attentionRuns(layer: index, batch: state.batch)
+        let runs = runs(state)
         for run in runs {
             state.pass.backend.writeKV(
-                attention, k: k.rows(run.rows), v: v.rows(run.rows),
+                attention(state.cache.kvType), k: k.rows(run.rows), v: v.rows(run.rows),
                 firstPosition: run.firstPosition, pages: run.pages)
         }
         return runs
     }
 
-    /// middle = x plus attention's value for the queries.
-    private func addAttention(
-        _ x: Matrix, into middle: Matrix, _ runs: [AttentionRun], _ state: LayerPass,
-        _ observer: Observer?
+    /// What attention makes of the queries, before the last product.
+    private func weigh(
+        _ rows: Range<Int>, _ runs: [AttentionRun], _ state: LayerPass, _ observer: Observer?
     ) throws {
-        let (acts, rows) = (state.activations, 0..<x.rows)
+        let acts = state.activations
         let attended = acts.attention.rows(rows)
         state.pass.backend.attention(
-            shape.attention(kvType: state.cache.kvType), runs: runs, q: acts.query.rows(rows),
-            out: attended, lse: acts.logSumExp?.rows(rows))
+            attention(state.cache.kvType), runs: runs, q: acts.query.rows(rows), out: attended,
+            lse: acts.logSumExp?.rows(rows))
         try observer?([output], attended)
+    }
+
+    /// middle = x plus attention's value, of which `weigh` left the last product's input.
+    private func addAttention(_ x: Matrix, into middle: Matrix, _ state: LayerPass) throws {
+        guard shape.hasBranch else {
+            copy(x, to: middle)
+            try output.forward(
+                state.activations.attention.rows(0..<x.rows), into: middle, accumulate: true,
+                state.pass)
+            return
+        }
+        try projectBranch(0..<x.rows, state)
         copy(x, to: middle)
-        try output.forward(attended, into: middle, accumulate: true, state.pass)
+        add(.attention, to: middle, state)
+    }
+
+    private func projectBranch(_ rows: Range<Int>, _ state: LayerPass) throws {
+        try output.forward(
+            state.activations.attention.rows(rows),
+            into: value(of: .attention, rows.count, state), state.pass)
+    }
+
+    // MARK: Values in places of their own
+
+    /// The place of a half's value.
+    func value(of half: Half, _ rows: Int, _ state: LayerPass) -> Matrix {
+        let acts = state.activations
+        guard let place = half == .attention ? acts.attentionValue : acts.feedForwardValue else {
+            preconditionFailure("the values of this layer are added at once")
+        }
+        return place.rows(0..<rows)
+    }
+
+    /// y += the value of a half, normed and times the factor as the model has it.
+    private func add(_ half: Half, to y: Matrix, _ state: LayerPass) {
+        let (acts, backend) = (state.activations, state.pass.backend)
+        let value = value(of: half, y.rows, state)
+        guard let norm = half == .attention ? rowNorms.attentionValue : rowNorms.feedForwardValue
+        else {
+            return backend.addScaled(value, factor: shape.residualScale, to: y)
+        }
+        // A backward pass needs the value as it is.
+        let normed = acts.normedValue?.rows(0..<y.rows) ?? value
+        norm.forward(value, into: normed, backend)
+        backend.addScaled(normed, factor: shape.residualScale, to: y)
+    }
+
+    // MARK: What follows attention
+
+    private func feedForward(
+        _ middle: Matrix, into out: Matrix, _ state: LayerPass, _ observer: Observer?
+    ) throws {
+        let input = try prepareFeedForward(middle, state, observer)
+        try addFeedForward(middle, input, into: out, state, observer)
+    }
+
+    /// out = x plus the value of what reads `input`.
+    private func addFeedForward(
+        _ x: Matrix, _ input: Matrix, into out: Matrix, _ state: LayerPass, _ observer: Observer?
+    ) throws {
+        guard shape.normsValues || shape.residualScale != 1 else {
+            copy(x, to: out)
+            switch feedForward {
+            case .mlp(let mlp):
+                try mlp.finish(into: out, accumulate: true, state.activations, state.pass)
+            case .mixture(let mixture):
+                try mixture.add(input, to: out, state.activations, state.pass, observer)
+            }
+            return
+        }
+        try computeFeedForward(input, value(of: .feedForward, x.rows, state), state, observer)
+        copy(x, to: out)
+        add(.feedForward, to: out, state)
+    }
+
+    /// y = the value of what reads `input`.
+    private func computeFeedForward(
+        _ input: Matrix, _ y: Matrix, _ state: LayerPass, _ observer: Observer?
+    ) throws {
+        switch feedForward {
+        case .mlp(let mlp):
+            try mlp.finish(into: y, accumulate: false, state.activations, state.pass)
+        case .mixture(let mixture):
+            y.zero()
+            try mixture.add(input, to: y, state.activations, state.pass, observer)
+        }
+    }
+
+    /// out = x plus both values of a parallel layer, of which attention's is there.
+    private func addParallel(
+        _ x: Matrix, into out: Matrix, _ state: LayerPass, _ observer: Observer?
+    ) throws {
+        let input = try prepareFeedForward(x, state, observer)
+        copy(x, to: out)
+        add(.attention, to: out, state)
+        try addFeedForward(out, input, into: out, state, observer)
     }
 
     /// Computes what a backward pass needs of the MLP or mixture; returns its input.
@@ -218,142 +380,30 @@ package final class DecoderLayer: @unchecked Sendable {
         _ middle: Matrix, _ state: LayerPass, _ observer: Observer?
     ) throws -> Matrix {
         let (pass, acts) = (state.pass, state.activations)
-        let normed = acts.normedMiddle.rows(0..<middle.rows)
-        middleNorm.forward(middle, into: normed, epsilon: shape.normEpsilon, pass.backend)
-        switch feedForward {
-        case .mlp(let mlp): try mlp.activate(normed, acts, pass, observer)
-        case .mixture(let mixture): try mixture.route(normed, acts, pass, observer)
+        var input = middle
+        if let norm = rowNorms.feedForward {
+            input = acts.normedMiddle.rows(0..<middle.rows)
+            norm.forward(middle, into: input, pass.backend)
+        } else if shape.isParallel {
+            // Both halves read the same norm.
+            input = keptAttentionInput(middle, state)
         }
-        return normed
+        switch feedForward {
+        case .mlp(let mlp): try mlp.activate(input, acts, pass, observer)
+        case .mixture(let mixture): try mixture.route(input, acts, pass, observer)
+        }
+        return input
+    }
+
+    /// The input of the MLP or mixture in a backward pass, after `recompute` or `forward`.
+    func keptFeedForwardInput(_ x: Matrix, _ state: LayerPass) -> Matrix {
+        let (acts, rows) = (state.activations, 0..<x.rows)
+        if rowNorms.feedForward != nil { return acts.normedMiddle.rows(rows) }
+        return shape.isParallel ? keptAttentionInput(x, state) : acts.middle.rows(rows)
     }
 
     private func copy(_ source: Matrix, to target: Matrix) {
         guard source.pointer != target.pointer else { return }
         target.pointer.update(from: source.pointer, count: source.count)
-    }
-
-    // MARK: Backward
-
-    /// Turns the gradient of the layer's value into the gradient of its input x, in place, and adds to the gradients
-    /// of what is trainable. `forward` or `recompute` of the same x must have filled activations and cache just before.
-    package func backward(
-        _ x: Matrix, gradient: Matrix, gradients: LayerGradients, cache: PassCache,
-        _ state: LayerPass
-    ) throws {
-        precondition(state.activations.backward, "activations were made without a backward pass")
-        try feedForwardBackward(gradient, gradients, state)
-        try attendBackward(x, gradient, gradients, cache, state)
-    }
-
-    private func feedForwardBackward(
-        _ gradient: Matrix, _ gradients: LayerGradients, _ state: LayerPass
-    ) throws {
-        let (pass, acts) = (state.pass, state.activations)
-        let rows = 0..<gradient.rows
-        let (normed, dNormed) = (acts.normedMiddle.rows(rows), gradients.normed.rows(rows))
-        let dActivated = gradients.activated.rows(rows)
-        switch feedForward {
-        case .mlp(let mlp):
-            try mlp.backward(
-                normed, dy: gradient, into: dNormed, dActivated: dActivated, acts, pass)
-        case .mixture(let mixture):
-            try mixture.backward(
-                normed, dy: gradient, into: dNormed, dActivated: dActivated, acts, pass)
-        }
-        middleNorm.backward(
-            acts.middle.rows(rows), dy: dNormed, addingTo: gradient, epsilon: shape.normEpsilon,
-            pass.backend)
-    }
-
-    private func attendBackward(
-        _ x: Matrix, _ gradient: Matrix, _ gradients: LayerGradients,
-        _ cache: PassCache, _ state: LayerPass
-    ) throws {
-        let (pass, acts, backend) = (state.pass, state.activations, state.pass.backend)
-        let rows = 0..<gradient.rows
-        let attended = acts.attention.rows(rows)
-        let dAttended = gradients.attention.rows(rows)
-        try output.backward(attended, dy: gradient, into: dAttended, accumulate: false, pass)
-        guard let lse = acts.logSumExp?.rows(rows) else { return }
-        let attention = shape.attention(kvType: cache.kvType)
-        let runs = cache.attentionRuns(layer: index, batch: state.batch)
-        let dq = gradients.query.rows(rows)
-        cache.zeroGradients()
-        backend.attentionBackward(
-            attention, runs: runs, q: acts.query.rows(rows), out: attended, lse: lse,
-            dout: dAttended, dq: dq)
-        // Keys and values stand in pages by now; their rows take the gradients.
-        let (dk, dv) = (acts.key.rows(rows), acts.value.rows(rows))
-        for run in runs {
-            guard let pages = run.gradientPages else { continue }
-            backend.readKV(
-                attention, pages: pages, firstPosition: run.firstPosition, k: dk.rows(run.rows),
-                v: dv.rows(run.rows))
-        }
-        for heads in [dq, dk] { rotate(heads, state, inverse: true) }
-        if let headNorms, let plain = acts.plainHeads {
-            headNorms.query.backwardHeads(
-                plain.query.rows(rows), gradient: dq, epsilon: shape.normEpsilon, backend)
-            headNorms.key.backwardHeads(
-                plain.key.rows(rows), gradient: dk, epsilon: shape.normEpsilon, backend)
-        }
-        let normed = acts.normedInput.rows(rows)
-        let dNormed = gradients.normed.rows(rows)
-        try query.backward(normed, dy: dq, into: dNormed, accumulate: false, pass)
-        try key.backward(normed, dy: dk, into: dNormed, accumulate: true, pass)
-        try value.backward(normed, dy: dv, into: dNormed, accumulate: true, pass)
-        inputNorm.backward(
-            x, dy: dNormed, addingTo: gradient, epsilon: shape.normEpsilon, backend)
-    }
-}
-
-/// The norms of each head of queries and of keys.
-package struct HeadNorms: Sendable {
-    /// D numbers that all heads of queries share.
-    package let query: Norm
-    /// D numbers that all heads of keys share.
-    package let key: Norm
-
-    /// Pairs two norms.
-    package init(query: Norm, key: Norm) {
-        self.query = query
-        self.key = key
-    }
-}
-
-/// What a layer needs to know of one pass over a batch.
-package struct LayerPass: Sendable {
-    /// The batch.
-    package let batch: DecoderBatch
-    /// Device, adapters and dropout.
-    package let pass: Pass
-    /// Where the layer keeps what it computes on the way.
-    package let activations: LayerActivations
-    /// Keys and values.
-    package let cache: any KVCache
-    /// Rotary tables `[T][D/2]`.
-    package let cosines: Matrix
-    package let sines: Matrix
-
-    /// Describes a pass.
-    package init(
-        batch: DecoderBatch, pass: Pass, activations: LayerActivations, cache: any KVCache,
-        cosines: Matrix, sines: Matrix
-    ) {
-        self.batch = batch
-        self.pass = pass
-        self.activations = activations
-        self.cache = cache
-        self.cosines = cosines
-        self.sines = sines
-    }
-
-    /// The pass of some of the batch's rows, in ascending order, whose rotary tables take the place of all rows'.
-    func keeping(_ kept: [Int]) -> LayerPass {
-        for table in [cosines, sines] { table.pack(kept, of: table) }
-        let rows = 0..<kept.count
-        return LayerPass(
-            batch: batch.keeping(kept), pass: pass.packed(kept), activations: activations,
-            cache: cache, cosines: cosines.rows(rows), sines: sines.rows(rows))
     }
 }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// The extents of one decoder layer.
+// The extents and the form of decoder layers.
 import EftTensor
 
 /// A mixture of experts: MLPs of which a router chooses some for each row.
@@ -8,12 +8,60 @@ package struct MixtureShape: Sendable, Hashable {
     package var experts: Int
     /// How many of them act on a row.
     package var expertsPerRow: Int
+    /// From the router's logits to weights.
+    package var scoring: Scoring
+    /// Factor of the experts' weights.
+    package var scale: Float = 1
+    /// The MLP that acts on all rows beside the experts; nil where there is none.
+    package var shared: SharedExpert?
+
+    /// How a router's logits weigh experts.
+    package enum Scoring: Sendable, Hashable {
+        /// By the softmax of the chosen ones' logits.
+        case softmaxOfChosen
+        /// By the softmax of all logits.
+        case softmax
+    }
+
+    /// An MLP beside the experts.
+    package struct SharedExpert: Sendable, Hashable {
+        /// Numbers inside it.
+        package var intermediate: Int
+        /// Whether a sigmoid of its own weighs its value.
+        package var isWeighed: Bool
+
+        /// Makes a shape.
+        package init(intermediate: Int, isWeighed: Bool) {
+            self.intermediate = intermediate
+            self.isWeighed = isWeighed
+        }
+    }
 
     /// Makes a shape.
-    package init(experts: Int, expertsPerRow: Int) {
+    package init(
+        experts: Int, expertsPerRow: Int, scoring: Scoring = .softmaxOfChosen,
+        shared: SharedExpert? = nil
+    ) {
         precondition(expertsPerRow > 0 && expertsPerRow <= experts)
         self.experts = experts
         self.expertsPerRow = expertsPerRow
+        self.scoring = scoring
+        self.shared = shared
+    }
+}
+
+/// What differs between the layers of one decoder.
+package struct LayerKind: Sendable, Hashable {
+    /// Positions that a row sees, its own included; all when nil.
+    package var window: Int?
+    /// Which of the model's rotary embeddings turns queries and keys; none when nil.
+    package var rotary: Int?
+
+    /// A layer that sees all positions and rotates by the first embedding, where not said otherwise.
+    package init(window: Int? = nil, rotary: Int? = 0) {
+        precondition(window.map { $0 > 0 } ?? true, "a window holds a row's own position")
+        self.window = window
+        self.rotary = rotary
     }
 }
 
@@ -21,7 +69,7 @@ package struct MixtureShape: Sendable, Hashable {
 package struct DecoderShape: Sendable, Hashable {
     /// C: numbers of a hidden state.
     package var hidden: Int
-    /// F: numbers inside the MLP.
+    /// F: numbers inside the MLP, or inside each expert.
     package var intermediate: Int
     /// H.
     package var heads: Int
@@ -31,12 +79,28 @@ package struct DecoderShape: Sendable, Hashable {
     package var headDim: Int
     /// Added to the mean square in norms.
     package var normEpsilon: Float
-    /// Whether each head of queries and keys goes through a norm before it is rotated.
+    /// Whether queries and keys go through a norm, each head alone or all at once.
     package var normsHeads: Bool
+    /// Whether that norm comes after rotation.
+    package var normsRotatedHeads = false
+    /// Whether attention and MLP read the same states, and not one what the other left.
+    package var isParallel = false
+    /// Whether the values of attention and of the MLP go through norms before they are added.
+    package var normsValues = false
+    /// Factor of the values of attention and of the MLP.
+    package var residualScale: Float = 1
+    /// Factor of attention's scores; 1 / sqrt(D) when nil.
+    package var attentionScale: Float?
+    /// Attention's scores s become cap * tanh(s / cap); nil leaves them as they are.
+    package var attentionCap: Float?
+    /// What the MLP does with a number.
+    package var activation = Activation.silu
+    /// Whether the MLP multiplies two products.
+    package var isGated = true
     /// The experts among which each row chooses; nil where one MLP serves all rows.
     package var mixture: MixtureShape?
 
-    /// Makes a shape.
+    /// Makes a shape of the Llama form.
     package init(
         hidden: Int, intermediate: Int, heads: Int, kvHeads: Int, headDim: Int, normEpsilon: Float,
         normsHeads: Bool = false, mixture: MixtureShape? = nil
@@ -51,16 +115,21 @@ package struct DecoderShape: Sendable, Hashable {
         self.mixture = mixture
     }
 
+    /// Numbers inside the widest MLP.
+    package var widestMLP: Int { max(intermediate, mixture?.shared?.intermediate ?? 0) }
+
     /// H * D.
     package var queryWidth: Int { heads * headDim }
     /// Hkv * D.
     package var keyWidth: Int { kvHeads * headDim }
+    /// Whether attention's value has a place of its own before it is added.
+    package var hasBranch: Bool { normsValues || isParallel || residualScale != 1 }
 
     /// The attention's extents with keys and values of a type.
-    package func attention(kvType: KVType) -> AttentionShape {
+    package func attention(kvType: KVType, window: Int? = nil) -> AttentionShape {
         AttentionShape(
             heads: heads, kvHeads: kvHeads, headDim: headDim,
-            scale: 1 / Float(headDim).squareRoot(),
-            kvType: kvType)
+            scale: attentionScale ?? 1 / Float(headDim).squareRoot(), kvType: kvType,
+            window: window, softCap: attentionCap)
     }
 }

@@ -20,6 +20,11 @@ package final class LayerActivations: Sendable {
     let up: Matrix
     let activated: Matrix
     let logSumExp: Matrix?
+    /// The values of attention and of what follows it, where they are not added at once.
+    let attentionValue: Matrix?
+    let feedForwardValue: Matrix?
+    /// The norm of either, where they are kept for a backward pass.
+    let normedValue: Matrix?
     /// Queries and keys before their heads are normed, for a backward pass through that norm.
     let plainHeads: (query: Matrix, key: Matrix)?
     /// What a mixture of experts needs; one expert computes at a time.
@@ -34,10 +39,13 @@ package final class LayerActivations: Sendable {
     /// All bytes for batches of at most `rows` rows.
     package static func byteCount(rows: Int, shape: DecoderShape, backward: Bool) -> Int {
         let always =
-            shape.hidden + 2 * shape.queryWidth + 2 * shape.keyWidth + 2 * shape.intermediate
+            shape.hidden + 2 * shape.queryWidth + 2 * shape.keyWidth
+            + (shape.isGated ? 2 : 1) * shape.widestMLP + (shape.hasBranch ? shape.hidden : 0)
         let plainHeads = shape.normsHeads ? shape.queryWidth + shape.keyWidth : 0
         let kept =
-            backward ? 2 * shape.hidden + shape.intermediate + shape.heads + plainHeads : 0
+            backward
+            ? (2 + (shape.hasBranch ? 1 : 0) + (shape.normsValues ? 1 : 0)) * shape.hidden
+                + shape.widestMLP + shape.heads + plainHeads : 0
         return rows * (always + kept) * 4
             + (shape.mixture.map {
                 MixtureActivations.byteCount(rows: rows, hidden: shape.hidden, $0)
@@ -59,8 +67,9 @@ package final class LayerActivations: Sendable {
         key = try matrix(shape.keyWidth)
         value = try matrix(shape.keyWidth)
         attention = try matrix(shape.queryWidth)
-        gate = try matrix(shape.intermediate)
-        up = try matrix(shape.intermediate)
+        up = try matrix(shape.widestMLP)
+        gate = shape.isGated ? try matrix(shape.widestMLP) : up
+        attentionValue = shape.hasBranch ? try matrix(shape.hidden) : nil
         if let shapeOfMixture = shape.mixture {
             mixture = try MixtureActivations(
                 rows: rows, hidden: shape.hidden, shapeOfMixture, ledger: ledger)
@@ -70,8 +79,10 @@ package final class LayerActivations: Sendable {
         if backward {
             middle = try matrix(shape.hidden)
             normedMiddle = try matrix(shape.hidden)
-            activated = try matrix(shape.intermediate)
+            activated = try matrix(shape.widestMLP)
             logSumExp = try matrix(shape.heads)
+            feedForwardValue = shape.hasBranch ? try matrix(shape.hidden) : nil
+            normedValue = shape.normsValues ? try matrix(shape.hidden) : nil
             plainHeads =
                 shape.normsHeads
                 ? (try matrix(shape.queryWidth), try matrix(shape.keyWidth)) : nil
@@ -81,6 +92,9 @@ package final class LayerActivations: Sendable {
             normedMiddle = normedInput
             activated = gate
             logSumExp = nil
+            // Attention's value is added before the other's is there.
+            feedForwardValue = attentionValue
+            normedValue = nil
             plainHeads = nil
         }
     }
@@ -94,9 +108,11 @@ final class MixtureActivations: Sendable {
     let input: Matrix
     /// Values of one expert; gradients of its values and inputs in the backward pass.
     let value: Matrix
+    /// The logit of each row's weight of the shared expert `[T][1]`; its gradient in the backward pass.
+    let sharedLogit: Matrix?
 
     static func byteCount(rows: Int, hidden: Int, _ shape: MixtureShape) -> Int {
-        rows * (shape.experts + 2 * hidden) * 4
+        rows * (shape.experts + 2 * hidden + (shape.shared?.isWeighed == true ? 1 : 0)) * 4
     }
 
     init(
@@ -106,6 +122,9 @@ final class MixtureActivations: Sendable {
         // A row goes to an expert once at most.
         input = try Matrix(rows: rows, columns: hidden, ledger: ledger)
         value = try Matrix(rows: rows, columns: hidden, ledger: ledger)
+        sharedLogit =
+            shape.shared?.isWeighed == true
+            ? try Matrix(rows: rows, columns: 1, ledger: ledger) : nil
     }
 }
 
@@ -116,10 +135,13 @@ package final class LayerGradients: Sendable {
     let attention: Matrix
     let query: Matrix
     let activated: Matrix
+    /// The gradient of a value that is not added at once.
+    let value: Matrix?
 
     /// All bytes for batches of at most `rows` rows.
     package static func byteCount(rows: Int, shape: DecoderShape) -> Int {
-        rows * (shape.hidden + 2 * shape.queryWidth + shape.intermediate) * 4
+        let values = shape.hasBranch ? shape.hidden : 0
+        return rows * (shape.hidden + 2 * shape.queryWidth + shape.widestMLP + values) * 4
     }
 
     /// Allocates for batches of at most `rows` rows.
@@ -128,6 +150,9 @@ package final class LayerGradients: Sendable {
         normed = try Matrix(rows: rows, columns: shape.hidden, ledger: ledger)
         attention = try Matrix(rows: rows, columns: shape.queryWidth, ledger: ledger)
         query = try Matrix(rows: rows, columns: shape.queryWidth, ledger: ledger)
-        activated = try Matrix(rows: rows, columns: shape.intermediate, ledger: ledger)
+        activated = try Matrix(rows: rows, columns: shape.widestMLP, ledger: ledger)
+        value =
+            shape.hasBranch
+            ? try Matrix(rows: rows, columns: shape.hidden, ledger: ledger) : nil
     }
 }

@@ -6,8 +6,12 @@ import EftTensor
 package struct LossHead: Sendable {
     /// The head.
     package let head: Linear
+    /// What becomes of its products.
+    package let transform: LogitTransform
     /// Logits of one chunk `[chunk][V]`.
     private let logits: Matrix
+    /// The same, kept for the backward pass of a cap.
+    private let capped: Matrix?
 
     /// Rows of a chunk: as many as 16 MiB of logits hold, at least one, at most `rows`.
     package static func chunkRows(vocabulary: Int, rows: Int) -> Int {
@@ -15,18 +19,28 @@ package struct LossHead: Sendable {
     }
 
     /// Bytes of the chunk's logits.
-    package static func byteCount(vocabulary: Int, rows: Int) -> Int {
+    package static func byteCount(
+        vocabulary: Int, rows: Int, _ transform: LogitTransform, backward: Bool
+    ) -> Int {
         chunkRows(vocabulary: vocabulary, rows: rows) * vocabulary * 4
+            * (backward && transform.cap != nil ? 2 : 1)
     }
 
     /// Takes memory for batches of at most `rows` rows.
     /// - Throws: `TensorError` when it does not fit the ledger.
-    package init(head: Linear, rows: Int, ledger: MemoryLedger?) throws(TensorError) {
+    package init(
+        head: Linear, transform: LogitTransform, rows: Int, backward: Bool, ledger: MemoryLedger?
+    ) throws(TensorError) {
         self.head = head
+        self.transform = transform
         let vocabulary = head.weight.outputs
-        logits = try Matrix(
-            rows: LossHead.chunkRows(vocabulary: vocabulary, rows: rows), columns: vocabulary,
-            ledger: ledger)
+        func chunk() throws(TensorError) -> Matrix {
+            try Matrix(
+                rows: LossHead.chunkRows(vocabulary: vocabulary, rows: rows), columns: vocabulary,
+                ledger: ledger)
+        }
+        logits = try chunk()
+        capped = backward && transform.cap != nil ? try chunk() : nil
     }
 
     /// The loss of each row (0 where the label is negative).
@@ -42,12 +56,14 @@ package struct LossHead: Sendable {
         var losses = [Float](repeating: 0, count: hidden.rows)
         for rows in chunks(of: hidden.rows) {
             let chunk = try logits(hidden, rows: rows, pass)
+            if gradientScale != 0 { keep(chunk) }
             losses.withUnsafeMutableBufferPointer { all in
                 pass.backend.crossEntropy(
                     logits: chunk, labels: labels[rows], gradientScale: gradientScale,
                     smoothing: smoothing, losses: UnsafeMutableBufferPointer(rebasing: all[rows]))
             }
             if let gradient, gradientScale != 0 {
+                transform.backward(chunk, capped: capped, pass.backend)
                 try head.backward(
                     hidden.rows(rows), dy: chunk, into: gradient.rows(rows), accumulate: false,
                     pass.rows(rows))
@@ -65,6 +81,7 @@ package struct LossHead: Sendable {
         var losses = [Float](repeating: 0, count: logits.rows)
         for rows in chunks(of: hidden.rows) {
             let chunk = try logits(hidden, rows: rows, pass)
+            keep(chunk)
             var first = rows.lowerBound
             while first < rows.upperBound {
                 let scale = scales[first]
@@ -82,6 +99,7 @@ package struct LossHead: Sendable {
                 }
                 first = end
             }
+            transform.backward(chunk, capped: capped, pass.backend)
             try head.backward(
                 hidden.rows(rows), dy: chunk, into: gradient.rows(rows), accumulate: false,
                 pass.rows(rows))
@@ -97,7 +115,13 @@ package struct LossHead: Sendable {
     package func logits(_ hidden: Matrix, rows: Range<Int>, _ pass: Pass) throws -> Matrix {
         let chunk = logits.rows(0..<rows.count)
         try head.forward(hidden.rows(rows), into: chunk, pass.rows(rows))
+        transform.forward(chunk, pass.backend)
         return chunk
+    }
+
+    /// Keeps logits that are about to become their gradient.
+    private func keep(_ chunk: Matrix) {
+        capped?.pointer.update(from: chunk.pointer, count: chunk.count)
     }
 }
 

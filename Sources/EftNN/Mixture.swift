@@ -14,20 +14,28 @@ package struct Mixture: Sendable {
     /// C inputs, E outputs.
     package let router: Linear
     /// The experts in order.
-    package let experts: [GatedMLP]
-    /// How many act on a row.
-    package let expertsPerRow: Int
+    package let experts: [MLP]
+    /// The MLP that acts on all rows.
+    package let shared: SharedExpert?
+    /// How many act on a row, and how much.
+    package let shape: MixtureShape
 
     /// Puts a mixture together.
-    package init(router: Linear, experts: [GatedMLP], shape: MixtureShape) {
+    package init(
+        router: Linear, experts: [MLP], shared: SharedExpert? = nil, shape: MixtureShape
+    ) {
         precondition(experts.count == shape.experts && router.weight.outputs == shape.experts)
         self.router = router
         self.experts = experts
-        expertsPerRow = shape.expertsPerRow
+        precondition((shared != nil) == (shape.shared != nil), "a shared expert as the shape says")
+        self.shared = shared
+        self.shape = shape
     }
 
     /// The linear layers, in the order of the computation.
-    package var linears: [Linear] { [router] + experts.flatMap(\.linears) }
+    package var linears: [Linear] {
+        [router] + experts.flatMap(\.linears) + (shared?.linears ?? [])
+    }
 
     // MARK: Forward
 
@@ -60,6 +68,7 @@ package struct Mixture: Sendable {
                     to: y.rows(row..<row + 1))
             }
         }
+        try shared?.add(x, to: y, own, acts, pass, observer)
     }
 
     /// Shows an observer the inputs of an expert's linear layers for the rows of x that choose it; `route` must have
@@ -91,6 +100,8 @@ package struct Mixture: Sendable {
         guard let own = acts.mixture else { return }
         let (logits, backend) = (own.logits.rows(0..<x.rows), pass.backend)
         let choices = choices(logits)
+        // Every expert's logit reaches the weights of the chosen ones.
+        let probabilities = shape.scoring == .softmax ? softmax(logits) : []
         logits.zero()
         dx.zero()
         for (index, choice) in choices.enumerated() where !choice.rows.isEmpty {
@@ -109,29 +120,51 @@ package struct Mixture: Sendable {
                 backend.addScaled(
                     value.rows(place..<place + 1), factor: 1, to: dx.rows(row..<row + 1))
                 // The last product is linear, so the weight's gradient times the weight needs no value of the expert.
-                logits.pointer[row * logits.columns + index] = dot(
+                logits.pointer[row * logits.columns + index] = Mixture.dot(
                     gradient.rows(place..<place + 1),
                     acts.activated.rows(place..<place + 1))
             }
         }
-        finishLogitGradients(logits, choices)
+        finishLogitGradients(logits, choices, probabilities)
         try router.backward(x, dy: logits, into: dx, accumulate: true, pass)
+        try shared?.backward(
+            x, dy: dy, addingTo: dx, dActivated: dActivated, own, acts, pass)
     }
 
-    /// From w dL/dw of the chosen experts to the gradients of their logits, w dL/dw - w sum(w dL/dw).
-    private func finishLogitGradients(_ logits: Matrix, _ choices: [Choice]) {
+    /// From w dL/dw of the chosen experts to the gradients of their logits, w dL/dw - p sum(w dL/dw), p being the softmax
+    /// that the weights are taken from.
+    private func finishLogitGradients(
+        _ logits: Matrix, _ choices: [Choice], _ probabilities: [[Float]]
+    ) {
         var sums = [Float](repeating: 0, count: logits.rows)
         for row in 0..<logits.rows {
             for value in logits.rows(row..<row + 1).array { sums[row] += value }
         }
+        for (row, shares) in probabilities.enumerated() {
+            for (index, share) in shares.enumerated() {
+                logits.pointer[row * logits.columns + index] -= share * sums[row]
+            }
+        }
+        guard shape.scoring == .softmaxOfChosen else { return }
         for (index, choice) in choices.enumerated() {
             for (row, weight) in zip(choice.rows, choice.weights) {
-                logits.pointer[row * logits.columns + index] -= weight * sums[row]
+                logits.pointer[row * logits.columns + index] -= weight / shape.scale * sums[row]
             }
         }
     }
 
-    private func dot(_ a: Matrix, _ b: Matrix) -> Float {
+    /// The softmax of each row of logits.
+    private func softmax(_ logits: Matrix) -> [[Float]] {
+        (0..<logits.rows).map { row in
+            let values = logits.rows(row..<row + 1).array
+            let top = values.max() ?? 0
+            let weights = values.map { expf($0 - top) }
+            let sum = weights.reduce(0, +)
+            return weights.map { $0 / sum }
+        }
+    }
+
+    static func dot(_ a: Matrix, _ b: Matrix) -> Float {
         let (left, right) = (UnsafeRawPointer(a.pointer), UnsafeRawPointer(b.pointer))
         var sums = SIMD8<Double>()
         let whole = a.count / 8 * 8
@@ -154,13 +187,13 @@ package struct Mixture: Sendable {
     }
 
     /// Chooses the experts of the highest logits for each row, of equal ones the first; their weights are the softmax
-    /// of the chosen logits (which is the softmax of all, made to add up to 1).
+    /// of all logits, or of the chosen ones (which is that of all, made to add up to 1), times the factor.
     func choices(_ logits: Matrix) -> [Choice] {
         var choices = [Choice](repeating: Choice(), count: experts.count)
         for row in 0..<logits.rows {
             let values = logits.rows(row..<row + 1).array
             var chosen: [Int] = []
-            while chosen.count < expertsPerRow {
+            while chosen.count < shape.expertsPerRow {
                 var best: Int?
                 for index in values.indices where !chosen.contains(index) {
                     if let found = best, !(values[index] > values[found]) { continue }
@@ -169,10 +202,12 @@ package struct Mixture: Sendable {
                 if let best { chosen.append(best) }
             }
             let weights = chosen.map { expf(values[$0] - values[chosen[0]]) }
-            let sum = weights.reduce(0, +)
+            let counted =
+                shape.scoring == .softmax ? values.map { expf($0 - values[chosen[0]]) } : weights
+            let sum = counted.reduce(0, +)
             for (index, weight) in zip(chosen, weights) {
                 choices[index].rows.append(row)
-                choices[index].weights.append(weight / sum)
+                choices[index].weights.append(weight / sum * shape.scale)
             }
         }
         return choices

@@ -19,6 +19,30 @@ package enum RotaryScaling: Sendable, Hashable {
         originalContext: Int)
     /// YaRN (Peng et al. 2023).
     case yarn(YaRN)
+    /// LongRoPE (Ding et al. 2024).
+    case long(Long)
+
+    /// Settings of LongRoPE: each frequency is divided by a factor of its own.
+    package struct Long: Sendable, Hashable {
+        /// Of sequences within the original context, one number a frequency.
+        package var shortFactors: [Double]
+        /// Of longer sequences.
+        package var longFactors: [Double]
+        package var originalContext: Int
+        /// Factor of cosines and sines.
+        package var attentionFactor: Double
+
+        /// Makes settings.
+        package init(
+            shortFactors: [Double], longFactors: [Double], originalContext: Int,
+            attentionFactor: Double
+        ) {
+            self.shortFactors = shortFactors
+            self.longFactors = longFactors
+            self.originalContext = originalContext
+            self.attentionFactor = attentionFactor
+        }
+    }
 
     /// Settings of YaRN.
     package struct YaRN: Sendable, Hashable {
@@ -55,33 +79,45 @@ extension RotaryScaling {
 
 /// The rotary embedding of a model: makes tables of cosines and sines for positions.
 package struct RotaryEmbedding: Sendable, Hashable {
-    /// Numbers of a head; even.
+    /// Numbers of a head that rotate; even.
     package let headDim: Int
     /// Base of the frequencies.
     package let theta: Double
     /// Stretching.
     package let scaling: RotaryScaling
+    /// Whether neighbours rotate together, and not numbers half a head apart.
+    package let interleaved: Bool
 
     /// Makes an embedding.
-    package init(headDim: Int, theta: Double, scaling: RotaryScaling) {
+    package init(
+        headDim: Int, theta: Double, scaling: RotaryScaling, interleaved: Bool = false
+    ) {
         precondition(headDim > 0 && headDim % 2 == 0)
         self.headDim = headDim
         self.theta = theta
         self.scaling = scaling
+        self.interleaved = interleaved
     }
 
     /// Factor of cosines and sines.
     private var amplitude: Double {
-        if case .yarn(let yarn) = scaling { yarn.attentionFactor } else { 1 }
+        switch scaling {
+        case .yarn(let yarn): yarn.attentionFactor
+        case .long(let long): long.attentionFactor
+        case .none, .linear, .dynamic, .llama3: 1
+        }
     }
 
     /// The part of a sequence's length that rotations depend on; 0 where they do not.
     package func lengthThatMatters(_ length: Int) -> Int {
-        guard case .dynamic(_, let context) = scaling, length > context else { return 0 }
-        return length
+        switch scaling {
+        case .dynamic(_, let context): length > context ? length : 0
+        case .long(let long): length > long.originalContext ? long.originalContext + 1 : 0
+        case .none, .linear, .llama3, .yarn: 0
+        }
     }
 
-    /// The D/2 frequencies for a sequence that will have `length` tokens (which matters for dynamic scaling only).
+    /// The D/2 frequencies for a sequence that will have `length` tokens (which matters for some scalings only).
     package func inverseFrequencies(length: Int) -> [Float] {
         switch scaling {
         case .none: return plain(theta: theta)
@@ -96,6 +132,9 @@ package struct RotaryEmbedding: Sendable, Hashable {
                 llama3(Double(frequency), factor, low, high, Double(context))
             }
         case .yarn(let yarn): return self.yarn(yarn)
+        case .long(let long):
+            let factors = length > long.originalContext ? long.longFactors : long.shortFactors
+            return zip(plain(theta: theta), factors).map { Float(Double($0) / $1) }
         }
     }
 
@@ -137,13 +176,23 @@ package struct RotaryEmbedding: Sendable, Hashable {
         }
     }
 
+    /// Memory for the tables of `rows` rows.
+    /// - Throws: `TensorError` when it does not fit the ledger.
+    package func tables(rows: Int, ledger: MemoryLedger?) throws(TensorError) -> RotaryTables {
+        RotaryTables(
+            cosines: try Matrix(rows: rows, columns: headDim / 2, ledger: ledger),
+            sines: try Matrix(rows: rows, columns: headDim / 2, ledger: ledger),
+            interleaved: interleaved)
+    }
+
     /// Fills tables `[T][D/2]` for rows that stand at consecutive positions from `firstPosition`.
     /// - Parameter length: tokens that the sequence will have, for dynamic scaling.
     package func fill(
-        cosines: Matrix, sines: Matrix, rows: Range<Int>, firstPosition: Int, length: Int
+        _ tables: RotaryTables, rows: Range<Int>, firstPosition: Int, length: Int
     ) {
         let half = headDim / 2
-        precondition(cosines.columns == half && sines.columns == half)
+        let (cosines, sines) = (tables.cosines, tables.sines)
+        precondition(cosines.columns == half && tables.interleaved == interleaved)
         let frequencies = inverseFrequencies(length: length)
         let scale = Float(amplitude)
         for (offset, row) in rows.enumerated() {

@@ -83,7 +83,7 @@ extension DecoderDescription {
         case .linear(let by): (factor, original) = (by, contextLength)
         case .dynamic(let by, let length): (factor, original) = (by, length)
         case .yarn(let yarn): (factor, original) = (yarn.factor, yarn.originalContext)
-        case .none, .llama3: return contextLength
+        case .none, .llama3, .long: return contextLength
         }
         let stretched = Int(exactly: (Double(original) * factor).rounded(.down)) ?? contextLength
         return max(contextLength, stretched)

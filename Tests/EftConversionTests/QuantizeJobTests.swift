@@ -80,8 +80,8 @@ struct QuantizeJobTests {
         let out = try ModelFolder.open(folder.file("out"))
         let checkpoint = try #require(out.checkpoint)
         for layer in 0..<2 {
-            let norms = try #require(out.description.headNorms(layer: layer))
-            for norm in [norms.query, norms.key] {
+            let norms = out.description.layerNorms(layer)
+            for norm in [try #require(norms.query), try #require(norms.key)] {
                 let info = try checkpoint.tensor(norm.name + ".weight")
                 #expect(info.dtype == .f16 && info.shape.dims == [16])
             }

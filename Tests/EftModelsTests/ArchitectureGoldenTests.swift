@@ -10,7 +10,14 @@ import EftTestSupport
 import Testing
 
 @Suite struct ArchitectureGoldenTests {
-    static let names = ["mistral", "qwen2", "qwen3", "mixtral"]
+    static let names = [
+        "mistral", "qwen2", "qwen3", "mixtral", "mistral-window", "qwen2-window", "gemma", "gemma2",
+        "gemma3", "olmo2", "olmo3", "smollm3", "granite", "cohere", "cohere2", "starcoder2",
+        "stablelm",
+        "stablelm-parallel", "phi", "nemotron", "exaone4", "arcee", "seed-oss", "ernie4-5",
+        "helium",
+        "hunyuan", "qwen2-moe", "qwen3-moe", "olmoe",
+    ]
 
     private static func path(_ name: String) -> String { "architectures/\(name)" }
 
@@ -200,10 +207,11 @@ import Testing
                 }
                 return try loss()
             }
-            let step = 4e-3
-            let slope = try (moved(step) - moved(-step)) / (2 * step)
+            // A short step loses digits, on a long one steep losses bend.
+            let slopes = try [4e-3, 2e-4].map { try (moved($0) - moved(-$0)) / (2 * $0) }
             for index in 0..<count { parameter.value.floats[index] = saved[index] }
-            #expect(abs(slope - norm) < 1e-2 * norm + 2e-4, "\(name): \(slope), \(norm)")
+            let isNear = slopes.contains { abs($0 - norm) < 1e-2 * norm + 2e-4 }
+            #expect(isNear, "\(name): \(slopes), \(norm)")
         }
     }
 }
@@ -266,17 +274,48 @@ import Testing
         #expect(model.vectorBytes == plain.vectorBytes)
     }
 
+    @Test(
+        arguments: [
+            (
+                "mixtral",
+                ", \"num_local_experts\": 8, \"num_experts_per_tok\": 2, \"sliding_window\": 9",
+                [9, 9]
+            ),
+            ("qwen3", ", \"use_sliding_window\": true, \"max_window_layers\": 1", [nil, 4096]),
+            ("qwen3", ", \"sliding_window\": 16, \"use_sliding_window\": false", [nil, nil]),
+            (
+                "qwen3",
+                ", \"use_sliding_window\": true, \"sliding_window\": 5, \"layer_types\": "
+                    + "[\"full_attention\", \"sliding_attention\"]", [nil, 5]
+            ),
+            ("mistral", ", \"sliding_window\": 255", [255, 255]), ("mistral", "", [4096, 4096]),
+            ("mistral", ", \"sliding_window\": null", [nil, nil]), ("llama", "", [nil, nil]),
+            ("gemma3_text", ", \"sliding_window\": 8, \"sliding_window_pattern\": 2", [8, nil]),
+            ("exaone4", ", \"sliding_window_pattern\": \"GL\", \"sliding_window\": 7", [nil, 7]),
+        ] as [(String, String, [Int?])])
+    func `windows are those of the config`(
+        _ type: String, _ more: String, _ windows: [Int?]
+    ) throws {
+        let model = try describe(config(type, more))
+        #expect((0..<2).map { model.kind(layer: $0).window } == windows)
+    }
+
     @Test(arguments: [
+        ("mistral", ", \"sliding_window\": 0"),
+        ("gemma2", ", \"layer_types\": [\"full_attention\"]"),
+        ("gemma2", ", \"layer_types\": [\"full_attention\", \"linear_attention\"]"),
+        ("gemma2", ", \"query_pre_attn_scalar\": -1"),
+        ("gemma3_text", ", \"hidden_activation\": \"snake\""),
+        ("smollm3", ", \"no_rope_layers\": [1]"), ("phi", ", \"partial_rotary_factor\": 0"),
+        ("stablelm", ", \"partial_rotary_factor\": 1.5"), ("cohere", ", \"use_qk_norm\": true"),
+        ("granite", ", \"logits_scaling\": 0"), ("exaone4", ", \"sliding_window_pattern\": 0"),
         (
-            "mixtral",
-            ", \"num_local_experts\": 8, \"num_experts_per_tok\": 2, \"sliding_window\": 9"
+            "llama",
+            ", \"rope_scaling\": {\"type\": \"longrope\", \"short_factor\": [1], \"long_factor\": [1]}"
         ),
-        ("qwen3", ", \"use_sliding_window\": true"), ("qwen2", ", \"use_sliding_window\": true"),
-        ("qwen3", ", \"layer_types\": [\"full_attention\", \"sliding_attention\"]"),
-        ("mistral", ", \"sliding_window\": 255"),
     ])
-    func `attention to a window is refused`(_ type: String, _ more: String) throws {
-        #expect(throws: ModelError.self) { try describe(config(type, more)) }
+    func `what contradicts itself is refused by name`(_ type: String, _ more: String) throws {
+        #expect(throws: (any Error).self) { try describe(config(type, more)) }
     }
 
     @Test(arguments: [
@@ -306,19 +345,8 @@ import Testing
     }
 
     @Test func `an architecture that is not there is named beside those that are`() throws {
-        let error = try #require(throws: ModelError.self) { try describe(config("gemma3_text")) }
-        #expect(error.description.contains("'gemma3_text'"))
+        let error = try #require(throws: ModelError.self) { try describe(config("whisper")) }
+        #expect(error.description.contains("'whisper'"))
         #expect(error.description.contains("llama, mistral"))
-    }
-
-    @Test(arguments: [
-        ("qwen3", ", \"sliding_window\": 16, \"use_sliding_window\": false"),
-        ("qwen2", ", \"layer_types\": [\"full_attention\", \"full_attention\"]"),
-        ("mistral", ", \"sliding_window\": 256"), ("mistral", ", \"sliding_window\": null"),
-    ])
-    func `a window that is not used or as long as the context is none`(
-        _ type: String, _ more: String
-    ) throws {
-        #expect(try describe(config(type, more)).layers == 2)
     }
 }

@@ -31,11 +31,11 @@ import Testing
             try Matrix(rows: rows, columns: shape.hidden, ledger: nil)
         )
         for index in 0..<x.count { x.pointer[index] = Float(index % 13) * 0.1 - 0.6 }
-        let tables = try (0..<2).map { _ in
-            try Matrix(rows: rows, columns: shape.headDim / 2, ledger: nil)
+        let rotations = try decoder.description.rotaries.map { rotary in
+            let tables = try rotary.tables(rows: rows, ledger: nil)
+            rotary.fill(tables, rows: 0..<rows, firstPosition: 0, length: rows)
+            return tables
         }
-        decoder.description.rotary.fill(
-            cosines: tables[0], sines: tables[1], rows: 0..<rows, firstPosition: 0, length: rows)
         let pass = Pass(
             backend: backend, adapterSegments: [],
             adapterScratch: try AdapterScratch(
@@ -47,7 +47,7 @@ import Testing
                 rows: rows, shape: shape, backward: false, ledger: nil),
             cache: try PassCache(
                 pageCount: pageCount(tokens: rows), shape: shape, backward: false, ledger: nil),
-            cosines: tables[0], sines: tables[1])
+            rotations: rotations)
         let (whole, part) = (Sights(), Sights())
         try layer.forward(x, into: out, state) { whole.add($0, $1) }
         try layer.observe(x, middle: out, state) { part.add($0, $1) }

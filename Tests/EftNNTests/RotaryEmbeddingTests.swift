@@ -31,9 +31,9 @@ import Testing
 
     @Test func `cosines and sines lie on the unit circle and start at one`() throws {
         let embedding = RotaryEmbedding(headDim: 8, theta: 10000, scaling: .none)
-        let cosines = try Matrix(rows: 5, columns: 4, ledger: nil)
-        let sines = try Matrix(rows: 5, columns: 4, ledger: nil)
-        embedding.fill(cosines: cosines, sines: sines, rows: 0..<5, firstPosition: 0, length: 5)
+        let tables = try embedding.tables(rows: 5, ledger: nil)
+        let (cosines, sines) = (tables.cosines, tables.sines)
+        embedding.fill(tables, rows: 0..<5, firstPosition: 0, length: 5)
         #expect(cosines.array.prefix(4) == [1, 1, 1, 1])
         #expect(sines.array.prefix(4) == [0, 0, 0, 0])
         for (c, s) in zip(cosines.array, sines.array) { #expect(abs(c * c + s * s - 1) < 1e-6) }
@@ -42,11 +42,9 @@ import Testing
     @Test func `a run in the middle has the rows of the whole`() throws {
         let embedding = RotaryEmbedding(headDim: 8, theta: 500, scaling: .linear(factor: 4))
         func tables(_ rows: Range<Int>, first: Int) throws -> [Float] {
-            let cosines = try Matrix(rows: rows.upperBound, columns: 4, ledger: nil)
-            let sines = try Matrix(rows: rows.upperBound, columns: 4, ledger: nil)
-            embedding.fill(
-                cosines: cosines, sines: sines, rows: rows, firstPosition: first, length: 9)
-            return cosines.rows(rows).array + sines.rows(rows).array
+            let tables = try embedding.tables(rows: rows.upperBound, ledger: nil)
+            embedding.fill(tables, rows: rows, firstPosition: first, length: 9)
+            return tables.cosines.rows(rows).array + tables.sines.rows(rows).array
         }
         let whole = try tables(0..<9, first: 0)
         let part = try tables(2..<4, first: 5)

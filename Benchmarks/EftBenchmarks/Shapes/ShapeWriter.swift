@@ -170,7 +170,7 @@ package struct ShapeWriter {
         _ linear: DecoderDescription.LinearShape, _ format: Format, _ sections: [EXL2Section],
         _ tensors: inout [RandomTensor]
     ) throws {
-        guard linear.role == .router else {
+        guard linear.role.isRouter else {
             try self.linear(
                 linear.name, linear.inputs, linear.outputs, format, sections, &tensors)
             return

@@ -13,15 +13,21 @@ static const char *values_of(const eft_attention *a, const void *page, size_t kv
     return keys_of(a, page, a->kv_heads + kv_head);
 }
 
-/// A query's product with one key, times the scale.
+/// A product with a key, times the scale and capped.
+static float score_of(const eft_attention *a, float product) {
+    float score = product * a->scale;
+    return a->soft_cap > 0 ? a->soft_cap * tanhf(score / a->soft_cap) : score;
+}
+
+/// A query's score of one key.
 static float score(const eft_attention *a, eft_float_type type, const float *q, const char *keys, size_t slot) {
     float sum = 0;
     for (size_t d = 0; d < a->head_dim; d++) sum += q[d] * eft_load_number(keys, type, d * EFT_PAGE + slot);
-    return sum * a->scale;
+    return score_of(a, sum);
 }
 
-/// One head of one row: a running softmax, page by page.
-static void attend(const eft_attention *a, const eft_attention_run *run, size_t kv_head, size_t visible,
+/// One head of the row at a position: a running softmax, page by page.
+static void attend(const eft_attention *a, const eft_attention_run *run, size_t kv_head, size_t position,
                    const float *q, float *out, float *lse) {
     float max = -INFINITY, total = 0, turned[EFT_KV_MOST_DIM], numbers[2][EFT_KV_MOST_DIM * EFT_PAGE];
     const bool coded = a->key_bits != 0;
@@ -32,8 +38,9 @@ static void attend(const eft_attention *a, const eft_attention_run *run, size_t 
         q = turned;
     }
     for (size_t d = 0; d < a->head_dim; d++) out[d] = 0;
-    for (size_t first = 0; first < visible; first += EFT_PAGE) {
-        size_t slots = eft_min(EFT_PAGE, visible - first);
+    size_t seen = eft_first_seen(a, position), visible = position + 1;
+    for (size_t first = seen / EFT_PAGE * EFT_PAGE; first < visible; first += EFT_PAGE) {
+        size_t from = seen > first ? seen - first : 0, slots = eft_min(EFT_PAGE, visible - first);
         void *page = run->pages[first / EFT_PAGE];
         const char *keys = (const char *)numbers[0], *values = (const char *)numbers[1];
         if (coded)
@@ -41,16 +48,16 @@ static void attend(const eft_attention *a, const eft_attention_run *run, size_t 
         else
             keys = keys_of(a, page, kv_head), values = values_of(a, page, kv_head);
         float weights[EFT_PAGE], before = max;
-        for (size_t j = 0; j < slots; j++) {
+        for (size_t j = from; j < slots; j++) {
             weights[j] = score(a, type, q, keys, j);
             if (weights[j] > max) max = weights[j];
         }
         float shrink = expf(before - max);
         total *= shrink;
-        for (size_t j = 0; j < slots; j++) total += weights[j] = expf(weights[j] - max);
+        for (size_t j = from; j < slots; j++) total += weights[j] = expf(weights[j] - max);
         for (size_t d = 0; d < a->head_dim; d++) {
             float sum = out[d] * shrink;
-            for (size_t j = 0; j < slots; j++)
+            for (size_t j = from; j < slots; j++)
                 sum += weights[j] * eft_load_number(values, type, j * a->head_dim + d);
             out[d] = sum;
         }
@@ -66,7 +73,7 @@ static void forward(const eft_attention *a, const eft_attention_run *run, size_t
     size_t group = a->heads / a->kv_heads;
     for (size_t i = first; i < first + count; i++) {
         size_t row = i / group, head = kv_head * group + i % group;
-        attend(a, run, kv_head, run->first_position + row + 1, run->q + row * ldq + head * a->head_dim,
+        attend(a, run, kv_head, run->first_position + row, run->q + row * ldq + head * a->head_dim,
                run->out + row * ldo + head * a->head_dim, run->lse == NULL ? NULL : run->lse + row * a->heads + head);
     }
 }
@@ -80,7 +87,8 @@ static void backward_key(const eft_attention *a, const float *q, const float *do
         s += q[d] * keys[d * EFT_PAGE];
         weight_gradient += dout[d] * values[d];
     }
-    float weight = expf(s * a->scale - lse), ds = weight * (weight_gradient - dot) * a->scale;
+    float capped = score_of(a, s), share = a->soft_cap > 0 ? capped / a->soft_cap : 0;
+    float weight = expf(capped - lse), ds = weight * (weight_gradient - dot) * a->scale * (1 - share * share);
     for (size_t d = 0; d < a->head_dim; d++) {
         dvalues[d] += weight * dout[d];
         dkeys[d * EFT_PAGE] += ds * q[d];
@@ -97,7 +105,7 @@ static void backward(const eft_attention *a, const eft_attention_run *run, size_
         const float *out = run->out + row * ldo + head * dim;
         float *dq = run->dq + row * ldq + head * dim, lse = run->lse[row * a->heads + head], dot = 0;
         for (size_t d = 0; d < dim; d++) dq[d] = 0, dot += dout[d] * out[d];
-        for (size_t j = 0; j <= run->first_position + row; j++) {
+        for (size_t j = eft_first_seen(a, run->first_position + row); j <= run->first_position + row; j++) {
             const void *page = run->pages[j / EFT_PAGE], *gradient = run->gradient_pages[j / EFT_PAGE];
             size_t slot = j % EFT_PAGE;
             backward_key(a, q, dout, lse, dot, (const float *)keys_of(a, page, kv_head) + slot,
@@ -289,7 +297,8 @@ static void forward_task(void *argument, size_t index, size_t worker) {
 
 /// Multiplications, roughly, over 8: what makes waking workers worth while.
 static size_t attention_work(const eft_attention *a, const eft_attention_run *run) {
-    return run->rows * a->heads * a->head_dim * (run->first_position + run->rows) / 8;
+    size_t end = run->first_position + run->rows;
+    return run->rows * a->heads * a->head_dim * (end - eft_first_seen(a, run->first_position)) / 8;
 }
 
 void eft_attention_forward(eft_context *context, const eft_attention *attention, const eft_attention_run *runs,

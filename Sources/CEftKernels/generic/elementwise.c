@@ -2,6 +2,8 @@
 // Sums, scales, biases, drop-out and norms of flat arrays and rows.
 #include "../layer_kernels.h"
 
+#include <math.h>
+
 static void add_scaled(size_t count, float factor, const float *x, float *y) {
     for (size_t i = 0; i < count; i++) y[i] += factor * x[i];
 }
@@ -29,7 +31,19 @@ static double sum_squares(size_t count, const float *x) {
     return sum;
 }
 
-static const eft_elementwise_kernels scalar = {add_scaled, scale, column_sums, dropout, sum_squares};
+static void soft_cap(size_t count, float cap, float *x) {
+    for (size_t i = 0; i < count; i++) x[i] = cap * tanhf(x[i] / cap);
+}
+
+static void soft_cap_backward(size_t count, float cap, const float *y, float *dx) {
+    for (size_t i = 0; i < count; i++) {
+        float t = y[i] / cap;
+        dx[i] *= 1 - t * t;
+    }
+}
+
+static const eft_elementwise_kernels scalar = {add_scaled, scale, column_sums, dropout, sum_squares, soft_cap,
+                                               soft_cap_backward};
 
 /// Partial sums of squares: at most so many, whatever the count.
 #define PARTIAL_SUMS 256
@@ -140,4 +154,25 @@ double eft_sum_squares(eft_context *context, size_t count, const float *x) {
     double sum = 0;
     for (size_t i = 0; i < tasks; i++) sum += job.partial[i];
     return sum;
+}
+
+static void soft_cap_task(void *argument, size_t index, size_t worker) {
+    (void)worker;
+    elementwise_job *job = argument;
+    size_t first = index * job->chunk, count = eft_min(job->chunk, job->count - first);
+    if (job->x == NULL)
+        job->kernels->soft_cap(count, job->factor, job->y + first);
+    else
+        job->kernels->soft_cap_backward(count, job->factor, job->x + first, job->y + first);
+}
+
+void eft_soft_cap(eft_context *context, size_t count, float cap, float *x) {
+    eft_soft_cap_backward(context, count, cap, NULL, x);
+}
+
+void eft_soft_cap_backward(eft_context *context, size_t count, float cap, const float *y, float *dx) {
+    elementwise_job job;
+    job.kernels = EFT_KERNELS(elementwise, context, scalar);
+    job.count = count, job.chunk = EFT_CHUNK, job.factor = cap, job.x = y, job.y = dx;
+    eft_run_tasks(context, eft_ceil_div(count, EFT_CHUNK), count, soft_cap_task, &job);
 }

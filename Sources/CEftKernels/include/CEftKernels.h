@@ -188,10 +188,18 @@ typedef struct eft_product {
 /// Several products of the same x, each with the same bits as alone. The workspace is the largest one of them alone.
 void eft_matmul_together(eft_context *context, const eft_product *products, size_t count, eft_precision precision,
                          size_t rows, const float *x, size_t ldx, void *workspace);
-/// silu(gate) * up of two products of the same x with equal outputs and no `accumulate`, into the y of `gate`, with the
-/// same bits as eft_swiglu of both; the y of `up` holds anything afterwards. The workspace is that of the larger product.
-void eft_matmul_gated(eft_context *context, eft_product gate, eft_product up, eft_precision precision, size_t rows,
-                      const float *x, size_t ldx, void *workspace);
+/// What an MLP does with a number.
+typedef enum eft_activation {
+    EFT_SILU = 0,       // x / (1 + exp(-x))
+    EFT_GELU = 1,       // x times the normal distribution's share below x
+    EFT_GELU_TANH = 2,  // x / (1 + exp(-2 sqrt(2/pi) (x + 0.044715 x^3)))
+    EFT_RELU = 3,       // max(x, 0)
+    EFT_RELU2 = 4,      // max(x, 0)^2
+} eft_activation;
+/// f(gate) * up of two products of the same x with equal outputs and no `accumulate`, into the y of `gate`, with the
+/// same bits as eft_activate of both; the y of `up` holds anything afterwards. The workspace is that of the larger product.
+void eft_matmul_gated(eft_context *context, eft_product gate, eft_product up, eft_activation kind,
+                      eft_precision precision, size_t rows, const float *x, size_t ldx, void *workspace);
 /// dx[T][K] (+)= dy[T][N] W'.
 size_t eft_matmul_transposed_workspace(const eft_context *context, const eft_weight *w,
                                        eft_precision precision, size_t rows);
@@ -224,19 +232,37 @@ void eft_rms_norm_backward(eft_context *context, size_t rows, size_t columns, co
                            size_t ldx, const float *weight, float eps, const float *dy, size_t lddy,
                            float *dx, size_t lddx, bool accumulate, float *dweight);
 
-/// Rotates each head in place: pairs (i, i + D/2) by the angle whose cosine and sine stand in [T][D/2] tables.
+/// y = (x - mean) / sqrt(variance + eps) * weight + bias, row by row; `bias` may be NULL, y may be x.
+void eft_layer_norm(eft_context *context, size_t rows, size_t columns, const float *x, size_t ldx, const float *weight,
+                    const float *bias, float eps, float *y, size_t ldy);
+/// dx (+)= gradient of x; dweight and dbias [columns] += their gradients, when not NULL. dx may be dy when not
+/// accumulating.
+void eft_layer_norm_backward(eft_context *context, size_t rows, size_t columns, const float *x, size_t ldx,
+                             const float *weight, float eps, const float *dy, size_t lddy, float *dx, size_t lddx,
+                             bool accumulate, float *dweight, float *dbias);
+
+/// Heads of which the first R numbers rotate, in pairs (i, i + R/2), or (2i, 2i + 1) when `interleaved`.
+typedef struct eft_rotation {
+    size_t heads, head_dim, rotated;
+    bool interleaved;
+} eft_rotation;
+/// Rotates each head in place by the angles whose cosines and sines stand in [T][R/2] tables.
 /// `inverse` rotates back (the backward pass).
-void eft_rope(eft_context *context, size_t rows, size_t heads, size_t head_dim, float *x, size_t ldx,
+void eft_rope(eft_context *context, const eft_rotation *rotation, size_t rows, float *x, size_t ldx,
               const float *cosines, const float *sines, bool inverse);
 
-/// y = silu(gate) * up, element-wise on [T][columns].
-void eft_swiglu(eft_context *context, size_t rows, size_t columns, const float *gate, size_t ldg,
-                const float *up, size_t ldu, float *y, size_t ldy);
-/// dgate and dup from dy; may overwrite gate and up.
-void eft_swiglu_backward(eft_context *context, size_t rows, size_t columns, const float *gate,
-                         size_t ldg, const float *up, size_t ldu, const float *dy, size_t lddy,
-                         float *dgate, size_t lddg, float *dup, size_t lddu);
+/// y = f(gate) * up, or f(gate) where `up` is NULL, element-wise on [T][columns].
+void eft_activate(eft_context *context, eft_activation kind, size_t rows, size_t columns, const float *gate, size_t ldg,
+                  const float *up, size_t ldu, float *y, size_t ldy);
+/// dgate and dup from dy; may overwrite gate and up. `dup` is NULL where `up` is.
+void eft_activate_backward(eft_context *context, eft_activation kind, size_t rows, size_t columns, const float *gate,
+                           size_t ldg, const float *up, size_t ldu, const float *dy, size_t lddy, float *dgate,
+                           size_t lddg, float *dup, size_t lddu);
 
+/// x = cap * tanh(x / cap).
+void eft_soft_cap(eft_context *context, size_t count, float cap, float *x);
+/// From the gradient of y = cap * tanh(x / cap) to that of x, in place.
+void eft_soft_cap_backward(eft_context *context, size_t count, float cap, const float *y, float *dx);
 /// y += factor * x.
 void eft_add_scaled(eft_context *context, size_t count, float factor, const float *x, float *y);
 /// x *= factor.
@@ -416,12 +442,15 @@ typedef struct eft_attention {
     float scale;
     eft_float_type kv_type;
     uint32_t key_bits, value_bits;
+    size_t window;   // positions that a row sees, its own included; 0 for all
+    float soft_cap;  // scores s become soft_cap * tanh(s / soft_cap); 0 leaves them as they are
 } eft_attention;
 
 /// Largest head of pages in codes.
 #define EFT_KV_MOST_DIM 256
 
-/// Consecutive query rows of one sequence. Row r stands at position first_position + r and sees positions 0 up to its own.
+/// Consecutive query rows of one sequence. Row r stands at position first_position + r and sees positions up to its own,
+/// all of them or those of its window. Pages that no row sees are not read.
 typedef struct eft_attention_run {
     size_t rows;
     size_t first_position;
@@ -443,7 +472,7 @@ void eft_kv_write(eft_context *context, const eft_attention *attention, size_t r
 /// Reads keys and values (or their gradients, in f32 pages) back into rows.
 void eft_kv_read(eft_context *context, const eft_attention *attention, size_t rows,
                  size_t first_position, void *const *pages, float *k, size_t ldk, float *v, size_t ldv);
-/// out = softmax(q k' * scale) v for every run; strides are those of q/dq and out/dout rows.
+/// out = softmax(cap(q k' * scale)) v for every run; strides are those of q/dq and out/dout rows.
 void eft_attention_forward(eft_context *context, const eft_attention *attention,
                            const eft_attention_run *runs, size_t run_count, size_t ldq, size_t ldo);
 /// dq, and gradients of keys and values added into gradient_pages. Pages must be f32.

@@ -11,16 +11,17 @@
 #pragma clang attribute push(__attribute__((target(EFT_TARGET_AVX2))), apply_to = function)
 #include "vector.inc"
 
+#include "activation.inc"
 #include "convert.inc"
 #include "cross_entropy.inc"
 #include "divergence.inc"
 #include "elementwise.inc"
+#include "layer_norm.inc"
 #include "norm.inc"
 #include "quantize.inc"
 #include "exl2.inc"
 #include "rope.inc"
 #include "sampling.inc"
-#include "swiglu.inc"
 #include "../update_rules.inc"
 const eft_updates_kernels EFT_TABLE(updates) = EFT_UPDATE_TABLE;
 #pragma clang attribute pop

@@ -59,7 +59,7 @@ package final class NF4Converter {
         _ description: DecoderDescription
     ) -> [DecoderDescription.LinearShape] {
         (0..<description.layers).flatMap { description.linears(layer: $0) }
-            .filter { $0.role != .router }
+            .filter { !$0.role.isRouter }
     }
 
     /// Most bytes that `run` takes, by purpose, for weights stored as `dtype`.

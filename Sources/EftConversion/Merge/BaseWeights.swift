@@ -73,7 +73,7 @@ package struct BaseWeights {
     private static func extents(_ model: DecoderDescription) -> [(String, Int, Int, Bool)] {
         let (hidden, vocabulary) = (model.shape.hidden, model.vocabulary)
         var all = (0..<model.layers).flatMap { model.linears(layer: $0) }
-            .map { ($0.name, $0.inputs, $0.outputs, $0.role != .router) }
+            .map { ($0.name, $0.inputs, $0.outputs, !$0.role.isRouter) }
         all.append((model.embeddingName, hidden, vocabulary, false))
         if !model.tiedEmbeddings { all.append((model.headName, hidden, vocabulary, false)) }
         return all

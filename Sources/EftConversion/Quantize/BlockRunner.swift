@@ -20,8 +20,7 @@ final class BlockRunner {
     private let activations: LayerActivations
     private let gradients: LayerGradients?
     private let cache: PassCache
-    private let cosines: Matrix
-    private let sines: Matrix
+    private let rotations: [RotaryTables]
     private let scratch: AdapterScratch
     /// The length for which the rotary tables stand.
     private var tableLength = 0
@@ -35,7 +34,7 @@ final class BlockRunner {
             + (backward ? LayerGradients.byteCount(rows: length, shape: shape) : 0)
             + PassCache.byteCount(
                 pages: pageCount(tokens: length), shape: shape, backward: backward)
-            + length * shape.headDim * 4
+            + length * description.rotaryWidth * 4
     }
 
     /// Takes the memory.
@@ -45,7 +44,6 @@ final class BlockRunner {
         backend: CPUBackend
     ) throws(TensorError) {
         let ledger = backend.ledger
-        let half = description.shape.headDim / 2
         self.description = description
         self.backend = backend
         (observing, carrying) = BlockRunner.backends(backend)
@@ -57,8 +55,11 @@ final class BlockRunner {
         cache = try PassCache(
             pageCount: pageCount(tokens: length), shape: description.shape, backward: backward,
             ledger: ledger)
-        cosines = try Matrix(rows: length, columns: half, ledger: ledger)
-        sines = try Matrix(rows: length, columns: half, ledger: ledger)
+        var rotations: [RotaryTables] = []
+        for rotary in description.rotaries {
+            rotations.append(try rotary.tables(rows: length, ledger: ledger))
+        }
+        self.rotations = rotations
         scratch = try AdapterScratch(
             backend: backend,
             need: AdapterScratch.Need(rows: length, rank: 0, droppedInputs: 0, backward: backward))
@@ -116,11 +117,7 @@ final class BlockRunner {
     func norm(
         _ shape: DecoderDescription.NormShape, _ checkpoint: any CheckpointReader
     ) throws -> Norm {
-        Norm(
-            name: shape.name,
-            weight: try VectorSource.load(
-                shape.name + ".weight", count: shape.count, checkpoint: checkpoint,
-                backend: backend))
+        try shape.load(from: checkpoint, backend: backend)
     }
 
     /// Computes a layer's value of one row of tokens.
@@ -175,14 +172,14 @@ final class BlockRunner {
         tokens length: Int, on backend: CPUBackend, _ observer: (any GradientObserver)? = nil
     ) -> LayerPass {
         if length != tableLength {
-            description.rotary.fill(
-                cosines: cosines, sines: sines, rows: 0..<length, firstPosition: 0, length: length)
+            for (rotary, tables) in zip(description.rotaries, rotations) {
+                rotary.fill(tables, rows: 0..<length, firstPosition: 0, length: length)
+            }
             tableLength = length
         }
         let batch = DecoderBatch(sequences: [[Int32](repeating: 0, count: length)])
         return LayerPass(
             batch: batch, pass: pass(on: backend, observer), activations: activations,
-            cache: cache,
-            cosines: cosines.rows(0..<length), sines: sines.rows(0..<length))
+            cache: cache, rotations: rotations.map { $0.rows(0..<length) })
     }
 }

@@ -163,13 +163,15 @@ final class CalibrationStage {
     }
 
     private func perplexity(_ target: LinearQuantizer.Target, _ norm: Norm) throws -> Double? {
-        let head = Linear(name: target.name, ordinal: 0, weight: try load(target), bias: nil)
+        let head = Linear(
+            name: target.name, ordinal: 0, weight: try load(target), bias: try job.headBias())
         let lossHead = try LossHead(
-            head: head, rows: job.calibration.longest, ledger: backend.ledger)
+            head: head, transform: job.folder.description.logits,
+            rows: job.calibration.longest, backward: false, ledger: backend.ledger)
         var (sum, count) = (0.0, 0)
         try rows.forEach(rows.states(model.layers), rows: QuantizePlan.reportRows) {
             row, x, normed in
-            norm.forward(x, into: normed, epsilon: model.shape.normEpsilon, backend)
+            norm.forward(x, into: normed, backend)
             let labels = Array(job.calibration.rows[row].dropFirst()) + [-1]
             let losses = try lossHead.losses(
                 hidden: normed, labels: labels, gradientScale: 0, gradient: nil, rows.runner.pass)

@@ -74,22 +74,28 @@ struct EXL2FolderWriter {
         } else {
             try plain(model.embeddingName + ".weight")
         }
+        func norm(_ norm: DecoderDescription.NormShape?) throws {
+            guard let norm else { return }
+            try plain(norm.name + ".weight")
+            if norm.hasBias { try plain(norm.name + ".bias") }
+        }
         for layer in 0..<model.layers {
-            try plain(model.inputNorm(layer: layer).name + ".weight")
-            if let norms = model.headNorms(layer: layer) {
-                try plain(norms.query.name + ".weight")
-                try plain(norms.key.name + ".weight")
-            }
+            let norms = model.layerNorms(layer)
+            for shape in [norms.attention, norms.query, norms.key] { try norm(shape) }
             for role in [DecoderDescription.Role.query, .key, .value, .output] {
                 try quantized(model.linear(role, layer: layer).name)
             }
-            try plain(model.middleNorm(layer: layer).name + ".weight")
+            for shape in [norms.attentionValue, norms.feedForward] { try norm(shape) }
             if model.shape.mixture != nil {
                 try plain(model.linear(.router, layer: layer).name + ".weight")
+                for role in model.sharedRoles where role.isRouter {
+                    try plain(model.linear(role, layer: layer).name + ".weight")
+                }
             }
             for linear in WidthBlock.layer(layer, model)[1].linears { try quantized(linear.name) }
+            try norm(norms.feedForwardValue)
         }
-        try plain(model.finalNorm.name + ".weight")
+        try norm(model.finalNorm)
         if !job.plan.sharesEmbedding { try quantized(model.headName) }
         return items
     }

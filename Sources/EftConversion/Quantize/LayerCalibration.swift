@@ -92,6 +92,8 @@ final class LayerCalibration {
             folder: job.work.path, name: "\(stem)\(index)-middle", lengths: lengths,
             width: model.shape.hidden)
         try forEach(states(index)) { _, x, y in
+            // Both halves of a parallel layer read its input.
+            if model.shape.isParallel { return try writer.write(x) }
             try runner.forward(.attention, of: layer, x, into: y)
             try writer.write(y)
         }
@@ -195,8 +197,10 @@ final class LayerCalibration {
     /// The first layer to see the inputs of each group of siblings; of experts' first products the router does.
     private func firstSiblings(_ layer: DecoderLayer) -> [Linear] {
         switch layer.feedForward {
-        case .mlp(let mlp): [layer.query, layer.output, mlp.gate, mlp.down]
-        case .mixture(let mixture): [layer.query, layer.output, mixture.router]
+        case .mlp(let mlp): [layer.query, layer.output, mlp.gate ?? mlp.up, mlp.down]
+        case .mixture(let mixture):
+            [layer.query, layer.output, mixture.router]
+                + (mixture.shared.map { [$0.mlp.down] } ?? [])
         }
     }
 
@@ -231,7 +235,7 @@ final class LayerCalibration {
         let norm = try runner.norm(model.finalNorm, job.checkpoint)
         let hessian = try Hessian(size: model.shape.hidden, ledger: job.backend.ledger)
         try forEach(states(model.layers)) { _, x, normed in
-            norm.forward(x, into: normed, epsilon: model.shape.normEpsilon, job.backend)
+            norm.forward(x, into: normed, job.backend)
             hessian.add(normed)
         }
         return hessian
@@ -263,6 +267,14 @@ final class LayerCalibration {
 }
 
 extension QuantizeJob {
+    /// The head's bias; nil where it has none.
+    func headBias() throws -> Buffer? {
+        guard folder.description.headBias else { return nil }
+        return try VectorSource.load(
+            folder.description.headName + ".bias", count: folder.description.vocabulary,
+            checkpoint: checkpoint, backend: backend)
+    }
+
     /// Writes the embeddings of rows of tokens, as the finished model has them: in f16 where they are not quantized.
     /// - Parameters:
     ///   - line: room for the states of the longest row.
@@ -284,6 +296,7 @@ extension QuantizeJob {
             } else {
                 try embed(tokens, from: source, into: states)
             }
+            if model.embeddingScale != 1 { backend.scale(states, by: model.embeddingScale) }
             guard backend.allFinite(count: states.count, states.pointer, .f32) else {
                 throw ConversionError(
                     .numbers, "the embeddings hold values that are infinite or NaN in f16",

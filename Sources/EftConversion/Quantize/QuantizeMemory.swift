@@ -13,7 +13,7 @@ extension QuantizePlan {
         var layouts: Set<WeightLayout> = []
         for linear in description.linears(layer: 0) {
             layouts.insert(dense(dtype, linear))
-            guard linear.role != .router else { continue }
+            guard !linear.role.isRouter else { continue }
             // Any of the widths may come; scratch grows with the width of a code.
             layouts.insert(EXL2Table(target(linear).groups).layout(outputs: linear.outputs))
         }
@@ -156,7 +156,7 @@ extension QuantizePlan {
         // The quantized layer, which is run after it.
         let quantized = description.linears(layer: 0).reduce(0) {
             $0
-                + ($1.role == .router
+                + ($1.role.isRouter
                 ? dense(dtype, $1)
                 : EXL2Table(target($1).groups).layout(outputs: $1.outputs)).byteCount
         }
@@ -169,7 +169,8 @@ extension QuantizePlan {
         let quantizing = LinearQuantizer.byteCount(
             inputs: head.inputs, outputs: head.outputs, groups: head.groups, threads: threads)
         let layout = EXL2Table(head.groups).layout(outputs: head.outputs)
-        let losses = LossHead.byteCount(vocabulary: description.vocabulary, rows: length)
+        let losses = LossHead.byteCount(
+            vocabulary: description.vocabulary, rows: length, description.logits, backward: false)
         return [
             MemoryTable([.workspace: Hessian.byteCount(head.inputs) + quantizing]),
             MemoryTable([.activations: losses, .weights: layout.byteCount]),

@@ -114,7 +114,8 @@ struct QuantizePlan {
         let sections = EXL2Geometry.head(bits: options.headBits) ?? []
         return LinearQuantizer.Target(
             name: name, source: source, inputs: inputs,
-            outputs: description.vocabulary, hasBias: false,
+            outputs: description.vocabulary,
+            hasBias: description.headBias && name == description.headName,
             groups: EXL2Geometry.groups(inputs: inputs, sections: sections) ?? [])
     }
 
@@ -129,18 +130,20 @@ struct QuantizePlan {
         _ layer: Int, _ model: DecoderDescription
     ) -> [[DecoderDescription.LinearShape]] {
         let attention: [[DecoderDescription.Role]] = [[.query, .key, .value], [.output]]
-        let first: [DecoderDescription.Role] = [.gate, .up]
+        let first = model.mlpRoles.filter { $0 != .down }
         let groups = attention.map { $0.map { model.linear($0, layer: layer) } }
         guard let mixture = model.shape.mixture else {
             return groups + [
                 first.map { model.linear($0, layer: layer) }, [model.linear(.down, layer: layer)],
             ]
         }
-        return groups + [
-            (0..<mixture.experts).flatMap { expert in
-                first.map { model.linear($0, layer: layer, expert: expert) }
-            }
-        ]
+        let shared = model.sharedRoles.filter { !$0.isRouter }
+        let sharedFirst = shared.filter { $0 != .sharedDown }.map { model.linear($0, layer: layer) }
+        let experts = (0..<mixture.experts).flatMap { expert in
+            first.map { model.linear($0, layer: layer, expert: expert) }
+        }
+        return groups + [experts + sharedFirst]
+            + (shared.isEmpty ? [] : [[model.linear(.sharedDown, layer: layer)]])
     }
 
     /// The last product of each expert of a decoder layer; none where there are no experts.

@@ -170,7 +170,7 @@ package final class EngineCore {
     private func root(of request: EngineRequest, group: Int) -> PageTable.Root {
         var root = request.root
         if !configuration.prefixCaching { root.group = group + 1 }
-        root.length = decoder.description.rotary.lengthThatMatters(request.length)
+        root.length = decoder.description.lengthThatMatters(request.length)
         return root
     }
 

@@ -6,13 +6,17 @@ import EftNN
 /// `LlamaForCausalLM`.
 package enum Llama: Architecture {
     package static let modelTypes = ["llama"]
+    package static let models = "Llama 1 to 3.3, TinyLlama, SmolLM 1 and 2, Yi, Vicuna"
 
     package static func describe(_ config: ConfigCursor) throws -> DecoderDescription {
+        try FamilyConfig.describe(config, traits(config))
+    }
+
+    /// Biases as the config says.
+    static func traits(_ config: ConfigCursor) throws -> FamilyTraits {
         let bias = try config.bool("attention_bias", default: false)
-        return try LlamaFamily.describe(
-            config,
-            LlamaFamily.Traits(
-                queryKeyValueBias: bias, outputBias: bias,
-                mlpBias: config.bool("mlp_bias", default: false)))
+        return FamilyTraits(
+            queryKeyValueBias: bias, outputBias: bias,
+            mlpBias: try config.bool("mlp_bias", default: false))
     }
 }

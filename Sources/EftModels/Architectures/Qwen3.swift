@@ -6,15 +6,16 @@ import EftNN
 /// `Qwen3ForCausalLM`: the Llama form with a norm of each head of queries and keys before they are rotated.
 package enum Qwen3: Architecture {
     package static let modelTypes = ["qwen3"]
+    package static let models = "Qwen 3, dense"
 
     package static func describe(_ config: ConfigCursor) throws -> DecoderDescription {
-        try LlamaFamily.refuseSlidingWindows(
-            config, isUsed: config.bool("use_sliding_window", default: false))
         let bias = try config.bool("attention_bias", default: false)
-        return try LlamaFamily.describe(
+        var description = try FamilyConfig.describe(
             config,
-            LlamaFamily.Traits(
+            FamilyTraits(
                 architecture: "Qwen3ForCausalLM", queryKeyValueBias: bias, outputBias: bias,
                 normsHeads: true, headDim: 128))
+        description.kinds = try Qwen2.kinds(config, layers: description.layers)
+        return description
     }
 }

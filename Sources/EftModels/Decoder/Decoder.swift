@@ -130,7 +130,7 @@ package final class Decoder: @unchecked Sendable {
         let selected = workspace.selected.rows(0..<rows.count)
         selected.pack(rows, of: hidden)
         finalNorm.forward(
-            selected, into: selected, epsilon: description.shape.normEpsilon, devices[headDevice])
+            selected, into: selected, devices[headDevice])
         return selected
     }
 
@@ -150,6 +150,7 @@ package final class Decoder: @unchecked Sendable {
             backend: devices[headDevice], adapterSegments: segments,
             adapterScratch: workspace[headDevice].adapterScratch)
         try head.forward(selected, into: logits, pass)
+        description.logits.forward(logits, pass.backend)
         return logits
     }
 
@@ -171,7 +172,10 @@ package final class Decoder: @unchecked Sendable {
     }
 
     func embed(_ batch: DecoderBatch, into hidden: Matrix) {
-        devices[embeddingDevice].gather(embedding, rows: batch.tokens, into: hidden)
+        let device = devices[embeddingDevice]
+        device.gather(embedding, rows: batch.tokens, into: hidden)
+        let scale = description.embeddingScale
+        if scale != 1 { device.scale(hidden, by: scale) }
     }
 
     /// A pass of a batch through layers of the device of a workspace.
@@ -186,6 +190,6 @@ package final class Decoder: @unchecked Sendable {
                 backend: place.backend, adapterSegments: batch.adapterSegments,
                 adapterScratch: place.adapterScratch, dropoutSeed: dropoutSeed),
             activations: activations ?? place.activations, cache: cache,
-            cosines: place.cosines.rows(rows), sines: place.sines.rows(rows))
+            rotations: place.rotations.map { $0.rows(rows) })
     }
 }

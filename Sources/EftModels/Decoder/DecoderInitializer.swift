@@ -66,7 +66,9 @@ extension Decoder {
             return buffer
         }
         func norm(_ shape: DecoderDescription.NormShape) throws -> Norm {
-            Norm(name: shape.name, weight: try vector(shape.count, 1))
+            shape.norm(
+                weight: try vector(shape.count, 1),
+                bias: shape.hasBias ? try vector(shape.count, 0) : nil)
         }
         let hidden = description.shape.hidden
         let embedding = try weight(hidden, description.vocabulary)
@@ -87,7 +89,9 @@ extension Decoder {
         return Decoder(
             description: description, devices: devices, parts: parts, embedding: embedding,
             layers: layers, finalNorm: try norm(description.finalNorm),
-            head: Linear(name: description.headName, ordinal: 0, weight: head, bias: nil),
+            head: Linear(
+                name: description.headName, ordinal: 0, weight: head,
+                bias: description.headBias ? try vector(description.vocabulary, 0) : nil),
             streams: devices.map { _ in nil })
     }
 }

@@ -60,7 +60,7 @@ package struct DecoderLoader {
     /// A router is never quantized while loading: it is small, and decides much.
     func target(_ linear: DecoderDescription.LinearShape) -> WeightTarget {
         let own = endTarget(linear.name)
-        return linear.role == .router || own == .f32 ? own : options.linears
+        return linear.role.isRouter || own == .f32 ? own : options.linears
     }
 
     private func layout(_ linear: DecoderDescription.LinearShape) throws -> WeightLayout {
@@ -134,6 +134,11 @@ package struct DecoderLoader {
             ends.head =
                 description.tiedEmbeddings ? ends.embedding : try ahead.end(.head, device)
             ends.norm = try ahead.norm(description.finalNorm, device)
+            if description.headBias {
+                ends.headBias = try VectorSource.load(
+                    description.headName + ".bias", count: description.vocabulary,
+                    checkpoint: checkpoint, backend: device)
+            }
         }
         guard let embedding = ends.embedding, let head = ends.head, let norm = ends.norm else {
             preconditionFailure("the parts of a decoder hold its ends")
@@ -141,7 +146,8 @@ package struct DecoderLoader {
         return Decoder(
             description: description, devices: devices, parts: parts, embedding: embedding,
             layers: layers, finalNorm: norm,
-            head: Linear(name: description.headName, ordinal: 0, weight: head, bias: nil),
+            head: Linear(
+                name: description.headName, ordinal: 0, weight: head, bias: ends.headBias),
             streams: try streams(streaming, layers, devices), endsAdapter: folder.endsAdapter)
     }
 
@@ -150,6 +156,7 @@ package struct DecoderLoader {
         var embedding: PackedWeight?
         var head: PackedWeight?
         var norm: Norm?
+        var headBias: Buffer?
     }
 
     /// An end of the decoder.
@@ -239,11 +246,25 @@ package struct DecoderLoader {
     private func norm(
         _ shape: DecoderDescription.NormShape, _ backend: CPUBackend
     ) throws -> Norm {
-        Norm(
-            name: shape.name,
-            weight: try VectorSource.load(
-                shape.name + ".weight", count: shape.count, checkpoint: checkpoint,
-                backend: backend))
+        try shape.load(from: checkpoint, backend: backend)
+    }
+}
+
+extension DecoderDescription.NormShape {
+    /// Loads the norm.
+    /// - Throws: `FormatError` where weight or bias are missing or have another size, `TensorError`.
+    package func load(
+        from checkpoint: any CheckpointReader, backend: CPUBackend
+    ) throws -> Norm {
+        func vector(_ part: String) throws -> Buffer {
+            try VectorSource.load(
+                name + part, count: count, checkpoint: checkpoint, backend: backend)
+        }
+        let weight = try vector(".weight")
+        if offset != 0 {
+            for index in 0..<count { weight.floats[index] += offset }
+        }
+        return norm(weight: weight, bias: hasBias ? try vector(".bias") : nil)
     }
 }
 
@@ -251,12 +272,12 @@ extension DecoderDescription {
     /// Bytes of a layer's norms and biases in f32.
     package var layerVectorBytes: Int {
         let biases = linears(layer: 0).reduce(0) { $0 + ($1.hasBias ? $1.outputs : 0) }
-        let norms = norms(layer: 0).reduce(0) { $0 + $1.count }
+        let norms = norms(layer: 0).reduce(0) { $0 + $1.numbers }
         return (norms + biases) * 4
     }
 
-    /// Bytes of the last norm in f32.
-    package var finalNormBytes: Int { finalNorm.count * 4 }
+    /// Bytes of the last norm and of the head's bias in f32.
+    package var finalNormBytes: Int { (finalNorm.numbers + (headBias ? vocabulary : 0)) * 4 }
 
     /// Bytes of all norms and biases in f32.
     package var vectorBytes: Int { layers * layerVectorBytes + finalNormBytes }

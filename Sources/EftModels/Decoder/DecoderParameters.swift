@@ -18,15 +18,19 @@ extension Decoder {
         }
         for (layer, ledger) in zip(layers, layerLedgers) {
             for linear in layer.linears { try makeTrainable(linear, trained, ledger) }
-            for norm in layer.norms where trained.contains(norm.name + ".weight") {
-                try norm.makeTrainable(ledger: ledger)
-            }
+            for norm in layer.norms { try makeTrainable(norm, trained, ledger) }
         }
         let ledger = devices[headDevice].ledger
-        if trained.contains(finalNorm.name + ".weight") {
-            try finalNorm.makeTrainable(ledger: ledger)
-        }
+        try makeTrainable(finalNorm, trained, ledger)
         if !description.tiedEmbeddings { try makeTrainable(head, trained, ledger) }
+    }
+
+    private func makeTrainable(
+        _ norm: Norm, _ trained: TrainedWeights, _ ledger: MemoryLedger
+    ) throws(TensorError) {
+        try norm.makeTrainable(
+            weight: trained.contains(norm.name + ".weight"),
+            bias: trained.contains(norm.name + ".bias"), ledger: ledger)
     }
 
     private func makeTrainable(
@@ -126,14 +130,15 @@ extension Decoder {
                 if let weight = linear.weightParameter { parameters.append(weight) }
                 if let bias = linear.biasParameter { parameters.append(bias) }
             }
-            parameters += layer.norms.compactMap(\.parameter)
+            parameters += layer.norms.flatMap(\.parameters)
         }
-        if let norm = finalNorm.parameter { parameters.append(norm) }
+        parameters += finalNorm.parameters
         parameters += adapterParameters(head)
         if let rows = head.trainedRows, rows !== embeddingRows { parameters.append(rows.parameter) }
         if let weight = head.weightParameter, weight !== embeddingParameter {
             parameters.append(weight)
         }
+        if let bias = head.biasParameter { parameters.append(bias) }
         return parameters
     }
 }

@@ -21,23 +21,31 @@ package struct DecoderSaver {
 
     private enum Source {
         case weight(PackedWeight)
-        case vector(Buffer)
+        /// Numbers, and what the checkpoint takes away from them.
+        case vector(Buffer, offset: Float = 0)
     }
 
     private var entries: [(name: String, source: Source)] {
         var all: [(String, Source)] = [
             (decoder.description.embeddingName + ".weight", .weight(decoder.embedding))
         ]
+        func append(_ norm: Norm) {
+            all.append((norm.name + ".weight", .vector(norm.weight, offset: norm.offset)))
+            if let bias = norm.bias { all.append((norm.name + ".bias", .vector(bias))) }
+        }
         for layer in decoder.layers {
             for linear in layer.linears {
                 all.append((linear.name + ".weight", .weight(linear.weight)))
                 if let bias = linear.bias { all.append((linear.name + ".bias", .vector(bias))) }
             }
-            for norm in layer.norms { all.append((norm.name + ".weight", .vector(norm.weight))) }
+            layer.norms.forEach(append)
         }
-        all.append((decoder.finalNorm.name + ".weight", .vector(decoder.finalNorm.weight)))
+        append(decoder.finalNorm)
         if !decoder.description.tiedEmbeddings {
             all.append((decoder.head.name + ".weight", .weight(decoder.head.weight)))
+        }
+        if let bias = decoder.head.bias {
+            all.append((decoder.head.name + ".bias", .vector(bias)))
         }
         return all
     }
@@ -54,7 +62,7 @@ package struct DecoderSaver {
             let shape: Shape =
                 switch entry.source {
                 case .weight(let weight): Shape(weight.outputs, weight.inputs)
-                case .vector(let buffer): Shape(buffer.floatCount)
+                case .vector(let buffer, _): Shape(buffer.floatCount)
                 }
             return try TensorInfo(name: entry.name, dtype: dtype, shape: shape)
         }
@@ -63,8 +71,12 @@ package struct DecoderSaver {
         for entry in entries {
             switch entry.source {
             case .weight(let weight): try write(weight, name: entry.name, writer)
-            case .vector(let buffer):
-                try write(buffer.floats, count: buffer.floatCount, name: entry.name, writer)
+            case .vector(let buffer, let offset):
+                var numbers = (0..<buffer.floatCount).map { buffer.floats[$0] - offset }
+                try numbers.withUnsafeMutableBufferPointer {
+                    guard let base = $0.baseAddress else { return }
+                    try write(base, count: $0.count, name: entry.name, writer)
+                }
             }
         }
         try writer.finish()

@@ -33,7 +33,7 @@ package struct DecoderWalk {
         hidden = place.hidden.rows(0..<batch.count)
         decoder.embed(batch, into: hidden)
         decoder.begin(.forward)
-        place.fillPositions(batch, decoder.description.rotary)
+        place.fillPositions(batch, decoder.description.rotaries)
         state = decoder.layerPass(batch, cache: cache, place: place)
     }
 
@@ -62,7 +62,7 @@ package struct DecoderWalk {
         device = target
         let place = workspace[device]
         hidden = hidden.moved(to: place.hidden.rows(0..<batch.count))
-        place.fillPositions(batch, decoder.description.rotary)
+        place.fillPositions(batch, decoder.description.rotaries)
         state = decoder.layerPass(batch, cache: cache, place: place)
     }
 

@@ -40,7 +40,7 @@ package struct DecoderWorkspaceNeed: Sendable, Hashable {
         guard !part.isEmpty else { return 0 }
         let shape = description.shape
         let logits = part.holdsHead ? logitRows * (shape.hidden + description.vocabulary) : 0
-        let floats = rows * (shape.hidden + shape.headDim) + logits
+        let floats = rows * (shape.hidden + description.rotaryWidth) + logits
         return floats * 4 + adapterNeed.byteCount
             + LayerActivations.byteCount(rows: rows, shape: shape, backward: backward)
     }
@@ -51,20 +51,22 @@ package final class DeviceWorkspace: Sendable {
     /// The device.
     let backend: any Backend
     let hidden: Matrix
-    let cosines: Matrix
-    let sines: Matrix
+    let rotations: [RotaryTables]
     let activations: LayerActivations
     let adapterScratch: AdapterScratch
 
     fileprivate init(
-        _ need: DecoderWorkspaceNeed, shape: DecoderShape, backend: any Backend
+        _ need: DecoderWorkspaceNeed, _ description: DecoderDescription, backend: any Backend
     ) throws(TensorError) {
-        let ledger = backend.ledger
+        let (ledger, shape) = (backend.ledger, description.shape)
         self.backend = backend
         hidden = try Matrix(
             rows: need.rows, columns: shape.hidden, ledger: ledger, residency: need.residency)
-        cosines = try Matrix(rows: need.rows, columns: shape.headDim / 2, ledger: ledger)
-        sines = try Matrix(rows: need.rows, columns: shape.headDim / 2, ledger: ledger)
+        var rotations: [RotaryTables] = []
+        for rotary in description.rotaries {
+            rotations.append(try rotary.tables(rows: need.rows, ledger: ledger))
+        }
+        self.rotations = rotations
         activations = try LayerActivations(
             rows: need.rows, shape: shape, backward: need.backward, ledger: ledger,
             residency: need.residency)
@@ -72,11 +74,12 @@ package final class DeviceWorkspace: Sendable {
     }
 
     /// Fills in the rotations of a batch's positions.
-    func fillPositions(_ batch: DecoderBatch, _ rotary: RotaryEmbedding) {
-        for run in batch.runs {
-            rotary.fill(
-                cosines: cosines, sines: sines, rows: run.rows,
-                firstPosition: run.firstPosition, length: run.length)
+    func fillPositions(_ batch: DecoderBatch, _ rotaries: [RotaryEmbedding]) {
+        for (rotary, tables) in zip(rotaries, rotations) {
+            for run in batch.runs {
+                rotary.fill(
+                    tables, rows: run.rows, firstPosition: run.firstPosition, length: run.length)
+            }
         }
     }
 }
@@ -121,7 +124,7 @@ package final class DecoderWorkspace: Sendable {
             places.append(
                 part.isEmpty
                     ? nil
-                    : try DeviceWorkspace(need, shape: description.shape, backend: device))
+                    : try DeviceWorkspace(need, description, backend: device))
         }
         self.places = places
         let head = devices[parts.firstIndex(where: \.holdsHead) ?? 0].ledger

@@ -21,7 +21,9 @@ package final class EvaluationPass: Sendable {
                 pages: pages(rows: rows, sequences: sequences), shape: description.shape,
                 backward: false)
             + (part.holdsHead
-                ? LossHead.byteCount(vocabulary: description.vocabulary, rows: rows) : 0)
+                ? LossHead.byteCount(
+                    vocabulary: description.vocabulary, rows: rows, description.logits,
+                    backward: false) : 0)
     }
 
     private static func pages(rows: Int, sequences: Int) -> Int {
@@ -48,7 +50,8 @@ package final class EvaluationPass: Sendable {
         }
         cache = SplitPassCache(caches)
         lossHead = try LossHead(
-            head: decoder.head, rows: rows, ledger: decoder.devices[decoder.headDevice].ledger)
+            head: decoder.head, transform: decoder.description.logits, rows: rows,
+            backward: false, ledger: decoder.devices[decoder.headDevice].ledger)
     }
 
     /// The loss of each row, whose label is the token to predict there (negative: no loss).
@@ -83,8 +86,7 @@ package final class EvaluationPass: Sendable {
     /// The last norm in place of the states on the head's device.
     func normed(_ hidden: Matrix) -> Matrix {
         decoder.finalNorm.forward(
-            hidden, into: hidden, epsilon: decoder.description.shape.normEpsilon,
-            workspace[decoder.headDevice].backend)
+            hidden, into: hidden, workspace[decoder.headDevice].backend)
         return hidden
     }
 

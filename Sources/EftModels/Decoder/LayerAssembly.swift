@@ -18,25 +18,41 @@ extension DecoderDescription {
             ordinal += 1
             return try linear(self.linear(role, layer: index, expert: expert), ordinal)
         }
-        func mlp(expert: Int? = nil) throws -> GatedMLP {
-            GatedMLP(
-                gate: try part(.gate, expert: expert), up: try part(.up, expert: expert),
-                down: try part(.down, expert: expert))
+        func mlp(expert: Int? = nil) throws -> MLP {
+            MLP(
+                activation: shape.activation,
+                gate: shape.isGated ? try part(.gate, expert: expert) : nil,
+                up: try part(.up, expert: expert), down: try part(.down, expert: expert))
+        }
+        func shared() throws -> SharedExpert? {
+            guard let shared = shape.mixture?.shared else { return nil }
+            let gate = shared.isWeighed ? try part(.sharedRouter) : nil
+            return SharedExpert(
+                mlp: MLP(
+                    activation: shape.activation,
+                    gate: shape.isGated ? try part(.sharedGate) : nil, up: try part(.sharedUp),
+                    down: try part(.sharedDown)), gate: gate)
         }
         func feedForward() throws -> DecoderLayer.FeedForward {
             guard let mixture = shape.mixture else { return .mlp(try mlp()) }
+            let router = try part(.router)
+            let experts = try (0..<mixture.experts).map { try mlp(expert: $0) }
             return .mixture(
-                Mixture(
-                    router: try part(.router),
-                    experts: try (0..<mixture.experts).map { try mlp(expert: $0) }, shape: mixture))
+                Mixture(router: router, experts: experts, shared: try shared(), shape: mixture))
         }
+        let shapes = layerNorms(index)
+        // In the order of the computation.
+        let attention = try shapes.attention.map(norm)
+        let (queryNorm, keyNorm) = (try shapes.query.map(norm), try shapes.key.map(norm))
+        let rowNorms = LayerNorms(
+            attention: attention, attentionValue: try shapes.attentionValue.map(norm),
+            feedForward: try shapes.feedForward.map(norm),
+            feedForwardValue: try shapes.feedForwardValue.map(norm))
+        var headNorms: HeadNorms?
+        if let queryNorm, let keyNorm { headNorms = HeadNorms(query: queryNorm, key: keyNorm) }
         return DecoderLayer(
-            index: index, shape: shape, inputNorm: try norm(inputNorm(layer: index)),
-            headNorms: try headNorms(layer: index).map {
-                HeadNorms(query: try norm($0.query), key: try norm($0.key))
-            },
-            middleNorm: try norm(middleNorm(layer: index)), query: try part(.query),
-            key: try part(.key), value: try part(.value), output: try part(.output),
-            feedForward: try feedForward())
+            index: index, shape: shape, kind: kind(layer: index), rowNorms: rowNorms,
+            headNorms: headNorms, query: try part(.query), key: try part(.key),
+            value: try part(.value), output: try part(.output), feedForward: try feedForward())
     }
 }

@@ -48,20 +48,23 @@ package enum TrainedWeights: Sendable, Hashable {
                     + (linear.hasBias ? chosen(.vector(linear.outputs), linear.name + ".bias") : [])
             }
             return linears
-                + description.norms(layer: layer).flatMap {
-                    chosen(.vector($0.count), $0.name + ".weight")
+                + description.norms(layer: layer).flatMap { norm in
+                    norm.parts.flatMap { chosen(.vector(norm.count), $0) }
                 }
         }
         return TrainedShapes(
             layers: layers,
             embedding: chosen(
                 layouts.embedding.trainedShape.ofVocabulary, description.embeddingName + ".weight"),
-            head: chosen(
-                .vector(description.finalNorm.count), description.finalNorm.name + ".weight")
+            head: description.finalNorm.parts.flatMap {
+                chosen(.vector(description.finalNorm.count), $0)
+            }
                 + (layouts.isTied
                     ? []
                     : chosen(
-                        layouts.head.trainedShape.ofVocabulary, description.headName + ".weight")))
+                        layouts.head.trainedShape.ofVocabulary, description.headName + ".weight"))
+                + (description.headBias
+                    ? chosen(.vector(description.vocabulary), description.headName + ".bias") : []))
     }
 
     /// How far backward passes go.
@@ -84,10 +87,11 @@ extension DecoderDescription {
                 names.append(linear.name + ".weight")
                 if linear.hasBias { names.append(linear.name + ".bias") }
             }
-            names += norms(layer: layer).map { $0.name + ".weight" }
+            names += norms(layer: layer).flatMap(\.parts)
         }
-        names.append(finalNorm.name + ".weight")
+        names += finalNorm.parts
         if !tiedEmbeddings { names.append(headName + ".weight") }
+        if headBias { names.append(headName + ".bias") }
         return names
     }
 }

@@ -79,7 +79,9 @@ package final class TrainingPass: Sendable {
             places.compactMap { $0 }.flatMap { place in place.part.layers.map { place.cache($0) } })
         let ledger = decoder.devices[decoder.headDevice].ledger
         normed = try Matrix(rows: need.rows, columns: shape.hidden, ledger: ledger)
-        lossHead = try LossHead(head: decoder.head, rows: need.rows, ledger: ledger)
+        lossHead = try LossHead(
+            head: decoder.head, transform: decoder.description.logits, rows: need.rows,
+            backward: true, ledger: ledger)
     }
 
     /// Whether the model without its adapters changes too.
@@ -211,8 +213,7 @@ package final class TrainingPass: Sendable {
         let behind = place(ofLayer: decoder.layers.count - 1)
         let last = behind.hidden(index, rows: rows).moved(to: head.hidden(index, rows: rows))
         let normed = normed.rows(0..<rows)
-        decoder.finalNorm.forward(
-            last, into: normed, epsilon: decoder.description.shape.normEpsilon, backend)
+        decoder.finalNorm.forward(last, into: normed, backend)
         return Scoring(
             last: last, normed: normed,
             // The gradient of the norm's value may stand where layers keep theirs: no layer runs meanwhile.
@@ -225,10 +226,9 @@ package final class TrainingPass: Sendable {
     /// From the gradient of the norm's value to that of the last layer's.
     private func carryBehindHead(_ scoring: Scoring, _ index: Int) {
         let gradient = place(decoder.headDevice).gradient(index, rows: scoring.last.rows)
-        gradient.zero()
         decoder.finalNorm.backward(
-            scoring.last, dy: scoring.gradient, addingTo: gradient,
-            epsilon: decoder.description.shape.normEpsilon, scoring.pass.backend)
+            scoring.last, dy: scoring.gradient, into: gradient, accumulate: false,
+            scoring.pass.backend)
     }
 
     private func backward(_ micros: [TrainingRows]) throws {
@@ -256,7 +256,10 @@ package final class TrainingPass: Sendable {
         let (embedding, rows) = (decoder.embeddingParameter, decoder.embeddingRows)
         guard embedding != nil || rows != nil else { return }
         for (index, micro) in micros.enumerated() {
-            let gradient = place(device).gradient(index, rows: micro.batch.count)
+            let place = place(device)
+            let gradient = place.gradient(index, rows: micro.batch.count)
+            let scale = decoder.description.embeddingScale
+            if scale != 1 { place.workspace.backend.scale(gradient, by: scale) }
             if let embedding {
                 decoder.addEmbeddingGradient(gradient, tokens: micro.batch.tokens, to: embedding)
             }
@@ -268,7 +271,7 @@ package final class TrainingPass: Sendable {
         let (micro, place) = (micros[index], place(ofLayer: layer))
         // Positions of the only micro-batch stand from the first layer on.
         if micros.count > 1 || layer == place.part.layers.lowerBound {
-            place.workspace.fillPositions(micro.batch, decoder.description.rotary)
+            place.workspace.fillPositions(micro.batch, decoder.description.rotaries)
         }
         return decoder.layerPass(
             micro.batch, cache: cache, place: place.workspace,

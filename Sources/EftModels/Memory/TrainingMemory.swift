@@ -41,12 +41,15 @@ extension DecoderLayouts {
         let layer =
             linears(of: 0..<min(1, layerCount)).map(\.trainedShape)
             + biased.map { .vector($0.outputs) }
-            + description.norms(layer: 0).map { .vector($0.count) }
+            + description.norms(layer: 0).flatMap { norm in
+                norm.parts.map { _ in .vector(norm.count) }
+            }
         return TrainedShapes(
             layers: Array(repeating: layer, count: layerCount),
             embedding: [embedding.trainedShape.ofVocabulary],
-            head: [.vector(description.finalNorm.count)]
-                + (isTied ? [] : [head.trainedShape.ofVocabulary]))
+            head: description.finalNorm.parts.map { _ in .vector(description.finalNorm.count) }
+                + (isTied ? [] : [head.trainedShape.ofVocabulary])
+                + (description.headBias ? [.vector(description.vocabulary)] : []))
     }
 }
 

@@ -111,7 +111,7 @@ package struct DecoderLayouts: Sendable {
     ) throws -> WeightLayout {
         let (inputs, outputs) = (linear.inputs, linear.outputs)
         // A router is never quantized: it is small, and decides much.
-        if linear.role == .router { return dense(format.endType, inputs, outputs) }
+        if linear.role.isRouter { return dense(format.endType, inputs, outputs) }
         switch format {
         case .dense(let dtype): return dense(dtype, inputs, outputs)
         case .nf4(let dtype):

@@ -98,7 +98,7 @@ extension Estimator {
         }
         // Those of query, output, gate and down serve their siblings too; each expert's last product has its own, from
         // the tokens that choose it.
-        var layer = operations(.query) + operations(.output) + operations(.gate)
+        var layer = operations(.query) + operations(.output) + operations(.up)
         if let mixture = description.shape.mixture {
             let each = Double(tokens * mixture.expertsPerRow) / Double(mixture.experts)
             layer +=

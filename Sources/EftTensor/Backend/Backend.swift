@@ -26,11 +26,11 @@ package protocol Backend: AnyObject, Sendable {
     /// y (+)= x W for each weight: x `[T][K]`, y `[T][N]`. Products of the same x take less time together than one by one.
     func multiply(_ x: Matrix, _ weights: [PackedWeight], into y: [Matrix], accumulate: Bool)
         throws(TensorError)
-    /// y = silu(x G) * (x U), the same bits as `multiply` and `swiglu` give; `scratch` has the form of y and holds anything
+    /// y = f(x G) * (x U), the same bits as `multiply` and `activate` give; `scratch` has the form of y and holds anything
     /// afterwards.
     func multiplyGated(
-        _ x: Matrix, gate: PackedWeight, up: PackedWeight, into y: Matrix, scratch: Matrix)
-        throws(TensorError)
+        _ x: Matrix, gate: PackedWeight, up: PackedWeight, _ activation: Activation, into y: Matrix,
+        scratch: Matrix) throws(TensorError)
     /// dx (+)= dy W': dy `[T][N]`, dx `[T][K]`.
     func multiplyTransposed(
         _ dy: Matrix, _ weight: PackedWeight, into dx: Matrix, accumulate: Bool) throws(TensorError)
@@ -56,12 +56,24 @@ package protocol Backend: AnyObject, Sendable {
     func rmsNormBackward(
         x: Matrix, weight: Buffer, epsilon: Float, dy: Matrix, into dx: Matrix, accumulate: Bool,
         weightGradient: Buffer?)
-    /// Rotates heads in place by tables `[T][D/2]`; `inverse` rotates back.
-    func rope(_ x: Matrix, headDim: Int, cosines: Matrix, sines: Matrix, inverse: Bool)
-    /// y = silu(gate) * up.
-    func swiglu(gate: Matrix, up: Matrix, into y: Matrix)
-    /// dgate and dup from dy; may overwrite gate and up.
-    func swigluBackward(gate: Matrix, up: Matrix, dy: Matrix, dgate: Matrix, dup: Matrix)
+    /// y = (x - mean(x)) / deviation(x) * weight + bias.
+    func layerNorm(_ x: Matrix, weight: Buffer, bias: Buffer?, epsilon: Float, into y: Matrix)
+    /// dx (+)= gradient of x; adds to the gradients of weight and bias, when given.
+    func layerNormBackward(
+        x: Matrix, weight: Buffer, epsilon: Float, dy: Matrix, into dx: Matrix, accumulate: Bool,
+        weightGradient: Buffer?, biasGradient: Buffer?)
+    /// Rotates heads in place; `inverse` rotates back.
+    func rope(_ x: Matrix, headDim: Int, _ tables: RotaryTables, inverse: Bool)
+    /// y = f(gate) * up, or f(gate) without `up`.
+    func activate(_ activation: Activation, gate: Matrix, up: Matrix?, into y: Matrix)
+    /// dgate and dup from dy; may overwrite gate and up. There is `dup` where there is `up`.
+    func activateBackward(
+        _ activation: Activation, gate: Matrix, up: Matrix?, dy: Matrix, dgate: Matrix, dup: Matrix?
+    )
+    /// x = cap * tanh(x / cap).
+    func softCap(_ x: Matrix, _ cap: Float)
+    /// From the gradient of y = cap * tanh(x / cap) to that of x, in place.
+    func softCapBackward(_ y: Matrix, _ cap: Float, gradient: Matrix)
     /// y += factor * x.
     func addScaled(_ x: Matrix, factor: Float, to y: Matrix)
     /// x *= factor.
@@ -139,9 +151,16 @@ package struct AttentionShape: Sendable, Hashable {
     package let scale: Float
     /// How keys and values are held in pages.
     package let kvType: KVType
+    /// Positions that a row sees, its own included; all when nil.
+    package let window: Int?
+    /// Scores s become cap * tanh(s / cap); nil leaves them as they are.
+    package let softCap: Float?
 
     /// Makes a shape.
-    package init(heads: Int, kvHeads: Int, headDim: Int, scale: Float, kvType: KVType) {
+    package init(
+        heads: Int, kvHeads: Int, headDim: Int, scale: Float, kvType: KVType, window: Int? = nil,
+        softCap: Float? = nil
+    ) {
         precondition(kvHeads > 0 && heads % kvHeads == 0)
         precondition(kvType.holds(headDim: headDim), "head of a cache in codes")
         self.heads = heads
@@ -149,6 +168,8 @@ package struct AttentionShape: Sendable, Hashable {
         self.headDim = headDim
         self.scale = scale
         self.kvType = kvType
+        self.window = window
+        self.softCap = softCap
     }
 }
 

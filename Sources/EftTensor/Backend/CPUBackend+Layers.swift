@@ -22,24 +22,63 @@ extension CPUBackend {
             dy.columns, dx.pointer, dx.columns, accumulate, weightGradient?.floats)
     }
 
-    package func rope(_ x: Matrix, headDim: Int, cosines: Matrix, sines: Matrix, inverse: Bool) {
-        precondition(x.columns % headDim == 0 && cosines.rows == x.rows)
-        precondition(cosines.columns == headDim / 2 && sines.columns == headDim / 2)
-        eft_rope(
-            context, x.rows, x.columns / headDim, headDim, x.pointer, x.columns, cosines.pointer,
-            sines.pointer, inverse)
-    }
-
-    package func swiglu(gate: Matrix, up: Matrix, into y: Matrix) {
-        eft_swiglu(
-            context, y.rows, y.columns, gate.pointer, gate.columns, up.pointer, up.columns,
+    package func layerNorm(
+        _ x: Matrix, weight: Buffer, bias: Buffer?, epsilon: Float, into y: Matrix
+    ) {
+        precondition(x.columns == weight.floatCount && x.rows == y.rows && x.columns == y.columns)
+        precondition(bias.map { $0.floatCount == x.columns } ?? true)
+        eft_layer_norm(
+            context, x.rows, x.columns, x.pointer, x.columns, weight.floats, bias?.floats, epsilon,
             y.pointer, y.columns)
     }
 
-    package func swigluBackward(gate: Matrix, up: Matrix, dy: Matrix, dgate: Matrix, dup: Matrix) {
-        eft_swiglu_backward(
-            context, dy.rows, dy.columns, gate.pointer, gate.columns, up.pointer, up.columns,
-            dy.pointer, dy.columns, dgate.pointer, dgate.columns, dup.pointer, dup.columns)
+    package func layerNormBackward(
+        x: Matrix, weight: Buffer, epsilon: Float, dy: Matrix, into dx: Matrix, accumulate: Bool,
+        weightGradient: Buffer?, biasGradient: Buffer?
+    ) {
+        precondition(x.columns == weight.floatCount && x.rows == dy.rows && x.rows == dx.rows)
+        eft_layer_norm_backward(
+            context, x.rows, x.columns, x.pointer, x.columns, weight.floats, epsilon, dy.pointer,
+            dy.columns, dx.pointer, dx.columns, accumulate, weightGradient?.floats,
+            biasGradient?.floats)
+    }
+
+    package func rope(_ x: Matrix, headDim: Int, _ tables: RotaryTables, inverse: Bool) {
+        let rotated = tables.cosines.columns * 2
+        precondition(x.columns % headDim == 0 && tables.cosines.rows == x.rows)
+        precondition(rotated <= headDim, "more numbers rotate than a head has")
+        var rotation = eft_rotation(
+            heads: x.columns / headDim, head_dim: headDim, rotated: rotated,
+            interleaved: tables.interleaved)
+        eft_rope(
+            context, &rotation, x.rows, x.pointer, x.columns, tables.cosines.pointer,
+            tables.sines.pointer, inverse)
+    }
+
+    package func activate(_ activation: Activation, gate: Matrix, up: Matrix?, into y: Matrix) {
+        precondition(gate.columns == y.columns && gate.rows == y.rows)
+        eft_activate(
+            context, activation.kernelValue, y.rows, y.columns, gate.pointer, gate.columns,
+            up?.pointer, up?.columns ?? 0, y.pointer, y.columns)
+    }
+
+    package func activateBackward(
+        _ activation: Activation, gate: Matrix, up: Matrix?, dy: Matrix, dgate: Matrix, dup: Matrix?
+    ) {
+        precondition((up == nil) == (dup == nil), "a gradient for each factor")
+        eft_activate_backward(
+            context, activation.kernelValue, dy.rows, dy.columns, gate.pointer, gate.columns,
+            up?.pointer, up?.columns ?? 0, dy.pointer, dy.columns, dgate.pointer, dgate.columns,
+            dup?.pointer, dup?.columns ?? 0)
+    }
+
+    package func softCap(_ x: Matrix, _ cap: Float) {
+        eft_soft_cap(context, x.count, cap, x.pointer)
+    }
+
+    package func softCapBackward(_ y: Matrix, _ cap: Float, gradient: Matrix) {
+        precondition(y.count == gradient.count)
+        eft_soft_cap_backward(context, y.count, cap, y.pointer, gradient.pointer)
     }
 
     package func addScaled(_ x: Matrix, factor: Float, to y: Matrix) {
@@ -178,6 +217,20 @@ extension AttentionShape {
         let type = kvType == .f32 ? EFT_F32 : kvType == .f16 ? EFT_F16 : EFT_BF16
         return eft_attention(
             heads: heads, kv_heads: kvHeads, head_dim: headDim, scale: scale, kv_type: type,
-            key_bits: UInt32(kvType.bits.key), value_bits: UInt32(kvType.bits.value))
+            key_bits: UInt32(kvType.bits.key), value_bits: UInt32(kvType.bits.value),
+            window: window ?? 0, soft_cap: softCap ?? 0)
+    }
+}
+
+extension Activation {
+    /// The kernels' name for it.
+    var kernelValue: eft_activation {
+        switch self {
+        case .silu: EFT_SILU
+        case .gelu: EFT_GELU
+        case .geluTanh: EFT_GELU_TANH
+        case .relu: EFT_RELU
+        case .reluSquared: EFT_RELU2
+        }
     }
 }

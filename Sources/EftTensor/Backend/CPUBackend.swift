@@ -128,13 +128,14 @@ package final class CPUBackend: Backend {
     }
 
     package func multiplyGated(
-        _ x: Matrix, gate: PackedWeight, up: PackedWeight, into y: Matrix, scratch other: Matrix
+        _ x: Matrix, gate: PackedWeight, up: PackedWeight, _ activation: Activation, into y: Matrix,
+        scratch other: Matrix
     ) throws(TensorError) {
         let workspace = try scratch(for: [gate, up], rows: x.rows)
         withProducts(x, [gate, up], into: [y, other], accumulate: false) { products in
             eft_matmul_gated(
-                context, products[0], products[1], precision.kernelValue, x.rows, x.pointer,
-                x.columns, workspace.base)
+                context, products[0], products[1], activation.kernelValue, precision.kernelValue,
+                x.rows, x.pointer, x.columns, workspace.base)
         }
     }
 

@@ -75,7 +75,7 @@ struct StreamModel {
         _ source: any CheckpointReader, _ description: DecoderDescription, _ backend: CPUBackend
     ) throws {
         let linears = (0..<description.layers).flatMap { description.linears(layer: $0) }
-            .filter { $0.role != .router }
+            .filter { !$0.role.isRouter }
         var tensors: [EncodedTensor] = []
         var seed: UInt64 = 1
         for linear in linears {

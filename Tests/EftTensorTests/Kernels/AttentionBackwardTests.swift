@@ -86,8 +86,16 @@ struct AttentionBackwardTests {
 
     @Test(arguments: KernelLevel.all, [(0, 5), (14, 4), (0, 19)])
     func `gradients equal differences`(level: KernelLevel, place: (first: Int, rows: Int)) throws {
-        let shape = AttentionShape(heads: 4, kvHeads: 2, dim: 6)
-        let sequence = AttentionSequence(shape, first: place.first, rows: place.rows)
+        for shape in [
+            AttentionShape(heads: 4, kvHeads: 2, dim: 6),
+            AttentionShape(heads: 4, kvHeads: 2, dim: 6, window: 4, softCap: 1.5),
+        ] {
+            try checkDifferences(
+                AttentionSequence(shape, first: place.first, rows: place.rows), level)
+        }
+    }
+
+    private func checkDifferences(_ sequence: AttentionSequence, _ level: KernelLevel) throws {
         let found = try Self.gradients([sequence], start: 0.5, level: level)[0]
         let q = sequence.q.doubles, k = sequence.k.doubles, v = sequence.v.doubles
         func loss(_ q: [Double], _ k: [Double], _ v: [Double]) -> Double {
@@ -153,15 +161,22 @@ extension AttentionSequence {
                 let rowDot = (0..<dim).reduce(0) {
                     $0 + Double(dout[at + $1]) * result.out[at + $1]
                 }
-                for j in 0...first + t {
+                let from = shape.window > 0 ? max(0, first + t + 1 - shape.window) : 0
+                for j in from...first + t {
                     let kv = j * kvColumns + h / shape.group * dim
                     var score = 0.0, pull = 0.0
                     for d in 0..<dim {
                         score += Double(q[at + d]) * Double(k[kv + d])
                         pull += Double(dout[at + d]) * Double(v[kv + d])
                     }
-                    let weight = exp(score * Double(shape.scale) - result.lse[t * shape.heads + h])
-                    let ds = weight * (pull - rowDot) * Double(shape.scale)
+                    var (scaled, slope) = (score * Double(shape.scale), Double(shape.scale))
+                    if shape.softCap > 0 {
+                        let share = tanh(scaled / Double(shape.softCap))
+                        scaled = Double(shape.softCap) * share
+                        slope *= 1 - share * share
+                    }
+                    let weight = exp(scaled - result.lse[t * shape.heads + h])
+                    let ds = weight * (pull - rowDot) * slope
                     for d in 0..<dim {
                         dv[kv + d] += weight * Double(dout[at + d])
                         dk[kv + d] += ds * Double(q[at + d])

@@ -11,6 +11,11 @@ struct AttentionTests {
         AttentionShape(heads: 8, kvHeads: 2, dim: 64),
         AttentionShape(heads: 3, kvHeads: 1, dim: 136),
         AttentionShape(heads: 60, kvHeads: 1, dim: 20),
+        AttentionShape(heads: 4, kvHeads: 2, dim: 16, window: 1),
+        AttentionShape(heads: 4, kvHeads: 1, dim: 20, window: 19),
+        AttentionShape(heads: 7, kvHeads: 1, dim: 12, window: 70),
+        AttentionShape(heads: 4, kvHeads: 2, dim: 32, softCap: 2),
+        AttentionShape(heads: 2, kvHeads: 1, dim: 40, window: 64, softCap: 5),
     ]
     static let placements = [
         (0, 1), (0, 16), (0, 37), (15, 2), (16, 1), (63, 3), (64, 1), (70, 75), (130, 5),
@@ -83,6 +88,22 @@ struct AttentionTests {
         #expect(result.out[0][before...].allSatisfy { $0.isNaN })
     }
 
+    /// Keys and values before the window are NaN, as pages that were given back may be.
+    @Test(arguments: KernelLevel.all, [EFT_F32, EFT_BF16])
+    func `pages before every row's window are not read`(
+        level: KernelLevel, type: eft_float_type
+    ) throws {
+        let shape = AttentionShape(heads: 6, kvHeads: 2, dim: 24, window: 30)
+        let sequence = AttentionSequence(shape, first: 100, rows: 40)
+        let clean = try AttentionResult(
+            [sequence], pages: [sequence.pages(type)], type: type, level: level)
+        // Row 100 sees positions from 71 on; the page of 64 to 79 is read.
+        let broken = AttentionSequence(sequence, breakingTo: 64)
+        let result = try AttentionResult(
+            [broken], pages: [broken.pages(type)], type: type, level: level)
+        #expect(sameBits(result.out[0], clean.out[0]) && sameBits(result.lse[0], clean.lse[0]))
+    }
+
     @Test(arguments: KernelLevel.all)
     func `several runs on several threads give the same bits`(level: KernelLevel) throws {
         let shape = AttentionShape(heads: 8, kvHeads: 2, dim: 32)
@@ -138,6 +159,18 @@ extension AttentionSequence {
         let range = first * whole.columns..<(first + rows) * whole.columns
         q = whole.q[range].map { $0 * queryScale }
         dout = Array(whole.dout[range])
+    }
+
+    /// The same with NaN keys and values before a position.
+    init(_ other: AttentionSequence, breakingTo position: Int) {
+        shape = other.shape
+        first = other.first
+        rows = other.rows
+        q = other.q
+        dout = other.dout
+        let end = position * other.kvColumns
+        k = other.k.indices.map { $0 < end ? .nan : other.k[$0] }
+        v = other.v.indices.map { $0 < end ? .nan : other.v[$0] }
     }
 
     /// The same with NaN keys and infinite values from a position on.

@@ -14,18 +14,24 @@ struct AttentionShape: Sendable, CustomTestStringConvertible {
     /// Bits of codes of keys and values; 0 for numbers.
     var keyBits: UInt32 = 0
     var valueBits: UInt32 = 0
+    /// Positions that a row sees; all when 0.
+    var window = 0
+    /// What scores cannot exceed; 0 for none.
+    var softCap: Float = 0
 
     var group: Int { heads / kvHeads }
     var scale: Float { 1 / Float(dim).squareRoot() }
     var testDescription: String {
         "\(heads)/\(kvHeads) heads of \(dim)"
             + (keyBits > 0 ? ", \(keyBits) and \(valueBits) bits" : "")
+            + (window > 0 ? ", a window of \(window)" : "")
+            + (softCap > 0 ? ", scores below \(softCap)" : "")
     }
 
     func parameters(_ type: eft_float_type) -> eft_attention {
         eft_attention(
             heads: heads, kv_heads: kvHeads, head_dim: dim, scale: scale, kv_type: type,
-            key_bits: keyBits, value_bits: valueBits)
+            key_bits: keyBits, value_bits: valueBits, window: window, soft_cap: softCap)
     }
 }
 
@@ -94,15 +100,19 @@ struct AttentionSequence {
         for t in 0..<rows {
             for h in 0..<shape.heads {
                 let at = t * columns + h * shape.dim, kv = h / shape.group * shape.dim
-                let scores = (0...first + t).map { j in
-                    (0..<shape.dim).reduce(0) { $0 + q[at + $1] * k[j * kvColumns + kv + $1] }
+                let from = shape.window > 0 ? max(0, first + t + 1 - shape.window) : 0
+                let scores = (from...first + t).map { j in
+                    let score =
+                        (0..<shape.dim).reduce(0) { $0 + q[at + $1] * k[j * kvColumns + kv + $1] }
                         * Double(shape.scale)
+                    let cap = Double(shape.softCap)
+                    return cap > 0 ? cap * tanh(score / cap) : score
                 }
                 let top = scores.max() ?? 0
                 let weights = scores.map { exp($0 - top) }
                 let total = weights.reduce(0, +)
                 lse.append(top + log(total))
-                for (j, weight) in weights.enumerated() {
+                for (j, weight) in zip(from..., weights) {
                     for d in 0..<shape.dim {
                         out[at + d] += weight / total * v[j * kvColumns + kv + d]
                     }

@@ -3,7 +3,33 @@
 import CEftKernels
 import Testing
 
+#if canImport(Glibc)
+    import Glibc
+#endif
+
 struct ElementwiseTests {
+    @Test(arguments: KernelLevel.all, oddSizes)
+    func `a soft cap is the hyperbolic tangent, and has its gradient`(
+        level: KernelLevel, count: Int
+    ) throws {
+        var noise = Noise(count)
+        // Numbers near zero too, whose digits a quotient of exponentials would lose.
+        let x = noise.numbers(count, scale: 90).enumerated().map { $0 % 3 == 0 ? $1 * 1e-4 : $1 }
+        let dy = noise.numbers(count)
+        var y = x, dx = dy
+        try level.run(threads: 2) {
+            eft_soft_cap($0, count, 30, &y)
+            eft_soft_cap_backward($0, count, 30, y, &dx)
+        }
+        func cap(_ x: Double) -> Double { 30 * tanh(x / 30) }
+        #expect(distance(y, x.doubles.map(cap), floor: 1e-6) < 1e-6)
+        let slopes = x.doubles.map { 1 - (cap($0) / 30) * (cap($0) / 30) }
+        #expect(distance(dx, zip(slopes, dy).map { $0 * Double($1) }, floor: 0.1) < 1e-5)
+        var odd: [Float] = [.nan, .infinity, -.infinity, 0, -0.0]
+        try level.run { eft_soft_cap($0, 5, 30, &odd) }
+        #expect(odd[0].isNaN && odd[1] == 30 && odd[2] == -30 && odd[3] == 0)
+    }
+
     @Test(arguments: KernelLevel.all, oddSizes + [30_000])
     func `sums and scales round as written`(level: KernelLevel, count: Int) throws {
         var noise = Noise(count)

@@ -136,7 +136,9 @@ final class MeasurementStage {
     private func measureTables(
         _ layer: Int, _ blocks: [WidthBlock], _ hessians: inout [Hessian?], _ advance: Advance
     ) throws -> [(key: String, options: [WidthOption])] {
-        let tables = [ExLlamaV2Tables.attention, ExLlamaV2Tables.mlp]
+        let tables = [
+            ExLlamaV2Tables.attention, ExLlamaV2Tables.mlp(isGated: model.shape.isGated),
+        ]
         var candidates: [String: [[EXL2Section]]] = [:]
         for (block, table) in zip(blocks, tables) {
             for (column, projection) in block.projections.enumerated() {
@@ -199,13 +201,19 @@ final class MeasurementStage {
             let path = FileSystem.join(job.work.candidates(place), name + ".safetensors")
             return try SafetensorsFile(path: path)
         }
-        let middle = try rows.states(middleOf: index)
-        let (from, to) =
-            half == .attention
-            ? (try rows.states(index), middle) : (middle, try rows.states(index + 1))
+        let isWhole = model.shape.isParallel
+        let start = half == .attention || isWhole
+        let from = try start ? rows.states(index) : rows.states(middleOf: index)
+        let end = half == .feedForward || isWhole
+        let to = try end ? rows.states(index + 1) : rows.states(middleOf: index)
         var sum = 0.0
         try rows.forEach(from) { row, x, wanted in
-            try rows.runner.forward(half, of: tested, x, into: x)
+            // The halves of a parallel layer are added at once; its error is measured as a whole.
+            if isWhole {
+                try rows.runner.forward(tested, x, into: x)
+            } else {
+                try rows.runner.forward(half, of: tested, x, into: x)
+            }
             try to.read(row, into: wanted)
             sum += x.relativeError(to: wanted)
         }

@@ -40,10 +40,14 @@ struct Sensitivity {
             .activations: states
                 + BlockRunner.byteCount(description, length: rows, backward: true)
         ])
-        let losses = LossHead.byteCount(vocabulary: description.vocabulary, rows: rows)
+        let losses = LossHead.byteCount(
+            vocabulary: description.vocabulary, rows: rows, description.logits, backward: true)
         return [
             fixed + MemoryTable([.weights: layerBytes, .workspace: 2 * sums]),
-            fixed + MemoryTable([.weights: headBytes + hidden * 4, .activations: losses]),
+            fixed
+                + MemoryTable([
+                    .weights: headBytes + description.finalNormBytes, .activations: losses,
+                ]),
         ]
     }
 
@@ -143,21 +147,22 @@ struct Sensitivity {
             outputs: model.vocabulary)
         let head = Linear(
             name: model.headName, ordinal: 0,
-            weight: try source.load(as: .asStored, backend: backend), bias: nil)
-        let losses = try LossHead(head: head, rows: input.rows, ledger: backend.ledger)
+            weight: try source.load(as: .asStored, backend: backend), bias: try job.headBias())
+        let losses = try LossHead(
+            head: head, transform: model.logits, rows: input.rows, backward: true,
+            ledger: backend.ledger)
         let last = try states(model.layers)
         gradients.zero()
         for (row, range) in ranges.enumerated() {
             let (x, normed) = (input.rows(0..<range.count), value.rows(0..<range.count))
             try last.read(row, into: x)
-            norm.forward(x, into: normed, epsilon: model.shape.normEpsilon, backend)
+            norm.forward(x, into: normed, backend)
             let labels = Array(rows[row].dropFirst()) + [-1]
             // The gradient of the norm's value may take its place: the head reads its rows before it writes them.
             _ = try losses.losses(
                 hidden: normed, labels: labels, gradientScale: 1, gradient: normed, runner.pass)
             norm.backward(
-                x, dy: normed, addingTo: gradients.rows(range), epsilon: model.shape.normEpsilon,
-                backend)
+                x, dy: normed, into: gradients.rows(range), accumulate: true, backend)
         }
     }
 

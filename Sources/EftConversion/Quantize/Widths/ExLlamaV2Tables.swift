@@ -48,6 +48,11 @@ enum ExLlamaV2Tables {
         mlp("8@128 1", "8@128 1", "8@128 1"),
     ]
 
+    /// Options of the linear layers of an MLP; without a gate those of up and down.
+    static func mlp(isGated: Bool) -> [[[EXL2Section]]] {
+        isGated ? mlp : mlp.map { Array($0.dropFirst()) }
+    }
+
     /// The same for all four projections of attention.
     private static func repeated(_ text: String) -> [[EXL2Section]] { row(text, value: text) }
 

@@ -45,7 +45,7 @@ struct WidthBlock: Sendable, Hashable {
     static func layer(_ layer: Int, _ model: DecoderDescription) -> [WidthBlock] {
         let path = model.layerName(layer) + "."
         let attention: [DecoderDescription.Role] = [.query, .key, .value, .output]
-        let mlp: [DecoderDescription.Role] = [.gate, .up, .down]
+        let mlp = model.mlpRoles
         // All experts of a layer are one block, called what holds them, and their like layers have the same widths.
         let experts = model.shape.mixture.map { (0..<$0.experts).map(Optional.some) } ?? [nil]
         let name = model.mlpNames.path
@@ -57,7 +57,10 @@ struct WidthBlock: Sendable, Hashable {
                 key: path + (name.hasSuffix(suffix) ? String(name.dropLast(suffix.count)) : name),
                 linears: experts.flatMap { expert in
                     mlp.map { model.linear($0, layer: layer, expert: expert) }
-                }),
+                }
+                    + model.sharedRoles.filter { !$0.isRouter }.map {
+                        model.linear($0, layer: layer)
+                    }),
         ]
     }
 

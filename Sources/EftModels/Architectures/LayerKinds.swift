@@ -1,0 +1,68 @@
+// SPDX-License-Identifier: Apache-2.0
+// Which layers see a window of the past only, and which rotate.
+import EftConfig
+import EftNN
+
+/// Reads `sliding_window` and `layer_types`.
+enum LayerKinds {
+    /// Kinds of layers that all rotate alike.
+    /// - Parameters:
+    ///   - window: `sliding_window` where the config does not give it.
+    ///   - isSliding: whether a layer has the window, where there is no `layer_types`.
+    /// - Throws: `ConfigError` for lists of another length and windows that are not positive, `ModelError` (`unsupported`)
+    ///   for kinds of layers that Eft does not have.
+    static func read(
+        _ config: ConfigCursor, layers: Int, window: Int? = nil,
+        isSliding: (_ layer: Int) -> Bool = { _ in true }
+    ) throws -> [LayerKind] {
+        func size() throws -> Int? { try self.window(config, default: window) }
+        guard let types = try config.optional("layer_types") else {
+            return try (0..<layers).map { LayerKind(window: isSliding($0) ? try size() : nil) }
+        }
+        let names = try types.elements().map { try $0.string() }
+        guard names.count == layers else {
+            throw types.error(
+                .badValue,
+                "layer_types has \(names.count) entries, num_hidden_layers says \(layers)")
+        }
+        return try names.map { name in
+            switch name {
+            case "full_attention": return LayerKind()
+            case "sliding_attention":
+                guard let window = try size() else {
+                    throw types.error(
+                        .badValue,
+                        "layer_types has 'sliding_attention', and there is no sliding_window")
+                }
+                return LayerKind(window: window)
+            default:
+                throw ModelError(
+                    .unsupported,
+                    "layers of the type '\(excerpt(name))' are not supported yet; supported are "
+                        + "full_attention, sliding_attention", path: config.file)
+            }
+        }
+    }
+
+    /// `sliding_window`; nil where the config says null.
+    static func window(_ config: ConfigCursor, default value: Int?) throws -> Int? {
+        guard try config.hasKey("sliding_window") else { return value }
+        guard let cursor = try config.optional("sliding_window") else { return nil }
+        let window = try cursor.int()
+        guard window > 0 else {
+            throw cursor.error(.badValue, "sliding_window (\(window)) must be positive")
+        }
+        return window
+    }
+
+    /// A whole number by which layers alternate.
+    /// - Throws: `ConfigError` where it is not positive.
+    static func pattern(_ key: String, _ config: ConfigCursor, default value: Int) throws -> Int {
+        guard let cursor = try config.optional(key) else { return value }
+        let pattern = try cursor.int()
+        guard pattern > 0 else {
+            throw cursor.error(.badValue, "\(key) (\(pattern)) must be positive")
+        }
+        return pattern
+    }
+}

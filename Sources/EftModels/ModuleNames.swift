@@ -1,0 +1,47 @@
+// SPDX-License-Identifier: Apache-2.0
+// What checkpoints call the parts of a decoder.
+import EftFormats
+
+extension DecoderDescription {
+    /// What a checkpoint calls the parts of a decoder beside MLPs; names of Llama's form where not set.
+    package struct ModuleNames: Sendable, Hashable {
+        /// The list of layers.
+        package var layers = "model.layers"
+        package var embedding = "model.embed_tokens"
+        /// The norm before the head.
+        package var finalNorm = "model.norm"
+        package var head = "lm_head"
+        // Below a layer's path.
+        package var query = "self_attn.q_proj"
+        package var key = "self_attn.k_proj"
+        package var value = "self_attn.v_proj"
+        package var output = "self_attn.o_proj"
+
+        /// Names of Llama's form.
+        package init() {}
+
+        /// The names with another root than `model`.
+        package func rooted(_ root: String) -> ModuleNames {
+            var names = self
+            func moved(_ name: String) -> String {
+                name.hasPrefix("model.") ? root + name.dropFirst("model".count) : name
+            }
+            names.layers = moved(layers)
+            names.embedding = moved(embedding)
+            names.finalNorm = moved(finalNorm)
+            return names
+        }
+    }
+}
+
+extension DecoderDescription {
+    /// Takes the names under which a checkpoint has the embedding; the usual ones where it has none, or there is none.
+    package mutating func root(in checkpoint: (any CheckpointReader)?) {
+        guard let usual = roots.first else { return }
+        let found = (roots + ["model"]).first { root in
+            let name = names.rooted(root).embedding
+            return checkpoint?.tensors.contains { $0.name.hasPrefix(name + ".") } ?? false
+        }
+        names = names.rooted(found ?? usual)
+    }
+}

@@ -1,0 +1,16 @@
+// SPDX-License-Identifier: Apache-2.0
+// The functions inside MLPs.
+
+/// What an MLP does with a number.
+package enum Activation: Sendable, Hashable {
+    /// x / (1 + exp(-x)).
+    case silu
+    /// x times the share of a normal distribution below x.
+    case gelu
+    /// GELU by way of tanh.
+    case geluTanh
+    /// max(x, 0).
+    case relu
+    /// max(x, 0)^2.
+    case reluSquared
+}
