@@ -28,6 +28,8 @@ package struct DecoderDescription: Sendable, Hashable {
     package var mlpNames: MLPNames
     /// Standard deviation of fresh weights.
     package var initializerRange: Double
+    /// The head of a model that scores; nil for a language model.
+    package var scores: ScoreHead?
 
     /// Makes a description.
     package init(
@@ -112,7 +114,7 @@ package struct DecoderDescription: Sendable, Hashable {
     /// The path of the embedding.
     package var embeddingName: String { "model.embed_tokens" }
     /// The path of the head.
-    package var headName: String { "lm_head" }
+    package var headName: String { scores == nil ? "lm_head" : ScoreHead.name }
 
     /// Name and length of a norm's weight.
     package struct NormShape: Sendable, Hashable {
@@ -207,7 +209,9 @@ package struct DecoderDescription: Sendable, Hashable {
 
     /// Number of all parameters; a tied head counts once.
     package var parameterCount: Int {
-        var count = vocabulary * shape.hidden * (tiedEmbeddings ? 1 : 2) + shape.hidden
+        var count = vocabulary * shape.hidden + shape.hidden
+        if !tiedEmbeddings { count += headOutputs * shape.hidden }
+        if headHasBias { count += headOutputs }
         for linear in linears(layer: 0) {
             count +=
                 layers * (linear.inputs * linear.outputs + (linear.hasBias ? linear.outputs : 0))

@@ -48,16 +48,7 @@ package final class Trainer {
         precondition(!parameters.isEmpty, "nothing is trainable")
         self.decoder = decoder
         self.settings = settings
-        objective =
-            settings.preferences.map {
-                PreferenceObjective(
-                    $0, train: train, validation: validation, slots: slots, seed: settings.seed,
-                    embeddingNoise: Float(settings.embeddingNoise))
-            }
-            ?? SupervisedObjective(
-                train: train, validation: validation, slots: slots, seed: settings.seed,
-                embeddingNoise: Float(settings.embeddingNoise),
-                labelSmoothing: Float(settings.labelSmoothing))
+        objective = Trainer.objective(settings, train, validation, slots)
         guardian = RunGuard(settings)
         self.fingerprint = fingerprint
         self.output = output
@@ -76,8 +67,30 @@ package final class Trainer {
         try decoder.reserveScratch(
             rows: need.rows,
             headRows: LossHead.chunkRows(
-                vocabulary: decoder.description.vocabulary, rows: need.rows),
+                vocabulary: decoder.description.headOutputs, rows: need.rows),
             training: decoder.trainingScratch)
+    }
+
+    private static func objective(
+        _ settings: TrainingSettings, _ train: [TrainingExample], _ validation: [TrainingExample],
+        _ slots: [Int]
+    ) -> any TrainingObjective {
+        let (seed, noise) = (settings.seed, Float(settings.embeddingNoise))
+        if let preferences = settings.preferences {
+            return PreferenceObjective(
+                preferences, train: train, validation: validation, slots: slots, seed: seed,
+                embeddingNoise: noise)
+        }
+        if let scoring = settings.scoring, scoring.takesPairs {
+            return RewardObjective(
+                settings: scoring, train: train, validation: validation, slots: slots, seed: seed,
+                padID: settings.padID, embeddingNoise: noise)
+        }
+        let supervised = SupervisedObjective(
+            train: train, validation: validation, slots: slots, seed: seed, embeddingNoise: noise,
+            labelSmoothing: Float(settings.labelSmoothing))
+        return settings.scoring.map { StepObjective(supervised, labels: $0.head.labels) }
+            ?? supervised
     }
 
     /// The need of the pass, from the largest micro-batch that the plan holds.

@@ -61,15 +61,19 @@ package struct TrainingExample: Sendable, Hashable {
 package struct MicroBatch: Sendable {
     /// Tokens and runs.
     package let batch: DecoderBatch
-    /// For each row the token to predict there: labels shifted by one within each example.
+    /// For each row the token to predict there: labels shifted by one within each example; or else its own label.
     package let labels: [Int32]
     /// Rows with a label.
     package let trainedTokens: Int
 
     /// Puts examples together.
-    package init(_ examples: [TrainingExample], slots: [Int]) {
+    /// - Parameter predictsNext: whether a row's label is the token behind it, and not about its own.
+    package init(_ examples: [TrainingExample], slots: [Int], predictsNext: Bool = true) {
         batch = DecoderBatch(sequences: examples.map(\.tokens), slots: slots)
-        labels = examples.flatMap { $0.labels.dropFirst() + [TrainingExample.ignoreIndex] }
+        labels = examples.flatMap { example in
+            predictsNext
+                ? example.labels.dropFirst() + [TrainingExample.ignoreIndex] : example.labels[...]
+        }
         trainedTokens = labels.count { $0 >= 0 }
     }
 }

@@ -49,7 +49,8 @@ package struct DecoderLoader {
     func endSource(_ name: String) throws -> LinearSource {
         try LinearSource(
             module: name, checkpoint: checkpoint, inputs: description.shape.hidden,
-            outputs: description.vocabulary)
+            outputs: name == description.headName ? description.headOutputs : description.vocabulary
+        )
     }
 
     /// Embedding and head stay as stored unless they are trained.
@@ -134,6 +135,11 @@ package struct DecoderLoader {
             ends.head =
                 description.tiedEmbeddings ? ends.embedding : try ahead.end(.head, device)
             ends.norm = try ahead.norm(description.finalNorm, device)
+            if description.headHasBias {
+                ends.bias = try VectorSource.load(
+                    description.headName + ".bias", count: description.headOutputs,
+                    checkpoint: checkpoint, backend: device)
+            }
         }
         guard let embedding = ends.embedding, let head = ends.head, let norm = ends.norm else {
             preconditionFailure("the parts of a decoder hold its ends")
@@ -141,7 +147,8 @@ package struct DecoderLoader {
         return Decoder(
             description: description, devices: devices, parts: parts, embedding: embedding,
             layers: layers, finalNorm: norm,
-            head: Linear(name: description.headName, ordinal: 0, weight: head, bias: nil),
+            head: Linear(
+                name: description.headName, ordinal: 0, weight: head, bias: ends.bias),
             streams: try streams(streaming, layers, devices), endsAdapter: folder.endsAdapter)
     }
 
@@ -150,6 +157,7 @@ package struct DecoderLoader {
         var embedding: PackedWeight?
         var head: PackedWeight?
         var norm: Norm?
+        var bias: Buffer?
     }
 
     /// An end of the decoder.
@@ -255,8 +263,8 @@ extension DecoderDescription {
         return (norms + biases) * 4
     }
 
-    /// Bytes of the last norm in f32.
-    package var finalNormBytes: Int { finalNorm.count * 4 }
+    /// Bytes of the last norm, and of the head's bias where it has one, in f32.
+    package var finalNormBytes: Int { (finalNorm.count + (headHasBias ? headOutputs : 0)) * 4 }
 
     /// Bytes of all norms and biases in f32.
     package var vectorBytes: Int { layers * layerVectorBytes + finalNormBytes }

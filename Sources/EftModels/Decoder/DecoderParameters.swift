@@ -134,6 +134,7 @@ extension Decoder {
         if let weight = head.weightParameter, weight !== embeddingParameter {
             parameters.append(weight)
         }
+        if let bias = head.biasParameter { parameters.append(bias) }
         return parameters
     }
 }

@@ -38,6 +38,9 @@ package struct DecoderSaver {
         all.append((decoder.finalNorm.name + ".weight", .vector(decoder.finalNorm.weight)))
         if !decoder.description.tiedEmbeddings {
             all.append((decoder.head.name + ".weight", .weight(decoder.head.weight)))
+            if let bias = decoder.head.bias {
+                all.append((decoder.head.name + ".bias", .vector(bias)))
+            }
         }
         return all
     }
@@ -84,7 +87,7 @@ package struct DecoderSaver {
         }
     }
 
-    private func write(
+    func write(
         _ values: UnsafeMutablePointer<Float>, count: Int, name: String, _ writer: SafetensorsWriter
     ) throws {
         let converted = try Buffer(

@@ -21,7 +21,7 @@ package final class EvaluationPass: Sendable {
                 pages: pages(rows: rows, sequences: sequences), shape: description.shape,
                 backward: false)
             + (part.holdsHead
-                ? LossHead.byteCount(vocabulary: description.vocabulary, rows: rows) : 0)
+                ? LossHead.byteCount(vocabulary: description.headOutputs, rows: rows) : 0)
     }
 
     private static func pages(rows: Int, sequences: Int) -> Int {
@@ -73,6 +73,15 @@ package final class EvaluationPass: Sendable {
         return try lossHead.losses(
             hidden: normed(hidden.rows(0..<rows.count)), labels: labels.map(\.token),
             gradientScale: 0, gradient: nil, pass(batch.keeping(rows)))
+    }
+
+    /// What the head gives for some rows, ascending: `[rows.count][V]`, or as many scores each.
+    package func values(_ batch: DecoderBatch, rows: [Int]) throws -> [Float] {
+        let hidden = try decoder.forward(batch, cache: cache, workspace: workspace)
+        hidden.pack(rows, of: hidden)
+        let packed = normed(hidden.rows(0..<rows.count))
+        return try lossHead.values(
+            hidden: packed, rows: Array(rows.indices), pass(batch.keeping(rows)))
     }
 
     /// The same pass layer by layer.

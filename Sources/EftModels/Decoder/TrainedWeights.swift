@@ -61,7 +61,10 @@ package enum TrainedWeights: Sendable, Hashable {
                 + (layouts.isTied
                     ? []
                     : chosen(
-                        layouts.head.trainedShape.ofVocabulary, description.headName + ".weight")))
+                        layouts.headShape(description), description.headName + ".weight"))
+                + (description.headHasBias
+                    ? chosen(.vector(description.headOutputs), description.headName + ".bias") : [])
+        )
     }
 
     /// How far backward passes go.
@@ -87,7 +90,7 @@ extension DecoderDescription {
             names += norms(layer: layer).map { $0.name + ".weight" }
         }
         names.append(finalNorm.name + ".weight")
-        if !tiedEmbeddings { names.append(headName + ".weight") }
+        if !tiedEmbeddings { names += headTensors }
         return names
     }
 }

@@ -73,7 +73,7 @@ package struct TrainingNeed: Sendable, Hashable {
             + (joined - 1 + joined + (part.holdsHead ? 1 : 0)) * hiddenBytes
             + KeptInputs.byteCount(self, part: part, hidden: shape.hidden)
             + (part.holdsHead
-                ? LossHead.byteCount(vocabulary: description.vocabulary, rows: rows) : 0)
+                ? LossHead.byteCount(vocabulary: description.headOutputs, rows: rows) : 0)
     }
 
     /// Bytes of the temporary file.

@@ -141,11 +141,38 @@ package final class TrainingPass: Sendable {
         try backward([micro])
     }
 
+    /// What the head gives for some rows of a micro-batch: `[rows.count][V]`, or as many scores each.
+    package func values(_ micro: TrainingRows, rows: [Int]) throws -> [Float] {
+        try check([micro])
+        decoder.begin(.forward)
+        try forward([micro], keeping: false)
+        let place = scoring(micro, 0)
+        return try lossHead.values(hidden: place.normed, rows: rows, place.pass)
+    }
+
+    /// Adds the gradient of a function of what the head gives for some rows to every trainable parameter of the decoder.
+    /// - Parameter slopes: receives these values `[rows.count][V]`, and gives the function's change with each.
+    /// - Throws: what `slopes` throws, before anything was added.
+    package func run(
+        _ micro: TrainingRows, rows: [Int], slopes: (_ values: [Float]) throws -> [Float]
+    ) throws {
+        try check([micro])
+        decoder.begin(.forwardAndBackward)
+        try forward([micro], keeping: true)
+        let place = scoring(micro, 0)
+        let values = try lossHead.values(hidden: place.normed, rows: rows, place.pass)
+        try lossHead.gradient(
+            hidden: place.normed, rows: rows, slopes: slopes(values), into: place.gradient,
+            place.pass)
+        carryBehindHead(place, 0)
+        try backward([micro])
+    }
+
     private func check(_ micros: [TrainingRows]) throws {
         precondition(!micros.isEmpty && micros.count <= joined, "more micro-batches than planned")
         for micro in micros {
-            guard micro.labels.allSatisfy({ Int($0) < decoder.description.vocabulary }) else {
-                throw ModelError(.invalidInput, "a label is beyond the model's vocabulary")
+            guard micro.labels.allSatisfy({ Int($0) < decoder.description.headOutputs }) else {
+                throw ModelError(.invalidInput, "a label is beyond what the model's head gives")
             }
             try decoder.check(micro.batch, workspace)
         }

@@ -103,7 +103,7 @@ package struct PlacementTask {
         return place(canStream: true) { _, part in
             var scratch = DecoderScratch(
                 layouts, part: part, rows: rows,
-                headRows: LossHead.chunkRows(vocabulary: description.vocabulary, rows: rows),
+                headRows: LossHead.chunkRows(vocabulary: description.headOutputs, rows: rows),
                 adapterRank: adapters.rank)
             scratch.adaptsHead = adapters.head > 0
             return MemoryTable([
@@ -132,7 +132,7 @@ package struct PlacementTask {
         return place(canStream: canStream && training != .full) { device, part in
             var scratch = DecoderScratch(
                 layouts, part: part, rows: need.rows,
-                headRows: LossHead.chunkRows(vocabulary: description.vocabulary, rows: need.rows),
+                headRows: LossHead.chunkRows(vocabulary: description.headOutputs, rows: need.rows),
                 adapterRank: need.adapterRank, training: training)
             scratch.adaptsHead = adapters.head > 0
             let trained = memory.bytes(part)

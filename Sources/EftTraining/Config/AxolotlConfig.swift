@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // An Axolotl configuration, resolved into what a training run needs.
 import EftConfig
+import EftModels
 import EftTensor
 
 /// A training run as an Axolotl YAML describes it.
@@ -75,11 +76,13 @@ package struct AxolotlConfig: Sendable {
         reports = try ReportSettings(document)
         resume = try Resume(document)
         training.preferences = try PreferenceSettings.read(document)
+        training.scoring = try ScoreSettings.read(document)
         let types = try AxolotlConfig.types(document)
         (precision, outputType) = (types.precision, types.output)
         notices += try AxolotlConfig.remarks(document)
         try settleMetrics()
         try settlePreferences()
+        try settleScores()
         notices += data.datasets.flatMap(\.notices) + data.testDatasets.flatMap(\.notices)
     }
 
@@ -108,10 +111,34 @@ package struct AxolotlConfig: Sendable {
         }
     }
 
+    /// Makes data, batches and adapter those of a model that scores, in a run that trains one.
+    private mutating func settleScores() throws(ConfigError) {
+        guard let scoring = training.scoring else { return }
+        data.answers = scoring.takesPairs ? .scored : .steps(labels: scoring.head.labels)
+        if let unfrozen = try document.optional("unfrozen_parameters"), unfrozen.asksForSomething {
+            throw unfrozen.error(
+                .badValue, "a model that scores is trained whole or by an adapter; remove the key")
+        }
+        if scoring.takesPairs, training.samplePacking {
+            training.samplePacking = false
+            notices.append("sample_packing has no effect: answers are compared one by one")
+        }
+        if scoring.takesPairs, training.labelSmoothing > 0 {
+            notices.append("label_smoothing_factor has no effect: answers are compared")
+        }
+        guard adapter != nil, adapter?.folder == nil else { return }
+        if adapter?.modulesToSave.contains("lm_head") == true {
+            throw try document.required("lora_modules_to_save").error(
+                .badValue, "a model that scores has no lm_head; its head 'score' is always trained")
+        }
+        adapter?.modulesToSave.append(ScoreHead.name)
+    }
+
     /// Takes what `eval_causal_lm_metrics` asks for.
     private mutating func settleMetrics() throws(ConfigError) {
         let metrics = try ReportSettings.metrics(document)
-        training.reportsPerplexity = metrics.perplexity && training.preferences == nil
+        training.reportsPerplexity =
+            metrics.perplexity && training.preferences == nil && training.scoring == nil
         guard !metrics.others.isEmpty else { return }
         notices.append(
             "eval_causal_lm_metrics: \(metrics.others.joined(separator: ", ")) would need generated answers and are "

@@ -63,6 +63,9 @@ package struct PreparedExamples: Sendable {
     /// - Throws: `FormatError` (`io`).
     package func keep() throws -> String? { try current.keep() }
 
+    /// The token that fills up rows.
+    package var padID: Int32? { tokenizer.padID }
+
     // MARK: Showing
 
     /// An example in segments.

@@ -70,7 +70,9 @@ extension TrainingJob {
             microBatches: config.training.gradientAccumulationSteps,
             optimizer: try config.training.optimizer.need(),
             saving: adapter == nil || base.savesEnds
-                ? DecoderSaver.scratchBytes(layouts, config.outputType) : 0,
+                ? DecoderSaver.scratchBytes(layouts, config.outputType)
+                : description.scores == nil
+                    ? 0 : DecoderSaver.scratchBytes([layouts.head], config.outputType),
             canStream: base.canStream)
         need.joined = joined
         return TrainingPlan(
@@ -201,7 +203,12 @@ extension TrainingJob {
 extension DecoderSaver {
     /// Most temporary bytes while weights of these layouts are written as numbers of a type.
     static func scratchBytes(_ layouts: DecoderLayouts, _ dtype: DType) -> Int {
-        ([layouts.embedding, layouts.head] + layouts.linears).map { layout in
+        scratchBytes([layouts.embedding, layouts.head] + layouts.linears, dtype)
+    }
+
+    /// Most temporary bytes while some weights are written as numbers of a type, one after the other.
+    static func scratchBytes(_ layouts: [WeightLayout], _ dtype: DType) -> Int {
+        layouts.map { layout in
             let rows = min(max(1, (1 << 20) / layout.inputs), layout.outputs)
             return rows * layout.inputs * (4 + dtype.byteWidth)
         }.max() ?? 0

@@ -194,7 +194,8 @@ package final class TrainingJob {
     private func train(
         _ recorder: RunRecorder, _ onEvent: (Event) throws -> Void, _ shouldStop: () -> Bool
     ) throws -> Summary {
-        let settings = config.training
+        var settings = config.training
+        settings.padID = examples.padID
         try FileSystem.createFolder(settings.outputDir)
         try requireDisk(settings.outputDir)
         try AtomicFile.write(
@@ -209,7 +210,8 @@ package final class TrainingJob {
             decoder: decoder, settings: settings, train: data.train, validation: data.validation,
             slots: slot.map { [$0] } ?? [], joined: plan.joined, fingerprint: fingerprint,
             output: TrainingOutput(
-                config: config, base: base, decoder: decoder, backend: devices[0],
+                config: config, base: base, padID: examples.padID, decoder: decoder,
+                backend: devices[0],
                 adapter: adapter.flatMap { adapter in slot.map { ($0, adapter.config) } }
             ).output)
         try trainer.prepare(
@@ -300,6 +302,9 @@ package final class TrainingJob {
             }
         }
         if let preferences = config.training.preferences { add("\(preferences)") }
+        if let scoring = config.training.scoring {
+            add("\(scoring) \(examples.padID.map(String.init) ?? "")")
+        }
         if config.training.groupsByLength { add("group_by_length") }
         let kind = adapter.map { adapter in
             // The base's path may differ from machine to machine.

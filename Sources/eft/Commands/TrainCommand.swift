@@ -127,7 +127,7 @@ enum TrainCommand: Command {
         guard config.adapter?.quantizesBase == true, config.model.doubleQuantization,
             FileSystem.isFolder(config.model.baseModel)
         else { return nil }
-        let folder = try ModelFolder.open(config.model.baseModel)
+        let folder = try ModelFolder.open(config.model.baseModel, scores: true)
         guard
             let base = try PreparedBase(folder, caches: arguments.string("cache-dir")),
             arguments.string("prepare-base") != "never"
