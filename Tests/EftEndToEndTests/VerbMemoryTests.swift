@@ -63,6 +63,39 @@ struct VerbMemoryTests {
         try Peaks.check(["run", "-m", models.folder.file("nf4"), "-p", "Fox", "-t", "8"])
     }
 
+    @Test(arguments: PlannedShape.all, [true, false])
+    func `a model that scores is trained and asked`(shape: PlannedShape, isReward: Bool) throws {
+        let models = try models(shape)
+        let rows = (1...4).map { index in
+            isReward
+                ? #"{"input": "Fox \#(index)?", "chosen": "A brown fox.", "rejected": "A dog \#(index)."}"#
+                : #"{"prompt": "Fox \#(index)?", "completions": ["It is", "brown."], "labels": [1, 0]}"#
+        }.joined(separator: "\n")
+        let file = try models.folder.write("scored.jsonl", rows)
+        let kind =
+            isReward
+            ? [
+                ("reward_model", "true"), ("chat_template", "chatml"),
+                ("datasets", "[{path: \(file), type: bradley_terry.chat_template}]"),
+            ]
+            : [
+                ("process_reward_model", "true"),
+                ("datasets", "[{path: \(file), type: stepwise_supervised}]"),
+            ]
+        let base = models.folder.file("base")
+        for keys in [[], SmallModels.lora, SmallModels.qlora] {
+            try Peaks.check(["train", models.config("scores", base: "base", kind + keys)])
+        }
+        try Peaks.check([
+            "eval", "-m", base, "--adapter", models.folder.file("scores"), "--rewards", file,
+        ])
+        try Peaks.check([
+            "merge", "--base", base, "--adapter", models.folder.file("scores"), "-o",
+            models.folder.file("merged"),
+        ])
+        try Peaks.check(["eval", "-m", models.folder.file("merged"), "--rewards", file])
+    }
+
     /// Messages of which the last ones no longer fit the context beside the first.
     private static let messages =
         (1...6).map { "Message \($0) of a long conversation about foxes.\n" }.joined()

@@ -45,6 +45,9 @@ struct RunFacts {
     var method: String {
         let weights =
             config.adapter.map { $0.quantizesBase ? "QLoRA" : "LoRA" } ?? "all weights"
+        if let scoring = config.training.scoring {
+            return (scoring.takesPairs ? "reward model, " : "process reward model, ") + weights
+        }
         return rl.isEmpty ? weights : "\(rl.uppercased()), \(weights)"
     }
 
@@ -69,7 +72,8 @@ struct RunFacts {
         if let last = evaluation.last, let lowest = evaluation.lowest, lowest < last {
             add("Lowest validation loss", lowest)
         }
-        if config.training.preferences == nil, let last = evaluation.last, last < 100 {
+        let learnsTokens = config.training.preferences == nil && config.training.scoring == nil
+        if learnsTokens, let last = evaluation.last, last < 100 {
             add("Validation perplexity", Perplexity.of(loss: last))
         }
         add("Reward margin", curves[.margins].last)
