@@ -11,6 +11,8 @@ package struct TrainingExample: Sendable, Hashable {
     package var labels: [Int32]
     /// What is preferred, in a run that learns from preferences.
     package var preference: Preference?
+    /// The row as JSON, where a command asks for it that rewards completions.
+    package var row: String?
 
     /// What is said of the example's answer, which are its learned tokens.
     package enum Preference: Sendable, Hashable {
@@ -46,7 +48,7 @@ package struct TrainingExample: Sendable, Hashable {
     package func prefix(_ count: Int) -> TrainingExample {
         var result = TrainingExample(
             tokens: Array(tokens.prefix(count)), labels: Array(labels.prefix(count)))
-        result.preference = preference
+        (result.preference, result.row) = (preference, row)
         if let rejected = rejected?.prefix(count) {
             result.preference = .over(tokens: rejected.tokens, labels: rejected.labels)
         }

@@ -18,6 +18,8 @@ package struct TrainingSettings: Sendable, Hashable {
     package var preferences: PreferenceSettings?
     /// How a model learns to score, in a run that trains one.
     package var scoring: ScoreSettings?
+    /// How a model learns from rewards of its own completions, in a run where it does.
+    package var rollouts: RolloutSettings?
     /// The token that fills up rows, which decides where a text is scored.
     package var padID: Int32?
     /// Whether short examples share a row.

@@ -75,7 +75,7 @@ struct VerbMemoryTests {
         let kind =
             isReward
             ? [
-                ("reward_model", "true"), ("chat_template", "chatml"),
+                ("reward_model", "true"), ("chat_template", "chatml"), ("sequence_len", "192"),
                 ("datasets", "[{path: \(file), type: bradley_terry.chat_template}]"),
             ]
             : [

@@ -15,17 +15,20 @@ package struct TrainingRows: Sendable {
     package let embeddingNoise: Float
     /// The share of what is wanted that all tokens have in equal parts.
     package let labelSmoothing: Float
+    /// What logits are divided by.
+    package let temperature: Float
 
     /// Puts a micro-batch together.
     package init(
         _ batch: DecoderBatch, labels: [Int32], dropoutSeed: UInt64? = nil,
-        embeddingNoise: Float = 0, labelSmoothing: Float = 0
+        embeddingNoise: Float = 0, labelSmoothing: Float = 0, temperature: Float = 1
     ) {
         self.batch = batch
         self.labels = labels
         self.dropoutSeed = dropoutSeed
         self.embeddingNoise = embeddingNoise
         self.labelSmoothing = labelSmoothing
+        self.temperature = temperature
     }
 
     /// Adds uniform noise to the embeddings `[rows][C]`, whose norm is the same for sequences of all lengths
@@ -228,6 +231,7 @@ package final class TrainingPass: Sendable {
         let normed: Matrix
         let gradient: Matrix
         let pass: Pass
+        let temperature: Float
     }
 
     /// Norms the value of the last layer.
@@ -240,19 +244,25 @@ package final class TrainingPass: Sendable {
         let normed = normed.rows(0..<rows)
         decoder.finalNorm.forward(
             last, into: normed, epsilon: decoder.description.shape.normEpsilon, backend)
+        // The head is linear: this divides its logits.
+        if micro.temperature != 1 { backend.scale(normed, by: 1 / micro.temperature) }
         return Scoring(
             last: last, normed: normed,
             // The gradient of the norm's value may stand where layers keep theirs: no layer runs meanwhile.
             gradient: head.gradients.normed.rows(0..<rows),
             pass: Pass(
                 backend: backend, adapterSegments: micro.batch.adapterSegments,
-                adapterScratch: head.workspace.adapterScratch, dropoutSeed: micro.dropoutSeed))
+                adapterScratch: head.workspace.adapterScratch, dropoutSeed: micro.dropoutSeed),
+            temperature: micro.temperature)
     }
 
     /// From the gradient of the norm's value to that of the last layer's.
     private func carryBehindHead(_ scoring: Scoring, _ index: Int) {
         let gradient = place(decoder.headDevice).gradient(index, rows: scoring.last.rows)
         gradient.zero()
+        if scoring.temperature != 1 {
+            scoring.pass.backend.scale(scoring.gradient, by: 1 / scoring.temperature)
+        }
         decoder.finalNorm.backward(
             scoring.last, dy: scoring.gradient, addingTo: gradient,
             epsilon: decoder.description.shape.normEpsilon, scoring.pass.backend)

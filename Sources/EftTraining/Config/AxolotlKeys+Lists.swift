@@ -30,7 +30,7 @@ extension AxolotlKeys {
         lora_modules_to_save unfrozen_parameters resize_token_embeddings_to_32x
         mean_resizing_embeddings lora_target_parameters peft_layers_to_transform
         peft_layers_pattern peft_trainable_token_indices use_tensorboard logging_dir html_report
-        eval_causal_lm_metrics dataset_prepared_path reward_model process_reward_model num_labels
+        eval_causal_lm_metrics dataset_prepared_path reward_model process_reward_model num_labels trl
         center_rewards_coefficient
         """)
 
@@ -160,7 +160,7 @@ extension AxolotlKeys {
             peft_layer_replication relora
             lisa_n_layers lisa_step_interval
             lisa_layers_attribute qat
-            model_kwargs overrides_of_model_kwargs diffusion trl kd_trainer ebft trainer_cls mora
+            model_kwargs overrides_of_model_kwargs diffusion kd_trainer ebft trainer_cls mora
             nemo_gym_enabled spectrum_top_fraction use_onebitllms
             """
         ).map { ($0, "not supported yet; remove the key to train without it") }

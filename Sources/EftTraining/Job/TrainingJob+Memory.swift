@@ -16,6 +16,9 @@ package struct ExampleLengths: Sendable, Hashable {
         self.train = train
         self.validation = validation
     }
+
+    /// The most tokens of an example.
+    var longest: Int { max(train.max() ?? 1, validation.max() ?? 1) }
 }
 
 /// What a run will hold on each device, and how its passes go.
@@ -73,7 +76,10 @@ extension TrainingJob {
                 ? DecoderSaver.scratchBytes(layouts, config.outputType)
                 : description.scores == nil
                     ? 0 : DecoderSaver.scratchBytes([layouts.head], config.outputType),
-            canStream: base.canStream)
+            canStream: base.canStream,
+            generation: config.training.rollouts?.need(
+                longest: lengths?.longest ?? config.training.sequenceLen, config.training,
+                kvType: config.kvType))
         need.joined = joined
         return TrainingPlan(
             placed: placed, joined: joined, spilledBytes: need.diskBytes(description))
@@ -84,6 +90,12 @@ extension TrainingJob {
         extents: AdapterExtents
     ) throws -> TrainingNeed {
         guard let lengths else {
+            if settings.rollouts != nil {
+                return Trainer.need(
+                    plan: try BatchPlan(lengths: [settings.sequenceLen], settings: settings),
+                    train: [settings.sequenceLen], validation: [], settings: settings,
+                    adapterExtents: (extents.rank, extents.droppedInputs))
+            }
             // A guess for packing: examples of 64 tokens, each of which may leave a page unfilled.
             let rows = settings.microBatchTokens
             let sequences = settings.samplePacking ? rows / 64 + 1 : settings.microBatchSize
@@ -198,6 +210,18 @@ extension TrainingJob {
         }
         return candidates
     }
+}
+
+extension TrainingData {
+    /// Tokens of all examples.
+    var lengths: ExampleLengths {
+        ExampleLengths(train: train.map(\.rowCount), validation: validation.map(\.rowCount))
+    }
+}
+
+extension AxolotlConfig {
+    /// The type of keys and values where prompts are completed.
+    var kvType: KVType { precision == .f32 ? .f32 : .bf16 }
 }
 
 extension DecoderSaver {

@@ -50,6 +50,14 @@ struct TrainingTokenizer: Sendable {
         }
     }
 
+    /// Tokens that end an answer.
+    var endIDs: Set<Int32> { Set(tokenizer.eosIDs + [eosID].compactMap { $0 }) }
+
+    /// The text of an answer, without special tokens.
+    func answer(_ ids: [Int32]) throws -> String {
+        try tokenizer.decode(ids, skipSpecialTokens: true)
+    }
+
     /// The text of ids, special tokens included.
     func text(_ ids: some Sequence<Int32>) throws -> String { try tokenizer.decode(ids) }
 

@@ -2,6 +2,7 @@
 // eft eval --rewards: what a reward model says of texts.
 import EftCommandLine
 import EftConfig
+import EftFormats
 import EftGeneration
 import EftModels
 import EftTraining
@@ -15,7 +16,7 @@ extension Scoring {
         let rows = try during("reading \(file)") {
             try ScoredRows(
                 file, head: head, tokenizer: model.tokenizer, folder: model.folder.tokenizerFolder,
-                options: rowOptions)
+                options: rowOptions(model))
         }
         let scored = ScoredExamples(rows.examples, head: head, padID: try model.scorePadID)
         let length = try arguments.int("length", default: 2048, in: 2...(1 << 20))
@@ -33,9 +34,12 @@ extension Scoring {
         }
     }
 
-    private var rowOptions: ScoredRows.Options {
+    private func rowOptions(_ model: LoadedModel) -> ScoredRows.Options {
         var options = ScoredRows.Options()
-        options.templateFile = arguments.string("chat-template")
+        // Training keeps the template beside the adapter where that is not the base's.
+        let kept = model.adapters.map { FileSystem.join($0, "chat_template.jinja") }
+            .first(where: FileSystem.exists)
+        options.templateFile = arguments.string("chat-template") ?? kept
         options.stepSeparator = arguments.string("step-separator", default: "\n")
         return options
     }

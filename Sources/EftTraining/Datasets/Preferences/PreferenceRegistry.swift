@@ -12,6 +12,8 @@ package enum AnswerKind: Sendable, Hashable {
     case scored
     /// Steps with labels, of so many kinds.
     case steps(labels: Int)
+    /// None: a prompt that the model answers while it is trained.
+    case prompts
 }
 
 /// All kinds of data sets with preferences.
@@ -25,6 +27,7 @@ enum PreferenceRegistry {
         case .pairs, .single: break
         case .scored: return try RewardRegistry.pairs(entry, encoder)
         case .steps(let labels): return try RewardRegistry.steps(entry, labels: labels)
+        case .prompts: return try RolloutPrompts(entry)
         }
         guard let type = entry.type else { return PlainPreferences(kind) }
         if case .object = type.node.value { return try MappedPreferences(type, kind) }
