@@ -96,6 +96,26 @@ struct VerbMemoryTests {
         try Peaks.check(["eval", "-m", models.folder.file("merged"), "--rewards", file])
     }
 
+    @Test(arguments: PlannedShape.all)
+    func `a model is trained by rewards of its own completions`(shape: PlannedShape) throws {
+        let models = try models(shape)
+        let file = try models.folder.write(
+            "prompts.jsonl",
+            (1...4).map { #"{"prompt": "The quick brown fox \#($0)"}"# }.joined(separator: "\n"))
+        let block =
+            "{num_generations: 4, max_completion_length: 24, beta: BETA, "
+            + "reward_command: 'while read line; do echo ${#line}; done'}"
+        let run = [
+            ("rl", "grpo"), ("datasets", "[{path: \(file)}]"), ("micro_batch_size", "2"),
+            ("gradient_accumulation_steps", "4"),
+        ]
+        for (beta, keys) in [("0.1", SmallModels.lora), ("0.1", SmallModels.qlora), ("0", [])] {
+            let trl = ("trl", block.replacing("BETA", with: beta))
+            // A context that is not filled leaves a part of the cache untouched.
+            try Peaks.check(["train", models.config("grpo", base: "base", run + [trl] + keys)])
+        }
+    }
+
     /// Messages of which the last ones no longer fit the context beside the first.
     private static let messages =
         (1...6).map { "Message \($0) of a long conversation about foxes.\n" }.joined()

@@ -50,6 +50,12 @@ enum EvaluateCommand: Command {
                 "the configuration has no validation data; set val_set_size or test_datasets "
                     + "(--val-set-size 0.05)")
         }
+        guard config.training.rollouts == nil else {
+            throw try config.document.required("rl").error(
+                .badValue,
+                "a run of grpo evaluates completions while it trains; there is no loss of its data to compute"
+            )
+        }
         let examples = try PreparedExamples(config, shouldStop: { InterruptFlag.isRaised })
         let validation = examples.data.validation
         guard let rows = validation.map(\.tokens.count).max() else {

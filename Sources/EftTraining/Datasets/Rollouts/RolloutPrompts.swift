@@ -30,14 +30,14 @@ struct RolloutPrompts: RowFormat {
         }
         var example: TrainingExample
         if let prompt = try row.optional("prompt"), case .string(let text) = prompt.node.value {
-            example = TrainingExample(tokens: try encoder.promptIDs(text))
+            example = Self.example(try encoder.promptIDs(text))
         } else {
             let turns = try turns(row)
             let writer = try ConversationWriter(
                 choice: ChatTemplateChoice(entry.cursor), encoder: encoder, place: entry.cursor)
             do {
-                example = TrainingExample(
-                    tokens: try writer.ids(
+                example = Self.example(
+                    try writer.ids(
                         writer.text(
                             turns.map(\.message), tools: reader.tools(row),
                             addGenerationPrompt: true)))
@@ -51,6 +51,13 @@ struct RolloutPrompts: RowFormat {
         guard !example.tokens.isEmpty else { throw row.error(.badValue, "the prompt is empty") }
         example.row = JSONWriter.text(ConfigNode(object))
         return [example]
+    }
+
+    /// A prompt, of which nothing is learned.
+    private static func example(_ tokens: [Int32]) -> TrainingExample {
+        TrainingExample(
+            tokens: tokens,
+            labels: [Int32](repeating: TrainingExample.ignoreIndex, count: tokens.count))
     }
 
     /// The messages up to the last one that is no answer.
