@@ -75,7 +75,8 @@ struct VerbMemoryTests {
         let kind =
             isReward
             ? [
-                ("reward_model", "true"), ("chat_template", "chatml"), ("sequence_len", "192"),
+                ("reward_model", "true"), ("chat_template", "jinja"),
+                ("chat_template_jinja", "'{% for m in messages %}{{ m.content }} {% endfor %}'"),
                 ("datasets", "[{path: \(file), type: bradley_terry.chat_template}]"),
             ]
             : [
@@ -112,7 +113,8 @@ struct VerbMemoryTests {
         for (beta, keys) in [("0.1", SmallModels.lora), ("0.1", SmallModels.qlora), ("0", [])] {
             let trl = ("trl", block.replacing("BETA", with: beta))
             // A context that is not filled leaves a part of the cache untouched.
-            try Peaks.check(["train", models.config("grpo", base: "base", run + [trl] + keys)])
+            try Peaks.check(
+                ["train", models.config("grpo", base: "base", run + [trl] + keys)], isUsed: false)
         }
     }
 

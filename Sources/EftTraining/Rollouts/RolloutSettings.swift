@@ -77,9 +77,12 @@ package struct RolloutSettings: Sendable, Hashable {
     /// What sampling holds beside training.
     /// - Parameter longest: tokens of the longest prompt.
     func need(longest: Int, _ settings: TrainingSettings, kvType: KVType) -> GenerationNeed {
-        GenerationNeed(
-            contextLength: longest + maxCompletionLength,
-            sequences: min(prompts(settings) * numGenerations, Self.mostAtOnce), kvType: kvType)
+        let sequences = min(prompts(settings) * numGenerations, Self.mostAtOnce)
+        // Each prompt is read once, for all of its completions.
+        let rows = prompts(settings) * longest + sequences
+        return GenerationNeed(
+            contextLength: longest + maxCompletionLength, sequences: sequences,
+            prefillChunk: min(rows, 512), kvType: kvType)
     }
 
     // MARK: Configuration
