@@ -199,6 +199,7 @@ let package = Package(
             dependencies: [
                 "eft", "EftTestSupport", "EftTensor", "EftConfig", "EftFormats", "EftQuant",
                 "EftModels", "EftConversion", "EftTraining", "EftPlanning", "EftCommandLine",
+                "EftKit",
             ],
             swiftSettings: swiftSettings),
         .testTarget(

@@ -52,7 +52,11 @@ package enum ArchitectureRegistry {
         let type = try config.required("model_type").string()
         try QuantizationMethod.check(config)
         for architecture in all where architecture.modelTypes.contains(type) {
-            return try architecture.describe(config)
+            var description = try architecture.describe(config)
+            description.scores = try ScoreHead(config)
+            // A head that scores is never the embedding, whatever the config says.
+            if description.scores != nil { description.tiedEmbeddings = false }
+            return description
         }
         let known = all.flatMap { $0.modelTypes }.joined(separator: ", ")
         throw ModelError(

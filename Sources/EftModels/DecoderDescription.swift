@@ -44,6 +44,8 @@ package struct DecoderDescription: Sendable, Hashable {
     package var mlpNames: MLPNames
     /// Standard deviation of fresh weights.
     package var initializerRange: Double
+    /// The head of a model that scores; nil for a language model.
+    package var scores: ScoreHead?
 
     /// Makes a description.
     package init(
@@ -139,7 +141,7 @@ package struct DecoderDescription: Sendable, Hashable {
     /// The path of the embedding.
     package var embeddingName: String { names.embedding }
     /// The path of the head.
-    package var headName: String { names.head }
+    package var headName: String { scores == nil ? names.head : ScoreHead.name }
 
     /// What is a layer's own.
     package func kind(layer: Int) -> LayerKind {
@@ -231,9 +233,9 @@ package struct DecoderDescription: Sendable, Hashable {
 
     /// Number of all parameters; a tied head counts once.
     package var parameterCount: Int {
-        var count =
-            vocabulary * shape.hidden * (tiedEmbeddings ? 1 : 2) + finalNorm.count
-            + (finalNorm.hasBias ? finalNorm.count : 0) + (headBias ? vocabulary : 0)
+        var count = vocabulary * shape.hidden + finalNorm.numbers
+        if !tiedEmbeddings { count += headOutputs * shape.hidden }
+        if headHasBias { count += headOutputs }
         for linear in linears(layer: 0) {
             count +=
                 layers * (linear.inputs * linear.outputs + (linear.hasBias ? linear.outputs : 0))

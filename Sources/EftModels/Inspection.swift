@@ -51,7 +51,7 @@ package struct Inspection {
         var model: ModelFolder?
         var remark: String?
         if hasConfig {
-            do { model = try ModelFolder.open(path) } catch let error as ModelError
+            do { model = try ModelFolder.open(path, scores: true) } catch let error as ModelError
                 where error.code == .unsupported
             {
                 remark = error.description
@@ -80,7 +80,10 @@ package struct Inspection {
         }
         if !description.tiedEmbeddings {
             all.append(
-                ("lm_head", description.headName, description.shape.hidden, description.vocabulary))
+                (
+                    description.headName, description.headName, description.shape.hidden,
+                    description.headOutputs
+                ))
         }
         var groups: [Module] = []
         for (role, name, inputs, outputs) in all {

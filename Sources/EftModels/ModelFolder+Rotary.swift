@@ -49,6 +49,7 @@ extension ModelFolder {
         let changed = ConfigCursor(ConfigNode(object), file: config.file)
         var described = try ArchitectureRegistry.describe(changed)
         described.tiedEmbeddings = description.tiedEmbeddings
+        described.scores = description.scores
         return ModelFolder(
             path: path, config: changed, description: described, checkpoint: checkpoint,
             tokenizerFolder: tokenizerFolder, endsAdapter: endsAdapter,

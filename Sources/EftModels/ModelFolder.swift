@@ -25,9 +25,11 @@ package struct ModelFolder: Sendable {
     /// - Parameters:
     ///   - needsWeights: whether a folder without weights is an error.
     ///   - overrides: what takes the place of keys of `config.json`.
+    ///   - scores: whether a model may be opened that gives scores and no tokens.
     /// - Throws: `ConfigError`, `FormatError`, `ModelError`.
     package static func open(
-        _ path: String, needsWeights: Bool = true, overrides: ConfigOverrides = ConfigOverrides()
+        _ path: String, needsWeights: Bool = true, overrides: ConfigOverrides = ConfigOverrides(),
+        scores: Bool = false
     ) throws -> ModelFolder {
         let isFolder = FileSystem.isFolder(path)
         let configPath = isFolder ? FileSystem.join(path, "config.json") : path
@@ -41,6 +43,9 @@ package struct ModelFolder: Sendable {
             to: JSONParser.parse(bytes, file: configPath), file: configPath)
         let config = ConfigCursor(node, file: configPath)
         var description = try ArchitectureRegistry.describe(config)
+        if description.scores != nil, !scores {
+            throw ScoreHead.refusal(description.architecture, path: path)
+        }
         let folder = isFolder ? path : FileSystem.folder(of: path)
         var checkpoint: (any CheckpointReader)?
         if needsWeights {

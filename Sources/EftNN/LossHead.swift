@@ -106,6 +106,56 @@ package struct LossHead: Sendable {
         }
     }
 
+    /// What the head gives for some rows: `[rows.count][V]`.
+    package func values(hidden: Matrix, rows: [Int], _ pass: Pass) throws -> [Float] {
+        var values = [Float](repeating: 0, count: rows.count * head.weight.outputs)
+        try forEachChunk(hidden, of: rows) { chunk, range, asked in
+            _ = try logits(hidden, rows: range, pass)
+            for (place, row) in asked {
+                for column in 0..<chunk.columns {
+                    values[place * chunk.columns + column] =
+                        chunk.pointer[row * chunk.columns + column]
+                }
+            }
+        }
+        return values
+    }
+
+    /// The gradient of the hidden states of a function of what the head gives for some rows, into `gradient`; the head's
+    /// own gradients are added to.
+    /// - Parameter slopes: the function's change with each of these values, `[rows.count][V]`.
+    package func gradient(
+        hidden: Matrix, rows: [Int], slopes: [Float], into gradient: Matrix, _ pass: Pass
+    ) throws {
+        precondition(slopes.count == rows.count * head.weight.outputs)
+        try forEachChunk(hidden, of: rows) { chunk, range, asked in
+            chunk.zero()
+            for (place, row) in asked {
+                for column in 0..<chunk.columns {
+                    chunk.pointer[row * chunk.columns + column] =
+                        slopes[place * chunk.columns + column]
+                }
+            }
+            try head.backward(
+                hidden.rows(range), dy: chunk, into: gradient.rows(range), accumulate: false,
+                pass.rows(range))
+        }
+    }
+
+    /// Goes through all chunks, with the memory of their logits and the asked rows that each holds: their places in the
+    /// list, and in the chunk.
+    private func forEachChunk(
+        _ hidden: Matrix, of rows: [Int],
+        _ body: (_ chunk: Matrix, _ range: Range<Int>, _ asked: [(place: Int, row: Int)]) throws
+            -> Void
+    ) throws {
+        for range in chunks(of: hidden.rows) {
+            let asked = rows.enumerated().filter { range.contains($0.element) }
+                .map { (place: $0.offset, row: $0.element - range.lowerBound) }
+            try body(logits.rows(0..<range.count), range, asked)
+        }
+    }
+
     /// The chunks in which rows go through the head.
     package func chunks(of rows: Int) -> [Range<Int>] {
         stride(from: 0, to: rows, by: logits.rows).map { $0..<min($0 + logits.rows, rows) }

@@ -23,14 +23,21 @@ package struct MLP: Sendable {
     /// The linear layers, in the order of the computation.
     package var linears: [Linear] { first + [down] }
 
+    /// F.
+    private var width: Int { up.weight.outputs }
+
+    /// Where the inner values of some rows stand; the memory may be that of wider MLPs.
+    func inner(_ matrix: Matrix, rows: Int) -> Matrix {
+        matrix.narrowed(rows: rows, columns: width)
+    }
+
     /// Fills what the last product and the backward pass need: the first products and what becomes of them.
     func activate(
         _ x: Matrix, _ acts: LayerActivations, _ pass: Pass, _ observer: DecoderLayer.Observer?
     ) throws {
-        let rows = 0..<x.rows
         try observer?(first, x)
-        let (g, u) = (acts.gate.rows(rows), acts.up.rows(rows))
-        let activated = acts.activated.rows(rows)
+        let (g, u) = (inner(acts.gate, rows: x.rows), inner(acts.up, rows: x.rows))
+        let activated = inner(acts.activated, rows: x.rows)
         if let gate {
             if !acts.backward, gate.isPlain(pass), up.isPlain(pass) {
                 try pass.backend.multiplyGated(
@@ -50,7 +57,8 @@ package struct MLP: Sendable {
     func finish(
         into y: Matrix, accumulate: Bool, _ acts: LayerActivations, _ pass: Pass
     ) throws {
-        try down.forward(acts.activated.rows(0..<y.rows), into: y, accumulate: accumulate, pass)
+        try down.forward(
+            inner(acts.activated, rows: y.rows), into: y, accumulate: accumulate, pass)
     }
 
     /// dx = the gradient of x, from the gradient of y; dx may be dy. `activate` of the same x must have come before.
@@ -60,10 +68,9 @@ package struct MLP: Sendable {
         _ x: Matrix, dy: Matrix, into dx: Matrix, dActivated: Matrix, _ acts: LayerActivations,
         _ pass: Pass
     ) throws {
-        let rows = 0..<x.rows
-        let (g, u) = (acts.gate.rows(rows), acts.up.rows(rows))
+        let (g, u) = (inner(acts.gate, rows: x.rows), inner(acts.up, rows: x.rows))
         try down.backward(
-            acts.activated.rows(rows), dy: dy, into: dActivated, accumulate: false, pass)
+            inner(acts.activated, rows: x.rows), dy: dy, into: dActivated, accumulate: false, pass)
         if let gate {
             pass.backend.activateBackward(
                 activation, gate: g, up: u, dy: dActivated, dgate: g, dup: u)

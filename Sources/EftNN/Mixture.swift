@@ -107,7 +107,8 @@ package struct Mixture: Sendable {
         for (index, choice) in choices.enumerated() where !choice.rows.isEmpty {
             let (part, rows) = (pass.packed(choice.rows), 0..<choice.rows.count)
             let (input, value) = (own.input.rows(rows), own.value.rows(rows))
-            let gradient = dActivated.rows(rows)
+            let gradient = experts[index].inner(dActivated, rows: rows.count)
+            let activated = experts[index].inner(acts.activated, rows: rows.count)
             input.pack(choice.rows, of: x)
             try experts[index].activate(input, acts, part, nil)
             value.pack(choice.rows, of: dy)
@@ -122,7 +123,7 @@ package struct Mixture: Sendable {
                 // The last product is linear, so the weight's gradient times the weight needs no value of the expert.
                 logits.pointer[row * logits.columns + index] = Mixture.dot(
                     gradient.rows(place..<place + 1),
-                    acts.activated.rows(place..<place + 1))
+                    activated.rows(place..<place + 1))
             }
         }
         finishLogitGradients(logits, choices, probabilities)

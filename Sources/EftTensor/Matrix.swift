@@ -47,6 +47,12 @@ package struct Matrix: Sendable {
             columns: columns)
     }
 
+    /// A matrix of fewer rows and columns in the same memory, whose rows follow each other.
+    package func narrowed(rows: Int, columns: Int) -> Matrix {
+        precondition(rows <= self.rows && columns <= self.columns)
+        return Matrix(sharing: buffer, offset: offset, rows: rows, columns: columns)
+    }
+
     /// The same elements in rows of `columns`, which divides the number of columns.
     package func split(columns: Int) -> Matrix {
         precondition(columns > 0 && self.columns % columns == 0)

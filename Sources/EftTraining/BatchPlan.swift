@@ -49,6 +49,12 @@ package struct BatchPlan: Sendable {
                 order, lengths: lengths,
                 batch: settings.microBatchSize * settings.gradientAccumulationSteps)
         }
+        if let rollouts = settings.rollouts {
+            // All completions of a step come from one list of prompts, and several steps may be made of them.
+            return group(order, rollouts.prompts(settings)).flatMap { prompts in
+                Array(repeating: [prompts], count: rollouts.numIterations)
+            }
+        }
         let micro =
             settings.samplePacking
             ? firstFit(order, lengths: lengths, capacity: settings.microBatchTokens)

@@ -39,29 +39,32 @@ package final class Trainer {
     ///   - joined: micro-batches that one pass over the weights serves.
     ///   - fingerprint: a hash of data and settings; a checkpoint of another one is refused.
     /// - Throws: `TrainingError` for unusable data, `TensorError` when the run does not fit.
-    package init(
+    package convenience init(
         decoder: Decoder, settings: TrainingSettings, train: [TrainingExample],
         validation: [TrainingExample], slots: [Int], joined: Int = 1, fingerprint: String,
         output: Output
+    ) throws {
+        try self.init(
+            decoder: decoder, settings: settings,
+            objective: Trainer.objective(settings, train, validation, slots),
+            lengths: ExampleLengths(
+                train: train.map(\.rowCount), validation: validation.map(\.rowCount)),
+            joined: joined, fingerprint: fingerprint, output: output)
+    }
+
+    /// Takes all memory of a run that minimizes something of its own.
+    init(
+        decoder: Decoder, settings: TrainingSettings, objective: any TrainingObjective,
+        lengths: ExampleLengths, joined: Int, fingerprint: String, output: Output
     ) throws {
         let parameters = decoder.parameters
         precondition(!parameters.isEmpty, "nothing is trainable")
         self.decoder = decoder
         self.settings = settings
-        objective =
-            settings.preferences.map {
-                PreferenceObjective(
-                    $0, train: train, validation: validation, slots: slots, seed: settings.seed,
-                    embeddingNoise: Float(settings.embeddingNoise))
-            }
-            ?? SupervisedObjective(
-                train: train, validation: validation, slots: slots, seed: settings.seed,
-                embeddingNoise: Float(settings.embeddingNoise),
-                labelSmoothing: Float(settings.labelSmoothing))
+        self.objective = objective
         guardian = RunGuard(settings)
         self.fingerprint = fingerprint
         self.output = output
-        let lengths = (train: train.map(\.rowCount), validation: validation.map(\.rowCount))
         plan = try BatchPlan(lengths: lengths.train, settings: settings)
         schedule = LearningRateSchedule(settings, total: plan.steps.count)
         optimizer = try Optimizer(
@@ -76,8 +79,30 @@ package final class Trainer {
         try decoder.reserveScratch(
             rows: need.rows,
             headRows: LossHead.chunkRows(
-                vocabulary: decoder.description.vocabulary, rows: need.rows),
+                vocabulary: decoder.description.headOutputs, rows: need.rows),
             training: decoder.trainingScratch)
+    }
+
+    static func objective(
+        _ settings: TrainingSettings, _ train: [TrainingExample], _ validation: [TrainingExample],
+        _ slots: [Int]
+    ) -> any TrainingObjective {
+        let (seed, noise) = (settings.seed, Float(settings.embeddingNoise))
+        if let preferences = settings.preferences {
+            return PreferenceObjective(
+                preferences, train: train, validation: validation, slots: slots, seed: seed,
+                embeddingNoise: noise)
+        }
+        if let scoring = settings.scoring, scoring.takesPairs {
+            return RewardObjective(
+                settings: scoring, train: train, validation: validation, slots: slots, seed: seed,
+                padID: settings.padID, embeddingNoise: noise)
+        }
+        let supervised = SupervisedObjective(
+            train: train, validation: validation, slots: slots, seed: seed, embeddingNoise: noise,
+            labelSmoothing: Float(settings.labelSmoothing))
+        return settings.scoring.map { StepObjective(supervised, labels: $0.head.labels) }
+            ?? supervised
     }
 
     /// The need of the pass, from the largest micro-batch that the plan holds.
@@ -88,6 +113,14 @@ package final class Trainer {
         plan: BatchPlan, train: [Int], validation: [Int], settings: TrainingSettings,
         adapterExtents: (rank: Int, droppedInputs: Int)
     ) -> TrainingNeed {
+        if let rollouts = settings.rollouts {
+            let longest = max(train.max() ?? 1, validation.max() ?? 0)
+            return TrainingNeed(
+                rows: settings.microBatchSize * (longest + rollouts.maxCompletionLength),
+                sequences: settings.microBatchSize, adapterRank: adapterExtents.rank,
+                droppedInputs: adapterExtents.droppedInputs,
+                checkpointing: settings.gradientCheckpointing)
+        }
         var rows = 1
         for batch in plan.steps.joined() { rows = max(rows, batch.reduce(0) { $0 + train[$1] }) }
         rows = max(rows, validation.max() ?? 0)
@@ -236,7 +269,7 @@ package final class Trainer {
             loss: result.loss,
             gradientNorm: norm, learningRate: rate, trainedTokens: result.trainedTokens,
             tokens: result.tokens, seconds: (ContinuousClock.now - start).seconds,
-            rewards: result.rewards)
+            rewards: result.rewards, rollouts: result.rollouts)
     }
 
     private func epoch(after steps: Int) -> Double {
@@ -305,7 +338,7 @@ package final class Trainer {
                     tokens: result.tokens, examples: validationBins.reduce(0) { $0 + $1.count },
                     seconds: (ContinuousClock.now - start).seconds,
                     perplexity: settings.reportsPerplexity ? Perplexity.of(loss: result.loss) : nil,
-                    rewards: result.rewards)))
+                    rewards: result.rewards, rollouts: result.rollouts)))
         return result
     }
 

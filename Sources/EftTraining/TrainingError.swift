@@ -15,6 +15,8 @@ package enum TrainingErrorCode: Sendable, Hashable {
     case diverged
     /// A checkpoint that does not belong to this run.
     case checkpoint
+    /// A command that was to reward completions did not.
+    case reward
     /// Stopped by the user; what was reached is saved.
     case interrupted
 }

@@ -38,6 +38,8 @@ package struct StepReport: Sendable {
     package let seconds: Double
     /// The rewards of preferences, in a run that learns from them.
     package let rewards: RewardReport?
+    /// The rewards of completions, in a run that learns from them.
+    package let rollouts: RolloutReport?
 
     /// The step as a line of the log.
     package var entries: ConfigObject {
@@ -51,6 +53,7 @@ package struct StepReport: Sendable {
         object["trained_tokens"] = ConfigNode(.integer(trainedTokens))
         object["tokens_per_second"] = ConfigNode(.real(seconds > 0 ? Double(tokens) / seconds : 0))
         for (key, value) in rewards?.entries() ?? [] { object[key] = value }
+        for (key, value) in rollouts?.entries() ?? [] { object[key] = value }
         return object
     }
 }
@@ -73,6 +76,8 @@ package struct EvaluationReport: Sendable {
     package let perplexity: Double?
     /// The rewards of preferences, in a run that learns from them.
     package let rewards: RewardReport?
+    /// The rewards of completions, in a run that learns from them.
+    package let rollouts: RolloutReport?
 
     /// The evaluation as a line of the log.
     package var entries: ConfigObject {
@@ -85,6 +90,7 @@ package struct EvaluationReport: Sendable {
         }
         if let perplexity { object["eval_perplexity"] = ConfigNode(perplexity) }
         for (key, value) in rewards?.entries(prefix: "eval_") ?? [] { object[key] = value }
+        for (key, value) in rollouts?.entries(prefix: "eval_") ?? [] { object[key] = value }
         return object
     }
 }

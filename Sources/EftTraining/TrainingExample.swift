@@ -11,6 +11,8 @@ package struct TrainingExample: Sendable, Hashable {
     package var labels: [Int32]
     /// What is preferred, in a run that learns from preferences.
     package var preference: Preference?
+    /// The row as JSON, where a command asks for it that rewards completions.
+    package var row: String?
 
     /// What is said of the example's answer, which are its learned tokens.
     package enum Preference: Sendable, Hashable {
@@ -46,7 +48,7 @@ package struct TrainingExample: Sendable, Hashable {
     package func prefix(_ count: Int) -> TrainingExample {
         var result = TrainingExample(
             tokens: Array(tokens.prefix(count)), labels: Array(labels.prefix(count)))
-        result.preference = preference
+        (result.preference, result.row) = (preference, row)
         if let rejected = rejected?.prefix(count) {
             result.preference = .over(tokens: rejected.tokens, labels: rejected.labels)
         }
@@ -61,15 +63,19 @@ package struct TrainingExample: Sendable, Hashable {
 package struct MicroBatch: Sendable {
     /// Tokens and runs.
     package let batch: DecoderBatch
-    /// For each row the token to predict there: labels shifted by one within each example.
+    /// For each row the token to predict there: labels shifted by one within each example; or else its own label.
     package let labels: [Int32]
     /// Rows with a label.
     package let trainedTokens: Int
 
     /// Puts examples together.
-    package init(_ examples: [TrainingExample], slots: [Int]) {
+    /// - Parameter predictsNext: whether a row's label is the token behind it, and not about its own.
+    package init(_ examples: [TrainingExample], slots: [Int], predictsNext: Bool = true) {
         batch = DecoderBatch(sequences: examples.map(\.tokens), slots: slots)
-        labels = examples.flatMap { $0.labels.dropFirst() + [TrainingExample.ignoreIndex] }
+        labels = examples.flatMap { example in
+            predictsNext
+                ? example.labels.dropFirst() + [TrainingExample.ignoreIndex] : example.labels[...]
+        }
         trainedTokens = labels.count { $0 >= 0 }
     }
 }

@@ -16,6 +16,12 @@ package struct TrainingSettings: Sendable, Hashable {
     package var maxSteps: Int?
     /// How preferences are learned, in a run that learns from them.
     package var preferences: PreferenceSettings?
+    /// How a model learns to score, in a run that trains one.
+    package var scoring: ScoreSettings?
+    /// How a model learns from rewards of its own completions, in a run where it does.
+    package var rollouts: RolloutSettings?
+    /// The token that fills up rows, which decides where a text is scored.
+    package var padID: Int32?
     /// Whether short examples share a row.
     package var samplePacking = false
     /// Whether micro-batches hold examples of about one length.
@@ -88,7 +94,9 @@ package struct TrainingSettings: Sendable, Hashable {
     }
 
     /// Sequences of an example: both answers of a pair.
-    package var sequencesPerExample: Int { preferences?.takesPairs == true ? 2 : 1 }
+    package var sequencesPerExample: Int {
+        preferences?.takesPairs == true || scoring?.takesPairs == true ? 2 : 1
+    }
 
     /// When a run is given up.
     package struct LossWatchdog: Sendable, Hashable {

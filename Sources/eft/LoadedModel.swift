@@ -27,19 +27,21 @@ struct LoadedModel {
     ///   - usesAdapterTokenizer: whether an only adapter's tokenizer goes before the base's: training may have named other
     ///     special tokens and another template.
     ///   - shared: devices on which another model stands too; devices of its own when nil.
+    ///   - scores: whether the model may be one that gives scores and no tokens.
     ///   - reserved: what adapters may take that come later.
     init(
         _ arguments: ParsedArguments, adapters folders: [String]? = nil,
         usesAdapterTokenizer: Bool = true, sharing shared: [CPUBackend]? = nil,
+        scores: Bool = false,
         reserving reserved: (DecoderDescription) throws -> AdapterExtents? = { _ in nil }
     ) throws {
         adapters = folders ?? arguments.strings("adapter")
         let base = try AdapterBase(adapters: adapters, option: arguments.fourBits)
         let isPrepared: Bool
         let opened = try LoadedModel.open(
-            arguments, inNF4: base.inNF4 && base.doubleQuantization)
+            arguments, inNF4: base.inNF4 && base.doubleQuantization, scores: scores)
         isPrepared = opened.isPrepared
-        var folder = try opened.folder.adapted(by: adapters)
+        var folder = try opened.folder.adapted(by: adapters, scores: scores)
         let own = usesAdapterTokenizer ? LoadedModel.ownTokenizer(adapters) : nil
         let tokens = arguments.declares("tokenizer") ? arguments.string("tokenizer") : nil
         (tokenizer, folder.tokenizerFolder) = try CommonOptions.progress(arguments)
@@ -103,15 +105,16 @@ struct LoadedModel {
 
     /// The model's folder, or when it is to be held in NF4 the form that training has made of it.
     private static func open(
-        _ arguments: ParsedArguments, inNF4: Bool
+        _ arguments: ParsedArguments, inNF4: Bool, scores: Bool
     ) throws -> (folder: ModelFolder, isPrepared: Bool) {
         let overrides = try VLLMArguments.overrides(arguments)
-        let folder = try ModelFolder.open(ModelArgument.path(arguments), overrides: overrides)
+        let folder = try ModelFolder.open(
+            ModelArgument.path(arguments), overrides: overrides, scores: scores)
         guard inNF4,
             let base = try? PreparedBase(folder, caches: arguments.string("cache-dir")),
             base.isCurrent
         else { return (folder, false) }
-        return (try ModelFolder.open(base.path, overrides: overrides), true)
+        return (try ModelFolder.open(base.path, overrides: overrides, scores: scores), true)
     }
 
     /// The planner for this model and machine, with what the program holds by now.

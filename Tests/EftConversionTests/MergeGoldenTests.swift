@@ -81,6 +81,28 @@ struct MergeGoldenTests {
         }
     }
 
+    @Test(arguments: [ScoreHead(.text, labels: 1), ScoreHead(.tokens, labels: 2)])
+    func `an adapter that scores becomes a model that scores the same`(_ head: ScoreHead) throws {
+        let adapter = head.kind == .text ? "rewards/text-adapter" : "rewards/tokens-adapter"
+        let folder = try TemporaryFolder()
+        try merge("models/gqa-tied", adapter, into: folder)
+        let merged = try ModelFolder.open(folder.file("merged"), scores: true)
+        #expect(merged.description.scores == head)
+        #expect(merged.checkpoint?.find("lm_head.weight") == nil)
+        let base = try ModelFolder.open(Fixtures.path("models/gqa-tied"))
+            .adapted(by: [Fixtures.path(adapter)], scores: true)
+        func scores(_ model: ModelFolder, adapter: String?) throws -> [Float] {
+            let decoder = try DecoderLoader(folder: model).load(
+                backend: CPUBackend(threads: 1, precision: .f32))
+            let slots = try adapter.map { [try AdapterFile.load($0, into: decoder)] } ?? []
+            return try EvaluationPass(decoder: decoder, rows: 8, sequences: 1).values(
+                DecoderBatch(sequences: [[4, 9, 33, 60, 7]], slots: slots), rows: [1, 4])
+        }
+        let found = try scores(merged, adapter: nil)
+        #expect(found.count == 2 * head.labels)
+        #expect(error(found, try scores(base, adapter: Fixtures.path(adapter))) < 1e-5)
+    }
+
     @Test func `equals PEFT's merge in bf16, bit for bit`() throws {
         let folder = try TemporaryFolder()
         try merge("models/bf16", "lora/bf16/adapter", into: folder)

@@ -63,6 +63,61 @@ struct VerbMemoryTests {
         try Peaks.check(["run", "-m", models.folder.file("nf4"), "-p", "Fox", "-t", "8"])
     }
 
+    @Test(arguments: PlannedShape.all, [true, false])
+    func `a model that scores is trained and asked`(shape: PlannedShape, isReward: Bool) throws {
+        let models = try models(shape)
+        let rows = (1...4).map { index in
+            isReward
+                ? #"{"input": "Fox \#(index)?", "chosen": "A brown fox.", "rejected": "A dog \#(index)."}"#
+                : #"{"prompt": "Fox \#(index)?", "completions": ["It is", "brown."], "labels": [1, 0]}"#
+        }.joined(separator: "\n")
+        let file = try models.folder.write("scored.jsonl", rows)
+        let kind =
+            isReward
+            ? [
+                ("reward_model", "true"), ("chat_template", "jinja"),
+                ("chat_template_jinja", "'{% for m in messages %}{{ m.content }} {% endfor %}'"),
+                ("datasets", "[{path: \(file), type: bradley_terry.chat_template}]"),
+            ]
+            : [
+                ("process_reward_model", "true"),
+                ("datasets", "[{path: \(file), type: stepwise_supervised}]"),
+            ]
+        let base = models.folder.file("base")
+        for keys in [[], SmallModels.lora, SmallModels.qlora] {
+            try Peaks.check(["train", models.config("scores", base: "base", kind + keys)])
+        }
+        try Peaks.check([
+            "eval", "-m", base, "--adapter", models.folder.file("scores"), "--rewards", file,
+        ])
+        try Peaks.check([
+            "merge", "--base", base, "--adapter", models.folder.file("scores"), "-o",
+            models.folder.file("merged"),
+        ])
+        try Peaks.check(["eval", "-m", models.folder.file("merged"), "--rewards", file])
+    }
+
+    @Test(arguments: PlannedShape.all)
+    func `a model is trained by rewards of its own completions`(shape: PlannedShape) throws {
+        let models = try models(shape)
+        let file = try models.folder.write(
+            "prompts.jsonl",
+            (1...4).map { #"{"prompt": "The quick brown fox \#($0)"}"# }.joined(separator: "\n"))
+        let block =
+            "{num_generations: 4, max_completion_length: 24, beta: BETA, "
+            + "reward_command: 'while read line; do echo ${#line}; done'}"
+        let run = [
+            ("rl", "grpo"), ("datasets", "[{path: \(file)}]"), ("micro_batch_size", "2"),
+            ("gradient_accumulation_steps", "4"),
+        ]
+        for (beta, keys) in [("0.1", SmallModels.lora), ("0.1", SmallModels.qlora), ("0", [])] {
+            let trl = ("trl", block.replacing("BETA", with: beta))
+            // A context that is not filled leaves a part of the cache untouched.
+            try Peaks.check(
+                ["train", models.config("grpo", base: "base", run + [trl] + keys)], isUsed: false)
+        }
+    }
+
     /// Messages of which the last ones no longer fit the context beside the first.
     private static let messages =
         (1...6).map { "Message \($0) of a long conversation about foxes.\n" }.joined()

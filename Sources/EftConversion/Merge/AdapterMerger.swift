@@ -58,7 +58,8 @@ package final class AdapterMerger {
     ) throws {
         try OutputFolder.requireApart(output, from: [path, adapterPath])
         try OutputFolder.requireNoOtherWeights(output, stem: "model")
-        folder = try ModelFolder.open(path).adapted(by: [adapterPath])
+        folder = try ModelFolder.open(path, scores: true)
+            .adapted(by: [adapterPath], scores: true)
         base = try BaseWeights(folder)
         adapter = try AdapterWeights(folder: adapterPath, base: folder.description)
         self.adapterPath = adapterPath
@@ -250,7 +251,9 @@ package final class AdapterMerger {
         config.set("quantization_config", nil)
         if let dtype = options.dtype { config.setDType(dtype) }
         // An EXL2 base brings a head of its own although its config says that it is tied.
-        if !folder.description.tiedEmbeddings, config.object["tie_word_embeddings"] != nil {
+        if !folder.description.tiedEmbeddings, folder.description.scores == nil,
+            config.object["tie_word_embeddings"] != nil
+        {
             config.set("tie_word_embeddings", ConfigNode(.bool(false)))
         }
         try config.write(to: output)

@@ -70,7 +70,7 @@ struct AdapterWeights {
     private static func extents(_ base: DecoderDescription) -> [(String, Int, Int)] {
         let linears = (0..<base.layers).flatMap { base.linears(layer: $0) }
             .map { ($0.name, $0.inputs, $0.outputs) }
-        return linears + [(base.headName, base.shape.hidden, base.vocabulary)]
+        return linears + [(base.headName, base.shape.hidden, base.headOutputs)]
     }
 
     private static func check(

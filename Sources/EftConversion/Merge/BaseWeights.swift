@@ -75,7 +75,9 @@ package struct BaseWeights {
         var all = (0..<model.layers).flatMap { model.linears(layer: $0) }
             .map { ($0.name, $0.inputs, $0.outputs, !$0.role.isRouter) }
         all.append((model.embeddingName, hidden, vocabulary, false))
-        if !model.tiedEmbeddings { all.append((model.headName, hidden, vocabulary, false)) }
+        if !model.tiedEmbeddings {
+            all.append((model.headName, hidden, model.headOutputs, false))
+        }
         return all
     }
 

@@ -269,7 +269,7 @@ extension EngineCore {
         return status
     }
 
-    func cancelAll() {
+    package func cancelAll() {
         for id in groups.keys.sorted() { cancel(id) }
     }
 }

@@ -76,7 +76,7 @@ public struct EftError: Error, Sendable, CustomStringConvertible {
             // The data and the checkpoint to go on from are what the configuration names.
             case .configuration, .data, .checkpoint: .usage
             case .interrupted: .cancelled
-            case .diverged: .failed
+            case .diverged, .reward: .failed
             }
         default: .failed
         }

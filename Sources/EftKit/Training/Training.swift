@@ -88,7 +88,8 @@ public struct Training: Sendable {
             config, devices: devices, programBytes: program,
             dataBytes: { weights in
                 ProcessMemory.grown(beyond: program, training: weights, threads: workers)
-            }, caches: cacheFolder, shouldStop: { flag.isRaised })
+            }, caches: cacheFolder, completions: { try CompletionEngine($0, $1) },
+            shouldStop: { flag.isRaised })
     }
 
     private func stage(_ job: TrainingJob) -> StagePlan {

@@ -42,7 +42,8 @@ extension AdapterConfig {
             ("r", ConfigNode(.integer(rank))), ("rank_pattern", ConfigNode(.object(ranks))),
             ("revision", null),
             ("target_modules", ConfigNode(.array(targetModules.map { ConfigNode(.string($0)) }))),
-            ("target_parameters", null), ("task_type", ConfigNode(.string("CAUSAL_LM"))),
+            ("target_parameters", null),
+            ("task_type", ConfigNode(.string(scores?.rawValue ?? "CAUSAL_LM"))),
             ("trainable_token_indices", trainedTokens.node), ("use_dora", no), ("use_qalora", no),
             ("use_rslora", ConfigNode(.bool(rankStabilized))),
         ]

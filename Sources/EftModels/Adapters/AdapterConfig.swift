@@ -32,6 +32,8 @@ package struct AdapterConfig: Sendable, Hashable {
     package var trainedTokens = TrainedTokenIDs()
     /// Numbers of the decoder layers that have adapters; all when nil.
     package var layersToTransform: [Int]?
+    /// What the adapted model scores; nil for a language model.
+    package var scores: ScoreHead.Kind?
 
     /// Makes settings.
     package init(
@@ -120,6 +122,7 @@ package struct AdapterConfig: Sendable, Hashable {
                 result.layersToTransform = [try layers.int()]
             }
         }
+        result.scores = ScoreHead.Kind(rawValue: try config.string("task_type", default: ""))
         if let tokens = try config.optional("trainable_token_indices") {
             result.trainedTokens = try TrainedTokenIDs(tokens)
         }
@@ -164,9 +167,11 @@ package struct AdapterConfig: Sendable, Hashable {
         guard try config.string("bias", default: "none") == "none" else {
             throw refuse("trained biases")
         }
+        let task = try config.string("task_type", default: "")
+        let others = ScoreHead.Kind(rawValue: task) == nil ? [] : ScoreHead.savedModules
         for module in try config.optional("modules_to_save")?.elements() ?? [] {
             let name = try module.string()
-            guard SavedEnds.module(named: name) != nil
+            guard SavedEnds.module(named: name) != nil || others.contains(name)
             else { throw refuse("the module '\(excerpt(name))' in modules_to_save") }
         }
         if try config.optional("layer_replication") != nil { throw refuse("layer_replication") }

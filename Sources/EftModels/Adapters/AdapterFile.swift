@@ -21,6 +21,14 @@ package enum AdapterFile {
     /// - Throws: `ModelError` (`mismatch`) when it does not fit the decoder.
     package static func load(_ folder: String, into decoder: Decoder) throws -> Int {
         let config = try AdapterConfig.read(folder: folder)
+        if config.scores != decoder.description.scores?.kind {
+            guard config.scores == nil else {
+                throw ScoreHead.refusal("the adapter", path: folder)
+            }
+            throw ModelError(
+                .mismatch, "the adapter was trained on a language model, and the base scores",
+                path: folder)
+        }
         let checkpoint = try CheckpointFolder.open(folder, kind: .adapter)
         var unused = Set(checkpoint.tensors.map(\.name))
         let slot = decoder.freeAdapterSlot
@@ -188,6 +196,13 @@ package enum AdapterFile {
                     name: prefix + name + ".weight", dtype: ends?.dtype ?? .f32,
                     shape: Shape(weight.outputs, weight.inputs)))
         }
+        let bias = ends?.head == true ? decoder.head.bias : nil
+        if let bias {
+            infos.append(
+                try TensorInfo(
+                    name: prefix + decoder.head.name + ".bias", dtype: ends?.dtype ?? .f32,
+                    shape: Shape(bias.floatCount)))
+        }
         // The settings wait on the disk until the weights are whole, so that a full disk leaves the older pair.
         let settings = try OutputFile(path: FileSystem.join(folder, "adapter_config.json"))
         try settings.write(Array(config.json.utf8))
@@ -202,6 +217,11 @@ package enum AdapterFile {
             let saver = DecoderSaver(decoder: decoder, backend: ends.backend, dtype: ends.dtype)
             for (name, weight) in weights {
                 try saver.write(weight, name: prefix + name + ".weight", writer)
+            }
+            if let bias {
+                try saver.write(
+                    bias.floats, count: bias.floatCount, name: prefix + decoder.head.name + ".bias",
+                    writer)
             }
         }
         try writer.finish()

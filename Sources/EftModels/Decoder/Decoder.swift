@@ -150,7 +150,7 @@ package final class Decoder: @unchecked Sendable {
             backend: devices[headDevice], adapterSegments: segments,
             adapterScratch: workspace[headDevice].adapterScratch)
         try head.forward(selected, into: logits, pass)
-        description.logits.forward(logits, pass.backend)
+        description.headTransform.forward(logits, pass.backend)
         return logits
     }
 

@@ -85,13 +85,13 @@ extension Decoder {
         }
         backend = devices[parts.firstIndex(where: \.holdsHead) ?? 0]
         let head =
-            description.tiedEmbeddings ? embedding : try weight(hidden, description.vocabulary)
+            description.tiedEmbeddings ? embedding : try weight(hidden, description.headOutputs)
         return Decoder(
             description: description, devices: devices, parts: parts, embedding: embedding,
             layers: layers, finalNorm: try norm(description.finalNorm),
             head: Linear(
                 name: description.headName, ordinal: 0, weight: head,
-                bias: description.headBias ? try vector(description.vocabulary, 0) : nil),
+                bias: description.headHasBias ? try vector(description.headOutputs, 0) : nil),
             streams: devices.map { _ in nil })
     }
 }

@@ -49,7 +49,8 @@ package struct DecoderLoader {
     func endSource(_ name: String) throws -> LinearSource {
         try LinearSource(
             module: name, checkpoint: checkpoint, inputs: description.shape.hidden,
-            outputs: description.vocabulary)
+            outputs: name == description.headName ? description.headOutputs : description.vocabulary
+        )
     }
 
     /// Embedding and head stay as stored unless they are trained.
@@ -134,9 +135,9 @@ package struct DecoderLoader {
             ends.head =
                 description.tiedEmbeddings ? ends.embedding : try ahead.end(.head, device)
             ends.norm = try ahead.norm(description.finalNorm, device)
-            if description.headBias {
-                ends.headBias = try VectorSource.load(
-                    description.headName + ".bias", count: description.vocabulary,
+            if description.headHasBias {
+                ends.bias = try VectorSource.load(
+                    description.headName + ".bias", count: description.headOutputs,
                     checkpoint: checkpoint, backend: device)
             }
         }
@@ -147,7 +148,7 @@ package struct DecoderLoader {
             description: description, devices: devices, parts: parts, embedding: embedding,
             layers: layers, finalNorm: norm,
             head: Linear(
-                name: description.headName, ordinal: 0, weight: head, bias: ends.headBias),
+                name: description.headName, ordinal: 0, weight: head, bias: ends.bias),
             streams: try streams(streaming, layers, devices), endsAdapter: folder.endsAdapter)
     }
 
@@ -156,7 +157,7 @@ package struct DecoderLoader {
         var embedding: PackedWeight?
         var head: PackedWeight?
         var norm: Norm?
-        var headBias: Buffer?
+        var bias: Buffer?
     }
 
     /// An end of the decoder.
@@ -276,8 +277,8 @@ extension DecoderDescription {
         return (norms + biases) * 4
     }
 
-    /// Bytes of the last norm and of the head's bias in f32.
-    package var finalNormBytes: Int { (finalNorm.numbers + (headBias ? vocabulary : 0)) * 4 }
+    /// Bytes of the last norm, and of the head's bias where it has one, in f32.
+    package var finalNormBytes: Int { (finalNorm.numbers + (headHasBias ? headOutputs : 0)) * 4 }
 
     /// Bytes of all norms and biases in f32.
     package var vectorBytes: Int { layers * layerVectorBytes + finalNormBytes }

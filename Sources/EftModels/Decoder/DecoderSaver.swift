@@ -43,6 +43,9 @@ package struct DecoderSaver {
         append(decoder.finalNorm)
         if !decoder.description.tiedEmbeddings {
             all.append((decoder.head.name + ".weight", .weight(decoder.head.weight)))
+            if let bias = decoder.head.bias {
+                all.append((decoder.head.name + ".bias", .vector(bias)))
+            }
         }
         if let bias = decoder.head.bias {
             all.append((decoder.head.name + ".bias", .vector(bias)))
@@ -96,7 +99,7 @@ package struct DecoderSaver {
         }
     }
 
-    private func write(
+    func write(
         _ values: UnsafeMutablePointer<Float>, count: Int, name: String, _ writer: SafetensorsWriter
     ) throws {
         let converted = try Buffer(

@@ -22,7 +22,7 @@ package final class EvaluationPass: Sendable {
                 backward: false)
             + (part.holdsHead
                 ? LossHead.byteCount(
-                    vocabulary: description.vocabulary, rows: rows, description.logits,
+                    vocabulary: description.headOutputs, rows: rows, description.headTransform,
                     backward: false) : 0)
     }
 
@@ -50,7 +50,7 @@ package final class EvaluationPass: Sendable {
         }
         cache = SplitPassCache(caches)
         lossHead = try LossHead(
-            head: decoder.head, transform: decoder.description.logits, rows: rows,
+            head: decoder.head, transform: decoder.description.headTransform, rows: rows,
             backward: false, ledger: decoder.devices[decoder.headDevice].ledger)
     }
 
@@ -76,6 +76,15 @@ package final class EvaluationPass: Sendable {
         return try lossHead.losses(
             hidden: normed(hidden.rows(0..<rows.count)), labels: labels.map(\.token),
             gradientScale: 0, gradient: nil, pass(batch.keeping(rows)))
+    }
+
+    /// What the head gives for some rows, ascending: `[rows.count][V]`, or as many scores each.
+    package func values(_ batch: DecoderBatch, rows: [Int]) throws -> [Float] {
+        let hidden = try decoder.forward(batch, cache: cache, workspace: workspace)
+        hidden.pack(rows, of: hidden)
+        let packed = normed(hidden.rows(0..<rows.count))
+        return try lossHead.values(
+            hidden: packed, rows: Array(rows.indices), pass(batch.keeping(rows)))
     }
 
     /// The same pass layer by layer.

@@ -62,9 +62,10 @@ package enum TrainedWeights: Sendable, Hashable {
                 + (layouts.isTied
                     ? []
                     : chosen(
-                        layouts.head.trainedShape.ofVocabulary, description.headName + ".weight"))
-                + (description.headBias
-                    ? chosen(.vector(description.vocabulary), description.headName + ".bias") : []))
+                        layouts.headShape(description), description.headName + ".weight"))
+                + (description.headHasBias
+                    ? chosen(.vector(description.headOutputs), description.headName + ".bias") : [])
+        )
     }
 
     /// How far backward passes go.
@@ -90,8 +91,7 @@ extension DecoderDescription {
             names += norms(layer: layer).flatMap(\.parts)
         }
         names += finalNorm.parts
-        if !tiedEmbeddings { names.append(headName + ".weight") }
-        if headBias { names.append(headName + ".bias") }
+        names += headTensors.dropFirst(tiedEmbeddings ? 1 : 0)
         return names
     }
 }

@@ -74,7 +74,7 @@ package struct TrainingNeed: Sendable, Hashable {
             + KeptInputs.byteCount(self, part: part, hidden: shape.hidden)
             + (part.holdsHead
                 ? LossHead.byteCount(
-                    vocabulary: description.vocabulary, rows: rows, description.logits,
+                    vocabulary: description.headOutputs, rows: rows, description.headTransform,
                     backward: true) : 0)
     }
 

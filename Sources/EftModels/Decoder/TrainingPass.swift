@@ -15,17 +15,20 @@ package struct TrainingRows: Sendable {
     package let embeddingNoise: Float
     /// The share of what is wanted that all tokens have in equal parts.
     package let labelSmoothing: Float
+    /// What logits are divided by.
+    package let temperature: Float
 
     /// Puts a micro-batch together.
     package init(
         _ batch: DecoderBatch, labels: [Int32], dropoutSeed: UInt64? = nil,
-        embeddingNoise: Float = 0, labelSmoothing: Float = 0
+        embeddingNoise: Float = 0, labelSmoothing: Float = 0, temperature: Float = 1
     ) {
         self.batch = batch
         self.labels = labels
         self.dropoutSeed = dropoutSeed
         self.embeddingNoise = embeddingNoise
         self.labelSmoothing = labelSmoothing
+        self.temperature = temperature
     }
 
     /// Adds uniform noise to the embeddings `[rows][C]`, whose norm is the same for sequences of all lengths
@@ -80,7 +83,7 @@ package final class TrainingPass: Sendable {
         let ledger = decoder.devices[decoder.headDevice].ledger
         normed = try Matrix(rows: need.rows, columns: shape.hidden, ledger: ledger)
         lossHead = try LossHead(
-            head: decoder.head, transform: decoder.description.logits, rows: need.rows,
+            head: decoder.head, transform: decoder.description.headTransform, rows: need.rows,
             backward: true, ledger: ledger)
     }
 
@@ -143,11 +146,43 @@ package final class TrainingPass: Sendable {
         try backward([micro])
     }
 
+    /// What the head gives for some rows of a micro-batch: `[rows.count][V]`, or as many scores each.
+    package func values(_ micro: TrainingRows, rows: [Int]) throws -> [Float] {
+        try check([micro])
+        decoder.begin(.forward)
+        try forward([micro], keeping: false)
+        let place = scoring(micro, 0)
+        return try lossHead.values(hidden: place.normed, rows: rows, place.pass)
+    }
+
+    /// Adds the gradient of a function of what the head gives for some rows to every trainable parameter of the decoder.
+    /// - Parameter slopes: receives these values `[rows.count][V]`, and gives the function's change with each.
+    /// - Throws: what `slopes` throws, before anything was added.
+    package func run(
+        _ micro: TrainingRows, rows: [Int], slopes: (_ values: [Float]) throws -> [Float]
+    ) throws {
+        try check([micro])
+        decoder.begin(.forwardAndBackward)
+        try forward([micro], keeping: true)
+        let place = scoring(micro, 0)
+        let values = try lossHead.values(hidden: place.normed, rows: rows, place.pass)
+        try lossHead.gradient(
+            hidden: place.normed, rows: rows, slopes: slopes(values), into: place.gradient,
+            place.pass)
+        carryBehindHead(place, 0)
+        try backward([micro])
+    }
+
     private func check(_ micros: [TrainingRows]) throws {
         precondition(!micros.isEmpty && micros.count <= joined, "more micro-batches than planned")
         for micro in micros {
-            guard micro.labels.allSatisfy({ Int($0) < decoder.description.vocabulary }) else {
-                throw ModelError(.invalidInput, "a label is beyond the model's vocabulary")
+            guard micro.temperature == 1 || decoder.description.headTransform.cap == nil else {
+                throw ModelError(
+                    .unsupported,
+                    "this model caps its logits, and its losses are computed at temperature 1 only")
+            }
+            guard micro.labels.allSatisfy({ Int($0) < decoder.description.headOutputs }) else {
+                throw ModelError(.invalidInput, "a label is beyond what the model's head gives")
             }
             try decoder.check(micro.batch, workspace)
         }
@@ -203,6 +238,7 @@ package final class TrainingPass: Sendable {
         let normed: Matrix
         let gradient: Matrix
         let pass: Pass
+        let temperature: Float
     }
 
     /// Norms the value of the last layer.
@@ -214,18 +250,24 @@ package final class TrainingPass: Sendable {
         let last = behind.hidden(index, rows: rows).moved(to: head.hidden(index, rows: rows))
         let normed = normed.rows(0..<rows)
         decoder.finalNorm.forward(last, into: normed, backend)
+        // The head is linear: this divides its logits.
+        if micro.temperature != 1 { backend.scale(normed, by: 1 / micro.temperature) }
         return Scoring(
             last: last, normed: normed,
             // The gradient of the norm's value may stand where layers keep theirs: no layer runs meanwhile.
             gradient: head.gradients.normed.rows(0..<rows),
             pass: Pass(
                 backend: backend, adapterSegments: micro.batch.adapterSegments,
-                adapterScratch: head.workspace.adapterScratch, dropoutSeed: micro.dropoutSeed))
+                adapterScratch: head.workspace.adapterScratch, dropoutSeed: micro.dropoutSeed),
+            temperature: micro.temperature)
     }
 
     /// From the gradient of the norm's value to that of the last layer's.
     private func carryBehindHead(_ scoring: Scoring, _ index: Int) {
         let gradient = place(decoder.headDevice).gradient(index, rows: scoring.last.rows)
+        if scoring.temperature != 1 {
+            scoring.pass.backend.scale(scoring.gradient, by: 1 / scoring.temperature)
+        }
         decoder.finalNorm.backward(
             scoring.last, dy: scoring.gradient, into: gradient, accumulate: false,
             scoring.pass.backend)

@@ -103,7 +103,7 @@ package struct PlacementTask {
         return place(canStream: true) { _, part in
             var scratch = DecoderScratch(
                 layouts, part: part, rows: rows,
-                headRows: LossHead.chunkRows(vocabulary: description.vocabulary, rows: rows),
+                headRows: LossHead.chunkRows(vocabulary: description.headOutputs, rows: rows),
                 adapterRank: adapters.rank)
             scratch.adaptsHead = adapters.head > 0
             return MemoryTable([
@@ -121,24 +121,32 @@ package struct PlacementTask {
     ///   - optimizer: what the optimizer holds.
     ///   - saving: temporary bytes on the first device while results are written.
     ///   - canStream: whether the base may be streamed; all weights in training never are.
+    ///   - generation: what a run holds besides that completes prompts by itself.
     package func training(
         _ need: TrainingNeed, weights trained: TrainedWeights, optimizer: OptimizerNeed = .adamW,
-        saving: Int = 0, canStream: Bool = true
+        saving: Int = 0, canStream: Bool = true, generation: GenerationNeed? = nil
     ) -> PlacedMemory {
+        var generation = generation
+        generation?.adapterRank = adapters.rank
+        generation?.adaptsHead = adapters.head > 0
         let (description, layouts, backend, adapters) = (description, layouts, backend, adapters)
         let training = trained.scratch(description)
         let memory = TrainingMemory(
             trained.shapes(description, layouts) + adapters.trainedShapes, optimizer, on: backend)
-        return place(canStream: canStream && training != .full) { device, part in
+        return place(canStream: canStream && training != .full) { [generation] device, part in
             var scratch = DecoderScratch(
                 layouts, part: part, rows: need.rows,
-                headRows: LossHead.chunkRows(vocabulary: description.vocabulary, rows: need.rows),
+                headRows: LossHead.chunkRows(vocabulary: description.headOutputs, rows: need.rows),
                 adapterRank: need.adapterRank, training: training)
             scratch.adaptsHead = adapters.head > 0
             let trained = memory.bytes(part)
             var table = trained.table(isPaged: optimizer.isPaged)
             table[.activations] = need.byteCount(description, part: part)
-            let products = max(scratch.byteCount(on: backend), trained.products)
+            var products = max(scratch.byteCount(on: backend), trained.products)
+            if let generation {
+                table = table + generation.memory(description, part: part)
+                products = max(products, generation.scratch(layouts, part: part, on: backend))
+            }
             table[.workspace] = products + (device == 0 ? saving : 0)
             return table
         }
@@ -152,13 +160,14 @@ package struct PlacementTask {
     package func training(
         _ need: TrainingNeed, weights: TrainedWeights, microBatches: Int,
         optimizer: OptimizerNeed = .adamW,
-        saving: Int = 0, canStream: Bool = true
+        saving: Int = 0, canStream: Bool = true, generation: GenerationNeed? = nil
     ) -> (placed: PlacedMemory, joined: Int) {
         func joining(_ joined: Int) -> PlacedMemory {
             var need = need
             need.joined = joined
             return training(
-                need, weights: weights, optimizer: optimizer, saving: saving, canStream: canStream)
+                need, weights: weights, optimizer: optimizer, saving: saving, canStream: canStream,
+                generation: generation)
         }
         var best = (placed: joining(1), joined: 1)
         guard need.checkpointing.recomputes, best.placed.fits, best.placed.placement.isStreaming

@@ -11,6 +11,8 @@ package final class EndsCheckpoint: CheckpointReader {
         case tensor(any CheckpointReader, name: String)
         /// A matrix of the base with rows added, so many in all.
         case grown(name: String, rows: Int, RowFilling)
+        /// Numbers that stand nowhere yet, in f32.
+        case fresh(Shape, RowFilling)
         /// A tensor of one of the sources above, some of whose rows are those of a smaller matrix.
         indirect case replaced(Source, rows: [Int32], by: any CheckpointReader, name: String)
     }
@@ -37,9 +39,11 @@ package final class EndsCheckpoint: CheckpointReader {
     private let modules: [String]
 
     /// Puts sources in the place of tensors.
+    /// - Parameter hidden: modules whose tensors are left out.
     /// - Throws: `FormatError` for a source that is not there, or no matrix of real numbers.
     package init(
-        _ base: any CheckpointReader, changing sources: [String: Source]
+        _ base: any CheckpointReader, changing sources: [String: Source],
+        hiding hidden: [String] = []
     ) throws(FormatError) {
         self.base = base
         var changes: [String: Change] = [:]
@@ -47,7 +51,10 @@ package final class EndsCheckpoint: CheckpointReader {
             changes[name] = try EndsCheckpoint.change(name, source, base)
         }
         self.changes = changes
-        modules = sources.keys.map { String($0.dropLast("weight".count)) }
+        modules =
+            sources.keys.map { name in
+                name.lastIndex(of: ".").map { String(name[...$0]) } ?? name
+            } + hidden.map { $0 + "." }
     }
 
     private static func change(
@@ -74,6 +81,12 @@ package final class EndsCheckpoint: CheckpointReader {
                     name: name, dtype: info.dtype, shape: Shape(rows, info.shape.dims[1])),
                 reader: base, name: inner, oldBytes: info.byteCount,
                 rows: GrownRows(info, count: rows - info.shape.dims[0], filling: filling))
+        case .fresh(let shape, let filling):
+            let info = try TensorInfo(name: name, dtype: .f32, shape: shape)
+            let count = shape.count / max(shape.dims.last ?? 1, 1)
+            return Change(
+                info: info, reader: base, name: name, oldBytes: 0,
+                rows: GrownRows(info, count: count, filling: filling))
         case .replaced(let inner, let rows, let reader, let tensor):
             var change = try change(name, inner, base)
             let info = try reader.tensor(tensor)

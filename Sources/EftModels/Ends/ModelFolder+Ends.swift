@@ -25,10 +25,16 @@ extension ModelFolder {
     }
 
     /// The model under adapters: with their embedding and head when they bring some.
+    /// - Parameter scores: whether an adapter may bring a head that scores.
     /// - Throws: `ModelError` (`unsupported`) when one of several adapters brings an embedding or head of its own.
-    package func adapted(by adapters: [String]) throws -> ModelFolder {
+    package func adapted(
+        by adapters: [String], scores: Bool = false
+    ) throws -> ModelFolder {
         for adapter in adapters {
-            guard let ends = try SavedEnds(adapter: adapter, base: description) else { continue }
+            let base = try scored(by: adapter, allowed: scores)
+            guard let ends = try SavedEnds(adapter: adapter, base: base.description) else {
+                continue
+            }
             guard adapters.count == 1 else {
                 throw ModelError(
                     .unsupported,
@@ -36,7 +42,7 @@ extension ModelFolder {
                         + "alone, or merge it into a model of its own (eft merge)",
                     path: adapter)
             }
-            return try adapted(by: adapter, ends)
+            return try base.adapted(by: adapter, ends)
         }
         return self
     }
@@ -79,7 +85,8 @@ extension ModelFolder {
     }
 
     private func endModules(untied: Bool) -> [String] {
-        description.tiedEmbeddings && !untied
+        // A head that scores has no rows of tokens.
+        description.scores != nil || (description.tiedEmbeddings && !untied)
             ? [description.embeddingName] : [description.embeddingName, description.headName]
     }
 
@@ -112,7 +119,7 @@ extension EndsCheckpoint.Source {
     /// The tensor of the base that is changed.
     fileprivate var grownName: String? {
         switch self {
-        case .tensor: nil
+        case .tensor, .fresh: nil
         case .grown(let name, _, _): name
         case .replaced(let inner, _, _, _): inner.grownName
         }

@@ -24,11 +24,12 @@ package struct SavedEnds: Sendable {
     let tokens: TrainedTokenIDs
     let embeddingRows: TensorInfo?
     let headRows: TensorInfo?
+    /// The tensors of a head that scores.
+    private let scores: [TensorInfo]
     private let baseVocabulary: Int
 
-    private static let suffixes = [
-        ".weight", ".modules_to_save.weight", ".base_layer.weight",
-        ".token_adapter.base_layer.weight",
+    private static let infixes = [
+        ".", ".modules_to_save.", ".base_layer.", ".token_adapter.base_layer.",
     ]
 
     /// The name under which trained rows of a module are saved.
@@ -46,7 +47,11 @@ package struct SavedEnds: Sendable {
         let checkpoint = try checkpoint ?? CheckpointFolder.open(folder, kind: .adapter)
         self.checkpoint = checkpoint
         embedding = SavedEnds.find(base.embeddingName, checkpoint)
-        head = SavedEnds.find(base.headName, checkpoint)
+        head = base.scores == nil ? SavedEnds.find(base.headName, checkpoint) : nil
+        scores =
+            base.scores == nil
+            ? []
+            : ["weight", "bias"].compactMap { SavedEnds.find(base.headName, checkpoint, part: $0) }
         embeddingRows = checkpoint.find(SavedEnds.rowsName(base.embeddingName))
         headRows = checkpoint.find(SavedEnds.rowsName(base.headName))
         tokens =
@@ -57,7 +62,8 @@ package struct SavedEnds: Sendable {
         // PEFT saves the rows of a tied head with the embedding's.
         try SavedEnds.check(headRows, tokens.head, base, checkpoint)
         let found = [embedding, head].compactMap { $0 }
-        guard !found.isEmpty || embeddingRows != nil || headRows != nil else { return nil }
+        guard !found.isEmpty || !scores.isEmpty || embeddingRows != nil || headRows != nil
+        else { return nil }
         for tensor in found {
             let dims = tensor.shape.dims
             guard dims.count == 2, dims[1] == base.shape.hidden, dims[0] == found[0].shape.dims[0],
@@ -73,8 +79,11 @@ package struct SavedEnds: Sendable {
         }
     }
 
-    private static func find(_ module: String, _ checkpoint: any CheckpointReader) -> TensorInfo? {
-        suffixes.lazy.compactMap { checkpoint.find(AdapterFile.prefix + module + $0) }.first
+    /// A tensor of a module under one of the names that PEFT gives it.
+    static func find(
+        _ module: String, _ checkpoint: any CheckpointReader, part: String = "weight"
+    ) -> TensorInfo? {
+        infixes.lazy.compactMap { checkpoint.find(AdapterFile.prefix + module + $0 + part) }.first
     }
 
     private static func check(
@@ -99,6 +108,6 @@ package struct SavedEnds: Sendable {
     /// The names of the tensors.
     package var names: [String] {
         // A tied head may have its copy of the rows too.
-        [embedding, head, embeddingRows, headRows].compactMap { $0?.name }
+        [embedding, head, embeddingRows, headRows].compactMap { $0?.name } + scores.map(\.name)
     }
 }

@@ -48,8 +48,13 @@ extension DecoderLayouts {
             layers: Array(repeating: layer, count: layerCount),
             embedding: [embedding.trainedShape.ofVocabulary],
             head: description.finalNorm.parts.map { _ in .vector(description.finalNorm.count) }
-                + (isTied ? [] : [head.trainedShape.ofVocabulary])
-                + (description.headBias ? [.vector(description.vocabulary)] : []))
+                + (isTied ? [] : [headShape(description)])
+                + (description.headHasBias ? [.vector(description.headOutputs)] : []))
+    }
+
+    /// The shape of a head that is no embedding.
+    func headShape(_ description: DecoderDescription) -> ParameterShape {
+        description.scores == nil ? head.trainedShape.ofVocabulary : head.trainedShape
     }
 }
 

@@ -92,7 +92,7 @@ package struct DecoderLayouts: Sendable {
         switch format {
         case .dense(let dtype), .nf4(let dtype):
             embedding = DecoderLayouts.dense(dtype, hidden, vocabulary)
-            head = embedding
+            head = DecoderLayouts.dense(dtype, hidden, description.headOutputs)
             isTied = description.tiedEmbeddings
         case .exl2(_, let headBits, let quantizesEmbedding):
             guard let sections = EXL2Geometry.head(bits: headBits),

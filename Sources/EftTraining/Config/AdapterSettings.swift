@@ -112,7 +112,9 @@ package struct AdapterSettings: Sendable, Hashable {
     /// The modules that are trained whole: the configuration's, or those of the adapter to go on from.
     /// - Throws: what reading that adapter's settings throws.
     func savedModules() throws -> [String] {
-        guard let folder else { return modulesToSave }
+        guard let folder else {
+            return modulesToSave.filter { SavedEnds.modules.contains($0) }
+        }
         let names = try AdapterConfig.read(folder: folder).modulesToSave
         return SavedEnds.modules.filter { module in
             names.contains { SavedEnds.module(named: $0) == module }
@@ -122,6 +124,10 @@ package struct AdapterSettings: Sendable, Hashable {
     private mutating func readModulesToSave(_ config: ConfigCursor) throws(ConfigError) {
         let key = "lora_modules_to_save"
         for name in try config.texts(key) ?? [] {
+            // Where there is such a head it is trained anyway.
+            if ScoreHead.savedModules.contains(name), try ScoreSettings.read(config) != nil {
+                continue
+            }
             guard let module = SavedEnds.module(named: name)
             else {
                 throw try config.required(key).error(

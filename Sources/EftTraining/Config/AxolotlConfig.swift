@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // An Axolotl configuration, resolved into what a training run needs.
 import EftConfig
+import EftModels
 import EftTensor
 
 /// A training run as an Axolotl YAML describes it.
@@ -75,11 +76,15 @@ package struct AxolotlConfig: Sendable {
         reports = try ReportSettings(document)
         resume = try Resume(document)
         training.preferences = try PreferenceSettings.read(document)
+        training.scoring = try ScoreSettings.read(document)
+        training.rollouts = try RolloutSettings.read(document, &notices)
         let types = try AxolotlConfig.types(document)
         (precision, outputType) = (types.precision, types.output)
         notices += try AxolotlConfig.remarks(document)
         try settleMetrics()
         try settlePreferences()
+        try settleScores()
+        try settleRollouts()
         notices += data.datasets.flatMap(\.notices) + data.testDatasets.flatMap(\.notices)
     }
 
@@ -108,10 +113,70 @@ package struct AxolotlConfig: Sendable {
         }
     }
 
+    /// Makes data, batches and adapter those of a model that scores, in a run that trains one.
+    private mutating func settleScores() throws(ConfigError) {
+        guard let scoring = training.scoring else { return }
+        data.answers = scoring.takesPairs ? .scored : .steps(labels: scoring.head.labels)
+        if let unfrozen = try document.optional("unfrozen_parameters"), unfrozen.asksForSomething {
+            throw unfrozen.error(
+                .badValue, "a model that scores is trained whole or by an adapter; remove the key")
+        }
+        if scoring.takesPairs, training.samplePacking {
+            training.samplePacking = false
+            notices.append("sample_packing has no effect: answers are compared one by one")
+        }
+        if scoring.takesPairs, training.labelSmoothing > 0 {
+            notices.append("label_smoothing_factor has no effect: answers are compared")
+        }
+        guard adapter != nil, adapter?.folder == nil else { return }
+        if adapter?.modulesToSave.contains("lm_head") == true {
+            throw try document.required("lora_modules_to_save").error(
+                .badValue, "a model that scores has no lm_head; its head 'score' is always trained")
+        }
+        adapter?.modulesToSave.append(ScoreHead.name)
+    }
+
+    /// Makes data and batches those of a model that learns from rewards, in a run where it does.
+    private mutating func settleRollouts() throws(ConfigError) {
+        guard let rollouts = training.rollouts else { return }
+        let rl = try document.required("rl")
+        data.answers = .prompts
+        let completions = training.microBatchSize * training.gradientAccumulationSteps
+        guard completions % rollouts.numGenerations == 0 else {
+            throw rl.error(
+                .badValue,
+                "a step has micro_batch_size times gradient_accumulation_steps = \(completions) completions, which is no "
+                    + "multiple of trl.num_generations (\(rollouts.numGenerations))")
+        }
+        guard rollouts.beta == 0 || adapter != nil else {
+            throw rl.error(
+                .badValue,
+                "trl.beta compares with the model without its adapter; set adapter: lora, or trl.beta: 0"
+            )
+        }
+        guard data.excessLength != .truncate else {
+            throw try document.required("excess_length_strategy").error(
+                .badValue, "a prompt without its end makes no sense; set drop or raise")
+        }
+        let unused = [
+            ("sample_packing", training.samplePacking),
+            ("group_by_length", training.groupsByLength),
+            ("label_smoothing_factor", training.labelSmoothing > 0),
+            ("dataset_prepared_path", data.preparedPath != nil),
+        ].filter(\.1).map(\.0)
+        if !unused.isEmpty {
+            notices.append("without effect with grpo: " + unused.joined(separator: ", "))
+        }
+        (training.samplePacking, training.groupsByLength) = (false, false)
+        (training.labelSmoothing, data.preparedPath) = (0, nil)
+    }
+
     /// Takes what `eval_causal_lm_metrics` asks for.
     private mutating func settleMetrics() throws(ConfigError) {
         let metrics = try ReportSettings.metrics(document)
-        training.reportsPerplexity = metrics.perplexity && training.preferences == nil
+        training.reportsPerplexity =
+            metrics.perplexity && training.preferences == nil && training.scoring == nil
+            && training.rollouts == nil
         guard !metrics.others.isEmpty else { return }
         notices.append(
             "eval_causal_lm_metrics: \(metrics.others.joined(separator: ", ")) would need generated answers and are "

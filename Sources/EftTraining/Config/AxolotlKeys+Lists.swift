@@ -30,7 +30,8 @@ extension AxolotlKeys {
         lora_modules_to_save unfrozen_parameters resize_token_embeddings_to_32x
         mean_resizing_embeddings lora_target_parameters peft_layers_to_transform
         peft_layers_pattern peft_trainable_token_indices use_tensorboard logging_dir html_report
-        eval_causal_lm_metrics dataset_prepared_path
+        eval_causal_lm_metrics dataset_prepared_path reward_model process_reward_model num_labels trl
+        center_rewards_coefficient
         """)
 
     /// Keys for what is done anyway, and those that concern nothing that Eft does.
@@ -110,7 +111,7 @@ extension AxolotlKeys {
         liger_swiglu liger_cross_entropy liger_use_token_scaling liger_kernel_impl
         relora_cpu_offload relora_prune_ratio relora_prune_method dpo_use_liger_kernel
         dpo_padding_free dpo_use_logits_to_keep dpo_generate_during_eval
-        center_rewards_coefficient kd_ce_alpha kd_alpha
+        kd_ce_alpha kd_alpha
         kd_temperature kd_beta kd_normalize_topk kd_online_server_base_url kd_online_topk
         kd_online_server kd_online_timeout kd_temperature_min nemo_gym_dir nemo_gym_auto_clone
         nemo_gym_config_paths nemo_gym_head_port nemo_gym_server_timeout nemo_gym_verify_timeout
@@ -155,11 +156,11 @@ extension AxolotlKeys {
     static let refusals: [(String, String)] =
         words(
             """
-            reward_model process_reward_model peft_use_dora peft
+            peft_use_dora peft
             peft_layer_replication relora
             lisa_n_layers lisa_step_interval
             lisa_layers_attribute qat
-            model_kwargs overrides_of_model_kwargs diffusion trl kd_trainer ebft trainer_cls num_labels mora
+            model_kwargs overrides_of_model_kwargs diffusion kd_trainer ebft trainer_cls mora
             nemo_gym_enabled spectrum_top_fraction use_onebitllms
             """
         ).map { ($0, "not supported yet; remove the key to train without it") }

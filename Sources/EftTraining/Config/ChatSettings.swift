@@ -122,7 +122,8 @@ extension DataSettings {
 extension DatasetEntry {
     /// Whether its rows are conversations.
     fileprivate var holdsConversations: Bool {
-        (Conversations.names + MessagePreferences.names).contains(typeName)
+        (Conversations.names + MessagePreferences.names + ScoredConversations.names)
+            .contains(typeName)
             || typeName.hasPrefix("sharegpt")
     }
 }

@@ -152,7 +152,8 @@ package struct DatasetEntry: Sendable {
         "drop_system_message", "message_field_training", "message_field_training_detail",
         "train_on_split", "temperature", "skip", "input_format", "input_transform",
         "field_human", "field_model", "logprobs_field", "text_column",
-        "field_chosen", "field_rejected", "field_completion", "field_label",
+        "field_chosen", "field_rejected", "field_completion", "field_label", "step_separator",
+        "max_completion_length", "train_on_last_step_only",
     ]
 
     /// - Parameter fallback: the type of an entry that names none.

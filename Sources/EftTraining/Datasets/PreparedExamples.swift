@@ -63,6 +63,14 @@ package struct PreparedExamples: Sendable {
     /// - Throws: `FormatError` (`io`).
     package func keep() throws -> String? { try current.keep() }
 
+    /// The token that fills up rows.
+    package var padID: Int32? { tokenizer.padID }
+    /// Tokens that end an answer.
+    var endIDs: Set<Int32> { tokenizer.endIDs }
+
+    /// The text of an answer, without special tokens.
+    func answer(_ ids: [Int32]) throws -> String { try tokenizer.answer(ids) }
+
     // MARK: Showing
 
     /// An example in segments.

@@ -44,6 +44,14 @@ package struct PromptEncoder: Sendable {
             labels: (trainOnInputs ? promptIDs : ignored) + responseIDs)
     }
 
+    /// The ids of a prompt that is to be completed: with the tokenizer's special tokens in front, and no EOS.
+    func promptIDs(_ text: String) throws -> [Int32] {
+        var ids = try encode(text, true)
+        // What a tokenizer puts behind a text does not belong between prompt and completion.
+        if let eosID, ids.last == eosID, try plain(text).last != eosID { ids.removeLast() }
+        return ids
+    }
+
     /// The ids of a text with the tokenizer's special tokens, but no EOS, at most `sequenceLen`.
     private func beginning(_ text: String) throws -> [Int32] {
         if text.isEmpty { return [] }

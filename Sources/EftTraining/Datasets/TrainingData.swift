@@ -197,7 +197,9 @@ package struct TrainingData: Sendable {
             if example.tokens.count < max(settings.minSampleLen, 2) {
                 counts.tooShort += 1
                 short.append(source.place)
-            } else if example.trainedTokens == 0 || example.rejected?.trainedTokens == 0 {
+            } else if settings.answers != .prompts,
+                example.trainedTokens == 0 || example.rejected?.trainedTokens == 0
+            {
                 counts.unlabelled += 1
                 unlabelled.append(source.place)
             } else if settings.deduplicates, !seen.insert(example).inserted {

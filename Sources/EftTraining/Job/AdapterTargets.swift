@@ -60,12 +60,13 @@ struct AdapterTargets: Sendable {
         if case .pattern(let pattern) = settings.targets {
             targets = hasOtherNames ? chosen.map(\.name) : [pattern]
         }
-        let config = AdapterConfig(
+        var config = AdapterConfig(
             rank: settings.rank, alpha: settings.alpha, dropout: settings.dropout,
             targetModules: targets, rankPattern: settings.rankPattern,
             alphaPattern: settings.alphaPattern, rankStabilized: settings.rankStabilized,
             baseModel: baseModel, modulesToSave: settings.modulesToSave,
             layersToTransform: settings.layersToTransform)
+        config.scores = description.scores?.kind
         self.config = config
         let names = chosen.map(\.name) + (hasHead ? [description.headName] : [])
         layers = Dictionary(
@@ -234,7 +235,7 @@ struct AdapterTargets: Sendable {
         }
         if let rank = layers[description.headName]?.rank {
             extents.addHead(
-                inputs: description.shape.hidden, outputs: description.vocabulary, rank: rank)
+                inputs: description.shape.hidden, outputs: description.headOutputs, rank: rank)
             if config.dropout > 0 {
                 extents.droppedInputs = max(extents.droppedInputs, description.shape.hidden)
             }

@@ -33,7 +33,8 @@ package struct BaseModel: Sendable {
         let model = config.model
         let (opened, isFresh) = try Self.open(config)
         self.isFresh = isFresh
-        let adapted = try opened.adapted(by: (config.adapter?.folder).map { [$0] } ?? [])
+        let adapted = try Self.scored(
+            opened.adapted(by: (config.adapter?.folder).map { [$0] } ?? [], scores: true), config)
         vocabulary = try RunVocabulary(
             model, folder: model.tokenizerConfig ?? adapted.tokenizerFolder,
             vocabulary: adapted.description.vocabulary)
@@ -65,12 +66,30 @@ package struct BaseModel: Sendable {
             return
         }
         trainedRows = [:]
+        let heads = description.scores == nil ? [] : description.headTensors
         let names = saved.map { $0 == "lm_head" ? description.headName : description.embeddingName }
         let quantizes = try adapter.quantizesBase && folder.isDense()
         options = LoadOptions(
             linears: quantizes
                 ? .nf4(doubleQuantization: model.doubleQuantization) : .asStored,
-            trained: names.isEmpty ? .none : .named(Set(names.map { $0 + ".weight" })))
+            trained: names.isEmpty && heads.isEmpty
+                ? .none : .named(Set(names.map { $0 + ".weight" } + heads)))
+    }
+
+    /// The model with the head that scores of a run that trains one.
+    /// - Throws: `ModelError` for a model with such a head in another run, or with another one.
+    private static func scored(
+        _ folder: ModelFolder, _ config: AxolotlConfig
+    ) throws -> ModelFolder {
+        if let scoring = config.training.scoring {
+            return try folder.scored(scoring.head, seed: mixedSeed(config.training.seed, 4))
+        }
+        guard let head = folder.description.scores else { return folder }
+        throw ModelError(
+            .unsupported,
+            "\(folder.description.architecture) gives scores and no tokens; set "
+                + (head.kind == .text ? "reward_model: true" : "process_reward_model: true")
+                + " to train it further", path: folder.path)
     }
 
     private static func notices(
@@ -154,7 +173,9 @@ package struct BaseModel: Sendable {
                     .badValue,
                     "a config.json other than the weights' own is only used with reinit_weights")
             }
-            return (try ModelFolder.open(model.preparedBase ?? model.baseModel), false)
+            return (
+                try ModelFolder.open(model.preparedBase ?? model.baseModel, scores: true), false
+            )
         }
         guard !hasAdapter else {
             throw try config.document.required("reinit_weights").error(
@@ -163,7 +184,7 @@ package struct BaseModel: Sendable {
         }
         let path = model.baseModelConfig ?? model.baseModel
         guard FileSystem.exists(path) else { throw missing(path, cursor) }
-        var folder = try ModelFolder.open(path, needsWeights: false)
+        var folder = try ModelFolder.open(path, needsWeights: false, scores: true)
         // Weights that may be there are left alone.
         folder.checkpoint = nil
         return (folder, true)
@@ -174,13 +195,17 @@ package struct BaseModel: Sendable {
     func savedEnds(
         modules: [String], _ backend: CPUBackend, _ dtype: DType
     ) -> AdapterFile.Ends? {
-        guard savesEnds else { return nil }
+        let scores = folder.description.scores != nil
+        guard savesEnds || scores else { return nil }
+        let modules = modules.filter { !ScoreHead.savedModules.contains($0) }
         func saves(_ module: String) -> Bool {
-            modules.isEmpty || modules.contains { SavedEnds.module(named: $0) == module }
+            guard savesEnds else { return false }
+            return modules.isEmpty || modules.contains { SavedEnds.module(named: $0) == module }
         }
         return AdapterFile.Ends(
             embedding: saves("embed_tokens"),
-            head: !folder.description.tiedEmbeddings && saves("lm_head"), backend: backend,
+            head: scores || (!folder.description.tiedEmbeddings && saves("lm_head")),
+            backend: backend,
             dtype: dtype)
     }
 
@@ -191,7 +216,7 @@ package struct BaseModel: Sendable {
         guard FileSystem.exists(path) else {
             throw missing(path, try config.document.required("base_model"))
         }
-        return try ModelFolder.open(path, needsWeights: false)
+        return try ModelFolder.open(path, needsWeights: false, scores: true)
     }
 
     /// Layouts of all weights.

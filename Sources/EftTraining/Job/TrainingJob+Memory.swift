@@ -16,6 +16,9 @@ package struct ExampleLengths: Sendable, Hashable {
         self.train = train
         self.validation = validation
     }
+
+    /// The most tokens of an example.
+    var longest: Int { max(train.max() ?? 1, validation.max() ?? 1) }
 }
 
 /// What a run will hold on each device, and how its passes go.
@@ -70,8 +73,13 @@ extension TrainingJob {
             microBatches: config.training.gradientAccumulationSteps,
             optimizer: try config.training.optimizer.need(),
             saving: adapter == nil || base.savesEnds
-                ? DecoderSaver.scratchBytes(layouts, config.outputType) : 0,
-            canStream: base.canStream)
+                ? DecoderSaver.scratchBytes(layouts, config.outputType)
+                : description.scores == nil
+                    ? 0 : DecoderSaver.scratchBytes([layouts.head], config.outputType),
+            canStream: base.canStream,
+            generation: config.training.rollouts?.need(
+                longest: lengths?.longest ?? config.training.sequenceLen, config.training,
+                kvType: config.kvType))
         need.joined = joined
         return TrainingPlan(
             placed: placed, joined: joined, spilledBytes: need.diskBytes(description))
@@ -82,6 +90,12 @@ extension TrainingJob {
         extents: AdapterExtents
     ) throws -> TrainingNeed {
         guard let lengths else {
+            if settings.rollouts != nil {
+                return Trainer.need(
+                    plan: try BatchPlan(lengths: [settings.sequenceLen], settings: settings),
+                    train: [settings.sequenceLen], validation: [], settings: settings,
+                    adapterExtents: (extents.rank, extents.droppedInputs))
+            }
             // A guess for packing: examples of 64 tokens, each of which may leave a page unfilled.
             let rows = settings.microBatchTokens
             let sequences = settings.samplePacking ? rows / 64 + 1 : settings.microBatchSize
@@ -198,10 +212,27 @@ extension TrainingJob {
     }
 }
 
+extension TrainingData {
+    /// Tokens of all examples.
+    var lengths: ExampleLengths {
+        ExampleLengths(train: train.map(\.rowCount), validation: validation.map(\.rowCount))
+    }
+}
+
+extension AxolotlConfig {
+    /// The type of keys and values where prompts are completed.
+    var kvType: KVType { precision == .f32 ? .f32 : .bf16 }
+}
+
 extension DecoderSaver {
     /// Most temporary bytes while weights of these layouts are written as numbers of a type.
     static func scratchBytes(_ layouts: DecoderLayouts, _ dtype: DType) -> Int {
-        ([layouts.embedding, layouts.head] + layouts.linears).map { layout in
+        scratchBytes([layouts.embedding, layouts.head] + layouts.linears, dtype)
+    }
+
+    /// Most temporary bytes while some weights are written as numbers of a type, one after the other.
+    static func scratchBytes(_ layouts: [WeightLayout], _ dtype: DType) -> Int {
+        layouts.map { layout in
             let rows = min(max(1, (1 << 20) / layout.inputs), layout.outputs)
             return rows * layout.inputs * (4 + dtype.byteWidth)
         }.max() ?? 0

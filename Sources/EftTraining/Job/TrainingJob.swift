@@ -32,6 +32,7 @@ package final class TrainingJob {
         base.notices + (adapter?.notices ?? []) + examples.notices
     }
     private let adapter: AdapterTargets?
+    private let completions: CompletionFactory?
     /// The checkpoint to go on from.
     package let resumeFolder: String?
 
@@ -75,6 +76,7 @@ package final class TrainingJob {
     ///   - dataBytes: what the program holds beyond that, once the data is read, with so many linear layers; asked then. The choice of layers that
     ///     stay in memory leaves room for it.
     ///   - caches: the folder below which layers are kept that do not fit; `CacheFolder.standard()` when nil.
+    ///   - completions: makes what completes prompts, in a run that learns from rewards.
     ///   - shouldStop: asked now and then; when it says yes, `TrainingError` (`interrupted`) is thrown.
     /// - Throws: `ConfigError`, `FormatError`, `ModelError`, `TokenizerError`, `TrainingError`, and `TensorError`
     ///   (`outOfBudget`) when it does not fit.
@@ -82,9 +84,10 @@ package final class TrainingJob {
         _ config: AxolotlConfig, devices: [CPUBackend], weightLimits: [Int]? = nil,
         programBytes: Int = 0,
         dataBytes: (_ weights: Int) -> Int = { _ in 0 }, caches: String? = nil,
-        shouldStop: () -> Bool = { false }
+        completions: CompletionFactory? = nil, shouldStop: () -> Bool = { false }
     ) throws {
         self.config = config
+        self.completions = completions
         self.devices = devices
         base = try BaseModel(config)
         let description = base.folder.description
@@ -106,8 +109,7 @@ package final class TrainingJob {
         examples = try PreparedExamples(
             config, base.vocabulary, shouldStop: shouldStop)
         let data = examples.data
-        let lengths = ExampleLengths(
-            train: data.train.map(\.rowCount), validation: data.validation.map(\.rowCount))
+        let lengths = data.lengths
         let held = dataBytes(description.layers * description.linears(layer: 0).count)
         if room.limits[0] != .max { room.limits[0] -= held }
         plan = try TrainingJob.plan(
@@ -123,12 +125,13 @@ package final class TrainingJob {
     /// - Throws: `TrainingError` (`configuration`) for a run that compares with the model without its adapter in each step, and
     ///   trains that too.
     private static func requireReference(_ config: AxolotlConfig, _ base: BaseModel) throws {
-        guard config.training.preferences?.method == .kto, config.adapter != nil,
+        let isKTO = config.training.preferences?.method == .kto
+        guard isKTO || (config.training.rollouts?.beta ?? 0) > 0, config.adapter != nil,
             !base.options.trained.isEmpty || !base.trainedTokens.isEmpty
         else { return }
         throw TrainingError(
             .configuration,
-            "kto compares with the model without its adapter in each step, so that nothing else can be trained; "
+            "\(isKTO ? "kto" : "grpo with trl.beta") compares with the model without its adapter in each step, so that nothing else can be trained; "
                 + "remove new tokens, peft_trainable_token_indices and lora_modules_to_save")
     }
 
@@ -194,7 +197,8 @@ package final class TrainingJob {
     private func train(
         _ recorder: RunRecorder, _ onEvent: (Event) throws -> Void, _ shouldStop: () -> Bool
     ) throws -> Summary {
-        let settings = config.training
+        var settings = config.training
+        settings.padID = examples.padID
         try FileSystem.createFolder(settings.outputDir)
         try requireDisk(settings.outputDir)
         try AtomicFile.write(
@@ -205,11 +209,14 @@ package final class TrainingJob {
         try decoder.makeTrainable(base.options.trained)
         try decoder.makeTrainable(base.trainedTokens)
         decoder.freezeRows(beside: base.trainedRows)
+        let slots = slot.map { [$0] } ?? []
         let trainer = try Trainer(
-            decoder: decoder, settings: settings, train: data.train, validation: data.validation,
-            slots: slot.map { [$0] } ?? [], joined: plan.joined, fingerprint: fingerprint,
+            decoder: decoder, settings: settings,
+            objective: objective(decoder, settings, slots), lengths: data.lengths,
+            joined: plan.joined, fingerprint: fingerprint,
             output: TrainingOutput(
-                config: config, base: base, decoder: decoder, backend: devices[0],
+                config: config, base: base, padID: examples.padID, decoder: decoder,
+                backend: devices[0],
                 adapter: adapter.flatMap { adapter in slot.map { ($0, adapter.config) } }
             ).output)
         try trainer.prepare(
@@ -232,6 +239,34 @@ package final class TrainingJob {
         summary.streaming = decoder.streamStatistics
         summary.outputDir = settings.outputDir
         return summary
+    }
+
+    /// What the run minimizes.
+    /// - Throws: `TrainingError` (`configuration`) for a run that learns from rewards where nothing completes prompts; what starting
+    ///   the commands throws.
+    private func objective(
+        _ decoder: Decoder, _ settings: TrainingSettings, _ slots: [Int]
+    ) throws -> any TrainingObjective {
+        guard let rollouts = settings.rollouts else {
+            return Trainer.objective(settings, data.train, data.validation, slots)
+        }
+        guard let completions else {
+            throw TrainingError(.configuration, "nothing here completes prompts for grpo")
+        }
+        let longest = data.lengths.longest
+        let sampling = CompletionSampling(
+            settings: rollouts,
+            need: rollouts.need(longest: longest, settings, kvType: config.kvType), slots: slots,
+            endTokens: examples.endIDs)
+        let tools = RolloutTools(
+            source: try completions(decoder, sampling),
+            rewards: try rollouts.rewardCommands.map {
+                try RewardCommand($0, timeout: rollouts.rewardTimeout)
+            }, text: examples.answer)
+        return RolloutObjective(
+            rollouts, train: data.train, validation: data.validation, slots: slots,
+            seed: settings.seed, microBatchSize: settings.microBatchSize,
+            embeddingNoise: Float(settings.embeddingNoise), tools: tools)
     }
 
     /// Bytes of temporary files: kept inputs of layers, and paged state of the optimizer.
@@ -300,6 +335,14 @@ package final class TrainingJob {
             }
         }
         if let preferences = config.training.preferences { add("\(preferences)") }
+        if var rollouts = config.training.rollouts {
+            rollouts.rewardTimeout = 0
+            add("\(rollouts)")
+            for example in data.train { add(example.row ?? "") }
+        }
+        if let scoring = config.training.scoring {
+            add("\(scoring) \(examples.padID.map(String.init) ?? "")")
+        }
         if config.training.groupsByLength { add("group_by_length") }
         let kind = adapter.map { adapter in
             // The base's path may differ from machine to machine.

@@ -53,7 +53,10 @@ package struct TrainingOutline {
         lengths = ExampleLengths(
             train: data.train.map(\.rowCount), validation: data.validation.map(\.rowCount))
         batches = try BatchPlan(lengths: lengths.train, settings: config.training)
-        notices = config.notices + tokenizer.notices + current.notices
+        notices =
+            config.notices + tokenizer.notices + current.notices
+            + (config.training.rollouts == nil
+                ? [] : ["the time that completing prompts and rewarding takes is not in the plan"])
     }
 
     /// Tokens of the examples of one epoch.
@@ -61,7 +64,19 @@ package struct TrainingOutline {
 
     /// The micro-batches of each step.
     package var steps: [[MicroBatchSize]] {
-        batches.steps.map { step in
+        if let rollouts = config.training.rollouts {
+            let settings = config.training
+            let size = settings.microBatchSize
+            return batches.steps.map { step in
+                let prompts = step.joined().map { lengths.train[$0] }
+                let mean = prompts.reduce(0, +) / max(prompts.count, 1)
+                let micro = MicroBatchSize(
+                    sequences: size, tokens: size * (mean + rollouts.maxCompletionLength))
+                let count = prompts.count * rollouts.numGenerations
+                return Array(repeating: micro, count: (count + size - 1) / size)
+            }
+        }
+        return batches.steps.map { step in
             step.map { examples in
                 MicroBatchSize(
                     sequences: examples.count,

@@ -10,6 +10,8 @@ import EftTokenizers
 struct TrainingOutput: Sendable {
     let config: AxolotlConfig
     let base: BaseModel
+    /// The token that fills up rows.
+    let padID: Int32?
     let decoder: Decoder
     let backend: CPUBackend
     /// The adapter's slot and settings; nil for a whole model.
@@ -45,6 +47,10 @@ struct TrainingOutput: Sendable {
     private func saveModel(_ folder: String) throws {
         var object = try base.folder.config.object()
         object["quantization_config"] = nil
+        // A text is scored at its last token that is not this one.
+        if base.folder.description.scores?.kind == .text, let padID {
+            object["pad_token_id"] = ConfigNode(Int(padID))
+        }
         let name: ConfigNode =
             switch config.outputType {
             case .f32: "float32"

@@ -10,6 +10,8 @@ struct TrainingTokenizer: Sendable {
     private let folder: String
     private let bosID: Int32?
     private let eosID: Int32?
+    /// The token that fills up rows: the configuration's or the tokenizer's, or else EOS, as TRL has it.
+    let padID: Int32?
     private let specialTokens: [ModelSettings.SpecialToken]
     /// Lines for the user.
     private(set) var notices: [String] = []
@@ -20,12 +22,16 @@ struct TrainingTokenizer: Sendable {
         tokenizer = try source.tokenizer()
         folder = source.folder
         specialTokens = settings.specialTokens
-        var ids = ["bos_token": tokenizer.bosID, "eos_token": tokenizer.eosID]
+        var ids = [
+            "bos_token": tokenizer.bosID, "eos_token": tokenizer.eosID,
+            "pad_token": tokenizer.padID,
+        ]
         for special in settings.specialTokens {
             // Only a padding token may be missing: rows are never padded.
             if let id = tokenizer.id(for: special.text) { ids[special.role] = id }
         }
         (bosID, eosID) = (ids["bos_token"] ?? nil, ids["eos_token"] ?? nil)
+        padID = (ids["pad_token"] ?? nil) ?? eosID
         if eosID == nil {
             notices.append(
                 "the tokenizer names no EOS token: responses will be learned without an end; "
@@ -42,6 +48,14 @@ struct TrainingTokenizer: Sendable {
                 "the tokenizer has ids up to \(tokenizer.idBound - 1), the model a vocabulary of "
                     + "\(vocabulary); they do not belong together", path: folder)
         }
+    }
+
+    /// Tokens that end an answer.
+    var endIDs: Set<Int32> { Set(tokenizer.eosIDs + [eosID].compactMap { $0 }) }
+
+    /// The text of an answer, without special tokens.
+    func answer(_ ids: [Int32]) throws -> String {
+        try tokenizer.decode(ids, skipSpecialTokens: true)
     }
 
     /// The text of ids, special tokens included.

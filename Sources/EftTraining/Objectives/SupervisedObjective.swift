@@ -15,6 +15,8 @@ struct SupervisedObjective: TrainingObjective {
     var embeddingNoise: Float = 0
     /// The share of what is wanted that all tokens have in equal parts.
     var labelSmoothing: Float = 0
+    /// Whether a label is the token behind its own, and not about that.
+    var predictsNext = true
 
     func prepare(
         _ pass: TrainingPass, _ progress: (_ done: Int, _ total: Int) throws -> Void
@@ -23,7 +25,9 @@ struct SupervisedObjective: TrainingObjective {
     func accumulate(
         _ batches: [[Int]], step: Int, _ pass: TrainingPass, pause: () throws -> Void
     ) throws -> StepResult {
-        let batches = batches.map { MicroBatch($0.map { train[$0] }, slots: slots) }
+        let batches = batches.map {
+            MicroBatch($0.map { train[$0] }, slots: slots, predictsNext: predictsNext)
+        }
         var result = StepResult()
         result.trainedTokens = batches.reduce(0) { $0 + $1.trainedTokens }
         guard result.trainedTokens > 0 else { return result }

@@ -35,6 +35,8 @@ struct StepResult {
     var trainedTokens = 0
     /// The rewards of preferences.
     var rewards: RewardReport?
+    /// The rewards of completions.
+    var rollouts: RolloutReport?
 }
 
 /// What an evaluation came to.
@@ -43,6 +45,8 @@ struct EvaluationResult {
     var loss = 0.0
     /// Tokens that count.
     var tokens = 0
+    /// The rewards of completions.
+    var rollouts: RolloutReport?
     /// The rewards of preferences.
     var rewards: RewardReport?
 }

@@ -81,13 +81,14 @@ package struct PreferenceSettings: Sendable, Hashable {
 
     // MARK: Configuration
 
-    private static let known = ["dpo", "ipo", "simpo", "orpo", "kto"]
+    private static let known = ["dpo", "ipo", "simpo", "orpo", "kto", "grpo"]
 
-    /// Reads `rl` and its keys; nil when there is no such key.
+    /// Reads `rl` and its keys; nil when there is no such key, or one of a run that learns from rewards.
     /// - Throws: `ConfigError` for methods that Eft does not have and values out of range.
     static func read(_ config: ConfigCursor) throws(ConfigError) -> PreferenceSettings? {
         guard let cursor = try config.optional("rl"), cursor.asksForSomething else { return nil }
         let name = try cursor.string().lowercased()
+        if name == "grpo" { return nil }
         var settings: PreferenceSettings
         switch name {
         case "dpo": settings = PreferenceSettings(.dpo(try losses(config)))

@@ -2,7 +2,8 @@
 // The rewards of preferences, as TRL's logs have them.
 import EftConfig
 
-/// Mean rewards of answers: how much more likely than its reference the model finds them, times beta.
+/// Mean rewards of answers: how much more likely than its reference the model finds them, times beta; or what a reward
+/// model gives them.
 package struct RewardReport: Sendable, Hashable {
     /// Of chosen or desirable answers; nil when there were none.
     package var chosen: Double?
@@ -10,6 +11,13 @@ package struct RewardReport: Sendable, Hashable {
     package var rejected: Double?
     /// The share of pairs in which the chosen answer has the higher reward; nil without pairs.
     package var accuracy: Double?
+
+    /// Puts means together.
+    package init(chosen: Double? = nil, rejected: Double? = nil, accuracy: Double? = nil) {
+        self.chosen = chosen
+        self.rejected = rejected
+        self.accuracy = accuracy
+    }
 
     /// How much higher chosen answers are rewarded; nil when one of both is missing.
     package var margin: Double? {
@@ -33,14 +41,22 @@ struct RewardSum {
 
     /// Adds a micro-batch of so many examples.
     mutating func add(_ outcome: PreferenceOutcome, examples: Int) {
+        add(
+            RewardReport(
+                chosen: outcome.chosenReward, rejected: outcome.rejectedReward,
+                accuracy: outcome.accuracy), examples: examples)
+    }
+
+    /// Adds the means of so many examples.
+    mutating func add(_ report: RewardReport, examples: Int) {
         func add(_ name: String, _ value: Double?) {
             guard let value else { return }
             let before = sums[name] ?? (0, 0)
             sums[name] = (before.sum + value * Double(examples), before.weight + Double(examples))
         }
-        add("chosen", outcome.chosenReward)
-        add("rejected", outcome.rejectedReward)
-        add("accuracy", outcome.accuracy)
+        add("chosen", report.chosen)
+        add("rejected", report.rejected)
+        add("accuracy", report.accuracy)
     }
 
     /// The means.

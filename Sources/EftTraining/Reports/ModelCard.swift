@@ -56,7 +56,9 @@ struct ModelCard {
             return "A model trained with Eft (\(facts.method)) from \(base)."
         }
         return "An adapter (\(facts.method)) for \(base), trained with Eft. "
-            + "PEFT, vLLM and Eft load it: `eft chat -m BASE --adapter FOLDER`."
+            + (facts.config.training.scoring == nil
+                ? "PEFT, vLLM and Eft load it: `eft chat -m BASE --adapter FOLDER`."
+                : "PEFT and Eft load it: `eft eval -m BASE --adapter FOLDER --rewards FILE`.")
     }
 
     private func table(
@@ -79,11 +81,19 @@ struct ModelCard {
         let license = BaseCard.license(facts.config.model.baseModel)
         // Weights made anew take nothing from those of another model.
         for (key, value) in license.entries where !facts.isFresh { head[key] = value }
-        head["pipeline_tag"] = "text-generation"
+        head["pipeline_tag"] =
+            switch facts.config.training.scoring?.head.kind {
+            case nil: "text-generation"
+            case .text: "text-classification"
+            case .tokens: "token-classification"
+            }
         var tags =
             facts.adapter == nil
             ? ["transformers"] : ["base_model:adapter:\(base)", "lora", "transformers"]
         if !facts.rl.isEmpty { tags.append(facts.rl) }
+        if let scoring = facts.config.training.scoring {
+            tags.append(scoring.takesPairs ? "reward-model" : "prm")
+        }
         head["tags"] = ConfigNode(tags + ["eft"])
         let sets = facts.config.data.datasets.map(\.path).filter(Self.isHubName)
         if !sets.isEmpty { head["datasets"] = ConfigNode(sets) }

@@ -13,6 +13,9 @@ struct RunCurves: Sendable {
         case gradientNorm = "grad_norm"
         case tokensPerSecond = "tokens_per_second"
         case residentBytes = "resident_bytes"
+        case reward
+        case evaluationReward = "eval_reward"
+        case divergence = "kl"
         case margins = "rewards/margins"
         case evaluationMargins = "eval_rewards/margins"
         case accuracies = "rewards/accuracies"

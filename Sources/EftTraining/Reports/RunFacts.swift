@@ -37,7 +37,7 @@ struct RunFacts {
 
     /// How preferences were learned; empty for a run that learned texts.
     var rl: String {
-        config.training.preferences == nil
+        config.training.preferences == nil && config.training.rollouts == nil
             ? "" : (try? config.document.string("rl", default: "")) ?? ""
     }
 
@@ -45,6 +45,9 @@ struct RunFacts {
     var method: String {
         let weights =
             config.adapter.map { $0.quantizesBase ? "QLoRA" : "LoRA" } ?? "all weights"
+        if let scoring = config.training.scoring {
+            return (scoring.takesPairs ? "reward model, " : "process reward model, ") + weights
+        }
         return rl.isEmpty ? weights : "\(rl.uppercased()), \(weights)"
     }
 
@@ -69,9 +72,13 @@ struct RunFacts {
         if let last = evaluation.last, let lowest = evaluation.lowest, lowest < last {
             add("Lowest validation loss", lowest)
         }
-        if config.training.preferences == nil, let last = evaluation.last, last < 100 {
+        let learnsTokens = rl.isEmpty && config.training.scoring == nil
+        if learnsTokens, let last = evaluation.last, last < 100 {
             add("Validation perplexity", Perplexity.of(loss: last))
         }
+        add("Reward", curves[.reward].last)
+        add("Validation reward", curves[.evaluationReward].last)
+        add("Divergence from the reference", curves[.divergence].last)
         add("Reward margin", curves[.margins].last)
         add("Reward accuracy", curves[.accuracies].last)
         add("Validation reward margin", curves[.evaluationMargins].last)

@@ -10,6 +10,7 @@ struct StepAverage {
     private var tokens = 0
     private var trainedTokens = 0
     private var seconds = 0.0
+    private var rollouts: [RolloutReport] = []
     private var rewards: [WritableKeyPath<RewardReport, Double?>: (sum: Double, count: Int)] = [:]
 
     /// Adds a step.
@@ -20,6 +21,7 @@ struct StepAverage {
         tokens += report.tokens
         trainedTokens += report.trainedTokens
         seconds += report.seconds
+        if let given = report.rollouts { rollouts.append(given) }
         guard let given = report.rewards else { return }
         for path in [\RewardReport.chosen, \.rejected, \.accuracy] {
             guard let value = given[keyPath: path] else { continue }
@@ -43,6 +45,6 @@ struct StepAverage {
             step: last.step, totalSteps: last.totalSteps, epoch: last.epoch,
             loss: loss / Double(count), gradientNorm: last.gradientNorm,
             learningRate: last.learningRate, trainedTokens: trainedTokens, tokens: tokens,
-            seconds: seconds, rewards: means)
+            seconds: seconds, rewards: means, rollouts: RolloutReport.mean(rollouts))
     }
 }

@@ -82,7 +82,7 @@ extension ConvertCommand {
     private static func toNF4(
         _ arguments: ParsedArguments, _ output: String, _ backend: CPUBackend, _ limit: Int
     ) throws {
-        let folder = try ModelFolder.open(arguments.modelArgument("IN"))
+        let folder = try ModelFolder.open(arguments.modelArgument("IN"), scores: true)
         let converter = try NF4Converter(
             folder, output: output, maxShardBytes: ConversionOptions.shardBytes(arguments),
             backend: backend)

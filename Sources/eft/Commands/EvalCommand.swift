@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// eft eval: perplexity of a text, also beside a reference.
+// eft eval: perplexity of a text, also beside a reference; questions; rewards.
 import EftCommandLine
 
 enum EvalCommand: Command {
@@ -15,7 +15,9 @@ enum EvalCommand: Command {
             + "likeliest tokens that are among the model's five; the error after a layer is the Frobenius norm of "
             + "the difference of its outputs over that of the reference's. Adapters go on the model alone. --tasks: "
             + "rows with question, choices and answer, with query, choices and gold, or as HellaSwag has them; the "
-            + "accuracies are those of lm-evaluation-harness without examples in front.",
+            + "accuracies are those of lm-evaluation-harness without examples in front. --rewards: what a reward "
+            + "model says of rows with chosen and rejected, messages, a prompt and a completion, or a text; a process "
+            + "reward model takes a prompt and completions. The scores of a row are a line of JSON each.",
         examples: [
             Example(
                 "eft eval -m ./model --data wiki.txt --length 2048", "perplexity of a base model"),
@@ -27,6 +29,9 @@ enum EvalCommand: Command {
             Example(
                 "eft eval -m ./model --tasks arc_easy.jsonl",
                 "accuracy on multiple-choice questions"),
+            Example(
+                "eft eval -m ./base --adapter ./reward-model --rewards answers.jsonl",
+                "the scores of a reward model"),
         ],
         options: [
             CommonOptions.model, CommonOptions.adapter, CommonOptions.fourBits,
@@ -42,6 +47,14 @@ enum EvalCommand: Command {
                 "--tasks", kind: .value("FILE"),
                 help: "multiple-choice questions, a JSON object on each line", completion: .file),
             OptionSpecification(
+                "--rewards", kind: .value("FILE"),
+                help: "texts for a model that scores, a JSON object on each line", completion: .file
+            ),
+            ConversationOptions.template,
+            OptionSpecification(
+                "--step-separator", kind: .value("TEXT"),
+                help: "what stands behind each step, with --rewards", defaultText: "a line end"),
+            OptionSpecification(
                 "--length", kind: .value("N"),
                 help: "tokens of a window, or of the questions that are read at once",
                 defaultText: "2048"),
@@ -51,6 +64,15 @@ enum EvalCommand: Command {
 
     static func run(_ arguments: ParsedArguments) throws {
         let scoring = Scoring(arguments)
+        if arguments.isGiven("rewards") {
+            for other in ["data", "tasks", "compare"] where arguments.isGiven(other) {
+                throw arguments.error("rewards", "cannot be given together with --\(other)")
+            }
+            return try scoring.rewards()
+        }
+        for option in ["chat-template", "step-separator"] where arguments.isGiven(option) {
+            throw arguments.error(option, "goes with --rewards")
+        }
         switch (arguments.isGiven("data"), arguments.isGiven("tasks"), arguments.isGiven("compare"))
         {
         case (true, false, true): try scoring.comparison()
@@ -62,7 +84,8 @@ enum EvalCommand: Command {
             throw arguments.error("tasks", "cannot be given together with --data")
         case (false, false, _):
             throw UsageError(
-                "nothing to score: give a text as --data FILE or questions as --tasks FILE",
+                "nothing to score: give a text as --data FILE, questions as --tasks FILE, or rows for a "
+                    + "reward model as --rewards FILE",
                 command: specification.name)
         }
     }

@@ -50,6 +50,12 @@ enum EvaluateCommand: Command {
                 "the configuration has no validation data; set val_set_size or test_datasets "
                     + "(--val-set-size 0.05)")
         }
+        guard config.training.rollouts == nil else {
+            throw try config.document.required("rl").error(
+                .badValue,
+                "a run of grpo evaluates completions while it trains; there is no loss of its data to compute"
+            )
+        }
         let examples = try PreparedExamples(config, shouldStop: { InterruptFlag.isRaised })
         let validation = examples.data.validation
         guard let rows = validation.map(\.tokens.count).max() else {
@@ -62,7 +68,13 @@ enum EvaluateCommand: Command {
             trained.words(arguments, for: loading) + arguments.words(for: loading)
             + (arguments.isGiven("precision") ? [] : ["--precision", config.precision.rawValue])
         let model = try LoadedModel(
-            ArgumentParser.parse(words, for: loading, configuration: arguments.configuration))
+            ArgumentParser.parse(words, for: loading, configuration: arguments.configuration),
+            scores: config.training.scoring != nil)
+        if let scoring = config.training.scoring {
+            return try show(
+                scores(model, scoring, examples, isJSON: isJSON), of: trained,
+                examples: validation.count, isJSON: isJSON)
+        }
         let plan = model.planner().evaluate(
             name: "evaluate", layouts: model.layouts, adapters: model.adapterExtents,
             load: try model.loader.loadNeed(), rows: rows)
@@ -104,6 +116,39 @@ enum EvaluateCommand: Command {
         }
         progress.finish()
         return (tokens > 0 ? sum / Double(tokens) : 0, tokens)
+    }
+
+    /// What a model that scores says of the examples.
+    private static func scores(
+        _ model: LoadedModel, _ scoring: ScoreSettings, _ examples: PreparedExamples, isJSON: Bool
+    ) throws -> (summary: ScoredExamples.Summary?, budget: Budget) {
+        let scored = ScoredExamples(
+            examples.data.validation, head: try model.scoreHead, padID: examples.padID)
+        let progress = ProgressReporter()
+        let result = try model.score(scored, name: "evaluate", length: 2048, quiet: isJSON) {
+            guard !InterruptFlag.isRaised else { throw Interruption(description: "interrupted") }
+            if !isJSON { progress.update("\($0) of \(scored.sequences.count) texts") }
+        }
+        progress.finish()
+        return (scored.summary(result.values, centering: scoring.centering), result.budget)
+    }
+
+    private static func show(
+        _ scores: (summary: ScoredExamples.Summary?, budget: Budget), of model: TrainedModel,
+        examples: Int, isJSON: Bool
+    ) {
+        guard isJSON else {
+            TerminalOutput.standardOutput.writeLine("eval " + (scores.summary?.sentence ?? ""))
+            TerminalOutput.standardError.writeLine(scores.budget.outcome)
+            return
+        }
+        var object: ConfigObject = ["examples": ConfigNode(examples)]
+        for (key, value) in scores.summary?.entries ?? [] { object["eval_" + key] = value }
+        object["model"] = ConfigNode(model.base)
+        object["adapter"] = model.adapter.map { ConfigNode($0) } ?? .null
+        object["peak_memory_planned"] = ConfigNode(scores.budget.peaks.planned)
+        object["peak_memory_measured"] = ConfigNode(scores.budget.peaks.measured)
+        JSONOutput.print(ConfigNode(object))
     }
 
     private static func show(

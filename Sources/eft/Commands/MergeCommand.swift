@@ -68,7 +68,7 @@ enum MergeCommand: Command {
     ) throws {
         let limit = try CommonOptions.limit(arguments)
         let backend = try CommonOptions.backend(arguments, limit: limit)
-        let held = try base.inNF4 && ModelFolder.open(request.base).isDense()
+        let held = try base.inNF4 && ModelFolder.open(request.base, scores: true).isDense()
         var options = AdapterMerger.Options(
             dtype: ConversionOptions.type(arguments), roundTripsNF4: held,
             maxShardBytes: try ConversionOptions.shardBytes(arguments))

@@ -124,7 +124,8 @@ struct PlanRequest {
             model = config.model.baseModel
             config.model.baseModel = ModelLocation(arguments).find(model) ?? model
             run = (config, subject, nil)
-            folder = try ModelFolder.open(config.model.baseModel, needsWeights: false)
+            folder = try ModelFolder.open(
+                config.model.baseModel, needsWeights: false, scores: true)
         } else {
             model = PlanRequest.folder(of: subject)
             folder = try ModelFolder.open(arguments.modelArgument("MODEL"), needsWeights: false)
@@ -273,7 +274,7 @@ struct FullPlan {
     ) throws -> AxolotlConfig {
         var config = config
         guard config.adapter?.quantizesBase == true, config.model.doubleQuantization,
-            let folder = try? ModelFolder.open(config.model.baseModel),
+            let folder = try? ModelFolder.open(config.model.baseModel, scores: true),
             let base = try PreparedBase(folder, caches: arguments.string("cache-dir")),
             base.isCurrent
         else { return config }

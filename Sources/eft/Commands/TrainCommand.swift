@@ -3,6 +3,7 @@
 import EftCommandLine
 import EftConfig
 import EftFormats
+import EftKit
 import EftModels
 import EftPlanning
 import EftTensor
@@ -70,7 +71,9 @@ enum TrainCommand: Command {
             dataBytes: { weights in
                 ProcessMemory.grown(beyond: program, training: weights, threads: threads)
             },
-            caches: arguments.string("cache-dir"), shouldStop: { InterruptFlag.isRaised })
+            caches: arguments.string("cache-dir"),
+            completions: { try CompletionEngine($0, $1) },
+            shouldStop: { InterruptFlag.isRaised })
         var budget = Budget(plan: plan(job), limits: devices.limits)
         if job.devices.count > 1 { budget.ledgers = job.devices.map(\.ledger) }
         budget.repack = job.streaming.map {
@@ -127,7 +130,7 @@ enum TrainCommand: Command {
         guard config.adapter?.quantizesBase == true, config.model.doubleQuantization,
             FileSystem.isFolder(config.model.baseModel)
         else { return nil }
-        let folder = try ModelFolder.open(config.model.baseModel)
+        let folder = try ModelFolder.open(config.model.baseModel, scores: true)
         guard
             let base = try PreparedBase(folder, caches: arguments.string("cache-dir")),
             arguments.string("prepare-base") != "never"
@@ -203,7 +206,7 @@ private final class TrainProgress {
                         + "\(report.tokens) tokens"
                 ]
                 + (report.perplexity.map { ["perplexity \(formatFixed($0, decimals: 3))"] } ?? [])
-                + (report.rewards.map(rewards) ?? [])
+                + (report.rewards.map(rewards) ?? []) + (report.rollouts.map(rollouts) ?? [])
             reporter.note(parts.joined(separator: "  "))
         case .training(.reference(let done, let total)):
             reporter.update("reference: \(done) of \(total) examples  memory \(memory)")
@@ -224,7 +227,7 @@ private final class TrainProgress {
             parts: [
                 "loss \(formatFixed(report.loss, decimals: 4))",
                 "smoothed \(formatFixed(mean, decimals: 4))",
-            ] + (report.rewards.map(rewards) ?? []) + [
+            ] + (report.rewards.map(rewards) ?? []) + (report.rollouts.map(rollouts) ?? []) + [
                 "\(formatDuration(left)) left",
                 formatRate(
                     report.seconds > 0 ? Double(report.tokens) / report.seconds : 0, "tokens"),
@@ -238,6 +241,18 @@ private final class TrainProgress {
             report.margin.map { "margin \(formatFixed($0, decimals: 3))" },
             report.accuracy.map { "right \(formatFixed(100 * $0, decimals: 0)) %" },
         ].compactMap { $0 }
+    }
+
+    /// How completions are rewarded, and how long they are.
+    private func rollouts(_ report: RolloutReport) -> [String] {
+        var parts = [
+            "reward \(formatFixed(report.reward, decimals: 3))",
+            "length \(formatFixed(report.length, decimals: 0))",
+        ]
+        if report.divergence != 0 {
+            parts.append("kl \(formatFixed(report.divergence, decimals: 4))")
+        }
+        return parts
     }
 
     /// Three significant digits, also of very small numbers.

@@ -8,6 +8,12 @@ package enum AnswerKind: Sendable, Hashable {
     case pairs
     /// One answer, desirable or not.
     case single
+    /// A better and a worse answer, each scored with its prompt.
+    case scored
+    /// Steps with labels, of so many kinds.
+    case steps(labels: Int)
+    /// None: a prompt that the model answers while it is trained.
+    case prompts
 }
 
 /// All kinds of data sets with preferences.
@@ -17,6 +23,12 @@ enum PreferenceRegistry {
     static func format(
         _ entry: DatasetEntry, _ kind: AnswerKind, _ encoder: PromptEncoder
     ) throws -> any RowFormat {
+        switch kind {
+        case .pairs, .single: break
+        case .scored: return try RewardRegistry.pairs(entry, encoder)
+        case .steps(let labels): return try RewardRegistry.steps(entry, labels: labels)
+        case .prompts: return try RolloutPrompts(entry)
+        }
         guard let type = entry.type else { return PlainPreferences(kind) }
         if case .object = type.node.value { return try MappedPreferences(type, kind) }
         let name = try type.string()
