@@ -50,10 +50,16 @@ package enum ProcessMemory {
     /// - Parameters:
     ///   - program: the share that was planned.
     ///   - weights: linear layers that are loaded.
-    package static func grown(beyond program: Int, training weights: Int, threads: Int) -> Int {
+    ///   - completes: whether the run completes prompts too.
+    package static func grown(
+        beyond program: Int, training weights: Int, threads: Int, completes: Bool = false
+    ) -> Int {
         max(0, self.program(for: .training, threads: threads) - program)
-            + weights * trainedGap
+            + weights * trainedGap + (completes ? engineBytes : 0)
     }
+
+    /// Pages of code of the engine, its lists of sequences and what commands are told.
+    private static let engineBytes = 1 << 20
 
     /// What the allocator takes around the buffers of a weight: pages that are begun, and gaps.
     private static let weightGap = 1536

@@ -87,7 +87,9 @@ public struct Training: Sendable {
         return try TrainingJob(
             config, devices: devices, programBytes: program,
             dataBytes: { weights in
-                ProcessMemory.grown(beyond: program, training: weights, threads: workers)
+                ProcessMemory.grown(
+                    beyond: program, training: weights, threads: workers,
+                    completes: config.training.rollouts != nil)
             }, caches: cacheFolder, completions: { try CompletionEngine($0, $1) },
             shouldStop: { flag.isRaised })
     }

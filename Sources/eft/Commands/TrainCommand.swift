@@ -69,7 +69,9 @@ enum TrainCommand: Command {
                 arguments, programBytes: program, precision: precision ?? config.precision),
             weightLimits: devices.weightLimits, programBytes: program,
             dataBytes: { weights in
-                ProcessMemory.grown(beyond: program, training: weights, threads: threads)
+                ProcessMemory.grown(
+                    beyond: program, training: weights, threads: threads,
+                    completes: config.training.rollouts != nil)
             },
             caches: arguments.string("cache-dir"),
             completions: { try CompletionEngine($0, $1) },
