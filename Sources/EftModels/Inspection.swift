@@ -119,7 +119,8 @@ package struct Inspection {
                 "\(d.parameterCount) parameters, \(formatBytes(checkpoint.byteCount)) stored")
         } else if let adapter {
             lines.append(
-                "LoRA adapter: rank \(adapter.rank), alpha \(adapter.alpha), for "
+                (adapter.usesDora ? "DoRA" : "LoRA")
+                    + " adapter: rank \(adapter.rank), alpha \(adapter.alpha), for "
                     + adapter.targetModules.joined(separator: ", "))
             lines.append("made for \(adapter.baseModel)")
             lines.append(

@@ -61,7 +61,7 @@ final class BlockRunner {
         sines = try Matrix(rows: length, columns: half, ledger: ledger)
         scratch = try AdapterScratch(
             backend: backend,
-            need: AdapterScratch.Need(rows: length, rank: 0, droppedInputs: 0, backward: backward))
+            need: AdapterScratch.Need(rows: length, backward: backward))
     }
 
     /// The backend at the precisions of passes that only observe, and of those whose values count.

@@ -43,7 +43,8 @@ extension AdapterConfig {
             ("revision", null),
             ("target_modules", ConfigNode(.array(targetModules.map { ConfigNode(.string($0)) }))),
             ("target_parameters", null), ("task_type", ConfigNode(.string("CAUSAL_LM"))),
-            ("trainable_token_indices", trainedTokens.node), ("use_dora", no), ("use_qalora", no),
+            ("trainable_token_indices", trainedTokens.node),
+            ("use_dora", ConfigNode(.bool(usesDora))), ("use_qalora", no),
             ("use_rslora", ConfigNode(.bool(rankStabilized))),
         ]
         var object = ConfigObject()

@@ -22,6 +22,8 @@ package struct AdapterConfig: Sendable, Hashable {
     private var alphaOrder: [String] = []
     /// Whether alpha is divided by the square root of the rank.
     package var rankStabilized: Bool
+    /// Whether the rows of adapted weights have lengths of their own (DoRA).
+    package var usesDora = false
     /// The base model's path or name.
     package var baseModel: String
     /// Modules whose whole weight is trained and saved, such as `embed_tokens`.
@@ -103,6 +105,7 @@ package struct AdapterConfig: Sendable, Hashable {
             dropout: try config.double("lora_dropout", default: 0), targetModules: [],
             rankStabilized: try config.bool("use_rslora", default: false),
             baseModel: try config.string("base_model_name_or_path", default: ""))
+        result.usesDora = try config.bool("use_dora", default: false)
         if let targets = try config.optional("target_modules") {
             if case .string(let one) = targets.node.value {
                 result.targetModules = [one]
@@ -157,7 +160,7 @@ package struct AdapterConfig: Sendable, Hashable {
         }
         let type = try config.string("peft_type", default: "LORA")
         guard type == "LORA" else { throw refuse("peft_type \(type)") }
-        for key in ["use_dora", "fan_in_fan_out", "use_qalora", "use_bdlora", "lora_bias"]
+        for key in ["fan_in_fan_out", "use_qalora", "use_bdlora", "lora_bias"]
         where try config.bool(key, default: false) {
             throw refuse(key)
         }

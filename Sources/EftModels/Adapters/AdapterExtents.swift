@@ -5,13 +5,13 @@ import EftTensor
 
 /// Highest rank and bytes of adapters, by the decoder layer that they act on.
 package struct AdapterExtents: Sendable, Hashable {
+    /// The widest of the adapters.
+    package var widths = AdapterWidths()
     /// The highest rank; 0 without adapters.
-    package var rank = 0
-    /// The most inputs of a linear layer whose adapter uses dropout.
-    package var droppedInputs = 0
-    /// Bytes of A and B in f32 of each decoder layer.
+    package var rank: Int { widths.rank }
+    /// Bytes of A, B and lengths in f32 of each decoder layer.
     package var layers: [Int]
-    /// The shapes of A and B of each decoder layer.
+    /// The shapes of A, B and lengths of each decoder layer.
     package var shapes: [[ParameterShape]]
     /// Bytes of A and B of the head.
     package var head = 0
@@ -28,17 +28,36 @@ package struct AdapterExtents: Sendable, Hashable {
     }
 
     /// Adds the adapter of a linear layer.
-    package mutating func add(layer: Int, inputs: Int, outputs: Int, rank: Int) {
-        self.rank = max(self.rank, rank)
-        layers[layer] += LoRA.byteCount(inputs: inputs, outputs: outputs, rank: rank)
+    package mutating func add(
+        layer: Int, inputs: Int, outputs: Int, rank: Int, hasMagnitude: Bool = false
+    ) {
+        widths = widths | AdapterWidths(rank: rank, scaledOutputs: hasMagnitude ? outputs : 0)
+        layers[layer] += LoRA.byteCount(
+            inputs: inputs, outputs: outputs, rank: rank, hasMagnitude: hasMagnitude)
         shapes[layer] += [
             .matrix(rows: rank, columns: inputs), .matrix(rows: outputs, columns: rank),
         ]
+        if hasMagnitude { shapes[layer].append(.vector(outputs)) }
+    }
+
+    /// Adds lengths of a linear layer's rows; those of no layer count for the head, and loading refuses them.
+    mutating func addMagnitude(layer: Int?, outputs: Int) {
+        widths = widths | AdapterWidths(scaledOutputs: outputs)
+        if let layer {
+            layers[layer] += Magnitude.byteCount(outputs: outputs)
+        } else {
+            head += Magnitude.byteCount(outputs: outputs)
+        }
+    }
+
+    /// Notes a linear layer whose adapter uses dropout.
+    package mutating func noteDropout(inputs: Int) {
+        widths = widths | AdapterWidths(droppedInputs: inputs)
     }
 
     /// Adds the adapter of the head.
     package mutating func addHead(inputs: Int, outputs: Int, rank: Int) {
-        self.rank = max(self.rank, rank)
+        widths = widths | AdapterWidths(rank: rank)
         head += LoRA.byteCount(inputs: inputs, outputs: outputs, rank: rank)
         headShapes += [
             .matrix(rows: rank, columns: inputs).ofVocabulary,
@@ -68,7 +87,7 @@ package struct AdapterExtents: Sendable, Hashable {
         for layer in 0..<description.layers {
             for linear in description.linears(layer: layer) {
                 add(layer: layer, inputs: linear.inputs, outputs: linear.outputs, rank: rank)
-                if usesDropout { droppedInputs = max(droppedInputs, linear.inputs) }
+                if usesDropout { noteDropout(inputs: linear.inputs) }
             }
         }
     }
@@ -94,8 +113,7 @@ package struct AdapterExtents: Sendable, Hashable {
     /// Both adapters at once.
     package static func + (a: AdapterExtents, b: AdapterExtents) -> AdapterExtents {
         var sum = a
-        sum.rank = max(a.rank, b.rank)
-        sum.droppedInputs = max(a.droppedInputs, b.droppedInputs)
+        sum.widths = a.widths | b.widths
         sum.layers = zip(a.layers, b.layers).map(+)
         sum.shapes = zip(a.shapes, b.shapes).map(+)
         sum.head += b.head

@@ -11,6 +11,7 @@ import EftTensor
 /// |---|---|
 /// | `base_model.model.<path>.lora_A.weight` | [r, in] |
 /// | `base_model.model.<path>.lora_B.weight` | [out, r] |
+/// | `base_model.model.<path>.lora_magnitude_vector` | [out], with DoRA; older files have `.weight` behind it |
 /// | `base_model.model.<path>.token_adapter.trainable_tokens_delta` | [tokens, C], rows that are trained alone |
 /// | `base_model.model.<path>.weight` | [V, C], of an embedding or head that is saved whole |
 package enum AdapterFile {
@@ -36,10 +37,17 @@ package enum AdapterFile {
             try check(checkpoint, names.b, [linear.weight.outputs, rank])
             let adapter = try LoRA(
                 inputs: linear.weight.inputs, outputs: linear.weight.outputs, rank: rank,
-                scale: Float(scale), dropout: Float(config.dropout), ledger: ledger)
-            try read(checkpoint, names.a, into: adapter.a)
-            try read(checkpoint, names.b, into: adapter.b)
+                scale: Float(scale), dropout: Float(config.dropout),
+                hasMagnitude: config.usesDora, ledger: ledger)
+            try read(checkpoint, names.a, into: adapter.a.buffer)
+            try read(checkpoint, names.b, into: adapter.b.buffer)
             unused.subtract([names.a, names.b])
+            if let magnitude = adapter.magnitude {
+                let name = try magnitudeName(of: linear.name, in: checkpoint, decoder.description)
+                try check(checkpoint, name, [linear.weight.outputs])
+                try read(checkpoint, name, into: magnitude.values)
+                unused.remove(name)
+            }
             loaded.append((linear, adapter))
         }
         if let ends = try SavedEnds(
@@ -67,6 +75,26 @@ package enum AdapterFile {
             path: folder)
     }
 
+    /// The name of the tensor that holds the lengths of a module's rows.
+    /// - Throws: `ModelError` when there is none, and for a head.
+    package static func magnitudeName(
+        of module: String, in checkpoint: any CheckpointReader, _ description: DecoderDescription
+    ) throws(ModelError) -> String {
+        let name = prefix + module + Magnitude.suffix
+        guard module != description.headName else {
+            throw ModelError(
+                .unsupported, "the adapter uses DoRA on \(module), which is not supported",
+                path: checkpoint.path)
+        }
+        guard let found = [name, name + ".weight"].first(where: { checkpoint.find($0) != nil })
+        else {
+            throw ModelError(
+                .missing, "the adapter uses DoRA and has no tensor '\(name)'; it is incomplete",
+                path: checkpoint.path)
+        }
+        return found
+    }
+
     /// Highest rank of an adapter, and the bytes that it takes in memory.
     ///
     /// What has no place in the model counts for the head; loading refuses it. An embedding or head of its own counts
@@ -76,9 +104,14 @@ package enum AdapterFile {
         _ folder: String, description: DecoderDescription
     ) throws -> AdapterExtents {
         let checkpoint = try CheckpointFolder.open(folder, kind: .adapter)
-        var places: [String: Int] = [:]
+        var (places, magnitudes): ([String: Int], [String: Int]) = ([:], [:])
         for layer in 0..<description.layers {
-            for linear in description.linears(layer: layer) { places[prefix + linear.name] = layer }
+            for linear in description.linears(layer: layer) {
+                let path = prefix + linear.name
+                places[path] = layer
+                magnitudes[path + Magnitude.suffix] = layer
+                magnitudes[path + Magnitude.suffix + ".weight"] = layer
+            }
         }
         var extents = AdapterExtents(layers: description.layers)
         var count = 0
@@ -87,13 +120,17 @@ package enum AdapterFile {
             let (sum, overflow) = count.addingReportingOverflow(tensor.shape.count)
             count = sum
             if tensor.name.hasSuffix(".lora_A.weight"), let rows = tensor.shape.dims.first {
-                extents.rank = max(extents.rank, rows)
+                extents.widths.rank = max(extents.widths.rank, rows)
             }
             guard !overflow, count <= 1 << 48, extents.rank <= AdapterConfig.highestRank else {
                 throw ModelError(
                     .mismatch,
                     "the adapter's tensor '\(tensor.name)' has shape \(tensor.shape), more than an "
                         + "adapter can have; the file is damaged", path: checkpoint.path)
+            }
+            if tensor.name.contains(Magnitude.suffix) {
+                extents.addMagnitude(layer: magnitudes[tensor.name], outputs: tensor.shape.count)
+                continue
             }
             // Without `.lora_A.weight` or `.lora_B.weight`.
             if let layer = places[String(tensor.name.dropLast(14))] {
@@ -119,10 +156,10 @@ package enum AdapterFile {
     }
 
     private static func read(
-        _ checkpoint: any CheckpointReader, _ name: String, into matrix: Matrix
+        _ checkpoint: any CheckpointReader, _ name: String, into buffer: Buffer
     ) throws {
-        let target = UnsafeMutableBufferPointer(start: matrix.pointer, count: matrix.count)
-        try checkpoint.readFloats(name, elements: 0..<matrix.count, into: target)
+        let target = UnsafeMutableBufferPointer(start: buffer.floats, count: buffer.floatCount)
+        try checkpoint.readFloats(name, elements: 0..<target.count, into: target)
         guard target.allSatisfy(\.isFinite) else {
             throw ModelError(
                 .mismatch, "the adapter's tensor '\(name)' holds NaN or infinite numbers",
@@ -163,7 +200,7 @@ package enum AdapterFile {
     ) throws {
         try FileSystem.createFolder(folder)
         var infos: [TensorInfo] = []
-        var values: [(String, Matrix)] = []
+        var values: [(String, Buffer)] = []
         for linear in decoder.linears + [decoder.head] {
             guard let adapter = linear.adapters[slot] else { continue }
             for (name, matrix) in [("lora_A", adapter.a), ("lora_B", adapter.b)] {
@@ -171,7 +208,14 @@ package enum AdapterFile {
                 infos.append(
                     try TensorInfo(
                         name: path, dtype: .f32, shape: Shape(matrix.rows, matrix.columns)))
-                values.append((path, matrix))
+                values.append((path, matrix.buffer))
+            }
+            if let magnitude = adapter.magnitude {
+                let path = prefix + linear.name + Magnitude.suffix
+                infos.append(
+                    try TensorInfo(
+                        name: path, dtype: .f32, shape: Shape(magnitude.values.floatCount)))
+                values.append((path, magnitude.values))
             }
         }
         for rows in decoder.trainedRows {
@@ -179,7 +223,7 @@ package enum AdapterFile {
                 try TensorInfo(
                     name: rows.parameter.name, dtype: .f32,
                     shape: Shape(rows.matrix.rows, rows.matrix.columns)))
-            values.append((rows.parameter.name, rows.matrix))
+            values.append((rows.parameter.name, rows.matrix.buffer))
         }
         let weights = ends?.weights(decoder) ?? []
         for (name, weight) in weights {
@@ -194,9 +238,9 @@ package enum AdapterFile {
         try settings.seal()
         let writer = try SafetensorsWriter(
             folder: folder, baseName: "adapter_model", tensors: infos, metadata: ["format": "pt"])
-        for (name, matrix) in values {
+        for (name, buffer) in values {
             try writer.write(
-                name, UnsafeRawBufferPointer(start: matrix.pointer, count: matrix.count * 4))
+                name, UnsafeRawBufferPointer(start: buffer.base, count: buffer.floatCount * 4))
         }
         if let ends {
             let saver = DecoderSaver(decoder: decoder, backend: ends.backend, dtype: ends.dtype)

@@ -66,16 +66,20 @@ package final class Decoder: @unchecked Sendable {
     /// All linear layers inside the decoder layers.
     package var linears: [Linear] { layers.flatMap(\.linears) }
 
-    /// The highest rank of any adapter, and the most inputs of a layer whose adapter uses dropout.
-    package var adapterExtents: (rank: Int, droppedInputs: Int) {
-        var (rank, inputs) = (0, 0)
+    /// The widest of its adapters.
+    package var adapterWidths: AdapterWidths {
+        var widths = AdapterWidths()
         for linear in linears + [head] {
             for adapter in linear.adapters.values {
-                rank = max(rank, adapter.rank)
-                if adapter.dropout > 0 { inputs = max(inputs, linear.weight.inputs) }
+                widths =
+                    widths
+                    | AdapterWidths(
+                        rank: adapter.rank,
+                        droppedInputs: adapter.dropout > 0 ? linear.weight.inputs : 0,
+                        scaledOutputs: adapter.magnitude == nil ? 0 : linear.weight.outputs)
             }
         }
-        return (rank, inputs)
+        return widths
     }
 
     /// The slot that the next adapter gets.

@@ -87,7 +87,7 @@ package struct PlacementTask {
     /// Places a decoder that generates.
     package func generation(_ need: GenerationNeed) -> PlacedMemory {
         var need = need
-        need.adapterRank = adapters.rank
+        need.adapters = adapters.widths
         need.adaptsHead = adapters.head > 0
         let (description, layouts, backend) = (description, layouts, backend)
         return place(canStream: true) { [need] _, part in
@@ -104,12 +104,12 @@ package struct PlacementTask {
             var scratch = DecoderScratch(
                 layouts, part: part, rows: rows,
                 headRows: LossHead.chunkRows(vocabulary: description.vocabulary, rows: rows),
-                adapterRank: adapters.rank)
+                adapters: adapters.widths)
             scratch.adaptsHead = adapters.head > 0
             return MemoryTable([
                 .activations: EvaluationPass.byteCount(
                     description, part: part, rows: rows, sequences: sequences,
-                    adapterRank: adapters.rank),
+                    adapters: adapters.widths),
                 .workspace: scratch.byteCount(on: backend),
             ])
         }
@@ -133,7 +133,7 @@ package struct PlacementTask {
             var scratch = DecoderScratch(
                 layouts, part: part, rows: need.rows,
                 headRows: LossHead.chunkRows(vocabulary: description.vocabulary, rows: need.rows),
-                adapterRank: need.adapterRank, training: training)
+                adapters: need.adapters, training: training)
             scratch.adaptsHead = adapters.head > 0
             let trained = memory.bytes(part)
             var table = trained.table(isPaged: optimizer.isPaged)

@@ -39,6 +39,8 @@ package struct AdapterSettings: Sendable, Hashable {
     package var alphaPattern: [String: Double] = [:]
     /// Whether alpha is divided by the square root of the rank.
     package var rankStabilized = false
+    /// Whether the rows of adapted weights get lengths that are trained too (DoRA).
+    package var usesDora = false
     /// Modules that are trained and saved whole: `embed_tokens`, `lm_head`.
     package var modulesToSave: [String] = []
     /// Tokens whose rows are trained alone.
@@ -49,6 +51,9 @@ package struct AdapterSettings: Sendable, Hashable {
     package var targetParameters: [String] = []
     /// How A starts.
     package var initialization = Initialization.uniform
+
+    /// What the method is called.
+    package var methodName: String { (quantizesBase ? "Q" : "") + (usesDora ? "DoRA" : "LoRA") }
 
     private static let rankRange = 1...65536
 
@@ -95,6 +100,7 @@ package struct AdapterSettings: Sendable, Hashable {
         (self.rank, self.alpha) = (rank, alpha)
         dropout = try config.lenientDouble("lora_dropout", in: 0...0.99) ?? 0
         rankStabilized = try config.lenientBool("peft_use_rslora") ?? false
+        usesDora = try config.lenientBool("peft_use_dora") ?? false
         for (key, value) in try config.optional("lora_rank_pattern")?.entries() ?? [] {
             rankPattern[key] = try value.int(in: Self.rankRange)
         }

@@ -60,12 +60,13 @@ struct AdapterTargets: Sendable {
         if case .pattern(let pattern) = settings.targets {
             targets = hasOtherNames ? chosen.map(\.name) : [pattern]
         }
-        let config = AdapterConfig(
+        var config = AdapterConfig(
             rank: settings.rank, alpha: settings.alpha, dropout: settings.dropout,
             targetModules: targets, rankPattern: settings.rankPattern,
             alphaPattern: settings.alphaPattern, rankStabilized: settings.rankStabilized,
             baseModel: baseModel, modulesToSave: settings.modulesToSave,
             layersToTransform: settings.layersToTransform)
+        config.usesDora = settings.usesDora
         self.config = config
         let names = chosen.map(\.name) + (hasHead ? [description.headName] : [])
         layers = Dictionary(
@@ -73,7 +74,7 @@ struct AdapterTargets: Sendable {
     }
 
     /// Whether the head gets an adapter; not when all linear layers do, as PEFT has it.
-    /// - Throws: `TrainingError` (`configuration`) when the head is trained whole too.
+    /// - Throws: `TrainingError` (`configuration`) when the head is trained whole too, and with DoRA.
     private static func meansHead(
         _ settings: AdapterSettings, _ description: DecoderDescription
     ) throws -> Bool {
@@ -83,6 +84,11 @@ struct AdapterTargets: Sendable {
             case .pattern(let pattern): try Regex(pattern).wholeMatch(in: name) != nil
             case .modules(let names, _): names.contains { ends(name, $0) }
             }
+        guard !isMeant || !settings.usesDora else {
+            throw TrainingError(
+                .configuration,
+                "peft_use_dora on \(name) is not supported; leave it out of lora_target_modules")
+        }
         guard isMeant, settings.modulesToSave.contains(where: { ends(name, $0) }) else {
             return isMeant
         }
@@ -226,18 +232,15 @@ struct AdapterTargets: Sendable {
             for linear in description.linears(layer: layer) {
                 guard let rank = layers[linear.name]?.rank else { continue }
                 extents.add(
-                    layer: layer, inputs: linear.inputs, outputs: linear.outputs, rank: rank)
-                if config.dropout > 0 {
-                    extents.droppedInputs = max(extents.droppedInputs, linear.inputs)
-                }
+                    layer: layer, inputs: linear.inputs, outputs: linear.outputs, rank: rank,
+                    hasMagnitude: config.usesDora)
+                if config.dropout > 0 { extents.noteDropout(inputs: linear.inputs) }
             }
         }
         if let rank = layers[description.headName]?.rank {
             extents.addHead(
                 inputs: description.shape.hidden, outputs: description.vocabulary, rank: rank)
-            if config.dropout > 0 {
-                extents.droppedInputs = max(extents.droppedInputs, description.shape.hidden)
-            }
+            if config.dropout > 0 { extents.noteDropout(inputs: description.shape.hidden) }
         }
         extents.add(tokens, description)
         return extents
@@ -246,7 +249,8 @@ struct AdapterTargets: Sendable {
     // MARK: Making
 
     /// Puts the adapter into a decoder and makes it trainable; returns its slot.
-    /// - Throws: `TensorError` when it does not fit the ledger; for one that is read also what reading throws.
+    /// - Throws: `TensorError` when it does not fit the ledger; for one that is read also what reading throws; `FormatError` when
+    ///   a streamed layer could not be read.
     func attach(to decoder: Decoder, seed: UInt64) throws -> Int {
         let slot: Int
         if let folder {
@@ -267,7 +271,8 @@ struct AdapterTargets: Sendable {
             guard let (rank, scale) = layers[linear.name] else { continue }
             let adapter = try LoRA(
                 inputs: linear.weight.inputs, outputs: linear.weight.outputs, rank: rank,
-                scale: Float(scale), dropout: Float(config.dropout), ledger: ledger)
+                scale: Float(scale), dropout: Float(config.dropout),
+                hasMagnitude: config.usesDora, ledger: ledger)
             // A seed for each layer: adding a layer to the targets leaves the others as they were.
             var generator = NormalGenerator(seed: mixedSeed(seed, linear.ordinal))
             let bound = 1 / Double(linear.weight.inputs).squareRoot()
@@ -279,6 +284,12 @@ struct AdapterTargets: Sendable {
                     }
             }
             linear.adapters[slot] = adapter
+        }
+        guard config.usesDora else { return }
+        try decoder.forEachLayer { layer, backend in
+            for linear in layer.linears {
+                linear.adapters[slot]?.beginMagnitude(linear.weight, backend)
+            }
         }
     }
 }

@@ -86,13 +86,13 @@ extension TrainingJob {
             let rows = settings.microBatchTokens
             let sequences = settings.samplePacking ? rows / 64 + 1 : settings.microBatchSize
             return TrainingNeed(
-                rows: rows, sequences: sequences, adapterRank: extents.rank,
-                droppedInputs: extents.droppedInputs, checkpointing: settings.gradientCheckpointing)
+                rows: rows, sequences: sequences, adapters: extents.widths,
+                checkpointing: settings.gradientCheckpointing)
         }
         return Trainer.need(
             plan: try BatchPlan(lengths: lengths.train, settings: settings), train: lengths.train,
             validation: lengths.validation, settings: settings,
-            adapterExtents: (extents.rank, extents.droppedInputs))
+            adapterWidths: extents.widths)
     }
 
     // MARK: Refusing

@@ -141,7 +141,7 @@ enum TrainCommand: Command {
     /// What the run needs, what the program and the data hold already included.
     private static func plan(_ job: TrainingJob) -> StagePlan {
         let training = job.config.training
-        let kind = job.config.adapter.map { $0.quantizesBase ? "QLoRA" : "LoRA" } ?? "all weights"
+        let kind = job.config.adapter?.methodName ?? "all weights"
         var plan = StagePlan(
             name: "train", placed: job.plan.placed,
             detail: "\(kind), \(job.totalSteps) steps of \(training.gradientAccumulationSteps) x "

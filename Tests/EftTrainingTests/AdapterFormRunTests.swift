@@ -1,0 +1,81 @@
+// SPDX-License-Identifier: Apache-2.0
+// Runs that train other forms of adapters: what they hold, how they stream and go on.
+import EftConfig
+import EftFormats
+import EftModels
+import EftTensor
+import EftTestSupport
+import EftTraining
+import Testing
+
+@Suite struct AdapterFormRunTests {
+    private static let dora = "peft_use_dora: true\n"
+    private static let all = "[q_proj, v_proj, o_proj, up_proj, down_proj]"
+
+    @Test(arguments: ["lora", "qlora"], ["llama", "qwen2"])
+    func `DoRA holds what was stated, and goes on where it was stopped`(
+        _ kind: String, _ type: String
+    ) throws {
+        let folder = try SmallJob.workplace(type)
+        func job(_ output: String, _ more: String = "") throws -> TrainingJob {
+            try SmallJob.job(
+                SmallJob.config(
+                    folder, adapter: kind, targets: Self.all, output: output, Self.dora + more),
+                folder)
+        }
+        let whole = try SmallJob.losses(job("whole"))
+        #expect(whole.allSatisfy(\.isFinite) && whole.count > 8)
+        var steps = 0
+        let first = try job("out")
+        #expect(throws: TrainingError.self) {
+            try first.run(
+                onEvent: { if case .training(.step) = $0 { steps += 1 } },
+                shouldStop: { steps == 3 })
+        }
+        _ = try SmallJob.losses(job("out", "resume_from_checkpoint: true"))
+        let name = "adapter_model.safetensors"
+        #expect(
+            try FileSystem.read(folder.file("whole/" + name))
+                == FileSystem.read(folder.file("out/" + name)))
+        let config = try AdapterConfig.read(folder: folder.file("out"))
+        #expect(config.usesDora)
+    }
+
+    @Test func `streamed layers change nothing of DoRA`() throws {
+        let folder = try SmallJob.workplace()
+        func config(_ output: String) throws -> AxolotlConfig {
+            try SmallJob.config(folder, targets: Self.all, output: output, Self.dora)
+        }
+        let whole = try SmallJob.job(config("whole"), folder)
+        let expected = try SmallJob.losses(whole)
+        let placement = try whole.base.layouts().streaming(SmallJob.layers)
+        var memory = whole.plan.placed.total
+        (memory[.weights], memory[.window]) = (placement.weightBytes, placement.windowBytes)
+        let streamed = try SmallJob.job(config("streamed"), folder, limit: memory.total)
+        #expect(streamed.plan.placed.placement.residentLayers == 0)
+        #expect(try SmallJob.losses(streamed) == expected)
+    }
+
+    @Test func `training goes on from a DoRA adapter`() throws {
+        let folder = try SmallJob.workplace()
+        _ = try SmallJob.losses(SmallJob.job(SmallJob.config(folder, Self.dora), folder))
+        let lines = "lora_model_dir: \(folder.file("out"))\n"
+        let next = try SmallJob.job(SmallJob.config(folder, output: "next", lines), folder)
+        _ = try SmallJob.losses(next)
+        let name = "base_model.model.model.layers.0.self_attn.q_proj.lora_magnitude_vector"
+        let (first, second) = try (
+            CheckpointFolder.open(folder.file("out"), kind: .adapter).floats(of: name),
+            CheckpointFolder.open(folder.file("next"), kind: .adapter).floats(of: name)
+        )
+        #expect(first.count == second.count && first != second)
+    }
+
+    @Test func `DoRA on the head is refused`() throws {
+        let folder = try SmallJob.workplace()
+        let error = try #require(throws: TrainingError.self) {
+            try SmallJob.job(
+                SmallJob.config(folder, targets: "[q_proj, lm_head]", Self.dora), folder)
+        }
+        #expect(error.code == .configuration && error.description.contains("peft_use_dora"))
+    }
+}
