@@ -19,7 +19,7 @@ import Testing
             adapter: Self.path(name) + "/adapter")
     }
 
-    @Test(arguments: ["dora", "dora-bias", "dora-nf4"])
+    @Test(arguments: ["dora", "dora-bias", "dora-nf4", "pissa", "pissa-rslora", "olora"])
     func `logits equal those of PEFT`(_ name: String) throws {
         let model = try model(name)
         let slot = try AdapterFile.load(Self.path(name) + "/adapter", into: model.decoder)

@@ -41,10 +41,50 @@ import Testing
         #expect(config.usesDora)
     }
 
-    @Test func `streamed layers change nothing of DoRA`() throws {
+    @Test(arguments: [
+        ("lora", "peft_init_lora_weights: pissa"),
+        ("lora", "peft_init_lora_weights: pissa_niter_4"),
+        ("lora", "peft_init_lora_weights: olora"), ("lora", "peft_init_lora_weights: orthogonal"),
+        ("lora", "peft_init_lora_weights: false"),
+        ("lora", "peft: {loftq_config: {loftq_bits: 4}}"),
+        ("qlora", "peft: {loftq_config: {loftq_bits: 4}}"),
+    ])
+    func `adapters that begin otherwise hold what was stated, and go on where they were stopped`(
+        _ kind: String, _ line: String
+    ) throws {
+        let folder = try SmallJob.workplace()
+        func job(_ output: String, _ more: String = "") throws -> TrainingJob {
+            try SmallJob.job(
+                SmallJob.config(
+                    folder, adapter: kind, targets: Self.all, output: output, line + "\n" + more),
+                folder)
+        }
+        let whole = try SmallJob.losses(job("whole"))
+        #expect(whole.allSatisfy(\.isFinite) && whole.count > 8)
+        var steps = 0
+        let first = try job("out")
+        #expect(throws: TrainingError.self) {
+            try first.run(
+                onEvent: { if case .training(.step) = $0 { steps += 1 } },
+                shouldStop: { steps == 3 })
+        }
+        _ = try SmallJob.losses(job("out", "resume_from_checkpoint: true"))
+        let name = "adapter_model.safetensors"
+        #expect(
+            try FileSystem.read(folder.file("whole/" + name))
+                == FileSystem.read(folder.file("out/" + name)))
+        let config = try AdapterConfig.read(folder: folder.file("out"))
+        #expect(config.rank == (line.contains("pissa") || line.contains("olora") ? 4 : 2))
+        let base = try AdapterBase(adapters: [folder.file("out")], option: nil)
+        #expect(base.inNF4 == line.contains("loftq"))
+        #expect(base.doubleQuantization == (kind == "qlora" || !line.contains("loftq")))
+    }
+
+    @Test(arguments: [dora, "peft_init_lora_weights: pissa\n", "peft_init_lora_weights: olora\n"])
+    func `streamed layers change nothing`(_ line: String) throws {
         let folder = try SmallJob.workplace()
         func config(_ output: String) throws -> AxolotlConfig {
-            try SmallJob.config(folder, targets: Self.all, output: output, Self.dora)
+            try SmallJob.config(folder, targets: Self.all, output: output, line)
         }
         let whole = try SmallJob.job(config("whole"), folder)
         let expected = try SmallJob.losses(whole)

@@ -68,6 +68,16 @@ package struct AdapterConfig: Sendable, Hashable {
         return (rank, alpha / divisor)
     }
 
+    /// The settings of an adapter of twice the rank and the same scales.
+    package var doubled: AdapterConfig {
+        var config = self
+        config.rank *= 2
+        config.alpha *= rankStabilized ? 2.0.squareRoot() : 2
+        config.rankPattern = rankPattern.mapValues { 2 * $0 }
+        config.alphaPattern = alphaPattern.mapValues { 2 * $0 }
+        return config
+    }
+
     /// Whether a pattern, a regular expression, matches a module's whole name or its end behind a dot.
     private static func matches(_ pattern: String, _ module: String) -> Bool {
         if module == pattern || module.hasSuffix("." + pattern) { return true }

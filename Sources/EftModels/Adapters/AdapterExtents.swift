@@ -40,6 +40,12 @@ package struct AdapterExtents: Sendable, Hashable {
         if hasMagnitude { shapes[layer].append(.vector(outputs)) }
     }
 
+    /// Adds an adapter that is not trained, beside one that is.
+    package mutating func addFrozen(layer: Int?, inputs: Int, outputs: Int, rank: Int) {
+        let bytes = LoRA.byteCount(inputs: inputs, outputs: outputs, rank: rank)
+        if let layer { layers[layer] += bytes } else { head += bytes }
+    }
+
     /// Adds lengths of a linear layer's rows; those of no layer count for the head, and loading refuses them.
     mutating func addMagnitude(layer: Int?, outputs: Int) {
         widths = widths | AdapterWidths(scaledOutputs: outputs)

@@ -194,21 +194,38 @@ package enum AdapterFile {
     }
 
     /// Writes the adapter of a slot.
+    /// - Parameter start: the slot of an adapter of the same ranks whose product is taken away, as PiSSA begins: then one of
+    ///   twice the rank is written, which has both in it.
     /// - Throws: `FormatError` when the folder cannot be written.
     package static func save(
-        _ decoder: Decoder, slot: Int, config: AdapterConfig, ends: Ends? = nil, to folder: String
+        _ decoder: Decoder, slot: Int, start: Int? = nil, config: AdapterConfig, ends: Ends? = nil,
+        to folder: String
     ) throws {
         try FileSystem.createFolder(folder)
         var infos: [TensorInfo] = []
         var values: [(String, Buffer)] = []
+        var pairs: [String: (LoRA, LoRA)] = [:]
         for linear in decoder.linears + [decoder.head] {
             guard let adapter = linear.adapters[slot] else { continue }
-            for (name, matrix) in [("lora_A", adapter.a), ("lora_B", adapter.b)] {
-                let path = prefix + linear.name + ".\(name).weight"
+            let path = prefix + linear.name
+            if let start, let other = linear.adapters[start] {
+                let rank = adapter.rank + other.rank
+                pairs[path + suffixes.a] = (adapter, other)
+                infos += [
+                    try TensorInfo(
+                        name: path + suffixes.a, dtype: .f32,
+                        shape: Shape(rank, adapter.a.columns)),
+                    try TensorInfo(
+                        name: path + suffixes.b, dtype: .f32, shape: Shape(adapter.b.rows, rank)),
+                ]
+                values += [(path + suffixes.a, adapter.a.buffer)]
+                continue
+            }
+            for (name, matrix) in [(suffixes.a, adapter.a), (suffixes.b, adapter.b)] {
                 infos.append(
                     try TensorInfo(
-                        name: path, dtype: .f32, shape: Shape(matrix.rows, matrix.columns)))
-                values.append((path, matrix.buffer))
+                        name: path + name, dtype: .f32, shape: Shape(matrix.rows, matrix.columns)))
+                values.append((path + name, matrix.buffer))
             }
             if let magnitude = adapter.magnitude {
                 let path = prefix + linear.name + Magnitude.suffix
@@ -234,11 +251,16 @@ package enum AdapterFile {
         }
         // The settings wait on the disk until the weights are whole, so that a full disk leaves the older pair.
         let settings = try OutputFile(path: FileSystem.join(folder, "adapter_config.json"))
-        try settings.write(Array(config.json.utf8))
+        try settings.write(Array((start == nil ? config : config.doubled).json.utf8))
         try settings.seal()
         let writer = try SafetensorsWriter(
             folder: folder, baseName: "adapter_model", tensors: infos, metadata: ["format": "pt"])
         for (name, buffer) in values {
+            if let (adapter, other) = pairs[name] {
+                try write(
+                    adapter, and: other, path: String(name.dropLast(suffixes.a.count)), writer)
+                continue
+            }
             try writer.write(
                 name, UnsafeRawBufferPointer(start: buffer.base, count: buffer.floatCount * 4))
         }
@@ -250,5 +272,50 @@ package enum AdapterFile {
         }
         try writer.finish()
         try settings.publish()
+    }
+
+    /// What stands behind the path of a module.
+    package static let suffixes = (a: ".lora_A.weight", b: ".lora_B.weight")
+
+    /// Writes the rows of both A, and the columns of B beside those of the other's B with the sign of its scale.
+    private static func write(
+        _ adapter: LoRA, and other: LoRA, path: String, _ writer: SafetensorsWriter
+    ) throws {
+        for a in [adapter.a, other.a] {
+            try writer.write(
+                path + suffixes.a, UnsafeRawBufferPointer(start: a.pointer, count: a.count * 4))
+        }
+        let (left, right) = (adapter.b, other.b)
+        for first in stride(from: 0, to: left.rows, by: 256) {
+            var rows: [Float] = []
+            for row in first..<min(first + 256, left.rows) {
+                let place = row * left.columns
+                rows += (0..<left.columns).map { left.pointer[place + $0] }
+                rows += (0..<right.columns).map { -right.pointer[row * right.columns + $0] }
+            }
+            try rows.withUnsafeBytes { try writer.write(path + suffixes.b, $0) }
+        }
+    }
+
+    /// Reads what `save` wrote of an adapter whose product was taken away, into one that has its rank.
+    /// - Throws: `ModelError` (`mismatch`) when the file holds another adapter.
+    package static func readStart(
+        _ checkpoint: any CheckpointReader, module: String, into adapter: LoRA
+    ) throws {
+        let (path, rank) = (prefix + module, adapter.rank)
+        let (inputs, outputs) = (adapter.a.columns, adapter.b.rows)
+        try check(checkpoint, path + suffixes.a, [2 * rank, inputs])
+        try check(checkpoint, path + suffixes.b, [outputs, 2 * rank])
+        let a = UnsafeMutableBufferPointer(start: adapter.a.pointer, count: adapter.a.count)
+        try checkpoint.readFloats(
+            path + suffixes.a, elements: rank * inputs..<2 * rank * inputs, into: a)
+        for row in 0..<outputs {
+            let target = UnsafeMutableBufferPointer(
+                start: adapter.b.pointer + row * rank, count: rank)
+            let first = (2 * row + 1) * rank
+            try checkpoint.readFloats(
+                path + suffixes.b, elements: first..<first + rank, into: target)
+            for index in 0..<rank { target[index] = -target[index] }
+        }
     }
 }

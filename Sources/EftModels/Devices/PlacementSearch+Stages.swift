@@ -13,6 +13,8 @@ package struct PlacementTask {
     package var adapters: AdapterExtents
     /// The steps of loading.
     package var load: LoadNeed
+    /// Bytes that a run takes for a while on a device once weights and adapters stand there, before all else.
+    package var starting = 0
     /// Bytes that each device may hold.
     package var limits: [Int]
     /// Most bytes of weights for each device; its whole room when nil.
@@ -43,6 +45,7 @@ package struct PlacementTask {
         canStream: Bool, _ need: @escaping (_ device: Int, _ part: DecoderPart) -> MemoryTable
     ) -> PlacedMemory {
         let (load, adapters, programBytes) = (load, adapters, programBytes)
+        let starting = starting
         func others(_ device: Int, _ part: DecoderPart) -> MemoryTable {
             var table = part.isEmpty ? MemoryTable() : need(device, part)
             if !part.isEmpty { table[.adapters] += adapters.byteCount(part) }
@@ -58,7 +61,9 @@ package struct PlacementTask {
                 // Layers are written to the cache before anything is loaded, and the window comes after. What that
                 // takes counts as far as it passes what the rest takes at another time.
                 let repacking = placement.isStreaming ? load.fillPeak(placement.streamed) : 0
-                let before = max(load.peak(placement), repacking)
+                let held = all[.weights] + all[.window] + all[.adapters]
+                let before = max(
+                    load.peak(placement), repacking, starting > 0 ? held + starting : 0)
                 all[.workspace] += max(0, before - (all.total - all[.program]))
                 return all
             })

@@ -14,7 +14,8 @@ struct AdapterTargets: Sendable {
     let layers: [String: (rank: Int, scale: Double)]
     /// Lines for the user.
     let notices: [String]
-    private let initialization: AdapterSettings.Initialization
+    /// How A and B start; as nothing says when they are read.
+    let initialization: AdapterSettings.Initialization
     /// The folder that A and B are read from; nil when they are fresh.
     private let folder: String?
 
@@ -23,7 +24,7 @@ struct AdapterTargets: Sendable {
     init(
         _ settings: AdapterSettings, description: DecoderDescription, baseModel: String
     ) throws {
-        initialization = settings.initialization
+        initialization = settings.folder == nil ? settings.initialization : .uniform
         folder = settings.folder
         let all = (0..<description.layers).flatMap { description.linears(layer: $0) }
         if let folder = settings.folder {
@@ -235,61 +236,162 @@ struct AdapterTargets: Sendable {
                     layer: layer, inputs: linear.inputs, outputs: linear.outputs, rank: rank,
                     hasMagnitude: config.usesDora)
                 if config.dropout > 0 { extents.noteDropout(inputs: linear.inputs) }
+                if initialization.replacesWeight {
+                    extents.addFrozen(
+                        layer: layer, inputs: linear.inputs, outputs: linear.outputs, rank: rank)
+                }
             }
         }
         if let rank = layers[description.headName]?.rank {
             extents.addHead(
                 inputs: description.shape.hidden, outputs: description.vocabulary, rank: rank)
             if config.dropout > 0 { extents.noteDropout(inputs: description.shape.hidden) }
+            if initialization.replacesWeight {
+                extents.addFrozen(
+                    layer: nil, inputs: description.shape.hidden, outputs: description.vocabulary,
+                    rank: rank)
+            }
         }
         extents.add(tokens, description)
         return extents
     }
 
+    /// Most bytes that fresh adapters take for a while when they begin from the base's weights.
+    func startingBytes(_ description: DecoderDescription, threads: Int) -> Int {
+        var shapes = (0..<description.layers).flatMap { description.linears(layer: $0) }
+            .map { ($0.name, $0.inputs, $0.outputs) }
+        shapes.append((description.headName, description.shape.hidden, description.vocabulary))
+        return shapes.reduce(0) { most, shape in
+            guard let rank = layers[shape.0]?.rank else { return most }
+            return max(
+                most,
+                AdapterStart.byteCount(
+                    initialization, inputs: shape.1, outputs: shape.2, rank: rank, threads: threads)
+            )
+        }
+    }
+
     // MARK: Making
 
-    /// Puts the adapter into a decoder and makes it trainable; returns its slot.
+    /// Puts the adapter into a decoder and makes it trainable.
+    /// - Parameters:
+    ///   - start: what fills adapters that begin from the base's weights.
+    ///   - resumed: the checkpoint to go on from, whose A and B will be read in the place of fresh ones.
+    ///   - shouldStop: asked between layers that begin from weights; `TrainingError` (`interrupted`) then.
     /// - Throws: `TensorError` when it does not fit the ledger; for one that is read also what reading throws; `FormatError` when
-    ///   a streamed layer could not be read.
-    func attach(to decoder: Decoder, seed: UInt64) throws -> Int {
-        let slot: Int
+    ///   a streamed layer or the checkpoint could not be read, and what `AdapterStart` throws.
+    func attach(
+        to decoder: Decoder, seed: UInt64, start: AdapterStart, resumed: String?,
+        shouldStop: () -> Bool
+    ) throws -> AttachedAdapter {
+        var attached: AttachedAdapter
         if let folder {
-            slot = try AdapterFile.load(folder, into: decoder)
+            attached = AttachedAdapter(slot: try AdapterFile.load(folder, into: decoder))
         } else {
-            slot = decoder.freeAdapterSlot
-            try makeFresh(decoder, slot: slot, seed: seed)
+            attached = AttachedAdapter(slot: decoder.freeAdapterSlot)
+            if initialization.replacesWeight { attached.start = attached.slot + 1 }
+            try makeFresh(decoder, attached, seed: seed)
+            try begin(decoder, attached, start, resumed, shouldStop)
         }
         for (linear, ledger) in decoder.placedLinears where layers[linear.name] != nil {
-            try linear.adapters[slot]?.makeTrainable(
+            try linear.adapters[attached.slot]?.makeTrainable(
                 prefix: AdapterFile.prefix + linear.name, ledger: ledger)
         }
-        return slot
+        return attached
     }
 
-    private func makeFresh(_ decoder: Decoder, slot: Int, seed: UInt64) throws {
+    private func makeFresh(_ decoder: Decoder, _ attached: AttachedAdapter, seed: UInt64) throws {
         for (linear, ledger) in decoder.placedLinears {
             guard let (rank, scale) = layers[linear.name] else { continue }
-            let adapter = try LoRA(
-                inputs: linear.weight.inputs, outputs: linear.weight.outputs, rank: rank,
-                scale: Float(scale), dropout: Float(config.dropout),
-                hasMagnitude: config.usesDora, ledger: ledger)
+            func adapter(
+                scale: Double, dropout: Double, hasMagnitude: Bool
+            ) throws(TensorError) -> LoRA {
+                try LoRA(
+                    inputs: linear.weight.inputs, outputs: linear.weight.outputs, rank: rank,
+                    scale: Float(scale), dropout: Float(dropout), hasMagnitude: hasMagnitude,
+                    ledger: ledger)
+            }
+            let fresh = try adapter(
+                scale: scale, dropout: config.dropout, hasMagnitude: config.usesDora)
             // A seed for each layer: adding a layer to the targets leaves the others as they were.
             var generator = NormalGenerator(seed: mixedSeed(seed, linear.ordinal))
-            let bound = 1 / Double(linear.weight.inputs).squareRoot()
-            for index in 0..<adapter.a.count {
-                adapter.a.pointer[index] =
-                    switch initialization {
-                    case .uniform: Float((2 * generator.uniform() - 1) * bound)
-                    case .gaussian: Float(generator.normal() / Double(rank))
-                    }
-            }
-            linear.adapters[slot] = adapter
-        }
-        guard config.usesDora else { return }
-        try decoder.forEachLayer { layer, backend in
-            for linear in layer.linears {
-                linear.adapters[slot]?.beginMagnitude(linear.weight, backend)
-            }
+            try fill(fresh, &generator)
+            linear.adapters[attached.slot] = fresh
+            guard let start = attached.start else { continue }
+            linear.adapters[start] = try adapter(scale: -scale, dropout: 0, hasMagnitude: false)
         }
     }
+
+    private func fill(_ adapter: LoRA, _ generator: inout NormalGenerator) throws {
+        func uniform(_ matrix: Matrix) {
+            let bound = 1 / Double(matrix.columns).squareRoot()
+            for index in 0..<matrix.count {
+                matrix.pointer[index] = Float((2 * generator.uniform() - 1) * bound)
+            }
+        }
+        switch initialization {
+        case .uniform: uniform(adapter.a)
+        case .random:
+            uniform(adapter.a)
+            uniform(adapter.b)
+        case .gaussian:
+            for index in 0..<adapter.a.count {
+                adapter.a.pointer[index] = Float(generator.normal() / Double(adapter.rank))
+            }
+        case .orthogonal:
+            let basis = (0..<adapter.rank * adapter.rank).map { _ in Float(generator.normal()) }
+            let isFound = LowRank.fillOrthogonally(
+                a: adapter.a, b: adapter.b, basis: basis, random: { Float(generator.normal()) })
+            guard isFound else {
+                throw TrainingError(
+                    .configuration,
+                    "peft_init_lora_weights: orthogonal needs even ranks, not \(adapter.rank)")
+            }
+        case .pissa, .olora, .loftq: break
+        }
+    }
+
+    /// What needs the base's weights.
+    private func begin(
+        _ decoder: Decoder, _ attached: AttachedAdapter, _ start: AdapterStart,
+        _ resumed: String?, _ shouldStop: () -> Bool
+    ) throws {
+        if let resumed {
+            guard let slot = attached.start else { return }
+            let checkpoint = try CheckpointFolder.open(resumed, kind: .adapter)
+            for (linear, _) in decoder.placedLinears {
+                guard let adapter = linear.adapters[slot] else { continue }
+                try AdapterFile.readStart(checkpoint, module: linear.name, into: adapter)
+            }
+            return
+        }
+        guard config.usesDora || initialization.readsWeights else { return }
+        func begin(_ linear: Linear, _ backend: any Backend) throws {
+            guard let adapter = linear.adapters[attached.slot] else { return }
+            guard !shouldStop() else {
+                throw TrainingError(
+                    .interrupted, "interrupted before the first step; nothing to save")
+            }
+            adapter.beginMagnitude(linear.weight, backend)
+            let taken = attached.start.flatMap { linear.adapters[$0] }
+            try start.fill(adapter, start: taken, of: linear, backend: backend)
+        }
+        try decoder.forEachLayer { layer, backend in
+            for linear in layer.linears { try begin(linear, backend) }
+        }
+        try begin(decoder.head, decoder.devices[decoder.headDevice])
+    }
+}
+
+/// The slots of an adapter that is trained.
+struct AttachedAdapter: Sendable {
+    /// What is trained.
+    let slot: Int
+    /// What takes away the product that it began with; nil when the base stays as it is.
+    var start: Int?
+
+    init(slot: Int) { self.slot = slot }
+
+    /// All that act in training.
+    var slots: [Int] { [slot] + (start.map { [$0] } ?? []) }
 }

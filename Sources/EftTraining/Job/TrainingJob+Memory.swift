@@ -56,14 +56,18 @@ extension TrainingJob {
     ) throws -> TrainingPlan {
         let description = base.folder.description
         let layouts = try base.layouts()
-        let adapter = try config.adapter.map {
+        let targets = try config.adapter.map {
             try AdapterTargets($0, description: description, baseModel: config.model.baseModel)
-                .extents(description, base.trainedTokens)
         }
-        let task = PlacementTask(
+        let adapter = targets?.extents(description, base.trainedTokens)
+        var task = PlacementTask(
             description: description, layouts: layouts, adapters: adapter,
             load: try base.loadNeed(), limits: room.limits, weightLimits: room.weightLimits,
             backend: backend)
+        let threads = (backend as? CPUBackend)?.threads ?? 1
+        task.starting = targets?.startingBytes(description, threads: threads) ?? 0
+        // A run that goes on reads what it began with.
+        if task.starting > 0, try resumeFolder(config) != nil { task.starting = 0 }
         var need = try need(config.training, lengths, extents: task.adapters)
         let (placed, joined) = task.training(
             need, weights: base.options.trained,
@@ -180,7 +184,9 @@ extension TrainingJob {
             current.training.microBatchSize = 1
             add("micro_batch_size: 1")
         }
-        if current.adapter?.quantizesBase == false {
+        if let adapter = current.adapter, !adapter.quantizesBase,
+            !adapter.initialization.replacesWeight
+        {
             current.adapter?.quantizesBase = true
             add("adapter: qlora, load_in_4bit: true")
         }

@@ -273,6 +273,7 @@ struct FullPlan {
     ) throws -> AxolotlConfig {
         var config = config
         guard config.adapter?.quantizesBase == true, config.model.doubleQuantization,
+            config.adapter?.initialization != .loftq,
             let folder = try? ModelFolder.open(config.model.baseModel),
             let base = try PreparedBase(folder, caches: arguments.string("cache-dir")),
             base.isCurrent

@@ -125,6 +125,7 @@ enum TrainCommand: Command {
         _ config: AxolotlConfig, _ arguments: ParsedArguments, _ devices: DeviceBudget
     ) throws -> String? {
         guard config.adapter?.quantizesBase == true, config.model.doubleQuantization,
+            config.adapter?.initialization != .loftq,
             FileSystem.isFolder(config.model.baseModel)
         else { return nil }
         let folder = try ModelFolder.open(config.model.baseModel)
