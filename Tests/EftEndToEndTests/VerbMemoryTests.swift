@@ -63,6 +63,35 @@ struct VerbMemoryTests {
         try Peaks.check(["run", "-m", models.folder.file("nf4"), "-p", "Fox", "-t", "8"])
     }
 
+    @Test(arguments: [PlannedShape.tied, .wide])
+    func `other forms of adapters, trained, run, merged and folded in`(
+        shape: PlannedShape
+    ) throws {
+        let models = try models(shape)
+        let (base, adapter) = (models.folder.file("base"), models.folder.file("adapter"))
+        let text = models.folder.file("text.txt")
+        for keys in [
+            SmallModels.lora + [("peft_init_lora_weights", "pissa")],
+            SmallModels.lora + [("peft_init_lora_weights", "olora")],
+            SmallModels.lora + [("peft", "{loftq_config: {loftq_bits: 4}}")],
+            SmallModels.qlora + [("peft_use_dora", "true"), ("lora_dropout", "0.1")],
+            SmallModels.lora + [("peft_use_dora", "true")],
+        ] {
+            try Peaks.check(["train", models.config("adapter", base: "base", keys)])
+        }
+        try Peaks.check(
+            ["run", "-m", base, "-p", "The quick brown fox", "-t", "8", "--adapter", adapter])
+        try Peaks.check(
+            ["eval", "-m", base, "--data", text, "--length", "128", "--adapter", adapter])
+        try Peaks.check(
+            ["merge", "--base", base, "--adapter", adapter, "-o", models.folder.file("merged")])
+        try Peaks.check([
+            "quantize", "-i", base, "--adapter", adapter, "-c", text, "-l", "64", "-r", "4",
+            "--recipe", "uniform", "-o", models.folder.file("work"), "-cf",
+            models.folder.file("quantized"),
+        ])
+    }
+
     /// Messages of which the last ones no longer fit the context beside the first.
     private static let messages =
         (1...6).map { "Message \($0) of a long conversation about foxes.\n" }.joined()
