@@ -32,6 +32,7 @@ struct MergeGoldenTests {
     static let pairs = [
         ("models/gqa-tied", "lora/gqa-tied"), ("models/gqa-tied", "lora/rslora-patterns"),
         ("models/gqa-tied", "adapter-forms/dora"), ("models/bias", "adapter-forms/dora-bias"),
+        ("models/bias", "adapter-forms/embedding"),
         ("architectures/mistral", "architectures/mistral"),
         ("architectures/qwen2", "architectures/qwen2"),
         ("architectures/qwen3", "architectures/qwen3"),

@@ -19,7 +19,10 @@ import Testing
             adapter: Self.path(name) + "/adapter")
     }
 
-    @Test(arguments: ["dora", "dora-bias", "dora-nf4", "pissa", "pissa-rslora", "olora"])
+    @Test(arguments: [
+        "dora", "dora-bias", "dora-nf4", "pissa", "pissa-rslora", "olora", "embedding",
+        "embedding-tied",
+    ])
     func `logits equal those of PEFT`(_ name: String) throws {
         let model = try model(name)
         let slot = try AdapterFile.load(Self.path(name) + "/adapter", into: model.decoder)
@@ -32,7 +35,7 @@ import Testing
         }
     }
 
-    @Test(arguments: ["dora", "dora-bias"], [true, false])
+    @Test(arguments: ["dora", "dora-bias", "embedding", "embedding-tied"], [true, false])
     func `gradients equal PyTorch's`(_ name: String, _ checkpointing: Bool) throws {
         let decoder = try model(name).decoder
         let slot = try AdapterFile.load(Self.path(name) + "/adapter", into: decoder)
@@ -40,6 +43,8 @@ import Testing
             try linear.adapters[slot]?.makeTrainable(
                 prefix: "base_model.model." + linear.name, ledger: nil)
         }
+        try decoder.embeddingAdapters[slot]?.makeTrainable(
+            prefix: "base_model.model.model.embed_tokens", ledger: nil)
         let golden = try CheckpointFolder.open(Self.path(name) + "/training.safetensors")
         let batch = try GradientGoldenTests.Batch(golden)
         let (loss, found) = try GradientGoldenTests.gradients(
@@ -94,7 +99,7 @@ import Testing
     }
 
     @Test func `what is saved is what was loaded`() throws {
-        for name in ["dora", "dora-bias"] {
+        for name in ["dora", "dora-bias", "embedding", "embedding-tied"] {
             let decoder = try model(name).decoder
             let adapter = Self.path(name) + "/adapter"
             let slot = try AdapterFile.load(adapter, into: decoder)

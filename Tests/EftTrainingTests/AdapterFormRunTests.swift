@@ -96,6 +96,50 @@ import Testing
         #expect(try SmallJob.losses(streamed) == expected)
     }
 
+    @Test func `an adapter on the embedding holds what was stated, streams and goes on`() throws {
+        let folder = try SmallJob.workplace()
+        let targets = "[q_proj, embed_tokens]"
+        func job(_ output: String, _ lines: String = "", limit: Int = .max) throws -> TrainingJob {
+            try SmallJob.job(
+                SmallJob.config(folder, targets: targets, output: output, lines), folder,
+                limit: limit)
+        }
+        let whole = try job("whole")
+        let expected = try SmallJob.losses(whole)
+        let placement = try whole.base.layouts().streaming(SmallJob.layers)
+        var memory = whole.plan.placed.total
+        (memory[.weights], memory[.window]) = (placement.weightBytes, placement.windowBytes)
+        #expect(try SmallJob.losses(job("streamed", limit: memory.total)) == expected)
+        let resumed = "resume_from_checkpoint: \(folder.file("streamed/checkpoint-2"))\n"
+        _ = try SmallJob.losses(job("streamed", resumed))
+        let next = "lora_model_dir: \(folder.file("whole"))\n"
+        _ = try SmallJob.losses(job("next", next))
+        let name = "adapter_model.safetensors"
+        #expect(
+            try FileSystem.read(folder.file("whole/" + name))
+                == FileSystem.read(folder.file("streamed/" + name)))
+        let tensor = "base_model.model.model.embed_tokens.lora_embedding_A"
+        let (first, second) = try (
+            CheckpointFolder.open(folder.file("whole"), kind: .adapter).floats(of: tensor),
+            CheckpointFolder.open(folder.file("next"), kind: .adapter).floats(of: tensor)
+        )
+        #expect(first.contains { $0 != 0 } && first != second)
+    }
+
+    @Test(arguments: [
+        "peft_use_dora: true", "peft_init_lora_weights: pissa",
+        "lora_modules_to_save: [embed_tokens]", "peft_trainable_token_indices: [3]",
+        "tokens: [<|a|>, <|b|>, <|c|>, <|d|>]",
+    ])
+    func `what does not go with an adapter on the embedding is refused`(_ line: String) throws {
+        let folder = try SmallJob.workplace()
+        let error = try #require(throws: TrainingError.self) {
+            try SmallJob.job(
+                SmallJob.config(folder, targets: "[q_proj, embed_tokens]", line + "\n"), folder)
+        }
+        #expect(error.code == .configuration && error.description.contains("embed_tokens"))
+    }
+
     @Test func `training goes on from a DoRA adapter`() throws {
         let folder = try SmallJob.workplace()
         _ = try SmallJob.losses(SmallJob.job(SmallJob.config(folder, Self.dora), folder))

@@ -63,6 +63,8 @@ import Testing
             try linear.adapters[slot]?.makeTrainable(
                 prefix: "base_model.model." + linear.name, ledger: ledger)
         }
+        try decoder.embeddingAdapters[slot]?.makeTrainable(
+            prefix: "base_model.model." + decoder.description.embeddingName, ledger: nil)
         return slot
     }
 
@@ -166,7 +168,7 @@ import Testing
         try expectFinals(decoder.parameters, trace)
     }
 
-    @Test(arguments: ["dora", "dora-bias", "dora-nf4"])
+    @Test(arguments: ["dora", "dora-bias", "dora-nf4", "embedding", "embedding-tied"])
     func `training other forms of adapters follows PEFT`(_ name: String) throws {
         let path = "adapter-forms/\(name)"
         let base = try ConfigFile.read(Fixtures.path(path + "/case.json")).required("base").string()

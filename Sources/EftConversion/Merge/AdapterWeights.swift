@@ -19,6 +19,8 @@ struct AdapterWeights {
         let nameB: String
         /// The lengths of the merged rows, with DoRA.
         let nameM: String?
+        /// Whether A `[r][V]` and B `[C][r]` are an embedding's, whose weight changes by the transpose of B A.
+        var isEmbedding = false
     }
 
     /// A and B of a module, and the lengths of the merged rows with DoRA.
@@ -95,6 +97,10 @@ struct AdapterWeights {
                 nameA: names.0, nameB: names.1, nameM: lengths)
             unused.subtract([names.0, names.1])
         }
+        if let module = try AdapterWeights.embedding(config, base, checkpoint) {
+            modules[base.embeddingName] = module
+            unused.subtract([module.nameA, module.nameB])
+        }
         unused.subtract(try SavedEnds(adapter: folder, in: checkpoint, base: base)?.names ?? [])
         if let stranger = unused.min() {
             throw ConversionError(
@@ -111,6 +117,28 @@ struct AdapterWeights {
                 path: checkpoint.path, tensor: AdapterFile.prefix + base.headName)
         }
         self.modules = modules
+    }
+
+    /// The adapter of the embedding; nil when there is none.
+    private static func embedding(
+        _ config: AdapterConfig, _ base: DecoderDescription, _ checkpoint: any CheckpointReader
+    ) throws -> Module? {
+        let names = AdapterFile.embeddingNames(base)
+        guard names.contains(where: { checkpoint.find($0) != nil }) else { return nil }
+        try AdapterFile.requirePlainEmbedding(config, checkpoint)
+        guard !base.tiedEmbeddings else {
+            throw ConversionError(
+                .unsupported,
+                "an adapter on an embedding that the head is tied to cannot be merged; run it unmerged",
+                path: checkpoint.path, tensor: names[0])
+        }
+        let (rank, scale) = config.settings(for: base.embeddingName)
+        let (vocabulary, hidden) = (base.vocabulary, base.shape.hidden)
+        try check(checkpoint, names[0], [rank, vocabulary])
+        try check(checkpoint, names[1], [hidden, rank])
+        return Module(
+            rank: rank, scale: Float(scale), inputs: hidden, outputs: vocabulary,
+            nameA: names[0], nameB: names[1], nameM: nil, isEmbedding: true)
     }
 
     private static func extents(_ base: DecoderDescription) -> [(String, Int, Int)] {
@@ -151,16 +179,41 @@ struct AdapterWeights {
                 byteCount: module.outputs * 4, ledger: backend.ledger, purpose: .adapters)
             return (name, buffer)
         }
-        let parts =
-            [(module.nameA, a.buffer), (module.nameB, b.buffer)] + (lengths.map { [$0] } ?? [])
+        // The weight of an embedding has a row for each token: its A and B take each other's place.
+        let names =
+            module.isEmbedding ? (module.nameB, module.nameA) : (module.nameA, module.nameB)
+        let parts = [(names.0, a.buffer), (names.1, b.buffer)] + (lengths.map { [$0] } ?? [])
         for (name, buffer) in parts {
             let target = UnsafeMutableBufferPointer(start: buffer.floats, count: buffer.floatCount)
-            try checkpoint.readFloats(name, elements: 0..<target.count, into: target)
+            if module.isEmbedding {
+                try readTransposed(name, into: target)
+            } else {
+                try checkpoint.readFloats(name, elements: 0..<target.count, into: target)
+            }
             guard backend.allFinite(count: target.count, buffer.floats, .f32) else {
                 throw ConversionError(
                     .numbers, Numbers.stored, path: checkpoint.path, tensor: name)
             }
         }
         return Loaded(a: a, b: b, scale: module.scale, lengths: lengths?.1)
+    }
+
+    /// Reads a matrix with rows and columns changed, some thousand numbers at a time.
+    private func readTransposed(
+        _ name: String, into target: UnsafeMutableBufferPointer<Float>
+    ) throws {
+        let dims = try checkpoint.tensor(name).shape.dims
+        guard dims.count == 2, dims[0] * dims[1] == target.count else { return }
+        let (rows, columns) = (dims[0], dims[1])
+        for row in 0..<rows {
+            for first in stride(from: 0, to: columns, by: 4096) {
+                let count = min(4096, columns - first)
+                try withUnsafeTemporaryAllocation(of: Float.self, capacity: count) { part in
+                    let place = row * columns + first
+                    try checkpoint.readFloats(name, elements: place..<place + count, into: part)
+                    for index in 0..<count { target[(first + index) * rows + row] = part[index] }
+                }
+            }
+        }
     }
 }

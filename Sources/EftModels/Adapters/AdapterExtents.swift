@@ -15,6 +15,9 @@ package struct AdapterExtents: Sendable, Hashable {
     package var shapes: [[ParameterShape]]
     /// Bytes of A and B of the head.
     package var head = 0
+    /// Bytes of A and B of the embedding, and their shapes as far as they are fresh.
+    private var embedding = 0
+    private var embeddingShapes: [ParameterShape] = []
     /// The shapes of A and B of the head, as far as they are fresh.
     private var headShapes: [ParameterShape] = []
     /// The shapes of rows of tokens that are trained alone.
@@ -71,6 +74,19 @@ package struct AdapterExtents: Sendable, Hashable {
         ]
     }
 
+    /// Adds the adapter of the embedding.
+    package mutating func addEmbedding(vocabulary: Int, hidden: Int, rank: Int) {
+        addEmbedding(bytes: LoRA.byteCount(inputs: vocabulary, outputs: hidden, rank: rank))
+        widths = widths | AdapterWidths(rank: rank)
+        embeddingShapes += [
+            .matrix(rows: rank, columns: vocabulary).ofVocabulary,
+            .matrix(rows: hidden, columns: rank).ofVocabulary,
+        ]
+    }
+
+    /// Adds A or B of the embedding.
+    mutating func addEmbedding(bytes: Int) { embedding += bytes }
+
     /// Adds rows of tokens that are trained.
     package mutating func add(_ tokens: TrainedTokenIDs, _ description: DecoderDescription) {
         func shapes(_ ids: [Int32]) -> [ParameterShape] {
@@ -103,17 +119,19 @@ package struct AdapterExtents: Sendable, Hashable {
         guard !part.isEmpty else { return 0 }
         return layers[part.layers].reduce(0, +)
             + (part.holdsHead ? head + Self.rowBytes(headRows) : 0)
-            + (part.holdsEmbedding ? Self.rowBytes(embeddingRows) : 0)
+            + (part.holdsEmbedding ? embedding + Self.rowBytes(embeddingRows) : 0)
     }
 
     /// The shapes of what is trained of them.
     package var trainedShapes: TrainedShapes {
-        TrainedShapes(layers: shapes, embedding: embeddingRows, head: headShapes + headRows)
+        TrainedShapes(
+            layers: shapes, embedding: embeddingRows + embeddingShapes, head: headShapes + headRows)
     }
 
     /// All bytes.
     package var byteCount: Int {
-        layers.reduce(0, +) + head + Self.rowBytes(headRows) + Self.rowBytes(embeddingRows)
+        layers.reduce(0, +) + head + embedding + Self.rowBytes(headRows)
+            + Self.rowBytes(embeddingRows)
     }
 
     /// Both adapters at once.
@@ -124,6 +142,8 @@ package struct AdapterExtents: Sendable, Hashable {
         sum.shapes = zip(a.shapes, b.shapes).map(+)
         sum.head += b.head
         sum.headShapes += b.headShapes
+        sum.embedding += b.embedding
+        sum.embeddingShapes += b.embeddingShapes
         sum.embeddingRows += b.embeddingRows
         sum.headRows += b.headRows
         return sum

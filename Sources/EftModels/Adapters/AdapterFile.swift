@@ -12,6 +12,8 @@ import EftTensor
 /// | `base_model.model.<path>.lora_A.weight` | [r, in] |
 /// | `base_model.model.<path>.lora_B.weight` | [out, r] |
 /// | `base_model.model.<path>.lora_magnitude_vector` | [out], with DoRA; older files have `.weight` behind it |
+/// | `base_model.model.<path>.lora_embedding_A` | [r, V], of an embedding |
+/// | `base_model.model.<path>.lora_embedding_B` | [C, r] |
 /// | `base_model.model.<path>.token_adapter.trainable_tokens_delta` | [tokens, C], rows that are trained alone |
 /// | `base_model.model.<path>.weight` | [V, C], of an embedding or head that is saved whole |
 package enum AdapterFile {
@@ -50,6 +52,8 @@ package enum AdapterFile {
             }
             loaded.append((linear, adapter))
         }
+        let embedding = try loadEmbedding(config, checkpoint, decoder)
+        if embedding != nil { unused.subtract(embeddingNames(decoder.description)) }
         if let ends = try SavedEnds(
             adapter: folder, in: checkpoint, base: decoder.description)
         {
@@ -63,9 +67,10 @@ package enum AdapterFile {
             unused.subtract(ends.names)
         }
         guard let stranger = unused.min() else {
-            guard !loaded.isEmpty else {
+            guard !loaded.isEmpty || embedding != nil else {
                 throw ModelError(.missing, "the adapter holds no tensor", path: folder)
             }
+            decoder.embeddingAdapters[slot] = embedding
             for (linear, adapter) in loaded { linear.adapters[slot] = adapter }
             decoder.nameAdapter(slot, folder)
             return slot
@@ -73,6 +78,43 @@ package enum AdapterFile {
         throw ModelError(
             .mismatch, "the adapter's tensor '\(stranger)' has no place in this base model",
             path: folder)
+    }
+
+    /// The names of A and B of the embedding.
+    package static func embeddingNames(_ description: DecoderDescription) -> [String] {
+        let path = prefix + description.embeddingName
+        return [path + EmbeddingLoRA.suffixes.a, path + EmbeddingLoRA.suffixes.b]
+    }
+
+    /// The adapter of the embedding; nil when there is none.
+    /// - Throws: `ModelError` when it does not fit the decoder.
+    private static func loadEmbedding(
+        _ config: AdapterConfig, _ checkpoint: any CheckpointReader, _ decoder: Decoder
+    ) throws -> EmbeddingLoRA? {
+        let description = decoder.description
+        let names = embeddingNames(description)
+        guard names.contains(where: { checkpoint.find($0) != nil }) else { return nil }
+        try requirePlainEmbedding(config, checkpoint)
+        let (rank, scale) = config.settings(for: description.embeddingName)
+        let (vocabulary, hidden) = (description.vocabulary, description.shape.hidden)
+        try check(checkpoint, names[0], [rank, vocabulary])
+        try check(checkpoint, names[1], [hidden, rank])
+        let adapter = try EmbeddingLoRA(
+            vocabulary: vocabulary, hidden: hidden, rank: rank, scale: Float(scale),
+            ledger: decoder.devices[decoder.embeddingDevice].ledger)
+        try read(checkpoint, names[0], into: adapter.a.buffer)
+        try read(checkpoint, names[1], into: adapter.b.buffer)
+        return adapter
+    }
+
+    /// - Throws: `ModelError` (`unsupported`) for DoRA on an embedding.
+    package static func requirePlainEmbedding(
+        _ config: AdapterConfig, _ checkpoint: any CheckpointReader
+    ) throws(ModelError) {
+        guard config.usesDora else { return }
+        throw ModelError(
+            .unsupported, "the adapter uses DoRA on the embedding, which is not supported",
+            path: checkpoint.path)
     }
 
     /// The name of the tensor that holds the lengths of a module's rows.
@@ -114,12 +156,15 @@ package enum AdapterFile {
             }
         }
         var extents = AdapterExtents(layers: description.layers)
+        let embeddingNames = embeddingNames(description)
         var count = 0
         let ends = try SavedEnds(adapter: folder, in: checkpoint, base: description)?.names ?? []
         for tensor in checkpoint.tensors where !ends.contains(tensor.name) {
             let (sum, overflow) = count.addingReportingOverflow(tensor.shape.count)
             count = sum
-            if tensor.name.hasSuffix(".lora_A.weight"), let rows = tensor.shape.dims.first {
+            if tensor.name.hasSuffix(".lora_A.weight") || tensor.name == embeddingNames[0],
+                let rows = tensor.shape.dims.first
+            {
                 extents.widths.rank = max(extents.widths.rank, rows)
             }
             guard !overflow, count <= 1 << 48, extents.rank <= AdapterConfig.highestRank else {
@@ -127,6 +172,10 @@ package enum AdapterFile {
                     .mismatch,
                     "the adapter's tensor '\(tensor.name)' has shape \(tensor.shape), more than an "
                         + "adapter can have; the file is damaged", path: checkpoint.path)
+            }
+            if embeddingNames.contains(tensor.name) {
+                extents.addEmbedding(bytes: tensor.shape.count * 4)
+                continue
             }
             if tensor.name.contains(Magnitude.suffix) {
                 extents.addMagnitude(layer: magnitudes[tensor.name], outputs: tensor.shape.count)
@@ -233,6 +282,15 @@ package enum AdapterFile {
                     try TensorInfo(
                         name: path, dtype: .f32, shape: Shape(magnitude.values.floatCount)))
                 values.append((path, magnitude.values))
+            }
+        }
+        if let adapter = decoder.embeddingAdapters[slot] {
+            let names = embeddingNames(decoder.description)
+            for (name, matrix) in zip(names, [adapter.a, adapter.b]) {
+                infos.append(
+                    try TensorInfo(
+                        name: name, dtype: .f32, shape: Shape(matrix.rows, matrix.columns)))
+                values.append((name, matrix.buffer))
             }
         }
         for rows in decoder.trainedRows {

@@ -31,6 +31,8 @@ package final class Decoder: @unchecked Sendable {
     package internal(set) var embeddingParameter: Parameter?
     /// Rows of the embedding that are trained alone.
     package internal(set) var embeddingRows: TokenRows?
+    /// Adapters of the embedding by their slot.
+    package var embeddingAdapters: [Int: EmbeddingLoRA] = [:]
     /// Names of the loaded adapters by slot; nil for slots that are free again.
     package internal(set) var adapterNames: [String?] = []
 
@@ -79,7 +81,8 @@ package final class Decoder: @unchecked Sendable {
                         scaledOutputs: adapter.magnitude == nil ? 0 : linear.weight.outputs)
             }
         }
-        return widths
+        let embeddingRank = embeddingAdapters.values.map(\.rank).max() ?? 0
+        return widths | AdapterWidths(rank: embeddingRank)
     }
 
     /// The slot that the next adapter gets.
@@ -97,6 +100,7 @@ package final class Decoder: @unchecked Sendable {
     package func removeAdapter(_ slot: Int) {
         guard adapterNames.indices.contains(slot) else { return }
         for linear in linears + [head] { linear.adapters[slot] = nil }
+        embeddingAdapters[slot] = nil
         adapterNames[slot] = nil
     }
 
@@ -174,8 +178,18 @@ package final class Decoder: @unchecked Sendable {
         }
     }
 
-    func embed(_ batch: DecoderBatch, into hidden: Matrix) {
+    func embed(
+        _ batch: DecoderBatch, into hidden: Matrix, _ workspace: DecoderWorkspace
+    ) throws(TensorError) {
         devices[embeddingDevice].gather(embedding, rows: batch.tokens, into: hidden)
+        guard !embeddingAdapters.isEmpty else { return }
+        for segment in batch.adapterSegments {
+            for slot in segment.slots {
+                try embeddingAdapters[slot]?.forward(
+                    batch.tokens[segment.rows], into: hidden.rows(segment.rows),
+                    scratch: workspace[embeddingDevice].adapterScratch)
+            }
+        }
     }
 
     /// A pass of a batch through layers of the device of a workspace.

@@ -106,9 +106,14 @@ extension Decoder {
         linear.adapters.keys.sorted().flatMap { linear.adapters[$0]?.trained ?? [] }
     }
 
+    private var embeddingAdapterParameters: [Parameter] {
+        embeddingAdapters.keys.sorted().flatMap { embeddingAdapters[$0]?.trained ?? [] }
+    }
+
     /// Whether something besides adapters is trained.
     package var trainsBase: Bool {
-        let adapters = placedLinears.flatMap { adapterParameters($0.linear) }
+        let adapters =
+            placedLinears.flatMap { adapterParameters($0.linear) } + embeddingAdapterParameters
         return parameters.count > adapters.count
     }
 
@@ -123,6 +128,7 @@ extension Decoder {
         var parameters: [Parameter] = []
         if let embeddingParameter { parameters.append(embeddingParameter) }
         if let embeddingRows { parameters.append(embeddingRows.parameter) }
+        parameters += embeddingAdapterParameters
         for layer in layers {
             for linear in layer.linears {
                 parameters += adapterParameters(linear)

@@ -155,7 +155,7 @@ package final class TrainingPass: Sendable {
         for (index, micro) in micros.enumerated() {
             let place = place(decoder.embeddingDevice)
             let hidden = place.hidden(index, rows: micro.batch.count)
-            decoder.embed(micro.batch, into: hidden)
+            try decoder.embed(micro.batch, into: hidden, workspace)
             if keeping { micro.addNoise(to: hidden) }
         }
         for (device, part) in decoder.parts.enumerated() where !part.isEmpty {
@@ -254,13 +254,21 @@ package final class TrainingPass: Sendable {
             }
         }
         let (embedding, rows) = (decoder.embeddingParameter, decoder.embeddingRows)
-        guard embedding != nil || rows != nil else { return }
+        let trainsAdapter = decoder.embeddingAdapters.values.contains { !$0.trained.isEmpty }
+        guard embedding != nil || rows != nil || trainsAdapter else { return }
         for (index, micro) in micros.enumerated() {
             let gradient = place(device).gradient(index, rows: micro.batch.count)
             if let embedding {
                 decoder.addEmbeddingGradient(gradient, tokens: micro.batch.tokens, to: embedding)
             }
             rows?.addGradient(gradient, tokens: micro.batch.tokens)
+            for segment in micro.batch.adapterSegments {
+                for slot in segment.slots {
+                    try decoder.embeddingAdapters[slot]?.backward(
+                        micro.batch.tokens[segment.rows], dy: gradient.rows(segment.rows),
+                        scratch: place(device).workspace.adapterScratch)
+                }
+            }
         }
     }
 

@@ -295,7 +295,7 @@ package final class AdapterScratch: Sendable {
         Matrix(sharing: hiddenBuffer, rows: rows, columns: rank)
     }
 
-    fileprivate func hiddenGradient(rows: Int, rank: Int) -> Matrix {
+    func hiddenGradient(rows: Int, rank: Int) -> Matrix {
         Matrix(sharing: hiddenGradientBuffer, rows: rows, columns: rank)
     }
 

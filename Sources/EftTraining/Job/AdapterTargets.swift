@@ -31,8 +31,13 @@ struct AdapterTargets: Sendable {
             config = try AdapterConfig.read(folder: folder)
             let checkpoint = try CheckpointFolder.open(folder, kind: .adapter)
             let config = config
-            let named = (all.map(\.name) + [description.headName]).filter {
+            var named = (all.map(\.name) + [description.headName]).filter {
                 checkpoint.find(AdapterFile.prefix + $0 + ".lora_A.weight") != nil
+            }
+            if AdapterFile.embeddingNames(description).contains(where: {
+                checkpoint.find($0) != nil
+            }) {
+                named.append(description.embeddingName)
             }
             layers = Dictionary(
                 uniqueKeysWithValues: named.map { ($0, config.settings(for: $0)) })
@@ -44,12 +49,14 @@ struct AdapterTargets: Sendable {
         // PEFT leaves modules that are in no layer out when layers are named.
         let hasHead =
             try settings.layersToTransform == nil && Self.meansHead(settings, description)
+        let hasEmbedding =
+            try settings.layersToTransform == nil && Self.meansEmbedding(settings, description)
         let matches = try Self.matcher(settings.targets)
         let layersOf = try Self.layers(settings, description)
         var chosen = try layersOf.flatMap { try description.linears(layer: $0).filter(matches) }
-        let hasOtherNames = chosen.isEmpty && !hasHead
+        let hasOtherNames = chosen.isEmpty && !hasHead && !hasEmbedding
         if hasOtherNames { chosen = try Self.underOtherNames(settings.targets, all) }
-        guard !chosen.isEmpty || hasHead else {
+        guard !chosen.isEmpty || hasHead || hasEmbedding else {
             throw TrainingError(
                 .configuration,
                 "lora_target_modules matches no linear layer of the model; it has "
@@ -58,6 +65,7 @@ struct AdapterTargets: Sendable {
         var targets = Self.moduleNames(
             known.filter { linear in chosen.contains { $0.role == linear.role } })
         if hasHead { targets.append(description.headName) }
+        if hasEmbedding { targets.append(description.embeddingName) }
         if case .pattern(let pattern) = settings.targets {
             targets = hasOtherNames ? chosen.map(\.name) : [pattern]
         }
@@ -69,9 +77,44 @@ struct AdapterTargets: Sendable {
             layersToTransform: settings.layersToTransform)
         config.usesDora = settings.usesDora
         self.config = config
-        let names = chosen.map(\.name) + (hasHead ? [description.headName] : [])
+        let names =
+            chosen.map(\.name) + (hasHead ? [description.headName] : [])
+            + (hasEmbedding ? [description.embeddingName] : [])
         layers = Dictionary(
             uniqueKeysWithValues: names.map { ($0, config.settings(for: $0)) })
+    }
+
+    /// Whether a name outside the decoder layers is meant.
+    private static func isMeant(_ name: String, _ settings: AdapterSettings) throws -> Bool {
+        switch settings.targets {
+        case .pattern(let pattern): try Regex(pattern).wholeMatch(in: name) != nil
+        case .modules(let names, _): names.contains { ends(name, $0) }
+        }
+    }
+
+    /// Whether the embedding gets an adapter.
+    /// - Throws: `TrainingError` (`configuration`) for what does not go with it.
+    private static func meansEmbedding(
+        _ settings: AdapterSettings, _ description: DecoderDescription
+    ) throws -> Bool {
+        let name = description.embeddingName
+        guard try isMeant(name, settings) else { return false }
+        let others: [(Bool, String)] = [
+            (settings.modulesToSave.contains { ends(name, $0) }, "lora_modules_to_save with it"),
+            (!settings.trainedTokens.isEmpty, "peft_trainable_token_indices"),
+            (settings.usesDora, "peft_use_dora"),
+            (
+                settings.initialization.readsWeights,
+                "an adapter that begins from the base's weights"
+            ),
+        ]
+        if let other = others.first(where: \.0)?.1 {
+            throw TrainingError(
+                .configuration,
+                "an adapter on \(name) does not go with \(other); leave it out of lora_target_modules"
+            )
+        }
+        return true
     }
 
     /// Whether the head gets an adapter; not when all linear layers do, as PEFT has it.
@@ -80,11 +123,7 @@ struct AdapterTargets: Sendable {
         _ settings: AdapterSettings, _ description: DecoderDescription
     ) throws -> Bool {
         let name = description.headName
-        let isMeant =
-            switch settings.targets {
-            case .pattern(let pattern): try Regex(pattern).wholeMatch(in: name) != nil
-            case .modules(let names, _): names.contains { ends(name, $0) }
-            }
+        let isMeant = try isMeant(name, settings)
         guard !isMeant || !settings.usesDora else {
             throw TrainingError(
                 .configuration,
@@ -139,12 +178,6 @@ struct AdapterTargets: Sendable {
                     .configuration,
                     "lora_target_modules names '\(excerpt(name))', which is no linear layer of the model; did "
                         + "you mean '\(near)'?")
-            }
-            if names.contains(where: { ends(description.embeddingName, $0) }) {
-                throw TrainingError(
-                    .configuration,
-                    "an adapter on embed_tokens is not supported yet; train it whole by lora_modules_to_save"
-                )
             }
             if !unknown.isEmpty {
                 let words = unknown.map { "'\(excerpt($0))'" }.joined(separator: ", ")
@@ -252,6 +285,10 @@ struct AdapterTargets: Sendable {
                     rank: rank)
             }
         }
+        if let rank = layers[description.embeddingName]?.rank {
+            extents.addEmbedding(
+                vocabulary: description.vocabulary, hidden: description.shape.hidden, rank: rank)
+        }
         extents.add(tokens, description)
         return extents
     }
@@ -291,13 +328,31 @@ struct AdapterTargets: Sendable {
             attached = AttachedAdapter(slot: decoder.freeAdapterSlot)
             if initialization.replacesWeight { attached.start = attached.slot + 1 }
             try makeFresh(decoder, attached, seed: seed)
+            try makeFreshEmbedding(decoder, slot: attached.slot, seed: seed)
             try begin(decoder, attached, start, resumed, shouldStop)
         }
         for (linear, ledger) in decoder.placedLinears where layers[linear.name] != nil {
             try linear.adapters[attached.slot]?.makeTrainable(
                 prefix: AdapterFile.prefix + linear.name, ledger: ledger)
         }
+        try decoder.embeddingAdapters[attached.slot]?.makeTrainable(
+            prefix: AdapterFile.prefix + decoder.description.embeddingName,
+            ledger: decoder.devices[decoder.embeddingDevice].ledger)
         return attached
+    }
+
+    /// The adapter of the embedding: A begins at zero and B normal, however linear layers begin.
+    private func makeFreshEmbedding(_ decoder: Decoder, slot: Int, seed: UInt64) throws {
+        let description = decoder.description
+        guard let (rank, scale) = layers[description.embeddingName] else { return }
+        let adapter = try EmbeddingLoRA(
+            vocabulary: description.vocabulary, hidden: description.shape.hidden, rank: rank,
+            scale: Float(scale), ledger: decoder.devices[decoder.embeddingDevice].ledger)
+        var generator = NormalGenerator(seed: mixedSeed(seed, .max))
+        for index in 0..<adapter.b.count {
+            adapter.b.pointer[index] = Float(generator.normal())
+        }
+        decoder.embeddingAdapters[slot] = adapter
     }
 
     private func makeFresh(_ decoder: Decoder, _ attached: AttachedAdapter, seed: UInt64) throws {

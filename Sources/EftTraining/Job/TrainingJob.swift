@@ -136,7 +136,15 @@ package final class TrainingJob {
     /// - Throws: `TrainingError` (`configuration`) for an adapter that begins from weights which the base does not have in plain
     ///   numbers, or not in another form than training holds them in.
     private static func requireStart(_ adapter: AdapterTargets?, _ base: BaseModel) throws {
-        guard let adapter, adapter.initialization.readsWeights else { return }
+        guard let adapter else { return }
+        let embedding = base.folder.description.embeddingName
+        guard adapter.layers[embedding] == nil || base.trainedTokens.isEmpty else {
+            throw TrainingError(
+                .configuration,
+                "the rows of new tokens are trained alone, or an adapter on \(embedding); leave it out of "
+                    + "lora_target_modules, or name both modules in lora_modules_to_save")
+        }
+        guard adapter.initialization.readsWeights else { return }
         let words = "peft_init_lora_weights (or peft.loftq_config)"
         guard try base.folder.isDense() else {
             throw TrainingError(
