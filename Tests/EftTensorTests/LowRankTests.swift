@@ -64,9 +64,9 @@ import Testing
         let lowRank = LowRank(outputs: rows, inputs: columns, rank: rank, ledger: ledger)
         let a = try Matrix(rows: rank, columns: columns, ledger: nil)
         let b = try Matrix(rows: rows, columns: rank, ledger: nil)
-        #expect(try lowRank.find(.singular, of: w, a: a, b: b, threads: 2))
+        #expect(try lowRank.find(.singular, of: w, a: a, b: b))
         let stated = LowRank.byteCount(
-            .singular, outputs: rows, inputs: columns, rank: rank, threads: 2)
+            .singular, outputs: rows, inputs: columns, rank: rank)
         #expect(ledger.peakTotal <= stated && ledger.peakTotal > stated / 2)
         let rest = zip(w.array, product(a, b)).map { $0 - $1 }
         // Eckart and Young: what is left are the other values.
@@ -95,10 +95,10 @@ import Testing
             var numbers = noise(rank * max(rows, columns), 9)[...]
             let method = LowRank.Method.randomized(rounds: rounds)
             let isFound = try lowRank.find(
-                method, of: w, a: a, b: b, threads: 1, random: { numbers.popFirst() ?? 0 })
+                method, of: w, a: a, b: b, random: { numbers.popFirst() ?? 0 })
             #expect(isFound)
             let stated = LowRank.byteCount(
-                method, outputs: rows, inputs: columns, rank: rank, threads: 1)
+                method, outputs: rows, inputs: columns, rank: rank)
             #expect(ledger.peakTotal <= stated)
             // The halves have the same norms.
             for index in 0..<rank {
@@ -121,11 +121,11 @@ import Testing
         let lowRank = LowRank(outputs: rows, inputs: columns, rank: rank, ledger: ledger)
         let a = try Matrix(rows: rank, columns: columns, ledger: nil)
         let b = try Matrix(rows: rows, columns: rank, ledger: nil)
-        #expect(try lowRank.find(.orthogonal, of: w, a: a, b: b, threads: 1))
+        #expect(try lowRank.find(.orthogonal, of: w, a: a, b: b))
         #expect(
             ledger.peakTotal
                 <= LowRank.byteCount(
-                    .orthogonal, outputs: rows, inputs: columns, rank: rank, threads: 1))
+                    .orthogonal, outputs: rows, inputs: columns, rank: rank))
         for i in 0..<rank {
             for j in 0..<rank {
                 let dot = (0..<rows).reduce(0.0) {
@@ -151,7 +151,7 @@ import Testing
         let a = try Matrix(rows: 3, columns: 20, ledger: nil)
         let b = try Matrix(rows: 40, columns: 3, ledger: nil)
         for method in [LowRank.Method.singular, .orthogonal, .randomized(rounds: 1)] {
-            #expect(!(try lowRank.find(method, of: w, a: a, b: b, threads: 1, random: { 1 })))
+            #expect(!(try lowRank.find(method, of: w, a: a, b: b, random: { 1 })))
         }
     }
 

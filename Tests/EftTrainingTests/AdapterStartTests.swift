@@ -52,7 +52,7 @@ import Testing
         let attached = try targets.attach(
             to: decoder, seed: 1,
             start: AdapterStart(
-                initialization: targets.initialization, folder: folder, threads: 2, seed: 1),
+                initialization: targets.initialization, folder: folder, seed: 1),
             resumed: nil, shouldStop: { false })
         return Started(decoder: decoder, attached: attached, targets: targets)
     }

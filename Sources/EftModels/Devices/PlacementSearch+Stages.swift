@@ -15,6 +15,8 @@ package struct PlacementTask {
     package var load: LoadNeed
     /// Bytes that a run takes for a while on a device once weights and adapters stand there, before all else.
     package var starting = 0
+    /// Bytes that libraries keep on the first device from then on.
+    package var kept = 0
     /// Bytes that each device may hold.
     package var limits: [Int]
     /// Most bytes of weights for each device; its whole room when nil.
@@ -45,11 +47,14 @@ package struct PlacementTask {
         canStream: Bool, _ need: @escaping (_ device: Int, _ part: DecoderPart) -> MemoryTable
     ) -> PlacedMemory {
         let (load, adapters, programBytes) = (load, adapters, programBytes)
-        let starting = starting
+        let (starting, kept) = (starting, kept)
         func others(_ device: Int, _ part: DecoderPart) -> MemoryTable {
             var table = part.isEmpty ? MemoryTable() : need(device, part)
             if !part.isEmpty { table[.adapters] += adapters.byteCount(part) }
-            if device == 0 { table[.program] += programBytes }
+            if device == 0 {
+                table[.program] += programBytes
+                table[.workspace] += kept
+            }
             return table
         }
         let search = PlacementSearch(
@@ -63,7 +68,7 @@ package struct PlacementTask {
                 let repacking = placement.isStreaming ? load.fillPeak(placement.streamed) : 0
                 let held = all[.weights] + all[.window] + all[.adapters]
                 let before = max(
-                    load.peak(placement), repacking, starting > 0 ? held + starting : 0)
+                    load.peak(placement), repacking, starting > 0 ? held + starting + kept : 0)
                 all[.workspace] += max(0, before - (all.total - all[.program]))
                 return all
             })
@@ -77,6 +82,7 @@ package struct PlacementTask {
         _ placed: PlacedMemory, _ others: (_ device: Int, _ part: DecoderPart) -> MemoryTable
     ) -> Int {
         var (running, loaded, peak) = (0, programBytes, 0)
+        var begun = programBytes + starting + kept
         for (device, placement) in placed.placement.devices.enumerated() {
             running += PlacementSearch.sum(others(device, placement.part), placement).total
             guard !placement.part.isEmpty else { continue }
@@ -85,8 +91,10 @@ package struct PlacementTask {
             }
             peak = max(peak, loaded + load.peak(placement))
             loaded += placement.weightBytes
+            begun += placement.weightBytes + placement.windowBytes
+            begun += adapters.byteCount(placement.part)
         }
-        return max(peak, running)
+        return max(peak, running, starting > 0 ? begun : 0)
     }
 
     /// Places a decoder that generates.

@@ -4,7 +4,7 @@ import CLAPACK
 
 /// Finds B A of rank r for a matrix W `[N][K]`, with A `[r][K]` and B `[N][r]`.
 ///
-/// Memory is entered in a ledger as workspace; what the library takes by itself is counted in `byteCount` and entered too.
+/// Memory is entered in a ledger as workspace, but for what the library keeps for itself from then on (`libraryBytes`).
 package struct LowRank: Sendable {
     /// How B A is found.
     package enum Method: Sendable, Hashable {
@@ -36,19 +36,23 @@ package struct LowRank: Sendable {
     /// Rows of W, or columns, that become 64-bit numbers at a time.
     private static let chunk = 256
 
-    /// Most bytes that finding takes besides W, A and B.
+    /// Bytes that the library takes for packing and never gives back, once it has worked on a matrix of this form.
+    package static func libraryBytes(outputs: Int, inputs: Int, threads: Int) -> Int {
+        LinearAlgebra.workspaceBytes(threads: threads, size: max(outputs, inputs))
+    }
+
+    /// Most bytes that finding takes besides W, A and B, and besides what the library keeps.
     package static func byteCount(
-        _ method: Method, outputs: Int, inputs: Int, rank: Int, threads: Int
+        _ method: Method, outputs: Int, inputs: Int, rank: Int
     ) -> Int {
         let size = min(outputs, inputs)
-        let library = LinearAlgebra.workspaceBytes(threads: threads, size: max(outputs, inputs))
         switch method {
         case .singular:
-            return library + 8 * size * (size + max(rank, chunk)) + eigenBytes(size)
+            return 8 * size * (size + max(rank, chunk)) + eigenBytes(size)
         case .randomized:
-            return library + 4 * rank * (outputs + inputs) + 16 * rank * rank + eigenBytes(rank)
+            return 4 * rank * (outputs + inputs) + 16 * rank * rank + eigenBytes(rank)
                 + factorBytes(rank)
-        case .orthogonal: return library + 4 * rank * outputs + factorBytes(rank)
+        case .orthogonal: return 4 * rank * outputs + factorBytes(rank)
         }
     }
 
@@ -63,18 +67,18 @@ package struct LowRank: Sendable {
     /// - Returns: whether the library found them; not so for a matrix with infinite or NaN numbers.
     /// - Throws: `TensorError` when the memory does not fit the ledger.
     package func find(
-        _ method: Method, of w: Matrix, a: Matrix, b: Matrix, threads: Int,
+        _ method: Method, of w: Matrix, a: Matrix, b: Matrix,
         random: () -> Float = { 0 }
     ) throws(TensorError) -> Bool {
         precondition(w.rows == outputs && w.columns == inputs)
         precondition(a.rows == rank && a.columns == inputs)
         precondition(b.rows == outputs && b.columns == rank)
-        var own = LinearAlgebra.workspaceBytes(threads: threads, size: max(outputs, inputs))
-        switch method {
-        case .singular: own += LowRank.eigenBytes(min(outputs, inputs))
-        case .randomized: own += LowRank.eigenBytes(rank) + LowRank.factorBytes(rank)
-        case .orthogonal: own += LowRank.factorBytes(rank)
-        }
+        let own =
+            switch method {
+            case .singular: LowRank.eigenBytes(min(outputs, inputs))
+            case .randomized: LowRank.eigenBytes(rank) + LowRank.factorBytes(rank)
+            case .orthogonal: LowRank.factorBytes(rank)
+            }
         let library = try LedgerEntry(own, ledger: ledger, purpose: .workspace)
         defer { withExtendedLifetime(library) {} }
         switch method {

@@ -16,8 +16,6 @@ struct AdapterStart {
     let initialization: AdapterSettings.Initialization
     /// The base's files, for what NF4 leaves of the weights.
     let folder: ModelFolder
-    /// Workers of the linear-algebra library.
-    let threads: Int
     /// The seed of random vectors.
     let seed: UInt64
 
@@ -37,16 +35,14 @@ struct AdapterStart {
 
     /// Most bytes that a layer takes for a while; 0 for adapters that do not read weights.
     static func byteCount(
-        _ initialization: AdapterSettings.Initialization, inputs: Int, outputs: Int, rank: Int,
-        threads: Int
+        _ initialization: AdapterSettings.Initialization, inputs: Int, outputs: Int, rank: Int
     ) -> Int {
         guard let method = method(initialization) else { return 0 }
         let part = initialization == .loftq ? min(rows, outputs) * inputs * 4 : 0
         return outputs * inputs * 4
             + max(
                 part,
-                LowRank.byteCount(
-                    method, outputs: outputs, inputs: inputs, rank: rank, threads: threads))
+                LowRank.byteCount(method, outputs: outputs, inputs: inputs, rank: rank))
     }
 
     /// Fills the adapter of a layer whose weight is in memory, and the one that takes its product away.
@@ -70,7 +66,7 @@ struct AdapterStart {
         let lowRank = LowRank(
             outputs: outputs, inputs: inputs, rank: adapter.rank, ledger: backend.ledger)
         let isFound = try lowRank.find(
-            method, of: w, a: adapter.a, b: adapter.b, threads: threads,
+            method, of: w, a: adapter.a, b: adapter.b,
             random: { Float(random.normal()) })
         guard isFound else {
             throw TrainingError(

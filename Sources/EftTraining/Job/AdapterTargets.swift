@@ -293,18 +293,21 @@ struct AdapterTargets: Sendable {
         return extents
     }
 
-    /// Most bytes that fresh adapters take for a while when they begin from the base's weights.
-    func startingBytes(_ description: DecoderDescription, threads: Int) -> Int {
+    /// Most bytes that fresh adapters take for a while when they begin from the base's weights, and what the linear-algebra
+    /// library keeps from then on.
+    func startingBytes(
+        _ description: DecoderDescription, threads: Int
+    ) -> (passing: Int, kept: Int) {
+        guard initialization.readsWeights else { return (0, 0) }
         var shapes = (0..<description.layers).flatMap { description.linears(layer: $0) }
             .map { ($0.name, $0.inputs, $0.outputs) }
         shapes.append((description.headName, description.shape.hidden, description.vocabulary))
-        return shapes.reduce(0) { most, shape in
+        return shapes.reduce((0, 0)) { most, shape in
             guard let rank = layers[shape.0]?.rank else { return most }
-            return max(
-                most,
-                AdapterStart.byteCount(
-                    initialization, inputs: shape.1, outputs: shape.2, rank: rank, threads: threads)
-            )
+            let passing = AdapterStart.byteCount(
+                initialization, inputs: shape.1, outputs: shape.2, rank: rank)
+            let kept = LowRank.libraryBytes(outputs: shape.2, inputs: shape.1, threads: threads)
+            return (max(most.0, passing), max(most.1, kept))
         }
     }
 

@@ -65,9 +65,12 @@ extension TrainingJob {
             load: try base.loadNeed(), limits: room.limits, weightLimits: room.weightLimits,
             backend: backend)
         let threads = (backend as? CPUBackend)?.threads ?? 1
-        task.starting = targets?.startingBytes(description, threads: threads) ?? 0
+        let starting =
+            targets?.startingBytes(description, threads: threads) ?? (passing: 0, kept: 0)
         // A run that goes on reads what it began with.
-        if task.starting > 0, try resumeFolder(config) != nil { task.starting = 0 }
+        if starting.passing > 0, try resumeFolder(config) == nil {
+            (task.starting, task.kept) = starting
+        }
         var need = try need(config.training, lengths, extents: task.adapters)
         let (placed, joined) = task.training(
             need, weights: base.options.trained,

@@ -228,6 +228,8 @@ package final class TrainingJob {
             FileSystem.join(settings.outputDir, AdapterBase.configName),
             YAMLWriter.text(ConfigSecrets.removed(from: config.document.node)))
         let decoder = try load(onEvent, shouldStop)
+        let kept = try keptByLibrary()
+        defer { withExtendedLifetime(kept) {} }
         let attached = try attach(to: decoder, onEvent, shouldStop)
         try decoder.makeTrainable(base.options.trained)
         try decoder.makeTrainable(base.trainedTokens)
@@ -261,6 +263,14 @@ package final class TrainingJob {
         return summary
     }
 
+    /// What the linear-algebra library keeps once an adapter has begun from the base's weights.
+    private func keptByLibrary() throws(TensorError) -> LedgerEntry? {
+        guard let adapter, resumeFolder == nil else { return nil }
+        let bytes = adapter.startingBytes(base.folder.description, threads: devices[0].threads).kept
+        return bytes == 0
+            ? nil : try LedgerEntry(bytes, ledger: devices[0].ledger, purpose: .workspace)
+    }
+
     /// Puts the adapter on the base; nil when all weights are trained.
     private func attach(
         to decoder: Decoder, _ onEvent: (Event) throws -> Void, _ shouldStop: () -> Bool
@@ -277,8 +287,7 @@ package final class TrainingJob {
         return try adapter.attach(
             to: decoder, seed: seed,
             start: AdapterStart(
-                initialization: adapter.initialization, folder: base.folder,
-                threads: devices[0].threads, seed: seed),
+                initialization: adapter.initialization, folder: base.folder, seed: seed),
             resumed: resumeFolder, shouldStop: shouldStop)
     }
 
