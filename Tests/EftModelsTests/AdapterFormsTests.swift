@@ -133,6 +133,75 @@ import Testing
         #expect(resident.losses.allSatisfy(\.isFinite) && resident.all.contains { $0 != 0 })
     }
 
+    /// A folder of PEFT's with some settings changed.
+    private func adapter(_ changes: [(String, String)]) throws -> TemporaryFolder {
+        let folder = try TemporaryFolder()
+        let source = Fixtures.path("lora/gqa-tied/adapter/")
+        try FileSystem.copy(
+            source + "adapter_model.safetensors", to: folder.file("adapter_model.safetensors"))
+        var object = try ConfigFile.read(source + "adapter_config.json").object()
+        for (key, json) in changes { object[key] = try JSONParser.parse(json) }
+        try folder.write("adapter_config.json", JSONWriter.text(ConfigNode(.object(object))))
+        return folder
+    }
+
+    @Test(arguments: [
+        ("peft_type", "\"LOHA\"", "LOHA"), ("bias", "\"all\"", "bias: all"),
+        ("bias", "\"lora_only\"", "bias: lora_only"), ("fan_in_fan_out", "true", "fan_in_fan_out"),
+        ("use_qalora", "true", "use_qalora"), ("lora_bias", "true", "lora_bias"),
+        ("use_bdlora", "{\"nblocks\": 2}", "use_bdlora"),
+        ("alora_invocation_tokens", "[5, 6]", "alora_invocation_tokens"),
+        ("arrow_config", "{\"top_k\": 3}", "arrow_config"),
+        ("layer_replication", "[[0, 2], [1, 2]]", "layer_replication"),
+        ("megatron_config", "{\"tensor_model_parallel_size\": 2}", "megatron_config"),
+        ("target_parameters", "[\"mlp.experts.gate_up_proj\"]", "target_parameters"),
+        ("modules_to_save", "[\"score\"]", "score"),
+        ("init_lora_weights", "\"pissa_niter_4\"", "path_initial_model_for_weight_conversion"),
+        ("init_lora_weights", "\"olora\"", "path_initial_model_for_weight_conversion"),
+        ("init_lora_weights", "\"corda\"", "path_initial_model_for_weight_conversion"),
+        ("init_lora_weights", "\"lora_ga\"", "path_initial_model_for_weight_conversion"),
+    ])
+    func `what would be computed wrongly is refused by its name`(
+        _ key: String, _ value: String, _ word: String
+    ) throws {
+        let folder = try adapter([(key, value)])
+        let error = try #require(throws: ModelError.self) {
+            try AdapterConfig.read(folder: folder.path)
+        }
+        #expect(error.code == .unsupported && error.description.contains(word), "\(error)")
+    }
+
+    @Test func `an embedding and a head that share A and B are refused`() throws {
+        let folder = try adapter([
+            ("ensure_weight_tying", "true"), ("target_modules", "[\"q_proj\", \"embed_tokens\"]"),
+        ])
+        let error = try #require(throws: ModelError.self) {
+            try AdapterConfig.read(folder: folder.path)
+        }
+        #expect(error.code == .unsupported && error.description.contains("ensure_weight_tying"))
+    }
+
+    @Test(arguments: [
+        ("exclude_modules", "[\"lm_head\"]"), ("layers_pattern", "\"layers\""),
+        ("layers_to_transform", "[0, 1]"), ("megatron_core", "\"megatron.core\""),
+        ("runtime_config", "{\"ephemeral_gpu_offload\": false}"), ("qalora_group_size", "16"),
+        ("init_lora_weights", "\"gaussian\""), ("init_lora_weights", "\"eva\""),
+        ("init_lora_weights", "\"orthogonal\""), ("init_lora_weights", "false"),
+        ("eva_config", "{\"rho\": 2.0}"), ("loftq_config", "{\"loftq_bits\": 4}"),
+        ("target_parameters", "[]"), ("ensure_weight_tying", "true"),
+        ("rank_pattern", "{}"), ("auto_mapping", "null"), ("revision", "\"main\""),
+    ])
+    func `settings that change nothing of what is loaded pass`(
+        _ key: String, _ value: String
+    ) throws {
+        let folder = try adapter([(key, value)])
+        let model = try GoldenModel("models/gqa-tied", golden: "lora/gqa-tied")
+        let slot = try AdapterFile.load(folder.path, into: model.decoder)
+        let ids = try #require(try model.ids(1))
+        let expected = try model.golden.floats(of: "logits_1")
+        #expect(relativeError(try model.logits([ids], slots: [slot]), expected) < 1e-4)
+    }
+
     @Test func `an adapter without its lengths, or with some on a head, is refused`() throws {
         let folder = try TemporaryFolder()
         for name in ["adapter_config.json", "adapter_model.safetensors"] {

@@ -163,25 +163,4 @@ package struct AdapterConfig: Sendable, Hashable {
         }
         return rank
     }
-
-    private static func refuseUnsupported(_ config: ConfigCursor) throws {
-        func refuse(_ what: String) -> ModelError {
-            ModelError(.unsupported, "adapters with \(what) are not supported", path: config.file)
-        }
-        let type = try config.string("peft_type", default: "LORA")
-        guard type == "LORA" else { throw refuse("peft_type \(type)") }
-        for key in ["fan_in_fan_out", "use_qalora", "use_bdlora", "lora_bias"]
-        where try config.bool(key, default: false) {
-            throw refuse(key)
-        }
-        guard try config.string("bias", default: "none") == "none" else {
-            throw refuse("trained biases")
-        }
-        for module in try config.optional("modules_to_save")?.elements() ?? [] {
-            let name = try module.string()
-            guard SavedEnds.module(named: name) != nil
-            else { throw refuse("the module '\(excerpt(name))' in modules_to_save") }
-        }
-        if try config.optional("layer_replication") != nil { throw refuse("layer_replication") }
-    }
 }
