@@ -67,7 +67,7 @@ let package = Package(
             linkerSettings: [.linkedLibrary("microhttpd")]),
 
         // Layer 1: values without models.
-        layer("EftTensor", ["CEftKernels", "CMalloc"]),
+        layer("EftTensor", ["CEftKernels", "CMalloc", "CLAPACK"]),
         layer("EftConfig", ["CYAML"]),
         layer("EftJinja", ["EftConfig"]),
 

@@ -109,7 +109,7 @@ package enum ModelBenchmark {
                 })
         }
         let need = TrainingNeed(
-            rows: 2 * options.promptTokens, sequences: 2, adapterRank: 16, droppedInputs: 0,
+            rows: 2 * options.promptTokens, sequences: 2, adapters: AdapterWidths(rank: 16),
             checkpointing: .memory)
         let pass = try TrainingPass(decoder: decoder, need: need)
         let optimizer = try Optimizer(

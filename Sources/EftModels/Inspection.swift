@@ -123,7 +123,8 @@ package struct Inspection {
             lines += d.parts.map { "\($0.name): \($0.form)" }
         } else if let adapter {
             lines.append(
-                "LoRA adapter: rank \(adapter.rank), alpha \(adapter.alpha), for "
+                (adapter.usesDora ? "DoRA" : "LoRA")
+                    + " adapter: rank \(adapter.rank), alpha \(adapter.alpha), for "
                     + adapter.targetModules.joined(separator: ", "))
             lines.append("made for \(adapter.baseModel)")
             lines.append(

@@ -35,8 +35,21 @@ package final class Linear: @unchecked Sendable {
     package func forward(_ x: Matrix, into y: Matrix, accumulate: Bool = false, _ pass: Pass)
         throws(TensorError)
     {
-        try pass.backend.multiply(x, weight, into: y, accumulate: accumulate)
-        try addBiasAndAdapters(x, to: y, pass)
+        try prepareAdapters(pass)
+        // Where an adapter rescales the layer's value, that must stand alone before it is added.
+        let runs = accumulate ? rescaledRuns(of: x.rows, pass) : []
+        guard runs.contains(where: \.isRescaled) else {
+            try pass.backend.multiply(x, weight, into: y, accumulate: accumulate)
+            return try addBiasAndAdapters(x, to: y, pass)
+        }
+        for (rows, stands) in runs {
+            let (x, y, pass) = (x.rows(rows), y.rows(rows), pass.part(rows))
+            let value =
+                stands ? pass.adapterScratch.scaled(rows: y.rows, columns: y.columns) : y
+            try pass.backend.multiply(x, weight, into: value, accumulate: !stands)
+            try addBiasAndAdapters(x, to: value, pass)
+            if stands { pass.backend.addScaled(value, factor: 1, to: y) }
+        }
     }
 
     /// y = the value of each of several layers of the same x.
@@ -44,7 +57,10 @@ package final class Linear: @unchecked Sendable {
         throws(TensorError)
     {
         try pass.backend.multiply(x, layers.map(\.weight), into: y, accumulate: false)
-        for (layer, y) in zip(layers, y) { try layer.addBiasAndAdapters(x, to: y, pass) }
+        for (layer, y) in zip(layers, y) {
+            try layer.prepareAdapters(pass)
+            try layer.addBiasAndAdapters(x, to: y, pass)
+        }
     }
 
     /// Whether the layer's value is its weight's product alone.
@@ -53,14 +69,42 @@ package final class Linear: @unchecked Sendable {
             && pass.adapterSegments.allSatisfy { $0.slots.allSatisfy { adapters[$0] == nil } }
     }
 
+    private func prepareAdapters(_ pass: Pass) throws(TensorError) {
+        for slot in Set(pass.adapterSegments.flatMap(\.slots)) {
+            try adapters[slot]?.prepare(for: self, scratch: pass.adapterScratch)
+        }
+    }
+
+    /// All rows, those apart on which an adapter acts that rescales the layer's value.
+    private func rescaledRuns(
+        of rows: Int, _ pass: Pass
+    ) -> [(rows: Range<Int>, isRescaled: Bool)] {
+        let seed = pass.seed(ordinal)
+        let chosen = pass.adapterSegments.filter { segment in
+            segment.slots.contains { adapters[$0]?.rescales(seed) ?? false }
+        }
+        guard !chosen.isEmpty else { return [(0..<rows, false)] }
+        var (runs, next): ([(Range<Int>, Bool)], Int) = ([], 0)
+        for segment in chosen.map(\.rows).sorted(by: { $0.lowerBound < $1.lowerBound }) {
+            if let last = runs.last, last.1, next == segment.lowerBound {
+                runs[runs.count - 1].0 = last.0.lowerBound..<segment.upperBound
+            } else {
+                if next < segment.lowerBound { runs.append((next..<segment.lowerBound, false)) }
+                runs.append((segment, true))
+            }
+            next = segment.upperBound
+        }
+        return next < rows ? runs + [(next..<rows, false)] : runs
+    }
+
     private func addBiasAndAdapters(_ x: Matrix, to y: Matrix, _ pass: Pass) throws(TensorError) {
         if let bias { pass.backend.addBias(bias, to: y) }
         for segment in pass.adapterSegments {
             for slot in segment.slots {
                 guard let adapter = adapters[slot] else { continue }
                 try adapter.forward(
-                    x.rows(segment.rows), into: y.rows(segment.rows), seed: pass.seed(ordinal),
-                    scratch: pass.adapterScratch)
+                    x.rows(segment.rows), into: y.rows(segment.rows), of: self,
+                    seed: pass.seed(ordinal), scratch: pass.adapterScratch)
             }
         }
     }
@@ -77,16 +121,39 @@ package final class Linear: @unchecked Sendable {
         }
         trainedRows?.addGradient(x, dy: dy)
         if let biasParameter { backend.addColumnSums(of: dy, to: biasParameter.gradient) }
+        try prepareAdapters(pass)
+        let dy = try scaledGradient(x, dy: dy, pass)
         try backend.multiplyTransposed(dy, weight, into: dx, accumulate: accumulate)
         for segment in pass.adapterSegments {
             for slot in segment.slots {
                 guard let adapter = adapters[slot] else { continue }
                 try adapter.backward(
                     x.rows(segment.rows), dy: dy.rows(segment.rows),
-                    addingTo: dx.rows(segment.rows), seed: pass.seed(ordinal),
+                    addingTo: dx.rows(segment.rows), of: self, seed: pass.seed(ordinal),
                     scratch: pass.adapterScratch)
             }
         }
+    }
+
+    /// The gradient of the layer's value before adapters gave its rows lengths; dy itself when none does. An adapter that
+    /// does acts alone on its rows when a backward pass is made.
+    private func scaledGradient(
+        _ x: Matrix, dy: Matrix, _ pass: Pass
+    ) throws(TensorError) -> Matrix {
+        guard rescaledRuns(of: x.rows, pass).contains(where: \.isRescaled) else { return dy }
+        let (seed, scratch) = (pass.seed(ordinal), pass.adapterScratch)
+        let scaled = scratch.scaled(rows: dy.rows, columns: dy.columns)
+        scaled.pointer.update(from: dy.pointer, count: dy.count)
+        for segment in pass.adapterSegments {
+            for slot in segment.slots {
+                guard let adapter = adapters[slot], adapter.rescales(seed) else { continue }
+                let rows = segment.rows
+                try adapter.scaleGradient(
+                    x.rows(rows), dy: dy.rows(rows), of: self, into: scaled.rows(rows),
+                    scratch: scratch)
+            }
+        }
+        return scaled
     }
 
     /// Takes memory for the gradients of the weight, which must be in f32, and of the bias.
@@ -130,6 +197,20 @@ package struct Pass: Sendable {
         self.adapterScratch = adapterScratch
         self.dropoutSeed = dropoutSeed
         self.gradientObserver = gradientObserver
+    }
+
+    /// The same pass seen by a range of its rows; outside training, or for a layer's part of a pass whose seed is settled.
+    func part(_ range: Range<Int>) -> Pass {
+        let segments = adapterSegments.compactMap { segment -> AdapterSegment? in
+            let common = segment.rows.clamped(to: range)
+            guard !common.isEmpty else { return nil }
+            return AdapterSegment(
+                rows: common.lowerBound - range.lowerBound..<common.upperBound - range.lowerBound,
+                slots: segment.slots)
+        }
+        return Pass(
+            backend: backend, adapterSegments: segments, adapterScratch: adapterScratch,
+            dropoutSeed: dropoutSeed, gradientObserver: gradientObserver)
     }
 
     /// The same pass seen by some of its rows, ascending, that are packed together.

@@ -178,17 +178,11 @@ package struct LossHead: Sendable {
 extension Pass {
     /// The same pass seen by a chunk of its rows.
     package func rows(_ range: Range<Int>) -> Pass {
-        let segments = adapterSegments.compactMap { segment -> AdapterSegment? in
-            let common = segment.rows.clamped(to: range)
-            guard !common.isEmpty else { return nil }
-            let shifted =
-                common.lowerBound - range.lowerBound..<common.upperBound - range.lowerBound
-            return AdapterSegment(rows: shifted, slots: segment.slots)
-        }
         // Chunks must not get the same dropout mask.
         let seed = dropoutSeed.map { $0 &+ UInt64(range.lowerBound) &* 0xD134_2543_DE82_EF95 }
         return Pass(
-            backend: backend, adapterSegments: segments, adapterScratch: adapterScratch,
+            backend: backend, adapterSegments: part(range).adapterSegments,
+            adapterScratch: adapterScratch,
             dropoutSeed: seed, gradientObserver: gradientObserver)
     }
 }

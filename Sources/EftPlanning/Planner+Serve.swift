@@ -65,7 +65,7 @@ extension Planner {
                 prefillChunk: requirements.maxBatchedTokens, kvType: requirements.kvType,
                 cachePages: pages,
                 logitRows: min(requirements.maxSequences, ServeRequirements.logitRows))
-            need.adapterRank = adapters?.rank ?? 0
+            need.adapters = adapters?.widths ?? AdapterWidths()
             var stage = serving(
                 need, layouts: layouts, adapters: adapters, load: load,
                 tables: pages * ServeRequirements.tableBytes)

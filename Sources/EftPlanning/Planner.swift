@@ -230,7 +230,7 @@ package struct Planner {
             description, rank: options.rank, usesDropout: options.usesDropout)
         let need = TrainingNeed(
             rows: options.sequenceLen * options.microBatchSize, sequences: options.microBatchSize,
-            adapterRank: adapters.rank, droppedInputs: adapters.droppedInputs,
+            adapters: adapters.widths,
             checkpointing: options.checkpointing)
         let (placed, joined) = task(layouts, adapters: adapters, load: load)
             .training(

@@ -71,7 +71,7 @@ package final class Trainer {
             parameters: parameters, settings: settings, devices: decoder.devices)
         var need = Trainer.need(
             plan: plan, train: lengths.train, validation: lengths.validation, settings: settings,
-            adapterExtents: decoder.adapterExtents)
+            adapterWidths: decoder.adapterWidths)
         validationBins = Trainer.bins(lengths.validation, capacity: need.rows)
         need.joined = joined
         pass = try TrainingPass(
@@ -111,14 +111,13 @@ package final class Trainer {
     ///   - validation: rows of each example to evaluate on.
     package static func need(
         plan: BatchPlan, train: [Int], validation: [Int], settings: TrainingSettings,
-        adapterExtents: (rank: Int, droppedInputs: Int)
+        adapterWidths: AdapterWidths
     ) -> TrainingNeed {
         if let rollouts = settings.rollouts {
             let longest = max(train.max() ?? 1, validation.max() ?? 0)
             return TrainingNeed(
                 rows: settings.microBatchSize * (longest + rollouts.maxCompletionLength),
-                sequences: settings.microBatchSize, adapterRank: adapterExtents.rank,
-                droppedInputs: adapterExtents.droppedInputs,
+                sequences: settings.microBatchSize, adapters: adapterWidths,
                 checkpointing: settings.gradientCheckpointing)
         }
         var rows = 1
@@ -128,8 +127,7 @@ package final class Trainer {
         let sequences =
             settings.sequencesPerExample * max(plan.mostExamples, bins.map(\.count).max() ?? 0)
         return TrainingNeed(
-            rows: rows, sequences: sequences, adapterRank: adapterExtents.rank,
-            droppedInputs: adapterExtents.droppedInputs,
+            rows: rows, sequences: sequences, adapters: adapterWidths,
             checkpointing: settings.gradientCheckpointing)
     }
 
@@ -165,7 +163,7 @@ package final class Trainer {
                     + "num_epochs or max_steps")
         }
         try TrainingCheckpoint.restore(optimizer, from: folder)
-        decoder.storeTrainedRows()
+        decoder.noteChangedParameters()
         guardian.resume(best: state.best, withoutGain: state.withoutGain)
     }
 
@@ -212,7 +210,7 @@ package final class Trainer {
         let folder = TrainingCheckpoint.folder(settings.outputDir, step: best.step)
         stepsBeforeBest = optimizer.steps
         try TrainingCheckpoint.restore(optimizer, from: folder)
-        decoder.storeTrainedRows()
+        decoder.noteChangedParameters()
         try onEvent(
             .notice(
                 "the result is that of step \(best.step), with the lowest loss in an evaluation"))
@@ -263,7 +261,7 @@ package final class Trainer {
         let rate = schedule.rate(step: step)
         let norm = try optimizer.step(learningRate: rate, warmup: schedule.warmup)
         guard norm.isFinite else { throw diverged("the gradient", step) }
-        decoder.storeTrainedRows()
+        decoder.noteChangedParameters()
         return StepReport(
             step: step + 1, totalSteps: totalSteps, epoch: epoch(after: step + 1),
             loss: result.loss,
@@ -303,9 +301,9 @@ package final class Trainer {
 
     /// Runs `body` with the values that are the result of the run so far.
     private func withResult<Result>(_ body: () throws -> Result) throws -> Result {
-        defer { decoder.storeTrainedRows() }
+        defer { decoder.noteChangedParameters() }
         return try optimizer.withResult {
-            decoder.storeTrainedRows()
+            decoder.noteChangedParameters()
             return try body()
         }
     }

@@ -44,7 +44,7 @@ struct ContextPlan {
         guard arguments.flag("fit") else {
             var need = GenerationNeed(
                 contextLength: least, sequences: sequences, kvType: kvType,
-                adapterRank: model.adapterExtents.rank)
+                adapters: model.adapterExtents.widths)
             if most > least { need.contextLength = try longestFitting(model, kvType) ?? least }
             return need
         }
@@ -56,7 +56,7 @@ struct ContextPlan {
             FitRequirements(
                 least: asked ?? least, most: asked ?? description.contextLength, kvTypes: types,
                 sequences: sequences), reserving: Answers.bytes(tokens: most * sequences))
-        need.adapterRank = model.adapterExtents.rank
+        need.adapters = model.adapterExtents.widths
         if !(arguments.declares("json") && arguments.flag("json")) {
             TerminalOutput.standardError.writeLine("fit: \(summary)")
         }

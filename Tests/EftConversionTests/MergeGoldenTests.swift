@@ -31,6 +31,8 @@ struct MergeGoldenTests {
     /// Folders of a base, and of its adapter and the merge of both.
     static let pairs = [
         ("models/gqa-tied", "lora/gqa-tied"), ("models/gqa-tied", "lora/rslora-patterns"),
+        ("models/gqa-tied", "adapter-forms/dora"), ("models/bias", "adapter-forms/dora-bias"),
+        ("models/bias", "adapter-forms/embedding"),
         ("architectures/mistral", "architectures/mistral"),
         ("architectures/qwen2", "architectures/qwen2"),
         ("architectures/qwen3", "architectures/qwen3"),

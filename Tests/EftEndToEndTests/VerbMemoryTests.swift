@@ -118,6 +118,43 @@ struct VerbMemoryTests {
         }
     }
 
+    @Test(arguments: [PlannedShape.tied, .wide])
+    func `other forms of adapters, trained, run, merged and folded in`(
+        shape: PlannedShape
+    ) throws {
+        let models = try models(shape)
+        let (base, adapter) = (models.folder.file("base"), models.folder.file("adapter"))
+        let text = models.folder.file("text.txt")
+        // What the linear-algebra library keeps for packing is a bound.
+        for keys in [
+            [("peft_init_lora_weights", "pissa")], [("peft_init_lora_weights", "olora")],
+            [("peft", "{loftq_config: {loftq_bits: 4}}")],
+        ] {
+            try Peaks.check(
+                ["train", models.config("adapter", base: "base", SmallModels.lora + keys)],
+                isUsed: false)
+        }
+        for keys in [
+            SmallModels.qlora + [("peft_use_dora", "true"), ("lora_dropout", "0.1")],
+            SmallModels.lora + [("peft_use_dora", "true")],
+        ] {
+            try Peaks.check(["train", models.config("adapter", base: "base", keys)])
+        }
+        try Peaks.check(
+            ["run", "-m", base, "-p", "The quick brown fox", "-t", "8", "--adapter", adapter])
+        try Peaks.check(
+            ["eval", "-m", base, "--data", text, "--length", "128", "--adapter", adapter])
+        try Peaks.check(
+            ["merge", "--base", base, "--adapter", adapter, "-o", models.folder.file("merged")])
+        // The last module that is folded in stays in memory until the next one is read.
+        try Peaks.check(
+            [
+                "quantize", "-i", base, "--adapter", adapter, "-c", text, "-l", "64", "-r", "4",
+                "--recipe", "uniform", "-o", models.folder.file("work"), "-cf",
+                models.folder.file("quantized"),
+            ], isUsed: false)
+    }
+
     /// Messages of which the last ones no longer fit the context beside the first.
     private static let messages =
         (1...6).map { "Message \($0) of a long conversation about foxes.\n" }.joined()

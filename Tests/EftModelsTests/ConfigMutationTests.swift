@@ -19,10 +19,12 @@ struct ConfigMutationTests {
     /// Computes all that a description is asked for before any weight is read.
     private func use(_ model: DecoderDescription) {
         _ = (model.parameterCount, model.linearWeightCount, model.linears(layer: 0))
-        let need = GenerationNeed(contextLength: model.contextLength, sequences: 4, adapterRank: 64)
+        let need = GenerationNeed(
+            contextLength: model.contextLength, sequences: 4, adapters: AdapterWidths(rank: 64))
         _ = need.memory(model, part: model.wholePart).total
         let training = TrainingNeed(
-            rows: model.contextLength, sequences: 4, adapterRank: 64, droppedInputs: 7,
+            rows: model.contextLength, sequences: 4,
+            adapters: AdapterWidths(rank: 64, droppedInputs: 7),
             checkpointing: .memory)
         let shapes = TrainedShapes(layers: [[.vector(model.parameterCount)]])
         _ = OptimizerNeed.adamW.totalStateBytes(shapes)

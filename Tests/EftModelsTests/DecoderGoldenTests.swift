@@ -48,7 +48,7 @@ struct GoldenModel {
     /// All logits of a batch of whole sequences.
     func logits(_ batch: DecoderBatch) throws -> [Float] {
         let need = DecoderWorkspaceNeed(
-            rows: batch.count, logitRows: batch.count, adapterRank: decoder.adapterExtents.rank)
+            rows: batch.count, logitRows: batch.count, adapters: decoder.adapterWidths)
         let workspace = try DecoderWorkspace(
             need, decoder: decoder)
         let cache = try PassCache(

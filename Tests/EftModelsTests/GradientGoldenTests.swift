@@ -38,7 +38,7 @@ import Testing
     ) throws -> (loss: Float, gradients: [String: Parameter]) {
         let rows = batch.labels.count
         let need = TrainingNeed(
-            rows: rows, sequences: 2, adapterRank: decoder.adapterExtents.rank, droppedInputs: 0,
+            rows: rows, sequences: 2, adapters: decoder.adapterWidths,
             checkpointing: checkpointing ? .memory : .none)
         let pass = try TrainingPass(decoder: decoder, need: need)
         let losses = try pass.run(

@@ -13,10 +13,10 @@ import Testing
         let workspace: DecoderWorkspace
         let cache: PagedCache
 
-        init(_ decoder: Decoder, rows: Int, adapterRank: Int) throws {
+        init(_ decoder: Decoder, rows: Int, adapters: AdapterWidths) throws {
             self.decoder = decoder
             workspace = try DecoderWorkspace(
-                DecoderWorkspaceNeed(rows: rows, logitRows: 2, adapterRank: adapterRank),
+                DecoderWorkspaceNeed(rows: rows, logitRows: 2, adapters: adapters),
                 decoder: decoder)
             cache = try PagedCache(
                 pageCount: 16, layers: decoder.description.layers, shape: decoder.description.shape,
@@ -62,8 +62,8 @@ import Testing
             ],
             adapterSegments: slots.isEmpty
                 ? [] : [AdapterSegment(rows: one.count..<count, slots: slots)])
-        let rank = model.decoder.adapterExtents.rank
-        func pass() throws -> Pass { try Pass(model.decoder, rows: count, adapterRank: rank) }
+        let adapters = model.decoder.adapterWidths
+        func pass() throws -> Pass { try Pass(model.decoder, rows: count, adapters: adapters) }
         let whole = try pass()
         let all = try whole.states(batch, keeping: nil)
         let next = try whole.statesOfNext([one.count, two.count], slots: slots)

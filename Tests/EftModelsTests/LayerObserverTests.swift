@@ -40,7 +40,7 @@ import Testing
             backend: backend, adapterSegments: [],
             adapterScratch: try AdapterScratch(
                 backend: backend,
-                need: AdapterScratch.Need(rows: rows, rank: 0, droppedInputs: 0, backward: false)))
+                need: AdapterScratch.Need(rows: rows, backward: false)))
         let state = LayerPass(
             batch: DecoderBatch(sequences: [[Int32](repeating: 0, count: rows)]), pass: pass,
             activations: try LayerActivations(

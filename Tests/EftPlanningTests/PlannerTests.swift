@@ -66,7 +66,7 @@ import Testing
         let pass = try TrainingPass(
             decoder: decoder,
             need: TrainingNeed(
-                rows: 42, sequences: 2, adapterRank: 3, droppedInputs: 0,
+                rows: 42, sequences: 2, adapters: AdapterWidths(rank: 3),
                 checkpointing: checkpointing ? .memory : .none))
         for purpose in [MemoryPurpose.weights, .adapters, .gradients, .activations] {
             #expect(ledger.current[purpose] == plan.memory[purpose], "\(purpose.rawValue)")

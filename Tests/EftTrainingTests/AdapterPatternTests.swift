@@ -46,7 +46,10 @@ struct AdapterPatternTests {
 
     @Test(arguments: [
         ("[q_proj, k_projs]", "", "did you mean 'k_proj'"), ("[in_proj]", "", "matches no linear"),
-        ("[q_proj, embed_tokens]", "", "lora_modules_to_save"),
+        (
+            "[q_proj, embed_tokens]", "lora_modules_to_save: [embed_tokens]\n",
+            "lora_modules_to_save"
+        ),
         ("[q_proj]", "peft_layers_to_transform: [1, 6]\n", "0 to 5"),
         ("'.*q_proj'", "peft_layers_to_transform: 1\n", "a pattern names"),
     ])

@@ -84,7 +84,7 @@ import Testing
             decoder: decoder,
             need: TrainingNeed(
                 rows: examples.reduce(0) { $0 + $1.rowCount }, sequences: 2 * examples.count,
-                adapterRank: decoder.adapterExtents.rank, droppedInputs: 0, checkpointing: .memory))
+                adapters: decoder.adapterWidths, checkpointing: .memory))
         let objective = PreferenceObjective(
             settings, train: examples, validation: examples, slots: [slot], seed: 1)
         for parameter in decoder.parameters { parameter.zeroGradient() }

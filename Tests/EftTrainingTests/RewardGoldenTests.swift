@@ -109,7 +109,7 @@ import Testing
             decoder: decoder,
             need: TrainingNeed(
                 rows: golden.examples.reduce(0) { $0 + $1.rowCount }, sequences: 6,
-                adapterRank: decoder.adapterExtents.rank, droppedInputs: 0, checkpointing: .memory))
+                adapters: decoder.adapterWidths, checkpointing: .memory))
         let objective = try golden.objective(slots)
         for parameter in decoder.parameters { parameter.zeroGradient() }
         let all = Array(golden.examples.indices)

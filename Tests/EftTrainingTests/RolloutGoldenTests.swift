@@ -118,8 +118,8 @@ import Testing
         let pass = try TrainingPass(
             decoder: decoder,
             need: TrainingNeed(
-                rows: 3 * 14, sequences: 3, adapterRank: decoder.adapterExtents.rank,
-                droppedInputs: 0, checkpointing: .memory))
+                rows: 3 * 14, sequences: 3, adapters: decoder.adapterWidths,
+                checkpointing: .memory))
         let prompts = [golden.completions[0].prompt, golden.completions[3].prompt]
         let objective = RolloutObjective(
             golden.settings, train: prompts.map { TrainingExample(tokens: $0) }, validation: [],

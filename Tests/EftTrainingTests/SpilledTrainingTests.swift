@@ -91,7 +91,7 @@ import Testing
         let model = try ModelFolder.open(folder.file("base"))
         let decoder = try DecoderLoader(folder: model).load(backend: backend)
         let need = TrainingNeed(
-            rows: 1 << 12, sequences: 1, adapterRank: 0, droppedInputs: 0, checkpointing: .disk)
+            rows: 1 << 12, sequences: 1, checkpointing: .disk)
         let error = try #require(throws: FormatError.self) {
             try TrainingPass(decoder: decoder, need: need, spillFolder: folder.file("nowhere"))
         }

@@ -63,6 +63,8 @@ import Testing
             try linear.adapters[slot]?.makeTrainable(
                 prefix: "base_model.model." + linear.name, ledger: ledger)
         }
+        try decoder.embeddingAdapters[slot]?.makeTrainable(
+            prefix: "base_model.model." + decoder.description.embeddingName, ledger: nil)
         return slot
     }
 
@@ -164,6 +166,22 @@ import Testing
         #expect(
             Set(finals.map(\.name)) == Set(decoder.parameters.map { "final/" + $0.name }))
         try expectFinals(decoder.parameters, trace)
+    }
+
+    @Test(arguments: ["dora", "dora-bias", "dora-nf4", "embedding", "embedding-tied"])
+    func `training other forms of adapters follows PEFT`(_ name: String) throws {
+        let path = "adapter-forms/\(name)"
+        let base = try ConfigFile.read(Fixtures.path(path + "/case.json")).required("base").string()
+        let decoder = try decoder(base)
+        let slot = try attach(path + "/adapter", to: decoder)
+        let trace = try Trace(path)
+        let finals = trace.golden.tensors.filter { $0.name.hasPrefix("final/") }
+        #expect(Set(finals.map(\.name)) == Set(decoder.parameters.map { "final/" + $0.name }))
+        let isExact = !name.hasSuffix("nf4")
+        try follow(
+            trace, decoder, settings, slots: [slot], tolerance: isExact ? 1e-4 : 1e-3,
+            normTolerance: isExact ? 1e-3 : 5e-3)
+        if isExact { try expectFinals(decoder.parameters, trace) }
     }
 
     @Test(arguments: ["gqa-tied", "bias"])

@@ -4,8 +4,8 @@
     trained_adapters.py EFT MODEL [FORM ...]    MODEL: a Llama-like folder with a chat template; needs torch, transformers, peft
 
 Each form trains a few steps on rows that are made here: new tokens whose rows are trained alone, embedding and head trained whole, an adapter on
-the head, some layers only. The mean loss of a text by PEFT on the resized base in f32 must equal that of `eft eval` to a
-thousandth: rows of tokens are rounded to the type of the base, which PEFT holds in f32 here.
+the head or the embedding, some layers only, DoRA, adapters that begin from the base's weights. The mean loss of a text by PEFT on the resized base in
+f32 must equal that of `eft eval` to a thousandth: rows of tokens are rounded to the type of the base, which PEFT holds in f32 here.
 """
 
 import json
@@ -26,6 +26,13 @@ FORMS = {
     "modules": TOKENS + "lora_modules_to_save: [embed_tokens, lm_head]\n",
     "embedding": "lora_modules_to_save: [embed_tokens]\n",
     "head": "lora_target_modules: [q_proj, lm_head]\n",
+    "dora": "peft_use_dora: true\n",
+    "dora with dropout": "peft_use_dora: true\npeft_use_rslora: true\nlora_dropout: 0.1\nlora_target_linear: true\n",
+    "pissa": "peft_init_lora_weights: pissa\nlora_target_linear: true\n",
+    "pissa by rounds": "peft_init_lora_weights: pissa_niter_4\n",
+    "olora": "peft_init_lora_weights: olora\n",
+    "orthogonal": "peft_init_lora_weights: orthogonal\n",
+    "on the embedding": "lora_target_modules: [q_proj, embed_tokens]\n",
     "layers": "peft_layers_to_transform: [0, 2]\n",
 }
 TEXT = "The harbour lay quiet. <tool>look</tool> Nobody had lit the lamp <|note|> since the first snow fell on the quay. " * 4
@@ -51,7 +58,7 @@ def main():
 def check(eft, model, folder, rows, text, name):
     output, config = os.path.join(folder, name.replace(" ", "-")), os.path.join(folder, "c.yml")
     lines = FORMS[name]
-    if "lora_target_modules" not in lines:
+    if "lora_target" not in lines:
         lines += "lora_target_modules: [q_proj, v_proj]\n"
     with open(config, "w", encoding="utf8") as file:
         file.write(f"base_model: {model}\ndatasets: [{{path: {rows}, type: completion}}]\noutput_dir: {output}\n"

@@ -104,6 +104,55 @@ void eft_add_bias(eft_context *context, size_t rows, size_t columns, const float
     eft_run_tasks(context, eft_ceil_div(rows, job.chunk), rows * columns, bias_task, &job);
 }
 
+typedef struct columns_job {
+    size_t rows, columns, chunk;
+    const float *factors, *bias, *x;
+    size_t ldx;
+    float *y;
+    size_t ldy;
+    float *sums;
+} columns_job;
+
+static void scale_columns_task(void *argument, size_t index, size_t worker) {
+    (void)worker;
+    const columns_job *job = argument;
+    size_t end = eft_min((index + 1) * job->chunk, job->rows);
+    for (size_t t = index * job->chunk; t < end; t++) {
+        float *restrict y = job->y + t * job->ldy;
+        const float *restrict factors = job->factors, *restrict bias = job->bias;
+        if (bias == NULL)
+            for (size_t c = 0; c < job->columns; c++) y[c] *= factors[c];
+        else
+            for (size_t c = 0; c < job->columns; c++) y[c] = (y[c] - bias[c]) * factors[c] + bias[c];
+    }
+}
+
+void eft_scale_columns(eft_context *context, size_t rows, size_t columns, const float *factors, const float *bias,
+                       float *x, size_t ldx) {
+    columns_job job = {.rows = rows, .columns = columns, .chunk = eft_rows_a_task(columns)};
+    job.factors = factors, job.bias = bias, job.y = x, job.ldy = ldx;
+    eft_run_tasks(context, eft_ceil_div(rows, job.chunk), rows * columns, scale_columns_task, &job);
+}
+
+static void column_products_task(void *argument, size_t index, size_t worker) {
+    (void)worker;
+    const columns_job *job = argument;
+    size_t first = index * EFT_COLUMN_CHUNK, count = eft_min(EFT_COLUMN_CHUNK, job->columns - first);
+    float sums[EFT_COLUMN_CHUNK] = {0};
+    for (size_t t = 0; t < job->rows; t++) {
+        const float *restrict x = job->x + t * job->ldx + first, *restrict y = job->y + t * job->ldy + first;
+        for (size_t c = 0; c < count; c++) sums[c] += x[c] * y[c];
+    }
+    for (size_t c = 0; c < count; c++) job->sums[first + c] += job->factors[first + c] * sums[c];
+}
+
+void eft_column_products(eft_context *context, size_t rows, size_t columns, const float *factors, const float *x,
+                         size_t ldx, const float *y, size_t ldy, float *sums) {
+    columns_job job = {.rows = rows, .columns = columns, .factors = factors, .x = x, .ldx = ldx};
+    job.y = (float *)y, job.ldy = ldy, job.sums = sums;
+    eft_run_tasks(context, eft_ceil_div(columns, EFT_COLUMN_CHUNK), rows * columns, column_products_task, &job);
+}
+
 static void column_sums_task(void *argument, size_t index, size_t worker) {
     (void)worker;
     elementwise_job *job = argument;

@@ -395,3 +395,44 @@ void eft_weight_rows(eft_context *context, const eft_weight *w, const int32_t *r
     rows_job job = {w, rows, out, ldo};
     eft_parallel_for(context, count, gather_row, &job);
 }
+
+typedef struct squares_job {
+    const eft_weight *w;
+    float *squares;
+} squares_job;
+
+static void squares_panel(void *argument, size_t panel, size_t worker) {
+    (void)worker;
+    const squares_job *job = argument;
+    const eft_weight *w = job->w;
+    size_t lanes = eft_min(w->outputs - panel * EFT_PANEL, EFT_PANEL);
+    size_t groups = w->kind == EFT_WEIGHT_CODED ? w->group_count : 1;
+    double sums[EFT_PANEL] = {0};
+    for (size_t g = 0; g < groups; g++) {
+        size_t first = 0, blocks = w->blocks;
+        float scales[EFT_PANEL];
+        for (size_t lane = 0; lane < EFT_PANEL; lane++) scales[lane] = 1;
+        if (w->kind == EFT_WEIGHT_CODED) {
+            first = w->groups[g].first_block, blocks = w->groups[g].blocks;
+            for (size_t lane = 0; lane < lanes; lane++) scales[lane] = eft_weight_scale(w, panel, g, lane);
+        }
+        for (size_t b = first; b < first + blocks; b++) {
+            float values[EFT_BLOCK * EFT_PANEL];
+            eft_weight_block(w, panel, g, b, values);
+            for (size_t k = 0; k < EFT_BLOCK; k++) {
+                size_t stored = b * EFT_BLOCK + k, input = w->permutation != NULL ? w->permutation[stored] : stored;
+                if (input >= w->inputs) continue;
+                for (size_t lane = 0; lane < lanes; lane++) {
+                    float value = values[k * EFT_PANEL + lane] * scales[lane];
+                    sums[lane] += (double)value * value;
+                }
+            }
+        }
+    }
+    for (size_t lane = 0; lane < lanes; lane++) job->squares[panel * EFT_PANEL + lane] = (float)sums[lane];
+}
+
+void eft_weight_squares(eft_context *context, const eft_weight *w, float *squares) {
+    squares_job job = {w, squares};
+    eft_parallel_for(context, eft_ceil_div(w->outputs, EFT_PANEL), squares_panel, &job);
+}

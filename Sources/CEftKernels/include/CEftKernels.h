@@ -172,6 +172,9 @@ void eft_exl2_pack_scales(eft_context *context, const eft_weight *w, void *scale
 void eft_weight_rows(eft_context *context, const eft_weight *w, const int32_t *rows, size_t count,
                      float *out, size_t ldo);
 
+/// The sum of squares of the weights of each output, [N].
+void eft_weight_squares(eft_context *context, const eft_weight *w, float *squares);
+
 /// y[T][N] (+)= x[T][K] W. Group sums are formed in order of inputs from zero, scaled and added to the total in order of
 /// groups; dense weights fold every 512 inputs likewise.
 size_t eft_matmul_workspace(const eft_context *context, const eft_weight *w, eft_precision precision,
@@ -270,6 +273,12 @@ void eft_scale(eft_context *context, size_t count, float factor, float *x);
 /// x[t][:] += bias for every row.
 void eft_add_bias(eft_context *context, size_t rows, size_t columns, const float *bias, float *x,
                   size_t ldx);
+/// x[t][c] = (x[t][c] - bias[c]) * factors[c] + bias[c]; no bias when NULL.
+void eft_scale_columns(eft_context *context, size_t rows, size_t columns, const float *factors, const float *bias,
+                       float *x, size_t ldx);
+/// sums[c] += factors[c] * the sum over rows of x[t][c] y[t][c], in order of rows.
+void eft_column_products(eft_context *context, size_t rows, size_t columns, const float *factors, const float *x,
+                         size_t ldx, const float *y, size_t ldy, float *sums);
 /// sums[c] += sum over rows of x[t][c], in order of rows.
 void eft_column_sums(eft_context *context, size_t rows, size_t columns, const float *x, size_t ldx,
                      float *sums);

@@ -6,7 +6,8 @@ import EftModels
 import EftQuant
 import EftTensor
 
-/// Merges a LoRA adapter into its base: W' = W + scale * B A in f32, cast to the type of W.
+/// Merges a LoRA adapter into its base: W' = W + scale * B A in f32, with DoRA each row brought to its length, cast to the type
+/// of W.
 ///
 /// One module at a time, in runs of rows; everything is checked before the first byte is written. A base that is
 /// stored quantized comes out in the type from which it was quantized. What was written before a run was stopped is kept
@@ -189,7 +190,7 @@ package final class AdapterMerger {
                 module, of: base.checkpoint, doubleQuantization: options.doubleQuantization,
                 backend: backend) : nil
         let lora = try adapter.modules[module.name].map {
-            (scale: $0.scale, matrices: try adapter.load($0, backend: backend))
+            try adapter.load($0, backend: backend)
         }
         let rows = AdapterMerger.runRows(inputs: module.inputs, outputs: module.outputs)
         func matrix() throws -> Matrix {
@@ -201,14 +202,7 @@ package final class AdapterMerger {
             let range = first..<min(first + rows, module.outputs)
             let (w, d) = (weight.rows(0..<range.count), delta.rows(0..<range.count))
             try load(range, of: module, source, roundTrip, into: w)
-            if let lora {
-                // Three roundings, as PEFT's product, scaling and sum are apart.
-                try backend.gemm(
-                    lora.matrices.b.rows(range), transposeA: false, lora.matrices.a,
-                    transposeB: false, into: d, alpha: 1, beta: 0)
-                backend.scale(d, by: lora.scale)
-                backend.addScaled(d, factor: 1, to: w)
-            }
+            try lora?.merge(range, into: w, delta: d, backend)
             let bytes = try narrow(w, to: target.dtype, cast, target.name)
             try writer.write(target.name, bytes)
             try advance(bytes.count)

@@ -5,8 +5,7 @@ import EftModels
 import EftTensor
 import Synchronization
 
-/// Reads a base model's tensors, the adapted ones as `AdapterMerger` would have written them: W + scale * B A in f32,
-/// rounded to the type of W.
+/// Reads a base model's tensors, the adapted ones as `AdapterMerger` would have written them, rounded to the type of W.
 package final class MergedCheckpoint: CheckpointReader {
     private let base: any CheckpointReader
     private let adapter: AdapterWeights
@@ -18,9 +17,7 @@ package final class MergedCheckpoint: CheckpointReader {
 
     private struct Loaded {
         let module: String
-        let scale: Float
-        let a: Matrix
-        let b: Matrix
+        let weights: AdapterWeights.Loaded
     }
 
     /// Numbers of a run of rows at most, unless one row has more.
@@ -139,11 +136,7 @@ package final class MergedCheckpoint: CheckpointReader {
                     info.name,
                     elements: run.lowerBound * module.inputs..<run.upperBound * module.inputs,
                     into: UnsafeMutableBufferPointer(start: w.pointer, count: w.count))
-                try backend.gemm(
-                    lora.b.rows(run), transposeA: false, lora.a, transposeB: false, into: d,
-                    alpha: 1, beta: 0)
-                backend.scale(d, by: lora.scale)
-                backend.addScaled(d, factor: 1, to: w)
+                try lora.merge(run, into: w, delta: d, backend)
                 backend.convert(
                     count: w.count, from: w.pointer, .f32, to: stored.pointer, info.dtype)
                 copy(stored, run, rowBytes: rowBytes, range, to: target)
@@ -153,12 +146,11 @@ package final class MergedCheckpoint: CheckpointReader {
 
     private func load(
         _ name: String, _ module: AdapterWeights.Module, _ last: inout Loaded?
-    ) throws -> Loaded {
-        if let last, last.module == name { return last }
+    ) throws -> AdapterWeights.Loaded {
+        if let last, last.module == name { return last.weights }
         last = nil
-        let (a, b) = try adapter.load(module, backend: backend)
-        let loaded = Loaded(module: name, scale: module.scale, a: a, b: b)
-        last = loaded
+        let loaded = try adapter.load(module, backend: backend)
+        last = Loaded(module: name, weights: loaded)
         return loaded
     }
 

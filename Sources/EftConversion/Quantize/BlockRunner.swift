@@ -62,7 +62,7 @@ final class BlockRunner {
         self.rotations = rotations
         scratch = try AdapterScratch(
             backend: backend,
-            need: AdapterScratch.Need(rows: length, rank: 0, droppedInputs: 0, backward: backward))
+            need: AdapterScratch.Need(rows: length, backward: backward))
     }
 
     /// The backend at the precisions of passes that only observe, and of those whose values count.

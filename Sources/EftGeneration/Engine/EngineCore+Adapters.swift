@@ -17,11 +17,17 @@ extension EngineCore {
     ///   `TensorError` when there is no room left, `FormatError` for files that cannot be read.
     package func loadAdapter(_ folder: String) throws -> EngineAdapter {
         let extents = try AdapterFile.extents(folder, description: decoder.description)
-        guard extents.rank <= adapterRank else {
+        guard extents.rank <= adapterWidths.rank else {
             throw ModelError(
                 .mismatch,
-                "the adapter has rank \(extents.rank), memory was taken for \(adapterRank); start with a "
+                "the adapter has rank \(extents.rank), memory was taken for \(adapterWidths.rank); start with a "
                     + "higher --max-lora-rank")
+        }
+        guard extents.widths.scaledOutputs <= adapterWidths.scaledOutputs else {
+            throw ModelError(
+                .mismatch,
+                "the adapter uses DoRA, for which no memory was taken; start with such an adapter on the same layers "
+                    + "(--lora-modules)")
         }
         let slot = try AdapterFile.load(folder, into: decoder)
         return note(slot)

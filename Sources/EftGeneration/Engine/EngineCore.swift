@@ -15,7 +15,7 @@ package final class EngineCore {
     let cache: PagedCache
     let workspace: DecoderWorkspace
     let headRows: Int
-    let adapterRank: Int
+    let adapterWidths: AdapterWidths
     var adapterNumbers: [Int: Int] = [:]
     var adapterNumber = 0
     var retiring: Set<Int> = []
@@ -40,7 +40,7 @@ package final class EngineCore {
         decoder: Decoder, need: GenerationNeed, configuration: EngineConfiguration
     ) throws {
         var need = need
-        need.adapterRank = max(need.adapterRank, decoder.adapterExtents.rank)
+        need.adapters = need.adapters | decoder.adapterWidths
         guard configuration.maxBatchedTokens <= need.rows,
             pageCount(tokens: configuration.maxModelLength) <= need.pages
         else {
@@ -54,13 +54,13 @@ package final class EngineCore {
         self.configuration = configuration
         self.decoder = decoder
         headRows = need.headRows
-        adapterRank = need.adapterRank
+        adapterWidths = need.adapters
         cache = try PagedCache(
             pageCount: need.pages, ledgers: decoder.layerLedgers,
             shape: decoder.description.shape, kvType: need.kvType)
         workspace = try DecoderWorkspace(need.workspace, decoder: decoder)
         try decoder.reserveScratch(
-            rows: need.rows, headRows: need.headRows, adapterRank: need.adapterRank)
+            rows: need.rows, headRows: need.headRows, adapters: need.adapters)
         cache.withTable { $0.recordEvents() }
         scheduler = Scheduler(configuration: configuration, cache: cache)
     }

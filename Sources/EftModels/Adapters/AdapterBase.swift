@@ -113,10 +113,13 @@ package struct AdapterBase: Sendable, Hashable {
         /// Reads a training configuration.
         init(_ config: ConfigCursor, file: String) throws(ConfigError) {
             let options = try config.optional("bnb_config_kwargs")
+            // LoftQ on a base that is not asked for in 4 bits rounds it once.
+            let usesLoftQ = try AdapterBase.usesLoftQ(config)
+            let isDouble = try AdapterBase.asksForNF4(config) ? true : !usesLoftQ
             self.init(
                 inNF4: try AdapterBase.isNF4(config),
-                doubleQuantization: try options?.bool("bnb_4bit_use_double_quant", default: true)
-                    ?? true, file: file)
+                doubleQuantization: try options?.bool(
+                    "bnb_4bit_use_double_quant", default: isDouble) ?? isDouble, file: file)
         }
     }
 
@@ -146,6 +149,22 @@ package struct AdapterBase: Sendable, Hashable {
     /// Whether a training configuration holds the base in NF4.
     /// - Throws: `ConfigError`.
     package static func isNF4(_ config: ConfigCursor) throws(ConfigError) -> Bool {
+        try asksForNF4(config) ? true : usesLoftQ(config)
+    }
+
+    /// Whether a training configuration lets an adapter begin as LoftQ does, on a base in NF4.
+    /// - Throws: `ConfigError`.
+    package static func usesLoftQ(_ config: ConfigCursor) throws(ConfigError) -> Bool {
+        guard try config.string("adapter", default: "") != "" else { return false }
+        if let value = try config.optional("peft_init_lora_weights"),
+            case .string("loftq") = value.node.value
+        {
+            return true
+        }
+        return try config.optional("peft")?.optional("loftq_config") != nil
+    }
+
+    private static func asksForNF4(_ config: ConfigCursor) throws(ConfigError) -> Bool {
         let kind = try config.string("adapter", default: "")
         guard let value = try config.optional("load_in_4bit") else { return kind == "qlora" }
         if case .string(let text) = value.node.value {

@@ -44,7 +44,8 @@ extension AdapterConfig {
             ("target_modules", ConfigNode(.array(targetModules.map { ConfigNode(.string($0)) }))),
             ("target_parameters", null),
             ("task_type", ConfigNode(.string(scores?.rawValue ?? "CAUSAL_LM"))),
-            ("trainable_token_indices", trainedTokens.node), ("use_dora", no), ("use_qalora", no),
+            ("trainable_token_indices", trainedTokens.node),
+            ("use_dora", ConfigNode(.bool(usesDora))), ("use_qalora", no),
             ("use_rslora", ConfigNode(.bool(rankStabilized))),
         ]
         var object = ConfigObject()

@@ -22,6 +22,8 @@ package struct AdapterConfig: Sendable, Hashable {
     private var alphaOrder: [String] = []
     /// Whether alpha is divided by the square root of the rank.
     package var rankStabilized: Bool
+    /// Whether the rows of adapted weights have lengths of their own (DoRA).
+    package var usesDora = false
     /// The base model's path or name.
     package var baseModel: String
     /// Modules whose whole weight is trained and saved, such as `embed_tokens`.
@@ -68,6 +70,16 @@ package struct AdapterConfig: Sendable, Hashable {
         return (rank, alpha / divisor)
     }
 
+    /// The settings of an adapter of twice the rank and the same scales.
+    package var doubled: AdapterConfig {
+        var config = self
+        config.rank *= 2
+        config.alpha *= rankStabilized ? 2.0.squareRoot() : 2
+        config.rankPattern = rankPattern.mapValues { 2 * $0 }
+        config.alphaPattern = alphaPattern.mapValues { 2 * $0 }
+        return config
+    }
+
     /// Whether a pattern, a regular expression, matches a module's whole name or its end behind a dot.
     private static func matches(_ pattern: String, _ module: String) -> Bool {
         if module == pattern || module.hasSuffix("." + pattern) { return true }
@@ -105,6 +117,7 @@ package struct AdapterConfig: Sendable, Hashable {
             dropout: try config.double("lora_dropout", default: 0), targetModules: [],
             rankStabilized: try config.bool("use_rslora", default: false),
             baseModel: try config.string("base_model_name_or_path", default: ""))
+        result.usesDora = try config.bool("use_dora", default: false)
         if let targets = try config.optional("target_modules") {
             if case .string(let one) = targets.node.value {
                 result.targetModules = [one]
@@ -152,28 +165,5 @@ package struct AdapterConfig: Sendable, Hashable {
                 .badValue, "a rank must lie between 1 and \(highestRank), found \(rank)")
         }
         return rank
-    }
-
-    private static func refuseUnsupported(_ config: ConfigCursor) throws {
-        func refuse(_ what: String) -> ModelError {
-            ModelError(.unsupported, "adapters with \(what) are not supported", path: config.file)
-        }
-        let type = try config.string("peft_type", default: "LORA")
-        guard type == "LORA" else { throw refuse("peft_type \(type)") }
-        for key in ["use_dora", "fan_in_fan_out", "use_qalora", "use_bdlora", "lora_bias"]
-        where try config.bool(key, default: false) {
-            throw refuse(key)
-        }
-        guard try config.string("bias", default: "none") == "none" else {
-            throw refuse("trained biases")
-        }
-        let task = try config.string("task_type", default: "")
-        let others = ScoreHead.Kind(rawValue: task) == nil ? [] : ScoreHead.savedModules
-        for module in try config.optional("modules_to_save")?.elements() ?? [] {
-            let name = try module.string()
-            guard SavedEnds.module(named: name) != nil || others.contains(name)
-            else { throw refuse("the module '\(excerpt(name))' in modules_to_save") }
-        }
-        if try config.optional("layer_replication") != nil { throw refuse("layer_replication") }
     }
 }

@@ -11,6 +11,9 @@ import EftTensor
 /// |---|---|
 /// | `base_model.model.<path>.lora_A.weight` | [r, in] |
 /// | `base_model.model.<path>.lora_B.weight` | [out, r] |
+/// | `base_model.model.<path>.lora_magnitude_vector` | [out], with DoRA; older files have `.weight` behind it |
+/// | `base_model.model.<path>.lora_embedding_A` | [r, V], of an embedding |
+/// | `base_model.model.<path>.lora_embedding_B` | [C, r] |
 /// | `base_model.model.<path>.token_adapter.trainable_tokens_delta` | [tokens, C], rows that are trained alone |
 /// | `base_model.model.<path>.weight` | [V, C], of an embedding or head that is saved whole |
 package enum AdapterFile {
@@ -44,12 +47,21 @@ package enum AdapterFile {
             try check(checkpoint, names.b, [linear.weight.outputs, rank])
             let adapter = try LoRA(
                 inputs: linear.weight.inputs, outputs: linear.weight.outputs, rank: rank,
-                scale: Float(scale), dropout: Float(config.dropout), ledger: ledger)
-            try read(checkpoint, names.a, into: adapter.a)
-            try read(checkpoint, names.b, into: adapter.b)
+                scale: Float(scale), dropout: Float(config.dropout),
+                hasMagnitude: config.usesDora, ledger: ledger)
+            try read(checkpoint, names.a, into: adapter.a.buffer)
+            try read(checkpoint, names.b, into: adapter.b.buffer)
             unused.subtract([names.a, names.b])
+            if let magnitude = adapter.magnitude {
+                let name = try magnitudeName(of: linear.name, in: checkpoint, decoder.description)
+                try check(checkpoint, name, [linear.weight.outputs])
+                try read(checkpoint, name, into: magnitude.values)
+                unused.remove(name)
+            }
             loaded.append((linear, adapter))
         }
+        let embedding = try loadEmbedding(config, checkpoint, decoder)
+        if embedding != nil { unused.subtract(embeddingNames(decoder.description)) }
         if let ends = try SavedEnds(
             adapter: folder, in: checkpoint, base: decoder.description)
         {
@@ -63,9 +75,10 @@ package enum AdapterFile {
             unused.subtract(ends.names)
         }
         guard let stranger = unused.min() else {
-            guard !loaded.isEmpty else {
+            guard !loaded.isEmpty || embedding != nil else {
                 throw ModelError(.missing, "the adapter holds no tensor", path: folder)
             }
+            decoder.embeddingAdapters[slot] = embedding
             for (linear, adapter) in loaded { linear.adapters[slot] = adapter }
             decoder.nameAdapter(slot, folder)
             return slot
@@ -73,6 +86,63 @@ package enum AdapterFile {
         throw ModelError(
             .mismatch, "the adapter's tensor '\(stranger)' has no place in this base model",
             path: folder)
+    }
+
+    /// The names of A and B of the embedding.
+    package static func embeddingNames(_ description: DecoderDescription) -> [String] {
+        let path = prefix + description.embeddingName
+        return [path + EmbeddingLoRA.suffixes.a, path + EmbeddingLoRA.suffixes.b]
+    }
+
+    /// The adapter of the embedding; nil when there is none.
+    /// - Throws: `ModelError` when it does not fit the decoder.
+    private static func loadEmbedding(
+        _ config: AdapterConfig, _ checkpoint: any CheckpointReader, _ decoder: Decoder
+    ) throws -> EmbeddingLoRA? {
+        let description = decoder.description
+        let names = embeddingNames(description)
+        guard names.contains(where: { checkpoint.find($0) != nil }) else { return nil }
+        try requirePlainEmbedding(config, checkpoint)
+        let (rank, scale) = config.settings(for: description.embeddingName)
+        let (vocabulary, hidden) = (description.vocabulary, description.shape.hidden)
+        try check(checkpoint, names[0], [rank, vocabulary])
+        try check(checkpoint, names[1], [hidden, rank])
+        let adapter = try EmbeddingLoRA(
+            vocabulary: vocabulary, hidden: hidden, rank: rank, scale: Float(scale),
+            ledger: decoder.devices[decoder.embeddingDevice].ledger)
+        try read(checkpoint, names[0], into: adapter.a.buffer)
+        try read(checkpoint, names[1], into: adapter.b.buffer)
+        return adapter
+    }
+
+    /// - Throws: `ModelError` (`unsupported`) for DoRA on an embedding.
+    package static func requirePlainEmbedding(
+        _ config: AdapterConfig, _ checkpoint: any CheckpointReader
+    ) throws(ModelError) {
+        guard config.usesDora else { return }
+        throw ModelError(
+            .unsupported, "the adapter uses DoRA on the embedding, which is not supported",
+            path: checkpoint.path)
+    }
+
+    /// The name of the tensor that holds the lengths of a module's rows.
+    /// - Throws: `ModelError` when there is none, and for a head.
+    package static func magnitudeName(
+        of module: String, in checkpoint: any CheckpointReader, _ description: DecoderDescription
+    ) throws(ModelError) -> String {
+        let name = prefix + module + Magnitude.suffix
+        guard module != description.headName else {
+            throw ModelError(
+                .unsupported, "the adapter uses DoRA on \(module), which is not supported",
+                path: checkpoint.path)
+        }
+        guard let found = [name, name + ".weight"].first(where: { checkpoint.find($0) != nil })
+        else {
+            throw ModelError(
+                .missing, "the adapter uses DoRA and has no tensor '\(name)'; it is incomplete",
+                path: checkpoint.path)
+        }
+        return found
     }
 
     /// Highest rank of an adapter, and the bytes that it takes in memory.
@@ -84,24 +154,40 @@ package enum AdapterFile {
         _ folder: String, description: DecoderDescription
     ) throws -> AdapterExtents {
         let checkpoint = try CheckpointFolder.open(folder, kind: .adapter)
-        var places: [String: Int] = [:]
+        var (places, magnitudes): ([String: Int], [String: Int]) = ([:], [:])
         for layer in 0..<description.layers {
-            for linear in description.linears(layer: layer) { places[prefix + linear.name] = layer }
+            for linear in description.linears(layer: layer) {
+                let path = prefix + linear.name
+                places[path] = layer
+                magnitudes[path + Magnitude.suffix] = layer
+                magnitudes[path + Magnitude.suffix + ".weight"] = layer
+            }
         }
         var extents = AdapterExtents(layers: description.layers)
+        let embeddingNames = embeddingNames(description)
         var count = 0
         let ends = try SavedEnds(adapter: folder, in: checkpoint, base: description)?.names ?? []
         for tensor in checkpoint.tensors where !ends.contains(tensor.name) {
             let (sum, overflow) = count.addingReportingOverflow(tensor.shape.count)
             count = sum
-            if tensor.name.hasSuffix(".lora_A.weight"), let rows = tensor.shape.dims.first {
-                extents.rank = max(extents.rank, rows)
+            if tensor.name.hasSuffix(".lora_A.weight") || tensor.name == embeddingNames[0],
+                let rows = tensor.shape.dims.first
+            {
+                extents.widths.rank = max(extents.widths.rank, rows)
             }
             guard !overflow, count <= 1 << 48, extents.rank <= AdapterConfig.highestRank else {
                 throw ModelError(
                     .mismatch,
                     "the adapter's tensor '\(tensor.name)' has shape \(tensor.shape), more than an "
                         + "adapter can have; the file is damaged", path: checkpoint.path)
+            }
+            if embeddingNames.contains(tensor.name) {
+                extents.addEmbedding(bytes: tensor.shape.count * 4)
+                continue
+            }
+            if tensor.name.contains(Magnitude.suffix) {
+                extents.addMagnitude(layer: magnitudes[tensor.name], outputs: tensor.shape.count)
+                continue
             }
             // Without `.lora_A.weight` or `.lora_B.weight`.
             if let layer = places[String(tensor.name.dropLast(14))] {
@@ -127,10 +213,10 @@ package enum AdapterFile {
     }
 
     private static func read(
-        _ checkpoint: any CheckpointReader, _ name: String, into matrix: Matrix
+        _ checkpoint: any CheckpointReader, _ name: String, into buffer: Buffer
     ) throws {
-        let target = UnsafeMutableBufferPointer(start: matrix.pointer, count: matrix.count)
-        try checkpoint.readFloats(name, elements: 0..<matrix.count, into: target)
+        let target = UnsafeMutableBufferPointer(start: buffer.floats, count: buffer.floatCount)
+        try checkpoint.readFloats(name, elements: 0..<target.count, into: target)
         guard target.allSatisfy(\.isFinite) else {
             throw ModelError(
                 .mismatch, "the adapter's tensor '\(name)' holds NaN or infinite numbers",
@@ -165,21 +251,54 @@ package enum AdapterFile {
     }
 
     /// Writes the adapter of a slot.
+    /// - Parameter start: the slot of an adapter of the same ranks whose product is taken away, as PiSSA begins: then one of
+    ///   twice the rank is written, which has both in it.
     /// - Throws: `FormatError` when the folder cannot be written.
     package static func save(
-        _ decoder: Decoder, slot: Int, config: AdapterConfig, ends: Ends? = nil, to folder: String
+        _ decoder: Decoder, slot: Int, start: Int? = nil, config: AdapterConfig, ends: Ends? = nil,
+        to folder: String
     ) throws {
         try FileSystem.createFolder(folder)
         var infos: [TensorInfo] = []
-        var values: [(String, Matrix)] = []
+        var values: [(String, Buffer)] = []
+        var pairs: [String: (LoRA, LoRA)] = [:]
         for linear in decoder.linears + [decoder.head] {
             guard let adapter = linear.adapters[slot] else { continue }
-            for (name, matrix) in [("lora_A", adapter.a), ("lora_B", adapter.b)] {
-                let path = prefix + linear.name + ".\(name).weight"
+            let path = prefix + linear.name
+            if let start, let other = linear.adapters[start] {
+                let rank = adapter.rank + other.rank
+                pairs[path + suffixes.a] = (adapter, other)
+                infos += [
+                    try TensorInfo(
+                        name: path + suffixes.a, dtype: .f32,
+                        shape: Shape(rank, adapter.a.columns)),
+                    try TensorInfo(
+                        name: path + suffixes.b, dtype: .f32, shape: Shape(adapter.b.rows, rank)),
+                ]
+                values += [(path + suffixes.a, adapter.a.buffer)]
+                continue
+            }
+            for (name, matrix) in [(suffixes.a, adapter.a), (suffixes.b, adapter.b)] {
                 infos.append(
                     try TensorInfo(
-                        name: path, dtype: .f32, shape: Shape(matrix.rows, matrix.columns)))
-                values.append((path, matrix))
+                        name: path + name, dtype: .f32, shape: Shape(matrix.rows, matrix.columns)))
+                values.append((path + name, matrix.buffer))
+            }
+            if let magnitude = adapter.magnitude {
+                let path = prefix + linear.name + Magnitude.suffix
+                infos.append(
+                    try TensorInfo(
+                        name: path, dtype: .f32, shape: Shape(magnitude.values.floatCount)))
+                values.append((path, magnitude.values))
+            }
+        }
+        if let adapter = decoder.embeddingAdapters[slot] {
+            let names = embeddingNames(decoder.description)
+            for (name, matrix) in zip(names, [adapter.a, adapter.b]) {
+                infos.append(
+                    try TensorInfo(
+                        name: name, dtype: .f32, shape: Shape(matrix.rows, matrix.columns)))
+                values.append((name, matrix.buffer))
             }
         }
         for rows in decoder.trainedRows {
@@ -187,7 +306,7 @@ package enum AdapterFile {
                 try TensorInfo(
                     name: rows.parameter.name, dtype: .f32,
                     shape: Shape(rows.matrix.rows, rows.matrix.columns)))
-            values.append((rows.parameter.name, rows.matrix))
+            values.append((rows.parameter.name, rows.matrix.buffer))
         }
         let weights = ends?.weights(decoder) ?? []
         for (name, weight) in weights {
@@ -205,13 +324,18 @@ package enum AdapterFile {
         }
         // The settings wait on the disk until the weights are whole, so that a full disk leaves the older pair.
         let settings = try OutputFile(path: FileSystem.join(folder, "adapter_config.json"))
-        try settings.write(Array(config.json.utf8))
+        try settings.write(Array((start == nil ? config : config.doubled).json.utf8))
         try settings.seal()
         let writer = try SafetensorsWriter(
             folder: folder, baseName: "adapter_model", tensors: infos, metadata: ["format": "pt"])
-        for (name, matrix) in values {
+        for (name, buffer) in values {
+            if let (adapter, other) = pairs[name] {
+                try write(
+                    adapter, and: other, path: String(name.dropLast(suffixes.a.count)), writer)
+                continue
+            }
             try writer.write(
-                name, UnsafeRawBufferPointer(start: matrix.pointer, count: matrix.count * 4))
+                name, UnsafeRawBufferPointer(start: buffer.base, count: buffer.floatCount * 4))
         }
         if let ends {
             let saver = DecoderSaver(decoder: decoder, backend: ends.backend, dtype: ends.dtype)
@@ -226,5 +350,50 @@ package enum AdapterFile {
         }
         try writer.finish()
         try settings.publish()
+    }
+
+    /// What stands behind the path of a module.
+    package static let suffixes = (a: ".lora_A.weight", b: ".lora_B.weight")
+
+    /// Writes the rows of both A, and the columns of B beside those of the other's B with the sign of its scale.
+    private static func write(
+        _ adapter: LoRA, and other: LoRA, path: String, _ writer: SafetensorsWriter
+    ) throws {
+        for a in [adapter.a, other.a] {
+            try writer.write(
+                path + suffixes.a, UnsafeRawBufferPointer(start: a.pointer, count: a.count * 4))
+        }
+        let (left, right) = (adapter.b, other.b)
+        for first in stride(from: 0, to: left.rows, by: 256) {
+            var rows: [Float] = []
+            for row in first..<min(first + 256, left.rows) {
+                let place = row * left.columns
+                rows += (0..<left.columns).map { left.pointer[place + $0] }
+                rows += (0..<right.columns).map { -right.pointer[row * right.columns + $0] }
+            }
+            try rows.withUnsafeBytes { try writer.write(path + suffixes.b, $0) }
+        }
+    }
+
+    /// Reads what `save` wrote of an adapter whose product was taken away, into one that has its rank.
+    /// - Throws: `ModelError` (`mismatch`) when the file holds another adapter.
+    package static func readStart(
+        _ checkpoint: any CheckpointReader, module: String, into adapter: LoRA
+    ) throws {
+        let (path, rank) = (prefix + module, adapter.rank)
+        let (inputs, outputs) = (adapter.a.columns, adapter.b.rows)
+        try check(checkpoint, path + suffixes.a, [2 * rank, inputs])
+        try check(checkpoint, path + suffixes.b, [outputs, 2 * rank])
+        let a = UnsafeMutableBufferPointer(start: adapter.a.pointer, count: adapter.a.count)
+        try checkpoint.readFloats(
+            path + suffixes.a, elements: rank * inputs..<2 * rank * inputs, into: a)
+        for row in 0..<outputs {
+            let target = UnsafeMutableBufferPointer(
+                start: adapter.b.pointer + row * rank, count: rank)
+            let first = (2 * row + 1) * rank
+            try checkpoint.readFloats(
+                path + suffixes.b, elements: first..<first + rank, into: target)
+            for index in 0..<rank { target[index] = -target[index] }
+        }
     }
 }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // How passes come by layers, whether those stand in memory or are streamed.
 import EftNN
+import EftTensor
 
 extension Decoder {
     /// Says in which order a pass will use layers.
@@ -12,6 +13,15 @@ extension Decoder {
     package var streamStatistics: StreamStatistics? {
         let all = streams.compactMap { $0?.statistics }
         return all.isEmpty ? nil : all.reduce(StreamStatistics(), +)
+    }
+
+    /// Gives `body` each layer in order, ready to compute, and its device.
+    /// - Throws: `FormatError` when a streamed layer could not be read, and what `body` throws.
+    package func forEachLayer(_ body: (DecoderLayer, any Backend) throws -> Void) throws {
+        begin(.forward)
+        for index in layers.indices {
+            try withLayer(index) { try body($0, devices[device(ofLayer: index)]) }
+        }
     }
 
     /// Gives `body` a layer that is ready to compute.

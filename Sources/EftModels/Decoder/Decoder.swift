@@ -31,6 +31,8 @@ package final class Decoder: @unchecked Sendable {
     package internal(set) var embeddingParameter: Parameter?
     /// Rows of the embedding that are trained alone.
     package internal(set) var embeddingRows: TokenRows?
+    /// Adapters of the embedding by their slot.
+    package var embeddingAdapters: [Int: EmbeddingLoRA] = [:]
     /// Names of the loaded adapters by slot; nil for slots that are free again.
     package internal(set) var adapterNames: [String?] = []
 
@@ -66,16 +68,21 @@ package final class Decoder: @unchecked Sendable {
     /// All linear layers inside the decoder layers.
     package var linears: [Linear] { layers.flatMap(\.linears) }
 
-    /// The highest rank of any adapter, and the most inputs of a layer whose adapter uses dropout.
-    package var adapterExtents: (rank: Int, droppedInputs: Int) {
-        var (rank, inputs) = (0, 0)
+    /// The widest of its adapters.
+    package var adapterWidths: AdapterWidths {
+        var widths = AdapterWidths()
         for linear in linears + [head] {
             for adapter in linear.adapters.values {
-                rank = max(rank, adapter.rank)
-                if adapter.dropout > 0 { inputs = max(inputs, linear.weight.inputs) }
+                widths =
+                    widths
+                    | AdapterWidths(
+                        rank: adapter.rank,
+                        droppedInputs: adapter.dropout > 0 ? linear.weight.inputs : 0,
+                        scaledOutputs: adapter.magnitude == nil ? 0 : linear.weight.outputs)
             }
         }
-        return (rank, inputs)
+        let embeddingRank = embeddingAdapters.values.map(\.rank).max() ?? 0
+        return widths | AdapterWidths(rank: embeddingRank)
     }
 
     /// The slot that the next adapter gets.
@@ -93,6 +100,7 @@ package final class Decoder: @unchecked Sendable {
     package func removeAdapter(_ slot: Int) {
         guard adapterNames.indices.contains(slot) else { return }
         for linear in linears + [head] { linear.adapters[slot] = nil }
+        embeddingAdapters[slot] = nil
         adapterNames[slot] = nil
     }
 
@@ -171,9 +179,18 @@ package final class Decoder: @unchecked Sendable {
         }
     }
 
-    func embed(_ batch: DecoderBatch, into hidden: Matrix) {
+    func embed(
+        _ batch: DecoderBatch, into hidden: Matrix, _ workspace: DecoderWorkspace
+    ) throws(TensorError) {
         let device = devices[embeddingDevice]
         device.gather(embedding, rows: batch.tokens, into: hidden)
+        for segment in embeddingAdapters.isEmpty ? [] : batch.adapterSegments {
+            for slot in segment.slots {
+                try embeddingAdapters[slot]?.forward(
+                    batch.tokens[segment.rows], into: hidden.rows(segment.rows),
+                    scratch: workspace[embeddingDevice].adapterScratch)
+            }
+        }
         let scale = description.embeddingScale
         if scale != 1 { device.scale(hidden, by: scale) }
     }

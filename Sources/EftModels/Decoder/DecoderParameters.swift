@@ -71,8 +71,12 @@ extension Decoder {
         return rows.count == 2 && rows[0] === rows[1] ? [rows[0]] : rows
     }
 
-    /// Brings trained rows into embedding and head, after a step or when they were read.
-    package func storeTrainedRows() {
+    /// Brings what follows from trained numbers up to date, after a step or when they were read: rows in embedding and head,
+    /// and the norms of adapted rows.
+    package func noteChangedParameters() {
+        for linear in linears {
+            for adapter in linear.adapters.values { adapter.magnitude?.noteChange() }
+        }
         embeddingRows?.store(in: embedding, devices[embeddingDevice])
         if let rows = head.trainedRows, rows !== embeddingRows {
             rows.store(in: head.weight, devices[headDevice])
@@ -103,13 +107,17 @@ extension Decoder {
     }
 
     private func adapterParameters(_ linear: Linear) -> [Parameter] {
-        linear.adapters.keys.sorted().compactMap { linear.adapters[$0]?.parameters }
-            .flatMap { [$0.a, $0.b] }
+        linear.adapters.keys.sorted().flatMap { linear.adapters[$0]?.trained ?? [] }
+    }
+
+    private var embeddingAdapterParameters: [Parameter] {
+        embeddingAdapters.keys.sorted().flatMap { embeddingAdapters[$0]?.trained ?? [] }
     }
 
     /// Whether something besides adapters is trained.
     package var trainsBase: Bool {
-        let adapters = placedLinears.flatMap { adapterParameters($0.linear) }
+        let adapters =
+            placedLinears.flatMap { adapterParameters($0.linear) } + embeddingAdapterParameters
         return parameters.count > adapters.count
     }
 
@@ -124,6 +132,7 @@ extension Decoder {
         var parameters: [Parameter] = []
         if let embeddingParameter { parameters.append(embeddingParameter) }
         if let embeddingRows { parameters.append(embeddingRows.parameter) }
+        parameters += embeddingAdapterParameters
         for layer in layers {
             for linear in layer.linears {
                 parameters += adapterParameters(linear)

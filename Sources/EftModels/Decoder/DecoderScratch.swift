@@ -13,8 +13,8 @@ package struct DecoderScratch {
     package var rows: Int
     /// Most rows that the head sees at once.
     package var headRows: Int
-    /// Highest rank of an adapter; 0 without.
-    package var adapterRank: Int
+    /// The widest of the adapters.
+    package var adapters: AdapterWidths
     /// Whether the head has an adapter.
     package var adaptsHead = false
     /// Whether there is a backward pass, and whether it reaches the weights themselves.
@@ -33,25 +33,25 @@ package struct DecoderScratch {
     /// States a need.
     package init(
         linears: some Sequence<WeightLayout>, head: WeightLayout?, rows: Int, headRows: Int,
-        adapterRank: Int = 0, training: Training = .none
+        adapters: AdapterWidths = AdapterWidths(), training: Training = .none
     ) {
         self.linears = Set(linears)
         self.head = head
         self.rows = rows
         self.headRows = headRows
-        self.adapterRank = adapterRank
+        self.adapters = adapters
         self.training = training
     }
 
     /// The need of a part of a decoder with weights of given layouts.
     package init(
         _ layouts: DecoderLayouts, part: DecoderPart, rows: Int, headRows: Int,
-        adapterRank: Int = 0, training: Training = .none
+        adapters: AdapterWidths = AdapterWidths(), training: Training = .none
     ) {
         self.init(
             linears: layouts.linears(of: part.layers),
             head: part.holdsHead ? layouts.head : nil, rows: rows, headRows: headRows,
-            adapterRank: adapterRank, training: training)
+            adapters: adapters, training: training)
     }
 
     /// Bytes on a device.
@@ -63,10 +63,17 @@ package struct DecoderScratch {
             let (k, n) = (layout.inputs, layout.outputs)
             most = max(most, backend.scratchBytes(for: layout, rows: rows, backward: backward))
             var products: [(m: Int, n: Int, k: Int)] = []
-            let rank = adapterRank
+            let rank = adapters.rank
             if rank > 0 { products += [(rows, rank, k), (rows, n, rank)] }
             if rank > 0, backward {
                 products += [(rows, rank, n), (rank, k, rows), (n, rank, rows), (rows, k, rank)]
+            }
+            if adapters.scaledOutputs > 0 {
+                // Norms of adapted rows, in full precision.
+                products += [(rank, rank, k), (rank, n, rank)]
+                most = max(
+                    most,
+                    backend.inFullPrecision.scratchBytes(for: layout, rows: rank, backward: false))
             }
             if training == .full { products.append((k, n, rows)) }
             for product in products {
@@ -74,6 +81,7 @@ package struct DecoderScratch {
                     most, backend.gemmScratchBytes(m: product.m, n: product.n, k: product.k))
             }
         }
+        let adapterRank = adapters.rank
         if let head, adaptsHead, adapterRank > 0 {
             var products = [
                 (headRows, adapterRank, head.inputs), (headRows, head.outputs, adapterRank),

@@ -31,7 +31,7 @@ package struct DecoderWalk {
         device = decoder.embeddingDevice
         let place = workspace[device]
         hidden = place.hidden.rows(0..<batch.count)
-        decoder.embed(batch, into: hidden)
+        try decoder.embed(batch, into: hidden, workspace)
         decoder.begin(.forward)
         place.fillPositions(batch, decoder.description.rotaries)
         state = decoder.layerPass(batch, cache: cache, place: place)

@@ -9,10 +9,8 @@ package struct DecoderWorkspaceNeed: Sendable, Hashable {
     package var rows: Int
     /// Most rows of logits asked for at once; 0 when only losses are computed.
     package var logitRows: Int
-    /// Highest rank of an adapter.
-    package var adapterRank: Int
-    /// Most inputs of a layer whose adapter uses dropout (training only).
-    package var droppedInputs: Int
+    /// The widest of the adapters.
+    package var adapters: AdapterWidths
     /// Whether a backward pass follows.
     package var backward: Bool
     /// When the memory becomes resident: on use where a pass may fill few of the rows.
@@ -20,19 +18,17 @@ package struct DecoderWorkspaceNeed: Sendable, Hashable {
 
     /// States a need.
     package init(
-        rows: Int, logitRows: Int, adapterRank: Int = 0, droppedInputs: Int = 0,
+        rows: Int, logitRows: Int, adapters: AdapterWidths = AdapterWidths(),
         backward: Bool = false
     ) {
         self.rows = rows
         self.logitRows = logitRows
-        self.adapterRank = adapterRank
-        self.droppedInputs = droppedInputs
+        self.adapters = adapters
         self.backward = backward
     }
 
     var adapterNeed: AdapterScratch.Need {
-        AdapterScratch.Need(
-            rows: rows, rank: adapterRank, droppedInputs: droppedInputs, backward: backward)
+        AdapterScratch.Need(rows: rows, widths: adapters, backward: backward)
     }
 
     /// Bytes of activations that the workspace will take on the device of a part.

@@ -13,10 +13,10 @@ package final class EvaluationPass: Sendable {
     /// Bytes of activations on the device of a part for batches of `rows` tokens in at most `sequences` sequences.
     package static func byteCount(
         _ description: DecoderDescription, part: DecoderPart, rows: Int, sequences: Int,
-        adapterRank: Int
+        adapters: AdapterWidths
     ) -> Int {
         guard !part.isEmpty else { return 0 }
-        return need(rows: rows, adapterRank: adapterRank).byteCount(description, part: part)
+        return need(rows: rows, adapters: adapters).byteCount(description, part: part)
             + PassCache.byteCount(
                 pages: pages(rows: rows, sequences: sequences), shape: description.shape,
                 backward: false)
@@ -30,8 +30,8 @@ package final class EvaluationPass: Sendable {
         EftNN.pageCount(tokens: rows) + sequences
     }
 
-    private static func need(rows: Int, adapterRank: Int) -> DecoderWorkspaceNeed {
-        DecoderWorkspaceNeed(rows: rows, logitRows: 0, adapterRank: adapterRank)
+    private static func need(rows: Int, adapters: AdapterWidths) -> DecoderWorkspaceNeed {
+        DecoderWorkspaceNeed(rows: rows, logitRows: 0, adapters: adapters)
     }
 
     /// Takes the memory.
@@ -39,7 +39,7 @@ package final class EvaluationPass: Sendable {
     package init(decoder: Decoder, rows: Int, sequences: Int) throws(TensorError) {
         self.decoder = decoder
         workspace = try DecoderWorkspace(
-            EvaluationPass.need(rows: rows, adapterRank: decoder.adapterExtents.rank),
+            EvaluationPass.need(rows: rows, adapters: decoder.adapterWidths),
             decoder: decoder)
         var caches: [PassCache] = []
         for (device, part) in zip(decoder.devices, decoder.parts) where !part.isEmpty {

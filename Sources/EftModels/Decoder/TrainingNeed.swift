@@ -23,10 +23,8 @@ package struct TrainingNeed: Sendable, Hashable {
     package var rows: Int
     /// Most pages of 16 tokens that the sequences of a micro-batch take.
     package var pages: Int
-    /// Highest rank of an adapter.
-    package var adapterRank: Int
-    /// Most inputs of a layer whose adapter uses dropout.
-    package var droppedInputs: Int
+    /// The widest of the adapters.
+    package var adapters: AdapterWidths
     /// What is kept for the backward pass.
     package var checkpointing: Checkpointing
     /// Micro-batches that one pass over the weights serves.
@@ -34,23 +32,21 @@ package struct TrainingNeed: Sendable, Hashable {
 
     /// States a need; `sequences` is the most sequences of a micro-batch.
     package init(
-        rows: Int, sequences: Int, adapterRank: Int, droppedInputs: Int,
+        rows: Int, sequences: Int, adapters: AdapterWidths = AdapterWidths(),
         checkpointing: Checkpointing, joined: Int = 1
     ) {
         precondition(joined == 1 || checkpointing.recomputes, "joined micro-batches are recomputed")
         self.rows = rows
         // Each sequence may leave its last page unfilled.
         pages = pageCount(tokens: rows) + sequences
-        self.adapterRank = adapterRank
-        self.droppedInputs = droppedInputs
+        self.adapters = adapters
         self.checkpointing = checkpointing
         self.joined = joined
     }
 
     var workspace: DecoderWorkspaceNeed {
         DecoderWorkspaceNeed(
-            rows: rows, logitRows: 0, adapterRank: adapterRank, droppedInputs: droppedInputs,
-            backward: true)
+            rows: rows, logitRows: 0, adapters: adapters, backward: true)
     }
 
     /// Sets of activations on the device of a part.

@@ -192,7 +192,7 @@ package final class TrainingPass: Sendable {
         for (index, micro) in micros.enumerated() {
             let place = place(decoder.embeddingDevice)
             let hidden = place.hidden(index, rows: micro.batch.count)
-            decoder.embed(micro.batch, into: hidden)
+            try decoder.embed(micro.batch, into: hidden, workspace)
             if keeping { micro.addNoise(to: hidden) }
         }
         for (device, part) in decoder.parts.enumerated() where !part.isEmpty {
@@ -296,7 +296,8 @@ package final class TrainingPass: Sendable {
             }
         }
         let (embedding, rows) = (decoder.embeddingParameter, decoder.embeddingRows)
-        guard embedding != nil || rows != nil else { return }
+        let trainsAdapter = decoder.embeddingAdapters.values.contains { !$0.trained.isEmpty }
+        guard embedding != nil || rows != nil || trainsAdapter else { return }
         for (index, micro) in micros.enumerated() {
             let place = place(device)
             let gradient = place.gradient(index, rows: micro.batch.count)
@@ -306,6 +307,13 @@ package final class TrainingPass: Sendable {
                 decoder.addEmbeddingGradient(gradient, tokens: micro.batch.tokens, to: embedding)
             }
             rows?.addGradient(gradient, tokens: micro.batch.tokens)
+            for segment in micro.batch.adapterSegments {
+                for slot in segment.slots {
+                    try decoder.embeddingAdapters[slot]?.backward(
+                        micro.batch.tokens[segment.rows], dy: gradient.rows(segment.rows),
+                        scratch: place.workspace.adapterScratch)
+                }
+            }
         }
     }
 

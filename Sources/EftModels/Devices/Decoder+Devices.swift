@@ -29,18 +29,18 @@ extension Decoder {
     }
 
     /// Takes the scratch memory of all devices at once.
-    /// - Parameter adapterRank: the highest rank of adapters that are yet to come; those loaded count anyway.
+    /// - Parameter adapters: the widest of adapters that are yet to come; those loaded count anyway.
     /// - Throws: `TensorError` when it does not fit a ledger.
     package func reserveScratch(
-        rows: Int, headRows: Int, adapterRank: Int = 0,
+        rows: Int, headRows: Int, adapters: AdapterWidths = AdapterWidths(),
         training: DecoderScratch.Training = .none
     ) throws(TensorError) {
-        let rank = max(adapterRank, adapterExtents.rank)
+        let widths = adapters | adapterWidths
         for (device, part) in parts.enumerated() where !part.isEmpty {
             let linears = part.layers.flatMap { layers[$0].linears.map(\.weight.layout) }
             var scratch = DecoderScratch(
                 linears: linears, head: part.holdsHead ? head.weight.layout : nil, rows: rows,
-                headRows: headRows, adapterRank: rank, training: training)
+                headRows: headRows, adapters: widths, training: training)
             scratch.adaptsHead = !head.adapters.isEmpty
             try devices[device].reserveScratch(scratch.byteCount(on: devices[device]))
         }

@@ -13,6 +13,10 @@ package struct PlacementTask {
     package var adapters: AdapterExtents
     /// The steps of loading.
     package var load: LoadNeed
+    /// Bytes that a run takes for a while on a device once weights and adapters stand there, before all else.
+    package var starting = 0
+    /// Bytes that libraries keep on the first device from then on.
+    package var kept = 0
     /// Bytes that each device may hold.
     package var limits: [Int]
     /// Most bytes of weights for each device; its whole room when nil.
@@ -43,10 +47,14 @@ package struct PlacementTask {
         canStream: Bool, _ need: @escaping (_ device: Int, _ part: DecoderPart) -> MemoryTable
     ) -> PlacedMemory {
         let (load, adapters, programBytes) = (load, adapters, programBytes)
+        let (starting, kept) = (starting, kept)
         func others(_ device: Int, _ part: DecoderPart) -> MemoryTable {
             var table = part.isEmpty ? MemoryTable() : need(device, part)
             if !part.isEmpty { table[.adapters] += adapters.byteCount(part) }
-            if device == 0 { table[.program] += programBytes }
+            if device == 0 {
+                table[.program] += programBytes
+                table[.workspace] += kept
+            }
             return table
         }
         let search = PlacementSearch(
@@ -58,7 +66,9 @@ package struct PlacementTask {
                 // Layers are written to the cache before anything is loaded, and the window comes after. What that
                 // takes counts as far as it passes what the rest takes at another time.
                 let repacking = placement.isStreaming ? load.fillPeak(placement.streamed) : 0
-                let before = max(load.peak(placement), repacking)
+                let held = all[.weights] + all[.window] + all[.adapters]
+                let before = max(
+                    load.peak(placement), repacking, starting > 0 ? held + starting + kept : 0)
                 all[.workspace] += max(0, before - (all.total - all[.program]))
                 return all
             })
@@ -72,6 +82,7 @@ package struct PlacementTask {
         _ placed: PlacedMemory, _ others: (_ device: Int, _ part: DecoderPart) -> MemoryTable
     ) -> Int {
         var (running, loaded, peak) = (0, programBytes, 0)
+        var begun = programBytes + starting + kept
         for (device, placement) in placed.placement.devices.enumerated() {
             running += PlacementSearch.sum(others(device, placement.part), placement).total
             guard !placement.part.isEmpty else { continue }
@@ -80,14 +91,16 @@ package struct PlacementTask {
             }
             peak = max(peak, loaded + load.peak(placement))
             loaded += placement.weightBytes
+            begun += placement.weightBytes + placement.windowBytes
+            begun += adapters.byteCount(placement.part)
         }
-        return max(peak, running)
+        return max(peak, running, starting > 0 ? begun : 0)
     }
 
     /// Places a decoder that generates.
     package func generation(_ need: GenerationNeed) -> PlacedMemory {
         var need = need
-        need.adapterRank = adapters.rank
+        need.adapters = adapters.widths
         need.adaptsHead = adapters.head > 0
         let (description, layouts, backend) = (description, layouts, backend)
         return place(canStream: true) { [need] _, part in
@@ -104,12 +117,12 @@ package struct PlacementTask {
             var scratch = DecoderScratch(
                 layouts, part: part, rows: rows,
                 headRows: LossHead.chunkRows(vocabulary: description.headOutputs, rows: rows),
-                adapterRank: adapters.rank)
+                adapters: adapters.widths)
             scratch.adaptsHead = adapters.head > 0
             return MemoryTable([
                 .activations: EvaluationPass.byteCount(
                     description, part: part, rows: rows, sequences: sequences,
-                    adapterRank: adapters.rank),
+                    adapters: adapters.widths),
                 .workspace: scratch.byteCount(on: backend),
             ])
         }
@@ -127,7 +140,7 @@ package struct PlacementTask {
         saving: Int = 0, canStream: Bool = true, generation: GenerationNeed? = nil
     ) -> PlacedMemory {
         var generation = generation
-        generation?.adapterRank = adapters.rank
+        generation?.adapters = adapters.widths
         generation?.adaptsHead = adapters.head > 0
         let (description, layouts, backend, adapters) = (description, layouts, backend, adapters)
         let training = trained.scratch(description)
@@ -137,7 +150,7 @@ package struct PlacementTask {
             var scratch = DecoderScratch(
                 layouts, part: part, rows: need.rows,
                 headRows: LossHead.chunkRows(vocabulary: description.headOutputs, rows: need.rows),
-                adapterRank: need.adapterRank, training: training)
+                adapters: need.adapters, training: training)
             scratch.adaptsHead = adapters.head > 0
             let trained = memory.bytes(part)
             var table = trained.table(isPaged: optimizer.isPaged)

@@ -13,8 +13,8 @@ package struct GenerationNeed: Sendable, Hashable {
     package var prefillChunk: Int
     /// Type of keys and values.
     package var kvType: KVType
-    /// Highest rank of an adapter.
-    package var adapterRank: Int
+    /// The widest of the adapters.
+    package var adapters: AdapterWidths
     /// Whether an adapter acts on the head.
     package var adaptsHead = false
     /// Pages of the cache; as many as all sequences can fill when nil.
@@ -25,13 +25,13 @@ package struct GenerationNeed: Sendable, Hashable {
     /// States a need.
     package init(
         contextLength: Int, sequences: Int = 1, prefillChunk: Int = 512, kvType: KVType = .bf16,
-        adapterRank: Int = 0, cachePages: Int? = nil, logitRows: Int? = nil
+        adapters: AdapterWidths = AdapterWidths(), cachePages: Int? = nil, logitRows: Int? = nil
     ) {
         self.contextLength = contextLength
         self.sequences = sequences
         self.prefillChunk = max(prefillChunk, sequences)
         self.kvType = kvType
-        self.adapterRank = adapterRank
+        self.adapters = adapters
         self.cachePages = cachePages
         self.logitRows = logitRows
     }
@@ -45,8 +45,7 @@ package struct GenerationNeed: Sendable, Hashable {
 
     /// The need of the forward pass.
     package var workspace: DecoderWorkspaceNeed {
-        var need = DecoderWorkspaceNeed(
-            rows: rows, logitRows: headRows, adapterRank: adapterRank)
+        var need = DecoderWorkspaceNeed(rows: rows, logitRows: headRows, adapters: adapters)
         need.residency = .onUse
         return need
     }
@@ -66,7 +65,7 @@ package struct GenerationNeed: Sendable, Hashable {
     ) -> Int {
         guard !part.isEmpty else { return 0 }
         var scratch = DecoderScratch(
-            layouts, part: part, rows: rows, headRows: headRows, adapterRank: adapterRank)
+            layouts, part: part, rows: rows, headRows: headRows, adapters: adapters)
         scratch.adaptsHead = adaptsHead
         return scratch.byteCount(on: backend)
     }

@@ -12,6 +12,9 @@ package protocol Backend: AnyObject, Sendable {
     /// Precision of activations in products with bf16 and quantized weights.
     var precision: ActivationPrecision { get }
 
+    /// The same device and its memory, computing with activations in f32.
+    var inFullPrecision: any Backend { get }
+
     // MARK: Scratch
 
     /// Makes sure that at least `bytes` of scratch memory stand ready.
@@ -42,10 +45,12 @@ package protocol Backend: AnyObject, Sendable {
     func accumulateWeightGradient(
         x: Matrix, dy: Matrix, into gradient: Buffer, layout: WeightLayout)
         throws(TensorError)
-    /// Rows of the transposed weight, in input order: out[i] = W[:, rows[i]]. The embedding look-up.
+    /// The sum of squares of the weights of each output, `[N]`.
+    func squares(of weight: PackedWeight, into squares: Buffer)
     /// Writes rows of f32 numbers into a weight that is not quantized, rounded to its type.
     /// - Parameter firstRow: where they begin, a multiple of 16; they end at another one or with the weight.
     func pack(_ rows: Matrix, into weight: PackedWeight, firstRow: Int)
+    /// Rows of the transposed weight, in input order: out[i] = W[:, rows[i]]. The embedding look-up.
     func gather(_ weight: PackedWeight, rows: [Int32], into out: Matrix)
 
     // MARK: Layers
@@ -80,6 +85,10 @@ package protocol Backend: AnyObject, Sendable {
     func scale(_ x: Matrix, by factor: Float)
     /// x += bias in each row.
     func addBias(_ bias: Buffer, to x: Matrix)
+    /// x = (x - bias) * factors + bias in each row.
+    func scaleColumns(of x: Matrix, by factors: Buffer, around bias: Buffer?)
+    /// sums += factors * the sum over the rows of x * y.
+    func addColumnProducts(of x: Matrix, _ y: Matrix, times factors: Buffer, to sums: Buffer)
     /// sums += the sum of the rows.
     func addColumnSums(of x: Matrix, to sums: Buffer)
     /// y = dropout(x), the mask a function of (seed, index).

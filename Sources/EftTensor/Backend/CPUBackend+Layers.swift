@@ -95,6 +95,23 @@ extension CPUBackend {
         eft_add_bias(context, x.rows, x.columns, bias.floats, x.pointer, x.columns)
     }
 
+    package func scaleColumns(of x: Matrix, by factors: Buffer, around bias: Buffer?) {
+        precondition(factors.floatCount == x.columns)
+        precondition(bias.map { $0.floatCount == x.columns } ?? true)
+        eft_scale_columns(
+            context, x.rows, x.columns, factors.floats, bias?.floats, x.pointer, x.columns)
+    }
+
+    package func addColumnProducts(
+        of x: Matrix, _ y: Matrix, times factors: Buffer, to sums: Buffer
+    ) {
+        precondition(x.rows == y.rows && x.columns == y.columns)
+        precondition(factors.floatCount == x.columns && sums.floatCount == x.columns)
+        eft_column_products(
+            context, x.rows, x.columns, factors.floats, x.pointer, x.columns, y.pointer, y.columns,
+            sums.floats)
+    }
+
     package func addColumnSums(of x: Matrix, to sums: Buffer) {
         precondition(sums.floatCount == x.columns)
         eft_column_sums(context, x.rows, x.columns, x.pointer, x.columns, sums.floats)

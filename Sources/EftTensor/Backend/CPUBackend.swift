@@ -76,6 +76,10 @@ package final class CPUBackend: Backend {
         threads = other.threads
     }
 
+    package var inFullPrecision: any Backend {
+        precision == .f32 ? self : CPUBackend(self, precision: .f32)
+    }
+
     /// The C context, for kernels that have no place in `Backend`.
     package var context: OpaquePointer { handle.pointer }
 
@@ -222,6 +226,13 @@ package final class CPUBackend: Backend {
         withUnsafePointer(to: weight.descriptor) {
             eft_dense_pack(
                 context, $0, weight.panels.base, rows.pointer, EFT_F32, firstRow, rows.rows)
+        }
+    }
+
+    package func squares(of weight: PackedWeight, into squares: Buffer) {
+        precondition(squares.floatCount == weight.outputs)
+        withUnsafePointer(to: weight.descriptor) {
+            eft_weight_squares(context, $0, squares.floats)
         }
     }
 

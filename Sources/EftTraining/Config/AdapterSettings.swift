@@ -13,12 +13,34 @@ package struct AdapterSettings: Sendable, Hashable {
         case pattern(String)
     }
 
-    /// How A starts; B starts at zero.
+    /// How A and B start, as in PEFT; B starts at zero unless it says otherwise.
     package enum Initialization: Sendable, Hashable {
         /// Uniform between plus and minus one over the square root of the number of inputs.
         case uniform
         /// Normal with a standard deviation of one over the rank.
         case gaussian
+        /// Both uniform, so that the model changes at once.
+        case random
+        /// Both normal, in subspaces of the ranks that have nothing in common.
+        case orthogonal
+        /// The largest singular vectors of the weight, whose product is taken away from it; by as many rounds of products with
+        /// random vectors when a number is given.
+        case pissa(rounds: Int?)
+        /// The first columns and rows of the weight's QR factors, whose product is taken away from it.
+        case olora
+        /// The largest singular vectors of what NF4 leaves of the weight.
+        case loftq
+
+        /// Whether the product that A and B begin with is taken away from the weight.
+        package var replacesWeight: Bool {
+            switch self {
+            case .pissa, .olora: true
+            default: false
+            }
+        }
+
+        /// Whether it is computed from the base's weights.
+        package var readsWeights: Bool { replacesWeight || self == .loftq }
     }
 
     /// Whether the base is held in 4 bits.
@@ -39,6 +61,8 @@ package struct AdapterSettings: Sendable, Hashable {
     package var alphaPattern: [String: Double] = [:]
     /// Whether alpha is divided by the square root of the rank.
     package var rankStabilized = false
+    /// Whether the rows of adapted weights get lengths that are trained too (DoRA).
+    package var usesDora = false
     /// Modules that are trained and saved whole: `embed_tokens`, `lm_head`.
     package var modulesToSave: [String] = []
     /// Tokens whose rows are trained alone.
@@ -49,6 +73,9 @@ package struct AdapterSettings: Sendable, Hashable {
     package var targetParameters: [String] = []
     /// How A starts.
     package var initialization = Initialization.uniform
+
+    /// What the method is called.
+    package var methodName: String { (quantizesBase ? "Q" : "") + (usesDora ? "DoRA" : "LoRA") }
 
     private static let rankRange = 1...65536
 
@@ -82,6 +109,7 @@ package struct AdapterSettings: Sendable, Hashable {
         }
         var settings = AdapterSettings(quantizesBase: fourBit)
         settings.folder = try config.text("lora_model_dir")
+        if try AdapterBase.usesLoftQ(config) { settings.quantizesBase = true }
         if settings.folder == nil { try settings.readShape(config) }
         return settings
     }
@@ -95,6 +123,7 @@ package struct AdapterSettings: Sendable, Hashable {
         (self.rank, self.alpha) = (rank, alpha)
         dropout = try config.lenientDouble("lora_dropout", in: 0...0.99) ?? 0
         rankStabilized = try config.lenientBool("peft_use_rslora") ?? false
+        usesDora = try config.lenientBool("peft_use_dora") ?? false
         for (key, value) in try config.optional("lora_rank_pattern")?.entries() ?? [] {
             rankPattern[key] = try value.int(in: Self.rankRange)
         }
@@ -107,6 +136,12 @@ package struct AdapterSettings: Sendable, Hashable {
         targetParameters = try config.texts("lora_target_parameters") ?? []
         try readInitialization(config)
         try readTargets(config)
+        guard !initialization.readsWeights || !usesDora else {
+            throw try config.required("peft_use_dora").error(
+                .badValue,
+                "DoRA does not go with an adapter that begins from the base's weights (pissa, olora, loftq); remove one "
+                    + "of both")
+        }
     }
 
     /// The modules that are trained whole: the configuration's, or those of the adapter to go on from.
@@ -170,12 +205,83 @@ package struct AdapterSettings: Sendable, Hashable {
     }
 
     private mutating func readInitialization(_ config: ConfigCursor) throws(ConfigError) {
+        let block = try config.optional("peft")
+        for (key, value) in try block?.entries() ?? [] where key != "loftq_config" {
+            throw value.error(.badValue, "not supported; there is loftq_config")
+        }
+        if let loftq = try block?.optional("loftq_config") {
+            for (key, value) in try loftq.entries() {
+                switch key {
+                case "loftq_bits" where try value.int() == 4: break
+                case "loftq_iter" where try value.int() == 1: break
+                case "loftq_bits": throw value.error(.badValue, "only 4 bits are supported")
+                default:
+                    throw value.error(
+                        .badValue,
+                        "not supported: with one round alone the base is what NF4 makes of the model, so that the "
+                            + "adapter runs on it")
+                }
+            }
+            initialization = .loftq
+        }
         guard let value = try config.optional("peft_init_lora_weights") else { return }
+        initialization = try Self.initialization(value, isLoftQ: initialization == .loftq)
+        guard !initialization.replacesWeight || !quantizesBase else {
+            throw value.error(
+                .badValue,
+                "an adapter that takes its product away from the base needs the base in 16 bits, as in PEFT, since "
+                    + "what is left would have to be quantized anew; use adapter: lora, or loftq for a base in NF4"
+            )
+        }
+        guard
+            !initialization.replacesWeight || !rankStabilized
+                || (rankPattern.isEmpty && alphaPattern.isEmpty)
+        else {
+            throw value.error(
+                .badValue,
+                "does not go with peft_use_rslora beside lora_rank_pattern or lora_alpha_pattern: no adapter of twice "
+                    + "the rank has the same scales")
+        }
+    }
+
+    private static func initialization(
+        _ value: ConfigCursor, isLoftQ: Bool
+    ) throws(ConfigError) -> Initialization {
+        var word = ""
         switch value.node.value {
-        case .bool(true), .string("true"): break
-        case .string("gaussian"): initialization = .gaussian
+        case .bool(let flag): word = flag ? "true" : "false"
+        case .string(let text): word = text.lowercased()
+        default: break
+        }
+        // As Axolotl sets them: the key after the block.
+        switch word {
+        case "true": return .uniform
+        case "false": return .random
+        case "gaussian": return .gaussian
+        case "orthogonal": return .orthogonal
+        case "pissa": return .pissa(rounds: nil)
+        case "olora": return .olora
+        case "loftq":
+            guard isLoftQ else {
+                throw value.error(
+                    .badValue, "needs peft: {loftq_config: {loftq_bits: 4}} beside it")
+            }
+            return .loftq
+        case "eva", "corda", "lora_ga":
+            throw value.error(
+                .badValue,
+                "'\(word)' needs activations or gradients of examples before training, which is not supported; there "
+                    + "are pissa, olora, loftq, orthogonal and gaussian")
         default:
-            throw value.error(.badValue, "not supported yet; there are true and gaussian")
+            if word.hasPrefix("pissa_niter_"), let rounds = Int(word.dropFirst(12)),
+                (0...1000).contains(rounds)
+            {
+                return .pissa(rounds: rounds)
+            }
+            throw value.error(
+                .badValue,
+                "there are true, false, gaussian, orthogonal, pissa, pissa_niter_N, olora and loftq"
+            )
         }
     }
 

@@ -8,7 +8,7 @@ extension AxolotlKeys {
         base_model base_model_config tokenizer_config model_type tokenizer_type load_in_4bit
         load_in_8bit bnb_config_kwargs reinit_weights special_tokens adapter lora_model_dir lora_r
         lora_alpha lora_dropout lora_target_modules lora_target_linear lora_rank_pattern
-        lora_alpha_pattern peft_use_rslora peft_init_lora_weights output_dir datasets test_datasets
+        lora_alpha_pattern peft_use_rslora peft_use_dora peft peft_init_lora_weights output_dir datasets test_datasets
         val_set_size sequence_len eval_sequence_len min_sample_len excess_length_strategy
         sample_packing train_on_inputs dataset_exact_deduplication shuffle_merged_datasets
         micro_batch_size gradient_accumulation_steps batch_size num_epochs max_steps learning_rate
@@ -156,7 +156,6 @@ extension AxolotlKeys {
     static let refusals: [(String, String)] =
         words(
             """
-            peft_use_dora peft
             peft_layer_replication relora
             lisa_n_layers lisa_step_interval
             lisa_layers_attribute qat

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // The keys that name the base model, its tokenizer and its special tokens.
 import EftConfig
+import EftModels
 
 /// The base model of a run.
 package struct ModelSettings: Sendable, Hashable {
@@ -48,7 +49,11 @@ package struct ModelSettings: Sendable, Hashable {
         if let type = try options?.optional("bnb_4bit_quant_type"), try type.string() != "nf4" {
             throw type.error(.badValue, "only nf4 is supported")
         }
-        doubleQuantization = try options?.lenientBool("bnb_4bit_use_double_quant") ?? true
+        // LoftQ on a base that is not asked for in 4 bits rounds it once, as PEFT does.
+        let usesLoftQ = try AdapterBase.usesLoftQ(config)
+        let isDouble = try config.lenientBool("load_in_4bit") ?? false ? true : !usesLoftQ
+        doubleQuantization =
+            try options?.lenientBool("bnb_4bit_use_double_quant") ?? isDouble
         specialTokens = []
         newTokens = []
         roundsVocabulary = try config.lenientBool("resize_token_embeddings_to_32x") ?? false

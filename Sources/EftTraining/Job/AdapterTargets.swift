@@ -14,7 +14,8 @@ struct AdapterTargets: Sendable {
     let layers: [String: (rank: Int, scale: Double)]
     /// Lines for the user.
     let notices: [String]
-    private let initialization: AdapterSettings.Initialization
+    /// How A and B start; as nothing says when they are read.
+    let initialization: AdapterSettings.Initialization
     /// The folder that A and B are read from; nil when they are fresh.
     private let folder: String?
 
@@ -23,15 +24,20 @@ struct AdapterTargets: Sendable {
     init(
         _ settings: AdapterSettings, description: DecoderDescription, baseModel: String
     ) throws {
-        initialization = settings.initialization
+        initialization = settings.folder == nil ? settings.initialization : .uniform
         folder = settings.folder
         let all = (0..<description.layers).flatMap { description.linears(layer: $0) }
         if let folder = settings.folder {
             config = try AdapterConfig.read(folder: folder)
             let checkpoint = try CheckpointFolder.open(folder, kind: .adapter)
             let config = config
-            let named = (all.map(\.name) + [description.headName]).filter {
+            var named = (all.map(\.name) + [description.headName]).filter {
                 checkpoint.find(AdapterFile.prefix + $0 + ".lora_A.weight") != nil
+            }
+            if AdapterFile.embeddingNames(description).contains(where: {
+                checkpoint.find($0) != nil
+            }) {
+                named.append(description.embeddingName)
             }
             layers = Dictionary(
                 uniqueKeysWithValues: named.map { ($0, config.settings(for: $0)) })
@@ -43,12 +49,14 @@ struct AdapterTargets: Sendable {
         // PEFT leaves modules that are in no layer out when layers are named.
         let hasHead =
             try settings.layersToTransform == nil && Self.meansHead(settings, description)
+        let hasEmbedding =
+            try settings.layersToTransform == nil && Self.meansEmbedding(settings, description)
         let matches = try Self.matcher(settings.targets)
         let layersOf = try Self.layers(settings, description)
         var chosen = try layersOf.flatMap { try description.linears(layer: $0).filter(matches) }
-        let hasOtherNames = chosen.isEmpty && !hasHead
+        let hasOtherNames = chosen.isEmpty && !hasHead && !hasEmbedding
         if hasOtherNames { chosen = try Self.underOtherNames(settings.targets, all) }
-        guard !chosen.isEmpty || hasHead else {
+        guard !chosen.isEmpty || hasHead || hasEmbedding else {
             throw TrainingError(
                 .configuration,
                 "lora_target_modules matches no linear layer of the model; it has "
@@ -57,6 +65,7 @@ struct AdapterTargets: Sendable {
         var targets = Self.moduleNames(
             known.filter { linear in chosen.contains { $0.role == linear.role } })
         if hasHead { targets.append(description.headName) }
+        if hasEmbedding { targets.append(description.embeddingName) }
         if case .pattern(let pattern) = settings.targets {
             targets = hasOtherNames ? chosen.map(\.name) : [pattern]
         }
@@ -67,23 +76,60 @@ struct AdapterTargets: Sendable {
             baseModel: baseModel, modulesToSave: settings.modulesToSave,
             layersToTransform: settings.layersToTransform)
         config.scores = description.scores?.kind
+        config.usesDora = settings.usesDora
         self.config = config
-        let names = chosen.map(\.name) + (hasHead ? [description.headName] : [])
+        let names =
+            chosen.map(\.name) + (hasHead ? [description.headName] : [])
+            + (hasEmbedding ? [description.embeddingName] : [])
         layers = Dictionary(
             uniqueKeysWithValues: names.map { ($0, config.settings(for: $0)) })
     }
 
+    /// Whether a name outside the decoder layers is meant.
+    private static func isMeant(_ name: String, _ settings: AdapterSettings) throws -> Bool {
+        switch settings.targets {
+        case .pattern(let pattern): try Regex(pattern).wholeMatch(in: name) != nil
+        case .modules(let names, _): names.contains { ends(name, $0) }
+        }
+    }
+
+    /// Whether the embedding gets an adapter.
+    /// - Throws: `TrainingError` (`configuration`) for what does not go with it.
+    private static func meansEmbedding(
+        _ settings: AdapterSettings, _ description: DecoderDescription
+    ) throws -> Bool {
+        let name = description.embeddingName
+        guard try isMeant(name, settings) else { return false }
+        let others: [(Bool, String)] = [
+            (settings.modulesToSave.contains { ends(name, $0) }, "lora_modules_to_save with it"),
+            (!settings.trainedTokens.isEmpty, "peft_trainable_token_indices"),
+            (settings.usesDora, "peft_use_dora"),
+            (
+                settings.initialization.readsWeights,
+                "an adapter that begins from the base's weights"
+            ),
+        ]
+        if let other = others.first(where: \.0)?.1 {
+            throw TrainingError(
+                .configuration,
+                "an adapter on \(name) does not go with \(other); leave it out of lora_target_modules"
+            )
+        }
+        return true
+    }
+
     /// Whether the head gets an adapter; not when all linear layers do, as PEFT has it.
-    /// - Throws: `TrainingError` (`configuration`) when the head is trained whole too.
+    /// - Throws: `TrainingError` (`configuration`) when the head is trained whole too, and with DoRA.
     private static func meansHead(
         _ settings: AdapterSettings, _ description: DecoderDescription
     ) throws -> Bool {
         let name = description.headName
-        let isMeant =
-            switch settings.targets {
-            case .pattern(let pattern): try Regex(pattern).wholeMatch(in: name) != nil
-            case .modules(let names, _): names.contains { ends(name, $0) }
-            }
+        let isMeant = try isMeant(name, settings)
+        guard !isMeant || !settings.usesDora else {
+            throw TrainingError(
+                .configuration,
+                "peft_use_dora on \(name) is not supported; leave it out of lora_target_modules")
+        }
         guard isMeant, settings.modulesToSave.contains(where: { ends(name, $0) }) else {
             return isMeant
         }
@@ -133,12 +179,6 @@ struct AdapterTargets: Sendable {
                     .configuration,
                     "lora_target_modules names '\(excerpt(name))', which is no linear layer of the model; did "
                         + "you mean '\(near)'?")
-            }
-            if names.contains(where: { ends(description.embeddingName, $0) }) {
-                throw TrainingError(
-                    .configuration,
-                    "an adapter on embed_tokens is not supported yet; train it whole by lora_modules_to_save"
-                )
             }
             if !unknown.isEmpty {
                 let words = unknown.map { "'\(excerpt($0))'" }.joined(separator: ", ")
@@ -227,59 +267,190 @@ struct AdapterTargets: Sendable {
             for linear in description.linears(layer: layer) {
                 guard let rank = layers[linear.name]?.rank else { continue }
                 extents.add(
-                    layer: layer, inputs: linear.inputs, outputs: linear.outputs, rank: rank)
-                if config.dropout > 0 {
-                    extents.droppedInputs = max(extents.droppedInputs, linear.inputs)
+                    layer: layer, inputs: linear.inputs, outputs: linear.outputs, rank: rank,
+                    hasMagnitude: config.usesDora)
+                if config.dropout > 0 { extents.noteDropout(inputs: linear.inputs) }
+                if initialization.replacesWeight {
+                    extents.addFrozen(
+                        layer: layer, inputs: linear.inputs, outputs: linear.outputs, rank: rank)
                 }
             }
         }
         if let rank = layers[description.headName]?.rank {
             extents.addHead(
                 inputs: description.shape.hidden, outputs: description.headOutputs, rank: rank)
-            if config.dropout > 0 {
-                extents.droppedInputs = max(extents.droppedInputs, description.shape.hidden)
+            if config.dropout > 0 { extents.noteDropout(inputs: description.shape.hidden) }
+            if initialization.replacesWeight {
+                extents.addFrozen(
+                    layer: nil, inputs: description.shape.hidden, outputs: description.headOutputs,
+                    rank: rank)
             }
+        }
+        if let rank = layers[description.embeddingName]?.rank {
+            extents.addEmbedding(
+                vocabulary: description.vocabulary, hidden: description.shape.hidden, rank: rank)
         }
         extents.add(tokens, description)
         return extents
     }
 
+    /// Most bytes that fresh adapters take for a while when they begin from the base's weights, and what the linear-algebra
+    /// library keeps from then on.
+    func startingBytes(
+        _ description: DecoderDescription, threads: Int
+    ) -> (passing: Int, kept: Int) {
+        guard initialization.readsWeights else { return (0, 0) }
+        var shapes = (0..<description.layers).flatMap { description.linears(layer: $0) }
+            .map { ($0.name, $0.inputs, $0.outputs) }
+        shapes.append((description.headName, description.shape.hidden, description.vocabulary))
+        return shapes.reduce((0, 0)) { most, shape in
+            guard let rank = layers[shape.0]?.rank else { return most }
+            let passing = AdapterStart.byteCount(
+                initialization, inputs: shape.1, outputs: shape.2, rank: rank)
+            let kept = LowRank.libraryBytes(outputs: shape.2, inputs: shape.1, threads: threads)
+            return (max(most.0, passing), max(most.1, kept))
+        }
+    }
+
     // MARK: Making
 
-    /// Puts the adapter into a decoder and makes it trainable; returns its slot.
-    /// - Throws: `TensorError` when it does not fit the ledger; for one that is read also what reading throws.
-    func attach(to decoder: Decoder, seed: UInt64) throws -> Int {
-        let slot: Int
+    /// Puts the adapter into a decoder and makes it trainable.
+    /// - Parameters:
+    ///   - start: what fills adapters that begin from the base's weights.
+    ///   - resumed: the checkpoint to go on from, whose A and B will be read in the place of fresh ones.
+    ///   - shouldStop: asked between layers that begin from weights; `TrainingError` (`interrupted`) then.
+    /// - Throws: `TensorError` when it does not fit the ledger; for one that is read also what reading throws; `FormatError` when
+    ///   a streamed layer or the checkpoint could not be read, and what `AdapterStart` throws.
+    func attach(
+        to decoder: Decoder, seed: UInt64, start: AdapterStart, resumed: String?,
+        shouldStop: () -> Bool
+    ) throws -> AttachedAdapter {
+        var attached: AttachedAdapter
         if let folder {
-            slot = try AdapterFile.load(folder, into: decoder)
+            attached = AttachedAdapter(slot: try AdapterFile.load(folder, into: decoder))
         } else {
-            slot = decoder.freeAdapterSlot
-            try makeFresh(decoder, slot: slot, seed: seed)
+            attached = AttachedAdapter(slot: decoder.freeAdapterSlot)
+            if initialization.replacesWeight { attached.start = attached.slot + 1 }
+            try makeFresh(decoder, attached, seed: seed)
+            try makeFreshEmbedding(decoder, slot: attached.slot, seed: seed)
+            try begin(decoder, attached, start, resumed, shouldStop)
         }
         for (linear, ledger) in decoder.placedLinears where layers[linear.name] != nil {
-            try linear.adapters[slot]?.makeTrainable(
+            try linear.adapters[attached.slot]?.makeTrainable(
                 prefix: AdapterFile.prefix + linear.name, ledger: ledger)
         }
-        return slot
+        try decoder.embeddingAdapters[attached.slot]?.makeTrainable(
+            prefix: AdapterFile.prefix + decoder.description.embeddingName,
+            ledger: decoder.devices[decoder.embeddingDevice].ledger)
+        return attached
     }
 
-    private func makeFresh(_ decoder: Decoder, slot: Int, seed: UInt64) throws {
+    /// The adapter of the embedding: A begins at zero and B normal, however linear layers begin.
+    private func makeFreshEmbedding(_ decoder: Decoder, slot: Int, seed: UInt64) throws {
+        let description = decoder.description
+        guard let (rank, scale) = layers[description.embeddingName] else { return }
+        let adapter = try EmbeddingLoRA(
+            vocabulary: description.vocabulary, hidden: description.shape.hidden, rank: rank,
+            scale: Float(scale), ledger: decoder.devices[decoder.embeddingDevice].ledger)
+        var generator = NormalGenerator(seed: mixedSeed(seed, .max))
+        for index in 0..<adapter.b.count {
+            adapter.b.pointer[index] = Float(generator.normal())
+        }
+        decoder.embeddingAdapters[slot] = adapter
+    }
+
+    private func makeFresh(_ decoder: Decoder, _ attached: AttachedAdapter, seed: UInt64) throws {
         for (linear, ledger) in decoder.placedLinears {
             guard let (rank, scale) = layers[linear.name] else { continue }
-            let adapter = try LoRA(
-                inputs: linear.weight.inputs, outputs: linear.weight.outputs, rank: rank,
-                scale: Float(scale), dropout: Float(config.dropout), ledger: ledger)
+            func adapter(
+                scale: Double, dropout: Double, hasMagnitude: Bool
+            ) throws(TensorError) -> LoRA {
+                try LoRA(
+                    inputs: linear.weight.inputs, outputs: linear.weight.outputs, rank: rank,
+                    scale: Float(scale), dropout: Float(dropout), hasMagnitude: hasMagnitude,
+                    ledger: ledger)
+            }
+            let fresh = try adapter(
+                scale: scale, dropout: config.dropout, hasMagnitude: config.usesDora)
             // A seed for each layer: adding a layer to the targets leaves the others as they were.
             var generator = NormalGenerator(seed: mixedSeed(seed, linear.ordinal))
-            let bound = 1 / Double(linear.weight.inputs).squareRoot()
-            for index in 0..<adapter.a.count {
-                adapter.a.pointer[index] =
-                    switch initialization {
-                    case .uniform: Float((2 * generator.uniform() - 1) * bound)
-                    case .gaussian: Float(generator.normal() / Double(rank))
-                    }
-            }
-            linear.adapters[slot] = adapter
+            try fill(fresh, &generator)
+            linear.adapters[attached.slot] = fresh
+            guard let start = attached.start else { continue }
+            linear.adapters[start] = try adapter(scale: -scale, dropout: 0, hasMagnitude: false)
         }
     }
+
+    private func fill(_ adapter: LoRA, _ generator: inout NormalGenerator) throws {
+        func uniform(_ matrix: Matrix) {
+            let bound = 1 / Double(matrix.columns).squareRoot()
+            for index in 0..<matrix.count {
+                matrix.pointer[index] = Float((2 * generator.uniform() - 1) * bound)
+            }
+        }
+        switch initialization {
+        case .uniform: uniform(adapter.a)
+        case .random:
+            uniform(adapter.a)
+            uniform(adapter.b)
+        case .gaussian:
+            for index in 0..<adapter.a.count {
+                adapter.a.pointer[index] = Float(generator.normal() / Double(adapter.rank))
+            }
+        case .orthogonal:
+            let basis = (0..<adapter.rank * adapter.rank).map { _ in Float(generator.normal()) }
+            let isFound = LowRank.fillOrthogonally(
+                a: adapter.a, b: adapter.b, basis: basis, random: { Float(generator.normal()) })
+            guard isFound else {
+                throw TrainingError(
+                    .configuration,
+                    "peft_init_lora_weights: orthogonal needs even ranks, not \(adapter.rank)")
+            }
+        case .pissa, .olora, .loftq: break
+        }
+    }
+
+    /// What needs the base's weights.
+    private func begin(
+        _ decoder: Decoder, _ attached: AttachedAdapter, _ start: AdapterStart,
+        _ resumed: String?, _ shouldStop: () -> Bool
+    ) throws {
+        if let resumed {
+            guard let slot = attached.start else { return }
+            let checkpoint = try CheckpointFolder.open(resumed, kind: .adapter)
+            for (linear, _) in decoder.placedLinears {
+                guard let adapter = linear.adapters[slot] else { continue }
+                try AdapterFile.readStart(checkpoint, module: linear.name, into: adapter)
+            }
+            return
+        }
+        guard config.usesDora || initialization.readsWeights else { return }
+        func begin(_ linear: Linear, _ backend: any Backend) throws {
+            guard let adapter = linear.adapters[attached.slot] else { return }
+            guard !shouldStop() else {
+                throw TrainingError(
+                    .interrupted, "interrupted before the first step; nothing to save")
+            }
+            adapter.beginMagnitude(linear.weight, backend)
+            let taken = attached.start.flatMap { linear.adapters[$0] }
+            try start.fill(adapter, start: taken, of: linear, backend: backend)
+        }
+        try decoder.forEachLayer { layer, backend in
+            for linear in layer.linears { try begin(linear, backend) }
+        }
+        try begin(decoder.head, decoder.devices[decoder.headDevice])
+    }
+}
+
+/// The slots of an adapter that is trained.
+struct AttachedAdapter: Sendable {
+    /// What is trained.
+    let slot: Int
+    /// What takes away the product that it began with; nil when the base stays as it is.
+    var start: Int?
+
+    init(slot: Int) { self.slot = slot }
+
+    /// All that act in training.
+    var slots: [Int] { [slot] + (start.map { [$0] } ?? []) }
 }

@@ -59,14 +59,21 @@ extension TrainingJob {
     ) throws -> TrainingPlan {
         let description = base.folder.description
         let layouts = try base.layouts()
-        let adapter = try config.adapter.map {
+        let targets = try config.adapter.map {
             try AdapterTargets($0, description: description, baseModel: config.model.baseModel)
-                .extents(description, base.trainedTokens)
         }
-        let task = PlacementTask(
+        let adapter = targets?.extents(description, base.trainedTokens)
+        var task = PlacementTask(
             description: description, layouts: layouts, adapters: adapter,
             load: try base.loadNeed(), limits: room.limits, weightLimits: room.weightLimits,
             backend: backend)
+        let threads = (backend as? CPUBackend)?.threads ?? 1
+        let starting =
+            targets?.startingBytes(description, threads: threads) ?? (passing: 0, kept: 0)
+        // A run that goes on reads what it began with.
+        if starting.passing > 0, try resumeFolder(config) == nil {
+            (task.starting, task.kept) = starting
+        }
         var need = try need(config.training, lengths, extents: task.adapters)
         let (placed, joined) = task.training(
             need, weights: base.options.trained,
@@ -94,19 +101,19 @@ extension TrainingJob {
                 return Trainer.need(
                     plan: try BatchPlan(lengths: [settings.sequenceLen], settings: settings),
                     train: [settings.sequenceLen], validation: [], settings: settings,
-                    adapterExtents: (extents.rank, extents.droppedInputs))
+                    adapterWidths: extents.widths)
             }
             // A guess for packing: examples of 64 tokens, each of which may leave a page unfilled.
             let rows = settings.microBatchTokens
             let sequences = settings.samplePacking ? rows / 64 + 1 : settings.microBatchSize
             return TrainingNeed(
-                rows: rows, sequences: sequences, adapterRank: extents.rank,
-                droppedInputs: extents.droppedInputs, checkpointing: settings.gradientCheckpointing)
+                rows: rows, sequences: sequences, adapters: extents.widths,
+                checkpointing: settings.gradientCheckpointing)
         }
         return Trainer.need(
             plan: try BatchPlan(lengths: lengths.train, settings: settings), train: lengths.train,
             validation: lengths.validation, settings: settings,
-            adapterExtents: (extents.rank, extents.droppedInputs))
+            adapterWidths: extents.widths)
     }
 
     // MARK: Refusing
@@ -194,7 +201,9 @@ extension TrainingJob {
             current.training.microBatchSize = 1
             add("micro_batch_size: 1")
         }
-        if current.adapter?.quantizesBase == false {
+        if let adapter = current.adapter, !adapter.quantizesBase,
+            !adapter.initialization.replacesWeight
+        {
             current.adapter?.quantizesBase = true
             add("adapter: qlora, load_in_4bit: true")
         }

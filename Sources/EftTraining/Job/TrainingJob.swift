@@ -95,6 +95,7 @@ package final class TrainingJob {
             try AdapterTargets($0, description: description, baseModel: config.model.baseModel)
         }
         try TrainingJob.requireReference(config, base)
+        try TrainingJob.requireStart(adapter, base)
         // What does not fit with a single short example is refused before the data is read.
         let least = ExampleLengths(train: [2])
         let backend = devices[0]
@@ -135,7 +136,33 @@ package final class TrainingJob {
                 + "remove new tokens, peft_trainable_token_indices and lora_modules_to_save")
     }
 
-    private static func resumeFolder(_ config: AxolotlConfig) throws -> String? {
+    /// - Throws: `TrainingError` (`configuration`) for an adapter that begins from weights which the base does not have in plain
+    ///   numbers, or not in another form than training holds them in.
+    private static func requireStart(_ adapter: AdapterTargets?, _ base: BaseModel) throws {
+        guard let adapter else { return }
+        let embedding = base.folder.description.embeddingName
+        guard adapter.layers[embedding] == nil || base.trainedTokens.isEmpty else {
+            throw TrainingError(
+                .configuration,
+                "the rows of new tokens are trained alone, or an adapter on \(embedding); leave it out of "
+                    + "lora_target_modules, or name both modules in lora_modules_to_save")
+        }
+        guard adapter.initialization.readsWeights else { return }
+        let words = "peft_init_lora_weights (or peft.loftq_config)"
+        guard try base.folder.isDense() else {
+            throw TrainingError(
+                .configuration, "\(words) begins from the base's weights; give the 16-bit base")
+        }
+        let head = base.folder.description.headName
+        guard adapter.initialization != .loftq || adapter.layers[head] == nil else {
+            throw TrainingError(
+                .configuration,
+                "\(words) asks for what NF4 leaves of \(head), which is never held so; leave it out of "
+                    + "lora_target_modules")
+        }
+    }
+
+    static func resumeFolder(_ config: AxolotlConfig) throws -> String? {
         switch config.resume {
         case .never: return nil
         case .folder(let folder):
@@ -205,11 +232,13 @@ package final class TrainingJob {
             FileSystem.join(settings.outputDir, AdapterBase.configName),
             YAMLWriter.text(ConfigSecrets.removed(from: config.document.node)))
         let decoder = try load(onEvent, shouldStop)
-        let slot = try adapter?.attach(to: decoder, seed: mixedSeed(settings.seed, 2))
+        let kept = try keptByLibrary()
+        defer { withExtendedLifetime(kept) {} }
+        let attached = try attach(to: decoder, onEvent, shouldStop)
         try decoder.makeTrainable(base.options.trained)
         try decoder.makeTrainable(base.trainedTokens)
         decoder.freezeRows(beside: base.trainedRows)
-        let slots = slot.map { [$0] } ?? []
+        let slots = attached?.slots ?? []
         let trainer = try Trainer(
             decoder: decoder, settings: settings,
             objective: objective(decoder, settings, slots), lengths: data.lengths,
@@ -217,7 +246,7 @@ package final class TrainingJob {
             output: TrainingOutput(
                 config: config, base: base, padID: examples.padID, decoder: decoder,
                 backend: devices[0],
-                adapter: adapter.flatMap { adapter in slot.map { ($0, adapter.config) } }
+                adapter: adapter.flatMap { adapter in attached.map { ($0, adapter.config) } }
             ).output)
         try trainer.prepare(
             onEvent: { try onEvent(.training($0)) }, shouldStop: shouldStop)
@@ -267,6 +296,34 @@ package final class TrainingJob {
             rollouts, train: data.train, validation: data.validation, slots: slots,
             seed: settings.seed, microBatchSize: settings.microBatchSize,
             embeddingNoise: Float(settings.embeddingNoise), tools: tools)
+    }
+
+    /// What the linear-algebra library keeps once an adapter has begun from the base's weights.
+    private func keptByLibrary() throws(TensorError) -> LedgerEntry? {
+        guard let adapter, resumeFolder == nil else { return nil }
+        let bytes = adapter.startingBytes(base.folder.description, threads: devices[0].threads).kept
+        return bytes == 0
+            ? nil : try LedgerEntry(bytes, ledger: devices[0].ledger, purpose: .workspace)
+    }
+
+    /// Puts the adapter on the base; nil when all weights are trained.
+    private func attach(
+        to decoder: Decoder, _ onEvent: (Event) throws -> Void, _ shouldStop: () -> Bool
+    ) throws -> AttachedAdapter? {
+        guard let adapter else { return nil }
+        let seed = mixedSeed(config.training.seed, 2)
+        if adapter.initialization.readsWeights, resumeFolder == nil {
+            LinearAlgebra.useThreads(devices[0].threads)
+            try onEvent(
+                .training(
+                    .notice("the adapter begins from the weights of the base, layer by layer"))
+            )
+        }
+        return try adapter.attach(
+            to: decoder, seed: seed,
+            start: AdapterStart(
+                initialization: adapter.initialization, folder: base.folder, seed: seed),
+            resumed: resumeFolder, shouldStop: shouldStop)
     }
 
     /// Bytes of temporary files: kept inputs of layers, and paged state of the optimizer.
@@ -351,6 +408,7 @@ package final class TrainingJob {
             return settings.json
         }
         add(kind ?? "full")
+        if let adapter, adapter.initialization.readsWeights { add("\(adapter.initialization)") }
         if !base.trainedTokens.isEmpty { add("\(base.trainedTokens)") }
         if let unfrozen = config.unfrozen { add("\(unfrozen)") }
         return String(mixedSeed(hash), radix: 16)

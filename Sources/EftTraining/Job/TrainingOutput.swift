@@ -14,8 +14,8 @@ struct TrainingOutput: Sendable {
     let padID: Int32?
     let decoder: Decoder
     let backend: CPUBackend
-    /// The adapter's slot and settings; nil for a whole model.
-    let adapter: (slot: Int, config: AdapterConfig)?
+    /// The adapter's slots and settings; nil for a whole model.
+    let adapter: (attached: AttachedAdapter, config: AdapterConfig)?
 
     /// The writer that the loop takes.
     var output: Trainer.Output { Trainer.Output { try save(to: $0) } }
@@ -26,7 +26,8 @@ struct TrainingOutput: Sendable {
             var settings = adapter.config
             settings.trainedTokens = base.trainedTokens
             try AdapterFile.save(
-                decoder, slot: adapter.slot, config: settings,
+                decoder, slot: adapter.attached.slot, start: adapter.attached.start,
+                config: settings,
                 ends: base.savedEnds(
                     modules: settings.modulesToSave, backend, config.outputType), to: folder)
         } else {

@@ -44,7 +44,7 @@ struct RunFacts {
     /// What was trained, in a word or two.
     var method: String {
         let weights =
-            config.adapter.map { $0.quantizesBase ? "QLoRA" : "LoRA" } ?? "all weights"
+            config.adapter?.methodName ?? "all weights"
         if let scoring = config.training.scoring {
             return (scoring.takesPairs ? "reward model, " : "process reward model, ") + weights
         }

@@ -274,6 +274,7 @@ struct FullPlan {
     ) throws -> AxolotlConfig {
         var config = config
         guard config.adapter?.quantizesBase == true, config.model.doubleQuantization,
+            config.adapter?.initialization != .loftq,
             let folder = try? ModelFolder.open(config.model.baseModel, scores: true),
             let base = try PreparedBase(folder, caches: arguments.string("cache-dir")),
             base.isCurrent

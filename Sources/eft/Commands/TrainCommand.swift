@@ -130,6 +130,7 @@ enum TrainCommand: Command {
         _ config: AxolotlConfig, _ arguments: ParsedArguments, _ devices: DeviceBudget
     ) throws -> String? {
         guard config.adapter?.quantizesBase == true, config.model.doubleQuantization,
+            config.adapter?.initialization != .loftq,
             FileSystem.isFolder(config.model.baseModel)
         else { return nil }
         let folder = try ModelFolder.open(config.model.baseModel, scores: true)
@@ -146,7 +147,7 @@ enum TrainCommand: Command {
     /// What the run needs, what the program and the data hold already included.
     private static func plan(_ job: TrainingJob) -> StagePlan {
         let training = job.config.training
-        let kind = job.config.adapter.map { $0.quantizesBase ? "QLoRA" : "LoRA" } ?? "all weights"
+        let kind = job.config.adapter?.methodName ?? "all weights"
         var plan = StagePlan(
             name: "train", placed: job.plan.placed,
             detail: "\(kind), \(job.totalSteps) steps of \(training.gradientAccumulationSteps) x "

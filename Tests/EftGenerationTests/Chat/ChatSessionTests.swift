@@ -183,7 +183,7 @@ import Testing
         let decoder = try EngineRig().decoder()
         let slot = try AdapterFile.load(folder, into: decoder)
         var need = GenerationNeed(contextLength: 64, kvType: .f32)
-        need.adapterRank = decoder.adapterExtents.rank
+        need.adapters = decoder.adapterWidths
         func tokens(_ generator: Generator, _ adapters: [Int]) throws -> [Int32] {
             var tokens: [Int32] = []
             let request = GenerationRequest(

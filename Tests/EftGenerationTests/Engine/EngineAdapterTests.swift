@@ -148,4 +148,17 @@ import Testing
         let core = try EngineRig(adapterRank: 1).core()
         #expect(throws: ModelError.self) { try core.loadAdapter(adapters.first) }
     }
+
+    @Test func `DoRA comes at run time only where memory was taken for it`() throws {
+        let dora = Fixtures.path("adapter-forms/dora/adapter")
+        let error = try #require(throws: ModelError.self) {
+            try EngineRig(adapterRank: 4).core().loadAdapter(dora)
+        }
+        #expect(error.code == .mismatch && error.description.contains("DoRA"))
+        let decoder = try EngineRig().decoder()
+        let first = try AdapterFile.load(dora, into: decoder)
+        let core = try EngineRig().core(decoder)
+        let second = try core.loadAdapter(dora)
+        #expect(second.slot != first)
+    }
 }

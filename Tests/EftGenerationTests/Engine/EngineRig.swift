@@ -76,7 +76,8 @@ struct EngineRig: Sendable {
         configure(&configuration)
         let need = GenerationNeed(
             contextLength: context, sequences: sequences, prefillChunk: batch, kvType: kvType,
-            adapterRank: adapterRank, cachePages: pages, logitRows: min(sequences, 3))
+            adapters: AdapterWidths(rank: adapterRank), cachePages: pages,
+            logitRows: min(sequences, 3))
         return try EngineCore(
             decoder: decoder ?? self.decoder(), need: need, configuration: configuration)
     }

@@ -187,13 +187,17 @@ extension Decoder {
     }
 
     /// Puts a trainable adapter of rank 3 on all layers, the same each time.
-    func attachAdapter() throws {
+    /// - Parameter dora: whether the rows get lengths.
+    func attachAdapter(dora: Bool = false, dropout: Float = 0.1) throws {
         for (linear, ledger) in placedLinears.dropLast() {
             let adapter = try LoRA(
                 inputs: linear.weight.inputs, outputs: linear.weight.outputs, rank: 3, scale: 1,
-                dropout: 0.1, ledger: ledger)
+                dropout: dropout, hasMagnitude: dora, ledger: ledger)
             for index in 0..<adapter.a.count { adapter.a.pointer[index] = Float(index % 5) * 0.02 }
             for index in 0..<adapter.b.count { adapter.b.pointer[index] = Float(index % 3) * 0.03 }
+            for index in 0..<(dora ? linear.weight.outputs : 0) {
+                adapter.magnitude?.values.floats[index] = 1 + Float(index % 7) * 0.1
+            }
             try adapter.makeTrainable(prefix: linear.name, ledger: ledger)
             linear.adapters[0] = adapter
         }
@@ -202,12 +206,11 @@ extension Decoder {
     /// Losses and all gradients of some passes with an adapter, one after the other.
     func gradients(passes: Int, checkpointing: Bool) throws -> (losses: [Float], all: [Float]) {
         let ids = StreamModel.ids
-        let extents = adapterExtents
         let pass = try TrainingPass(
             decoder: self,
             need: TrainingNeed(
-                rows: ids.count, sequences: 1, adapterRank: extents.rank,
-                droppedInputs: extents.droppedInputs, checkpointing: checkpointing ? .memory : .none
+                rows: ids.count, sequences: 1, adapters: adapterWidths,
+                checkpointing: checkpointing ? .memory : .none
             ))
         var losses: [Float] = []
         for index in 0..<passes {
@@ -230,12 +233,11 @@ extension Decoder {
     func gradients(
         of micros: [TrainingRows], joined: Int, checkpointing: Checkpointing, folder: String
     ) throws -> (losses: [[Float]], all: [Float]) {
-        let extents = adapterExtents
         let pass = try TrainingPass(
             decoder: self,
             need: TrainingNeed(
-                rows: StreamModel.ids.count, sequences: 2, adapterRank: extents.rank,
-                droppedInputs: extents.droppedInputs, checkpointing: checkpointing, joined: joined),
+                rows: StreamModel.ids.count, sequences: 2, adapters: adapterWidths,
+                checkpointing: checkpointing, joined: joined),
             spillFolder: folder)
         var losses: [[Float]] = []
         for first in stride(from: 0, to: micros.count, by: joined) {

@@ -102,12 +102,11 @@ import Testing
         let stream = try #require(decoder.streams[0])
         let record = try recordBytes(model)
         let ids = StreamModel.ids
-        let extents = decoder.adapterExtents
         let pass = try TrainingPass(
             decoder: decoder,
             need: TrainingNeed(
-                rows: ids.count, sequences: 1, adapterRank: extents.rank,
-                droppedInputs: extents.droppedInputs, checkpointing: .memory))
+                rows: ids.count, sequences: 1, adapters: decoder.adapterWidths,
+                checkpointing: .memory))
         for step in 1...3 {
             _ = try pass.run(
                 DecoderBatch(sequences: [ids], slots: [0]), labels: ids, gradientScale: 1)

@@ -47,7 +47,8 @@ final class DemoServer: Sendable {
         let configuration = EngineConfiguration(
             maxModelLength: 512, maxSequences: 8, maxBatchedTokens: 128)
         let need = GenerationNeed(
-            contextLength: 512, sequences: 8, prefillChunk: 128, kvType: .f32, adapterRank: 4,
+            contextLength: 512, sequences: 8, prefillChunk: 128, kvType: .f32,
+            adapters: AdapterWidths(rank: 4),
             cachePages: 256, logitRows: 8)
         model = try ServedModel(
             core: EngineCore(decoder: decoder, need: need, configuration: configuration),

@@ -66,6 +66,35 @@ struct ElementwiseTests {
         #expect(sameBits(sums, wanted))
     }
 
+    @Test(arguments: KernelLevel.all, oddSizes)
+    func `columns are scaled around a bias, and their products summed`(
+        level: KernelLevel, columns: Int
+    ) throws {
+        var noise = Noise(columns + 1)
+        let rows = 37, ld = columns + 3
+        let start = noise.numbers(rows * ld), other = noise.numbers(rows * ld)
+        let factors = noise.numbers(columns), bias = noise.numbers(columns)
+        var (plain, around, sums) = (start, start, bias)
+        try level.run(threads: 2) {
+            eft_scale_columns($0, rows, columns, factors, nil, &plain, ld)
+            eft_scale_columns($0, rows, columns, factors, bias, &around, ld)
+            eft_column_products($0, rows, columns, factors, start, ld, other, ld, &sums)
+        }
+        var (wantedPlain, wantedAround) = (start, start)
+        var products = [Float](repeating: 0, count: columns)
+        for t in 0..<rows {
+            for c in 0..<columns {
+                let at = t * ld + c
+                wantedPlain[at] *= factors[c]
+                wantedAround[at] = (start[at] - bias[c]) * factors[c] + bias[c]
+                products[c] += start[at] * other[at]
+            }
+        }
+        #expect(sameBits(plain, wantedPlain))
+        #expect(sameBits(around, wantedAround))
+        #expect(sameBits(sums, (0..<columns).map { bias[$0] + factors[$0] * products[$0] }))
+    }
+
     @Test(arguments: KernelLevel.all, oddSizes + [3_000_001])
     func `the sum of squares does not depend on threads`(level: KernelLevel, count: Int) throws {
         var noise = Noise(count)

@@ -134,6 +134,24 @@ struct MatmulTests {
         }
     }
 
+    @Test(arguments: WeightForm.allCases, [1, 16, 50])
+    func `squares of the rows of a weight`(form: WeightForm, outputs: Int) throws {
+        let inputs = form.isDense ? 100 : 160
+        let w = try TestWeight(form, inputs: inputs, outputs: outputs, permuted: !form.isDense)
+        var squares = [Float](repeating: 7, count: outputs + 1)
+        var weight = w.weight
+        try KernelLevel.scalar.run(threads: 2) { eft_weight_squares($0, &weight, &squares) }
+        for output in 0..<outputs {
+            let wanted = (0..<inputs).reduce(0.0) {
+                let at = $1 * outputs + output
+                let value = Double(w.codeValues[at] * w.scales[at])
+                return $0 + value * value
+            }
+            #expect(abs(Double(squares[output]) - wanted) <= 1e-6 * wanted)
+        }
+        #expect(squares[outputs] == 7)
+    }
+
     @Test(arguments: KernelLevel.all)
     func `a workspace for many rows is enough for fewer`(level: KernelLevel) throws {
         let w = try TestWeight(.mixed, inputs: 1056, outputs: 100)
