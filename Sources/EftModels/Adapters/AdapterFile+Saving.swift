@@ -1,0 +1,146 @@
+// SPDX-License-Identifier: Apache-2.0
+// Writing PEFT adapter folders.
+import EftFormats
+import EftNN
+import EftTensor
+
+extension AdapterFile {
+    /// Embedding and head that are saved with an adapter.
+    package struct Ends: Sendable {
+        /// Whether the embedding is saved.
+        package var embedding: Bool
+        /// Whether the head is saved.
+        package var head: Bool
+        /// The device that converts them.
+        package var backend: CPUBackend
+        /// The type in which they are written.
+        package var dtype: DType
+
+        /// Chooses.
+        package init(embedding: Bool, head: Bool, backend: CPUBackend, dtype: DType) {
+            self.embedding = embedding
+            self.head = head
+            self.backend = backend
+            self.dtype = dtype
+        }
+
+        fileprivate func weights(_ decoder: Decoder) -> [(name: String, weight: PackedWeight)] {
+            let description = decoder.description
+            return (embedding ? [(description.embeddingName, decoder.embedding)] : [])
+                + (head ? [(description.headName, decoder.head.weight)] : [])
+        }
+    }
+
+    /// Writes the adapter of a slot.
+    /// - Parameter start: the slot of an adapter of the same ranks whose product is taken away, as PiSSA begins: then one of
+    ///   twice the rank is written, which has both in it.
+    /// - Throws: `FormatError` when the folder cannot be written.
+    package static func save(
+        _ decoder: Decoder, slot: Int, start: Int? = nil, config: AdapterConfig, ends: Ends? = nil,
+        to folder: String
+    ) throws {
+        try FileSystem.createFolder(folder)
+        var parts: [Part] = []
+        for linear in decoder.linears + [decoder.head] {
+            guard let adapter = linear.adapters[slot] else { continue }
+            let taken = start.flatMap { linear.adapters[$0] }
+            parts += try self.parts(adapter, without: taken, path: prefix + linear.name)
+        }
+        if let adapter = decoder.embeddingAdapters[slot] {
+            let names = embeddingNames(decoder.description)
+            parts += [try Part(names[0], adapter.a), try Part(names[1], adapter.b)]
+        }
+        parts += try decoder.trainedRows.map { try Part($0.parameter.name, $0.matrix) }
+        if let ends {
+            let saver = DecoderSaver(decoder: decoder, backend: ends.backend, dtype: ends.dtype)
+            for (name, weight) in ends.weights(decoder) {
+                let info = try TensorInfo(
+                    name: prefix + name + ".weight", dtype: ends.dtype,
+                    shape: Shape(weight.outputs, weight.inputs))
+                parts.append(
+                    Part(info: info) { try saver.write(weight, name: info.name, $0) })
+            }
+            if ends.head, let bias = decoder.head.bias {
+                let info = try TensorInfo(
+                    name: prefix + decoder.head.name + ".bias", dtype: ends.dtype,
+                    shape: Shape(bias.floatCount))
+                parts.append(
+                    Part(info: info) {
+                        try saver.write(bias.floats, count: bias.floatCount, name: info.name, $0)
+                    })
+            }
+        }
+        // The settings wait on the disk until the weights are whole, so that a full disk leaves the older pair.
+        let settings = try OutputFile(path: FileSystem.join(folder, "adapter_config.json"))
+        try settings.write(Array((start == nil ? config : config.doubled).json.utf8))
+        try settings.seal()
+        let writer = try SafetensorsWriter(
+            folder: folder, baseName: "adapter_model", tensors: parts.map(\.info),
+            metadata: ["format": "pt"])
+        for part in parts { try part.write(writer) }
+        try writer.finish()
+        try settings.publish()
+    }
+
+    /// A tensor and what writes it.
+    private struct Part {
+        let info: TensorInfo
+        let write: (SafetensorsWriter) throws -> Void
+
+        init(info: TensorInfo, write: @escaping (SafetensorsWriter) throws -> Void) {
+            self.info = info
+            self.write = write
+        }
+
+        /// A matrix as it stands in memory.
+        init(_ name: String, _ matrix: Matrix) throws {
+            self.init(
+                info: try TensorInfo(
+                    name: name, dtype: .f32, shape: Shape(matrix.rows, matrix.columns))
+            ) { try $0.write(name, AdapterFile.bytes(matrix)) }
+        }
+    }
+
+    private static func bytes(_ matrix: Matrix) -> UnsafeRawBufferPointer {
+        UnsafeRawBufferPointer(start: matrix.pointer, count: matrix.count * 4)
+    }
+
+    /// The tensors of a linear layer's adapter; with one whose product is taken away, the rows of both A, and the columns of B
+    /// beside those of the other's B with the sign of its scale.
+    private static func parts(
+        _ adapter: LoRA, without taken: LoRA?, path: String
+    ) throws -> [Part] {
+        guard let taken else {
+            let lengths = try adapter.magnitude.map { magnitude in
+                let name = path + Magnitude.suffix
+                let values = Matrix(
+                    sharing: magnitude.values, rows: 1, columns: magnitude.values.floatCount)
+                return Part(
+                    info: try TensorInfo(name: name, dtype: .f32, shape: Shape(values.columns))
+                ) { try $0.write(name, bytes(values)) }
+            }
+            return [try Part(path + suffixes.a, adapter.a), try Part(path + suffixes.b, adapter.b)]
+                + (lengths.map { [$0] } ?? [])
+        }
+        let (left, right) = (adapter.b, taken.b)
+        let (nameA, nameB) = (path + suffixes.a, path + suffixes.b)
+        let rank = left.columns + right.columns
+        let a = try TensorInfo(name: nameA, dtype: .f32, shape: Shape(rank, adapter.a.columns))
+        let b = try TensorInfo(name: nameB, dtype: .f32, shape: Shape(left.rows, rank))
+        return [
+            Part(info: a) { writer in
+                for matrix in [adapter.a, taken.a] { try writer.write(nameA, bytes(matrix)) }
+            },
+            Part(info: b) { writer in
+                for first in stride(from: 0, to: left.rows, by: 256) {
+                    var rows: [Float] = []
+                    for row in first..<min(first + 256, left.rows) {
+                        rows += left.rows(row..<row + 1).array
+                        rows += right.rows(row..<row + 1).array.map { -$0 }
+                    }
+                    try rows.withUnsafeBytes { try writer.write(nameB, $0) }
+                }
+            },
+        ]
+    }
+}
