@@ -50,13 +50,19 @@ package enum ProcessMemory {
     /// - Parameters:
     ///   - program: the share that was planned.
     ///   - weights: linear layers that are loaded.
+    ///   - rows: tokens of the largest micro-batch.
     ///   - completes: whether the run completes prompts too.
     package static func grown(
-        beyond program: Int, training weights: Int, threads: Int, completes: Bool = false
+        beyond program: Int, training weights: Int, rows: Int, threads: Int,
+        completes: Bool = false
     ) -> Int {
         max(0, self.program(for: .training, threads: threads) - program)
-            + weights * trainedGap + (completes ? engineBytes : 0)
+            + weights * (trainedGap + min(rows, mostGrowingRows) * rowGap)
+            + (completes ? engineBytes : 0)
     }
+
+    /// What a token of a micro-batch was measured to add for each weight, and how many tokens do.
+    private static let (rowGap, mostGrowingRows) = (14, 256)
 
     /// Pages of code of the engine, its lists of sequences and what commands are told.
     private static let engineBytes = 1 << 20

@@ -33,7 +33,20 @@ struct PlannedShape: CustomTestStringConvertible, Sendable {
             name: "wide-mlp", vocabulary: 1024, hidden: 512, intermediate: 8192, layers: 2,
             heads: 8, kvHeads: 2, headDim: 64, ropeTheta: 10000, context: 256, tied: false))
 
-    static let all = [head, tied, deep, wide]
+    /// Values are normed before they are added, scores and logits are capped.
+    static let capped = PlannedShape(
+        shape: NamedShape(
+            name: "capped", family: .gemma2, vocabulary: 32000, hidden: 256, intermediate: 512,
+            layers: 4, heads: 4, kvHeads: 2, headDim: 64, ropeTheta: 10000, context: 256, tied: true
+        ))
+    /// Experts, beside an MLP that is wider than each.
+    static let experts = PlannedShape(
+        shape: NamedShape(
+            name: "experts", family: .qwen2MoE(experts: 4, expertsPerRow: 2, shared: 1024),
+            vocabulary: 4096, hidden: 512, intermediate: 512, layers: 3, heads: 8, kvHeads: 4,
+            headDim: 64, ropeTheta: 10000, context: 256, tied: false))
+
+    static let all = [head, tied, deep, wide, capped, experts]
 }
 
 @Suite(.serialized)
@@ -61,6 +74,20 @@ struct VerbMemoryTests {
         try Peaks.check(["convert", base, models.folder.file("f16"), "--dtype", "f16"])
         try Peaks.check(["convert", base, models.folder.file("nf4"), "--dtype", "nf4"])
         try Peaks.check(["run", "-m", models.folder.file("nf4"), "-p", "Fox", "-t", "8"])
+    }
+
+    @Test(arguments: PlannedShape.all)
+    func `rows that fill most of the context are trained on`(shape: PlannedShape) throws {
+        let models = try models(shape)
+        try models.folder.write(
+            "rows.jsonl",
+            (0..<4).map { row in
+                "{\"text\": \"\(String(repeating: "word \(row) ", count: 28 + row % 3))\"}\n"
+            }.joined())
+        for keys in [SmallModels.lora, SmallModels.qlora] {
+            let more = [("sequence_len", "256"), ("max_steps", "2")]
+            try Peaks.check(["train", models.config("adapter", base: "base", keys + more)])
+        }
     }
 
     @Test(arguments: PlannedShape.all, [true, false])

@@ -176,7 +176,7 @@ import Testing
     }
 
     @Test(arguments: [
-        ("rl: grpo", "not supported yet"), ("rl: dpoo", "dpo"),
+        ("rl: grpo", "reward_command"), ("rl: dpoo", "dpo"),
         ("rl: kto", "adapter"), ("rl: dpo\ndpo_loss_type: [aot]", "aot"),
         ("rl: dpo\ndpo_loss_type: [sigmoid]\ndpo_loss_weights: [1, 2]", "2 weights for 1"),
         ("rl: dpo\ndpo_use_weighting: true", "weights of pairs"),

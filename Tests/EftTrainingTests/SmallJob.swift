@@ -61,7 +61,8 @@ enum SmallJob {
         let backend = try CPUBackend(
             ledger: MemoryLedger(limit: limit), threads: 2, precision: .f32)
         return try TrainingJob(
-            config, devices: [backend], dataBytes: { _ in dataBytes }, caches: folder.file("caches")
+            config, devices: [backend], dataBytes: { _, _ in dataBytes },
+            caches: folder.file("caches")
         )
     }
 

@@ -20,6 +20,14 @@ package struct NamedShape: Sendable {
         case qwen3
         /// A mixture of 8 experts, 2 for each token.
         case mixtral
+        /// Capped scores and logits, a window in every other layer.
+        case gemma2
+        /// A window in five layers of six.
+        case gemma3
+        /// Experts as wide as `intermediate`.
+        case qwen3MoE(experts: Int, expertsPerRow: Int)
+        /// The same beside an MLP that acts on all rows.
+        case qwen2MoE(experts: Int, expertsPerRow: Int, shared: Int)
     }
 
     /// Names a shape.
@@ -62,6 +70,14 @@ package struct NamedShape: Sendable {
             name: "mixtral-8x7b", family: .mixtral, vocabulary: 32000, hidden: 4096,
             intermediate: 14336, layers: 32, heads: 32, kvHeads: 8, headDim: 128,
             ropeTheta: 1_000_000, context: 32768, tied: false),
+        NamedShape(
+            name: "gemma-3-4b", family: .gemma3, vocabulary: 262_208, hidden: 2560,
+            intermediate: 10240, layers: 34, heads: 8, kvHeads: 4, headDim: 256,
+            ropeTheta: 1_000_000, context: 131_072, tied: true),
+        NamedShape(
+            name: "qwen3-30b-a3b", family: .qwen3MoE(experts: 128, expertsPerRow: 8),
+            vocabulary: 151_936, hidden: 2048, intermediate: 768, layers: 48, heads: 32, kvHeads: 4,
+            headDim: 128, ropeTheta: 1_000_000, context: 40960, tied: false),
     ]
 
     /// The shape as a Hugging Face configuration, of any number of layers.
@@ -75,7 +91,7 @@ package struct NamedShape: Sendable {
             "hidden_act": "silu", "tie_word_embeddings": ConfigNode(tied),
             "attention_bias": false, "torch_dtype": ConfigNode(dtype),
         ]
-        for (key, value) in family.entries { config[key] = value }
+        for (key, value) in family.entries(intermediate: intermediate) { config[key] = value }
         return config
     }
 
@@ -89,7 +105,7 @@ package struct NamedShape: Sendable {
 
 extension NamedShape.Family {
     /// The keys in which families differ.
-    fileprivate var entries: [(String, ConfigNode)] {
+    fileprivate func entries(intermediate: Int) -> [(String, ConfigNode)] {
         switch self {
         case .llama:
             [
@@ -106,6 +122,33 @@ extension NamedShape.Family {
                 ("architectures", ["MixtralForCausalLM"]), ("model_type", "mixtral"),
                 ("rms_norm_eps", 1e-5), ("num_local_experts", 8), ("num_experts_per_tok", 2),
                 ("sliding_window", .null),
+            ]
+        case .gemma2:
+            [
+                ("architectures", ["Gemma2ForCausalLM"]), ("model_type", "gemma2"),
+                ("rms_norm_eps", 1e-6), ("sliding_window", 4096),
+                ("hidden_activation", "gelu_pytorch_tanh"),
+            ]
+        case .gemma3:
+            [
+                ("architectures", ["Gemma3ForCausalLM"]), ("model_type", "gemma3_text"),
+                ("rms_norm_eps", 1e-6), ("sliding_window", 1024),
+                ("hidden_activation", "gelu_pytorch_tanh"),
+            ]
+        case .qwen3MoE(let experts, let chosen):
+            [
+                ("architectures", ["Qwen3MoeForCausalLM"]), ("model_type", "qwen3_moe"),
+                ("rms_norm_eps", 1e-6), ("num_experts", ConfigNode(experts)),
+                ("num_experts_per_tok", ConfigNode(chosen)), ("norm_topk_prob", true),
+                ("moe_intermediate_size", ConfigNode(intermediate)),
+            ]
+        case .qwen2MoE(let experts, let chosen, let shared):
+            [
+                ("architectures", ["Qwen2MoeForCausalLM"]), ("model_type", "qwen2_moe"),
+                ("rms_norm_eps", 1e-6), ("num_experts", ConfigNode(experts)),
+                ("num_experts_per_tok", ConfigNode(chosen)), ("qkv_bias", false),
+                ("moe_intermediate_size", ConfigNode(intermediate)),
+                ("shared_expert_intermediate_size", ConfigNode(shared)),
             ]
         }
     }

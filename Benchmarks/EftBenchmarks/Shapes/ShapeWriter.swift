@@ -164,6 +164,10 @@ package struct ShapeWriter {
         tensors.append(
             try RandomTensor(
                 norm.name + ".weight", dense(format), [norm.count], .repeating(one)))
+        guard norm.hasBias else { return }
+        tensors.append(
+            try RandomTensor(
+                norm.name + ".bias", dense(format), [norm.count], .repeating([0, 0])))
     }
 
     private static func part(

@@ -86,9 +86,9 @@ public struct Training: Sendable {
         }
         return try TrainingJob(
             config, devices: devices, programBytes: program,
-            dataBytes: { weights in
+            dataBytes: { weights, rows in
                 ProcessMemory.grown(
-                    beyond: program, training: weights, threads: workers,
+                    beyond: program, training: weights, rows: rows, threads: workers,
                     completes: config.training.rollouts != nil)
             }, caches: cacheFolder, completions: { try CompletionEngine($0, $1) },
             shouldStop: { flag.isRaised })

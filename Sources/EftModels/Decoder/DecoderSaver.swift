@@ -43,9 +43,6 @@ package struct DecoderSaver {
         append(decoder.finalNorm)
         if !decoder.description.tiedEmbeddings {
             all.append((decoder.head.name + ".weight", .weight(decoder.head.weight)))
-            if let bias = decoder.head.bias {
-                all.append((decoder.head.name + ".bias", .vector(bias)))
-            }
         }
         if let bias = decoder.head.bias {
             all.append((decoder.head.name + ".bias", .vector(bias)))

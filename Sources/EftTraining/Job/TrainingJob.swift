@@ -73,8 +73,8 @@ package final class TrainingJob {
     ///   - devices: one or several, over one pool of workers.
     ///   - weightLimits: most bytes of weights for each device; its whole room when nil.
     ///   - programBytes: what the program itself holds, by which the ledger's limit was lowered; for messages.
-    ///   - dataBytes: what the program holds beyond that, once the data is read, with so many linear layers; asked then. The choice of layers that
-    ///     stay in memory leaves room for it.
+    ///   - dataBytes: what the program holds beyond that, once the data is read, with so many linear layers and tokens of a
+    ///     micro-batch; asked then. The choice of layers that stay in memory leaves room for it.
     ///   - caches: the folder below which layers are kept that do not fit; `CacheFolder.standard()` when nil.
     ///   - completions: makes what completes prompts, in a run that learns from rewards.
     ///   - shouldStop: asked now and then; when it says yes, `TrainingError` (`interrupted`) is thrown.
@@ -83,7 +83,7 @@ package final class TrainingJob {
     package init(
         _ config: AxolotlConfig, devices: [CPUBackend], weightLimits: [Int]? = nil,
         programBytes: Int = 0,
-        dataBytes: (_ weights: Int) -> Int = { _ in 0 }, caches: String? = nil,
+        dataBytes: (_ weights: Int, _ rows: Int) -> Int = { _, _ in 0 }, caches: String? = nil,
         completions: CompletionFactory? = nil, shouldStop: () -> Bool = { false }
     ) throws {
         self.config = config
@@ -111,7 +111,10 @@ package final class TrainingJob {
             config, base.vocabulary, shouldStop: shouldStop)
         let data = examples.data
         let lengths = data.lengths
-        let held = dataBytes(description.layers * description.linears(layer: 0).count)
+        let rows = lengths.longest.multipliedReportingOverflow(by: config.training.microBatchSize)
+        let held = dataBytes(
+            description.layers * description.linears(layer: 0).count,
+            max(config.training.samplePacking ? config.training.sequenceLen : 0, rows.partialValue))
         if room.limits[0] != .max { room.limits[0] -= held }
         plan = try TrainingJob.plan(
             base, config: config, lengths: lengths, backend: backend, room: room)

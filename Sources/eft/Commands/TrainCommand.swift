@@ -68,9 +68,9 @@ enum TrainCommand: Command {
             devices: devices.backends(
                 arguments, programBytes: program, precision: precision ?? config.precision),
             weightLimits: devices.weightLimits, programBytes: program,
-            dataBytes: { weights in
+            dataBytes: { weights, rows in
                 ProcessMemory.grown(
-                    beyond: program, training: weights, threads: threads,
+                    beyond: program, training: weights, rows: rows, threads: threads,
                     completes: config.training.rollouts != nil)
             },
             caches: arguments.string("cache-dir"),

@@ -142,7 +142,8 @@ final class MeasurementStage {
         var candidates: [String: [[EXL2Section]]] = [:]
         for (block, table) in zip(blocks, tables) {
             for (column, projection) in block.projections.enumerated() {
-                candidates[projection] = table.map { $0[column] }.distinct()
+                // An MLP beside experts takes what they take.
+                candidates[projection] = table.map { $0[column % $0.count] }.distinct()
             }
         }
         try job.work.clearCandidates()
@@ -175,7 +176,8 @@ final class MeasurementStage {
             let half: DecoderLayer.Half = place == 0 ? .attention : .feedForward
             let options = try table.map { row in
                 let sections = Dictionary(
-                    zip(block.projections, row), uniquingKeysWith: { a, _ in a })
+                    block.projections.enumerated().map { ($1, row[$0 % row.count]) },
+                    uniquingKeysWith: { a, _ in a })
                 let error = try blockError(layer, half, block, sections, candidates)
                 return WidthOption(
                     accuracy: max(1e-6, 1 - error), bits: block.storedBits(sections) ?? 0,

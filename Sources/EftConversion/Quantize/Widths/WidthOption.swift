@@ -88,8 +88,11 @@ struct WidthBlock: Sendable, Hashable {
 }
 
 extension DecoderDescription.LinearShape {
-    /// The last part of the name, such as `q_proj`.
-    var projection: String { String(name.split(separator: ".").last ?? "") }
+    /// The last part of the name, such as `q_proj`; of an MLP beside experts, whose sizes are its own, the last two.
+    var projection: String {
+        let isShared = [.sharedGate, .sharedUp, .sharedDown].contains(role)
+        return name.split(separator: ".").suffix(isShared ? 2 : 1).joined(separator: ".")
+    }
 }
 
 extension Array where Element: Hashable {
