@@ -21,6 +21,8 @@ package final class Linear: @unchecked Sendable {
     package var biasParameter: Parameter?
     /// Rows of the weight that are trained alone.
     package var trainedRows: TokenRows?
+    /// What rounds weight and inputs in quantization-aware training; such a layer has no adapters.
+    package var fakeQuantizer: FakeQuantizer?
 
     /// Puts a layer together.
     package init(name: String, ordinal: UInt64, weight: PackedWeight, bias: Buffer?) {
@@ -31,6 +33,14 @@ package final class Linear: @unchecked Sendable {
         self.bias = bias
     }
 
+    /// The weight that is computed with.
+    private var usedWeight: PackedWeight { fakeQuantizer?.weight ?? weight }
+
+    /// x as it is computed with; the memory holds until the next layer's.
+    private func usedInput(_ x: Matrix, _ pass: Pass) -> Matrix {
+        fakeQuantizer?.input(x, pass) ?? x
+    }
+
     /// y (+)= the layer's value.
     package func forward(_ x: Matrix, into y: Matrix, accumulate: Bool = false, _ pass: Pass)
         throws(TensorError)
@@ -39,7 +49,8 @@ package final class Linear: @unchecked Sendable {
         // Where an adapter rescales the layer's value, that must stand alone before it is added.
         let runs = accumulate ? rescaledRuns(of: x.rows, pass) : []
         guard runs.contains(where: \.isRescaled) else {
-            try pass.backend.multiply(x, weight, into: y, accumulate: accumulate)
+            try pass.backend.multiply(
+                usedInput(x, pass), usedWeight, into: y, accumulate: accumulate)
             return try addBiasAndAdapters(x, to: y, pass)
         }
         for (rows, stands) in runs {
@@ -52,11 +63,12 @@ package final class Linear: @unchecked Sendable {
         }
     }
 
-    /// y = the value of each of several layers of the same x.
+    /// y = the value of each of several layers of the same x, which round it alike.
     package static func forward(_ layers: [Linear], _ x: Matrix, into y: [Matrix], _ pass: Pass)
         throws(TensorError)
     {
-        try pass.backend.multiply(x, layers.map(\.weight), into: y, accumulate: false)
+        let input = layers.first?.usedInput(x, pass) ?? x
+        try pass.backend.multiply(input, layers.map(\.usedWeight), into: y, accumulate: false)
         for (layer, y) in zip(layers, y) {
             try layer.prepareAdapters(pass)
             try layer.addBiasAndAdapters(x, to: y, pass)
@@ -65,7 +77,7 @@ package final class Linear: @unchecked Sendable {
 
     /// Whether the layer's value is its weight's product alone.
     func isPlain(_ pass: Pass) -> Bool {
-        bias == nil
+        bias == nil && fakeQuantizer == nil
             && pass.adapterSegments.allSatisfy { $0.slots.allSatisfy { adapters[$0] == nil } }
     }
 
@@ -109,7 +121,7 @@ package final class Linear: @unchecked Sendable {
         }
     }
 
-    /// Adds to the gradients of what is trainable, and dx (+)= the gradient of x.
+    /// Adds to the gradients of what is trainable, and dx (+)= the gradient of x; what is added to belongs to the same x.
     package func backward(
         _ x: Matrix, dy: Matrix, into dx: Matrix, accumulate: Bool, _ pass: Pass
     ) throws(TensorError) {
@@ -117,13 +129,16 @@ package final class Linear: @unchecked Sendable {
         pass.gradientObserver?.observe(self, gradient: dy)
         if let weightParameter {
             try backend.accumulateWeightGradient(
-                x: x, dy: dy, into: weightParameter.gradient, layout: weight.layout)
+                x: usedInput(x, pass), dy: dy, into: weightParameter.gradient,
+                layout: weight.layout)
         }
         trainedRows?.addGradient(x, dy: dy)
         if let biasParameter { backend.addColumnSums(of: dy, to: biasParameter.gradient) }
         try prepareAdapters(pass)
         let dy = try scaledGradient(x, dy: dy, pass)
-        try backend.multiplyTransposed(dy, weight, into: dx, accumulate: accumulate)
+        try backend.multiplyTransposed(dy, usedWeight, into: dx, accumulate: accumulate)
+        // What else is in dx is the gradient of the same x, to which the same happens.
+        fakeQuantizer?.finishInput(x, gradient: dx, pass)
         for segment in pass.adapterSegments {
             for slot in segment.slots {
                 guard let adapter = adapters[slot] else { continue }

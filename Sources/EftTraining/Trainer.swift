@@ -76,6 +76,7 @@ package final class Trainer {
         need.joined = joined
         pass = try TrainingPass(
             decoder: decoder, need: need, spillFolder: settings.outputDir)
+        round(step: optimizer.steps)
         try decoder.reserveScratch(
             rows: need.rows,
             headRows: LossHead.chunkRows(
@@ -163,6 +164,7 @@ package final class Trainer {
                     + "num_epochs or max_steps")
         }
         try TrainingCheckpoint.restore(optimizer, from: folder)
+        round(step: max(0, optimizer.steps - 1))
         decoder.noteChangedParameters()
         guardian.resume(best: state.best, withoutGain: state.withoutGain)
     }
@@ -257,6 +259,7 @@ package final class Trainer {
 
     private func step(_ step: Int, _ shouldStop: () -> Bool) throws -> StepReport {
         let start = ContinuousClock.now
+        round(step: step)
         let result = try accumulate(step, shouldStop)
         let rate = schedule.rate(step: step)
         let norm = try optimizer.step(learningRate: rate, warmup: schedule.warmup)
@@ -270,6 +273,12 @@ package final class Trainer {
             rewards: result.rewards, rollouts: result.rollouts)
     }
 
+    /// Computes with rounded numbers from the step on in which that begins.
+    private func round(step: Int) {
+        guard let rounding = settings.quantizationAware else { return }
+        decoder.turnFakeQuantization(on: rounding.isOn(step: step))
+    }
+
     private func epoch(after steps: Int) -> Double {
         Double(steps) / Double(max(plan.stepsPerEpoch, 1))
     }
@@ -281,6 +290,7 @@ package final class Trainer {
             if shouldStop() { throw Stopped() }
         }
         guard result.loss.isFinite else { throw diverged("the loss", step) }
+        decoder.finishGradients()
         for parameter in optimizer.parameters { parameter.clearFrozenGradient() }
         return result
     }

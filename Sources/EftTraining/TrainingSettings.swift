@@ -20,6 +20,8 @@ package struct TrainingSettings: Sendable, Hashable {
     package var scoring: ScoreSettings?
     /// How a model learns from rewards of its own completions, in a run where it does.
     package var rollouts: RolloutSettings?
+    /// What is rounded, in a run that makes a model for quantization.
+    package var quantizationAware: QuantizationAwareSettings?
     /// The token that fills up rows, which decides where a text is scored.
     package var padID: Int32?
     /// Whether short examples share a row.

@@ -125,6 +125,15 @@ struct VerbMemoryTests {
     }
 
     @Test(arguments: PlannedShape.all)
+    func `all weights are trained for 4 bits`(shape: PlannedShape) throws {
+        let models = try models(shape)
+        for block in ["quantize_embedding: true", "activation_dtype: int8"] {
+            let qat = ("qat", "{weight_dtype: int4, group_size: 64, \(block)}")
+            try Peaks.check(["train", models.config("qat", base: "base", [qat])])
+        }
+    }
+
+    @Test(arguments: PlannedShape.all)
     func `a model is trained by rewards of its own completions`(shape: PlannedShape) throws {
         let models = try models(shape)
         let file = try models.folder.write(

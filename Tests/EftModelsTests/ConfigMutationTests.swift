@@ -24,7 +24,7 @@ struct ConfigMutationTests {
         _ = need.memory(model, part: model.wholePart).total
         let training = TrainingNeed(
             rows: model.contextLength, sequences: 4,
-            adapters: AdapterWidths(rank: 64, droppedInputs: 7),
+            adapters: AdapterWidths(rank: 64, changedInputs: 7),
             checkpointing: .memory)
         let shapes = TrainedShapes(layers: [[.vector(model.parameterCount)]])
         _ = OptimizerNeed.adamW.totalStateBytes(shapes)

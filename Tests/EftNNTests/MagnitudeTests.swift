@@ -77,7 +77,7 @@ import Testing
             backend: backend,
             need: AdapterScratch.Need(
                 rows: rows,
-                widths: AdapterWidths(rank: rank, droppedInputs: inputs, scaledOutputs: outputs),
+                widths: AdapterWidths(rank: rank, changedInputs: inputs, scaledOutputs: outputs),
                 backward: true))
         let pass = Pass(
             backend: backend, adapterSegments: [AdapterSegment(rows: 0..<rows, slots: [0])],

@@ -436,6 +436,19 @@ void eft_matrix_read(eft_context *context, eft_matrix x, float *out);
 /// x = keep x + factor y, y [rows][columns].
 void eft_matrix_add(eft_context *context, eft_matrix x, float keep, float factor, const float *y);
 
+/// rounded = a weight in panels with 16 steps between the smallest and the largest of each `group` inputs of an output.
+void eft_fake_int4(eft_context *context, eft_matrix weight, size_t group, float *rounded);
+/// From the gradient of `rounded`, in panels, to that of the weight, in place: rounding counts as the identity, and each
+/// group's step is a function of its smallest and largest number.
+void eft_fake_int4_backward(eft_context *context, eft_matrix weight, size_t group, float *gradient);
+/// What eft_fake_int4_backward makes the gradients [count][columns] of chosen rows of, in place.
+void eft_fake_int4_inverse(eft_context *context, eft_matrix weight, size_t group, size_t count, const int32_t *rows,
+                           float *gradients);
+/// y = x [rows][columns] in 8 bits with a scale and a zero point for each row.
+void eft_fake_int8(eft_context *context, size_t rows, size_t columns, const float *x, float *y);
+/// Sets the gradient of x to zero where the code would pass 8 bits.
+void eft_fake_int8_backward(eft_context *context, size_t rows, size_t columns, const float *x, float *gradient);
+
 // ---------------------------------------------------------------------------------------------------------------------
 // Attention over pages of 16 tokens
 // ---------------------------------------------------------------------------------------------------------------------

@@ -61,7 +61,12 @@ package struct AdapterExtents: Sendable, Hashable {
 
     /// Notes a linear layer whose adapter uses dropout.
     package mutating func noteDropout(inputs: Int) {
-        widths = widths | AdapterWidths(droppedInputs: inputs)
+        widths = widths | AdapterWidths(changedInputs: inputs)
+    }
+
+    /// Notes the most inputs of a linear layer that are rounded.
+    package mutating func noteRounding(inputs: Int) {
+        widths = widths | AdapterWidths(changedInputs: inputs)
     }
 
     /// Adds the adapter of the head.

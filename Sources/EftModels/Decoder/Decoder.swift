@@ -31,6 +31,8 @@ package final class Decoder: @unchecked Sendable {
     package internal(set) var embeddingParameter: Parameter?
     /// Rows of the embedding that are trained alone.
     package internal(set) var embeddingRows: TokenRows?
+    /// What rounds rows of the embedding in quantization-aware training.
+    package internal(set) var embeddingQuantizer: FakeQuantizer?
     /// Adapters of the embedding by their slot.
     package var embeddingAdapters: [Int: EmbeddingLoRA] = [:]
     /// Names of the loaded adapters by slot; nil for slots that are free again.
@@ -68,16 +70,19 @@ package final class Decoder: @unchecked Sendable {
     /// All linear layers inside the decoder layers.
     package var linears: [Linear] { layers.flatMap(\.linears) }
 
-    /// The widest of its adapters.
+    /// The widest of its adapters, and of layers that round their inputs.
     package var adapterWidths: AdapterWidths {
         var widths = AdapterWidths()
         for linear in linears + [head] {
+            if linear.fakeQuantizer?.roundsInputs == true {
+                widths = widths | AdapterWidths(changedInputs: linear.weight.inputs)
+            }
             for adapter in linear.adapters.values {
                 widths =
                     widths
                     | AdapterWidths(
                         rank: adapter.rank,
-                        droppedInputs: adapter.dropout > 0 ? linear.weight.inputs : 0,
+                        changedInputs: adapter.dropout > 0 ? linear.weight.inputs : 0,
                         scaledOutputs: adapter.magnitude == nil ? 0 : linear.weight.outputs)
             }
         }
@@ -183,7 +188,7 @@ package final class Decoder: @unchecked Sendable {
         _ batch: DecoderBatch, into hidden: Matrix, _ workspace: DecoderWorkspace
     ) throws(TensorError) {
         let device = devices[embeddingDevice]
-        device.gather(embedding, rows: batch.tokens, into: hidden)
+        device.gather(embeddingQuantizer?.weight ?? embedding, rows: batch.tokens, into: hidden)
         for segment in embeddingAdapters.isEmpty ? [] : batch.adapterSegments {
             for slot in segment.slots {
                 try embeddingAdapters[slot]?.forward(

@@ -72,8 +72,9 @@ extension Decoder {
     }
 
     /// Brings what follows from trained numbers up to date, after a step or when they were read: rows in embedding and head,
-    /// and the norms of adapted rows.
+    /// the norms of adapted rows, and rounded copies.
     package func noteChangedParameters() {
+        refillFakeQuantizers()
         for linear in linears {
             for adapter in linear.adapters.values { adapter.magnitude?.noteChange() }
         }

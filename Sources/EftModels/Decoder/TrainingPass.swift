@@ -304,6 +304,7 @@ package final class TrainingPass: Sendable {
             let scale = decoder.description.embeddingScale
             if scale != 1 { place.workspace.backend.scale(gradient, by: scale) }
             if let embedding {
+                decoder.excuseEmbedding(gradient, tokens: micro.batch.tokens)
                 decoder.addEmbeddingGradient(gradient, tokens: micro.batch.tokens, to: embedding)
             }
             rows?.addGradient(gradient, tokens: micro.batch.tokens)

@@ -17,6 +17,8 @@ package struct PlacementTask {
     package var starting = 0
     /// Bytes that libraries keep on the first device from then on.
     package var kept = 0
+    /// What is rounded in quantization-aware training.
+    package var rounding: FakeQuantization?
     /// Bytes that each device may hold.
     package var limits: [Int]
     /// Most bytes of weights for each device; its whole room when nil.
@@ -143,7 +145,7 @@ package struct PlacementTask {
         generation?.adapters = adapters.widths
         generation?.adaptsHead = adapters.head > 0
         let (description, layouts, backend, adapters) = (description, layouts, backend, adapters)
-        let training = trained.scratch(description)
+        let (training, rounding) = (trained.scratch(description), rounding)
         let memory = TrainingMemory(
             trained.shapes(description, layouts) + adapters.trainedShapes, optimizer, on: backend)
         return place(canStream: canStream && training != .full) { [generation] device, part in
@@ -155,6 +157,7 @@ package struct PlacementTask {
             let trained = memory.bytes(part)
             var table = trained.table(isPaged: optimizer.isPaged)
             table[.activations] = need.byteCount(description, part: part)
+            table[.weights] = rounding?.byteCount(layouts, part) ?? 0
             var products = max(scratch.byteCount(on: backend), trained.products)
             if let generation {
                 table = table + generation.memory(description, part: part)

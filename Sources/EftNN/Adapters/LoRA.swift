@@ -153,7 +153,7 @@ package final class LoRA: @unchecked Sendable {
         try scaleGradient(input, dy: dy, of: layer, into: scaled, scratch: scratch)
         let dhidden = try addGradients(input, dy: scaled, scratch: scratch)
         guard let dx, let seed else { return }
-        let dinput = scratch.dropped(rows: x.rows, columns: x.columns)
+        let dinput = scratch.changed(rows: x.rows, columns: x.columns)
         try backend.gemm(
             dhidden, transposeA: false, a, transposeB: false, into: dinput, alpha: 1, beta: 0)
         backend.addScaled(dy, factor: -1, to: scaled)
@@ -174,7 +174,7 @@ package final class LoRA: @unchecked Sendable {
                 dhidden, transposeA: false, a, transposeB: false, into: dx, alpha: 1, beta: 1)
             return
         }
-        let dinput = scratch.dropped(rows: x.rows, columns: x.columns)
+        let dinput = scratch.changed(rows: x.rows, columns: x.columns)
         try backend.gemm(
             dhidden, transposeA: false, a, transposeB: false, into: dinput, alpha: 1, beta: 0)
         backend.dropout(dinput, into: dinput, probability: dropout, seed: seed)
@@ -204,7 +204,7 @@ package final class LoRA: @unchecked Sendable {
 
     private func dropped(_ x: Matrix, seed: UInt64?, scratch: AdapterScratch) -> Matrix {
         guard let seed, dropout > 0 else { return x }
-        let target = scratch.dropped(rows: x.rows, columns: x.columns)
+        let target = scratch.changed(rows: x.rows, columns: x.columns)
         scratch.backend.dropout(x, into: target, probability: dropout, seed: seed)
         return target
     }
@@ -214,22 +214,23 @@ package final class LoRA: @unchecked Sendable {
 package struct AdapterWidths: Sendable, Hashable {
     /// The highest rank; 0 without adapters.
     package var rank = 0
-    /// The most inputs of a linear layer whose adapter uses dropout (training only).
-    package var droppedInputs = 0
+    /// The most inputs of a linear layer that computes with a copy of them (training only): its adapter uses dropout, or they are
+    /// rounded.
+    package var changedInputs = 0
     /// The most outputs of a linear layer whose adapter gives lengths (DoRA).
     package var scaledOutputs = 0
 
     /// States widths.
-    package init(rank: Int = 0, droppedInputs: Int = 0, scaledOutputs: Int = 0) {
+    package init(rank: Int = 0, changedInputs: Int = 0, scaledOutputs: Int = 0) {
         self.rank = rank
-        self.droppedInputs = droppedInputs
+        self.changedInputs = changedInputs
         self.scaledOutputs = scaledOutputs
     }
 
     /// The widest of both.
     package static func | (a: AdapterWidths, b: AdapterWidths) -> AdapterWidths {
         AdapterWidths(
-            rank: max(a.rank, b.rank), droppedInputs: max(a.droppedInputs, b.droppedInputs),
+            rank: max(a.rank, b.rank), changedInputs: max(a.changedInputs, b.changedInputs),
             scaledOutputs: max(a.scaledOutputs, b.scaledOutputs))
     }
 }
@@ -240,7 +241,7 @@ package final class AdapterScratch: Sendable {
     package let backend: any Backend
     private let hiddenBuffer: Buffer
     private let hiddenGradientBuffer: Buffer
-    private let droppedBuffer: Buffer
+    private let changedBuffer: Buffer
     private let scaledBuffer: Buffer
 
     /// Allocates for at most `rows` rows, rank `rank`, and, when dropout is used, `inputs` inputs.
@@ -252,8 +253,8 @@ package final class AdapterScratch: Sendable {
             byteCount: need.hiddenBytes, ledger: ledger, purpose: .activations)
         hiddenGradientBuffer = try Buffer(
             byteCount: need.backward ? need.hiddenBytes : 0, ledger: ledger, purpose: .activations)
-        droppedBuffer = try Buffer(
-            byteCount: need.droppedBytes, ledger: ledger, purpose: .activations)
+        changedBuffer = try Buffer(
+            byteCount: need.changedBytes, ledger: ledger, purpose: .activations)
         scaledBuffer = try Buffer(
             byteCount: need.scaledBytes, ledger: ledger, purpose: .activations)
     }
@@ -264,8 +265,8 @@ package final class AdapterScratch: Sendable {
         package var rows: Int
         /// Highest rank; 0 without adapters.
         package var rank: Int
-        /// Most inputs of a layer with dropout; 0 without.
-        package var droppedInputs: Int
+        /// Most inputs of a layer that computes with a copy of them; 0 without.
+        package var changedInputs: Int
         /// Most outputs of a layer whose adapter gives lengths; 0 without.
         package var scaledOutputs: Int
         /// Whether there is a backward pass.
@@ -275,7 +276,7 @@ package final class AdapterScratch: Sendable {
         package init(rows: Int, widths: AdapterWidths = AdapterWidths(), backward: Bool) {
             self.rows = rows
             rank = widths.rank
-            droppedInputs = widths.droppedInputs
+            changedInputs = widths.changedInputs
             scaledOutputs = widths.scaledOutputs
             self.backward = backward
         }
@@ -283,11 +284,11 @@ package final class AdapterScratch: Sendable {
         /// The norms of adapted rows are computed from as many rows as the rank has.
         private var hiddenRows: Int { scaledOutputs > 0 ? max(rows, rank) : rows }
         fileprivate var hiddenBytes: Int { hiddenRows * rank * 4 }
-        fileprivate var droppedBytes: Int { rows * droppedInputs * 4 }
+        fileprivate var changedBytes: Int { rows * changedInputs * 4 }
         fileprivate var scaledBytes: Int { hiddenRows * scaledOutputs * 4 }
         /// All bytes.
         package var byteCount: Int {
-            hiddenBytes * (backward ? 2 : 1) + droppedBytes + scaledBytes
+            hiddenBytes * (backward ? 2 : 1) + changedBytes + scaledBytes
         }
     }
 
@@ -299,8 +300,9 @@ package final class AdapterScratch: Sendable {
         Matrix(sharing: hiddenGradientBuffer, rows: rows, columns: rank)
     }
 
-    fileprivate func dropped(rows: Int, columns: Int) -> Matrix {
-        Matrix(sharing: droppedBuffer, rows: rows, columns: columns)
+    /// Inputs of a layer that are not computed with as they are.
+    func changed(rows: Int, columns: Int) -> Matrix {
+        Matrix(sharing: changedBuffer, rows: rows, columns: columns)
     }
 
     /// Values of a layer before they have their lengths, or their gradient.

@@ -137,6 +137,20 @@ package protocol Backend: AnyObject, Sendable {
     /// x = keep * x + factor * y.
     func add(
         _ y: Matrix, factor: Float, to x: Buffer, _ shape: ParameterShape, keeping keep: Float)
+
+    // MARK: Fake quantization
+
+    /// rounded = an f32 weight with 16 steps between the smallest and the largest of each group of inputs of an output.
+    func fakeInt4(_ weight: PackedWeight, group: Int, into rounded: PackedWeight)
+    /// From the gradient of the rounded weight to that of the weight, in place. Rounding counts as the identity; the steps
+    /// are functions of the weight.
+    func fakeInt4Backward(_ weight: PackedWeight, group: Int, gradient: Buffer)
+    /// Makes gradients `[rows.count][K]` of rows such that `fakeInt4Backward` gives them back.
+    func fakeInt4Inverse(_ weight: PackedWeight, group: Int, rows: [Int32], gradients: Matrix)
+    /// y = x in 8 bits with a scale and a zero point for each row.
+    func fakeInt8(_ x: Matrix, into y: Matrix)
+    /// Sets the gradient of x to zero where its code would pass 8 bits.
+    func fakeInt8Backward(_ x: Matrix, gradient: Matrix)
 }
 
 extension Backend {

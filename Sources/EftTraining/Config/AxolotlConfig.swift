@@ -85,6 +85,7 @@ package struct AxolotlConfig: Sendable {
         try settlePreferences()
         try settleScores()
         try settleRollouts()
+        try settleQuantization()
         notices += data.datasets.flatMap(\.notices) + data.testDatasets.flatMap(\.notices)
     }
 

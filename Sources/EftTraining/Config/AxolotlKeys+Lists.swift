@@ -31,7 +31,7 @@ extension AxolotlKeys {
         mean_resizing_embeddings lora_target_parameters peft_layers_to_transform
         peft_layers_pattern peft_trainable_token_indices use_tensorboard logging_dir html_report
         eval_causal_lm_metrics dataset_prepared_path reward_model process_reward_model num_labels trl
-        center_rewards_coefficient
+        center_rewards_coefficient qat
         """)
 
     /// Keys for what is done anyway, and those that concern nothing that Eft does.
@@ -158,7 +158,7 @@ extension AxolotlKeys {
             """
             peft_layer_replication relora
             lisa_n_layers lisa_step_interval
-            lisa_layers_attribute qat
+            lisa_layers_attribute
             model_kwargs overrides_of_model_kwargs diffusion kd_trainer ebft trainer_cls mora
             nemo_gym_enabled spectrum_top_fraction use_onebitllms
             """

@@ -74,6 +74,11 @@ extension TrainingJob {
         if starting.passing > 0, try resumeFolder(config) == nil {
             (task.starting, task.kept) = starting
         }
+        if let rounding = config.training.quantizationAware?.rounding {
+            try rounding.check(description)
+            task.rounding = rounding
+            task.adapters.noteRounding(inputs: rounding.widestInput(description))
+        }
         var need = try need(config.training, lengths, extents: task.adapters)
         let (placed, joined) = task.training(
             need, weights: base.options.trained,

@@ -241,6 +241,9 @@ package final class TrainingJob {
         try decoder.makeTrainable(base.options.trained)
         try decoder.makeTrainable(base.trainedTokens)
         decoder.freezeRows(beside: base.trainedRows)
+        if let rounding = settings.quantizationAware?.rounding {
+            try decoder.makeFakeQuantized(rounding)
+        }
         let slots = attached?.slots ?? []
         let trainer = try Trainer(
             decoder: decoder, settings: settings,
@@ -404,6 +407,7 @@ package final class TrainingJob {
             add("\(scoring) \(examples.padID.map(String.init) ?? "")")
         }
         if config.training.groupsByLength { add("group_by_length") }
+        if let rounding = config.training.quantizationAware { add("\(rounding)") }
         let kind = adapter.map { adapter in
             // The base's path may differ from machine to machine.
             var settings = adapter.config

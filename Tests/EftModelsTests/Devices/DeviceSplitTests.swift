@@ -100,7 +100,7 @@ import Testing
         }
         try decoder.attachAdapter()
         let need = TrainingNeed(
-            rows: 21, sequences: 1, adapters: AdapterWidths(rank: 3, droppedInputs: 96),
+            rows: 21, sequences: 1, adapters: AdapterWidths(rank: 3, changedInputs: 96),
             checkpointing: .memory)
         let pass = try TrainingPass(decoder: decoder, need: need)
         for (device, part) in parts.enumerated() {
