@@ -111,7 +111,9 @@ package final class TrainingJob {
             config, base.vocabulary, shouldStop: shouldStop)
         let data = examples.data
         let lengths = data.lengths
-        let held = dataBytes(description.layers * description.linears(layer: 0).count)
+        // A rounded copy of a weight has buffers of its own.
+        let copies = config.training.quantizationAware == nil ? 1 : 2
+        let held = dataBytes(copies * description.layers * description.linears(layer: 0).count)
         if room.limits[0] != .max { room.limits[0] -= held }
         plan = try TrainingJob.plan(
             base, config: config, lengths: lengths, backend: backend, room: room)
@@ -404,6 +406,7 @@ package final class TrainingJob {
             add("\(scoring) \(examples.padID.map(String.init) ?? "")")
         }
         if config.training.groupsByLength { add("group_by_length") }
+        if let sampling = config.training.layerSampling { add("\(sampling)") }
         if let rounding = config.training.quantizationAware { add("\(rounding)") }
         let kind = adapter.map { adapter in
             // The base's path may differ from machine to machine.
