@@ -127,13 +127,14 @@ package final class Linear: @unchecked Sendable {
     ) throws(TensorError) {
         let backend = pass.backend
         pass.gradientObserver?.observe(self, gradient: dy)
-        if let weightParameter {
+        if let gradient = weightParameter?.activeGradient {
             try backend.accumulateWeightGradient(
-                x: usedInput(x, pass), dy: dy, into: weightParameter.gradient,
-                layout: weight.layout)
+                x: usedInput(x, pass), dy: dy, into: gradient, layout: weight.layout)
         }
         trainedRows?.addGradient(x, dy: dy)
-        if let biasParameter { backend.addColumnSums(of: dy, to: biasParameter.gradient) }
+        if let gradient = biasParameter?.activeGradient {
+            backend.addColumnSums(of: dy, to: gradient)
+        }
         try prepareAdapters(pass)
         let dy = try scaledGradient(x, dy: dy, pass)
         try backend.multiplyTransposed(dy, usedWeight, into: dx, accumulate: accumulate)

@@ -62,11 +62,12 @@ package final class Norm: @unchecked Sendable {
         case .rms:
             backend.rmsNormBackward(
                 x: x, weight: weight, epsilon: epsilon, dy: dy, into: dx, accumulate: accumulate,
-                weightGradient: parameter?.gradient)
+                weightGradient: parameter?.activeGradient)
         case .layer:
             backend.layerNormBackward(
                 x: x, weight: weight, epsilon: epsilon, dy: dy, into: dx, accumulate: accumulate,
-                weightGradient: parameter?.gradient, biasGradient: biasParameter?.gradient)
+                weightGradient: parameter?.activeGradient,
+                biasGradient: biasParameter?.activeGradient)
         }
     }
 

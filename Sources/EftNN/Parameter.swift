@@ -17,6 +17,9 @@ package final class Parameter: @unchecked Sendable {
     /// Whether weight decay applies; not for norms and biases, as the Hugging Face trainer does.
     package let decays: Bool
 
+    /// Whether gradients are computed; they are those of zero otherwise.
+    package var isActive = true
+
     /// Ranges of the gradient that stay zero: numbers at the same place of each of several runs.
     private var frozen: [Frozen] = []
 
@@ -40,6 +43,9 @@ package final class Parameter: @unchecked Sendable {
     package static func isOfVocabulary(_ name: String) -> Bool {
         name.contains("embed_tokens") || name.contains("lm_head")
     }
+
+    /// The gradient, where it is computed.
+    var activeGradient: Buffer? { isActive ? gradient : nil }
 
     /// Sets the gradient to zero.
     package func zeroGradient() {

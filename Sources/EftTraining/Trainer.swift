@@ -16,6 +16,9 @@ package final class Trainer {
     private let pass: TrainingPass
     private let schedule: LearningRateSchedule
     private let validationBins: [[Int]]
+    private var turns: LayerTurns?
+    /// The decoder layer of each parameter that is in one, where layers take turns.
+    private let parameterLayers: [Int?]
     private var guardian: RunGuard
     /// Steps made before the run went back to its best ones; 0 before that.
     private var stepsBeforeBest = 0
@@ -67,6 +70,11 @@ package final class Trainer {
         self.output = output
         plan = try BatchPlan(lengths: lengths.train, settings: settings)
         schedule = LearningRateSchedule(settings, total: plan.steps.count)
+        turns = settings.layerSampling.map {
+            LayerTurns($0, layers: decoder.layers.count, seed: settings.seed)
+        }
+        let layers = settings.layerSampling == nil ? [:] : decoder.layersOfParameters
+        parameterLayers = parameters.map { layers[ObjectIdentifier($0)] }
         optimizer = try Optimizer(
             parameters: parameters, settings: settings, devices: decoder.devices)
         var need = Trainer.need(
@@ -260,9 +268,11 @@ package final class Trainer {
     private func step(_ step: Int, _ shouldStop: () -> Bool) throws -> StepReport {
         let start = ContinuousClock.now
         round(step: step)
+        takeTurns(step: step)
         let result = try accumulate(step, shouldStop)
         let rate = schedule.rate(step: step)
-        let norm = try optimizer.step(learningRate: rate, warmup: schedule.warmup)
+        let norm = try optimizer.step(
+            learningRate: rate, warmup: schedule.warmup, number: turns.map(stepNumber))
         guard norm.isFinite else { throw diverged("the gradient", step) }
         decoder.noteChangedParameters()
         return StepReport(
@@ -277,6 +287,20 @@ package final class Trainer {
     private func round(step: Int) {
         guard let rounding = settings.quantizationAware else { return }
         decoder.turnFakeQuantization(on: rounding.isOn(step: step))
+    }
+
+    /// Chooses the layers of a step, where they take turns.
+    private func takeTurns(step: Int) {
+        turns?.advance(to: step)
+        if let turns { decoder.activate(layers: turns.active) }
+    }
+
+    /// Which of a parameter's steps the current one is; nil when its layer rests.
+    private func stepNumber(_ turns: LayerTurns) -> (_ parameter: Int) -> Int? {
+        { [parameterLayers, optimizer] index in
+            guard let layer = parameterLayers[index] else { return optimizer.steps }
+            return turns.active.contains(layer) ? turns.counts[layer] : nil
+        }
     }
 
     private func epoch(after steps: Int) -> Double {

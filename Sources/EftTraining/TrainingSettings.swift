@@ -20,6 +20,8 @@ package struct TrainingSettings: Sendable, Hashable {
     package var scoring: ScoreSettings?
     /// How a model learns from rewards of its own completions, in a run where it does.
     package var rollouts: RolloutSettings?
+    /// Which layers are trained in turn; all of them always when nil.
+    package var layerSampling: LayerSampling?
     /// What is rounded, in a run that makes a model for quantization.
     package var quantizationAware: QuantizationAwareSettings?
     /// The token that fills up rows, which decides where a text is scored.

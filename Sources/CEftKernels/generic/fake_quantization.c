@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Fake quantization: numbers as they would be behind few bits, in f32, and what that does to their gradients.
 //
-// Weights have 16 steps between the smallest and the largest of a group of inputs; rows of activations have 8 bits and a
+// Weights have 16 values, evenly from the smallest to the largest of a group of inputs; rows of activations have 8 bits and a
 // zero point. Rounding counts as the identity backward, and the step of a weight's group has a gradient too, as torchao
 // computes both. A task is a panel of 16 outputs, or some rows.
 #include "../layer_kernels.h"

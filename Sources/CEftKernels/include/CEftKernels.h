@@ -436,7 +436,7 @@ void eft_matrix_read(eft_context *context, eft_matrix x, float *out);
 /// x = keep x + factor y, y [rows][columns].
 void eft_matrix_add(eft_context *context, eft_matrix x, float keep, float factor, const float *y);
 
-/// rounded = a weight in panels with 16 steps between the smallest and the largest of each `group` inputs of an output.
+/// rounded = a weight in panels with 16 values, evenly from the smallest to the largest of each `group` inputs.
 void eft_fake_int4(eft_context *context, eft_matrix weight, size_t group, float *rounded);
 /// From the gradient of `rounded`, in panels, to that of the weight, in place: rounding counts as the identity, and each
 /// group's step is a function of its smallest and largest number.

@@ -84,6 +84,32 @@ extension Decoder {
         }
     }
 
+    /// The parameters of the weights, biases and norms of a layer.
+    private func parameters(ofLayer layer: DecoderLayer) -> [Parameter] {
+        layer.linears.flatMap { [$0.weightParameter, $0.biasParameter].compactMap { $0 } }
+            + layer.norms.flatMap(\.parameters)
+    }
+
+    /// The layer of each parameter of a weight, bias or norm; none for embedding, head and last norm.
+    package var layersOfParameters: [ObjectIdentifier: Int] {
+        var all: [ObjectIdentifier: Int] = [:]
+        for layer in layers {
+            for parameter in parameters(ofLayer: layer) {
+                all[ObjectIdentifier(parameter)] = layer.index
+            }
+        }
+        return all
+    }
+
+    /// Lets gradients be computed of the weights of some layers alone, beside embedding, head and last norm.
+    package func activate(layers active: Set<Int>) {
+        for layer in layers {
+            for parameter in parameters(ofLayer: layer) {
+                parameter.isActive = active.contains(layer.index)
+            }
+        }
+    }
+
     /// Lets of some weights only some rows be trained, by names of weights; the others keep all rows.
     package func freezeRows(beside trained: [String: [Range<Int>]]) {
         for parameter in parameters {

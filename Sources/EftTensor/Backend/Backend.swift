@@ -140,7 +140,7 @@ package protocol Backend: AnyObject, Sendable {
 
     // MARK: Fake quantization
 
-    /// rounded = an f32 weight with 16 steps between the smallest and the largest of each group of inputs of an output.
+    /// rounded = an f32 weight with 16 values, evenly from the smallest to the largest of each group of inputs.
     func fakeInt4(_ weight: PackedWeight, group: Int, into rounded: PackedWeight)
     /// From the gradient of the rounded weight to that of the weight, in place. Rounding counts as the identity; the steps
     /// are functions of the weight.

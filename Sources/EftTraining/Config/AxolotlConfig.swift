@@ -86,6 +86,7 @@ package struct AxolotlConfig: Sendable {
         try settleScores()
         try settleRollouts()
         try settleQuantization()
+        try settleLayerSampling()
         notices += data.datasets.flatMap(\.notices) + data.testDatasets.flatMap(\.notices)
     }
 

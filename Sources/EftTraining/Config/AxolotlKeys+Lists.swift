@@ -31,7 +31,8 @@ extension AxolotlKeys {
         mean_resizing_embeddings lora_target_parameters peft_layers_to_transform
         peft_layers_pattern peft_trainable_token_indices use_tensorboard logging_dir html_report
         eval_causal_lm_metrics dataset_prepared_path reward_model process_reward_model num_labels trl
-        center_rewards_coefficient qat
+        center_rewards_coefficient qat lisa_n_layers lisa_step_interval
+        lisa_layers_attribute
         """)
 
     /// Keys for what is done anyway, and those that concern nothing that Eft does.
@@ -156,9 +157,7 @@ extension AxolotlKeys {
     static let refusals: [(String, String)] =
         words(
             """
-            peft_layer_replication relora
-            lisa_n_layers lisa_step_interval
-            lisa_layers_attribute
+            peft_layer_replication
             model_kwargs overrides_of_model_kwargs diffusion kd_trainer ebft trainer_cls mora
             nemo_gym_enabled spectrum_top_fraction use_onebitllms
             """
@@ -173,6 +172,12 @@ extension AxolotlKeys {
             ("max_packed_sequence_len", "removed by Axolotl; use sample_packing: true"),
             ("rope_scaling", "removed by Axolotl; set it in the model's config.json"),
             ("s2_attention", "removed by Axolotl"),
+            (
+                "relora",
+                "not supported: at each restart it would add the adapter to the base and write that anew, and here the base "
+                    + "of an adapter stays as it is; remove relora and the jagged_restart keys, then eft merge the "
+                    + "adapter and train the next on what comes out"
+            ),
             (
                 "gptq",
                 "GPTQ weights are not read; give the 16-bit model as base_model, with load_in_4bit: true for QLoRA"

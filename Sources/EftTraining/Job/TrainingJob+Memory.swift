@@ -79,6 +79,11 @@ extension TrainingJob {
             task.rounding = rounding
             task.adapters.noteRounding(inputs: rounding.widestInput(description))
         }
+        if let most = config.training.layerSampling?.count, most > description.layers {
+            throw TrainingError(
+                .configuration,
+                "lisa_n_layers is \(most), the model has \(description.layers) layers")
+        }
         var need = try need(config.training, lengths, extents: task.adapters)
         let (placed, joined) = task.training(
             need, weights: base.options.trained,

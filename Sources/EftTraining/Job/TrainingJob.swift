@@ -111,10 +111,13 @@ package final class TrainingJob {
             config, base.vocabulary, shouldStop: shouldStop)
         let data = examples.data
         let lengths = data.lengths
+        // A rounded copy of a weight has buffers of its own.
+        let copies = config.training.quantizationAware == nil ? 1 : 2
         let rows = lengths.longest.multipliedReportingOverflow(by: config.training.microBatchSize)
+        let packed = config.training.samplePacking ? config.training.sequenceLen : 0
         let held = dataBytes(
-            description.layers * description.linears(layer: 0).count,
-            max(config.training.samplePacking ? config.training.sequenceLen : 0, rows.partialValue))
+            copies * description.layers * description.linears(layer: 0).count,
+            rows.overflow ? .max : max(packed, rows.partialValue))
         if room.limits[0] != .max { room.limits[0] -= held }
         plan = try TrainingJob.plan(
             base, config: config, lengths: lengths, backend: backend, room: room)
@@ -407,6 +410,7 @@ package final class TrainingJob {
             add("\(scoring) \(examples.padID.map(String.init) ?? "")")
         }
         if config.training.groupsByLength { add("group_by_length") }
+        if let sampling = config.training.layerSampling { add("\(sampling)") }
         if let rounding = config.training.quantizationAware { add("\(rounding)") }
         let kind = adapter.map { adapter in
             // The base's path may differ from machine to machine.

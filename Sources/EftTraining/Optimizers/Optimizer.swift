@@ -66,23 +66,28 @@ package final class Optimizer {
     }
 
     /// One step at a learning rate, gradients scaled down to the norm of the settings. Gradients hold anything afterwards.
-    /// - Parameter warmup: steps of the schedule's warm-up.
+    /// - Parameters:
+    ///   - warmup: steps of the schedule's warm-up.
+    ///   - number: for a parameter, which of its steps this is; nil when it stays as it is. The number of all steps when absent.
     /// - Returns: the norm before scaling; when it is not finite nothing was changed.
     /// - Throws: `FormatError` (`io`) when paged state cannot be read or written; the state is lost then.
     @discardableResult
-    package func step(learningRate: Double, warmup: Int = 0) throws -> Double {
+    package func step(
+        learningRate: Double, warmup: Int = 0, number: ((_ parameter: Int) -> Int?)? = nil
+    ) throws -> Double {
         let norm = gradientNorm()
         guard norm.isFinite else { return norm }
         let most = settings.maxGradNorm
         let scale = most > 0 && norm > most ? most / (norm + 1e-6) : 1
         steps += 1
         try states.forEach { index, state in
+            guard let number = number.map({ $0(index) }) ?? steps else { return }
             let rate = rates[index]
             try rule.update(
                 target(index, state),
                 OptimizerStep(
                     learningRate: learningRate * rate.factor, weightDecay: rate.weightDecay,
-                    gradientScale: scale, number: steps, warmup: warmup))
+                    gradientScale: scale, number: number, warmup: warmup))
         }
         return norm
     }
