@@ -43,7 +43,9 @@ package enum ProcessMemory {
     /// outside of the ledgers, by pages of code that are used for the first time, stacks of threads and small objects.
     /// - Parameter weights: linear layers that are loaded, each with buffers of its own.
     package static func program(for work: Work, threads: Int, weights: Int = 0) -> Int {
-        resident + work.growth + threads * workerBytes + weights * weightGap
+        // Generation keeps more beside each layer than one pass over a text does.
+        let gap = work == .generation ? weightGap + 1024 : weightGap
+        return resident + work.growth + threads * workerBytes + weights * gap
     }
 
     /// What a training run holds beyond what was planned before its data were read.
