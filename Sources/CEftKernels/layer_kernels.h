@@ -23,25 +23,14 @@ typedef struct eft_convert_kernels {
     bool (*all_finite)(size_t count, const void *source, eft_float_type type);
 } eft_convert_kernels;
 
-typedef struct eft_norm_kernels {
-    /// 1 / sqrt(mean(x^2) + eps)
-    float (*inverse_rms)(size_t columns, const float *x, float eps);
-    void (*apply)(size_t columns, const float *x, float inverse, const float *weight, float *y);
-    void (*backward)(size_t columns, const float *x, float inverse, const float *weight, const float *dy, float *dx,
-                     bool accumulate);
-    /// dweight[c] += dy[t][c] * x[t][c] * inverse[t] in order of rows.
-    void (*backward_weight)(size_t rows, size_t columns, const float *x, size_t ldx, const float *inverse,
-                            const float *dy, size_t lddy, float *dweight);
-} eft_norm_kernels;
-
-/// The mean of a row and 1 / sqrt(variance + eps).
+/// What a norm takes from a row: its mean (0 for the root-mean-square norm) and 1 / sqrt(variance + eps).
 typedef struct eft_row_moments {
     float mean, inverse;
 } eft_row_moments;
 
-typedef struct eft_layer_norm_kernels {
+typedef struct eft_norm_kernels {
     eft_row_moments (*moments)(size_t columns, const float *x, float eps);
-    /// `bias` may be NULL.
+    /// `bias` may be NULL; the root-mean-square norm has none.
     void (*apply)(size_t columns, const float *x, eft_row_moments moments, const float *weight, const float *bias,
                   float *y);
     void (*backward)(size_t columns, const float *x, eft_row_moments moments, const float *weight, const float *dy,
@@ -49,7 +38,8 @@ typedef struct eft_layer_norm_kernels {
     /// dweight[c] += dy[t][c] * (x[t][c] - mean[t]) * inverse[t] in order of rows.
     void (*backward_weight)(size_t rows, size_t columns, const float *x, size_t ldx, const eft_row_moments *moments,
                             const float *dy, size_t lddy, float *dweight);
-} eft_layer_norm_kernels;
+} eft_norm_kernels;
+typedef eft_norm_kernels eft_layer_norm_kernels;
 
 typedef struct eft_rope_kernels {
     void (*row)(const eft_rotation *rotation, float *x, const float *cosines, const float *sines, bool inverse);

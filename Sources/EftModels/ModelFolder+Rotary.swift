@@ -14,6 +14,12 @@ extension ModelFolder {
     /// - Throws: `ModelError` (`invalidInput`) for a model whose config has a scaling of another kind.
     package func stretchingRotary(scale: Double?, alpha: Double?) throws -> ModelFolder {
         guard scale != nil || alpha != nil else { return self }
+        guard description.otherRotaries.isEmpty, description.roots.isEmpty else {
+            throw ModelError(
+                .invalidInput,
+                "-rs and -ra go with models that have one rotary embedding, described at the top of config.json",
+                path: config.file)
+        }
         var object = try config.object()
         let usesParameters = object["rope_parameters"] != nil
         let key = usesParameters ? "rope_parameters" : "rope_scaling"
@@ -47,9 +53,8 @@ extension ModelFolder {
         }
         if !rope.isEmpty { object[key] = ConfigNode(rope) }
         let changed = ConfigCursor(ConfigNode(object), file: config.file)
-        var described = try ArchitectureRegistry.describe(changed)
-        described.tiedEmbeddings = description.tiedEmbeddings
-        described.scores = description.scores
+        var described = description
+        described.rotary = try ArchitectureRegistry.describe(changed).rotary
         return ModelFolder(
             path: path, config: changed, description: described, checkpoint: checkpoint,
             tokenizerFolder: tokenizerFolder, endsAdapter: endsAdapter,

@@ -30,6 +30,15 @@ package struct NormPlan: Sendable, Hashable {
 }
 
 extension DecoderDescription {
+    /// Norms the values of attention and of the MLP, and nothing before them, under the names that families have for it.
+    mutating func normOnlyValues() {
+        shape.normsValues = true
+        norms.attention = nil
+        norms.attentionValue = "post_attention_layernorm"
+        norms.feedForward = nil
+        norms.feedForwardValue = "post_feedforward_layernorm"
+    }
+
     /// Name and form of a norm.
     package struct NormShape: Sendable, Hashable {
         /// The path in the checkpoint.

@@ -51,7 +51,6 @@ extension DecoderLayer {
         let dActivated = gradients.activated.rows(rows)
         switch feedForward {
         case .mlp(let mlp):
-            let dActivated = mlp.inner(dActivated, rows: rows.count)
             try mlp.backward(input, dy: dy, into: dInput, dActivated: dActivated, acts, pass)
         case .mixture(let mixture):
             try mixture.backward(input, dy: dy, into: dInput, dActivated: dActivated, acts, pass)

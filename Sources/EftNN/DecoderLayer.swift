@@ -209,8 +209,7 @@ package final class DecoderLayer: @unchecked Sendable {
         _ x: Matrix, into middle: Matrix, _ state: LayerPass, _ observer: Observer?
     ) throws {
         try weigh(x, state, observer)
-        copy(x, to: middle)
-        try addAttention(middle, into: middle, state)
+        try addAttention(x, into: middle, state)
     }
 
     /// Attention's value of x in a place of its own, for a parallel layer.

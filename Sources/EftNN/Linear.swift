@@ -215,8 +215,11 @@ package struct Pass: Sendable {
         self.gradientObserver = gradientObserver
     }
 
-    /// The same pass seen by a range of its rows; outside training, or for a layer's part of a pass whose seed is settled.
-    func part(_ range: Range<Int>) -> Pass {
+    /// The same pass seen by a range of its rows, with the same seed.
+    func part(_ range: Range<Int>) -> Pass { part(range, dropoutSeed: dropoutSeed) }
+
+    /// The same pass seen by a range of its rows, with a seed.
+    func part(_ range: Range<Int>, dropoutSeed: UInt64?) -> Pass {
         let segments = adapterSegments.compactMap { segment -> AdapterSegment? in
             let common = segment.rows.clamped(to: range)
             guard !common.isEmpty else { return nil }

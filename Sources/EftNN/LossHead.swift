@@ -179,10 +179,10 @@ extension Pass {
     /// The same pass seen by a chunk of its rows.
     package func rows(_ range: Range<Int>) -> Pass {
         // Chunks must not get the same dropout mask.
-        let seed = dropoutSeed.map { $0 &+ UInt64(range.lowerBound) &* 0xD134_2543_DE82_EF95 }
-        return Pass(
-            backend: backend, adapterSegments: part(range).adapterSegments,
-            adapterScratch: adapterScratch,
-            dropoutSeed: seed, gradientObserver: gradientObserver)
+        part(
+            range,
+            dropoutSeed: dropoutSeed.map {
+                $0 &+ UInt64(range.lowerBound) &* 0xD134_2543_DE82_EF95
+            })
     }
 }

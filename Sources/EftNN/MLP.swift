@@ -63,12 +63,13 @@ package struct MLP: Sendable {
 
     /// dx = the gradient of x, from the gradient of y; dx may be dy. `activate` of the same x must have come before.
     ///
-    /// `dActivated` becomes the gradient of the last product's input, which stays as it is.
+    /// `dActivated` holds the gradient of the last product's input afterwards (`inner`), which stays as it is.
     func backward(
         _ x: Matrix, dy: Matrix, into dx: Matrix, dActivated: Matrix, _ acts: LayerActivations,
         _ pass: Pass
     ) throws {
         let (g, u) = (inner(acts.gate, rows: x.rows), inner(acts.up, rows: x.rows))
+        let dActivated = inner(dActivated, rows: x.rows)
         try down.backward(
             inner(acts.activated, rows: x.rows), dy: dy, into: dActivated, accumulate: false, pass)
         if let gate {

@@ -100,8 +100,7 @@ package struct Mixture: Sendable {
         guard let own = acts.mixture else { return }
         let (logits, backend) = (own.logits.rows(0..<x.rows), pass.backend)
         let choices = choices(logits)
-        // Every expert's logit reaches the weights of the chosen ones.
-        let probabilities = shape.scoring == .softmax ? softmax(logits) : []
+        let shares = shares(logits, choices)
         logits.zero()
         dx.zero()
         for (index, choice) in choices.enumerated() where !choice.rows.isEmpty {
@@ -116,7 +115,7 @@ package struct Mixture: Sendable {
                 backend.scale(value.rows(place..<place + 1), by: choice.weights[place])
             }
             try experts[index].backward(
-                input, dy: value, into: value, dActivated: gradient, acts, part)
+                input, dy: value, into: value, dActivated: dActivated, acts, part)
             for (place, row) in choice.rows.enumerated() {
                 backend.addScaled(
                     value.rows(place..<place + 1), factor: 1, to: dx.rows(row..<row + 1))
@@ -126,42 +125,43 @@ package struct Mixture: Sendable {
                     activated.rows(place..<place + 1))
             }
         }
-        finishLogitGradients(logits, choices, probabilities)
+        finishLogitGradients(logits, shares)
         try router.backward(x, dy: logits, into: dx, accumulate: true, pass)
         try shared?.backward(
             x, dy: dy, addingTo: dx, dActivated: dActivated, own, acts, pass)
     }
 
-    /// From w dL/dw of the chosen experts to the gradients of their logits, w dL/dw - p sum(w dL/dw), p being the softmax
-    /// that the weights are taken from.
-    private func finishLogitGradients(
-        _ logits: Matrix, _ choices: [Choice], _ probabilities: [[Float]]
-    ) {
-        var sums = [Float](repeating: 0, count: logits.rows)
-        for row in 0..<logits.rows {
-            for value in logits.rows(row..<row + 1).array { sums[row] += value }
-        }
-        for (row, shares) in probabilities.enumerated() {
-            for (index, share) in shares.enumerated() {
-                logits.pointer[row * logits.columns + index] -= share * sums[row]
-            }
-        }
-        guard shape.scoring == .softmaxOfChosen else { return }
-        for (index, choice) in choices.enumerated() {
-            for (row, weight) in zip(choice.rows, choice.weights) {
-                logits.pointer[row * logits.columns + index] -= weight / shape.scale * sums[row]
-            }
+    /// From w dL/dw of the chosen experts to the gradients of all logits, w dL/dw - p sum(w dL/dw), p being the softmax that
+    /// the weights are taken from.
+    private func finishLogitGradients(_ logits: Matrix, _ shares: [[Float]]) {
+        for (row, shares) in shares.enumerated() {
+            let values = logits.pointer + row * logits.columns
+            var sum: Float = 0
+            for index in shares.indices { sum += values[index] }
+            for (index, share) in shares.enumerated() { values[index] -= share * sum }
         }
     }
 
-    /// The softmax of each row of logits.
-    private func softmax(_ logits: Matrix) -> [[Float]] {
-        (0..<logits.rows).map { row in
-            let values = logits.rows(row..<row + 1).array
-            let top = values.max() ?? 0
-            let weights = values.map { expf($0 - top) }
-            let sum = weights.reduce(0, +)
-            return weights.map { $0 / sum }
+    /// The softmax of each row that weights are taken from: of all logits, or of the chosen ones.
+    private func shares(_ logits: Matrix, _ choices: [Choice]) -> [[Float]] {
+        switch shape.scoring {
+        case .softmax:
+            return (0..<logits.rows).map { row in
+                let values = logits.rows(row..<row + 1).array
+                let top = values.max() ?? 0
+                let weights = values.map { expf($0 - top) }
+                let sum = weights.reduce(0, +)
+                return weights.map { $0 / sum }
+            }
+        case .softmaxOfChosen:
+            let none = [Float](repeating: 0, count: logits.columns)
+            var shares = [[Float]](repeating: none, count: logits.rows)
+            for (index, choice) in choices.enumerated() {
+                for (row, weight) in zip(choice.rows, choice.weights) {
+                    shares[row][index] = weight / shape.scale
+                }
+            }
+            return shares
         }
     }
 

@@ -39,6 +39,17 @@ package final class Parameter: @unchecked Sendable {
         gradient = try Buffer(byteCount: value.byteCount, ledger: ledger, purpose: .gradients)
     }
 
+    /// Wraps a matrix of an adapter, and takes memory for the gradient.
+    /// - Throws: `TensorError` when the gradient does not fit the ledger.
+    package convenience init(
+        name: String, matrix: Matrix, ledger: MemoryLedger?
+    ) throws(TensorError) {
+        try self.init(
+            name: name, value: matrix.buffer,
+            shape: .matrix(rows: matrix.rows, columns: matrix.columns), decays: true, ledger: ledger
+        )
+    }
+
     /// Whether a parameter belongs to an embedding or a head, by the names that they have in all checkpoints.
     package static func isOfVocabulary(_ name: String) -> Bool {
         name.contains("embed_tokens") || name.contains("lm_head")

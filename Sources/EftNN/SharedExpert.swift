@@ -69,11 +69,11 @@ package struct SharedExpert: Sendable {
         for (row, weight) in (weights ?? []).enumerated() {
             backend.scale(gradient.rows(row..<row + 1), by: weight)
         }
-        let dInner = mlp.inner(dActivated, rows: x.rows)
         let activated = mlp.inner(acts.activated, rows: x.rows)
-        try mlp.backward(x, dy: gradient, into: gradient, dActivated: dInner, acts, pass)
+        try mlp.backward(x, dy: gradient, into: gradient, dActivated: dActivated, acts, pass)
         backend.addScaled(gradient, factor: 1, to: dx)
         guard let gate, let weights, let logits = own.sharedLogit?.rows(rows) else { return }
+        let dInner = mlp.inner(dActivated, rows: x.rows)
         // The last product is linear: the weight's gradient times the weight needs no value of the MLP.
         for (row, weight) in weights.enumerated() {
             let product = Mixture.dot(

@@ -34,6 +34,10 @@ package enum ProcessMemory {
             case .quantizing: 3584 << 10
             }
         }
+
+        /// What the allocator takes around the buffers of a weight: pages that are begun, and gaps. Generation keeps more
+        /// beside each layer than one pass over a text does.
+        fileprivate var weightGap: Int { self == .generation ? 2560 : 1536 }
     }
 
     /// Bytes of a worker's stack and its small objects.
@@ -43,9 +47,7 @@ package enum ProcessMemory {
     /// outside of the ledgers, by pages of code that are used for the first time, stacks of threads and small objects.
     /// - Parameter weights: linear layers that are loaded, each with buffers of its own.
     package static func program(for work: Work, threads: Int, weights: Int = 0) -> Int {
-        // Generation keeps more beside each layer than one pass over a text does.
-        let gap = work == .generation ? weightGap + 1024 : weightGap
-        return resident + work.growth + threads * workerBytes + weights * gap
+        resident + work.growth + threads * workerBytes + weights * work.weightGap
     }
 
     /// What a training run holds beyond what was planned before its data were read.
@@ -69,10 +71,7 @@ package enum ProcessMemory {
     /// Pages of code of the engine, its lists of sequences and what commands are told.
     private static let engineBytes = 1 << 20
 
-    /// What the allocator takes around the buffers of a weight: pages that are begun, and gaps.
-    private static let weightGap = 1536
-
-    /// The same of a weight with adapters, their gradients and moments, and what saving them takes.
+    /// What the allocator takes around a weight with adapters, their gradients and moments, and what saving them takes.
     private static let trainedGap = 2048
 
     /// The most resident bytes so far.

@@ -34,15 +34,7 @@ struct MergeGoldenTests {
             ("models/gqa-tied", "lora/gqa-tied"), ("models/gqa-tied", "lora/rslora-patterns"),
             ("models/gqa-tied", "adapter-forms/dora"), ("models/bias", "adapter-forms/dora-bias"),
             ("models/bias", "adapter-forms/embedding"),
-        ] + architectures.map { ("architectures/\($0)", "architectures/\($0)") }
-    private static let architectures = [
-        "mistral", "qwen2", "qwen3", "mixtral", "mistral-window", "qwen2-window", "gemma", "gemma2",
-        "gemma3", "olmo2", "olmo3", "smollm3", "granite", "cohere", "cohere2", "starcoder2",
-        "stablelm",
-        "stablelm-parallel", "phi", "nemotron", "exaone4", "arcee", "seed-oss", "ernie4-5",
-        "helium",
-        "hunyuan", "qwen2-moe", "qwen3-moe", "olmoe",
-    ]
+        ] + Fixtures.architectures.map { ("architectures/\($0)", "architectures/\($0)") }
 
     @Test(arguments: pairs)
     func `equals PEFT's merge in f32`(_ base: String, _ adapted: String) throws {

@@ -10,14 +10,7 @@ import EftTestSupport
 import Testing
 
 @Suite struct ArchitectureGoldenTests {
-    static let names = [
-        "mistral", "qwen2", "qwen3", "mixtral", "mistral-window", "qwen2-window", "gemma", "gemma2",
-        "gemma3", "olmo2", "olmo3", "smollm3", "granite", "cohere", "cohere2", "starcoder2",
-        "stablelm",
-        "stablelm-parallel", "phi", "nemotron", "exaone4", "arcee", "seed-oss", "ernie4-5",
-        "helium",
-        "hunyuan", "qwen2-moe", "qwen3-moe", "olmoe",
-    ]
+    static let names = Fixtures.architectures
 
     private static func path(_ name: String) -> String { "architectures/\(name)" }
 

@@ -13,7 +13,7 @@ import Testing
     /// The fixture of a `model_type`, the first by name.
     private static func fixtures() throws -> [String: DecoderDescription] {
         var found: [String: DecoderDescription] = [:]
-        let names = ArchitectureGoldenTests.names.map { "architectures/\($0)" } + ["models/plain"]
+        let names = Fixtures.architectures.map { "architectures/\($0)" } + ["models/plain"]
         for name in names {
             let folder = try ModelFolder.open(Fixtures.path(name))
             let type = try folder.config.required("model_type").string()

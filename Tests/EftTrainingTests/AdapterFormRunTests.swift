@@ -17,26 +17,12 @@ import Testing
         _ kind: String, _ type: String
     ) throws {
         let folder = try SmallJob.workplace(type)
-        func job(_ output: String, _ more: String = "") throws -> TrainingJob {
+        try SmallJob.checkGoingOn(folder) { output, more in
             try SmallJob.job(
                 SmallJob.config(
                     folder, adapter: kind, targets: Self.all, output: output, Self.dora + more),
                 folder)
         }
-        let whole = try SmallJob.losses(job("whole"))
-        #expect(whole.allSatisfy(\.isFinite) && whole.count > 8)
-        var steps = 0
-        let first = try job("out")
-        #expect(throws: TrainingError.self) {
-            try first.run(
-                onEvent: { if case .training(.step) = $0 { steps += 1 } },
-                shouldStop: { steps == 3 })
-        }
-        _ = try SmallJob.losses(job("out", "resume_from_checkpoint: true"))
-        let name = "adapter_model.safetensors"
-        #expect(
-            try FileSystem.read(folder.file("whole/" + name))
-                == FileSystem.read(folder.file("out/" + name)))
         let config = try AdapterConfig.read(folder: folder.file("out"))
         #expect(config.usesDora)
     }
@@ -53,26 +39,12 @@ import Testing
         _ kind: String, _ line: String
     ) throws {
         let folder = try SmallJob.workplace()
-        func job(_ output: String, _ more: String = "") throws -> TrainingJob {
+        try SmallJob.checkGoingOn(folder) { output, more in
             try SmallJob.job(
                 SmallJob.config(
                     folder, adapter: kind, targets: Self.all, output: output, line + "\n" + more),
                 folder)
         }
-        let whole = try SmallJob.losses(job("whole"))
-        #expect(whole.allSatisfy(\.isFinite) && whole.count > 8)
-        var steps = 0
-        let first = try job("out")
-        #expect(throws: TrainingError.self) {
-            try first.run(
-                onEvent: { if case .training(.step) = $0 { steps += 1 } },
-                shouldStop: { steps == 3 })
-        }
-        _ = try SmallJob.losses(job("out", "resume_from_checkpoint: true"))
-        let name = "adapter_model.safetensors"
-        #expect(
-            try FileSystem.read(folder.file("whole/" + name))
-                == FileSystem.read(folder.file("out/" + name)))
         let config = try AdapterConfig.read(folder: folder.file("out"))
         #expect(config.rank == (line.contains("pissa") || line.contains("olora") ? 4 : 2))
         let base = try AdapterBase(adapters: [folder.file("out")], option: nil)

@@ -100,13 +100,7 @@ import Testing
         let started = try start(name)
         let trace = try TrainingTraceTests.Trace(path)
         let folder = try TemporaryFolder()
-        var settings = TrainingSettings()
-        settings.learningRate = 0.01
-        settings.weightDecay = 0.01
-        settings.schedule = .constant
-        settings.numEpochs = 10
-        settings.microBatchSize = 2
-        settings.saves = .never
+        var settings = TrainingTraceTests.settings
         settings.outputDir = folder.path
         let trainer = try Trainer(
             decoder: started.decoder, settings: settings, train: trace.examples,

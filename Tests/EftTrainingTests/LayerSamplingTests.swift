@@ -56,13 +56,7 @@ import Testing
         ).load(backend: CPUBackend(threads: 2, precision: .f32))
         try decoder.makeTrainable(.all)
         let folder = try TemporaryFolder()
-        var settings = TrainingSettings()
-        settings.learningRate = 0.01
-        settings.weightDecay = 0.01
-        settings.schedule = .constant
-        settings.numEpochs = 10
-        settings.microBatchSize = 2
-        settings.saves = .never
+        var settings = TrainingTraceTests.settings
         settings.seed = seed
         settings.outputDir = folder.path
         settings.layerSampling = sampling
@@ -89,23 +83,7 @@ import Testing
 
     @Test(arguments: ["", "optimizer: paged_adamw_8bit", "optimizer: muon"])
     func `a resumed run equals one that never stopped, bit for bit`(_ optimizer: String) throws {
-        let folder = try SmallJob.workplace()
-        func run(_ output: String, _ more: String = "") throws {
-            let config = try SmallJob.config(
-                folder, adapter: nil, output: output, "\(Self.keys)\n\(optimizer)\n\(more)")
-            _ = try SmallJob.losses(SmallJob.job(config, folder))
-        }
-        try run("whole")
-        try run("parts", "resume_from_checkpoint: \(folder.file("whole/checkpoint-2"))")
-        #expect(
-            try FileSystem.read(folder.file("whole/model.safetensors"))
-                == FileSystem.read(folder.file("parts/model.safetensors")))
-        let other = try SmallJob.config(
-            folder, adapter: nil, output: "other",
-            "resume_from_checkpoint: \(folder.file("whole/checkpoint-2"))\n\(optimizer)")
-        #expect(throws: TrainingError.self) {
-            _ = try SmallJob.job(other, folder).run(onEvent: { _ in })
-        }
+        try SmallJob.checkFullResume(Self.keys, optimizer)
     }
 
     @Test func `layers that had no turn are saved as they were`() throws {

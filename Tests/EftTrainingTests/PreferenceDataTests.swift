@@ -25,16 +25,7 @@ import Testing
                     "base_model: b\nlearning_rate: 1\nrl: \(method)\nlora_target_linear: true\n"
                         + "datasets:\n  - {path: x\(type.isEmpty ? "" : ", " + type)}",
                     file: "c.yml"), file: "c.yml"))
-        let encoder = PromptEncoder(
-            sequenceLen: 4096, trainOnInputs: false, bosID: rig.tokenizer.bosID,
-            eosID: rig.tokenizer.eosID,
-            chat: ChatResources(
-                tokenizer: rig.tokenizer, folder: rig.folder.path, settings: config.data.chat)
-        ) { [tokenizer = rig.tokenizer] in try tokenizer.encode($0, addSpecialTokens: $1) }
-        let format = try PreferenceRegistry.format(
-            config.data.datasets[0], try #require(config.data.answers), encoder)
-        let cursor = ConfigCursor(try JSONParser.parse(row), file: "rows.jsonl")
-        let example = try #require(try format.examples(cursor, encoder).first)
+        let example = try rig.answers(config, row)
         let answers = [example] + (example.rejected.map { [$0] } ?? [])
         var parts: [String] = []
         for answer in answers {

@@ -97,22 +97,11 @@ import Testing
             let rejected = try expected.required("rejected").double()
             #expect(abs((rewards.rejected ?? 0) - rejected) < 1e-4)
         }
-        var squares = 0.0
-        var compared = 0
-        let prefix = name + "/"
-        for parameter in decoder.parameters {
-            let values = (0..<parameter.gradient.floatCount).map { parameter.gradient.floats[$0] }
-            squares += values.reduce(0) { $0 + Double($1) * Double($1) }
-            guard golden.gradients.find(prefix + parameter.name) != nil else { continue }
-            let wanted = try golden.gradients.floats(of: prefix + parameter.name)
-            let scale = wanted.reduce(1e-6) { max($0, abs($1)) }
-            let error = zip(values, wanted).reduce(0) { max($0, abs($1.0 - $1.1)) } / scale
-            #expect(error < 1e-3, "\(parameter.name): \(error)")
-            compared += 1
-        }
+        let gradients = GoldenGradients(
+            file: golden.gradients, prefix: name + "/",
+            norm: try expected.required("grad_norm").double())
+        let compared = try gradients.compare(decoder, tolerance: 1e-3, normTolerance: 1e-3)
         #expect(compared == 2)
-        let norm = try expected.required("grad_norm").double()
-        #expect(abs(squares.squareRoot() - norm) <= 1e-3 * norm)
         // Nothing is trained by an evaluation, and the loss is the same.
         let evaluation = try objective.evaluate([Array(examples.indices)], pass) {}
         #expect(abs(evaluation.loss - result.loss) <= 1e-5 * max(abs(loss), 1))

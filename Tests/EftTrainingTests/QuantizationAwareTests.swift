@@ -42,15 +42,10 @@ import Testing
     func `ten steps follow PyTorch`(_ name: String, _ checkpointing: Bool) throws {
         let golden = try Case(name)
         let folder = try TemporaryFolder()
-        var settings = TrainingSettings()
-        settings.learningRate = 0.01
-        settings.weightDecay = 0.01
-        settings.schedule = .constant
-        settings.numEpochs = 10
+        var settings = TrainingTraceTests.settings
         settings.microBatchSize = checkpointing ? 2 : 1
         settings.gradientAccumulationSteps = checkpointing ? 1 : 2
         settings.gradientCheckpointing = checkpointing ? .memory : .none
-        settings.saves = .never
         settings.outputDir = folder.path
         settings.quantizationAware = golden.settings
         let trainer = try Trainer(
@@ -133,24 +128,8 @@ import Testing
     }
 
     @Test func `a resumed run equals one that never stopped, bit for bit`() throws {
-        let folder = try SmallJob.workplace()
-        let keys = "\(Self.block), group_size: 16, fake_quant_after_n_steps: 1}"
-        func run(_ output: String, _ more: String = "") throws {
-            let config = try SmallJob.config(
-                folder, adapter: nil, output: output, "\(keys)\n\(more)")
-            _ = try SmallJob.losses(SmallJob.job(config, folder))
-        }
-        try run("whole")
-        try run("parts", "resume_from_checkpoint: \(folder.file("whole/checkpoint-2"))")
-        #expect(
-            try FileSystem.read(folder.file("whole/model.safetensors"))
-                == FileSystem.read(folder.file("parts/model.safetensors")))
-        let other = try SmallJob.config(
-            folder, adapter: nil, output: "other",
-            "resume_from_checkpoint: \(folder.file("whole/checkpoint-2"))")
-        #expect(throws: TrainingError.self) {
-            _ = try SmallJob.job(other, folder).run(onEvent: { _ in })
-        }
+        try SmallJob.checkFullResume(
+            "\(Self.block), group_size: 16, fake_quant_after_n_steps: 1}")
     }
 
     @Test func `two devices compute what one computes`() throws {

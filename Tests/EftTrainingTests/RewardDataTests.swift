@@ -17,15 +17,6 @@ import Testing
 
     init() throws { rig = try ConversationRig("llama3", template: Self.template) }
 
-    private func encoder(_ data: DataSettings, length: Int = 4096) -> PromptEncoder {
-        PromptEncoder(
-            sequenceLen: length, trainOnInputs: false, bosID: rig.tokenizer.bosID,
-            eosID: rig.tokenizer.eosID,
-            chat: ChatResources(
-                tokenizer: rig.tokenizer, folder: rig.folder.path, settings: data.chat)
-        ) { [tokenizer = rig.tokenizer] in try tokenizer.encode($0, addSpecialTokens: $1) }
-    }
-
     private func example(
         _ run: String, _ entry: String, _ row: String, length: Int = 4096
     ) throws -> TrainingExample {
@@ -34,11 +25,7 @@ import Testing
                 YAMLParser.parse(
                     "base_model: b\nlearning_rate: 1\n\(run)\ndatasets:\n  - {path: x\(entry)}",
                     file: "c.yml"), file: "c.yml"))
-        let encoder = encoder(config.data, length: length)
-        let format = try PreferenceRegistry.format(
-            config.data.datasets[0], try #require(config.data.answers), encoder)
-        let cursor = ConfigCursor(try JSONParser.parse(row), file: "rows.jsonl")
-        return try #require(try format.examples(cursor, encoder).first)
+        return try rig.answers(config, row, length: length)
     }
 
     private func text(_ ids: [Int32]) throws -> String { try rig.tokenizer.decode(ids) }

@@ -128,41 +128,12 @@ import Testing
     }
 
     private func compare(_ decoder: Decoder, _ golden: Golden, prefix: String) throws {
-        var squares = 0.0
-        var compared = 0
-        for parameter in decoder.parameters {
-            let gradient = (0..<parameter.gradient.floatCount).map {
-                Double(parameter.gradient.floats[$0])
-            }
-            squares += gradient.reduce(0) { $0 + $1 * $1 }
-            // PEFT's parameters of the head stand under the adapter's prefix.
-            let path = [parameter.name, AdapterFile.prefix + parameter.name]
-                .first { golden.gradients.find(prefix + $0) != nil }
-            guard let path else { continue }
-            let wanted = try golden.gradients.floats(of: prefix + path)
-            let scale = wanted.reduce(1e-6) { max($0, abs($1)) }
-            let own = rows(of: parameter, count: wanted.count)
-            let error = zip(own, wanted).reduce(0) { max($0, abs($1.0 - $1.1)) } / scale
-            #expect(error < 2e-4, "\(parameter.name): \(error)")
-            compared += 1
-        }
+        let gradients = GoldenGradients(
+            file: golden.gradients, prefix: prefix,
+            norm: try golden.expected.required("grad_norm").double())
+        let compared = try gradients.compare(decoder, tolerance: 2e-4, normTolerance: 1e-4)
         let count = golden.gradients.tensors.count { $0.name.hasPrefix(prefix) }
         #expect(compared == count && count >= 2, "\(prefix): \(compared) of \(count)")
-        let norm = try golden.expected.required("grad_norm").double()
-        #expect(abs(squares.squareRoot() - norm) <= 1e-4 * norm, "\(squares.squareRoot()), \(norm)")
-    }
-
-    /// A gradient `[N][K]`: those of weights stand in panels of 16 rows.
-    private func rows(of parameter: Parameter, count: Int) -> [Float] {
-        let values = parameter.gradient.floats
-        guard parameter.name.hasSuffix(".weight"), !parameter.name.contains("lora_") else {
-            return (0..<count).map { values[$0] }
-        }
-        let columns = parameter.shape.columns
-        return (0..<count).map { index in
-            let (row, column) = (index / columns, index % columns)
-            return values[row / 16 * columns * 16 + column * 16 + row % 16]
-        }
     }
 
     private func compareScores(_ decoder: Decoder, _ slots: [Int], _ golden: Golden) throws {

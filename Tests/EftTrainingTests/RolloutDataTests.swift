@@ -30,16 +30,7 @@ import Testing
     private func prompt(_ row: String, entry: String = "") throws -> (text: String, row: String) {
         let rig = try ConversationRig("llama3", template: Self.template)
         let config = try config("", entry: entry)
-        let encoder = PromptEncoder(
-            sequenceLen: 4096, trainOnInputs: false, bosID: rig.tokenizer.bosID,
-            eosID: rig.tokenizer.eosID,
-            chat: ChatResources(
-                tokenizer: rig.tokenizer, folder: rig.folder.path, settings: config.data.chat)
-        ) { [tokenizer = rig.tokenizer] in try tokenizer.encode($0, addSpecialTokens: $1) }
-        let format = try PreferenceRegistry.format(
-            config.data.datasets[0], try #require(config.data.answers), encoder)
-        let cursor = ConfigCursor(try JSONParser.parse(row), file: "rows.jsonl")
-        let example = try #require(try format.examples(cursor, encoder).first)
+        let example = try rig.answers(config, row)
         #expect(example.trainedTokens == 0)
         return (try rig.tokenizer.decode(example.tokens), try #require(example.row))
     }

@@ -150,24 +150,11 @@ import Testing
             let wanted = try mean("kl")
             #expect(abs(report.divergence - wanted) < 1e-4 * max(1, wanted))
         }
-        try compare(decoder, golden, prefix: name + "/")
-    }
-
-    private func compare(_ decoder: Decoder, _ golden: Golden, prefix: String) throws {
-        var (squares, compared) = (0.0, 0)
-        for parameter in decoder.parameters {
-            let values = (0..<parameter.gradient.floatCount).map { parameter.gradient.floats[$0] }
-            squares += values.reduce(0) { $0 + Double($1) * Double($1) }
-            guard golden.gradients.find(prefix + parameter.name) != nil else { continue }
-            let wanted = try golden.gradients.floats(of: prefix + parameter.name)
-            let scale = wanted.reduce(1e-6) { max($0, abs($1)) }
-            let error = zip(values, wanted).reduce(0) { max($0, abs($1.0 - $1.1)) } / scale
-            #expect(error < 2e-4, "\(parameter.name): \(error)")
-            compared += 1
-        }
+        let gradients = GoldenGradients(
+            file: golden.gradients, prefix: name + "/",
+            norm: try golden.expected.required("grad_norm").double())
+        let compared = try gradients.compare(decoder, tolerance: 2e-4, normTolerance: 1e-4)
         #expect(compared == 2)
-        let norm = try golden.expected.required("grad_norm").double()
-        #expect(abs(squares.squareRoot() - norm) <= 1e-4 * norm, "\(squares.squareRoot()), \(norm)")
     }
 
     @Test(arguments: names)

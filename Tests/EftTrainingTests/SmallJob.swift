@@ -80,4 +80,46 @@ enum SmallJob {
         #expect(summary.peakBytes == stated)
         return losses
     }
+
+    // MARK: Runs that go on
+
+    /// Makes a run whole, and another that is stopped after three steps and goes on: both hold what was stated
+    /// and save the same `weights`.
+    /// - Parameter job: the job of an output folder with further lines of the configuration.
+    static func checkGoingOn(
+        _ folder: TemporaryFolder, weights: String = "adapter_model.safetensors",
+        _ job: (_ output: String, _ more: String) throws -> TrainingJob
+    ) throws {
+        let whole = try losses(job("whole", ""))
+        #expect(whole.allSatisfy(\.isFinite) && whole.count > 8)
+        var steps = 0
+        let first = try job("out", "")
+        #expect(throws: TrainingError.self) {
+            try first.run(
+                onEvent: { if case .training(.step) = $0 { steps += 1 } },
+                shouldStop: { steps == 3 })
+        }
+        _ = try losses(job("out", "resume_from_checkpoint: true"))
+        #expect(
+            try FileSystem.read(folder.file("whole/" + weights))
+                == FileSystem.read(folder.file("out/" + weights)))
+    }
+
+    /// Makes a full fine-tune with `keys` and `rest`, and another from its first checkpoint: both save the same,
+    /// and a run without `keys` refuses that checkpoint.
+    static func checkFullResume(_ keys: String, _ rest: String = "") throws {
+        let folder = try workplace()
+        let resume = "resume_from_checkpoint: \(folder.file("whole/checkpoint-2"))"
+        func job(_ output: String, _ lines: String...) throws -> TrainingJob {
+            let lines = (lines + [rest]).joined(separator: "\n")
+            return try self.job(config(folder, adapter: nil, output: output, lines), folder)
+        }
+        _ = try losses(job("whole", keys))
+        _ = try losses(job("parts", keys, resume))
+        #expect(
+            try FileSystem.read(folder.file("whole/model.safetensors"))
+                == FileSystem.read(folder.file("parts/model.safetensors")))
+        let other = try job("other", resume)
+        #expect(throws: TrainingError.self) { _ = try other.run(onEvent: { _ in }) }
+    }
 }

@@ -38,7 +38,8 @@ import Testing
         }
     }
 
-    private var settings: TrainingSettings {
+    /// The settings of all traces; ten steps of both examples.
+    static var settings: TrainingSettings {
         var settings = TrainingSettings()
         settings.learningRate = 0.01
         settings.weightDecay = 0.01
@@ -129,7 +130,7 @@ import Testing
         let decoder = try decoder("models/\(name)")
         let slot = try attach("lora/\(name)/adapter", to: decoder)
         let trace = try Trace("lora/\(name)")
-        var settings = settings
+        var settings = Self.settings
         settings.gradientCheckpointing = checkpointing ? .memory : .none
         try follow(trace, decoder, settings, slots: [slot], tolerance: 1e-4)
         try expectFinals(decoder.parameters, trace)
@@ -147,7 +148,7 @@ import Testing
         let (decoder, slot) = try adapted(name, trained)
         try decoder.makeTrainable(trained)
         let trace = try Trace("saved-modules/\(name)")
-        try follow(trace, decoder, settings, slots: [slot], tolerance: 1e-4)
+        try follow(trace, decoder, Self.settings, slots: [slot], tolerance: 1e-4)
         let finals = trace.golden.tensors.filter { $0.name.hasPrefix("final/") }
         #expect(
             Set(finals.map(\.name)) == Set(decoder.parameters.map { "final/" + $0.name }))
@@ -161,7 +162,7 @@ import Testing
         let (decoder, slot) = try adapted(name)
         try decoder.makeTrainable(AdapterConfig.read(folder: adapter).trainedTokens)
         let trace = try Trace("saved-modules/\(name)")
-        try follow(trace, decoder, settings, slots: [slot], tolerance: 1e-4)
+        try follow(trace, decoder, Self.settings, slots: [slot], tolerance: 1e-4)
         let finals = trace.golden.tensors.filter { $0.name.hasPrefix("final/") }
         #expect(
             Set(finals.map(\.name)) == Set(decoder.parameters.map { "final/" + $0.name }))
@@ -179,7 +180,7 @@ import Testing
         #expect(Set(finals.map(\.name)) == Set(decoder.parameters.map { "final/" + $0.name }))
         let isExact = !name.hasSuffix("nf4")
         try follow(
-            trace, decoder, settings, slots: [slot], tolerance: isExact ? 1e-4 : 1e-3,
+            trace, decoder, Self.settings, slots: [slot], tolerance: isExact ? 1e-4 : 1e-3,
             normTolerance: isExact ? 1e-3 : 5e-3)
         if isExact { try expectFinals(decoder.parameters, trace) }
     }
@@ -188,7 +189,7 @@ import Testing
     func `micro-batches of a step count as one batch`(_ name: String) throws {
         let decoder = try decoder("models/\(name)")
         let slot = try attach("lora/\(name)/adapter", to: decoder)
-        var settings = settings
+        var settings = Self.settings
         settings.microBatchSize = 1
         settings.gradientAccumulationSteps = 2
         try follow(
@@ -200,7 +201,7 @@ import Testing
         let decoder = try decoder(
             "models/\(name)", options: LoadOptions(trained: .all))
         try decoder.makeTrainable(.all)
-        var settings = settings
+        var settings = Self.settings
         settings.samplePacking = packing
         settings.sequenceLen = packing ? 32 : 16
         settings.microBatchSize = packing ? 1 : 2
@@ -211,7 +212,8 @@ import Testing
         let decoder = try decoder("nf4-model/bnb-4bit")
         let slot = try attach("qlora/adapter", to: decoder)
         try follow(
-            Trace("qlora", prefix: "_bnb_f32"), decoder, settings, slots: [slot], tolerance: 1e-3,
+            Trace("qlora", prefix: "_bnb_f32"), decoder, Self.settings, slots: [slot],
+            tolerance: 1e-3,
             normTolerance: 5e-3)
     }
 
@@ -221,7 +223,8 @@ import Testing
             options: LoadOptions(linears: .nf4(doubleQuantization: true)))
         let slot = try attach("qlora/adapter", to: decoder)
         try follow(
-            Trace("qlora", prefix: "_bnb_f32"), decoder, settings, slots: [slot], tolerance: 1e-3,
+            Trace("qlora", prefix: "_bnb_f32"), decoder, Self.settings, slots: [slot],
+            tolerance: 1e-3,
             normTolerance: 5e-3)
     }
 }

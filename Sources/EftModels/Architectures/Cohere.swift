@@ -9,12 +9,9 @@ package enum Cohere: Architecture {
     package static let models = "Command R, Aya 23"
 
     package static func describe(_ config: ConfigCursor) throws -> DecoderDescription {
-        if try config.bool("use_qk_norm", default: false) {
-            throw ModelError(
-                .unsupported,
-                "norms with weights for each head (use_qk_norm, Command R+) are not supported yet",
-                path: config.file)
-        }
+        try FamilyConfig.refuse(
+            "use_qk_norm", config,
+            "norms with weights for each head (use_qk_norm, Command R+) are not supported yet")
         return try describe(config, "CohereForCausalLM", theta: 500_000)
     }
 

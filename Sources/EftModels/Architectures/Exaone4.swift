@@ -13,11 +13,7 @@ package enum Exaone4: Architecture {
         var description = try FamilyConfig.describe(
             config,
             FamilyTraits(architecture: "Exaone4ForCausalLM", normsHeads: true, epsilon: 1e-5))
-        description.shape.normsValues = true
-        description.norms.attention = nil
-        description.norms.attentionValue = "post_attention_layernorm"
-        description.norms.feedForward = nil
-        description.norms.feedForwardValue = "post_feedforward_layernorm"
+        description.normOnlyValues()
         let pattern = try pattern(config)
         let window = try LayerKinds.window(config, default: 4096)
         description.kinds = try LayerKinds.read(

@@ -157,6 +157,13 @@ enum FamilyConfig {
         }
     }
 
+    /// Refuses a model whose config switches something on.
+    /// - Throws: `ModelError` (`unsupported`) that says what.
+    static func refuse(_ key: String, _ config: ConfigCursor, _ what: String) throws {
+        guard try config.bool(key, default: false) else { return }
+        throw ModelError(.unsupported, what, path: config.file)
+    }
+
     /// A number that scales something.
     /// - Throws: `ConfigError` where it is not positive and finite in f32.
     static func factor(

@@ -25,11 +25,9 @@ package enum Gemma: Architecture {
     static func describe(
         _ config: ConfigCursor, _ traits: FamilyTraits
     ) throws -> DecoderDescription {
-        if try config.bool("use_bidirectional_attention", default: false) {
-            throw ModelError(
-                .unsupported, "tokens of this model see later ones: it makes embeddings, not text",
-                path: config.file)
-        }
+        try FamilyConfig.refuse(
+            "use_bidirectional_attention", config,
+            "tokens of this model see later ones: it makes embeddings, not text")
         var description = try FamilyConfig.describe(config, traits)
         description.norms.offset = 1
         description.embeddingScale = Float(description.shape.hidden).squareRoot()
@@ -95,15 +93,10 @@ package enum Gemma3: Architecture {
         traits.rotaryLayers = "full_attention"
         var description = try Gemma2.describe(config, traits, cap: nil, logitCap: nil)
         let pattern = try LayerKinds.pattern("sliding_window_pattern", config, default: 6)
-        let local = try RotaryConfig.read(
-            config, headDim: description.shape.headDim, context: description.contextLength, traits,
-            layers: "sliding_attention",
-            theta: FamilyConfig.factor("rope_local_base_freq", config, default: 10000))
-        description.otherRotaries = [local]
-        description.kinds = try LayerKinds.read(
-            config, layers: description.layers, window: 4096,
-            isSliding: { ($0 + 1) % pattern != 0 }
-        ).map { LayerKind(window: $0.window, rotary: $0.window == nil ? 0 : 1) }
+        try LayerKinds.readWithLocalRotary(
+            config, into: &description, traits,
+            theta: FamilyConfig.factor("rope_local_base_freq", config, default: 10000),
+            isSliding: { ($0 + 1) % pattern != 0 })
         return description
     }
 }

@@ -44,6 +44,25 @@ enum LayerKinds {
         }
     }
 
+    /// Reads kinds of layers of which those with a window have a rotary embedding of their own.
+    /// - Parameters:
+    ///   - theta: the base of that embedding where the config has none of those layers.
+    ///   - isSliding: whether a layer has the window, where there is no `layer_types`.
+    /// - Throws: as `read`, and as `RotaryConfig.read`.
+    static func readWithLocalRotary(
+        _ config: ConfigCursor, into description: inout DecoderDescription, _ traits: FamilyTraits,
+        theta: Double, isSliding: (_ layer: Int) -> Bool
+    ) throws {
+        description.otherRotaries = [
+            try RotaryConfig.read(
+                config, headDim: description.shape.headDim, context: description.contextLength,
+                traits, layers: "sliding_attention", theta: theta)
+        ]
+        description.kinds = try read(
+            config, layers: description.layers, window: 4096, isSliding: isSliding
+        ).map { LayerKind(window: $0.window, rotary: $0.window == nil ? 0 : 1) }
+    }
+
     /// `sliding_window`; nil where the config says null.
     static func window(_ config: ConfigCursor, default value: Int?) throws -> Int? {
         guard try config.hasKey("sliding_window") else { return value }

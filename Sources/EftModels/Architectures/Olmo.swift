@@ -24,11 +24,7 @@ package enum Olmo2: Architecture {
         _ config: ConfigCursor, _ traits: FamilyTraits
     ) throws -> DecoderDescription {
         var description = try FamilyConfig.describe(config, traits)
-        description.shape.normsValues = true
-        description.norms.attention = nil
-        description.norms.attentionValue = "post_attention_layernorm"
-        description.norms.feedForward = nil
-        description.norms.feedForwardValue = "post_feedforward_layernorm"
+        description.normOnlyValues()
         description.norms.normsHeadsTogether = true
         return description
     }
@@ -44,15 +40,10 @@ package enum Olmo3: Architecture {
         traits.theta = 500_000
         traits.rotaryLayers = "full_attention"
         var description = try Olmo2.describe(config, traits)
-        let theta = try config.double("rope_theta", default: traits.theta)
-        description.otherRotaries = [
-            try RotaryConfig.read(
-                config, headDim: description.shape.headDim, context: description.contextLength,
-                traits, layers: "sliding_attention", theta: theta)
-        ]
-        description.kinds = try LayerKinds.read(
-            config, layers: description.layers, window: 4096, isSliding: { ($0 + 1) % 4 != 0 }
-        ).map { LayerKind(window: $0.window, rotary: $0.window == nil ? 0 : 1) }
+        try LayerKinds.readWithLocalRotary(
+            config, into: &description, traits,
+            theta: config.double("rope_theta", default: traits.theta),
+            isSliding: { ($0 + 1) % 4 != 0 })
         return description
     }
 }

@@ -9,12 +9,9 @@ package enum Phi: Architecture {
     package static let models = "Phi 1, 1.5, 2"
 
     package static func describe(_ config: ConfigCursor) throws -> DecoderDescription {
-        if try config.bool("qk_layernorm", default: false) {
-            throw ModelError(
-                .unsupported,
-                "layer norms of queries and keys (qk_layernorm) are not supported yet",
-                path: config.file)
-        }
+        try FamilyConfig.refuse(
+            "qk_layernorm", config,
+            "layer norms of queries and keys (qk_layernorm) are not supported yet")
         let traits = FamilyTraits(
             architecture: "PhiForCausalLM", queryKeyValueBias: true, outputBias: true,
             mlpBias: true, isGated: false,

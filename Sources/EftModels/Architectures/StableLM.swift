@@ -9,12 +9,9 @@ package enum StableLM: Architecture {
     package static let models = "StableLM 3B, StableLM 2 1.6B"
 
     package static func describe(_ config: ConfigCursor) throws -> DecoderDescription {
-        if try config.bool("qk_layernorm", default: false) {
-            throw ModelError(
-                .unsupported,
-                "norms with weights for each head (qk_layernorm, StableLM 2 12B) are not supported yet",
-                path: config.file)
-        }
+        try FamilyConfig.refuse(
+            "qk_layernorm", config,
+            "norms with weights for each head (qk_layernorm, StableLM 2 12B) are not supported yet")
         let traits = FamilyTraits(
             architecture: "StableLmForCausalLM",
             queryKeyValueBias: try config.bool("use_qkv_bias", default: false),

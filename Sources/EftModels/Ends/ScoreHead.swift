@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // The head of a model that gives scores instead of the logits of tokens.
-import EftNN
 import EftConfig
+import EftNN
 
 /// A head that gives a few numbers for a text or for each of its tokens, as transformers' classes for classification
 /// have it: `score.weight` `[labels][C]` behind the last norm.

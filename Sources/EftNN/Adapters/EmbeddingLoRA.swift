@@ -37,14 +37,10 @@ package final class EmbeddingLoRA: @unchecked Sendable {
     /// Takes memory for gradients; `prefix` names the embedding as PEFT does.
     /// - Throws: `TensorError` when they do not fit the ledger.
     package func makeTrainable(prefix: String, ledger: MemoryLedger?) throws(TensorError) {
-        func parameter(_ matrix: Matrix, _ suffix: String) throws(TensorError) -> Parameter {
-            try Parameter(
-                name: prefix + suffix, value: matrix.buffer,
-                shape: .matrix(rows: matrix.rows, columns: matrix.columns), decays: true,
-                ledger: ledger)
-        }
+        let names = EmbeddingLoRA.suffixes
         parameters = (
-            try parameter(a, EmbeddingLoRA.suffixes.a), try parameter(b, EmbeddingLoRA.suffixes.b)
+            try Parameter(name: prefix + names.a, matrix: a, ledger: ledger),
+            try Parameter(name: prefix + names.b, matrix: b, ledger: ledger)
         )
     }
 

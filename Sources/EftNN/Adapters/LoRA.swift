@@ -57,12 +57,8 @@ package final class LoRA: @unchecked Sendable {
     /// - Throws: `TensorError` when they do not fit the ledger.
     package func makeTrainable(prefix: String, ledger: MemoryLedger?) throws(TensorError) {
         parameters = (
-            try Parameter(
-                name: prefix + ".lora_A.weight", value: a.buffer,
-                shape: .matrix(rows: a.rows, columns: a.columns), decays: true, ledger: ledger),
-            try Parameter(
-                name: prefix + ".lora_B.weight", value: b.buffer,
-                shape: .matrix(rows: b.rows, columns: b.columns), decays: true, ledger: ledger)
+            try Parameter(name: prefix + ".lora_A.weight", matrix: a, ledger: ledger),
+            try Parameter(name: prefix + ".lora_B.weight", matrix: b, ledger: ledger)
         )
         try magnitude?.makeTrainable(prefix: prefix, ledger: ledger)
     }

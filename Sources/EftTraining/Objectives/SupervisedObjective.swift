@@ -18,10 +18,6 @@ struct SupervisedObjective: TrainingObjective {
     /// Whether a label is the token behind its own, and not about that.
     var predictsNext = true
 
-    func prepare(
-        _ pass: TrainingPass, _ progress: (_ done: Int, _ total: Int) throws -> Void
-    ) throws {}
-
     func accumulate(
         _ batches: [[Int]], step: Int, _ pass: TrainingPass, pause: () throws -> Void
     ) throws -> StepResult {

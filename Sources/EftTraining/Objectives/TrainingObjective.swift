@@ -25,6 +25,13 @@ protocol TrainingObjective {
     ) throws -> EvaluationResult
 }
 
+extension TrainingObjective {
+    /// Most need to know nothing.
+    func prepare(
+        _ pass: TrainingPass, _ progress: (_ done: Int, _ total: Int) throws -> Void
+    ) throws {}
+}
+
 /// What a step came to.
 struct StepResult {
     /// The mean loss.

@@ -233,11 +233,3 @@ struct PreferenceLoss: Sendable {
         return outcome
     }
 }
-
-private func sigmoid(_ x: Double) -> Double {
-    if x >= 0 { return 1 / (1 + exp(-x)) }
-    let power = exp(x)
-    return power / (1 + power)
-}
-
-private func logSigmoid(_ x: Double) -> Double { min(x, 0) - log1p(exp(-abs(x))) }

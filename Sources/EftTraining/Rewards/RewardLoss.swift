@@ -1,10 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // What rewards of pairs cost.
 
-#if canImport(Glibc)
-    import Glibc
-#endif
-
 /// The loss of Bradley and Terry of pairs of rewards, as TRL's `RewardTrainer` has it:
 /// -log sigmoid(chosen - rejected), and `centering` times (chosen + rejected)^2.
 struct RewardLoss: Sendable {
@@ -30,10 +26,8 @@ struct RewardLoss: Sendable {
         for first in stride(from: 0, to: rewards.count - 1, by: 2) {
             let (chosen, rejected) = (rewards[first], rewards[first + 1])
             let (margin, sum) = (chosen - rejected, chosen + rejected)
-            // log(1 + exp(-margin)) without overflow.
-            let cost = max(-margin, 0) + log1p(exp(-abs(margin)))
-            outcome.loss += (cost + centering * sum * sum) / count
-            let slope = -1 / (1 + exp(margin))
+            outcome.loss += (-logSigmoid(margin) + centering * sum * sum) / count
+            let slope = -sigmoid(-margin)
             outcome.slopes[first] = (slope + 2 * centering * sum) / count
             outcome.slopes[first + 1] = (-slope + 2 * centering * sum) / count
             chosenSum += chosen

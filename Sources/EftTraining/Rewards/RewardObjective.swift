@@ -18,10 +18,6 @@ struct RewardObjective: TrainingObjective {
 
     private var loss: RewardLoss { RewardLoss(centering: settings.centering) }
 
-    func prepare(
-        _ pass: TrainingPass, _ progress: (_ done: Int, _ total: Int) throws -> Void
-    ) throws {}
-
     private func batch(_ indices: [Int], _ examples: [TrainingExample]) -> ScoredBatch {
         ScoredBatch(
             indices.flatMap { index in

@@ -17,10 +17,6 @@ struct StepObjective: TrainingObjective {
         self.labels = labels
     }
 
-    func prepare(
-        _ pass: TrainingPass, _ progress: (_ done: Int, _ total: Int) throws -> Void
-    ) throws {}
-
     func accumulate(
         _ batches: [[Int]], step: Int, _ pass: TrainingPass, pause: () throws -> Void
     ) throws -> StepResult {

@@ -59,10 +59,6 @@ final class RolloutObjective: TrainingObjective {
         self.tools = tools
     }
 
-    func prepare(
-        _ pass: TrainingPass, _ progress: (_ done: Int, _ total: Int) throws -> Void
-    ) throws {}
-
     // MARK: Completions
 
     /// Completes prompts and asks for rewards.
@@ -78,13 +74,18 @@ final class RolloutObjective: TrainingObjective {
         let samples = try tools.source.complete(requests, pause: pause)
         var (rollouts, lines) = ([Rollout](), [String]())
         for (index, samples) in zip(indices, samples) {
+            var row = ConfigObject()
+            if case .object(let given) = try JSONParser.parse(examples[index].row ?? "{}").value {
+                row = given
+            }
             for sample in samples {
                 rollouts.append(
                     Rollout(
                         prompt: examples[index].tokens, completion: sample,
                         isMasked: settings.masksTruncated && sample.isTruncated))
-                lines.append(
-                    try Self.line(examples[index], tools.text(sample.tokens)))
+                // What a command is told: the row, and the completion's text.
+                row["completion"] = ConfigNode(try tools.text(sample.tokens))
+                lines.append(JSONWriter.text(ConfigNode(row)))
             }
         }
         let rewards = try tools.rewards.map { try $0.rewards(lines, pause: pause) }
@@ -94,14 +95,6 @@ final class RolloutObjective: TrainingObjective {
         for index in rollouts.indices { rollouts[index].advantage = advantages.values[index] }
         try score(&rollouts, pass, isReused: isReused, pause: pause)
         return Rollouts(all: rollouts, report: Self.report(rollouts, advantages))
-    }
-
-    /// What a command is told of a completion: the row, and the completion's text.
-    private static func line(_ example: TrainingExample, _ completion: String) throws -> String {
-        let row = try JSONParser.parse(example.row ?? "{}")
-        guard case .object(var object) = row.value else { return "{}" }
-        object["completion"] = ConfigNode(completion)
-        return JSONWriter.text(ConfigNode(object))
     }
 
     private static func report(

@@ -3,6 +3,7 @@
 import EftConfig
 import EftTestSupport
 import EftTokenizers
+import Testing
 
 @testable import EftTraining
 
@@ -40,12 +41,28 @@ struct ConversationRig {
         config["learning_rate"] = 1
         config["datasets"] = [ConfigNode(entry)]
         let settings = try AxolotlConfig(ConfigCursor(ConfigNode(config), file: "c.yml")).data
-        let encoder = PromptEncoder(
-            sequenceLen: 4096, trainOnInputs: settings.trainOnInputs, bosID: tokenizer.bosID,
+        let encoder = encoder(settings)
+        return (try DatasetRegistry.format(settings.datasets[0], encoder), encoder)
+    }
+
+    /// An encoder for texts of up to `length` tokens.
+    func encoder(_ settings: DataSettings, length: Int = 4096) -> PromptEncoder {
+        PromptEncoder(
+            sequenceLen: length, trainOnInputs: settings.trainOnInputs, bosID: tokenizer.bosID,
             eosID: tokenizer.eosID,
             chat: ChatResources(tokenizer: tokenizer, folder: folder.path, settings: settings.chat)
         ) { [tokenizer] in try tokenizer.encode($0, addSpecialTokens: $1) }
-        return (try DatasetRegistry.format(settings.datasets[0], encoder), encoder)
+    }
+
+    /// The example that the first data set of a configuration of preferences, rewards or rollouts makes of a row.
+    func answers(
+        _ config: AxolotlConfig, _ row: String, length: Int = 4096
+    ) throws -> TrainingExample {
+        let encoder = encoder(config.data, length: length)
+        let format = try PreferenceRegistry.format(
+            config.data.datasets[0], try #require(config.data.answers), encoder)
+        let cursor = ConfigCursor(try JSONParser.parse(row), file: "rows.jsonl")
+        return try #require(try format.examples(cursor, encoder).first)
     }
 
     /// The example of one row.
