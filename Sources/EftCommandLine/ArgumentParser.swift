@@ -8,7 +8,8 @@ import EftConfig
 /// Options are `--name value`, `--name=value` and the same with a short name (`-hb 6`, `-hb=6`;
 /// letters are never bundled). Underscores in long names count as dashes. `--` ends options. A word
 /// that looks like an option is never taken for a value, except behind `=`; negative numbers and a
-/// single dash do not look like one.
+/// single dash do not look like one. `--name.key value` sets a key of an option that takes a JSON
+/// object.
 package struct ArgumentParser {
     /// An option and how a spelling means it.
     private struct Meaning {
@@ -21,6 +22,7 @@ package struct ArgumentParser {
     private var words: ArraySlice<String>
     private var result: ParsedArguments
     private var positional: [String] = []
+    private var keys = ObjectKeys()
 
     /// Reads the words.
     /// - Parameter configuration: what holds for options that are not among them.
@@ -70,6 +72,7 @@ package struct ArgumentParser {
             }
         }
         try assignPositional()
+        try keys.join(into: &result)
         for option in command.options where option.isRequired && !result.isGiven(option.key) {
             throw UsageError("\(Self.formatted(option)) is required: \(option.help)")
         }
@@ -85,6 +88,10 @@ package struct ArgumentParser {
         guard let meaning = meanings[Self.normalized(name)] else {
             if name == "--help" || name == "-h" {
                 result.isHelpRequested = true
+                return
+            }
+            if let option = objectOption(name) {
+                keys.add(name, of: option, text: attached ?? valueOfKey())
                 return
             }
             return try unknown(name, attached)
@@ -124,6 +131,20 @@ package struct ArgumentParser {
                 "\(name) needs a value: \(name) \(wanted) (write \(name)=\(excerpt(next)) if that is it)"
             )
         }
+        words.removeFirst()
+        return next
+    }
+
+    /// The option that takes a JSON object of which a name with dots is a key.
+    private func objectOption(_ name: String) -> OptionSpecification? {
+        guard let dot = name.firstIndex(of: ".") else { return nil }
+        let option = meanings[Self.normalized(String(name[..<dot]))]?.option
+        return option?.takesObject == true ? option : nil
+    }
+
+    /// The word behind a key; a key that stands alone is true.
+    private mutating func valueOfKey() -> String {
+        guard let next = words.first, !Self.looksLikeOption(next) else { return "true" }
         words.removeFirst()
         return next
     }

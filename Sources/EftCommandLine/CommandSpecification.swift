@@ -96,6 +96,9 @@ package struct OptionSpecification: Sendable {
         }
     }
 
+    /// Whether its value is a JSON object, whose keys may be given one by one.
+    var takesObject: Bool { valueName == "JSON" }
+
     /// A spelling without its dashes.
     static func bare(_ name: String) -> String { String(name.drop { $0 == "-" }) }
 }

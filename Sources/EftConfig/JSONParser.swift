@@ -1,32 +1,39 @@
 // SPDX-License-Identifier: Apache-2.0
-// A strict JSON reader (RFC 8259) that keeps order and lines and bounds depth.
+// A strict JSON reader (RFC 8259) that keeps order and lines and bounds depth and size.
 
 /// Reads JSON text into `ConfigNode`s.
 ///
 /// Strict where files are checked: duplicate keys, trailing text, lone surrogates, invalid UTF-8
 /// and nesting deeper than the limit are errors. Integers beyond 64 bits become real numbers. A
-/// byte-order mark in front is passed over.
+/// byte-order mark in front is passed over. Values take up to 50 times the memory of their text, so their number is
+/// bounded.
 package struct JSONParser {
+    /// Most values and keys of a document; a header of 100,000 tensors has 1.1 million.
+    package static let maximumValues = 1 << 22
+
     private let bytes: UnsafeBufferPointer<UInt8>
     private var position = 0
     private var line: Int
     private var depth = 0
     private let maximumDepth: Int
+    private var remainingValues: Int
     private let acceptsNonFinite: Bool
     private let file: String?
 
     /// Parses a whole document.
     /// - Parameters:
     ///   - maximumDepth: deepest nesting of lists and mappings.
+    ///   - maximumValues: most values and keys.
     ///   - acceptsNonFinite: whether `NaN`, `Infinity` and `-Infinity` are numbers, as in Python.
     ///   - firstLine: the line at which the text stands in its file, counted from 1.
     /// - Throws: `ConfigError` (`syntax`, `duplicateKey`, `tooLarge`) with the line.
     package static func parse(
         _ bytes: UnsafeBufferPointer<UInt8>, file: String? = nil, maximumDepth: Int = 256,
-        acceptsNonFinite: Bool = false, firstLine: Int = 1
+        maximumValues: Int = Self.maximumValues, acceptsNonFinite: Bool = false,
+        firstLine: Int = 1
     ) throws(ConfigError) -> ConfigNode {
         var parser = JSONParser(
-            bytes: bytes, file: file, maximumDepth: maximumDepth,
+            bytes: bytes, file: file, maximumDepth: maximumDepth, maximumValues: maximumValues,
             acceptsNonFinite: acceptsNonFinite, firstLine: firstLine)
         if bytes.count >= 3, bytes[0] == 0xEF, bytes[1] == 0xBB, bytes[2] == 0xBF {
             parser.position = 3
@@ -61,12 +68,13 @@ package struct JSONParser {
     }
 
     private init(
-        bytes: UnsafeBufferPointer<UInt8>, file: String?, maximumDepth: Int,
+        bytes: UnsafeBufferPointer<UInt8>, file: String?, maximumDepth: Int, maximumValues: Int,
         acceptsNonFinite: Bool, firstLine: Int
     ) {
         self.bytes = bytes
         self.file = file
         self.maximumDepth = maximumDepth
+        remainingValues = maximumValues
         self.acceptsNonFinite = acceptsNonFinite
         self.line = firstLine
     }
@@ -77,6 +85,7 @@ package struct JSONParser {
         skipSpace()
         let start = line
         guard let byte = peek else { throw syntax("the document ends where a value is expected") }
+        try count()
         switch byte {
         case UInt8(ascii: "{"): return ConfigNode(.object(try object()), line: start)
         case UInt8(ascii: "["): return ConfigNode(.array(try array()), line: start)
@@ -113,6 +122,7 @@ package struct JSONParser {
             guard peek == UInt8(ascii: "\"") else { throw syntax("expected a key in quotes") }
             let keyLine = line
             let key = try string()
+            try count()
             skipSpace()
             guard take(UInt8(ascii: ":")) else { throw syntax("expected ':' after a key") }
             guard object.insert(key, try value(), line: keyLine) else {
@@ -148,6 +158,14 @@ package struct JSONParser {
             throw ConfigError(
                 .tooLarge, "values are nested deeper than \(maximumDepth)", file: file,
                 line: line)
+        }
+    }
+
+    private mutating func count() throws(ConfigError) {
+        remainingValues -= 1
+        guard remainingValues >= 0 else {
+            throw ConfigError(
+                .tooLarge, "the document has more values than are read", file: file, line: line)
         }
     }
 

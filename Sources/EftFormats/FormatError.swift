@@ -25,7 +25,7 @@ package enum FormatErrorCode: Sendable, Hashable {
 
 extension FormatError {
     /// An error whose message ends with the operating system's text for `number`.
-    static func system(
+    package static func system(
         _ code: Code, _ message: String, path: String, errno number: Int32
     ) -> FormatError {
         let isFull = number == ENOSPC || number == EDQUOT

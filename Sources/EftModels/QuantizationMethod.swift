@@ -28,9 +28,6 @@ enum QuantizationMethod {
     }
 
     private static func checkBitsAndBytes(_ quantization: ConfigCursor) throws {
-        if try quantization.bool("load_in_8bit", default: false) {
-            throw fault("8-bit weights of bitsandbytes", quantization)
-        }
         let type = try quantization.string("bnb_4bit_quant_type", default: "nf4")
         let isFourBit = try quantization.bool("load_in_4bit", default: false)
         guard !isFourBit || type == "nf4" else {
@@ -41,7 +38,7 @@ enum QuantizationMethod {
     private static func fault(_ what: String, _ config: ConfigCursor) -> ModelError {
         ModelError(
             .unsupported,
-            "\(what) are not read; read are 16-bit and f32 weights, bitsandbytes NF4 and EXL2. Take the "
+            "\(what) are not read; read are 16-bit and f32 weights, bitsandbytes NF4 and LLM.int8, and EXL2. Take the "
                 + "unquantized model, and eft quantize or --load-in-4bit to make it small",
             path: config.file)
     }

@@ -72,7 +72,7 @@ package enum ProcessMemory {
     private static let engineBytes = 1 << 20
 
     /// What the allocator takes around a weight with adapters, their gradients and moments, and what saving them takes.
-    private static let trainedGap = 2048
+    private static let trainedGap = 4608
 
     /// The most resident bytes so far.
     package static var peakResident: Int { ResidentMemory.peak }

@@ -78,11 +78,12 @@ package struct LinearModule: Sendable {
     func requireAsStored(_ target: WeightTarget, scheme: String) throws(FormatError) {
         switch target {
         case .asStored: return
-        case .nf4:
+        case .nf4, .int8:
+            let (form, key) = target == .int8 ? ("8 bits", "load_in_8bit") : ("NF4", "load_in_4bit")
             throw error(
                 .unsupported, "weight",
-                "the base is already quantized (\(scheme)) and cannot be quantized to NF4 again; "
-                    + "leave load_in_4bit out, or start from the unquantized model")
+                "the base is already quantized (\(scheme)) and cannot be quantized to \(form) again; "
+                    + "leave \(key) out, or start from the unquantized model")
         case .f32:
             throw error(
                 .unsupported, "weight",

@@ -9,6 +9,8 @@ package enum WeightTarget: Sendable, Hashable {
     case asStored
     /// Quantized to NF4 while loading, with or without a second quantization of the scales.
     case nf4(doubleQuantization: Bool)
+    /// Quantized to 8 bits while loading, as LLM.int8 holds weights.
+    case int8
     /// In f32, for full training.
     case f32
 }
@@ -65,9 +67,9 @@ extension QuantScheme {
 
 /// All stored forms of weights.
 package enum QuantRegistry {
-    /// The forms, most specific names first: an NF4 weight's packed bytes bear the name of a dense weight.
+    /// The forms, most specific names first: the bytes of NF4 and 8-bit weights bear the name of a dense weight.
     package static let all: [any QuantScheme.Type] = [
-        EXL2Scheme.self, NF4Scheme.self, DenseScheme.self,
+        EXL2Scheme.self, NF4Scheme.self, Int8Scheme.self, DenseScheme.self,
     ]
 
     /// Opens a module's weight in whatever form the checkpoint holds it.

@@ -43,7 +43,9 @@ package struct BatchPlan: Sendable {
         _ epoch: Int, lengths: [Int], settings: TrainingSettings
     ) -> [[[Int]]] {
         var generator = ShuffleGenerator(seed: settings.seed, stream: UInt64(epoch))
-        var order = lengths.indices.shuffled(using: &generator)
+        var order =
+            settings.keepsOrder
+            ? Array(lengths.indices) : lengths.indices.shuffled(using: &generator)
         if settings.groupsByLength, !settings.samplePacking {
             order = groupedByLength(
                 order, lengths: lengths,
@@ -57,7 +59,8 @@ package struct BatchPlan: Sendable {
         }
         let micro =
             settings.samplePacking
-            ? firstFit(order, lengths: lengths, capacity: settings.microBatchTokens)
+            ? (settings.packsInOrder ? nextFit : firstFit)(
+                order, lengths, settings.microBatchTokens)
             : group(order, settings.microBatchSize)
         return group(micro, settings.gradientAccumulationSteps)
     }
@@ -87,7 +90,7 @@ package struct BatchPlan: Sendable {
     private static let openBins = 1024
 
     /// First-fit in arrival order, as Axolotl's multipack; open bins are bounded so that it stays quick.
-    static func firstFit(_ order: [Int], lengths: [Int], capacity: Int) -> [[Int]] {
+    static func firstFit(_ order: [Int], _ lengths: [Int], _ capacity: Int) -> [[Int]] {
         var bins: [[Int]] = []
         var room: [Int] = []
         var firstOpen = 0
@@ -102,6 +105,21 @@ package struct BatchPlan: Sendable {
                 bins.append([index])
                 room.append(capacity - length)
             }
+        }
+        return bins
+    }
+
+    /// Bins one after the other: one is closed when the next example does not fit, so that the order stays.
+    static func nextFit(_ order: [Int], _ lengths: [Int], _ capacity: Int) -> [[Int]] {
+        var bins: [[Int]] = []
+        var room = 0
+        for index in order {
+            if bins.isEmpty || room < lengths[index] {
+                bins.append([])
+                room = capacity
+            }
+            bins[bins.count - 1].append(index)
+            room -= lengths[index]
         }
         return bins
     }

@@ -142,7 +142,7 @@ package final class Trainer {
 
     /// Validation examples in batches of at most `capacity` tokens.
     static func bins(_ lengths: [Int], capacity: Int) -> [[Int]] {
-        BatchPlan.firstFit(Array(lengths.indices), lengths: lengths, capacity: capacity)
+        BatchPlan.firstFit(Array(lengths.indices), lengths, capacity)
     }
 
     /// Steps of the run.
@@ -245,7 +245,9 @@ package final class Trainer {
         func save() throws {
             guard lastSaved != optimizer.steps else { return }
             lastSaved = optimizer.steps
-            try saveCheckpoint(onEvent)
+            // The best state is read again at the end.
+            try saveCheckpoint(
+                isWhole: !settings.savesOnlyModel || settings.loadsBest, onEvent)
         }
         while optimizer.steps < totalSteps {
             let report = try step(optimizer.steps, shouldStop)
@@ -374,12 +376,16 @@ package final class Trainer {
         return result
     }
 
-    /// Writes `checkpoint-N`, which has its name when it is whole.
-    private func saveCheckpoint(_ onEvent: (TrainingEvent) throws -> Void) throws {
+    /// Writes `checkpoint-N`, which has its name when all of it is written.
+    /// - Parameter isWhole: whether the run can go on from it.
+    private func saveCheckpoint(
+        isWhole: Bool, _ onEvent: (TrainingEvent) throws -> Void
+    ) throws {
         let folder = TrainingCheckpoint.folder(settings.outputDir, step: optimizer.steps)
         var state = TrainingCheckpoint.State(
             step: optimizer.steps, totalSteps: totalSteps, fingerprint: fingerprint)
         (state.best, state.withoutGain) = (guardian.best, guardian.withoutGain)
+        state.isWhole = isWhole
         try tellingWhereToGoOn {
             try TrainingCheckpoint.replace(folder) { partial in
                 try withResult { try output.save(partial) }
@@ -394,7 +400,9 @@ package final class Trainer {
     private func tellingWhereToGoOn(_ write: () throws -> Void) throws {
         do { try write() } catch let error as FormatError where error.code == .io {
             let way =
-                ownCheckpoints.last.map { "go on with --resume-from-checkpoint \($0.folder)" }
+                ownCheckpoints.last(where: \.isWhole).map {
+                    "go on with --resume-from-checkpoint \($0.folder)"
+                }
                 ?? "nothing was saved before"
             throw FormatError(
                 .io, "\(error.message). After step \(optimizer.steps): \(way)", path: error.path,
@@ -403,10 +411,13 @@ package final class Trainer {
     }
 
     /// Checkpoints of this run, oldest first; those of other runs in the same folder are not its business.
-    private var ownCheckpoints: [(step: Int, folder: String)] {
-        TrainingCheckpoint.list(settings.outputDir).filter { found in
-            found.step <= optimizer.steps
-                && (try? TrainingCheckpoint.read(found.folder))?.fingerprint == fingerprint
+    private var ownCheckpoints: [(step: Int, folder: String, isWhole: Bool)] {
+        TrainingCheckpoint.list(settings.outputDir).compactMap { found in
+            guard found.step <= optimizer.steps,
+                let state = try? TrainingCheckpoint.read(found.folder),
+                state.fingerprint == fingerprint
+            else { return nil }
+            return (found.step, found.folder, state.isWhole)
         }
     }
 
@@ -423,7 +434,7 @@ package final class Trainer {
         guard optimizer.steps > 0 else {
             throw TrainingError(.interrupted, "interrupted before the first step; nothing to save")
         }
-        try saveCheckpoint(onEvent)
+        try saveCheckpoint(isWhole: true, onEvent)
         throw TrainingError(
             .interrupted,
             "interrupted after step \(optimizer.steps) of \(totalSteps); saved in \(settings.outputDir). "

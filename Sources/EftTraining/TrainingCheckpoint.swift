@@ -30,6 +30,8 @@ package enum TrainingCheckpoint {
         var best: RunGuard.Best?
         /// Evaluations since then.
         var withoutGain = 0
+        /// Whether a run can go on from it.
+        package var isWhole = true
 
         /// Describes a checkpoint.
         package init(step: Int, totalSteps: Int, fingerprint: String) {
@@ -72,8 +74,25 @@ package enum TrainingCheckpoint {
             name: "value", dtype: .f32, count: parameter.value.floatCount, offset: 0)
     }
 
-    /// Writes the state of a run into a folder.
+    /// Writes the state of a run into a folder: its description, and when it is whole its tensors.
     package static func save(_ optimizer: Optimizer, state: State, to folder: String) throws {
+        if state.isWhole { try saveTensors(optimizer, to: folder) }
+        var object = ConfigObject()
+        object["global_step"] = ConfigNode(.integer(state.step))
+        object["max_steps"] = ConfigNode(.integer(state.totalSteps))
+        object["optimizer"] = ConfigNode(.string(optimizer.rule.name))
+        object["fingerprint"] = ConfigNode(.string(state.fingerprint))
+        if !state.isWhole { object["save_only_model"] = true }
+        if let best = state.best {
+            object["best_metric"] = ConfigNode(.real(best.loss))
+            object["best_global_step"] = ConfigNode(.integer(best.step))
+            object["evaluations_without_gain"] = ConfigNode(.integer(state.withoutGain))
+        }
+        let text = JSONWriter.text(ConfigNode(.object(object)), layout: .indented(2)) + "\n"
+        try AtomicFile.write(FileSystem.join(folder, stateFile), Array(text.utf8))
+    }
+
+    private static func saveTensors(_ optimizer: Optimizer, to folder: String) throws {
         var infos: [TensorInfo] = []
         for (parameter, layout) in zip(optimizer.parameters, optimizer.layouts) {
             for run in [valueRun(parameter)] + layout.runs {
@@ -95,24 +114,12 @@ package enum TrainingCheckpoint {
             for run in optimizer.layouts[index].runs { try write(run, buffer) }
         }
         try writer.finish()
-        var object = ConfigObject()
-        object["global_step"] = ConfigNode(.integer(state.step))
-        object["max_steps"] = ConfigNode(.integer(state.totalSteps))
-        object["optimizer"] = ConfigNode(.string(optimizer.rule.name))
-        object["fingerprint"] = ConfigNode(.string(state.fingerprint))
-        if let best = state.best {
-            object["best_metric"] = ConfigNode(.real(best.loss))
-            object["best_global_step"] = ConfigNode(.integer(best.step))
-            object["evaluations_without_gain"] = ConfigNode(.integer(state.withoutGain))
-        }
-        let text = JSONWriter.text(ConfigNode(.object(object)), layout: .indented(2)) + "\n"
-        try AtomicFile.write(FileSystem.join(folder, stateFile), Array(text.utf8))
     }
 
     /// Reads the state of a run; parameters and what the optimizer keeps of them are overwritten.
     /// - Throws: `TrainingError` (`checkpoint`) when it belongs to another run, or was made with another optimizer.
     package static func restore(_ optimizer: Optimizer, from folder: String) throws {
-        let state = try read(folder)
+        let state = try readWhole(folder)
         guard state.optimizer == optimizer.rule.name else {
             throw TrainingError(
                 .checkpoint,
@@ -144,6 +151,18 @@ package enum TrainingCheckpoint {
         optimizer.steps = state.step
     }
 
+    /// Reads the description of a checkpoint from which a run can go on.
+    /// - Throws: `TrainingError` (`checkpoint`) for one that has no state.
+    package static func readWhole(_ folder: String) throws -> State {
+        let state = try read(folder)
+        guard state.isWhole else {
+            throw TrainingError(
+                .checkpoint,
+                "\(folder) holds what was trained and no state to go on from (save_only_model)")
+        }
+        return state
+    }
+
     /// Reads the description of a checkpoint.
     package static func read(_ folder: String) throws -> State {
         let path = FileSystem.join(folder, stateFile)
@@ -161,6 +180,7 @@ package enum TrainingCheckpoint {
             fingerprint: try cursor.required("fingerprint").string())
         // Checkpoints of before there were others do not say it.
         state.optimizer = try cursor.optional("optimizer")?.string() ?? state.optimizer
+        state.isWhole = try !cursor.bool("save_only_model", default: false)
         if let loss = try cursor.optional("best_metric")?.double() {
             state.best = RunGuard.Best(
                 loss: loss, step: try cursor.required("best_global_step").int(in: 0...step))

@@ -28,6 +28,10 @@ package struct TrainingSettings: Sendable, Hashable {
     package var padID: Int32?
     /// Whether short examples share a row.
     package var samplePacking = false
+    /// Whether packing never takes an example before one that came earlier.
+    package var packsInOrder = false
+    /// Whether the examples are taken in their own order in each epoch, and not in a random one.
+    package var keepsOrder = false
     /// Whether micro-batches hold examples of about one length.
     package var groupsByLength = false
     /// What is kept for the backward pass.
@@ -80,6 +84,8 @@ package struct TrainingSettings: Sendable, Hashable {
     package var evaluatesAtStart = false
     /// Checkpoints kept; older ones of the run are removed.
     package var saveTotalLimit = 4
+    /// Whether checkpoints hold what was trained and no state from which the run could go on.
+    package var savesOnlyModel = false
     /// Where results go.
     package var outputDir = "./model-out"
 

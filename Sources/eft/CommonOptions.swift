@@ -48,6 +48,12 @@ enum CommonOptions {
         help:
             "hold a 16-bit model's layers in NF4 with double quantization, as QLoRA training does",
         defaultText: "as the adapter was trained, where that is known; else no")
+    static let eightBits = OptionSpecification(
+        "--load-in-8bit", kind: .invertibleFlag,
+        help: "hold a 16-bit model's layers in 8 bits, as LLM.int8 holds them",
+        defaultText: "as the adapter was trained, where that is known; else no")
+    /// How the layers of a 16-bit model are held.
+    static let form = [fourBits, eightBits]
     static let context = OptionSpecification(
         "--max-seq-len", "-l", kind: .value("N"), help: "tokens of context",
         defaultText: "prompt and answer")
@@ -118,6 +124,17 @@ enum CommonOptions {
 }
 
 extension ParsedArguments {
-    /// What the command line says about holding the base in 4 bits; nil when it says nothing.
-    var fourBits: Bool? { isGiven("load-in-4bit") ? flag("load-in-4bit") : nil }
+    /// What the command line says about how the base is held; nil when it says nothing.
+    /// - Throws: `UsageError` for two forms at once.
+    var baseForm: BaseForm? {
+        get throws(UsageError) {
+            let forms = [("load-in-4bit", BaseForm.nf4), ("load-in-8bit", .int8)]
+                .filter { declares($0.0) && isGiven($0.0) }
+            let wanted = forms.filter { flag($0.0) }
+            guard wanted.count < 2 else {
+                throw error("load-in-8bit", "does not go with --load-in-4bit")
+            }
+            return wanted.first?.1 ?? (forms.isEmpty ? nil : .stored)
+        }
+    }
 }

@@ -33,7 +33,8 @@ struct IneffectiveOption: Sendable {
         self.reason = reason
     }
 
-    /// Options that have no effect for the same reason. Names of one option are separated by spaces.
+    /// Options that have no effect for the same reason. Names of one option are separated by spaces; those that end in
+    /// `-config` take JSON objects.
     /// - Parameters:
     ///   - flags: options that stand alone, also as `--no-NAME`.
     ///   - values: options with a value.
@@ -50,7 +51,12 @@ struct IneffectiveOption: Sendable {
                     takesMany: takesMany, reason: reason)
             }
         }
-        return options(flags, .invertibleFlag) + options(values, .repeated("VALUE"))
+        let isObject: (String) -> Bool = {
+            $0.split(separator: " ").first?.hasSuffix("-config") == true
+        }
+        return options(flags, .invertibleFlag)
+            + options(values.filter { !isObject($0) }, .repeated("VALUE"))
+            + options(values.filter(isObject), .repeated("JSON"))
             + options(lists, .repeated("VALUE"), takesMany: true)
     }
 

@@ -36,10 +36,10 @@ struct LoadedModel {
         reserving reserved: (DecoderDescription) throws -> AdapterExtents? = { _ in nil }
     ) throws {
         adapters = folders ?? arguments.strings("adapter")
-        let base = try AdapterBase(adapters: adapters, option: arguments.fourBits)
+        let base = try AdapterBase(adapters: adapters, option: arguments.baseForm)
         let isPrepared: Bool
         let opened = try LoadedModel.open(
-            arguments, inNF4: base.inNF4 && base.doubleQuantization, scores: scores)
+            arguments, inNF4: base.form == .nf4 && base.doubleQuantization, scores: scores)
         isPrepared = opened.isPrepared
         var folder = try opened.folder.adapted(by: adapters, scores: scores)
         let own = usesAdapterTokenizer ? LoadedModel.ownTokenizer(adapters) : nil
@@ -71,8 +71,11 @@ struct LoadedModel {
             TerminalOutput.standardError.writeLine(sentence)
         }
         let linears: WeightTarget =
-            base.inNF4 && isDense
-            ? .nf4(doubleQuantization: base.doubleQuantization) : .asStored
+            switch isDense ? base.form : .stored {
+            case .stored: .asStored
+            case .int8: .int8
+            case .nf4: .nf4(doubleQuantization: base.doubleQuantization)
+            }
         loader = try DecoderLoader(folder: folder, options: LoadOptions(linears: linears))
         layouts = try DecoderLayouts(loader)
         let description = folder.description

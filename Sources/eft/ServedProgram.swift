@@ -76,6 +76,7 @@ struct ServedProgram {
         served.defaults.seed = try arguments.int("seed").map { UInt64(bitPattern: Int64($0)) }
         served.ollamaDefaults = .ollama(generation)
         served.ollamaDefaults.seed = served.defaults.seed
+        served.answers = try VLLMArguments.answerDefaults(arguments)
         served.facts = ModelFacts(model.folder)
         served.limits.logprobs = try arguments.int("max-logprobs", default: 20, in: -1...1_000_000)
         served.timeout = try arguments.double("request-timeout", in: 0.001...1e7).map {
@@ -105,13 +106,8 @@ struct ServedProgram {
                 object = try ConfigCursor(node, file: path).object()
             }
         }
-        if let text = arguments.string("override-generation-config") {
-            let name = "--override-generation-config"
-            let node = try JSONParser.parse(text, file: name)
-            for entry in try ConfigCursor(node, file: name).object().entries {
-                object[entry.key] = entry.node
-            }
-        }
+        let over = try VLLMArguments.object("override-generation-config", arguments)
+        for entry in over?.entries ?? [] { object[entry.key] = entry.node }
         return ConfigNode(object)
     }
 

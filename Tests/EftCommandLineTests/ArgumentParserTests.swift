@@ -53,6 +53,33 @@ struct ArgumentParserTests {
         #expect(dashes.string("in-dir") == "--- rule")
     }
 
+    @Test func `puts keys behind a dot into the option's object`() throws {
+        let command = CommandSpecification(
+            name: "serve", abstract: "Serves.",
+            options: [
+                OptionSpecification("--overrides", kind: .value("JSON"), help: "Keys."),
+                OptionSpecification("--bits", kind: .value("N"), help: "Bits."),
+            ])
+        for line in [
+            "--overrides.a 1 --overrides.b.c x --overrides.d",
+            "--overrides {\"a\":1,\"b\":{}} --overrides.a=1 --overrides.b.c=x --overrides.d=true",
+            "--overrides.a 1 --overrides.b {} --overrides.b.c \"x\" --overrides.d true",
+        ] {
+            let text = try ArgumentParser.parse(words(line), for: command).string("overrides")
+            #expect(text == #"{"a":1,"b":{"c":"x"},"d":true}"#)
+        }
+        for (line, problem) in [
+            ("--overrides [1] --overrides.a 1", "no JSON object"),
+            ("--overrides {\"a\":1} --overrides.a.b 1", "no JSON object"),
+            ("--overrides.a..b 1", "has no key"), ("--bits.a 1", "unknown option"),
+        ] {
+            let error = #expect(throws: UsageError.self) {
+                try ArgumentParser.parse(words(line), for: command)
+            }
+            #expect(error?.message.contains(problem) == true, "\(error?.message ?? "")")
+        }
+    }
+
     @Test func `ends options at two dashes`() throws {
         let parsed = try quantize("-i in one -- --json -x -- two")
         #expect(parsed.arguments("EXTRA") == ["one", "--json", "-x", "--", "two"])

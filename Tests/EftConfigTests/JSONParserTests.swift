@@ -107,6 +107,19 @@ struct JSONParserTests {
         #expect(throws: ConfigError.self) { try JSONParser.parse("[[1]]", maximumDepth: 1) }
     }
 
+    @Test func `bounds the number of values and keys`() {
+        func parse(_ text: String, most: Int) throws(ConfigError) -> ConfigNode {
+            try Array(text.utf8).withUnsafeBufferPointer { (bytes) throws(ConfigError) in
+                try JSONParser.parse(bytes, maximumValues: most)
+            }
+        }
+        for (text, count) in [("1", 1), ("[1, [2], []]", 5), (#"{"a": {"b": 1}, "c": []}"#, 7)] {
+            #expect(throws: Never.self) { try parse(text, most: count) }
+            let error = #expect(throws: ConfigError.self) { try parse(text, most: count - 1) }
+            #expect(error?.code == .tooLarge)
+        }
+    }
+
     @Test func `accepts Python's infinities only when told to`() throws {
         let node = try JSONParser.parse("[NaN, Infinity, -Infinity, -1]", acceptsNonFinite: true)
         let items = try ConfigCursor(node).elements()

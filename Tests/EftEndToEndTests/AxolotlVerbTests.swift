@@ -131,6 +131,32 @@ import Testing
         #expect(try !shown("--debug", "NO_COLOR=1").contains("\u{1B}["))
     }
 
+    @Test func `a sweep makes a run for each combination`() throws {
+        let folder = try TemporaryFolder()
+        let config = try config(folder, "logging_steps: 1")
+        let sweep = try folder.write(
+            "sweep.yml", "learning_rate: [0.002, -1]\n_: [{lora_r: 2, lora_alpha: 2}]\n")
+        let listed = try object(Program("train", config, "--sweep", sweep, "--dry-run", "--json"))
+        #expect(try listed.required("runs").elements().count == 2)
+        #expect(!FileSystem.exists(folder.file("out")))
+        let program = try Program(
+            "train", config, "--sweep", sweep, "--json", "--max-steps", "2")
+        // A rate below 0 is refused by its run, and the other one is made.
+        #expect(program.status == 2 && program.errors.contains("runs that failed: sweep000"))
+        for run in try object(program).required("runs").elements() {
+            let rate = try run.required("changes").required("learning_rate").double()
+            let output = try run.required("output").string()
+            #expect(try run.required("status").int() == (rate > 0 ? 0 : 2))
+            #expect(
+                FileSystem.exists(FileSystem.join(output, "adapter_model.safetensors"))
+                    == (rate > 0))
+            guard rate > 0 else { continue }
+            #expect(try run.required("loss").double() > 0)
+            let adapter = try ConfigFile.read(FileSystem.join(output, "adapter_config.json"))
+            #expect(try adapter.required("r").int() == 2)
+        }
+    }
+
     @Test func `what was trained is evaluated, answered with and merged from the same file`() throws
     {
         let folder = try TemporaryFolder()
@@ -142,6 +168,14 @@ import Testing
         let evaluated = try Program("evaluate", config, "--json")
         try #require(evaluated.status == 0, "\(evaluated.errors)")
         #expect(abs(try object(evaluated).required("eval_loss").double() - loss) < 1e-5)
+        let summary = try ConfigFile.contents(folder.file("out/eval_summary.csv"))
+        let lines = String(decoding: summary, as: UTF8.self).split(separator: "\r\n")
+        #expect(lines.first == "metric,training,validation")
+        #expect(lines.contains("examples,,20"))
+        let both = try object(Program("evaluate", config, "--json", "--training-data"))
+        #expect(try both.required("train_examples").int() > 20)
+        #expect(abs(try both.required("eval_loss").double() - loss) < 1e-5)
+        #expect(abs(try both.required("train_loss").double() - loss) < 1)
         // Another base is another model.
         let stored = try object(Program("evaluate", config, "--json", "--no-load-in-4bit"))
         #expect(abs(try stored.required("eval_loss").double() - loss) > 1e-5)

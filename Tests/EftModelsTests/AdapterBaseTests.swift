@@ -43,9 +43,31 @@ import Testing
     ) throws {
         let folder = try adapter([name: text])
         let base = try AdapterBase(adapters: [folder.file("a")], option: nil)
-        #expect(base.inNF4 == expected)
+        #expect((base.form == .nf4) == expected)
         #expect(base.reason == .record(String(name.dropFirst(2))))
         #expect((base.sentence == nil) == !expected)
+    }
+
+    @Test(arguments: [
+        ("a/axolotl_config.yml", "adapter: lora\nload_in_8bit: true\n"),
+        (
+            "a/config.json",
+            "{\"quantization_config\": {\"load_in_4bit\": false, \"load_in_8bit\": true}}"
+        ),
+    ])
+    func `a base of 8 bits is held so again`(_ name: String, _ text: String) throws {
+        let folder = try adapter([name: text, "b/axolotl_config.yml": "adapter: qlora\n"])
+        let base = try AdapterBase(adapters: [folder.file("a")], option: nil)
+        #expect(base.form == .int8)
+        #expect(try #require(base.sentence).contains("--no-load-in-8bit"))
+        #expect(try #require(base.mergeSentence).contains("base as stored"))
+        for option in [BaseForm.stored, .nf4] {
+            let other = try AdapterBase(adapters: [folder.file("a")], option: option)
+            #expect(other.form == option)
+            #expect(try #require(other.sentence).contains("trained on it in 8 bits"))
+        }
+        let both = try AdapterBase(adapters: [folder.file("a"), folder.file("b")], option: nil)
+        #expect(both.form == .stored && both.reason == .mixed)
     }
 
     @Test func `a checkpoint follows the run that it belongs to`() throws {
@@ -53,8 +75,9 @@ import Testing
             "a/axolotl_config.yml": "adapter: qlora\n", "a/checkpoint-10/x": "",
             "a/other/x": "",
         ])
-        #expect(try AdapterBase(adapters: [folder.file("a/checkpoint-10")], option: nil).inNF4)
-        #expect(try !AdapterBase(adapters: [folder.file("a/other")], option: nil).inNF4)
+        #expect(
+            try AdapterBase(adapters: [folder.file("a/checkpoint-10")], option: nil).form == .nf4)
+        #expect(try AdapterBase(adapters: [folder.file("a/other")], option: nil).form == .stored)
     }
 
     @Test(arguments: [
@@ -63,20 +86,20 @@ import Testing
     func `files without a record leave the base as stored`(_ name: String) throws {
         let folder = try adapter([name: "{\"model_type\": \"llama\"}\n```yaml\n- [\n```\n"])
         let base = try AdapterBase(adapters: [folder.file("a")], option: nil)
-        #expect(!base.inNF4)
+        #expect(base.form == .stored)
         #expect(base.reason == .nothing)
         #expect(base.sentence == nil && base.mergeSentence == nil)
     }
 
     @Test func `an option goes before the record, and says so`() throws {
         let folder = try adapter(["a/axolotl_config.yml": "adapter: qlora\n"])
-        let stored = try AdapterBase(adapters: [folder.file("a")], option: false)
-        #expect(!stored.inNF4)
+        let stored = try AdapterBase(adapters: [folder.file("a")], option: .stored)
+        #expect(stored.form == .stored)
         #expect(try #require(stored.sentence).contains("differ"))
-        let held = try AdapterBase(adapters: [folder.file("a")], option: true)
-        #expect(held.inNF4 && held.sentence == nil)
-        #expect(try AdapterBase(adapters: [], option: true).inNF4)
-        #expect(try !AdapterBase(adapters: [], option: nil).inNF4)
+        let held = try AdapterBase(adapters: [folder.file("a")], option: .nf4)
+        #expect(held.form == .nf4 && held.sentence == nil)
+        #expect(try AdapterBase(adapters: [], option: .nf4).form == .nf4)
+        #expect(try AdapterBase(adapters: [], option: nil).form == .stored)
     }
 
     @Test(arguments: [
@@ -85,16 +108,16 @@ import Testing
     ])
     func `scales are quantized as in training`(_ text: String, _ expected: Bool) throws {
         let folder = try adapter(["a/axolotl_config.yml": text])
-        for option in [nil, true] {
+        for option in [nil, BaseForm.nf4] {
             let base = try AdapterBase(adapters: [folder.file("a")], option: option)
-            #expect(base.inNF4 && base.doubleQuantization == expected)
+            #expect(base.form == .nf4 && base.doubleQuantization == expected)
         }
         let other = try adapter([
             "a/axolotl_config.yml": text, "b/axolotl_config.yml": "adapter: qlora\n",
         ])
         let both = try AdapterBase(
             adapters: [other.file("a"), other.file("b")], option: nil)
-        #expect(both.inNF4 == expected)
+        #expect((both.form == .nf4) == expected)
     }
 
     @Test func `the merge names the better way before a quantization`() throws {
@@ -111,7 +134,7 @@ import Testing
         for other in ["b", "c"] {
             let base = try AdapterBase(
                 adapters: [folder.file("a"), folder.file(other)], option: nil)
-            #expect(!base.inNF4)
+            #expect(base.form == .stored)
             #expect(base.reason == .mixed)
             #expect(try #require(base.sentence).contains("--load-in-4bit"))
         }
@@ -125,10 +148,11 @@ import Testing
             try YAMLParser.parse("adapter: qlora\n", file: "c.yml"), file: "c.yml")
         let base = try AdapterBase(
             adapters: [folder.file("a")], option: nil, configuration: config)
-        #expect(base.inNF4)
+        #expect(base.form == .nf4)
         #expect(base.reason == .record("c.yml"))
         #expect(
-            try !AdapterBase(adapters: [folder.file("b")], option: nil, configuration: config).inNF4
+            try AdapterBase(adapters: [folder.file("b")], option: nil, configuration: config).form
+                == .stored
         )
     }
 }

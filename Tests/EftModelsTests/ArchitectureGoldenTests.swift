@@ -315,7 +315,6 @@ import Testing
         ("{\"quant_method\": \"gptq\", \"bits\": 4}", "GPTQ"),
         ("{\"quant_method\": \"awq\"}", "AWQ"), ("{\"quant_method\": \"fp8\"}", "FP8"),
         ("{\"quant_method\": \"new\"}", "new"),
-        ("{\"quant_method\": \"bitsandbytes\", \"load_in_8bit\": true}", "8-bit"),
         ("{\"load_in_4bit\": true, \"bnb_4bit_quant_type\": \"fp4\"}", "fp4"),
     ])
     func `weights of a form that is not read are refused with what to take`(
@@ -331,6 +330,7 @@ import Testing
     @Test(arguments: [
         "{\"quant_method\": \"exl2\", \"bits\": 4.0}", "null",
         "{\"load_in_4bit\": true, \"bnb_4bit_quant_type\": \"nf4\"}",
+        "{\"quant_method\": \"bitsandbytes\", \"load_in_8bit\": true}",
     ])
     func `weights of a form that is read are not`(_ value: String) throws {
         #expect(

@@ -183,9 +183,30 @@ import Testing
         #expect(refusal("./m --response-role user").contains("assistant only"))
         #expect(refusal("./m --ssl-cert-reqs 2").contains("--api-key"))
         #expect(refusal("./m --logprobs-mode processed_logprobs").contains("raw_logprobs"))
-        #expect(refusal("./m --middleware my.Class").contains("unknown option"))
-        #expect(refusal("./m --logits-processors my.Class").contains("unknown option"))
+        #expect(refusal("./m --middleware my.Class").contains("no Python code is run"))
+        #expect(refusal("./m --logits-processors my.Class").contains("no Python code is run"))
+        #expect(refusal("./m --hf-config-path ./x").contains("--hf-overrides"))
+        #expect(refusal("./m --ssl-ciphers A").contains("is not available"))
         #expect(refusal("./m --response-role assistant").isEmpty)
+    }
+
+    @Test func `keys of JSON options are given one by one`() throws {
+        let read = try read(
+            "./m --compilation-config.mode 3 -cc.pass_config.enable_fusion=false "
+                + "--hf-overrides.rope_theta 5e5 --hf_overrides.rope-scaling.factor 2 "
+                + "--default-chat-template-kwargs.enable_thinking false --enable-force-include-usage"
+        )
+        #expect(read.notes.count == 1)
+        #expect(read.notes.first?.contains("--compilation-config (kernels") == true)
+        let overrides = try VLLMArguments.overrides(read.arguments)
+        #expect(overrides.values["rope_theta"] == 5e5)
+        #expect(overrides.values["rope_scaling"] == ["factor": 2])
+        let answers = try VLLMArguments.answerDefaults(read.arguments)
+        #expect(answers.templateArguments["enable_thinking"] == false)
+        #expect(answers.includesUsage)
+        #expect(!answers.tokensAsIDs && !answers.hidesUncallableTools)
+        #expect(refusal("./m --port.number 80").contains("unknown option"))
+        #expect(refusal("./m --hf-overrides. 1").contains("has no key"))
     }
 
     @Test func `a file of options gives way to the command line`() throws {

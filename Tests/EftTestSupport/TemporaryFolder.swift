@@ -12,9 +12,11 @@ package final class TemporaryFolder: Sendable {
     package let path: String
 
     /// Makes a folder below the system's folder for temporary files.
-    package init() throws {
+    /// - Parameter name: a part of the folder's name, for people who read its path.
+    package init(_ name: String = "") throws {
         let base = getenv("TMPDIR").map { String(cString: $0) } ?? "/tmp"
-        var template = Array(FileSystem.join(base, "eft-test-XXXXXX").utf8CString)
+        let part = name.isEmpty ? "" : name + "-"
+        var template = Array(FileSystem.join(base, "eft-test-\(part)XXXXXX").utf8CString)
         guard let made = mkdtemp(&template) else {
             throw FormatError(.io, "cannot make a temporary folder", path: base)
         }

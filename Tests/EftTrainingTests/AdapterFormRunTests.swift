@@ -48,7 +48,7 @@ import Testing
         let config = try AdapterConfig.read(folder: folder.file("out"))
         #expect(config.rank == (line.contains("pissa") || line.contains("olora") ? 4 : 2))
         let base = try AdapterBase(adapters: [folder.file("out")], option: nil)
-        #expect(base.inNF4 == line.contains("loftq"))
+        #expect((base.form == .nf4) == line.contains("loftq"))
         #expect(base.doubleQuantization == (kind == "qlora" || !line.contains("loftq")))
     }
 

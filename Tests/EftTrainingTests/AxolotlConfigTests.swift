@@ -186,10 +186,10 @@ import Testing
 
     @Test func `keys that would change the result are noted`() throws {
         let notices = try config(
-            "curriculum_sampling: true\nhub_model_id: me/mine\nflash_attention: true"
+            "use_pose: true\nhub_model_id: me/mine\nflash_attention: true"
         ).notices
         #expect(notices.count == 2)
-        #expect(notices[0].contains("curriculum_sampling"))
+        #expect(notices[0].contains("use_pose"))
         #expect(notices[1].contains("hub_model_id, flash_attention"))
     }
 

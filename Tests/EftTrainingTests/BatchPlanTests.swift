@@ -30,6 +30,39 @@ import Testing
         if filled.count > 1 { #expect(filled[0] + filled[1] > 64 * micro) }
     }
 
+    @Test(arguments: [1, 2, 64, 1000], [true, false])
+    func `packing in order keeps the order of a curriculum`(_ count: Int, _ keeps: Bool) throws {
+        let lengths = lengths(count)
+        let plan = try BatchPlan(
+            lengths: lengths,
+            settings: settings {
+                $0.samplePacking = true
+                $0.packsInOrder = true
+                $0.keepsOrder = keeps
+                $0.numEpochs = 2
+            })
+        let bins = plan.steps.joined()
+        let order = Array(bins.joined())
+        #expect(Array(order[..<count]).sorted() == Array(0..<count))
+        if keeps { #expect(order == Array(0..<count) + Array(0..<count)) }
+        for (bin, next) in zip(bins, bins.dropFirst()) {
+            let filled = bin.reduce(0) { $0 + lengths[$1] }
+            #expect(filled <= 64)
+            // A bin is closed only when the next example does not fit, or the epoch ends.
+            let isLast = next[0] == order[count] && bin.contains(order[count - 1])
+            #expect(isLast || filled + lengths[next[0]] > 64)
+        }
+    }
+
+    @Test func `a curriculum goes through the examples in their order`() throws {
+        let plan = try BatchPlan(
+            lengths: lengths(10),
+            settings: settings {
+                $0.keepsOrder = true; $0.numEpochs = 2
+            })
+        #expect(Array(plan.steps.joined().joined()) == Array(0..<10) + Array(0..<10))
+    }
+
     @Test(arguments: [(10, 2, 1, 5), (10, 3, 1, 4), (10, 2, 2, 3), (1, 4, 4, 1)])
     func `an epoch has as many steps as the batches ask for`(
         _ count: Int, _ micro: Int, _ accumulation: Int, _ expected: Int

@@ -240,6 +240,10 @@ import Testing
         #expect(try prepare(rows(12), "seed: 7").train != data.train)
         let plain = try prepare(rows(12), "shuffle_merged_datasets: false")
         #expect(plain.train.map(\.tokens.count) == Array(3...14))
+        let curriculum = try prepare(rows(12), "curriculum_sampling: true")
+        #expect(curriculum.train.map(\.tokens.count) == Array(3...14))
+        // There is nothing to merge, so that this changes nothing.
+        #expect(try prepare(rows(12), "shuffle_before_merging_datasets: true").train == data.train)
     }
 
     @Test(arguments: [("0.25", 3), ("0.1", 2), ("4", 4), ("1", 1), ("0", 0)])

@@ -123,7 +123,8 @@ struct PreparedDataTests {
         "sequence_len: 383", "eval_sequence_len: 50", "min_sample_len: 3",
         "excess_length_strategy: truncate", "train_on_inputs: true", "val_set_size: 3",
         "dataset_exact_deduplication: true", "max_bad_row_share: 0.5",
-        "shuffle_merged_datasets: false", "seed: 7", "chat_template: chatml",
+        "shuffle_merged_datasets: false", "curriculum_sampling: true", "seed: 7",
+        "chat_template: chatml",
         "chat_template_kwargs: {a: 1}", "eot_tokens: [a]", "special_tokens: {bos_token: a}",
         "tokens: [<a>]", "special_tokens: {additional_special_tokens: [<a>]}",
         "added_tokens_overrides: {260: <a>}",
@@ -131,6 +132,7 @@ struct PreparedDataTests {
         "datasets: [{path: ROWS, type: alpaca:chat}]", "datasets: [{path: COPY, type: alpaca}]",
         "datasets: [{path: ROWS, type: alpaca}, {path: COPY, type: alpaca}]",
         "datasets: [{path: ROWS, type: alpaca, chat_template_jinja: TEMPLATE}]",
+        "datasets: [{path: ROWS, type: alpaca}, {path: COPY, type: alpaca}]\nshuffle_before_merging_datasets: true",
         "val_set_size: 0\ntest_datasets: [{path: COPY, type: alpaca}]",
     ]
 
@@ -205,7 +207,7 @@ struct PreparedDataTests {
         let settings = [
             "datasets", "testDatasets", "valSetSize", "sequenceLen", "evalSequenceLen",
             "minSampleLen", "excessLength", "trainOnInputs", "deduplicates", "maxBadRowShare",
-            "shuffles", "answers", "chat",
+            "shuffles", "shufflesEach", "answers", "chat",
         ]
         let notInKey = ["preparedPath"]
         #expect(

@@ -212,6 +212,35 @@ import Testing
         #expect(kept == [5, 6, 99])
     }
 
+    @Test func `checkpoints without state are the model alone, and no run goes on from them`()
+        throws
+    {
+        let folder = try workplace()
+        var config = try config(folder, "save_only_model: true")
+        config.training.saves = .steps(2)
+        // An interruption keeps what is needed to go on.
+        let interrupted = try #require(throws: TrainingError.self) {
+            try run(config, stopAfter: 3)
+        }
+        #expect(interrupted.code == .interrupted)
+        func files(_ step: Int) throws -> [String] {
+            try FileSystem.list(folder.file("out/checkpoint-\(step)"))
+        }
+        #expect(try files(3).contains("trainer_state.safetensors"))
+        #expect(try !files(2).contains("trainer_state.safetensors"))
+        #expect(try files(2).contains("adapter_model.safetensors"))
+        config.resume = .folder(folder.file("out/checkpoint-2"))
+        let refused = try #require(throws: TrainingError.self) { try run(config) }
+        #expect(refused.description.contains("save_only_model"))
+        config.resume = .newest(required: true)
+        #expect(try run(config).loss != nil)
+        #expect(TrainingCheckpoint.list(folder.file("out")).map(\.step).contains(6))
+        // The newest one with state is that of the interruption.
+        var steps = 0
+        try run(config) { if case .step = $0 { steps += 1 } }
+        #expect(steps == 3)
+    }
+
     @Test func `an interruption before the first step saves nothing`() throws {
         let folder = try workplace()
         let error = try #require(throws: TrainingError.self) {

@@ -217,6 +217,21 @@ import Testing
             normTolerance: 5e-3)
     }
 
+    @Test(arguments: ["bnb-8bit", "source"])
+    func `training an adapter on 8 bits follows the definition of its weights`(
+        _ name: String
+    ) throws {
+        let decoder = try decoder(
+            "int8-model/" + name,
+            options: LoadOptions(linears: name == "source" ? .int8 : .asStored))
+        let slot = try attach("int8-model/adapter", to: decoder)
+        let trace = try Trace("int8-model")
+        // A row with one large value makes gradients of the norm sensitive.
+        try follow(
+            trace, decoder, Self.settings, slots: [slot], tolerance: 1e-4, normTolerance: 5e-3)
+        try expectFinals(decoder.parameters, trace)
+    }
+
     @Test func `NF4 made while loading trains like NF4 that was stored`() throws {
         let decoder = try decoder(
             "nf4-model/source",

@@ -158,6 +158,10 @@ void eft_codes_unpack(uint32_t bits, const uint32_t *rows, uint8_t *codes);
 /// Packs bitsandbytes' 4-bit bytes of a [N][K] matrix (element 2i in the high nibble of byte i; K even, multiple of 32)
 /// into the panels of a coded weight (4 bits everywhere).
 void eft_nf4_pack(eft_context *context, const eft_weight *w, void *panels, const uint8_t *packed);
+/// Packs signed bytes [count][K] of the outputs from `first` on, a multiple of 16, into the panels of a coded weight (8 bits
+/// everywhere, K a multiple of 32).
+void eft_int8_pack(eft_context *context, const eft_weight *w, void *panels, const int8_t *codes, size_t first,
+                   size_t count);
 /// Packs EXL2's q_weight words [R][ldn] (little-endian bit stream down each column, restarted at each group; columns
 /// beyond N ignored) into panels. `first_rows[g]` is the packed row where group g begins. K is a multiple of 32.
 void eft_exl2_pack(eft_context *context, const eft_weight *w, void *panels, const uint32_t *q_weight,
@@ -515,6 +519,8 @@ void eft_nf4_quantize(eft_context *context, size_t count, size_t block_size, con
 /// code value * absmax in f32.
 void eft_nf4_dequantize(eft_context *context, size_t count, size_t block_size, const uint8_t *packed,
                         const float *absmax, float *x);
+/// Rows [rows][columns] as signed bytes: round(x * (1 / absmax * 127)), halves to even, with the largest magnitude of each row.
+void eft_int8_quantize(eft_context *context, size_t rows, size_t columns, const float *x, int8_t *codes, float *absmax);
 /// The 8-bit dynamic map of bitsandbytes, signed or unsigned, bit for bit.
 void eft_dynamic_map(bool is_signed, float map[256]);
 /// 8-bit codes of `count` numbers in blocks: nearest entry of a sorted map to x / absmax.

@@ -56,6 +56,8 @@ public struct ModelOptions: Sendable, Hashable {
     public var threads: Int?
     /// Whether a 16-bit model's layers are held in NF4, as QLoRA training holds them.
     public var loadIn4Bit = false
+    /// Whether a 16-bit model's layers are held in 8 bits, as LLM.int8 holds them. `loadIn4Bit` goes before it.
+    public var loadIn8Bit = false
     /// The form of keys and values.
     public var kvCacheType = KVCacheType.bf16
     /// The precision of activations.

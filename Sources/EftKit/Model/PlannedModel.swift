@@ -40,7 +40,8 @@ struct PlannedModel {
                     + "\(description.vocabulary); they do not belong together")
         }
         let linears: WeightTarget =
-            options.loadIn4Bit ? .nf4(doubleQuantization: true) : .asStored
+            options.loadIn4Bit
+            ? .nf4(doubleQuantization: true) : options.loadIn8Bit ? .int8 : .asStored
         loader = try DecoderLoader(folder: folder, options: LoadOptions(linears: linears))
         layouts = try DecoderLayouts(loader)
         let limits = options.limits

@@ -3,7 +3,26 @@
 import EftConfig
 import EftFormats
 
-/// Whether the linear layers of a 16-bit base are held in NF4 under adapters.
+/// How the linear layers of a 16-bit base are held in memory.
+package enum BaseForm: Sendable, Hashable {
+    /// As they are stored.
+    case stored
+    /// In 8 bits, as LLM.int8 holds weights.
+    case int8
+    /// In NF4.
+    case nf4
+
+    /// The form in a sentence.
+    fileprivate var words: String {
+        switch self {
+        case .stored: "as stored"
+        case .int8: "in 8 bits"
+        case .nf4: "in NF4"
+        }
+    }
+}
+
+/// Whether the linear layers of a 16-bit base are held in NF4 or in 8 bits under adapters.
 ///
 /// QLoRA trains an adapter on the values that NF4 makes of a base. On the 16-bit base the same adapter gives other
 /// answers. So `run`, `eval`, `serve` and `merge` hold the base as the adapter's training did. What training did is
@@ -12,7 +31,7 @@ package struct AdapterBase: Sendable, Hashable {
     /// What decided.
     package enum Reason: Sendable, Hashable {
         /// An option; with what the training's record says, where there is one.
-        case option(trainedInNF4: Bool?)
+        case option(trained: BaseForm?)
         /// The record of the adapters' training, in this file.
         case record(String)
         /// Adapters whose trainings held the base differently.
@@ -21,8 +40,8 @@ package struct AdapterBase: Sendable, Hashable {
         case nothing
     }
 
-    /// Whether linear layers stored as plain numbers are held in NF4.
-    package let inNF4: Bool
+    /// How linear layers stored as plain numbers are held.
+    package let form: BaseForm
     /// Whether the scales of NF4 are quantized a second time, as is usual.
     package let doubleQuantization: Bool
     /// What decided it.
@@ -37,27 +56,29 @@ package struct AdapterBase: Sendable, Hashable {
     ///   - option: what the command line says; nil when it says nothing.
     ///   - configuration: the training's configuration, when the command line names it.
     /// - Throws: `ConfigError` and `FormatError` for a record that cannot be read.
-    package init(adapters: [String], option: Bool?, configuration: ConfigCursor? = nil) throws {
+    package init(
+        adapters: [String], option: BaseForm?, configuration: ConfigCursor? = nil
+    ) throws {
         let records = try adapters.map { adapter in
             let found = try AdapterBase.record(beside: adapter)
             guard found == nil, let configuration else { return found }
             return try Record(configuration, file: configuration.file ?? AdapterBase.configName)
         }
         let known = records.compactMap { $0 }
-        let all = Set(known.map(\.inNF4))
-        let doubles = Set(known.filter(\.inNF4).map(\.doubleQuantization))
+        let all = Set(known.map(\.form))
+        let doubles = Set(known.filter { $0.form == .nf4 }.map(\.doubleQuantization))
         doubleQuantization = doubles != [false]
         if let option {
-            inNF4 = option
-            reason = .option(trainedInNF4: all.count == 1 ? all.first : nil)
+            form = option
+            reason = .option(trained: all.count == 1 ? all.first : nil)
         } else if all.count > 1 || doubles.count > 1
-            || (known.count < records.count && all.contains(true))
+            || (known.count < records.count && all != [.stored] && !all.isEmpty)
         {
-            (inNF4, reason) = (false, .mixed)
+            (form, reason) = (.stored, .mixed)
         } else if let first = known.first {
-            (inNF4, reason) = (first.inNF4, .record(first.file))
+            (form, reason) = (first.form, .record(first.file))
         } else {
-            (inNF4, reason) = (false, .nothing)
+            (form, reason) = (.stored, .nothing)
         }
     }
 
@@ -65,32 +86,41 @@ package struct AdapterBase: Sendable, Hashable {
 
     /// A line for verbs that compute with base and adapter; nil when there is nothing to say.
     package var sentence: String? {
-        switch (reason, inNF4) {
-        case (.record(let file), true):
+        switch (reason, form) {
+        case (.record(let file), .nf4):
             "the base is held in NF4, as the adapter was trained (\(file)); --no-load-in-4bit holds it as "
                 + "stored: more memory, and other answers than in training"
-        case (.option(true?), false):
+        case (.record(let file), .int8):
+            "the base is held in 8 bits, as the adapter was trained (\(file)); --no-load-in-8bit holds it as "
+                + "stored: more memory, and slightly other answers than in training"
+        case (.option(.nf4?), .stored):
             "the base is held as stored, but the adapter was trained on NF4: answers differ from training"
-        case (.option(false?), true):
+        case (.option(.stored?), .nf4):
             "the base is held in NF4, but the adapter was trained on the base as stored: less memory, and "
                 + "answers differ from training"
+        case (.option(let trained?), let held) where trained != held:
+            "the base is held \(held.words), but the adapter was trained on it \(trained.words): answers differ "
+                + "from training"
         case (.mixed, _):
-            "the base is held as stored: not all of the adapters are known to be trained on NF4; "
-                + "--load-in-4bit holds it in NF4"
+            "the base is held as stored: not all of the adapters are known to be trained on the same form of it; "
+                + "--load-in-4bit holds it in NF4, --load-in-8bit in 8 bits"
         default: nil
         }
     }
 
     /// A line for a merge; nil when there is nothing to say.
     package var mergeSentence: String? {
-        switch (reason, inNF4) {
-        case (.record(let file), true):
+        switch (reason, form) {
+        case (.record(let file), .nf4):
             "merging into the values that NF4 makes of the base, as the adapter was trained (\(file)); to "
                 + "quantize the result afterwards, --no-load-in-4bit is better: the base is then rounded only once"
-        case (.option(true?), false):
+        case (.record(let file), .int8):
+            "merging into the base as stored; the adapter was trained on 8 bits (\(file)), which differ from it by "
+                + "0.4 % of a row's largest weight at most"
+        case (.option(.nf4?), .stored):
             "merging into the 16-bit base, although the adapter was trained on NF4: better when the result is "
                 + "quantized afterwards; in 16 bits its answers differ from training"
-        case (.option(false?), true):
+        case (.option(.stored?), .nf4):
             "merging into what NF4 makes of the base, although the adapter was trained on the base as stored"
         default: nil
         }
@@ -100,12 +130,12 @@ package struct AdapterBase: Sendable, Hashable {
 
     /// What is known of an adapter's training.
     private struct Record {
-        let inNF4: Bool
+        let form: BaseForm
         let doubleQuantization: Bool
         let file: String
 
-        init(inNF4: Bool, doubleQuantization: Bool, file: String) {
-            self.inNF4 = inNF4
+        init(form: BaseForm, doubleQuantization: Bool, file: String) {
+            self.form = form
             self.doubleQuantization = doubleQuantization
             self.file = file
         }
@@ -117,7 +147,7 @@ package struct AdapterBase: Sendable, Hashable {
             let usesLoftQ = try AdapterBase.usesLoftQ(config)
             let isDouble = try AdapterBase.asksForNF4(config) ? true : !usesLoftQ
             self.init(
-                inNF4: try AdapterBase.isNF4(config),
+                form: try AdapterBase.form(config),
                 doubleQuantization: try options?.bool(
                     "bnb_4bit_use_double_quant", default: isDouble) ?? isDouble, file: file)
         }
@@ -146,10 +176,12 @@ package struct AdapterBase: Sendable, Hashable {
         return nil
     }
 
-    /// Whether a training configuration holds the base in NF4.
+    /// How a training configuration holds the base.
     /// - Throws: `ConfigError`.
-    package static func isNF4(_ config: ConfigCursor) throws(ConfigError) -> Bool {
-        try asksForNF4(config) ? true : usesLoftQ(config)
+    package static func form(_ config: ConfigCursor) throws(ConfigError) -> BaseForm {
+        if try asksForNF4(config) { return .nf4 }
+        if try usesLoftQ(config) { return .nf4 }
+        return try isOn("load_in_8bit", config) ?? false ? .int8 : .stored
     }
 
     /// Whether a training configuration lets an adapter begin as LoftQ does, on a base in NF4.
@@ -166,7 +198,14 @@ package struct AdapterBase: Sendable, Hashable {
 
     private static func asksForNF4(_ config: ConfigCursor) throws(ConfigError) -> Bool {
         let kind = try config.string("adapter", default: "")
-        guard let value = try config.optional("load_in_4bit") else { return kind == "qlora" }
+        return try isOn("load_in_4bit", config) ?? (kind == "qlora")
+    }
+
+    /// A key that may be quoted; nil when it is missing.
+    private static func isOn(
+        _ key: String, _ config: ConfigCursor
+    ) throws(ConfigError) -> Bool? {
+        guard let value = try config.optional(key) else { return nil }
         if case .string(let text) = value.node.value {
             return YAMLScalar.resolve(text) == .bool(true)
         }
@@ -205,8 +244,11 @@ package struct AdapterBase: Sendable, Hashable {
             let quantization = try? ConfigCursor(node).optional("quantization_config"),
             let inNF4 = try? quantization.optional("load_in_4bit")?.bool()
         else { return nil }
+        let inInt8 = (try? quantization.optional("load_in_8bit")?.bool()) ?? false
         let isDouble = try? quantization.optional("bnb_4bit_use_double_quant")?.bool()
-        return Record(inNF4: inNF4, doubleQuantization: isDouble ?? false, file: name)
+        return Record(
+            form: inNF4 ? .nf4 : inInt8 ? .int8 : .stored, doubleQuantization: isDouble ?? false,
+            file: name)
     }
 }
 

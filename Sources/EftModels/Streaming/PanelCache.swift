@@ -208,6 +208,7 @@ extension WeightTarget {
         switch self {
         case .asStored: "stored"
         case .nf4(let double): double ? "nf4-double" : "nf4"
+        case .int8: "int8"
         case .f32: "f32"
         }
     }

@@ -47,6 +47,7 @@ package struct DenseScheme: QuantScheme {
         case .nf4:
             NF4Format.layout(
                 inputs: inputs, outputs: outputs, blockSize: NF4Format.blockSize, original: dtype)
+        case .int8: Int8Format.layout(inputs: inputs, outputs: outputs)
         }
     }
 
@@ -70,6 +71,7 @@ package struct DenseScheme: QuantScheme {
         case .nf4(let double):
             NF4Loader.scratchBytes(
                 stored: dtype, inputs: inputs, outputs: outputs, doubleQuantization: double)
+        case .int8: Int8Loader.scratchBytes(stored: dtype, inputs: inputs, outputs: outputs)
         }
     }
 
@@ -84,6 +86,10 @@ package struct DenseScheme: QuantScheme {
             try NF4Loader.fill(
                 weight, from: info, of: module.checkpoint, doubleQuantization: double,
                 backend: backend)
+            return weight
+        }
+        if target == .int8 {
+            try Int8Loader.fill(weight, from: info, of: module.checkpoint, backend: backend)
             return weight
         }
         let rows = try DenseRows(info, of: module.checkpoint, backend: backend)

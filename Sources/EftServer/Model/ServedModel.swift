@@ -5,6 +5,21 @@ import EftGeneration
 import EftTokenizers
 import Synchronization
 
+/// What the server's operator decided for requests of OpenAI's form that say nothing else.
+package struct AnswerDefaults: Sendable {
+    /// Values for chat templates; those of a request go over them.
+    package var templateArguments = ConfigObject()
+    /// Whether every stream ends with its use of tokens.
+    package var includesUsage = false
+    /// Whether log-probabilities name tokens by id, as `token_id:N`.
+    package var tokensAsIDs = false
+    /// Whether templates see no tools where none may be called.
+    package var hidesUncallableTools = false
+
+    /// Nothing beyond what a request asks for.
+    package init() {}
+}
+
 /// What a served model is called and may be asked.
 package struct ServedModelOptions: Sendable {
     /// Names of the base; the first one is its own in answers.
@@ -15,7 +30,9 @@ package struct ServedModelOptions: Sendable {
     package var created: Int
     /// What settings are when a request says nothing.
     package var defaults = SamplingDefaults()
-    /// The same for Ollama's routes.
+    /// What answers are when a request says nothing.
+    package var answers = AnswerDefaults()
+    /// What settings are for Ollama's routes.
     package var ollamaDefaults = SamplingDefaults.ollama(nil)
     /// What lists show of the base.
     package var facts = ModelFacts()

@@ -78,4 +78,46 @@ enum OllamaMessages {
         body["chat_template_kwargs"] = ConfigNode(arguments)
         return ConfigNode(body)
     }
+
+    // MARK: Chats that are too long
+
+    /// The prompt of a chat; where it has too many tokens, without the oldest messages, as few as may be.
+    ///
+    /// System messages and the last one stay, as with Ollama.
+    /// - Parameter most: tokens of the prompt; nil to drop nothing.
+    /// - Throws: `HTTPFailure` for messages that cannot be rendered. A prompt that is too long with one message is returned.
+    static func prompt(
+        _ messages: [ConfigNode], tools: ConfigNode?, arguments: ConfigObject, most: Int?,
+        _ model: ServedModel
+    ) throws(HTTPFailure) -> ChatPrompt {
+        func rendered(from first: Int) throws(HTTPFailure) -> ChatPrompt {
+            let kept = messages.enumerated().filter { $0.offset >= first || isSystem($0.element) }
+            return try ChatPrompt(
+                RequestFields(body(kept.map(\.element), tools: tools, arguments: arguments)), model)
+        }
+        guard let most else { return try rendered(from: 0) }
+        do {
+            let whole = try rendered(from: 0)
+            if whole.tokens.count <= most { return whole }
+        } catch {
+            // A text that is too long to be read at all; other failures do not depend on what is dropped.
+            guard messages.count > 1 else { throw error }
+        }
+        var (low, high) = (1, max(1, messages.count - 1))
+        while low < high {
+            let middle = (low + high) / 2
+            let fits = (try? rendered(from: middle)).map { $0.tokens.count <= most } ?? false
+            if fits { high = middle } else { low = middle + 1 }
+        }
+        // A template may refuse a chat that begins with an answer.
+        for first in low..<max(low, messages.count - 1) {
+            if let found = try? rendered(from: first), found.tokens.count <= most { return found }
+        }
+        return try rendered(from: max(0, messages.count - 1))
+    }
+
+    private static func isSystem(_ message: ConfigNode) -> Bool {
+        guard case .object(let object) = message.value else { return false }
+        return object["role"] == "system"
+    }
 }

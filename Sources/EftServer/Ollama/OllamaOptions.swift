@@ -27,19 +27,42 @@ struct OllamaOptions: Sendable {
     var parameters: GenerationParameters
     /// Most tokens of the answer; nil for as many as the context holds.
     let maxTokens: Int?
+    /// Most tokens of prompt and answer.
+    let window: Int
+    /// Tokens at the beginning of a prompt that stay when it is shortened.
+    let keptTokens: Int
 
     /// - Throws: `HTTPFailure` (400).
     init(_ body: RequestFields, _ model: ServedModel) throws(HTTPFailure) {
         let none = try RequestFields(ConfigNode(ConfigObject()))
         let fields = try body.fields("options") ?? none
-        for key in ["num_ctx", "num_keep", "num_batch", "num_gpu", "num_thread", "repeat_last_n"] {
+        for key in ["num_batch", "num_gpu", "num_thread", "repeat_last_n"] {
             _ = try fields.int(key)
         }
+        let asked = try fields.int("num_ctx") ?? 0
+        window = asked > 0 ? min(asked, model.maxLength) : model.maxLength
+        let kept = try fields.int("num_keep") ?? OllamaOptions.usuallyKept
+        keptTokens = kept < 0 ? window : kept
         let predicted = try fields.int("num_predict") ?? -1
         maxTokens = predicted > 0 ? predicted : nil
         let known = try RequestFields(
             ConfigNode(OllamaOptions.translated(fields)), path: "options")
         parameters = try known.parameters(model, defaults: model.options.ollamaDefaults)
+    }
+
+    /// Ollama's own default of `num_keep`.
+    private static let usuallyKept = 4
+
+    /// Most tokens of a prompt: an answer has room for 256 tokens, or a quarter of the context where that is less.
+    var promptTokens: Int { window - max(1, min(maxTokens ?? 256, 256, window / 4)) }
+
+    /// A prompt without what lies behind its first tokens, where it is too long.
+    func shortened(_ prompt: [Int32]) -> [Int32] {
+        let excess = prompt.count - promptTokens
+        guard excess > 0 else { return prompt }
+        let kept = min(keptTokens, promptTokens - 1, prompt.count)
+        guard kept >= 0 else { return prompt }
+        return Array(prompt[..<kept] + prompt[(kept + excess)...])
     }
 
     /// The options under the names and in the ranges of the other routes.

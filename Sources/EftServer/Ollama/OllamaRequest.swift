@@ -33,10 +33,10 @@ struct OllamaRequest: Sendable {
         _ model: ServedModel
     ) throws(HTTPFailure) {
         let thinking = try fields.ollamaThinking(model)
-        let body = OllamaMessages.body(
-            try OllamaMessages.read(messages), tools: fields["tools"],
-            arguments: thinking.arguments)
-        let prompt = try ChatPrompt(RequestFields(body), model)
+        let options = try OllamaOptions(fields, model)
+        let prompt = try OllamaMessages.prompt(
+            OllamaMessages.read(messages), tools: fields["tools"], arguments: thinking.arguments,
+            most: try fields.bool("truncate") ?? true ? options.promptTokens : nil, model)
         try self.init(
             .chat, fields, named, model, prompt: prompt.tokens, thoughtsAfter: prompt.text,
             tools: prompt.tools, showsThoughts: thinking.isWanted, returnsContext: false,
@@ -99,15 +99,17 @@ struct OllamaRequest: Sendable {
         prompt: [Int32], thoughtsAfter: String?, tools: [ConfigNode] = [], showsThoughts: Bool,
         returnsContext: Bool, parameter: String = "prompt"
     ) throws(HTTPFailure) {
+        let options = try OllamaOptions(fields, model)
+        let mayCut = try fields.bool("truncate") ?? true
+        let prompt = kind == .generate && mayCut ? options.shortened(prompt) : prompt
         self.kind = kind
         self.prompt = prompt
         self.thoughtsAfter = thoughtsAfter
         self.showsThoughts = showsThoughts
         self.returnsContext = returnsContext
-        let options = try OllamaOptions(fields, model)
         var parameters = options.parameters
         parameters.maxTokens = try model.answerLength(
-            options.maxTokens, prompt: prompt.count, parameter)
+            options.maxTokens, prompt: prompt.count, within: options.window, parameter)
         topLogprobs = try fields.ollamaLogprobs(model)
         parameters.logprobs = topLogprobs
         self.tools = try ToolChoice(

@@ -20,16 +20,23 @@ struct ChatPrompt: Sendable {
             throw fields.failure("messages", "must hold at least one message")
         }
         tools = try ChatPrompt.tools(fields)
+        let isHidden =
+            model.options.answers.hidesUncallableTools
+            && fields["tool_choice"]?.value == .string("none")
+        let shown = isHidden ? [] : tools
         var input = ChatInput(messages: messages)
-        input.tools = tools.isEmpty ? nil : tools
+        input.tools = shown.isEmpty ? nil : shown
         input.documents = try fields.array("documents")
         input.addGenerationPrompt = try fields.bool("add_generation_prompt") ?? true
         input.continueFinalMessage = try fields.bool("continue_final_message") ?? false
         if input.continueFinalMessage, fields["add_generation_prompt"] == nil {
             input.addGenerationPrompt = false
         }
-        if let extra = try fields.fields("chat_template_kwargs") { input.extra = extra.object }
-        let template = try ChatPrompt.template(fields, model, hasTools: !tools.isEmpty)
+        input.extra = model.options.answers.templateArguments
+        for entry in try fields.fields("chat_template_kwargs")?.object.entries ?? [] {
+            input.extra[entry.key] = entry.node
+        }
+        let template = try ChatPrompt.template(fields, model, hasTools: !shown.isEmpty)
         do {
             text = try template.render(input)
         } catch {

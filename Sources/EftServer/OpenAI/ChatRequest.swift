@@ -25,7 +25,7 @@ struct ChatRequest: Sendable {
         let fields = try RequestFields(body)
         let named = try model.named(fields)
         try fields.refuseGone()
-        stream = try fields.streamOptions()
+        stream = try fields.streamOptions(model)
         let prompt = try ChatPrompt(fields, model)
         self.prompt = prompt
         var parameters = try fields.parameters(model)
@@ -61,7 +61,8 @@ struct ChatRequest: Sendable {
         // Some models mark their calls by special tokens.
         if tools.format != nil { parameters.skipSpecialTokens = false }
         includesReasoning = try fields.bool("include_reasoning") ?? true
-        tokensAsIDs = try fields.bool("return_tokens_as_token_ids") ?? false
+        tokensAsIDs =
+            try fields.bool("return_tokens_as_token_ids") ?? model.options.answers.tokensAsIDs
         returnsTokenIDs = try fields.bool("return_token_ids") ?? false
         self.parameters = parameters
     }

@@ -32,7 +32,7 @@ struct CompletionRequest: Sendable {
         if try !(fields.string("suffix") ?? "").isEmpty {
             throw fields.failure("suffix", "is not served: the model fills in no gaps")
         }
-        stream = try fields.streamOptions()
+        stream = try fields.streamOptions(model)
         echo = try fields.bool("echo") ?? false
         maxTokens = try fields.int("max_tokens") ?? 16
         guard maxTokens >= (echo ? 0 : 1) else {
@@ -59,7 +59,8 @@ struct CompletionRequest: Sendable {
         samples = beams == nil ? try fields.samples(model, parameters) : 1
         placement = try RequestPlacement(fields, named, model)
         constraint = try fields.constraint(model)
-        tokensAsIDs = try fields.bool("return_tokens_as_token_ids") ?? false
+        tokensAsIDs =
+            try fields.bool("return_tokens_as_token_ids") ?? model.options.answers.tokensAsIDs
         returnsTokenIDs = try fields.bool("return_token_ids") ?? false
         guard beams == nil || constraint == nil else {
             throw fields.failure("use_beam_search", "does not go with structured output")
@@ -177,12 +178,13 @@ extension ServedModel {
     /// How long an answer to a prompt may be: what was asked for, as far as the context holds it.
     /// - Throws: `HTTPFailure` for a prompt that leaves no room.
     func answerLength(
-        _ asked: Int?, prompt: Int, _ parameter: String = "prompt"
+        _ asked: Int?, prompt: Int, within window: Int? = nil, _ parameter: String = "prompt"
     ) throws(HTTPFailure) -> Int {
-        let room = maxLength - prompt
+        let length = window ?? maxLength
+        let room = length - prompt
         guard room > 0 || (asked == 0 && room == 0) else {
             throw .badRequest(
-                "the prompt has \(prompt) tokens and the context holds \(maxLength); shorten the prompt",
+                "the prompt has \(prompt) tokens and the context holds \(length); shorten the prompt",
                 parameter: parameter)
         }
         return min(room, asked ?? options.defaults.maxTokens ?? room)

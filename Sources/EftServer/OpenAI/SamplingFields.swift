@@ -186,13 +186,17 @@ extension RequestFields {
     }
 
     /// What a stream is to tell of its use of tokens.
-    func streamOptions() throws(HTTPFailure) -> (isStream: Bool, usage: Bool, always: Bool) {
+    func streamOptions(
+        _ model: ServedModel
+    ) throws(HTTPFailure) -> (isStream: Bool, usage: Bool, always: Bool) {
         let isStream = try bool("stream") ?? false
-        guard let options = try fields("stream_options") else { return (isStream, false, false) }
+        let isUsual = model.options.answers.includesUsage
+        guard let options = try fields("stream_options") else { return (isStream, isUsual, false) }
         guard isStream else {
             throw failure("stream_options", "has a meaning only together with stream")
         }
-        let usage = try options.bool("include_usage") ?? false
+        let asked = try options.bool("include_usage") ?? false
+        let usage = isUsual || asked
         let isContinuous = try options.bool("continuous_usage_stats") ?? false
         return (true, usage, usage && isContinuous)
     }

@@ -45,6 +45,8 @@ package struct AdapterSettings: Sendable, Hashable {
 
     /// Whether the base is held in 4 bits.
     package var quantizesBase: Bool
+    /// Whether the base is held in 8 bits.
+    package var holdsBaseIn8Bits = false
     /// The folder of an adapter to go on training; its own settings then count.
     package var folder: String?
     /// r.
@@ -110,6 +112,11 @@ package struct AdapterSettings: Sendable, Hashable {
         var settings = AdapterSettings(quantizesBase: fourBit)
         settings.folder = try config.text("lora_model_dir")
         if try AdapterBase.usesLoftQ(config) { settings.quantizesBase = true }
+        settings.holdsBaseIn8Bits = eightBit
+        if eightBit, settings.quantizesBase {
+            throw try config.required("load_in_8bit").error(
+                .badValue, "does not go with a base in NF4 (load_in_4bit, loftq)")
+        }
         if settings.folder == nil { try settings.readShape(config) }
         return settings
     }
@@ -226,11 +233,11 @@ package struct AdapterSettings: Sendable, Hashable {
         }
         guard let value = try config.optional("peft_init_lora_weights") else { return }
         initialization = try Self.initialization(value, isLoftQ: initialization == .loftq)
-        guard !initialization.replacesWeight || !quantizesBase else {
+        guard !initialization.replacesWeight || !(quantizesBase || holdsBaseIn8Bits) else {
             throw value.error(
                 .badValue,
                 "an adapter that takes its product away from the base needs the base in 16 bits, as in PEFT, since "
-                    + "what is left would have to be quantized anew; use adapter: lora, or loftq for a base in NF4"
+                    + "what is left would have to be quantized anew; use adapter: lora without load_in_8bit, or loftq for a base in NF4"
             )
         }
         guard

@@ -230,9 +230,6 @@ package struct AxolotlConfig: Sendable {
                 "activation_offloading recomputes layers; kept inputs stay in memory ('disk' keeps them in a "
                     + "temporary file)")
         }
-        if try config.lenientBool("load_in_8bit") ?? false {
-            lines.append("load_in_8bit has no effect: the base is held as it is stored")
-        }
         if try config.text("adapter") != nil, try UnfrozenParameters(config) != nil {
             lines.append("unfrozen_parameters has no effect: the base of an adapter stays frozen")
         }

@@ -10,14 +10,15 @@ extension AxolotlKeys {
         lora_alpha lora_dropout lora_target_modules lora_target_linear lora_rank_pattern
         lora_alpha_pattern peft_use_rslora peft_use_dora peft peft_init_lora_weights output_dir datasets test_datasets
         val_set_size sequence_len eval_sequence_len min_sample_len excess_length_strategy
-        sample_packing train_on_inputs dataset_exact_deduplication shuffle_merged_datasets
+        sample_packing sample_packing_sequentially curriculum_sampling train_on_inputs
+        dataset_exact_deduplication shuffle_merged_datasets shuffle_before_merging_datasets
         micro_batch_size gradient_accumulation_steps batch_size num_epochs max_steps learning_rate
         lr_scheduler warmup_steps warmup_ratio cosine_min_lr_ratio cosine_constant_lr_ratio
         optimizer optim_args weight_decay adam_beta1 adam_beta2 adam_beta3 adam_epsilon adam_epsilon2
         max_grad_norm bf16 bfloat16 fp16
         float16 float32 gradient_checkpointing activation_offloading seed logging_steps
         eval_strategy evaluation_strategy eval_steps evals_per_epoch eval_on_start save_strategy
-        save_steps saves_per_epoch save_total_limit resume_from_checkpoint
+        save_steps saves_per_epoch save_total_limit save_only_model resume_from_checkpoint
         auto_resume_from_checkpoints strict chat_template chat_template_jinja chat_template_kwargs
         pretraining_dataset model_config overrides_of_model_config max_bad_row_share
         eot_tokens rl rl_beta dpo_beta dpo_loss_type dpo_loss_weights dpo_label_smoothing
@@ -84,9 +85,9 @@ extension AxolotlKeys {
         dp_shard_size dp_replicate_size context_parallel_size sequence_parallel_degree
         tensor_parallel_size expert_parallel_size use_ray ray_run_name ray_num_workers
         resources_per_worker world_size local_rank sample_packing_group_size sample_packing_bin_size
-        sample_packing_sequentially multipack_real_batches batch_flattening eval_batch_size
+        multipack_real_batches batch_flattening eval_batch_size
         auto_find_batch_size eval_table_size eval_max_new_tokens
-        do_bench_eval bench_dataset save_only_model
+        do_bench_eval bench_dataset
         profiler_steps profiler_steps_start
         qlora_sharded_model_loading peft_autocast_adapter_dtype
         peft_ensure_weight_tying vllm dynamic_checkpoint lm_eval_model lm_eval_tasks
@@ -133,7 +134,6 @@ extension AxolotlKeys {
         words(
             """
             optim_target_modules
-            curriculum_sampling shuffle_before_merging_datasets
             metric_for_best_model greater_is_better save_first_step
             shrink_embeddings jagged_restart_steps
             jagged_restart_warmup_steps jagged_restart_anneal_steps fp8 fp8_config gpt_layer_norm

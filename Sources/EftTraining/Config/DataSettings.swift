@@ -34,6 +34,8 @@ package struct DataSettings: Sendable {
     package var maxBadRowShare: Double
     /// Whether examples are shuffled before the validation set is taken.
     package var shuffles: Bool
+    /// Whether the examples of each of several data sets are shuffled among themselves before that.
+    package var shufflesEach: Bool
 
     /// The folder in which prepared examples are kept; nil keeps none.
     package var preparedPath: String?
@@ -66,7 +68,9 @@ package struct DataSettings: Sendable {
         }
         trainOnInputs = try config.lenientBool("train_on_inputs") ?? false
         deduplicates = try config.lenientBool("dataset_exact_deduplication") ?? false
+        let keepsOrder = try config.lenientBool("curriculum_sampling") ?? false
         shuffles = try config.lenientBool("shuffle_merged_datasets") ?? true
+        shufflesEach = try config.lenientBool("shuffle_before_merging_datasets") ?? false
         maxBadRowShare = try config.lenientDouble("max_bad_row_share", in: 0...1) ?? 0.05
         preparedPath = try config.text("dataset_prepared_path")
         valSetSize = try config.lenientDouble("val_set_size", in: 0...1e12) ?? 0
@@ -76,6 +80,9 @@ package struct DataSettings: Sendable {
         guard !datasets.isEmpty else {
             throw config.error(.missingKey, "the list 'datasets' is missing or empty")
         }
+        // As in Axolotl: a curriculum of one data set is never shuffled, one of several only when asked to.
+        if keepsOrder, datasets.count == 1 { shuffles = false }
+        shufflesEach = shufflesEach && datasets.count > 1
         guard testDatasets.isEmpty || valSetSize == 0 else {
             throw try config.required("val_set_size").error(
                 .badValue, "val_set_size and test_datasets exclude each other")

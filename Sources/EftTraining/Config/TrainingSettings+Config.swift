@@ -41,6 +41,8 @@ extension TrainingSettings {
             gradientAccumulationSteps = accumulation ?? 1
         }
         samplePacking = try config.lenientBool("sample_packing") ?? false
+        packsInOrder = try config.lenientBool("sample_packing_sequentially") ?? false
+        keepsOrder = try config.lenientBool("curriculum_sampling") ?? false
         groupsByLength = try config.lenientBool("group_by_length") ?? false
         maxSteps = try config.lenientInt("max_steps", in: -1...BatchPlan.mostSteps)
         // Hugging Face writes -1 for "no limit".
@@ -133,6 +135,7 @@ extension TrainingSettings {
             try TrainingSettings.cadence(
                 config, strategy: "save_strategy", steps: "save_steps", perEpoch: "saves_per_epoch")
             ?? .epochs(1)
+        savesOnlyModel = try config.lenientBool("save_only_model") ?? false
         saveTotalLimit = try config.lenientInt("save_total_limit", in: 1...Int.max) ?? 4
     }
 

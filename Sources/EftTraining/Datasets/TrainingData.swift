@@ -114,7 +114,7 @@ package struct TrainingData: Sendable {
         _ seed: UInt64, _ shouldStop: () -> Bool
     ) throws -> [Source] {
         var all: [Source] = []
-        for entry in entries {
+        for (index, entry) in entries.enumerated() {
             let format: any RowFormat =
                 try settings.answers.map { try PreferenceRegistry.format(entry, $0, encoder) }
                 ?? DatasetRegistry.format(entry, encoder)
@@ -145,7 +145,12 @@ package struct TrainingData: Sendable {
             notices += bad.notices
             counts.bad += bad.count
             counts.rows += places.count
-            for place in places { all += rows[place] }
+            var examples = places.flatMap { rows[$0] }
+            if settings.shufflesEach {
+                var generator = ShuffleGenerator(seed: seed, stream: .max - UInt64(index) - 1)
+                examples.shuffle(using: &generator)
+            }
+            all += examples
         }
         return all
     }

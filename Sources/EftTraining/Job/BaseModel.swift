@@ -68,10 +68,13 @@ package struct BaseModel: Sendable {
         trainedRows = [:]
         let heads = description.scores == nil ? [] : description.headTensors
         let names = saved.map { $0 == "lm_head" ? description.headName : description.embeddingName }
-        let quantizes = try adapter.quantizesBase && folder.isDense()
+        let isDense = try folder.isDense()
+        let linears: WeightTarget =
+            isDense && adapter.quantizesBase
+            ? .nf4(doubleQuantization: model.doubleQuantization)
+            : isDense && adapter.holdsBaseIn8Bits ? .int8 : .asStored
         options = LoadOptions(
-            linears: quantizes
-                ? .nf4(doubleQuantization: model.doubleQuantization) : .asStored,
+            linears: linears,
             trained: names.isEmpty && heads.isEmpty
                 ? .none : .named(Set(names.map { $0 + ".weight" } + heads)))
     }

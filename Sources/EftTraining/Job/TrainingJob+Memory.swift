@@ -215,6 +215,7 @@ extension TrainingJob {
             !adapter.initialization.replacesWeight
         {
             current.adapter?.quantizesBase = true
+            current.adapter?.holdsBaseIn8Bits = false
             add("adapter: qlora, load_in_4bit: true")
         }
         if current.training.gradientCheckpointing == .memory {

@@ -172,10 +172,12 @@ package final class TrainingJob {
         switch config.resume {
         case .never: return nil
         case .folder(let folder):
-            _ = try TrainingCheckpoint.read(folder)
+            _ = try TrainingCheckpoint.readWhole(folder)
             return folder
         case .newest(let required):
-            let newest = TrainingCheckpoint.list(config.training.outputDir).last
+            let newest = TrainingCheckpoint.list(config.training.outputDir).last {
+                (try? TrainingCheckpoint.read($0.folder))?.isWhole ?? true
+            }
             guard newest != nil || !required else {
                 throw TrainingError(
                     .checkpoint,

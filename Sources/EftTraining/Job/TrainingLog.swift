@@ -4,8 +4,9 @@ import EftConfig
 import EftFormats
 
 /// `training_log.jsonl` of an output folder.
-final class TrainingLog {
-    private static let name = "training_log.jsonl"
+package final class TrainingLog {
+    /// The file's name.
+    package static let name = "training_log.jsonl"
     private let file: AppendedFile
 
     /// Begins a log; lines of an earlier run stay up to a step, so that a resumed run has one whole log.

@@ -59,6 +59,7 @@ struct PreparedKey: Sendable, Hashable {
             "dataset_exact_deduplication": ConfigNode(data.deduplicates),
             "max_bad_row_share": ConfigNode(data.maxBadRowShare),
             "shuffle_merged_datasets": ConfigNode(data.shuffles),
+            "shuffle_before_merging_datasets": ConfigNode(data.shufflesEach),
             "answers": ConfigNode(data.answers.map { "\($0)" } ?? ""),
             "chat_template": template(data.chat.template),
             "chat_template_kwargs": ConfigNode(.object(data.chat.templateValues)),

@@ -12,8 +12,8 @@ struct TrainedModel {
     let base: String
     /// The folder of the adapter; nil when all weights were trained.
     let adapter: String?
-    /// Whether training held the base in NF4.
-    private let isFourBit: Bool
+    /// How training held the base.
+    private let form: BaseForm
 
     /// Reads `base_model`, `adapter`, `lora_model_dir`, `output_dir` and `load_in_4bit`.
     /// - Throws: `ConfigError`.
@@ -21,7 +21,7 @@ struct TrainedModel {
         let output = try document.string("output_dir", default: "./model-out")
         let kind = try document.string("adapter", default: "")
         let folder = try document.string("lora_model_dir", default: "")
-        isFourBit = try !kind.isEmpty && AdapterBase.isNF4(document)
+        form = try kind.isEmpty ? .stored : AdapterBase.form(document)
         let named = try document.required("base_model").string()
         if kind.isEmpty, folder.isEmpty {
             // What was trained in whole lies in output_dir, unless the command line names another model.
@@ -39,12 +39,18 @@ struct TrainedModel {
     /// The words that name model and adapter for another verb.
     func words(
         _ arguments: ParsedArguments, for other: CommandSpecification, adapterName: String? = nil
-    ) -> [String] {
+    ) throws -> [String] {
         var words = ["--model=\(base)"]
         if let adapter { words.append("--adapter=\(adapterName.map { $0 + "=" } ?? "")\(adapter)") }
         let takesForm = other.options.contains { $0.key == CommonOptions.fourBits.key }
-        if adapter != nil, arguments.fourBits == nil, takesForm {
-            words.append(isFourBit ? "--load-in-4bit" : "--no-load-in-4bit")
+        if adapter != nil, takesForm, try arguments.baseForm == nil {
+            let option =
+                switch form {
+                case .stored: "--no-load-in-4bit"
+                case .int8: "--load-in-8bit"
+                case .nf4: "--load-in-4bit"
+                }
+            words.append(option)
         }
         // The template that training wrote conversations by, where that is not the base's.
         let template = FileSystem.join(adapter ?? base, "chat_template.jinja")

@@ -26,9 +26,8 @@ enum ChatCommand: Command {
                 "the conversation, and the peak memory"),
         ],
         options: [
-            ModelArgument.option, NamedAdapter.option, RunCommand.fourBits,
-            CommonOptions.cacheFolder,
-        ] + ConversationOptions.options + SamplingOptions.options + [
+            ModelArgument.option, NamedAdapter.option, CommonOptions.cacheFolder,
+        ] + RunCommand.form + ConversationOptions.options + SamplingOptions.options + [
             RunCommand.context, CommonOptions.kvType,
         ] + ForeignOptions.cacheOptions + [CommonOptions.fit] + DeviceBudget.options + [
             CommonOptions.threads, CommonOptions.precision, CommonOptions.json,

@@ -35,6 +35,7 @@ enum EvalCommand: Command {
         ],
         options: [
             CommonOptions.model, CommonOptions.adapter, CommonOptions.fourBits,
+            CommonOptions.eightBits,
             CommonOptions.cacheFolder,
             OptionSpecification(
                 "--data", kind: .value("FILE"),

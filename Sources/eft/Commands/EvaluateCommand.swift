@@ -7,16 +7,12 @@ import EftModels
 import EftTensor
 import EftTraining
 
-#if canImport(Glibc)
-    import Glibc
-#endif
-
 enum EvaluateCommand: Command {
     private static let noEffect = AxolotlOptions.launcher
 
     /// What a loaded model reads.
     private static let modelOptions =
-        [CommonOptions.fourBits, CommonOptions.cacheFolder] + DeviceBudget.options + [
+        CommonOptions.form + [CommonOptions.cacheFolder] + DeviceBudget.options + [
             CommonOptions.threads, CommonOptions.precision, CommonOptions.json,
         ]
 
@@ -26,14 +22,19 @@ enum EvaluateCommand: Command {
         discussion:
             "Reads the YAML that Axolotl reads. The model is base_model with the adapter in output_dir or "
             + "--lora-model-dir; the data is what val_set_size or test_datasets give, prepared as for training, "
-            + "and only the trained tokens count. The numbers are those that training reports at its end.",
+            + "and only the trained tokens count. The numbers are those that training reports at its end. They are "
+            + "written to eval_summary.csv in output_dir too.",
         examples: [
             Example("eft evaluate qlora.yml", "the adapter in output_dir"),
             Example(
                 "eft evaluate qlora.yml --lora-model-dir ./outputs/qlora/checkpoint-40",
                 "a checkpoint"),
+            Example("eft evaluate qlora.yml --training-data", "the training examples as well"),
         ],
-        options: modelOptions + AxolotlOptions.debug + noEffect.map(\.specification),
+        options: modelOptions + AxolotlOptions.debug + [
+            OptionSpecification(
+                "--training-data", help: "evaluate the examples that were trained on too")
+        ] + noEffect.map(\.specification),
         arguments: AxolotlOptions.arguments, unknownOptions: AxolotlOptions.unknownOptions)
 
     /// The part of the options that say how the model is held.
@@ -44,11 +45,12 @@ enum EvaluateCommand: Command {
     static func run(_ arguments: ParsedArguments) throws {
         let config = try AxolotlOptions.config(arguments)
         let isJSON = arguments.flag("json")
-        guard config.data.hasValidation else {
+        let withTraining = arguments.flag("training-data")
+        guard config.data.hasValidation || withTraining else {
             throw try config.document.required("datasets").error(
                 .badValue,
                 "the configuration has no validation data; set val_set_size or test_datasets "
-                    + "(--val-set-size 0.05)")
+                    + "(--val-set-size 0.05), or evaluate its training data: --training-data")
         }
         guard config.training.rollouts == nil else {
             throw try config.document.required("rl").error(
@@ -57,33 +59,25 @@ enum EvaluateCommand: Command {
             )
         }
         let examples = try PreparedExamples(config, shouldStop: { InterruptFlag.isRaised })
-        let validation = examples.data.validation
-        guard let rows = validation.map(\.tokens.count).max() else {
+        let sets = EvaluatedSet.sets(examples.data, withTraining: withTraining)
+        guard !sets.isEmpty else {
             throw TrainingError(
-                .data, "no validation example is left; \(examples.data.counts.summary)")
+                .data, "no example is left to evaluate; \(examples.data.counts.summary)")
         }
         if !isJSON { try announce(examples, arguments) }
         let trained = try TrainedModel(config)
         let words =
-            trained.words(arguments, for: loading) + arguments.words(for: loading)
+            try trained.words(arguments, for: loading) + arguments.words(for: loading)
             + (arguments.isGiven("precision") ? [] : ["--precision", config.precision.rawValue])
         let model = try LoadedModel(
             ArgumentParser.parse(words, for: loading, configuration: arguments.configuration),
             scores: config.training.scoring != nil)
-        if let scoring = config.training.scoring {
-            return try show(
-                scores(model, scoring, examples, isJSON: isJSON), of: trained,
-                examples: validation.count, isJSON: isJSON)
-        }
-        let plan = model.planner().evaluate(
-            name: "evaluate", layouts: model.layouts, adapters: model.adapterExtents,
-            load: try model.loader.loadNeed(), rows: rows)
-        let streaming = try model.streaming(plan)
-        let budget = model.budget(plan, streaming)
-        try budget.announce(quiet: isJSON)
-        let (decoder, slots) = try model.load(plan, streaming, quiet: isJSON)
-        let score = try score(decoder, slots, validation, rows: rows, isJSON: isJSON)
-        show(score, of: trained, examples: validation.count, budget, isJSON: isJSON)
+        let results =
+            if let scoring = config.training.scoring {
+                try scores(model, scoring, sets, padID: examples.padID, isJSON: isJSON)
+            } else { try losses(model, sets, isJSON: isJSON) }
+        let file = try EvaluationSummary(results.sets).write(to: config.training.outputDir)
+        show(results.sets, of: trained, results.budget, file, isJSON: isJSON)
     }
 
     private static func announce(
@@ -100,19 +94,42 @@ enum EvaluateCommand: Command {
         }
     }
 
-    /// The mean loss of the trained tokens of examples, one after the other.
-    private static func score(
-        _ decoder: Decoder, _ slots: [Int], _ examples: [TrainingExample], rows: Int, isJSON: Bool
-    ) throws -> (loss: Double, tokens: Int) {
-        let progress = ProgressReporter()
+    // MARK: Numbers
+
+    private typealias Results = (sets: [EvaluatedSet], budget: Budget)
+
+    /// Mean losses of the trained tokens.
+    private static func losses(
+        _ model: LoadedModel, _ sets: [EvaluatedSet], isJSON: Bool
+    ) throws -> Results {
+        let rows = sets.flatMap(\.examples).map(\.tokens.count).max() ?? 0
+        let plan = model.planner().evaluate(
+            name: "evaluate", layouts: model.layouts, adapters: model.adapterExtents,
+            load: try model.loader.loadNeed(), rows: rows)
+        let streaming = try model.streaming(plan)
+        let budget = model.budget(plan, streaming)
+        try budget.announce(quiet: isJSON)
+        let (decoder, slots) = try model.load(plan, streaming, quiet: isJSON)
         let evaluator = try PerplexityEvaluator(decoder: decoder, slots: slots, length: rows)
+        let results = try sets.map { set in
+            var set = set
+            set.take(try loss(of: set, evaluator, slots, isJSON: isJSON))
+            return set
+        }
+        return (results, budget)
+    }
+
+    private static func loss(
+        of set: EvaluatedSet, _ evaluator: PerplexityEvaluator, _ slots: [Int], isJSON: Bool
+    ) throws -> (mean: Double, tokens: Int) {
+        let progress = ProgressReporter()
         var (sum, tokens) = (0.0, 0)
-        for (done, example) in examples.enumerated() {
+        for (done, example) in set.examples.enumerated() {
             guard !InterruptFlag.isRaised else { throw Interruption(description: "interrupted") }
             let batch = MicroBatch([example], slots: slots)
             sum += try evaluator.totalLoss(example.tokens, labels: batch.labels)
             tokens += batch.trainedTokens
-            if !isJSON { progress.update("\(done + 1) of \(examples.count) examples") }
+            if !isJSON { progress.update("\(done + 1) of \(set.examples.count) examples") }
         }
         progress.finish()
         return (tokens > 0 ? sum / Double(tokens) : 0, tokens)
@@ -120,56 +137,50 @@ enum EvaluateCommand: Command {
 
     /// What a model that scores says of the examples.
     private static func scores(
-        _ model: LoadedModel, _ scoring: ScoreSettings, _ examples: PreparedExamples, isJSON: Bool
-    ) throws -> (summary: ScoredExamples.Summary?, budget: Budget) {
-        let scored = ScoredExamples(
-            examples.data.validation, head: try model.scoreHead, padID: examples.padID)
+        _ model: LoadedModel, _ scoring: ScoreSettings, _ sets: [EvaluatedSet], padID: Int32?,
+        isJSON: Bool
+    ) throws -> Results {
+        let head = try model.scoreHead
+        let whole = ScoredExamples(sets.flatMap(\.examples), head: head, padID: padID)
         let progress = ProgressReporter()
-        let result = try model.score(scored, name: "evaluate", length: 2048, quiet: isJSON) {
+        let result = try model.score(whole, name: "evaluate", length: 2048, quiet: isJSON) {
             guard !InterruptFlag.isRaised else { throw Interruption(description: "interrupted") }
-            if !isJSON { progress.update("\($0) of \(scored.sequences.count) texts") }
+            if !isJSON { progress.update("\($0) of \(whole.sequences.count) texts") }
         }
         progress.finish()
-        return (scored.summary(result.values, centering: scoring.centering), result.budget)
+        var values = result.values[...]
+        let results = sets.map { set in
+            var set = set
+            let part = ScoredExamples(set.examples, head: head, padID: padID)
+            let own = Array(values.prefix(part.sequences.count))
+            values = values.dropFirst(part.sequences.count)
+            set.take(part.summary(own, centering: scoring.centering))
+            return set
+        }
+        return (results, result.budget)
     }
 
+    // MARK: Output
+
     private static func show(
-        _ scores: (summary: ScoredExamples.Summary?, budget: Budget), of model: TrainedModel,
-        examples: Int, isJSON: Bool
+        _ sets: [EvaluatedSet], of model: TrainedModel, _ budget: Budget, _ file: String,
+        isJSON: Bool
     ) {
         guard isJSON else {
-            TerminalOutput.standardOutput.writeLine("eval " + (scores.summary?.sentence ?? ""))
-            TerminalOutput.standardError.writeLine(scores.budget.outcome)
+            for set in sets { TerminalOutput.standardOutput.writeLine(set.sentence) }
+            TerminalOutput.standardError.writeLine(budget.outcome)
+            ProgressReporter().note("summary: \(file)")
             return
         }
-        var object: ConfigObject = ["examples": ConfigNode(examples)]
-        for (key, value) in scores.summary?.entries ?? [] { object["eval_" + key] = value }
+        var object = ConfigObject()
+        for set in sets {
+            for (key, value) in set.numbers { object[set.key(key)] = value }
+        }
         object["model"] = ConfigNode(model.base)
         object["adapter"] = model.adapter.map { ConfigNode($0) } ?? .null
-        object["peak_memory_planned"] = ConfigNode(scores.budget.peaks.planned)
-        object["peak_memory_measured"] = ConfigNode(scores.budget.peaks.measured)
+        object["peak_memory_planned"] = ConfigNode(budget.peaks.planned)
+        object["peak_memory_measured"] = ConfigNode(budget.peaks.measured)
+        object["summary"] = ConfigNode(file)
         JSONOutput.print(ConfigNode(object))
-    }
-
-    private static func show(
-        _ score: (loss: Double, tokens: Int), of model: TrainedModel, examples: Int,
-        _ budget: Budget, isJSON: Bool
-    ) {
-        guard !isJSON else {
-            JSONOutput.print([
-                "eval_loss": ConfigNode(score.loss), "perplexity": ConfigNode(exp(score.loss)),
-                "tokens": ConfigNode(score.tokens), "examples": ConfigNode(examples),
-                "model": ConfigNode(model.base),
-                "adapter": model.adapter.map { ConfigNode($0) } ?? .null,
-                "peak_memory_planned": ConfigNode(budget.peaks.planned),
-                "peak_memory_measured": ConfigNode(budget.peaks.measured),
-            ])
-            return
-        }
-        TerminalOutput.standardOutput.writeLine(
-            "eval loss \(formatFixed(score.loss, decimals: 4))  perplexity "
-                + "\(formatFixed(exp(score.loss), decimals: 4))  over \(score.tokens) trained tokens of "
-                + "\(examples) examples")
-        TerminalOutput.standardError.writeLine(budget.outcome)
     }
 }

@@ -71,13 +71,13 @@ enum InferenceCommand: Command {
         } else if arguments.flag("chat"), let chat = CommandRegistry.command("chat") {
             try run(
                 chat,
-                model.words(arguments, for: chat.specification)
+                try model.words(arguments, for: chat.specification)
                     + arguments.words(for: chat.specification), arguments)
         } else {
             let form = try PromptForm(document, prompter: arguments.string("prompter"))
             if let notice = form.notice { note(notice, arguments) }
             let run = RunCommand.specification
-            var words = model.words(arguments, for: run) + arguments.words(for: run)
+            var words = try model.words(arguments, for: run) + arguments.words(for: run)
             if form.kind == .alpaca { words.append("--alpaca") }
             // Text that no template of the data's is put around is continued as it is.
             if form.kind == .text, run.options.contains(where: { $0.names.contains("--raw") }) {
@@ -107,7 +107,7 @@ enum InferenceCommand: Command {
         let serve = ServeCommand.specification
         let name = model.adapter.map { FileSystem.name(of: FileSystem.absolute($0)) }
         var words =
-            model.words(arguments, for: serve, adapterName: name) + arguments.words(for: serve)
+            try model.words(arguments, for: serve, adapterName: name) + arguments.words(for: serve)
         if !arguments.isGiven("host"),
             let host = try document.optional("gradio_server_name")?.string()
         {

@@ -58,7 +58,7 @@ enum MergeCommand: Command {
         let document = try arguments.argument("CONFIG").map { try ConfigFile.read($0) }
         let request = try request(arguments, document)
         let base = try AdapterBase(
-            adapters: [request.adapter], option: arguments.fourBits, configuration: document)
+            adapters: [request.adapter], option: arguments.baseForm, configuration: document)
         try merge(request, base, arguments)
     }
 
@@ -68,7 +68,7 @@ enum MergeCommand: Command {
     ) throws {
         let limit = try CommonOptions.limit(arguments)
         let backend = try CommonOptions.backend(arguments, limit: limit)
-        let held = try base.inNF4 && ModelFolder.open(request.base, scores: true).isDense()
+        let held = try base.form == .nf4 && ModelFolder.open(request.base, scores: true).isDense()
         var options = AdapterMerger.Options(
             dtype: ConversionOptions.type(arguments), roundTripsNF4: held,
             maxShardBytes: try ConversionOptions.shardBytes(arguments))
@@ -76,7 +76,7 @@ enum MergeCommand: Command {
         let merger = try AdapterMerger(
             base: request.base, adapter: request.adapter, output: request.output,
             options: options, backend: backend)
-        if held == base.inNF4, let sentence = base.mergeSentence, !arguments.flag("json") {
+        if held == (base.form == .nf4), let sentence = base.mergeSentence, !arguments.flag("json") {
             TerminalOutput.standardError.writeLine(sentence)
         }
         let watch = try ConversionWatch(

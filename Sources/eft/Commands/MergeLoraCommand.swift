@@ -39,7 +39,7 @@ enum MergeLoraCommand: Command {
         var request = try MergeRequest(document)
         request.base = ModelLocation(arguments).path(request.base)
         let base = try AdapterBase(
-            adapters: [request.adapter], option: arguments.fourBits, configuration: document)
+            adapters: [request.adapter], option: arguments.baseForm, configuration: document)
         try MergeCommand.merge(request, base, arguments)
     }
 }

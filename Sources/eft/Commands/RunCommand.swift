@@ -29,7 +29,7 @@ enum RunCommand: Command {
                 "eft run -m ./base --adapter ./outputs/qlora-out -p \"Hi\" --temperature 0.8 --top-p 0.95",
                 "with an adapter"),
         ],
-        options: [ModelArgument.option, NamedAdapter.option, fourBits, CommonOptions.cacheFolder]
+        options: [ModelArgument.option, NamedAdapter.option] + form + [CommonOptions.cacheFolder]
             + PromptSource.options + [
                 OptionSpecification(
                     "--raw", "-no-cnv", "--no-conversation",
@@ -52,8 +52,12 @@ enum RunCommand: Command {
     static let context = OptionSpecification(
         "--max-seq-len", "-l", "-c", "--ctx-size", kind: .value("N"), help: "tokens of context",
         defaultText: "prompt and answer; in a chat the model's, at most 8192, as far as it fits")
-    static let fourBits = OptionSpecification(
-        "--load-in-4bit", "-lq4", help: CommonOptions.fourBits.help)
+    /// As `CommonOptions.form`, with ExLlamaV2's name beside.
+    static let form = [
+        OptionSpecification(
+            "--load-in-4bit", "-lq4", kind: .invertibleFlag, help: CommonOptions.fourBits.help,
+            defaultText: CommonOptions.fourBits.defaultText), CommonOptions.eightBits,
+    ]
 
     static func run(_ arguments: ParsedArguments) throws {
         if let file = arguments.string("eval-dataset") {

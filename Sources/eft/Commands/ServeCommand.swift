@@ -33,7 +33,7 @@ enum ServeCommand: Command {
                 "--adapter", "--lora-modules", kind: .repeated("NAME=DIR"),
                 help: "a PEFT adapter under a name that requests can ask for", completion: .folder,
                 takesMany: true),
-            CommonOptions.fourBits, CommonOptions.cacheFolder,
+            CommonOptions.fourBits, CommonOptions.eightBits, CommonOptions.cacheFolder,
         ] + ServeOptions.all + DeviceBudget.options + [
             ServeOptions.kvType, CommonOptions.threads, CommonOptions.servingPrecision,
         ] + VLLMArguments.shownOptions,

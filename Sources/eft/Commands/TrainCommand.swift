@@ -39,17 +39,22 @@ enum TrainCommand: Command {
             Example(
                 "eft train qlora.yml --dry-run", "the plan, and what would be learned"),
             Example(
+                "eft train qlora.yml --sweep sweep.yml", "a run for each combination of values"),
+            Example(
                 "eft train qlora.yml --resume-from-checkpoint out/checkpoint-100",
                 "go on from a checkpoint"),
         ],
         options: DeviceBudget.options + [
             CommonOptions.cacheFolder, PreparedBase.option, CommonOptions.threads,
             CommonOptions.precision(default: "as bf16 and float32 say in the configuration"),
-            AxolotlOptions.dryRun,
+            AxolotlOptions.dryRun, SweepRuns.option,
         ] + AxolotlOptions.debug + [CommonOptions.json] + noEffect.map(\.specification),
         arguments: AxolotlOptions.arguments, unknownOptions: AxolotlOptions.unknownOptions)
 
     static func run(_ arguments: ParsedArguments) throws {
+        if let file = arguments.string("sweep") {
+            return try SweepRuns(arguments, file: file).run()
+        }
         var config = try AxolotlOptions.config(arguments)
         if let notice = IneffectiveOption.notice(noEffect, arguments) {
             config.notices.append(notice)

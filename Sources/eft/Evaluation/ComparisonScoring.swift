@@ -43,6 +43,7 @@ extension Scoring {
         var other = arguments
         other.replace("model", with: try arguments.required("compare"))
         other.turn("load-in-4bit", on: false)
+        other.turn("load-in-8bit", on: false)
         return try LoadedModel(other, adapters: [], sharing: model.devices)
     }
 

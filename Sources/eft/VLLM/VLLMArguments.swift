@@ -4,6 +4,7 @@ import EftCommandLine
 import EftConfig
 import EftModels
 import EftNN
+import EftServer
 import EftTensor
 
 /// What a command line says in the words of `eft serve`, and what there is to tell about it.
@@ -83,6 +84,20 @@ struct VLLMArguments {
             "--override-generation-config", kind: .value("JSON"),
             help: "keys of generation_config.json with other values"),
         OptionSpecification(
+            "--default-chat-template-kwargs", kind: .value("JSON"),
+            help:
+                "values for the chat template when a request brings none of that name, such as "
+                + "'{\"enable_thinking\": false}'"),
+        OptionSpecification(
+            "--exclude-tools-when-tool-choice-none", kind: .invertibleFlag,
+            help: "with tool_choice none, the chat template sees no tools"),
+        OptionSpecification(
+            "--enable-force-include-usage", kind: .invertibleFlag,
+            help: "every stream ends with its use of tokens"),
+        OptionSpecification(
+            "--return-tokens-as-token-ids", kind: .invertibleFlag,
+            help: "log-probabilities name tokens as token_id:N"),
+        OptionSpecification(
             "--config", kind: .value("FILE"),
             help: "a YAML file of these options; the command line goes before it",
             completion: .file),
@@ -105,7 +120,7 @@ struct VLLMArguments {
             OptionSpecification("--logprobs-mode", kind: .value("WORD"), help: "raw_logprobs"),
             OptionSpecification(
                 "--chat-template-content-format", kind: .value("WORD"), help: "auto"),
-        ]
+        ] + refused.map { OptionSpecification("--\($0.name)", kind: $0.kind, help: $0.reason) }
 
     // MARK: A file of options
 
@@ -344,12 +359,74 @@ struct VLLMArguments {
         ),
     ]
 
+    /// Options that would change answers or who may use the server, and cannot be had, each with the reason.
+    private static let refused: [(name: String, kind: OptionSpecification.Kind, reason: String)] = [
+        ("middleware", .repeated("CLASS"), "no Python code is run"),
+        ("logits-processors", .repeated("CLASS"), "no Python code is run"),
+        ("io-processor-plugin", .value("NAME"), "no Python code is run"),
+        ("model-class-overrides", .value("JSON"), "no Python code is run"),
+        (
+            "hf-config-path", .value("DIR"),
+            "config.json is read from the model's folder; --hf-overrides changes keys of it"
+        ),
+        (
+            "quantization-config", .value("JSON"),
+            "the model's files say how they are quantized; --load-in-4bit holds 16-bit layers in NF4"
+        ),
+        ("skip-tokenizer-init", .flag, "requests and answers are text"),
+        ("tokens-only", .flag, "requests and answers are text"),
+        ("omni", .flag, "text is all that is generated"),
+        ("grpc-port", .value("N"), "the server speaks HTTP"),
+        (
+            "sse-keep-alive-interval", .value("SECONDS"),
+            "streams hold what the model says and no comments"
+        ),
+        ("ssl-ca-certs", .value("FILE"), "clients are known by keys (--api-key)"),
+        ("ssl-ciphers", .value("NAMES"), "the TLS library's own list of ciphers holds"),
+        (
+            "reasoning-config", .value("JSON"),
+            "thoughts have no budget of their own; --max-tokens of a request bounds them"
+        ),
+        (
+            "reasoning-effort-map", .value("JSON"),
+            "the effort of a request goes to the chat template as it is"
+        ),
+        ("watermark-config", .value("JSON"), "answers carry no watermark"),
+    ]
+
     private func refuse() throws {
+        for (name, _, reason) in VLLMArguments.refused where arguments.isGiven(name) {
+            throw arguments.error(name, "is not available: \(reason)")
+        }
         for (name, values, reason) in VLLMArguments.permitted {
             guard let value = arguments.string(name), !values.contains(value) else { continue }
             throw arguments.error(
                 name, "takes \(values.joined(separator: " or ")) only: \(reason)")
         }
+    }
+
+    // MARK: Answers
+
+    /// What answers are when a request says nothing.
+    /// - Throws: `ConfigError` for JSON that is no object.
+    static func answerDefaults(_ arguments: ParsedArguments) throws -> AnswerDefaults {
+        var answers = AnswerDefaults()
+        answers.includesUsage = arguments.flag("enable-force-include-usage")
+        answers.tokensAsIDs = arguments.flag("return-tokens-as-token-ids")
+        answers.hidesUncallableTools = arguments.flag("exclude-tools-when-tool-choice-none")
+        if let node = try object("default-chat-template-kwargs", arguments) {
+            answers.templateArguments = node
+        }
+        return answers
+    }
+
+    /// The JSON object that an option gives; nil when it is not given.
+    static func object(
+        _ name: String, _ arguments: ParsedArguments
+    ) throws -> ConfigObject? {
+        guard let text = arguments.string(name) else { return nil }
+        let file = "--\(name)"
+        return try ConfigCursor(JSONParser.parse(text, file: file), file: file).object()
     }
 
     // MARK: config.json
@@ -359,20 +436,11 @@ struct VLLMArguments {
     static func overrides(_ arguments: ParsedArguments) throws -> ConfigOverrides {
         var overrides = ConfigOverrides()
         guard arguments.declares("hf-overrides") else { return overrides }
-        func node(_ name: String) throws -> ConfigNode? {
-            guard let text = arguments.string(name) else { return nil }
-            let cursor = ConfigCursor(
-                try JSONParser.parse(text, file: "--\(name)"), file: "--\(name)")
-            _ = try cursor.object()
-            return cursor.node
-        }
-        if case .object(let object)? = try node("hf-overrides")?.value {
-            overrides.values = object
-        }
+        if let object = try object("hf-overrides", arguments) { overrides.values = object }
         if let theta = try arguments.double("rope-theta", in: 1.000001...1e30) {
             overrides.values["rope_theta"] = ConfigNode(theta)
         }
-        overrides.ropeScaling = try node("rope-scaling")
+        overrides.ropeScaling = try object("rope-scaling", arguments).map { ConfigNode($0) }
         return overrides
     }
 }

@@ -20,6 +20,9 @@ extension IneffectiveOption {
                 "--scheduler-cls", "--reasoning-parser-plugin", "--tool-parser-plugin",
             ]),
         group(
+            reason: "forms of weights are known by the model's files",
+            flags: ["--allow-deprecated-quantization"]),
+        group(
             reason: "there is one tokenizer implementation",
             values: [
                 "--tokenizer-mode", "--tokenizer-pool-size", "--tokenizer-pool-type",
@@ -110,7 +113,9 @@ extension IneffectiveOption {
                 "--dbo-prefill-token-threshold", "--dp-sync-interval", "--eplb-config",
                 "--expert-placement-strategy", "--fault-tolerance-config",
                 "--dp-supervisor-probe-interval-s", "--dp-supervisor-probe-timeout-s",
-                "--dp-supervisor-probe-failure-threshold",
+                "--dp-supervisor-probe-failure-threshold", "--weight-cache-socket-dir",
+                "--weight-cache-master-port", "--weight-cache-draft-master-port",
+                "--weight-cache-health-host", "--weight-cache-health-port",
             ], lists: ["--device-ids"]),
         group(
             reason: "pictures, sound and video are not read",

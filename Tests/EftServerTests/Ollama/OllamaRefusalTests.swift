@@ -57,10 +57,18 @@ struct OllamaRefusalTests {
             generate("context", "[2048]"), generate("context", "[1.5]"),
             generate("context", "\"x\""), generate("system", "5"), generate("raw", "1"),
             generate("raw", "true,\"system\":\"x\""), generate("raw", "true,\"context\":[1]"),
-            generate("context", "[\(Array(repeating: "5", count: 600).joined(separator: ","))]"),
+            generate(
+                "context",
+                "[\(Array(repeating: "5", count: 600).joined(separator: ","))],\"truncate\":false"),
+            chat("truncate", "5"),
             ("/api/chat", "{\"messages\":5}"), ("/api/chat", "{\"messages\":[],\"keep_alive\":[]}"),
             ("/api/generate", "{\"prompt\":5}"),
-            ("/api/generate", "{\"prompt\":\"\(String(repeating: "word ", count: 2000))\"}"),
+            (
+                "/api/generate",
+                "{\"prompt\":\"\(String(repeating: "word ", count: 2000))\",\"truncate\":false}"
+            ),
+            messages(
+                "{\"role\":\"user\",\"content\":\"\(String(repeating: "word ", count: 2000))\"}"),
             ("/api/embed", "{\"input\":5}"), ("/api/embed", "{\"input\":[5]}"),
             ("/api/embed", "{\"input\":\"x\",\"dimensions\":0}"),
             ("/api/embed", "{\"input\":\"x\",\"truncate\":1}"),

@@ -135,6 +135,62 @@ struct OllamaTests {
         #expect(answer["prompt_eval_count"] == other["usage"]["prompt_tokens"])
     }
 
+    // MARK: Prompts that are too long
+
+    private static let long: [ConfigNode] =
+        [["role": "system", "content": "Be short."]]
+        + (0..<12).flatMap { turn -> [ConfigNode] in
+            [
+                ["role": "user", "content": ConfigNode("What is pea soup number \(turn)?")],
+                ["role": "assistant", "content": ConfigNode("Soup of kind \(turn).")],
+            ]
+        } + [["role": "user", "content": ConfigNode(OllamaTests.question)]]
+
+    @Test func `the oldest messages give way, and no more than must`() throws {
+        let count = { (messages: [ConfigNode]) in
+            try self.completion(["messages": ConfigNode(messages)])["usage"]["prompt_tokens"]
+                .integer ?? 0
+        }
+        let (system, rest) = (Array(Self.long[..<1]), Array(Self.long[1...]))
+        for context in [60, 100, 200] {
+            let answer = try whole(
+                "/api/chat",
+                [
+                    "messages": ConfigNode(Self.long),
+                    "options": [
+                        "num_ctx": ConfigNode(context), "num_predict": 12, "temperature": 0,
+                    ],
+                ])
+            let tokens = try #require(answer["prompt_eval_count"].integer)
+            #expect(tokens <= context - 12)
+            let kept = try #require(
+                try (1...rest.count).last { try count(system + rest.suffix($0)) == tokens })
+            let other = try completion(["messages": ConfigNode(system + rest.suffix(kept))])
+            #expect(answer["message"]["content"] == other["choices"][0]["message"]["content"])
+            #expect(try count(system + rest.suffix(kept + 1)) > context - 12)
+        }
+        let whole = try whole("/api/chat", ["messages": ConfigNode(Self.long)])
+        #expect(try whole["prompt_eval_count"].integer == count(Self.long))
+    }
+
+    @Test func `a long prompt keeps its beginning and its end`() throws {
+        let numbers = (0..<300).map { "\($0)" }.joined(separator: " ")
+        for (kept, expected) in [(nil, 4), (10, 10), (0, 0), (-1, 51), (400, 51)] as [(Int?, Int)] {
+            var options: ConfigObject = ["num_ctx": 64, "num_predict": 12, "temperature": 0]
+            if let kept { options["num_keep"] = ConfigNode(kept) }
+            let answer = try whole(
+                "/api/generate",
+                ["prompt": ConfigNode(numbers), "raw": true, "options": ConfigNode(options)])
+            let all = try demo.model.encode(numbers, addSpecialTokens: true)
+            let cut = Array(all[..<expected]) + all.suffix(52 - expected)
+            #expect(answer["prompt_eval_count"].integer == 52)
+            let other = try demo.complete([
+                "prompt": ConfigNode(cut.map { ConfigNode(Int($0)) }), "max_tokens": 12,
+            ])
+            #expect(answer["response"] == other["choices"][0]["text"])
+        }
+    }
+
     @Test func `nothing to answer is a request to load the model`() throws {
         for (path, changes) in [
             ("/api/chat", ["messages": []]), ("/api/chat", [:]),

@@ -67,7 +67,7 @@ import Testing
         try run(folder, adapter: "qlora")
         try FileSystem.remove(folder.file("out/axolotl_config.yml"))
         let base = try AdapterBase(adapters: [folder.file("out")], option: nil)
-        #expect(base.inNF4 && base.reason == .record("README.md"))
+        #expect(base.form == .nf4 && base.reason == .record("README.md"))
     }
 
     @Test func `the card of a whole model names no adapter`() throws {
