@@ -48,6 +48,11 @@ enum CommonOptions {
         help:
             "hold a 16-bit model's layers in NF4 with double quantization, as QLoRA training does",
         defaultText: "as the adapter was trained, where that is known; else no")
+    static let assume = OptionSpecification(
+        "--assume", kind: .value("TYPE"),
+        help:
+            "read a model whose model_type is unknown as one of this type; its weights must have the names of "
+            + "that type, and no others", choices: AssumedArchitecture.types)
     static let context = OptionSpecification(
         "--max-seq-len", "-l", kind: .value("N"), help: "tokens of context",
         defaultText: "prompt and answer")
