@@ -40,6 +40,9 @@ extension RandomWeights {
                     bias: nil)
             } norm: {
                 try norm($0)
+            } vector: {
+                try Buffer(
+                    byteCount: $0.count * 4, ledger: backend.ledger, purpose: .weights)
             }
         }
         let head = layouts.isTied ? embedding : try weight(layouts.head)

@@ -56,6 +56,9 @@ typedef struct eft_activation_kernels {
 /// sqrt(1/2), and the height of the normal distribution, 1 / sqrt(2 pi).
 #define EFT_SQRT_HALF 0.70710678f
 #define EFT_NORMAL_PEAK 0.39894228f
+/// Clamped units: the limit of both factors, and what the gate is multiplied by inside its sigmoid.
+#define EFT_CLAMP 7.0f
+#define EFT_CLAMPED_SCALE 1.702f
 /// GELU by tanh: its argument is EFT_GELU_SCALE (g + EFT_GELU_CUBE g^3).
 #define EFT_GELU_SCALE 0.79788456f
 #define EFT_GELU_CUBE 0.044715f

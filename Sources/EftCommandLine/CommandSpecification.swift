@@ -189,6 +189,14 @@ package struct CommandSpecification: Sendable {
         precondition(subcommands.allSatisfy { $0.name.hasPrefix(name + " ") })
     }
 
+    /// The verb with one option more.
+    package func adding(_ option: OptionSpecification) -> CommandSpecification {
+        CommandSpecification(
+            name: name, aliases: aliases, abstract: abstract, discussion: discussion,
+            examples: examples, options: options + [option], hiddenOptions: hiddenOptions,
+            arguments: arguments, unknownOptions: unknownOptions, subcommands: subcommands)
+    }
+
     /// The verb below this one that a word names.
     func subcommand(named word: String) -> CommandSpecification? {
         subcommands.first { $0.name == "\(name) \(word)" }

@@ -34,6 +34,13 @@ package enum ArchitectureRegistry {
         Starcoder2.self,
         StableLM.self,
         Phi.self,
+        Phi3.self,
+        GLM.self,
+        GLM4.self,
+        GPTNeoX.self,
+        Falcon.self,
+        InternLM2.self,
+        Baichuan.self,
         Nemotron.self,
         Exaone4.self,
         Arcee.self,
@@ -44,6 +51,12 @@ package enum ArchitectureRegistry {
         Qwen2MoE.self,
         Qwen3MoE.self,
         OLMoE.self,
+        GLM4MoE.self,
+        Dots1.self,
+        Ernie45MoE.self,
+        PhiMoE.self,
+        GraniteMoE.self,
+        GptOss.self,
     ]
 
     /// Describes the model of a `config.json`.
@@ -51,18 +64,20 @@ package enum ArchitectureRegistry {
     package static func describe(_ config: ConfigCursor) throws -> DecoderDescription {
         let type = try config.required("model_type").string()
         try QuantizationMethod.check(config)
-        for architecture in all where architecture.modelTypes.contains(type) {
+        let assumed = isKnown(type) ? type : AssumedArchitecture.current ?? type
+        for architecture in all where architecture.modelTypes.contains(assumed) {
             var description = try architecture.describe(config)
             description.scores = try ScoreHead(config)
             // A head that scores is never the embedding, whatever the config says.
             if description.scores != nil { description.tiedEmbeddings = false }
             return description
         }
-        let known = all.flatMap { $0.modelTypes }.joined(separator: ", ")
-        throw ModelError(
-            .unsupported,
-            "the architecture '\(excerpt(type))' is not supported yet; supported are \(known). Take a model of "
-                + "one of these",
-            path: config.file)
+        throw UnknownArchitecture.error(
+            type, known: all.flatMap { $0.modelTypes }, path: config.file)
+    }
+
+    /// Whether an architecture reads a type.
+    package static func isKnown(_ type: String) -> Bool {
+        all.contains { $0.modelTypes.contains(type) }
     }
 }

@@ -53,11 +53,13 @@ extension DecoderDescription {
         return DecoderDescription.list([
             shape.heads == shape.kvHeads
                 ? "multi-head" : "\(shape.heads / shape.kvHeads) heads share keys and values",
+            shape.fusedHeads == nil ? nil : "queries, keys and values in one product",
             biases.isEmpty ? nil : "bias on \(biases)",
             sizes.isEmpty
                 ? nil
                 : "window of \(sizes.map(String.init).joined(separator: ", ")) in \(share)",
             shape.attentionCap.map { "scores capped at \($0)" },
+            shape.hasSinks ? "sinks" : nil,
         ])
     }
 
@@ -75,17 +77,23 @@ extension DecoderDescription {
 
     private var mlpForm: String {
         let function = shape.isGated ? "gated by \(shape.activation.name)" : shape.activation.name
+        let product = shape.fusesGateUp ? "both factors in one product" : nil
         guard let mixture = shape.mixture else {
-            return DecoderDescription.list([function, mlpBias ? "biases" : nil])
+            return DecoderDescription.list([function, product, mlpBias ? "biases" : nil])
         }
         return DecoderDescription.list([
-            function, "\(mixture.expertsPerRow) of \(mixture.experts) experts for each token",
-            mixture.scoring == .softmax ? "by the softmax of all" : nil,
+            function, product, mlpBias ? "biases" : nil,
+            "\(mixture.expertsPerRow) of \(mixture.experts) experts for each token",
+            mixture.form,
+            stack == nil ? nil : "in one tensor",
             mixture.shared.map {
                 $0.isWeighed ? "a weighed MLP beside them" : "an MLP beside them"
             },
+            denseLayers == 0 ? nil : "none in \(denseLayers) of \(layers) layers",
         ])
     }
+
+    private var denseLayers: Int { (0..<layers).count { shape(layer: $0).mixture == nil } }
 
     private var factorForm: String {
         func factor(_ name: String, _ value: Float) -> String? {
@@ -100,6 +108,26 @@ extension DecoderDescription {
     }
 }
 
+extension MixtureShape {
+    /// How it chooses and weighs; nil where by the softmax of the chosen ones.
+    fileprivate var form: String? {
+        let scores: String? =
+            switch scoring {
+            case .softmaxOfChosen: nil
+            case .softmax: "by the softmax of all"
+            case .sigmoid: "by sigmoids"
+            case .sparse: "by those that come close"
+            }
+        let words = [
+            scores, hasCorrection ? "corrected" : nil,
+            groups.map { "from \($0.chosen) of \($0.count) groups" },
+            scale == 1 ? nil : "times \(scale)",
+        ]
+        let form = words.compactMap { $0 }.joined(separator: ", ")
+        return form.isEmpty ? nil : form
+    }
+}
+
 extension Activation {
     /// What papers call it.
     fileprivate var name: String {
@@ -109,6 +137,7 @@ extension Activation {
         case .geluTanh: "GELU by tanh"
         case .relu: "ReLU"
         case .reluSquared: "squared ReLU"
+        case .clampedSwiGLU: "SiLU, clamped"
         }
     }
 }

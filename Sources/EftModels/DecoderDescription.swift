@@ -40,6 +40,10 @@ package struct DecoderDescription: Sendable, Hashable {
     package var outputBias: Bool
     /// Whether the MLP's projections have a bias.
     package var mlpBias: Bool
+    /// Whether the router of a mixture has a bias.
+    package var routerBias = false
+    /// How a checkpoint stacks the experts of a layer; nil where each matrix is a tensor.
+    package var stack: ExpertStack?
     /// What the checkpoint calls the parts of the MLP or of the mixture of experts.
     package var mlpNames: MLPNames
     /// Standard deviation of fresh weights.
@@ -72,17 +76,22 @@ package struct DecoderDescription: Sendable, Hashable {
         case query
         case key
         case value
+        /// Queries, keys and values in one.
+        case queryKeyValue
         case output
         /// Chooses experts.
         case router
         /// The first product of the MLP or of an expert.
         case gate
         case up
+        /// Both factors of a gated MLP in one.
+        case gateUp
         case down
         /// Weighs the MLP that acts beside experts.
         case sharedRouter
         case sharedGate
         case sharedUp
+        case sharedGateUp
         case sharedDown
 
         /// Whether it weighs experts: small, and decides much.
@@ -97,10 +106,16 @@ package struct DecoderDescription: Sendable, Hashable {
         package var router = "mlp.gate"
         package var gate = "gate_proj"
         package var up = "up_proj"
+        package var gateUp = "gate_up_proj"
         package var down = "down_proj"
+        /// The MLP of layers without experts, where others have them.
+        package var dense = "mlp"
         /// The MLP that acts beside experts, and what weighs it.
         package var shared = "mlp.shared_expert"
         package var sharedRouter = "mlp.shared_expert_gate"
+        /// What is added to the scores by which experts are chosen, and whether it is a matrix of one row.
+        package var correction = "mlp.gate.e_score_correction_bias"
+        package var correctionIsRow = false
 
         /// Names of the Llama form where not given.
         package init(
@@ -129,6 +144,8 @@ package struct DecoderDescription: Sendable, Hashable {
         package let outputs: Int
         /// Whether it has a bias.
         package let hasBias: Bool
+        /// The number of its expert, where it is a part of one.
+        package let expert: Int?
 
         /// The name by which PEFT's `target_modules` knows it, such as `q_proj`.
         package var moduleName: String {
@@ -161,25 +178,27 @@ package struct DecoderDescription: Sendable, Hashable {
 
     /// A linear layer of a decoder layer; the parts of a mixture are asked for by expert.
     package func linear(_ role: Role, layer: Int, expert: Int? = nil) -> LinearShape {
-        let (inputs, outputs) = extents(role)
+        let (inputs, outputs) = extents(role, shape(layer: layer))
         let bias =
             switch role {
-            case .query, .key, .value: queryKeyValueBias
+            case .query, .key, .value, .queryKeyValue: queryKeyValueBias
             case .output: outputBias
-            case .gate, .up, .down, .sharedGate, .sharedUp, .sharedDown: mlpBias
-            case .router, .sharedRouter: false
+            case .gate, .up, .gateUp, .down, .sharedGate, .sharedUp, .sharedGateUp, .sharedDown:
+                mlpBias
+            case .router: routerBias
+            case .sharedRouter: false
             }
-        let local = localName(role, expert: expert)
+        let local = localName(role, layer: layer, expert: expert)
         return LinearShape(
             name: layerName(layer) + "." + local, localName: local, role: role, inputs: inputs,
-            outputs: outputs, hasBias: bias)
+            outputs: outputs, hasBias: bias, expert: expert)
     }
 
     /// All linear layers of a decoder layer, in the order of the computation.
     package func linears(layer: Int) -> [LinearShape] {
-        let attention = [Role.query, .key, .value, .output].map { linear($0, layer: layer) }
+        let attention = attentionRoles.map { linear($0, layer: layer) }
         let parts = mlpRoles
-        guard let mixture = shape.mixture else {
+        guard let mixture = shape(layer: layer).mixture else {
             return attention + parts.map { linear($0, layer: layer) }
         }
         let experts = (0..<mixture.experts).flatMap { expert in
@@ -189,45 +208,84 @@ package struct DecoderDescription: Sendable, Hashable {
             + sharedRoles.map { linear($0, layer: layer) }
     }
 
+    /// The extents and constants of a layer.
+    package func shape(layer: Int) -> DecoderShape { shape.layer(kind(layer: layer)) }
+
+    /// A layer of each kind of those that have different linear layers or norms, and how many there are of it.
+    package var distinctLayers: [(layer: Int, count: Int)] {
+        let sparse = (0..<layers).filter { shape(layer: $0).mixture != nil }
+        let dense = (0..<layers).filter { shape(layer: $0).mixture == nil }
+        return [dense, sparse].compactMap { group in group.first.map { ($0, group.count) } }
+            .sorted { $0.layer < $1.layer }
+    }
+
+    /// The largest of what the layers have.
+    package func largest(_ number: (_ layer: Int) -> Int) -> Int {
+        distinctLayers.reduce(0) { max($0, number($1.layer)) }
+    }
+
+    /// All linear layers inside the decoder layers, those that layers have in common but once for each kind of layer.
+    package var distinctLinears: [LinearShape] {
+        distinctLayers.flatMap { linears(layer: $0.layer) }
+    }
+
+    /// The linear layers of attention.
+    package var attentionRoles: [Role] {
+        (shape.fusedHeads == nil ? [.query, .key, .value] : [.queryKeyValue]) + [.output]
+    }
+
     /// The linear layers of an MLP.
-    package var mlpRoles: [Role] { shape.isGated ? [.gate, .up, .down] : [.up, .down] }
+    package var mlpRoles: [Role] {
+        guard shape.isGated else { return [.up, .down] }
+        return shape.fusesGateUp ? [.gateUp, .down] : [.gate, .up, .down]
+    }
 
     /// The linear layers of what acts beside experts.
     package var sharedRoles: [Role] {
         guard let shared = shape.mixture?.shared else { return [] }
-        return (shared.isWeighed ? [.sharedRouter] : [])
-            + (shape.isGated ? [.sharedGate] : []) + [.sharedUp, .sharedDown]
+        let first: [Role] =
+            !shape.isGated
+            ? [.sharedUp] : shape.fusesGateUp ? [.sharedGateUp] : [.sharedGate, .sharedUp]
+        return (shared.isWeighed ? [.sharedRouter] : []) + first + [.sharedDown]
     }
 
-    private func localName(_ role: Role, expert: Int?) -> String {
-        let mlp = mlpNames.path + (expert.map { ".\($0)." } ?? ".")
+    private func localName(_ role: Role, layer: Int, expert: Int?) -> String {
+        let isDense = shape.mixture != nil && !kind(layer: layer).hasExperts
+        let mlp = (isDense ? mlpNames.dense : mlpNames.path) + (expert.map { ".\($0)." } ?? ".")
         return switch role {
         case .query: names.query
         case .key: names.key
         case .value: names.value
+        case .queryKeyValue: names.queryKeyValue
         case .output: names.output
         case .router: mlpNames.router
         case .gate: mlp + mlpNames.gate
         case .up: mlp + mlpNames.up
+        case .gateUp: mlp + mlpNames.gateUp
         case .down: mlp + mlpNames.down
         case .sharedRouter: mlpNames.sharedRouter
         case .sharedGate: mlpNames.shared + "." + mlpNames.gate
         case .sharedUp: mlpNames.shared + "." + mlpNames.up
+        case .sharedGateUp: mlpNames.shared + "." + mlpNames.gateUp
         case .sharedDown: mlpNames.shared + "." + mlpNames.down
         }
     }
 
-    private func extents(_ role: Role) -> (inputs: Int, outputs: Int) {
-        switch role {
+    private func extents(_ role: Role, _ shape: DecoderShape) -> (inputs: Int, outputs: Int) {
+        let shared = shape.mixture?.shared?.intermediate ?? 0
+        return switch role {
         case .query: (shape.hidden, shape.queryWidth)
         case .key, .value: (shape.hidden, shape.keyWidth)
+        case .queryKeyValue: (shape.hidden, shape.queryWidth + 2 * shape.keyWidth)
         case .output: (shape.queryWidth, shape.hidden)
         case .router: (shape.hidden, shape.mixture?.experts ?? 0)
         case .gate, .up: (shape.hidden, shape.intermediate)
+        case .gateUp: (shape.hidden, 2 * shape.intermediate)
         case .down: (shape.intermediate, shape.hidden)
         case .sharedRouter: (shape.hidden, 1)
-        case .sharedGate, .sharedUp: (shape.hidden, shape.mixture?.shared?.intermediate ?? 0)
-        case .sharedDown: (shape.mixture?.shared?.intermediate ?? 0, shape.hidden)
+        case .sharedGate, .sharedUp: (shape.hidden, shared)
+        case .sharedGateUp: (shape.hidden, 2 * shared)
+        case .sharedDown: (shared, shape.hidden)
         }
     }
 
@@ -236,15 +294,21 @@ package struct DecoderDescription: Sendable, Hashable {
         var count = vocabulary * shape.hidden + finalNorm.numbers
         if !tiedEmbeddings { count += headOutputs * shape.hidden }
         if headHasBias { count += headOutputs }
-        for linear in linears(layer: 0) {
-            count +=
-                layers * (linear.inputs * linear.outputs + (linear.hasBias ? linear.outputs : 0))
+        for (layer, layers) in distinctLayers {
+            for linear in linears(layer: layer) {
+                count +=
+                    layers
+                    * (linear.inputs * linear.outputs + (linear.hasBias ? linear.outputs : 0))
+            }
         }
-        return count + layers * norms(layer: 0).reduce(0) { $0 + $1.numbers }
+        let sinks = vectors(layer: 0).filter(\.isTrained).reduce(0) { $0 + $1.count }
+        return count + layers * (norms(layer: 0).reduce(sinks) { $0 + $1.numbers })
     }
 
     /// Number of the weights of all linear layers inside the decoder layers.
     package var linearWeightCount: Int {
-        linears(layer: 0).reduce(0) { $0 + $1.inputs * $1.outputs } * layers
+        distinctLayers.reduce(0) { sum, kind in
+            sum + kind.count * linears(layer: kind.layer).reduce(0) { $0 + $1.inputs * $1.outputs }
+        }
     }
 }

@@ -54,7 +54,15 @@ package struct ModelFolder: Sendable {
             checkpoint = try? CheckpointFolder.open(folder)
         }
         description.root(in: checkpoint)
-        if let checkpoint { reconcile(&description, with: checkpoint) }
+        if let found = checkpoint {
+            reconcile(&description, with: found)
+            if try !ArchitectureRegistry.isKnown(config.required("model_type").string()) {
+                try AssumedArchitecture.check(description, found)
+            }
+        }
+        if let found = checkpoint, let stack = description.stack {
+            checkpoint = try StackedCheckpoint(found, description, stack: stack)
+        }
         return ModelFolder(
             path: folder, config: config, description: description, checkpoint: checkpoint,
             tokenizerFolder: folder)
@@ -67,13 +75,24 @@ package struct ModelFolder: Sendable {
         if description.tiedEmbeddings, checkpoint.find(description.headName + ".q_weight") != nil {
             description.tiedEmbeddings = false
         }
+        // ExLlamaV2 stores each part of a product that holds several alone.
+        func isThere(_ role: DecoderDescription.Role) -> Bool {
+            let name = description.linear(role, layer: 0).name + "."
+            return checkpoint.tensors.contains { $0.name.hasPrefix(name) }
+        }
+        if description.shape.fusedHeads != nil, isThere(.query) {
+            description.shape.fusedHeads = nil
+        }
+        if description.shape.fusesGateUp, description.shape.mixture == nil, isThere(.gate) {
+            description.shape.fusesGateUp = false
+        }
     }
 
     /// Whether the linear layers are stored as plain numbers; a folder without weights counts as such.
     /// - Throws: errors of reading the tables of the weights.
     package func isDense() throws -> Bool {
         guard let checkpoint else { return true }
-        let first = description.linear(.query, layer: 0)
+        let first = description.linear(.output, layer: 0)
         return try LinearSource(
             module: first.name, checkpoint: checkpoint, inputs: first.inputs,
             outputs: first.outputs

@@ -15,7 +15,9 @@ extension DecoderDescription {
         package var query = "self_attn.q_proj"
         package var key = "self_attn.k_proj"
         package var value = "self_attn.v_proj"
+        package var queryKeyValue = "self_attn.qkv_proj"
         package var output = "self_attn.o_proj"
+        package var sinks = "self_attn.sinks"
 
         /// Names of Llama's form.
         package init() {}

@@ -22,6 +22,11 @@ enum QuantizationMethod {
         let method = try quantization.string("quant_method", default: "bitsandbytes").lowercased()
         if method == "bitsandbytes" {
             try checkBitsAndBytes(quantization)
+        } else if method == "mxfp4",
+            try GptOss.modelTypes.contains(config.string("model_type", default: ""))
+        {
+            // Its experts are read by their tensors; the rest is in bf16.
+            return
         } else if !read.contains(method) {
             throw fault("\(names[method] ?? excerpt(method)) weights", config)
         }

@@ -81,6 +81,7 @@ extension DecoderLayer {
         let dAttended = gradients.attention.rows(rows)
         try output.backward(attended, dy: dy, into: dAttended, accumulate: false, pass)
         guard let lse = acts.logSumExp?.rows(rows) else { return }
+        sinks?.addGradient(attended, dy: dAttended, logSumExp: lse)
         let attention = attention(cache.kvType)
         let runs = cache.attentionRuns(layer: index, batch: state.batch)
         let dq = gradients.query.rows(rows)
@@ -100,9 +101,8 @@ extension DecoderLayer {
         finishBackward(dk, headNorms?.key, acts.plainHeads?.key.rows(rows), state)
         let input = keptAttentionInput(x, state)
         let dInput = gradients.normed.rows(rows)
-        try query.backward(input, dy: dq, into: dInput, accumulate: false, pass)
-        try key.backward(input, dy: dk, into: dInput, accumulate: true, pass)
-        try value.backward(input, dy: dv, into: dInput, accumulate: true, pass)
+        try projectBackward(
+            input, HeadMatrices(query: dq, key: dk, value: dv), into: dInput, state)
         add(rowNorms.attention, x, dInput, to: gradient, backend)
     }
 

@@ -18,10 +18,11 @@ package final class DecoderLayer: @unchecked Sendable {
     package let rowNorms: LayerNorms
     /// The norms of queries and of keys, in models that have them.
     package let headNorms: HeadNorms?
-    package let query: Linear
-    package let key: Linear
-    package let value: Linear
+    /// Queries, keys and values.
+    package let projections: AttentionProjections
     package let output: Linear
+    /// What attention's softmax counts besides, in models that have it.
+    package let sinks: AttentionSinks?
     /// What follows attention.
     package let feedForward: FeedForward
 
@@ -44,9 +45,10 @@ package final class DecoderLayer: @unchecked Sendable {
     /// Puts a layer together.
     package init(
         index: Int, shape: DecoderShape, kind: LayerKind, rowNorms: LayerNorms,
-        headNorms: HeadNorms? = nil, query: Linear, key: Linear, value: Linear, output: Linear,
-        feedForward: FeedForward
+        headNorms: HeadNorms? = nil, projections: AttentionProjections, output: Linear,
+        sinks: AttentionSinks? = nil, feedForward: FeedForward
     ) {
+        precondition(shape.hasSinks == (sinks != nil), "sinks as the shape says")
         precondition(shape.normsHeads == (headNorms != nil), "norms of heads as the shape says")
         precondition(
             shape.normsValues == (rowNorms.attentionValue != nil)
@@ -60,15 +62,14 @@ package final class DecoderLayer: @unchecked Sendable {
         self.kind = kind
         self.rowNorms = rowNorms
         self.headNorms = headNorms
-        self.query = query
-        self.key = key
-        self.value = value
+        self.projections = projections
         self.output = output
+        self.sinks = sinks
         self.feedForward = feedForward
     }
 
     /// The linear layers, in the order of the computation.
-    package var linears: [Linear] { [query, key, value, output] + feedForward.linears }
+    package var linears: [Linear] { projections.linears + [output] + feedForward.linears }
     /// All norms, in the order in which they are asked for when a layer is put together.
     package var norms: [Norm] {
         rowNorms.inOrder(heads: headNorms.map { [$0.query, $0.key] } ?? [])
@@ -120,7 +121,12 @@ package final class DecoderLayer: @unchecked Sendable {
         let (rows, keptRows) = (0..<x.rows, 0..<kept.count)
         let input = attentionInput(x, state)
         let (k, v) = (acts.key.rows(rows), acts.value.rows(rows))
-        try Linear.forward([key, value], input, into: [k, v], state.pass)
+        if case .apart(_, let key, let value) = projections {
+            try Linear.forward([key, value], input, into: [k, v], state.pass)
+        } else {
+            let heads = HeadMatrices(query: acts.query.rows(rows), key: k, value: v)
+            try project(input, into: heads, state)
+        }
         finish(k, headNorms?.key, into: k, state)
         _ = writeKeysAndValues(rows, state)
         guard !kept.isEmpty else { return }
@@ -128,7 +134,11 @@ package final class DecoderLayer: @unchecked Sendable {
         x.pack(kept, of: x)
         if input.pointer != x.pointer { input.pack(kept, of: input) }
         let (left, q) = (x.rows(keptRows), acts.query.rows(keptRows))
-        try query.forward(input.rows(keptRows), into: q, rest.pass)
+        if case .apart(let query, _, _) = projections {
+            try query.forward(input.rows(keptRows), into: q, rest.pass)
+        } else {
+            q.pack(kept, of: acts.query)
+        }
         finish(q, headNorms?.query, into: q, rest)
         try weigh(keptRows, runs(rest), rest, nil)
         if shape.isParallel {
@@ -222,10 +232,10 @@ package final class DecoderLayer: @unchecked Sendable {
     private func weigh(_ x: Matrix, _ state: LayerPass, _ observer: Observer?) throws {
         let (acts, rows) = (state.activations, 0..<x.rows)
         let input = attentionInput(x, state)
-        try observer?([query, key, value], input)
+        try observer?(projections.linears, input)
         let (plain, v) = (acts.unnormedHeads(rows), acts.value.rows(rows))
-        try Linear.forward(
-            [query, key, value], input, into: [plain.query, plain.key, v], state.pass)
+        try project(
+            input, into: HeadMatrices(query: plain.query, key: plain.key, value: v), state)
         finish(plain.query, headNorms?.query, into: acts.query.rows(rows), state)
         finish(plain.key, headNorms?.key, into: acts.key.rows(rows), state)
         try weigh(rows, writeKeysAndValues(rows, state), state, observer)
@@ -275,6 +285,9 @@ package final class DecoderLayer: @unchecked Sendable {
         state.pass.backend.attention(
             attention(state.cache.kvType), runs: runs, q: acts.query.rows(rows), out: attended,
             lse: acts.logSumExp?.rows(rows))
+        if let sinks, let sums = acts.logSumExp?.rows(rows) {
+            sinks.apply(attended, logSumExp: sums)
+        }
         try observer?([output], attended)
     }
 

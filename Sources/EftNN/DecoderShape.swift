@@ -12,6 +12,10 @@ package struct MixtureShape: Sendable, Hashable {
     package var scoring: Scoring
     /// Factor of the experts' weights.
     package var scale: Float = 1
+    /// The groups of experts of which only some are chosen from; nil where there are none.
+    package var groups: Groups?
+    /// Whether a number for each expert is added to the scores by which experts are chosen.
+    package var hasCorrection = false
     /// The MLP that acts on all rows beside the experts; nil where there is none.
     package var shared: SharedExpert?
 
@@ -21,6 +25,28 @@ package struct MixtureShape: Sendable, Hashable {
         case softmaxOfChosen
         /// By the softmax of all logits.
         case softmax
+        /// By a sigmoid of each logit; those of the chosen ones may be made to add up to 1.
+        case sigmoid(addsUp: Bool)
+        /// One after the other, each by the softmax of the logits that are close to the highest one that is left.
+        case sparse(jitter: Float)
+    }
+
+    /// Groups of as many experts each.
+    package struct Groups: Sendable, Hashable {
+        /// How many there are.
+        package var count: Int
+        /// How many of them a row chooses experts from.
+        package var chosen: Int
+        /// Whether a group counts by the sum of its two highest scores, and not by the highest.
+        package var sumsTwo: Bool
+
+        /// States groups.
+        package init(count: Int, chosen: Int, sumsTwo: Bool) {
+            precondition(count > 0 && chosen > 0 && chosen <= count)
+            self.count = count
+            self.chosen = chosen
+            self.sumsTwo = sumsTwo
+        }
     }
 
     /// An MLP beside the experts.
@@ -56,6 +82,8 @@ package struct LayerKind: Sendable, Hashable {
     package var window: Int?
     /// Which of the model's rotary embeddings turns queries and keys; none when nil.
     package var rotary: Int?
+    /// Whether it has experts, in a model that has some.
+    package var hasExperts = true
 
     /// A layer that sees all positions and rotates by the first embedding, where not said otherwise.
     package init(window: Int? = nil, rotary: Int? = 0) {
@@ -93,12 +121,20 @@ package struct DecoderShape: Sendable, Hashable {
     package var attentionScale: Float?
     /// Attention's scores s become cap * tanh(s / cap); nil leaves them as they are.
     package var attentionCap: Float?
+    /// Whether attention's softmax counts a learned score of each head that stands for no position.
+    package var hasSinks = false
     /// What the MLP does with a number.
     package var activation = Activation.silu
     /// Whether the MLP multiplies two products.
     package var isGated = true
+    /// How one product holds queries, keys and values; nil where each has one of its own.
+    package var fusedHeads: FusedOrder?
+    /// Whether one product holds both factors of a gated MLP, the gate's first.
+    package var fusesGateUp = false
     /// The experts among which each row chooses; nil where one MLP serves all rows.
     package var mixture: MixtureShape?
+    /// Numbers inside the MLP of layers without experts, where others have them.
+    package var denseIntermediate: Int?
 
     /// Makes a shape of the Llama form.
     package init(
@@ -116,7 +152,24 @@ package struct DecoderShape: Sendable, Hashable {
     }
 
     /// Numbers inside the widest MLP.
-    package var widestMLP: Int { max(intermediate, mixture?.shared?.intermediate ?? 0) }
+    package var widestMLP: Int {
+        max(intermediate, mixture?.shared?.intermediate ?? 0, denseIntermediate ?? 0)
+    }
+
+    /// Numbers of the widest product that holds several.
+    var fusedWidth: Int {
+        max(
+            fusedHeads == nil ? 0 : queryWidth + 2 * keyWidth, fusesGateUp ? 2 * widestMLP : 0)
+    }
+
+    /// The shape of a layer of a kind.
+    package func layer(_ kind: LayerKind) -> DecoderShape {
+        guard mixture != nil, !kind.hasExperts else { return self }
+        var shape = self
+        shape.mixture = nil
+        shape.intermediate = denseIntermediate ?? intermediate
+        return shape
+    }
 
     /// H * D.
     package var queryWidth: Int { heads * headDim }

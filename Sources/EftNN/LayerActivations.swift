@@ -20,6 +20,9 @@ package final class LayerActivations: Sendable {
     let up: Matrix
     let activated: Matrix
     let logSumExp: Matrix?
+    /// The value of a product that holds queries, keys and values, or of one that holds both factors of an MLP: they take
+    /// turns. In a backward pass its gradient.
+    let fused: Matrix?
     /// The values of attention and of what follows it, where they are not added at once.
     let attentionValue: Matrix?
     let feedForwardValue: Matrix?
@@ -36,17 +39,33 @@ package final class LayerActivations: Sendable {
         return (heads.query.rows(rows), heads.key.rows(rows))
     }
 
+    /// Where the value of a product that holds queries, keys and values stands.
+    func fusedHeads(_ rows: Int, _ shape: DecoderShape) -> Matrix {
+        whole(rows, shape.queryWidth + 2 * shape.keyWidth)
+    }
+
+    /// Where the value of a product that holds both factors of an MLP of some width stands.
+    func fusedFactors(_ rows: Int, width: Int) -> Matrix { whole(rows, 2 * width) }
+
+    private func whole(_ rows: Int, _ columns: Int) -> Matrix {
+        guard let fused else { preconditionFailure("no product holds several") }
+        return fused.narrowed(rows: rows, columns: columns)
+    }
+
     /// All bytes for batches of at most `rows` rows.
     package static func byteCount(rows: Int, shape: DecoderShape, backward: Bool) -> Int {
+        // Without a backward pass the last product's input takes the place of a factor that stands alone.
+        let inner = shape.fusesGateUp ? 1 : shape.isGated ? 2 : 1
         let always =
-            shape.hidden + 2 * shape.queryWidth + 2 * shape.keyWidth
-            + (shape.isGated ? 2 : 1) * shape.widestMLP + (shape.hasBranch ? shape.hidden : 0)
+            shape.hidden + 2 * shape.queryWidth + 2 * shape.keyWidth + shape.fusedWidth
+            + inner * shape.widestMLP + (shape.hasBranch ? shape.hidden : 0)
         let plainHeads = shape.normsHeads ? shape.queryWidth + shape.keyWidth : 0
         let kept =
             backward
             ? (2 + (shape.hasBranch ? 1 : 0) + (shape.normsValues ? 1 : 0)) * shape.hidden
-                + shape.widestMLP + shape.heads + plainHeads : 0
-        return rows * (always + kept) * 4
+                + (shape.fusesGateUp ? 0 : shape.widestMLP) + plainHeads : 0
+        let sums = backward || shape.hasSinks ? shape.heads : 0
+        return rows * (always + kept + sums) * 4
             + (shape.mixture.map {
                 MixtureActivations.byteCount(rows: rows, hidden: shape.hidden, $0)
             } ?? 0)
@@ -67,8 +86,12 @@ package final class LayerActivations: Sendable {
         key = try matrix(shape.keyWidth)
         value = try matrix(shape.keyWidth)
         attention = try matrix(shape.queryWidth)
-        up = try matrix(shape.widestMLP)
-        gate = shape.isGated ? try matrix(shape.widestMLP) : up
+        up = try matrix(shape.fusesGateUp ? 0 : shape.widestMLP)
+        gate = shape.isGated && !shape.fusesGateUp ? try matrix(shape.widestMLP) : up
+        logSumExp = backward || shape.hasSinks ? try matrix(shape.heads) : nil
+        fused = shape.fusedWidth > 0 ? try matrix(shape.fusedWidth) : nil
+        activated =
+            backward || shape.fusesGateUp ? try matrix(shape.widestMLP) : gate
         attentionValue = shape.hasBranch ? try matrix(shape.hidden) : nil
         if let shapeOfMixture = shape.mixture {
             mixture = try MixtureActivations(
@@ -79,8 +102,6 @@ package final class LayerActivations: Sendable {
         if backward {
             middle = try matrix(shape.hidden)
             normedMiddle = try matrix(shape.hidden)
-            activated = try matrix(shape.widestMLP)
-            logSumExp = try matrix(shape.heads)
             feedForwardValue = shape.hasBranch ? try matrix(shape.hidden) : nil
             normedValue = shape.normsValues ? try matrix(shape.hidden) : nil
             plainHeads =
@@ -90,8 +111,6 @@ package final class LayerActivations: Sendable {
             // Without a backward pass the MLP's input may replace the attention's, and its value the gate's.
             middle = normedInput
             normedMiddle = normedInput
-            activated = gate
-            logSumExp = nil
             // Attention's value is added before the other's is there.
             feedForwardValue = attentionValue
             normedValue = nil

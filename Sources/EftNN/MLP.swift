@@ -4,31 +4,53 @@ import EftTensor
 
 /// y = down(f(gate(x)) * up(x)), or down(f(up(x))) without a gate.
 package struct MLP: Sendable {
+    /// The products of x.
+    package enum Factors: Sendable {
+        /// No gate.
+        case plain(Linear)
+        /// A linear layer for each.
+        case apart(gate: Linear, up: Linear)
+        /// One linear layer whose value holds the gate and then the other factor.
+        case fused(Linear)
+    }
+
     /// f.
     package let activation: Activation
-    package let gate: Linear?
-    package let up: Linear
+    /// The products of x.
+    package let factors: Factors
     package let down: Linear
 
     /// Puts an MLP together.
-    package init(activation: Activation, gate: Linear?, up: Linear, down: Linear) {
+    package init(activation: Activation, factors: Factors, down: Linear) {
         self.activation = activation
-        self.gate = gate
-        self.up = up
+        self.factors = factors
         self.down = down
     }
 
     /// The linear layers of x.
-    package var first: [Linear] { (gate.map { [$0] } ?? []) + [up] }
+    package var first: [Linear] {
+        switch factors {
+        case .plain(let linear), .fused(let linear): [linear]
+        case .apart(let gate, let up): [gate, up]
+        }
+    }
+
     /// The linear layers, in the order of the computation.
     package var linears: [Linear] { first + [down] }
 
     /// F.
-    private var width: Int { up.weight.outputs }
+    private var width: Int { down.weight.inputs }
 
     /// Where the inner values of some rows stand; the memory may be that of wider MLPs.
     func inner(_ matrix: Matrix, rows: Int) -> Matrix {
         matrix.narrowed(rows: rows, columns: width)
+    }
+
+    /// What the bias of the last product adds to the products of values and their gradients dy, row by row; nil without one.
+    func biasProducts(_ dy: Matrix) -> [Float]? {
+        guard let bias = down.bias else { return nil }
+        let row = Matrix(sharing: bias, rows: 1, columns: dy.columns)
+        return (0..<dy.rows).map { Mixture.dot(dy.rows($0..<$0 + 1), row) }
     }
 
     /// Fills what the last product and the backward pass need: the first products and what becomes of them.
@@ -36,9 +58,11 @@ package struct MLP: Sendable {
         _ x: Matrix, _ acts: LayerActivations, _ pass: Pass, _ observer: DecoderLayer.Observer?
     ) throws {
         try observer?(first, x)
-        let (g, u) = (inner(acts.gate, rows: x.rows), inner(acts.up, rows: x.rows))
         let activated = inner(acts.activated, rows: x.rows)
-        if let gate {
+        func place(_ matrix: Matrix) -> Matrix { inner(matrix, rows: x.rows) }
+        switch factors {
+        case .apart(let gate, let up):
+            let (g, u) = (place(acts.gate), place(acts.up))
             if !acts.backward, gate.isPlain(pass), up.isPlain(pass) {
                 try pass.backend.multiplyGated(
                     x, gate: gate.weight, up: up.weight, activation, into: activated, scratch: u)
@@ -46,9 +70,14 @@ package struct MLP: Sendable {
                 try Linear.forward([gate, up], x, into: [g, u], pass)
                 pass.backend.activate(activation, gate: g, up: u, into: activated)
             }
-        } else {
+        case .plain(let up):
+            let u = place(acts.up)
             try up.forward(x, into: u, pass)
             pass.backend.activate(activation, gate: u, up: nil, into: activated)
+        case .fused(let linear):
+            let both = acts.fusedFactors(x.rows, width: width)
+            try linear.forward(x, into: both, pass)
+            pass.backend.activate(activation, both: both, into: activated)
         }
         try observer?([down], activated)
     }
@@ -68,18 +97,26 @@ package struct MLP: Sendable {
         _ x: Matrix, dy: Matrix, into dx: Matrix, dActivated: Matrix, _ acts: LayerActivations,
         _ pass: Pass
     ) throws {
-        let (g, u) = (inner(acts.gate, rows: x.rows), inner(acts.up, rows: x.rows))
+        func place(_ matrix: Matrix) -> Matrix { inner(matrix, rows: x.rows) }
         let dActivated = inner(dActivated, rows: x.rows)
         try down.backward(
             inner(acts.activated, rows: x.rows), dy: dy, into: dActivated, accumulate: false, pass)
-        if let gate {
+        switch factors {
+        case .apart(let gate, let up):
+            let (g, u) = (place(acts.gate), place(acts.up))
             pass.backend.activateBackward(
                 activation, gate: g, up: u, dy: dActivated, dgate: g, dup: u)
             try gate.backward(x, dy: g, into: dx, accumulate: false, pass)
-        } else {
+            try up.backward(x, dy: u, into: dx, accumulate: true, pass)
+        case .plain(let up):
+            let u = place(acts.up)
             pass.backend.activateBackward(
                 activation, gate: u, up: nil, dy: dActivated, dgate: u, dup: nil)
+            try up.backward(x, dy: u, into: dx, accumulate: false, pass)
+        case .fused(let linear):
+            let both = acts.fusedFactors(x.rows, width: width)
+            pass.backend.activateBackward(activation, both: both, dy: dActivated)
+            try linear.backward(x, dy: both, into: dx, accumulate: false, pass)
         }
-        try up.backward(x, dy: u, into: dx, accumulate: gate != nil, pass)
     }
 }

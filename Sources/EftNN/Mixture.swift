@@ -2,10 +2,6 @@
 // A mixture of experts in place of a layer's MLP (Shazeer et al. 2017, as Mixtral has it), forward and backward.
 import EftTensor
 
-#if canImport(Glibc)
-    import Glibc
-#endif
-
 /// MLPs of which a router chooses some for each row, whose values are added with the router's weights.
 ///
 /// The rows of an expert are packed together, so that each of its matrices is read once. A row's products do not
@@ -19,17 +15,25 @@ package struct Mixture: Sendable {
     package let shared: SharedExpert?
     /// How many act on a row, and how much.
     package let shape: MixtureShape
+    /// Added to the scores by which experts are chosen; nil where there is none.
+    package let correction: Buffer?
+    private let routing: Routing
 
     /// Puts a mixture together.
     package init(
-        router: Linear, experts: [MLP], shared: SharedExpert? = nil, shape: MixtureShape
+        router: Linear, experts: [MLP], shared: SharedExpert? = nil, shape: MixtureShape,
+        correction: Buffer? = nil
     ) {
         precondition(experts.count == shape.experts && router.weight.outputs == shape.experts)
         self.router = router
         self.experts = experts
         precondition((shared != nil) == (shape.shared != nil), "a shared expert as the shape says")
+        precondition((correction != nil) == shape.hasCorrection, "a correction as the shape says")
         self.shared = shared
         self.shape = shape
+        self.correction = correction
+        let numbers = correction.map { Matrix(sharing: $0, rows: 1, columns: shape.experts).array }
+        routing = Routing(shape: shape, correction: numbers ?? [])
     }
 
     /// The linear layers, in the order of the computation.
@@ -99,8 +103,9 @@ package struct Mixture: Sendable {
     ) throws {
         guard let own = acts.mixture else { return }
         let (logits, backend) = (own.logits.rows(0..<x.rows), pass.backend)
-        let choices = choices(logits)
-        let shares = shares(logits, choices)
+        let routed = routed(logits)
+        let choices = choices(routed)
+        let values = (0..<logits.rows).map { logits.rows($0..<$0 + 1).array }
         logits.zero()
         dx.zero()
         for (index, choice) in choices.enumerated() where !choice.rows.isEmpty {
@@ -114,54 +119,32 @@ package struct Mixture: Sendable {
             for place in rows {
                 backend.scale(value.rows(place..<place + 1), by: choice.weights[place])
             }
+            let biased = experts[index].biasProducts(value)
             try experts[index].backward(
                 input, dy: value, into: value, dActivated: dActivated, acts, part)
             for (place, row) in choice.rows.enumerated() {
                 backend.addScaled(
                     value.rows(place..<place + 1), factor: 1, to: dx.rows(row..<row + 1))
                 // The last product is linear, so the weight's gradient times the weight needs no value of the expert.
-                logits.pointer[row * logits.columns + index] = Mixture.dot(
-                    gradient.rows(place..<place + 1),
-                    activated.rows(place..<place + 1))
+                let product = Mixture.dot(
+                    gradient.rows(place..<place + 1), activated.rows(place..<place + 1))
+                logits.pointer[row * logits.columns + index] = product + (biased?[place] ?? 0)
             }
         }
-        finishLogitGradients(logits, shares)
+        finishLogitGradients(logits, values, routed)
         try router.backward(x, dy: logits, into: dx, accumulate: true, pass)
         try shared?.backward(
             x, dy: dy, addingTo: dx, dActivated: dActivated, own, acts, pass)
     }
 
-    /// From w dL/dw of the chosen experts to the gradients of all logits, w dL/dw - p sum(w dL/dw), p being the softmax that
-    /// the weights are taken from.
-    private func finishLogitGradients(_ logits: Matrix, _ shares: [[Float]]) {
-        for (row, shares) in shares.enumerated() {
-            let values = logits.pointer + row * logits.columns
-            var sum: Float = 0
-            for index in shares.indices { sum += values[index] }
-            for (index, share) in shares.enumerated() { values[index] -= share * sum }
-        }
-    }
-
-    /// The softmax of each row that weights are taken from: of all logits, or of the chosen ones.
-    private func shares(_ logits: Matrix, _ choices: [Choice]) -> [[Float]] {
-        switch shape.scoring {
-        case .softmax:
-            return (0..<logits.rows).map { row in
-                let values = logits.rows(row..<row + 1).array
-                let top = values.max() ?? 0
-                let weights = values.map { expf($0 - top) }
-                let sum = weights.reduce(0, +)
-                return weights.map { $0 / sum }
-            }
-        case .softmaxOfChosen:
-            let none = [Float](repeating: 0, count: logits.columns)
-            var shares = [[Float]](repeating: none, count: logits.rows)
-            for (index, choice) in choices.enumerated() {
-                for (row, weight) in zip(choice.rows, choice.weights) {
-                    shares[row][index] = weight / shape.scale
-                }
-            }
-            return shares
+    /// From w dL/dw of the chosen experts, which stand at their places, to the gradients of all logits.
+    private func finishLogitGradients(
+        _ logits: Matrix, _ values: [[Float]], _ routed: [Routing.Choice]
+    ) {
+        for (row, choice) in routed.enumerated() {
+            let place = logits.rows(row..<row + 1)
+            let products = choice.experts.map { place.pointer[$0] }
+            place.assign(routing.gradient(values[row], choice, products: products))
         }
     }
 
@@ -187,30 +170,23 @@ package struct Mixture: Sendable {
         var weights: [Float] = []
     }
 
-    /// Chooses the experts of the highest logits for each row, of equal ones the first; their weights are the softmax
-    /// of all logits, or of the chosen ones (which is that of all, made to add up to 1), times the factor.
-    func choices(_ logits: Matrix) -> [Choice] {
+    /// The experts of each row.
+    private func routed(_ logits: Matrix) -> [Routing.Choice] {
+        (0..<logits.rows).map { routing.choose(logits.rows($0..<$0 + 1).array) }
+    }
+
+    /// The rows of each expert.
+    private func choices(_ routed: [Routing.Choice]) -> [Choice] {
         var choices = [Choice](repeating: Choice(), count: experts.count)
-        for row in 0..<logits.rows {
-            let values = logits.rows(row..<row + 1).array
-            var chosen: [Int] = []
-            while chosen.count < shape.expertsPerRow {
-                var best: Int?
-                for index in values.indices where !chosen.contains(index) {
-                    if let found = best, !(values[index] > values[found]) { continue }
-                    best = index
-                }
-                if let best { chosen.append(best) }
-            }
-            let weights = chosen.map { expf(values[$0] - values[chosen[0]]) }
-            let counted =
-                shape.scoring == .softmax ? values.map { expf($0 - values[chosen[0]]) } : weights
-            let sum = counted.reduce(0, +)
-            for (index, weight) in zip(chosen, weights) {
+        for (row, choice) in routed.enumerated() {
+            for (index, weight) in zip(choice.experts, choice.weights) {
                 choices[index].rows.append(row)
-                choices[index].weights.append(weight / sum * shape.scale)
+                choices[index].weights.append(weight)
             }
         }
         return choices
     }
+
+    /// The rows of each expert.
+    func choices(_ logits: Matrix) -> [Choice] { choices(routed(logits)) }
 }

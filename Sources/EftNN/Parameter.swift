@@ -50,9 +50,19 @@ package final class Parameter: @unchecked Sendable {
         )
     }
 
-    /// Whether a parameter belongs to an embedding or a head, by the names that they have in all checkpoints.
+    /// What checkpoints call an embedding.
+    package static let embeddingNames: Set = [
+        "embed_tokens", "embed_in", "word_embeddings", "wte", "tok_embeddings",
+    ]
+    /// What checkpoints call a head.
+    package static let headNames: Set = ["lm_head", "embed_out", "output"]
+
+    /// Whether a parameter belongs to an embedding or a head, by the names that they have in checkpoints.
     package static func isOfVocabulary(_ name: String) -> Bool {
-        name.contains("embed_tokens") || name.contains("lm_head")
+        let parts = name.split(separator: ".").map(String.init)
+        // Inside decoder layers an output is another one.
+        let isInside = parts.contains { $0.utf8.allSatisfy { $0 >= 0x30 && $0 <= 0x39 } }
+        return !isInside && parts.contains { embeddingNames.contains($0) || headNames.contains($0) }
     }
 
     /// The gradient, where it is computed.

@@ -70,6 +70,7 @@ package struct SharedExpert: Sendable {
             backend.scale(gradient.rows(row..<row + 1), by: weight)
         }
         let activated = mlp.inner(acts.activated, rows: x.rows)
+        let biased = mlp.biasProducts(gradient)
         try mlp.backward(x, dy: gradient, into: gradient, dActivated: dActivated, acts, pass)
         backend.addScaled(gradient, factor: 1, to: dx)
         guard let gate, let weights, let logits = own.sharedLogit?.rows(rows) else { return }
@@ -78,7 +79,7 @@ package struct SharedExpert: Sendable {
         for (row, weight) in weights.enumerated() {
             let product = Mixture.dot(
                 dInner.rows(row..<row + 1), activated.rows(row..<row + 1))
-            logits.pointer[row] = product * (1 - weight)
+            logits.pointer[row] = (product + (biased?[row] ?? 0)) * (1 - weight)
         }
         try gate.backward(x, dy: logits, into: dx, accumulate: true, pass)
     }

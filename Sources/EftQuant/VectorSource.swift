@@ -14,11 +14,22 @@ package enum VectorSource {
         _ name: String, count: Int, checkpoint: any CheckpointReader, ledger: MemoryLedger?,
         purpose: MemoryPurpose = .weights
     ) throws -> Buffer {
+        try load(
+            name, shape: [count], checkpoint: checkpoint, ledger: ledger, purpose: purpose)
+    }
+
+    /// Reads all numbers of a tensor of a shape.
+    /// - Throws: as the form for vectors.
+    package static func load(
+        _ name: String, shape: [Int], checkpoint: any CheckpointReader, ledger: MemoryLedger?,
+        purpose: MemoryPurpose = .weights
+    ) throws -> Buffer {
         let info = try checkpoint.tensor(name)
-        guard info.shape.dims == [count] else {
+        let count = shape.reduce(1, *)
+        guard info.shape.dims == shape else {
             throw FormatError(
                 .damaged,
-                "has shape \(info.shape), but the model's config.json asks for [\(count)]",
+                "has shape \(info.shape), but the model's config.json asks for \(shape)",
                 path: checkpoint.path, tensor: name)
         }
         let buffer = try Buffer(byteCount: count * 4, ledger: ledger, purpose: purpose)

@@ -30,7 +30,12 @@ enum CommandRegistry {
     static let program = ProgramSpecification(
         name: "eft", version: EftVersion.current,
         abstract: "Fine-tune, quantize and run large language models inside the memory you have.",
-        commands: all.map { $0.specification },
+        commands: all.map { command in
+            let specification = command.specification
+            // The verbs below 'bench' have options of their own.
+            return specification.subcommands.isEmpty
+                ? specification.adding(CommonOptions.assume) : specification
+        },
         examples: [
             Example(
                 "eft plan ./Llama-3.1-8B --memory 24GiB", "what fits, before anything is loaded"),

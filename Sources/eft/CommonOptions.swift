@@ -54,6 +54,11 @@ enum CommonOptions {
         defaultText: "as the adapter was trained, where that is known; else no")
     /// How the layers of a 16-bit model are held.
     static let form = [fourBits, eightBits]
+    static let assume = OptionSpecification(
+        "--assume", kind: .value("TYPE"),
+        help:
+            "read a model whose model_type is unknown as one of this type; its weights must have the names of "
+            + "that type, and no others", choices: AssumedArchitecture.types)
     static let context = OptionSpecification(
         "--max-seq-len", "-l", kind: .value("N"), help: "tokens of context",
         defaultText: "prompt and answer")

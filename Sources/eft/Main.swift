@@ -2,6 +2,7 @@
 // The entry of the program: finds the verb, runs it, and turns errors into exit statuses.
 import EftCommandLine
 import EftFormats
+import EftModels
 import EftTensor
 
 #if canImport(Glibc)
@@ -48,6 +49,12 @@ struct Main {
         var arguments = arguments
         arguments.configuration = try UserConfiguration.read()
         InterruptFlag.install()
+        if arguments.declares("assume"), let type = arguments.string("assume") {
+            AssumedArchitecture.set(type)
+            TerminalOutput.standardError.writeWrapped(
+                "a model of an unknown type is read as '\(type)': compare its answers before you trust them",
+                hanging: 2, [])
+        }
         if !command.savesWork(arguments) { ClosedOutput.endsWork() }
         try command.run(arguments)
     }

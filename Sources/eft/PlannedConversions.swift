@@ -25,7 +25,7 @@ struct PlannedConversions {
 
     /// Merging, converting, and quantizing.
     func stages() throws -> [StagePlan] {
-        let widest = description.linears(layer: 0).map { $0.inputs + $0.outputs }.max() ?? 0
+        let widest = description.distinctLinears.map { $0.inputs + $0.outputs }.max() ?? 0
         let bytes = description.parameterCount * 2
         var merge = StagePlan(
             name: "merge to 16 bits",

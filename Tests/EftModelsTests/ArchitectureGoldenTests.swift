@@ -201,7 +201,7 @@ import Testing
                 return try loss()
             }
             // A short step loses digits, on a long one steep losses bend.
-            let slopes = try [4e-3, 2e-4].map { try (moved($0) - moved(-$0)) / (2 * $0) }
+            let slopes = try [4e-3, 8e-4, 2e-4].map { try (moved($0) - moved(-$0)) / (2 * $0) }
             for index in 0..<count { parameter.value.floats[index] = saved[index] }
             let isNear = slopes.contains { abs($0 - norm) < 1e-2 * norm + 2e-4 }
             #expect(isNear, "\(name): \(slopes), \(norm)")
@@ -306,6 +306,26 @@ import Testing
             "llama",
             ", \"rope_scaling\": {\"type\": \"longrope\", \"short_factor\": [1], \"long_factor\": [1]}"
         ),
+        ("falcon", ", \"alibi\": true"),
+        ("falcon", ", \"new_decoder_architecture\": true, \"num_kv_heads\": 3"),
+        ("baichuan", ", \"hidden_size\": 5120"), ("gpt_oss", ""),
+        ("gpt_oss", ", \"num_local_experts\": 4, \"num_experts_per_tok\": 5"),
+        ("gpt_oss", ", \"num_local_experts\": 4, \"num_experts_per_tok\": 2, \"swiglu_limit\": 5"),
+        ("phimoe", ", \"num_local_experts\": 4, \"num_experts_per_tok\": 3"),
+        (
+            "glm4_moe",
+            ", \"n_routed_experts\": 6, \"num_experts_per_tok\": 2, \"moe_intermediate_size\": 8, \"n_group\": 4"
+        ),
+        (
+            "glm4_moe",
+            ", \"n_routed_experts\": 6, \"num_experts_per_tok\": 3, \"moe_intermediate_size\": 8, \"n_group\": 3"
+        ),
+        (
+            "dots1",
+            ", \"n_routed_experts\": 6, \"num_experts_per_tok\": 2, \"moe_intermediate_size\": 8, "
+                + "\"n_shared_experts\": -1"
+        ),
+        ("ernie4_5_moe", ", \"use_bias\": true"),
     ])
     func `what contradicts itself is refused by name`(_ type: String, _ more: String) throws {
         #expect(throws: (any Error).self) { try describe(config(type, more)) }
@@ -335,6 +355,34 @@ import Testing
     func `weights of a form that is read are not`(_ value: String) throws {
         #expect(
             try describe(config("llama", ", \"quantization_config\": " + value)).layers == 2)
+    }
+
+    @Test func `layers without experts stand beside layers that have some`() throws {
+        let model = try describe(
+            config(
+                "glm4_moe",
+                ", \"n_routed_experts\": 6, \"num_experts_per_tok\": 2, \"moe_intermediate_size\": 8"
+            ))
+        #expect(model.shape(layer: 0).mixture == nil && model.shape(layer: 1).mixture != nil)
+        let dense = model.linears(layer: 0)
+        #expect(dense.count == 7 && dense[4].name == "model.layers.0.mlp.gate_proj")
+        #expect(dense[4].outputs == 96)
+        #expect(model.linears(layer: 1).count == 4 + 1 + 3 * 6)
+        #expect(model.distinctLayers.map(\.count) == [1, 1])
+        let weights = (0..<2).flatMap { model.linears(layer: $0) }
+            .reduce(0) { $0 + $1.inputs * $1.outputs }
+        #expect(model.linearWeightCount == weights)
+    }
+
+    @Test(arguments: [
+        ("deepseek_v3", "latent attention"), ("qwen3_next", "linear attention"),
+        ("lamma", "'llama'"), ("gpt2", "learned positions"), ("phi4", "'phi'"),
+    ])
+    func `a type that is not read is refused with its reason or the nearest one`(
+        _ type: String, _ words: String
+    ) throws {
+        let error = try #require(throws: ModelError.self) { try describe(config(type)) }
+        #expect(error.description.contains(words), "\(error)")
     }
 
     @Test func `an architecture that is not there is named beside those that are`() throws {

@@ -5,12 +5,12 @@ import EftFormats
 /// Paths of the package's fixtures.
 package enum Fixtures {
     /// The folders of `architectures`: a model of each, its adapter and the merge of both.
-    package static let architectures = [
-        "mistral", "qwen2", "qwen3", "mixtral", "mistral-window", "qwen2-window", "gemma", "gemma2",
-        "gemma3", "olmo2", "olmo3", "smollm3", "granite", "cohere", "cohere2", "starcoder2",
-        "stablelm", "stablelm-parallel", "phi", "nemotron", "exaone4", "arcee", "seed-oss",
-        "ernie4-5", "helium", "hunyuan", "qwen2-moe", "qwen3-moe", "olmoe",
-    ]
+    package static let architectures: [String] = {
+        guard let names = try? list("architectures"), !names.isEmpty else {
+            preconditionFailure("no fixtures of architectures")
+        }
+        return names
+    }()
 
     /// The package's root folder.
     package static let packageRoot: String = {

@@ -4,6 +4,12 @@
 
 #include <math.h>
 
+/// A number kept from growing beyond the limit of clamped units.
+static float clamped(float x) { return x > EFT_CLAMP ? EFT_CLAMP : x < -EFT_CLAMP ? -EFT_CLAMP : x; }
+
+/// What f is multiplied by.
+static float factor_of(eft_activation kind, float u) { return kind == EFT_CLAMPED ? clamped(u) + 1 : u; }
+
 /// f of a number.
 static float value_of(eft_activation kind, float g) {
     switch (kind) {
@@ -12,6 +18,7 @@ static float value_of(eft_activation kind, float g) {
         case EFT_GELU_TANH: return g / (1 + expf(-2 * eft_gelu_argument(g)));
         case EFT_RELU: return g > 0 || isnan(g) ? g : 0;
         case EFT_RELU2: return g > 0 || isnan(g) ? g * g : 0;
+        case EFT_CLAMPED: g = g > EFT_CLAMP ? EFT_CLAMP : g; return g / (1 + expf(-EFT_CLAMPED_SCALE * g));
         default: return NAN;
     }
 }
@@ -28,20 +35,25 @@ static float slope_of(eft_activation kind, float g) {
             return s == 0 || s == 1 ? s : s + g * s * (1 - s) * 2 * eft_gelu_argument_slope(g);
         case EFT_RELU: return g > 0 || isnan(g) ? (isnan(g) ? g : 1) : 0;
         case EFT_RELU2: return g > 0 || isnan(g) ? 2 * g : 0;
+        case EFT_CLAMPED:
+            s = 1 / (1 + expf(-EFT_CLAMPED_SCALE * g));
+            return g > EFT_CLAMP ? 0 : s * (1 + EFT_CLAMPED_SCALE * g * (1 - s));
         default: return NAN;
     }
 }
 
 static void forward(eft_activation kind, size_t columns, const float *gate, const float *up, float *y) {
-    for (size_t c = 0; c < columns; c++) y[c] = up == NULL ? value_of(kind, gate[c]) : value_of(kind, gate[c]) * up[c];
+    for (size_t c = 0; c < columns; c++) y[c] = up == NULL ? value_of(kind, gate[c]) : value_of(kind, gate[c]) * factor_of(kind, up[c]);
 }
 
 static void backward(eft_activation kind, size_t columns, const float *gate, const float *up, const float *dy,
                      float *dgate, float *dup) {
     for (size_t c = 0; c < columns; c++) {
         float g = gate[c], d = dy[c];
-        dgate[c] = (up == NULL ? d : d * up[c]) * slope_of(kind, g);
-        if (up != NULL) dup[c] = d * value_of(kind, g);
+        dgate[c] = (up == NULL ? d : d * factor_of(kind, up[c])) * slope_of(kind, g);
+        if (up == NULL) continue;
+        bool is_flat = kind == EFT_CLAMPED && (up[c] > EFT_CLAMP || up[c] < -EFT_CLAMP);
+        dup[c] = is_flat ? 0 : d * value_of(kind, g);
     }
 }
 

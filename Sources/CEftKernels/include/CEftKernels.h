@@ -202,6 +202,7 @@ typedef enum eft_activation {
     EFT_GELU_TANH = 2,  // x / (1 + exp(-2 sqrt(2/pi) (x + 0.044715 x^3)))
     EFT_RELU = 3,       // max(x, 0)
     EFT_RELU2 = 4,      // max(x, 0)^2
+    EFT_CLAMPED = 5,    // x / (1 + exp(-1.702 x)) of min(x, 7); the other factor is kept in -7...7, and 1 added to it
 } eft_activation;
 /// f(gate) * up of two products of the same x with equal outputs and no `accumulate`, into the y of `gate`, with the
 /// same bits as eft_activate of both; the y of `up` holds anything afterwards. The workspace is that of the larger product.

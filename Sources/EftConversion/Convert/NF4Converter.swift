@@ -31,11 +31,19 @@ package final class NF4Converter {
         maxShardBytes: Int = SafetensorsWriter.defaultShardBytes, backend: CPUBackend
     ) throws {
         try OutputFolder.requireApart(output, from: [folder.path])
-        guard let checkpoint = folder.checkpoint, try folder.isDense() else {
+        guard let shown = folder.checkpoint, try folder.isDense() else {
             throw ConversionError(
                 .unsupported,
                 "NF4 is made of 16-bit or 32-bit weights; these are quantized, or missing",
                 path: folder.path)
+        }
+        // Experts that stand in one tensor stay as they are, as with bitsandbytes.
+        let checkpoint = (shown as? StackedCheckpoint)?.base ?? shown
+        if let blocks = checkpoint.tensors.first(where: { $0.name.hasSuffix("_blocks") }) {
+            throw ConversionError(
+                .unsupported,
+                "the experts stand in 4 bits (MXFP4) already; train and run the model as it is",
+                path: folder.path, tensor: blocks.name)
         }
         self.folder = folder
         self.output = output
@@ -59,14 +67,14 @@ package final class NF4Converter {
         _ description: DecoderDescription
     ) -> [DecoderDescription.LinearShape] {
         (0..<description.layers).flatMap { description.linears(layer: $0) }
-            .filter { !$0.role.isRouter }
+            .filter { !$0.role.isRouter && !description.isStacked($0) }
     }
 
     /// Most bytes that `run` takes, by purpose, for weights stored as `dtype`.
     package static func memory(
         _ description: DecoderDescription, stored dtype: DType = .bf16
     ) -> MemoryTable {
-        let most = description.linears(layer: 0).reduce(0) {
+        let most = description.distinctLinears.reduce(0) {
             max($0, NF4Matrix.byteCount(stored: dtype, inputs: $1.inputs, outputs: $1.outputs))
         }
         return MemoryTable([.workspace: most, .window: TensorCaster.byteCount])

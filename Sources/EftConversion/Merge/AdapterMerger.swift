@@ -96,7 +96,7 @@ package final class AdapterMerger {
         _ model: DecoderDescription, adapterBytes: Int, roundTripsNF4: Bool, backend: CPUBackend
     ) -> MemoryTable {
         var (scratch, run, nf4, rowScratch) = (0, 0, 0, 0)
-        let linears = model.linears(layer: 0)
+        let linears = model.distinctLinears
         let extents =
             linears.map { ($0.inputs, $0.outputs) } + [(model.shape.hidden, model.vocabulary)]
         for (inputs, outputs) in extents {
@@ -242,7 +242,9 @@ package final class AdapterMerger {
         try OutputFolder.copyOtherFiles(from: folder.path, to: output)
         try OutputFolder.copyTokenizer(from: adapterPath, to: output)
         var config = try ConfigEditor(folder.config)
-        config.set("quantization_config", nil)
+        // Experts in blocks of 4 bits come out as they are.
+        let hasBlocks = base.checkpoint.tensors.contains { $0.name.hasSuffix("_blocks") }
+        if !hasBlocks { config.set("quantization_config", nil) }
         if let dtype = options.dtype { config.setDType(dtype) }
         // An EXL2 base brings a head of its own although its config says that it is tied.
         if !folder.description.tiedEmbeddings, folder.description.scores == nil,

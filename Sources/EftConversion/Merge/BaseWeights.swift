@@ -39,9 +39,11 @@ package struct BaseWeights {
     /// Finds and checks all weights of a model; reads no weights.
     /// - Throws: `FormatError`, `ModelError`, `ConversionError`.
     package init(_ folder: ModelFolder) throws {
-        guard let checkpoint = folder.checkpoint else {
+        guard let shown = folder.checkpoint else {
             throw ConversionError(.usage, "the base folder has no weights", path: folder.path)
         }
+        // Tensors that hold all experts come out as they are.
+        let checkpoint = (shown as? StackedCheckpoint)?.base ?? shown
         if let opaque = checkpoint.opaqueTensors.first {
             throw ConversionError(
                 .unsupported, "element type \(opaque.typeName) cannot be merged",
@@ -73,6 +75,7 @@ package struct BaseWeights {
     private static func extents(_ model: DecoderDescription) -> [(String, Int, Int, Bool)] {
         let (hidden, vocabulary) = (model.shape.hidden, model.vocabulary)
         var all = (0..<model.layers).flatMap { model.linears(layer: $0) }
+            .filter { !model.isStacked($0) }
             .map { ($0.name, $0.inputs, $0.outputs, !$0.role.isRouter) }
         all.append((model.embeddingName, hidden, vocabulary, false))
         if !model.tiedEmbeddings {

@@ -110,6 +110,8 @@ final class BlockRunner {
                 weight: try source.load(as: .asStored, backend: backend), bias: bias)
         } norm: {
             try norm($0, vectors)
+        } vector: {
+            try $0.load(from: vectors, backend: backend)
         }
     }
 

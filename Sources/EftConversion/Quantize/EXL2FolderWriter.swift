@@ -82,12 +82,15 @@ struct EXL2FolderWriter {
         for layer in 0..<model.layers {
             let norms = model.layerNorms(layer)
             for shape in [norms.attention, norms.query, norms.key] { try norm(shape) }
-            for role in [DecoderDescription.Role.query, .key, .value, .output] {
+            for role in model.attentionRoles {
                 try quantized(model.linear(role, layer: layer).name)
             }
             for shape in [norms.attentionValue, norms.feedForward] { try norm(shape) }
-            if model.shape.mixture != nil {
-                try plain(model.linear(.router, layer: layer).name + ".weight")
+            for vector in model.vectors(layer: layer) { try plain(vector.name) }
+            if model.shape(layer: layer).mixture != nil {
+                let router = model.linear(.router, layer: layer)
+                try plain(router.name + ".weight")
+                if router.hasBias { try plain(router.name + ".bias") }
                 for role in model.sharedRoles where role.isRouter {
                     try plain(model.linear(role, layer: layer).name + ".weight")
                 }

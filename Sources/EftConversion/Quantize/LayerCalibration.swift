@@ -196,11 +196,11 @@ final class LayerCalibration {
 
     /// The first layer to see the inputs of each group of siblings; of experts' first products the router does.
     private func firstSiblings(_ layer: DecoderLayer) -> [Linear] {
-        switch layer.feedForward {
-        case .mlp(let mlp): [layer.query, layer.output, mlp.gate ?? mlp.up, mlp.down]
+        let attention = layer.projections.linears.prefix(1) + [layer.output]
+        return switch layer.feedForward {
+        case .mlp(let mlp): attention + mlp.first.prefix(1) + [mlp.down]
         case .mixture(let mixture):
-            [layer.query, layer.output, mixture.router]
-                + (mixture.shared.map { [$0.mlp.down] } ?? [])
+            attention + [mixture.router] + (mixture.shared.map { [$0.mlp.down] } ?? [])
         }
     }
 

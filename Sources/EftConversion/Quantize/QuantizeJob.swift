@@ -177,7 +177,7 @@ package final class QuantizeJob {
     }
 
     private func storedType() throws -> DType {
-        let first = folder.description.linear(.query, layer: 0)
+        let first = folder.description.linear(.output, layer: 0)
         return try LinearSource(
             module: first.name, checkpoint: checkpoint, inputs: first.inputs,
             outputs: first.outputs

@@ -11,7 +11,7 @@ extension QuantizePlan {
     /// - Parameter headRows: of these, how many the head sees at once.
     func scratchBytes(stored dtype: DType, length: Int, on backend: CPUBackend) -> Int {
         var layouts: Set<WeightLayout> = []
-        for linear in description.linears(layer: 0) {
+        for linear in description.distinctLinears {
             layouts.insert(dense(dtype, linear))
             guard !linear.role.isRouter else { continue }
             // Any of the widths may come; scratch grows with the width of a code.
@@ -27,7 +27,7 @@ extension QuantizePlan {
         guard sensitivityLength > 0 else { return forward }
         let rows = min(length, sensitivityLength)
         let backward = DecoderScratch(
-            linears: description.linears(layer: 0).map { dense(dtype, $0) },
+            linears: description.distinctLinears.map { dense(dtype, $0) },
             head: denseHead(dtype), rows: rows,
             headRows: LossHead.chunkRows(vocabulary: description.vocabulary, rows: rows),
             training: .adapters)
@@ -54,7 +54,7 @@ extension QuantizePlan {
 
     /// What the linear-algebra library takes by itself.
     func linearAlgebraBytes(on backend: CPUBackend) -> Int {
-        let size = description.linears(layer: 0).map(\.inputs).max() ?? 0
+        let size = description.distinctLinears.map(\.inputs).max() ?? 0
         return LinearAlgebra.workspaceBytes(threads: backend.threads, size: size)
     }
 
@@ -98,28 +98,36 @@ extension QuantizePlan {
 
     /// The weights of a layer as they are stored, and its norms.
     private func layerBytes(stored dtype: DType) -> Int {
-        description.linears(layer: 0).reduce(0) { $0 + dense(dtype, $1).byteCount }
+        description.largest { layer in
+            description.linears(layer: layer).reduce(0) { $0 + dense(dtype, $1).byteCount }
+        }
             + description.vectorBytes / max(description.layers, 1) + 4096
     }
 
+    /// Those of the kind of layer that has the most inputs.
     private var siblings: [[DecoderDescription.LinearShape]] {
-        QuantizePlan.siblings(0, description)
+        description.distinctLayers.map { QuantizePlan.siblings($0.layer, description) }
+            .max { Self.hessianBytes($0) < Self.hessianBytes($1) } ?? []
     }
 
-    private func inputs(_ linears: [DecoderDescription.LinearShape]) -> Int {
+    private static func inputs(_ linears: [DecoderDescription.LinearShape]) -> Int {
         linears.first?.inputs ?? 0
     }
 
-    private var hessianBytes: Int {
+    private static func hessianBytes(_ siblings: [[DecoderDescription.LinearShape]]) -> Int {
         siblings.reduce(0) { $0 + Hessian.byteCount(inputs($1)) }
     }
+
+    private var hessianBytes: Int { Self.hessianBytes(siblings) }
 
     /// What stands beside the rows while experts' last products are worked on, one at a time: their layer's weights, a
     /// Hessian, and what `working` says.
     private func expertMoments(
         stored dtype: DType, _ working: (DecoderDescription.LinearShape) -> Int
     ) -> [MemoryTable] {
-        QuantizePlan.expertOutputs(0, description).prefix(1).map {
+        description.distinctLayers.flatMap {
+            QuantizePlan.expertOutputs($0.layer, description).prefix(1)
+        }.map {
             MemoryTable([
                 .weights: layerBytes(stored: dtype),
                 .workspace: Hessian.byteCount($0.inputs) + working($0),
@@ -134,31 +142,37 @@ extension QuantizePlan {
         // Of the unquantized model's inputs of all linear layers, one row's.
         let originals =
             compensates
-            ? siblings.reduce(0) { $0 + length * inputs($1) * 4 } : 0
+            ? siblings.reduce(0) { $0 + length * Self.inputs($1) * 4 } : 0
         var moments = [
             MemoryTable([
                 .weights: layerBytes(stored: dtype), .workspace: factor * hessianBytes,
                 .activations: originals,
             ])
         ]
-        var hessians = factor * hessianBytes
+        var hessians = 0
         func quantizing(_ linear: DecoderDescription.LinearShape, adjusting: Bool) -> Int {
             LinearQuantizer.byteCount(
                 inputs: linear.inputs, outputs: linear.outputs, groups: target(linear).groups,
                 adjusting: adjusting, threads: threads)
         }
-        for linears in siblings {
-            let most = linears.map { quantizing($0, adjusting: compensates) }.max()
-            moments.append(MemoryTable([.workspace: hessians + (most ?? 0)]))
-            hessians -= factor * Hessian.byteCount(inputs(linears))
+        for kind in description.distinctLayers {
+            let siblings = QuantizePlan.siblings(kind.layer, description)
+            hessians = factor * Self.hessianBytes(siblings)
+            for linears in siblings {
+                let most = linears.map { quantizing($0, adjusting: compensates) }.max()
+                moments.append(MemoryTable([.workspace: hessians + (most ?? 0)]))
+                hessians -= factor * Hessian.byteCount(Self.inputs(linears))
+            }
         }
         moments += expertMoments(stored: dtype) { quantizing($0, adjusting: false) }
         // The quantized layer, which is run after it.
-        let quantized = description.linears(layer: 0).reduce(0) {
-            $0
-                + ($1.role.isRouter
-                ? dense(dtype, $1)
-                : EXL2Table(target($1).groups).layout(outputs: $1.outputs)).byteCount
+        let quantized = description.largest { layer in
+            description.linears(layer: layer).reduce(0) {
+                $0
+                    + ($1.role.isRouter
+                    ? dense(dtype, $1)
+                    : EXL2Table(target($1).groups).layout(outputs: $1.outputs)).byteCount
+            }
         }
         moments.append(MemoryTable([.weights: quantized]))
         return moments
@@ -191,7 +205,10 @@ extension QuantizePlan {
         func measuring(_ linear: DecoderDescription.LinearShape) -> Int {
             MeasurementStage.byteCount(linear, options.recipe, threads: threads)
         }
-        for linears in siblings {
+        let groups = description.distinctLayers.flatMap {
+            QuantizePlan.siblings($0.layer, description)
+        }
+        for linears in groups {
             let most = linears.map(measuring).max()
             moments.append(
                 MemoryTable([

@@ -129,10 +129,10 @@ struct QuantizePlan {
     static func siblings(
         _ layer: Int, _ model: DecoderDescription
     ) -> [[DecoderDescription.LinearShape]] {
-        let attention: [[DecoderDescription.Role]] = [[.query, .key, .value], [.output]]
+        let attention = [model.attentionRoles.filter { $0 != .output }, [.output]]
         let first = model.mlpRoles.filter { $0 != .down }
         let groups = attention.map { $0.map { model.linear($0, layer: layer) } }
-        guard let mixture = model.shape.mixture else {
+        guard let mixture = model.shape(layer: layer).mixture else {
             return groups + [
                 first.map { model.linear($0, layer: layer) }, [model.linear(.down, layer: layer)],
             ]
@@ -150,7 +150,7 @@ struct QuantizePlan {
     static func expertOutputs(
         _ layer: Int, _ model: DecoderDescription
     ) -> [DecoderDescription.LinearShape] {
-        (0..<(model.shape.mixture?.experts ?? 0)).map {
+        (0..<(model.shape(layer: layer).mixture?.experts ?? 0)).map {
             model.linear(.down, layer: layer, expert: $0)
         }
     }

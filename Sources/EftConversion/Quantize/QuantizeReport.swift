@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // What a quantization tells about its errors, also as JSON.
 import EftConfig
+import EftNN
 
 /// Errors of a quantized model, layer by layer.
 package struct QuantizeReport: Sendable, Hashable {
@@ -38,7 +39,7 @@ package struct QuantizeReport: Sendable, Hashable {
 
     /// Bits a weight of the decoder layers.
     package var bitsPerWeight: Double {
-        let decoder = linears.filter { !["lm_head", "model.embed_tokens"].contains($0.name) }
+        let decoder = linears.filter { !Parameter.isOfVocabulary($0.name) }
         let weights = decoder.reduce(0) { $0 + $1.inputs * $1.outputs }
         let bits = decoder.reduce(0.0) { $0 + $1.bitsPerWeight * Double($1.inputs * $1.outputs) }
         return weights > 0 ? bits / Double(weights) : 0

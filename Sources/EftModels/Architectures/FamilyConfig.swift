@@ -8,6 +8,13 @@ import EftTensor
 struct FamilyTraits {
     /// The architecture's name where the config does not give it.
     var architecture = "LlamaForCausalLM"
+    /// The keys of C, H, the number of layers and the context.
+    var hiddenKey = "hidden_size"
+    var headsKey = "num_attention_heads"
+    var layersKey = "num_hidden_layers"
+    var contextKey = "max_position_embeddings"
+    /// Heads of keys, where the family does not say it by `num_key_value_heads`.
+    var kvHeads: Int?
     var queryKeyValueBias = false
     var outputBias = false
     var mlpBias = false
@@ -21,6 +28,8 @@ struct FamilyTraits {
     var headDim: Int?
     /// The key of the numbers inside an MLP, or inside an expert.
     var intermediateKey = "intermediate_size"
+    /// How many times the hidden size they are where the config does not give them.
+    var intermediateFactor: Int?
     /// The key of the number that is added in norms, and the number where the config does not give it.
     var epsilonKey = "rms_norm_eps"
     var epsilon = 1e-6
@@ -45,11 +54,8 @@ struct FamilyTraits {
 enum FamilyConfig {
     /// Largest extents that are believed: beyond, a config is damaged, and products of extents might overflow.
     private static let largestExtent = 1 << 24
-    private static let largestWidth = 1 << 20
+    static let largestWidth = 1 << 20
     private static let mostLayers = 1 << 12
-    private static let mostExperts = 1 << 12
-    /// The largest product of layers, experts and width; the largest model of today has two thirds of it.
-    private static let largestMixture = 1 << 28
     /// The largest product of layers and width; the largest model of today has a tenth of it.
     private static let largestVolume = 1 << 26
 
@@ -60,10 +66,13 @@ enum FamilyConfig {
     ) throws -> DecoderDescription {
         let heads = try heads(config, traits)
         let context =
-            try config.optional("max_position_embeddings") == nil
-            ? traits.context : extent("max_position_embeddings", config)
-        let layers = try extent("num_hidden_layers", config, most: mostLayers)
-        let intermediate = try extent(traits.intermediateKey, config, most: largestWidth)
+            try config.optional(traits.contextKey) == nil
+            ? traits.context : extent(traits.contextKey, config)
+        let layers = try extent(traits.layersKey, config, most: mostLayers)
+        var intermediate = traits.intermediateFactor.map { $0 * heads.hidden } ?? 0
+        if try intermediate == 0 || config.optional(traits.intermediateKey) != nil {
+            intermediate = try extent(traits.intermediateKey, config, most: largestWidth)
+        }
         let widest = max(heads.hidden, intermediate, heads.count * heads.width)
         guard layers * widest <= largestVolume else {
             throw config.error(
@@ -91,18 +100,20 @@ enum FamilyConfig {
     private static func heads(
         _ config: ConfigCursor, _ traits: FamilyTraits
     ) throws -> (hidden: Int, count: Int, kvCount: Int, width: Int) {
-        let hidden = try extent("hidden_size", config, most: largestWidth)
-        let heads = try extent("num_attention_heads", config, most: largestWidth)
+        let hidden = try extent(traits.hiddenKey, config, most: largestWidth)
+        let heads = try extent(traits.headsKey, config, most: largestWidth)
         let kvHeads =
-            try config.optional("num_key_value_heads") == nil
-            ? heads : extent("num_key_value_heads", config)
+            try traits.kvHeads
+            ?? (config.optional("num_key_value_heads") == nil
+                ? heads : extent("num_key_value_heads", config))
         let headDim =
             try config.optional("head_dim") == nil
             ? traits.headDim ?? hidden / heads : extent("head_dim", config, most: largestWidth)
         guard heads % kvHeads == 0 else {
             throw config.error(
                 .badValue,
-                "num_attention_heads (\(heads)) is no multiple of num_key_value_heads (\(kvHeads))")
+                "\(traits.headsKey) (\(heads)) is no multiple of the heads of keys (\(kvHeads), num_key_value_heads)"
+            )
         }
         guard headDim > 0, headDim % 2 == 0 else {
             throw config.error(.badValue, "head_dim (\(headDim)) must be even and positive")
@@ -144,19 +155,6 @@ enum FamilyConfig {
         return activation
     }
 
-    /// Refuses models of which some layers have experts and others one MLP.
-    /// - Throws: `ModelError` (`unsupported`).
-    static func requireExpertsEverywhere(_ config: ConfigCursor) throws {
-        let step = try config.optional("decoder_sparse_step")?.int() ?? 1
-        let dense = try config.optional("mlp_only_layers")?.elements() ?? []
-        guard step == 1, dense.isEmpty else {
-            throw ModelError(
-                .unsupported,
-                "layers with experts beside layers with one MLP (decoder_sparse_step, mlp_only_layers) are not "
-                    + "supported yet", path: config.file)
-        }
-    }
-
     /// Refuses a model whose config switches something on.
     /// - Throws: `ModelError` (`unsupported`) that says what.
     static func refuse(_ key: String, _ config: ConfigCursor, _ what: String) throws {
@@ -183,30 +181,6 @@ enum FamilyConfig {
         guard try config.hasKey(key) else { return value }
         guard try config.optional(key) != nil else { return nil }
         return Float(try factor(key, config, default: 1))
-    }
-
-    /// Reads the mixture of experts that takes the MLP's place in every layer.
-    /// - Throws: `ConfigError` for numbers that no model has.
-    static func readMixture(
-        _ config: ConfigCursor, into description: inout DecoderDescription,
-        expertsKey: String = "num_local_experts", chosenKey: String = "num_experts_per_tok",
-        scoring: MixtureShape.Scoring = .softmaxOfChosen
-    ) throws {
-        let experts = try extent(expertsKey, config, most: mostExperts)
-        let chosen = try extent(chosenKey, config, most: mostExperts)
-        guard chosen <= experts else {
-            throw config.error(
-                .badValue, "\(chosenKey) (\(chosen)) exceeds \(expertsKey) (\(experts))")
-        }
-        let width = max(description.shape.hidden, description.shape.intermediate)
-        guard description.layers * experts * width <= largestMixture else {
-            throw config.error(
-                .badValue,
-                "\(description.layers) layers of \(experts) experts of width \(width) are larger than any model"
-            )
-        }
-        description.shape.mixture = MixtureShape(
-            experts: experts, expertsPerRow: chosen, scoring: scoring)
     }
 
     /// A whole number between 1 and the most that is believed.

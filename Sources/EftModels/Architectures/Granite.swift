@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Granite 3 and 4, its dense models.
+// Granite 3 and 4, but for those with state-space layers.
 import EftConfig
 import EftNN
 
@@ -9,8 +9,14 @@ package enum Granite: Architecture {
     package static let models = "Granite 3, dense"
 
     package static func describe(_ config: ConfigCursor) throws -> DecoderDescription {
+        try describe(config, "GraniteForCausalLM")
+    }
+
+    static func describe(
+        _ config: ConfigCursor, _ architecture: String
+    ) throws -> DecoderDescription {
         var traits = try Llama.traits(config)
-        traits.architecture = "GraniteForCausalLM"
+        traits.architecture = architecture
         var description = try FamilyConfig.describe(config, traits)
         func factor(_ key: String) throws -> Float {
             Float(try FamilyConfig.factor(key, config, default: 1))
@@ -19,6 +25,35 @@ package enum Granite: Architecture {
         description.shape.attentionScale = try factor("attention_multiplier")
         description.shape.residualScale = try factor("residual_multiplier")
         description.logits.scale = 1 / (try factor("logits_scaling"))
+        return description
+    }
+}
+
+/// `GraniteMoeForCausalLM` and `GraniteMoeSharedForCausalLM`: experts that stand in one tensor together.
+package enum GraniteMoE: Architecture {
+    package static let modelTypes = ["granitemoe", "granitemoeshared"]
+    package static let models = "Granite 3 1B-A400M, 3B-A800M, PowerMoE"
+
+    package static func describe(_ config: ConfigCursor) throws -> DecoderDescription {
+        let hasShared = try config.required("model_type").string() == "granitemoeshared"
+        let name = hasShared ? "GraniteMoeSharedForCausalLM" : "GraniteMoeForCausalLM"
+        var description = try Granite.describe(config, name)
+        try MixtureConfig.read(config, into: &description)
+        if hasShared, try config.optional("shared_intermediate_size")?.int() != 0 {
+            description.shape.mixture?.shared = MixtureShape.SharedExpert(
+                intermediate: try FamilyConfig.extent("shared_intermediate_size", config),
+                isWeighed: false)
+        }
+        description.shape.fusesGateUp = true
+        description.mlpBias = false
+        description.mlpNames.path = "block_sparse_moe.experts"
+        description.mlpNames.router = "block_sparse_moe.router.layer"
+        description.mlpNames.gateUp = "input_linear"
+        description.mlpNames.down = "output_linear"
+        description.mlpNames.shared = "shared_mlp"
+        description.stack = ExpertStack(
+            gateUp: .init(weight: "block_sparse_moe.input_linear.weight"),
+            down: .init(weight: "block_sparse_moe.output_linear.weight"))
         return description
     }
 }

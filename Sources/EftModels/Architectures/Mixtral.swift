@@ -8,13 +8,15 @@ package enum Mixtral: Architecture {
     package static let modelTypes = ["mixtral"]
     package static let models = "Mixtral 8x7B, 8x22B"
 
+    /// What checkpoints call its experts.
+    static let names = DecoderDescription.MLPNames(
+        path: "block_sparse_moe.experts", router: "block_sparse_moe.gate", gate: "w1", up: "w3",
+        down: "w2")
+
     package static func describe(_ config: ConfigCursor) throws -> DecoderDescription {
-        let names = DecoderDescription.MLPNames(
-            path: "block_sparse_moe.experts", router: "block_sparse_moe.gate", gate: "w1", up: "w3",
-            down: "w2")
         var description = try Mistral.describe(
             config, FamilyTraits(architecture: "MixtralForCausalLM", mlpNames: names), window: nil)
-        try FamilyConfig.readMixture(config, into: &description)
+        try MixtureConfig.read(config, into: &description)
         return description
     }
 }

@@ -9,7 +9,6 @@ package enum Qwen2MoE: Architecture {
     package static let models = "Qwen 1.5 MoE, Qwen 2 57B-A14B"
 
     package static func describe(_ config: ConfigCursor) throws -> DecoderDescription {
-        try FamilyConfig.requireExpertsEverywhere(config)
         var traits = FamilyTraits(
             architecture: "Qwen2MoeForCausalLM",
             queryKeyValueBias: try config.bool("qkv_bias", default: true))
@@ -21,7 +20,19 @@ package enum Qwen2MoE: Architecture {
         description.shape.mixture?.shared = MixtureShape.SharedExpert(
             intermediate: try FamilyConfig.extent("shared_expert_intermediate_size", config),
             isWeighed: true)
+        try keepExperts(config, in: &description)
         return description
+    }
+
+    /// Some layers may have one MLP instead.
+    static func keepExperts(
+        _ config: ConfigCursor, in description: inout DecoderDescription
+    ) throws {
+        let step = try LayerKinds.pattern("decoder_sparse_step", config, default: 1)
+        let dense = try config.optional("mlp_only_layers")?.elements().map { try $0.int() } ?? []
+        try MixtureConfig.keepExperts(config, in: &description) {
+            ($0 + 1) % step == 0 && !dense.contains($0)
+        }
     }
 
     /// Experts whose weights add up to 1 where the config says so.
@@ -31,7 +42,7 @@ package enum Qwen2MoE: Architecture {
         let adds = try config.bool("norm_topk_prob", default: false)
         // transformers 5 writes some of these families' configurations under the other key.
         let key = try config.optional("num_experts") == nil ? "num_local_experts" : "num_experts"
-        try FamilyConfig.readMixture(
+        try MixtureConfig.read(
             config, into: &description, expertsKey: key,
             scoring: adds ? .softmaxOfChosen : .softmax)
     }
@@ -43,7 +54,6 @@ package enum Qwen3MoE: Architecture {
     package static let models = "Qwen 3 30B-A3B, 235B-A22B, Coder"
 
     package static func describe(_ config: ConfigCursor) throws -> DecoderDescription {
-        try FamilyConfig.requireExpertsEverywhere(config)
         let bias = try config.bool("attention_bias", default: false)
         var traits = FamilyTraits(
             architecture: "Qwen3MoeForCausalLM", queryKeyValueBias: bias, outputBias: bias,
@@ -53,6 +63,7 @@ package enum Qwen3MoE: Architecture {
         var description = try FamilyConfig.describe(config, traits)
         description.kinds = try Qwen2.kinds(config, layers: description.layers)
         try Qwen2MoE.readExperts(config, into: &description)
+        try Qwen2MoE.keepExperts(config, in: &description)
         return description
     }
 }

@@ -94,7 +94,14 @@ enum RotaryConfig {
         let factor =
             try rope.optional("factor") == nil
             ? Double(context) / Double(original) : factor(rope)
-        let attention = try rope.optional("attention_factor")?.double()
+        var attention = try rope.optional("attention_factor")?.double()
+        if let short = try rope.optional("short_mscale")?.double() {
+            attention = short
+            guard try rope.optional("long_mscale")?.double() == short else {
+                throw rope.error(
+                    .badValue, "a short_mscale that is not the long_mscale is not supported")
+            }
+        }
         let stretched = factor > 1 && original > 1
         return RotaryScaling.Long(
             shortFactors: try factors("short_factor"), longFactors: try factors("long_factor"),

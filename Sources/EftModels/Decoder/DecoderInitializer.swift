@@ -81,6 +81,8 @@ extension Decoder {
                     bias: shape.hasBias ? try vector(shape.outputs, 0) : nil)
             } norm: {
                 try norm($0)
+            } vector: {
+                try vector($0.count, 0)
             }
         }
         backend = devices[parts.firstIndex(where: \.holdsHead) ?? 0]

@@ -225,6 +225,8 @@ package struct DecoderLoader {
                 name: shape.name, ordinal: ordinal, weight: weight, bias: try bias(shape, backend))
         } norm: {
             try norm($0, backend)
+        } vector: {
+            try $0.load(from: checkpoint, backend: backend)
         }
     }
 
@@ -269,12 +271,27 @@ extension DecoderDescription.NormShape {
     }
 }
 
+extension DecoderDescription.VectorShape {
+    /// Loads the vector.
+    /// - Throws: as `VectorSource.load`.
+    package func load(
+        from checkpoint: any CheckpointReader, backend: CPUBackend
+    ) throws -> Buffer {
+        try VectorSource.load(
+            name, shape: isRow ? [1, count] : [count], checkpoint: checkpoint,
+            ledger: backend.ledger)
+    }
+}
+
 extension DecoderDescription {
-    /// Bytes of a layer's norms and biases in f32.
+    /// Bytes of a layer's norms, biases and other vectors in f32.
     package var layerVectorBytes: Int {
-        let biases = linears(layer: 0).reduce(0) { $0 + ($1.hasBias ? $1.outputs : 0) }
+        let others = largest { layer in
+            let others = vectors(layer: layer).reduce(0) { $0 + $1.count }
+            return linears(layer: layer).reduce(others) { $0 + ($1.hasBias ? $1.outputs : 0) }
+        }
         let norms = norms(layer: 0).reduce(0) { $0 + $1.numbers }
-        return (norms + biases) * 4
+        return (norms + others) * 4
     }
 
     /// Bytes of the last norm, and of the head's bias where it has one, in f32.

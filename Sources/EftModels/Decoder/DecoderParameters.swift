@@ -19,6 +19,9 @@ extension Decoder {
         for (layer, ledger) in zip(layers, layerLedgers) {
             for linear in layer.linears { try makeTrainable(linear, trained, ledger) }
             for norm in layer.norms { try makeTrainable(norm, trained, ledger) }
+            if let sinks = layer.sinks, trained.contains(sinks.name) {
+                try sinks.makeTrainable(ledger: ledger)
+            }
         }
         let ledger = devices[headDevice].ledger
         try makeTrainable(finalNorm, trained, ledger)
@@ -87,7 +90,7 @@ extension Decoder {
     /// The parameters of the weights, biases and norms of a layer.
     private func parameters(ofLayer layer: DecoderLayer) -> [Parameter] {
         layer.linears.flatMap { [$0.weightParameter, $0.biasParameter].compactMap { $0 } }
-            + layer.norms.flatMap(\.parameters)
+            + layer.norms.flatMap(\.parameters) + [layer.sinks?.parameter].compactMap { $0 }
     }
 
     /// The layer of each parameter of a weight, bias or norm; none for embedding, head and last norm.
@@ -167,6 +170,7 @@ extension Decoder {
                 if let bias = linear.biasParameter { parameters.append(bias) }
             }
             parameters += layer.norms.flatMap(\.parameters)
+            if let sinks = layer.sinks?.parameter { parameters.append(sinks) }
         }
         parameters += finalNorm.parameters
         parameters += adapterParameters(head)

@@ -23,6 +23,9 @@ package struct DecoderSaver {
         case weight(PackedWeight)
         /// Numbers, and what the checkpoint takes away from them.
         case vector(Buffer, offset: Float = 0)
+        /// Weights, or biases, of all experts in one tensor.
+        case stack(StackedWeights)
+        case stackedBiases(StackedWeights)
     }
 
     private var entries: [(name: String, source: Source)] {
@@ -34,11 +37,24 @@ package struct DecoderSaver {
             if let bias = norm.bias { all.append((norm.name + ".bias", .vector(bias))) }
         }
         for layer in decoder.layers {
-            for linear in layer.linears {
+            let stacks = StackedWeights.all(of: layer, decoder.description)
+            let stacked = Set(stacks.flatMap { $0.linears.map(\.name) })
+            for linear in layer.linears where !stacked.contains(linear.name) {
                 all.append((linear.name + ".weight", .weight(linear.weight)))
                 if let bias = linear.bias { all.append((linear.name + ".bias", .vector(bias))) }
             }
+            for stack in stacks {
+                all.append((stack.tensor.weight, .stack(stack)))
+                if let bias = stack.tensor.bias { all.append((bias, .stackedBiases(stack))) }
+            }
             layer.norms.forEach(append)
+            if let sinks = layer.sinks { all.append((sinks.name, .vector(sinks.scores))) }
+            if case .mixture(let mixture) = layer.feedForward, let numbers = mixture.correction,
+                let shape = decoder.description.vectors(layer: layer.index)
+                    .first(where: { $0.role == .correction })
+            {
+                all.append((shape.name, .vector(numbers)))
+            }
         }
         append(decoder.finalNorm)
         if !decoder.description.tiedEmbeddings {
@@ -62,7 +78,9 @@ package struct DecoderSaver {
             let shape: Shape =
                 switch entry.source {
                 case .weight(let weight): Shape(weight.outputs, weight.inputs)
-                case .vector(let buffer, _): Shape(buffer.floatCount)
+                case .vector(let buffer, _): shape(ofVector: entry.name, buffer)
+                case .stack(let stack): stack.weightShape
+                case .stackedBiases(let stack): stack.biasShape
                 }
             return try TensorInfo(name: entry.name, dtype: dtype, shape: shape)
         }
@@ -77,9 +95,30 @@ package struct DecoderSaver {
                     guard let base = $0.baseAddress else { return }
                     try write(base, count: $0.count, name: entry.name, writer)
                 }
+            case .stack(let stack):
+                for place in stack.linears.indices {
+                    let matrix = try stack.matrix(place, backend)
+                    try write(matrix.pointer, count: matrix.count, name: entry.name, writer)
+                }
+            case .stackedBiases(let stack):
+                for place in stack.linears.indices {
+                    var numbers = stack.bias(place)
+                    try numbers.withUnsafeMutableBufferPointer {
+                        guard let base = $0.baseAddress else { return }
+                        try write(base, count: $0.count, name: entry.name, writer)
+                    }
+                }
             }
         }
         try writer.finish()
+    }
+
+    /// Some checkpoints have the correction of a router as a matrix of one row.
+    private func shape(ofVector name: String, _ buffer: Buffer) -> Shape {
+        let isRow = (0..<decoder.description.layers).contains { layer in
+            decoder.description.vectors(layer: layer).contains { $0.name == name && $0.isRow }
+        }
+        return isRow ? Shape(1, buffer.floatCount) : Shape(buffer.floatCount)
     }
 
     /// Rows at a time, so that no second copy of the tensor is ever held.

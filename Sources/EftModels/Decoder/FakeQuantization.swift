@@ -31,7 +31,7 @@ package struct FakeQuantization: Sendable, Hashable {
             )
         }
         var inputs = [(description.headName, description.shape.hidden)]
-        inputs += description.linears(layer: 0).map { ($0.name, $0.inputs) }
+        inputs += description.distinctLinears.map { ($0.name, $0.inputs) }
         for (name, count) in inputs where !count.isMultiple(of: group(inputs: count)) {
             throw ModelError(
                 .unsupported,
@@ -43,7 +43,7 @@ package struct FakeQuantization: Sendable, Hashable {
     /// The most inputs of a layer whose inputs are rounded.
     package func widestInput(_ description: DecoderDescription) -> Int {
         guard roundsInputs else { return 0 }
-        return description.linears(layer: 0).reduce(description.shape.hidden) {
+        return description.distinctLinears.reduce(description.shape.hidden) {
             max($0, $1.inputs)
         }
     }

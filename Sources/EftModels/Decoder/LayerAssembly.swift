@@ -1,44 +1,52 @@
 // SPDX-License-Identifier: Apache-2.0
 // A decoder layer made of parts, as its description says; the caller makes the parts.
 import EftNN
+import EftTensor
 
 extension DecoderDescription {
     /// Puts a layer together. The parts are requested in the order of the computation, linear layers and norms separately.
     /// - Parameters:
     ///   - linear: makes a linear layer; its number is unique, and seeds its dropout masks.
     ///   - norm: makes a norm.
+    ///   - vector: makes another vector.
     /// - Throws: what making parts throws.
     package func makeLayer(
         _ index: Int, linear: (_ shape: LinearShape, _ ordinal: UInt64) throws -> Linear,
-        norm: (NormShape) throws -> Norm
+        norm: (NormShape) throws -> Norm, vector: (VectorShape) throws -> Buffer
     ) rethrows -> DecoderLayer {
+        let vectors = vectors(layer: index)
+        func numbers(_ role: VectorShape.Role) throws -> Buffer? {
+            try vectors.first { $0.role == role }.map(vector)
+        }
+        let shape = shape(layer: index)
         // The head has number 0.
-        var ordinal = UInt64(index * linears(layer: 0).count)
+        var ordinal = UInt64(index * largest { linears(layer: $0).count })
         func part(_ role: Role, expert: Int? = nil) throws -> Linear {
             ordinal += 1
             return try linear(self.linear(role, layer: index, expert: expert), ordinal)
         }
-        func mlp(expert: Int? = nil) throws -> MLP {
-            MLP(
-                activation: shape.activation,
-                gate: shape.isGated ? try part(.gate, expert: expert) : nil,
-                up: try part(.up, expert: expert), down: try part(.down, expert: expert))
+        func mlp(_ roles: [Role], expert: Int? = nil) throws -> MLP {
+            let parts = try roles.map { try part($0, expert: expert) }
+            let factors: MLP.Factors =
+                parts.count > 2
+                ? .apart(gate: parts[0], up: parts[1])
+                : shape.isGated ? .fused(parts[0]) : .plain(parts[0])
+            return MLP(
+                activation: shape.activation, factors: factors, down: parts[parts.count - 1])
         }
         func shared() throws -> SharedExpert? {
             guard let shared = shape.mixture?.shared else { return nil }
             let gate = shared.isWeighed ? try part(.sharedRouter) : nil
-            return SharedExpert(
-                mlp: MLP(
-                    activation: shape.activation,
-                    gate: shape.isGated ? try part(.sharedGate) : nil, up: try part(.sharedUp),
-                    down: try part(.sharedDown)), gate: gate)
+            return SharedExpert(mlp: try mlp(sharedRoles.filter { !$0.isRouter }), gate: gate)
         }
         func feedForward() throws -> DecoderLayer.FeedForward {
-            guard let mixture = shape.mixture else { return .mlp(try mlp()) }
+            guard let mixture = shape.mixture else { return .mlp(try mlp(mlpRoles)) }
             let router = try part(.router)
-            let experts = try (0..<mixture.experts).map { try mlp(expert: $0) }
+            let experts = try (0..<mixture.experts).map { try mlp(mlpRoles, expert: $0) }
             return .mixture(
-                Mixture(router: router, experts: experts, shared: try shared(), shape: mixture))
+                Mixture(
+                    router: router, experts: experts, shared: try shared(), shape: mixture,
+                    correction: try numbers(.correction)))
         }
         let shapes = layerNorms(index)
         // In the order of the computation.
@@ -50,9 +58,16 @@ extension DecoderDescription {
             feedForwardValue: try shapes.feedForwardValue.map(norm))
         var headNorms: HeadNorms?
         if let queryNorm, let keyNorm { headNorms = HeadNorms(query: queryNorm, key: keyNorm) }
+        func projections() throws -> AttentionProjections {
+            if let order = shape.fusedHeads { return .fused(try part(.queryKeyValue), order) }
+            return .apart(
+                query: try part(.query), key: try part(.key), value: try part(.value))
+        }
         return DecoderLayer(
             index: index, shape: shape, kind: kind(layer: index), rowNorms: rowNorms,
-            headNorms: headNorms, query: try part(.query), key: try part(.key),
-            value: try part(.value), output: try part(.output), feedForward: try feedForward())
+            headNorms: headNorms, projections: try projections(), output: try part(.output),
+            sinks: try numbers(.sinks).map {
+                AttentionSinks(name: layerName(index) + "." + names.sinks, scores: $0)
+            }, feedForward: try feedForward())
     }
 }

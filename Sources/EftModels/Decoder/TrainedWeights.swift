@@ -51,6 +51,9 @@ package enum TrainedWeights: Sendable, Hashable {
                 + description.norms(layer: layer).flatMap { norm in
                     norm.parts.flatMap { chosen(.vector(norm.count), $0) }
                 }
+                + description.vectors(layer: layer).filter(\.isTrained).flatMap {
+                    chosen(.vector($0.count), $0.name)
+                }
         }
         return TrainedShapes(
             layers: layers,
@@ -89,6 +92,7 @@ extension DecoderDescription {
                 if linear.hasBias { names.append(linear.name + ".bias") }
             }
             names += norms(layer: layer).flatMap(\.parts)
+            names += vectors(layer: layer).filter(\.isTrained).map(\.name)
         }
         names += finalNorm.parts
         names += headTensors.dropFirst(tiedEmbeddings ? 1 : 0)

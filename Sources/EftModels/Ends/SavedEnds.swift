@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Embedding and head that a PEFT adapter brings with it.
 import EftFormats
+import EftNN
 
 /// The tensors of an adapter that stand in the place of the base's embedding and head.
 ///
@@ -9,9 +10,12 @@ package struct SavedEnds: Sendable {
     /// The names of such modules in `modules_to_save`.
     package static let modules = ["embed_tokens", "lm_head"]
 
-    /// The one of these modules that a name, maybe with its path, means; nil for others.
+    /// The one of these modules that a name, maybe with its path, means; nil for others. Some families have other names
+    /// for them.
     package static func module(named name: String) -> String? {
-        modules.first { name == $0 || name.hasSuffix("." + $0) }
+        let last = name.split(separator: ".").last.map(String.init) ?? name
+        if Parameter.embeddingNames.contains(last) { return "embed_tokens" }
+        return Parameter.headNames.contains(last) ? "lm_head" : nil
     }
 
     /// The adapter's files.

@@ -36,16 +36,17 @@ package struct TrainedShapes: Sendable, Hashable {
 extension DecoderLayouts {
     /// The shapes of all weights, when they are trained themselves.
     package func trainedShapes(_ description: DecoderDescription) -> TrainedShapes {
-        // All layers are alike.
-        let biased = description.linears(layer: 0).filter(\.hasBias)
-        let layer =
-            linears(of: 0..<min(1, layerCount)).map(\.trainedShape)
-            + biased.map { .vector($0.outputs) }
-            + description.norms(layer: 0).flatMap { norm in
-                norm.parts.map { _ in .vector(norm.count) }
-            }
+        let norms = description.norms(layer: 0).flatMap { norm in
+            norm.parts.map { _ in ParameterShape.vector(norm.count) }
+        }
+        let all = layers.enumerated().map { index, layouts in
+            let biased = description.linears(layer: index).filter(\.hasBias)
+            let vectors = description.vectors(layer: index).filter(\.isTrained)
+            return layouts.map(\.trainedShape) + biased.map { .vector($0.outputs) } + norms
+                + vectors.map { .vector($0.count) }
+        }
         return TrainedShapes(
-            layers: Array(repeating: layer, count: layerCount),
+            layers: all,
             embedding: [embedding.trainedShape.ofVocabulary],
             head: description.finalNorm.parts.map { _ in .vector(description.finalNorm.count) }
                 + (isTied ? [] : [headShape(description)])

@@ -38,10 +38,12 @@ extension PlannedFormat {
 package struct DecoderLayouts: Sendable {
     /// The embedding.
     package let embedding: WeightLayout
-    /// All linear layers inside the decoder layers, as many of each.
-    package let linears: [WeightLayout]
+    /// The linear layers of each decoder layer.
+    package let layers: [[WeightLayout]]
     /// Number of decoder layers.
-    package let layerCount: Int
+    package var layerCount: Int { layers.count }
+    /// All linear layers inside the decoder layers.
+    package var linears: [WeightLayout] { layers.flatMap(\.self) }
     /// The head; the embedding itself when tied.
     package let head: WeightLayout
     /// Whether the head is the embedding.
@@ -70,12 +72,15 @@ package struct DecoderLayouts: Sendable {
     package init(_ loader: DecoderLoader) throws {
         let all = try loader.layouts()
         let description = loader.folder.description
-        let count = description.layers * description.linears(layer: 0).count
-        layerCount = description.layers
         embedding = all[0].layout
-        linears = all[1...count].map(\.layout)
+        var rest = all.dropFirst().map(\.layout)[...]
+        layers = (0..<description.layers).map { layer in
+            let count = description.linears(layer: layer).count
+            defer { rest = rest.dropFirst(count) }
+            return Array(rest.prefix(count))
+        }
         isTied = description.tiedEmbeddings
-        head = isTied ? all[0].layout : all[count + 1].layout
+        head = isTied ? all[0].layout : rest.first ?? all[0].layout
         layerVectorBytes = description.layerVectorBytes
         finalNormBytes = description.finalNormBytes
     }
@@ -84,9 +89,15 @@ package struct DecoderLayouts: Sendable {
     /// - Throws: `ModelError` when the format cannot hold the model's extents.
     package init(_ description: DecoderDescription, format: PlannedFormat) throws {
         let (hidden, vocabulary) = (description.shape.hidden, description.vocabulary)
-        let layer = try description.linears(layer: 0).map { try DecoderLayouts.layout(format, $0) }
-        layerCount = description.layers
-        linears = (0..<description.layers).flatMap { _ in layer }
+        let kinds = try description.distinctLayers.map { kind in
+            try description.linears(layer: kind.layer).map {
+                try DecoderLayouts.layout(format, $0)
+            }
+        }
+        let firsts = description.distinctLayers.map { description.shape(layer: $0.layer) }
+        layers = (0..<description.layers).map { layer in
+            firsts.firstIndex(of: description.shape(layer: layer)).map { kinds[$0] } ?? []
+        }
         layerVectorBytes = description.layerVectorBytes
         finalNormBytes = description.finalNormBytes
         switch format {

@@ -101,9 +101,8 @@ package struct WeightPlacement: Sendable, Hashable {
 
 extension DecoderLayouts {
     /// Layouts of the linear layers of some decoder layers.
-    package func linears(of layers: Range<Int>) -> ArraySlice<WeightLayout> {
-        let width = linears.count / max(layerCount, 1)
-        return linears[layers.lowerBound * width..<layers.upperBound * width]
+    package func linears(of layers: Range<Int>) -> [WeightLayout] {
+        self.layers[layers].flatMap(\.self)
     }
 
     /// The records of all layers.

@@ -93,21 +93,20 @@ extension Estimator {
             let size = Double(size)
             return size * size * tokens + size * size * size * 4 / 3
         }
-        func operations(_ role: DecoderDescription.Role) -> Double {
-            operations(description.linear(role, layer: 0).inputs)
+        let hidden = operations(description.shape.hidden)
+        return description.distinctLayers.reduce(hidden) { sum, kind in
+            let shape = description.shape(layer: kind.layer)
+            // Those of queries, output, gate and down serve their siblings too; each expert's last product has its own,
+            // from the tokens that choose it.
+            var layer = 2 * hidden + operations(shape.queryWidth)
+            if let mixture = shape.mixture {
+                let each = Double(tokens * mixture.expertsPerRow) / Double(mixture.experts)
+                layer += Double(mixture.experts) * operations(shape.intermediate, tokens: each)
+            } else {
+                layer += operations(shape.intermediate)
+            }
+            return sum + layer * Double(kind.count)
         }
-        // Those of query, output, gate and down serve their siblings too; each expert's last product has its own, from
-        // the tokens that choose it.
-        var layer = operations(.query) + operations(.output) + operations(.up)
-        if let mixture = description.shape.mixture {
-            let each = Double(tokens * mixture.expertsPerRow) / Double(mixture.experts)
-            layer +=
-                Double(mixture.experts)
-                * operations(description.linear(.down, layer: 0).inputs, tokens: each)
-        } else {
-            layer += operations(.down)
-        }
-        return layer * Double(description.layers) + operations(description.shape.hidden)
     }
 
     /// GPTQ of a weight: three times K for each weight (its corrections, and two triangular systems for its errors), and

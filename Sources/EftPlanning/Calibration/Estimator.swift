@@ -115,10 +115,8 @@ package struct Estimator: Sendable {
             let share = Double(description.layers - 1) / Double(description.layers)
             cost += (layers(layouts, rows: rows, without: .down) + attention) * share
         }
-        let roles = description.linears(layer: 0).map(\.role)
-        for (index, layout) in layouts.linears.enumerated() {
-            let (seen, share) =
-                isExpert(roles[index % roles.count]) ? expertRows(rows) : (rows, 1)
+        for (layout, _, isExpert) in linears(layouts) {
+            let (seen, share) = isExpert ? expertRows(rows) : (rows, 1)
             let trained =
                 batch.rank > 0
                 ? adapter(layout, rows: seen, batch) : weightGradient(layout, rows: seen)
@@ -188,10 +186,8 @@ package struct Estimator: Sendable {
         // Layers are much alike, so equal products are counted by their number; in order of appearance, so that sums are
         // the same each time.
         var (kinds, counts): ([Product], [Product: Int]) = ([], [:])
-        let roles = description.linears(layer: 0).map(\.role)
-        for (index, layout) in layouts.linears.enumerated()
-        where roles[index % roles.count] != role {
-            let kind = Product(layout: layout, isExpert: isExpert(roles[index % roles.count]))
+        for (layout, own, isExpert) in linears(layouts) where own != role {
+            let kind = Product(layout: layout, isExpert: isExpert)
             if counts[kind] == nil { kinds.append(kind) }
             counts[kind, default: 0] += 1
         }
@@ -207,8 +203,24 @@ package struct Estimator: Sendable {
         let isExpert: Bool
     }
 
-    private func isExpert(_ role: DecoderDescription.Role) -> Bool {
-        shape.mixture != nil && [.gate, .up, .down].contains(role)
+    /// All linear layers, what they do, and whether only some rows go through them.
+    private func linears(
+        _ layouts: DecoderLayouts
+    ) -> [(layout: WeightLayout, role: DecoderDescription.Role, isExpert: Bool)] {
+        let kinds = description.distinctLayers.map { kind in
+            (
+                description.shape(layer: kind.layer),
+                description.linears(layer: kind.layer).map(\.role)
+            )
+        }
+        return layouts.layers.enumerated().flatMap { layer, linears in
+            let shape = description.shape(layer: layer)
+            let roles = kinds.first { $0.0 == shape }?.1 ?? []
+            return zip(linears, roles).map { layout, role in
+                let isInside = [.gate, .up, .gateUp, .down].contains(role)
+                return (layout, role, shape.mixture != nil && isInside)
+            }
+        }
     }
 
     /// Rows that an expert sees when it is chosen, and the share of experts that are, when rows choose evenly.

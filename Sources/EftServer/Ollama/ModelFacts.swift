@@ -67,7 +67,7 @@ package struct ModelFacts: Sendable {
     private static func weights(
         _ description: DecoderDescription, _ checkpoint: any CheckpointReader
     ) -> String {
-        let first = description.linear(.query, layer: 0)
+        let first = description.linear(.output, layer: 0)
         let source = try? LinearSource(
             module: first.name, checkpoint: checkpoint, inputs: first.inputs,
             outputs: first.outputs)

@@ -13,4 +13,6 @@ package enum Activation: Sendable, Hashable {
     case relu
     /// max(x, 0)^2.
     case reluSquared
+    /// x / (1 + exp(-1.702 x)) of x up to 7, with one more than the other factor, which is kept between -7 and 7 (gpt-oss).
+    case clampedSwiGLU
 }

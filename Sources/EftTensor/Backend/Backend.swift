@@ -75,6 +75,10 @@ package protocol Backend: AnyObject, Sendable {
     func activateBackward(
         _ activation: Activation, gate: Matrix, up: Matrix?, dy: Matrix, dgate: Matrix, dup: Matrix?
     )
+    /// y = f(gate) * up, of a matrix whose rows hold the gate and then the other factor.
+    func activate(_ activation: Activation, both: Matrix, into y: Matrix)
+    /// The gradients of both factors from dy, in their place.
+    func activateBackward(_ activation: Activation, both: Matrix, dy: Matrix)
     /// x = cap * tanh(x / cap).
     func softCap(_ x: Matrix, _ cap: Float)
     /// From the gradient of y = cap * tanh(x / cap) to that of x, in place.

@@ -72,6 +72,22 @@ extension CPUBackend {
             dup?.pointer, dup?.columns ?? 0)
     }
 
+    package func activate(_ activation: Activation, both: Matrix, into y: Matrix) {
+        precondition(both.columns == 2 * y.columns && both.rows == y.rows)
+        eft_activate(
+            context, activation.kernelValue, y.rows, y.columns, both.pointer, both.columns,
+            both.pointer + y.columns, both.columns, y.pointer, y.columns)
+    }
+
+    package func activateBackward(_ activation: Activation, both: Matrix, dy: Matrix) {
+        precondition(both.columns == 2 * dy.columns && both.rows == dy.rows)
+        let up = both.pointer + dy.columns
+        eft_activate_backward(
+            context, activation.kernelValue, dy.rows, dy.columns, both.pointer, both.columns,
+            up, both.columns, dy.pointer, dy.columns, both.pointer, both.columns, up,
+            both.columns)
+    }
+
     package func softCap(_ x: Matrix, _ cap: Float) {
         eft_soft_cap(context, x.count, cap, x.pointer)
     }
@@ -248,6 +264,7 @@ extension Activation {
         case .geluTanh: EFT_GELU_TANH
         case .relu: EFT_RELU
         case .reluSquared: EFT_RELU2
+        case .clampedSwiGLU: EFT_CLAMPED
         }
     }
 }

@@ -155,7 +155,7 @@ package struct AdapterSettings: Sendable, Hashable {
     /// - Throws: what reading that adapter's settings throws.
     func savedModules() throws -> [String] {
         guard let folder else {
-            return modulesToSave.filter { SavedEnds.modules.contains($0) }
+            return modulesToSave.compactMap(SavedEnds.module)
         }
         let names = try AdapterConfig.read(folder: folder).modulesToSave
         return SavedEnds.modules.filter { module in
@@ -170,13 +170,13 @@ package struct AdapterSettings: Sendable, Hashable {
             if ScoreHead.savedModules.contains(name), try ScoreSettings.read(config) != nil {
                 continue
             }
-            guard let module = SavedEnds.module(named: name)
-            else {
+            guard SavedEnds.module(named: name) != nil else {
                 throw try config.required(key).error(
                     .badValue,
                     "'\(excerpt(name))' is not trained as a whole; there are "
                         + SavedEnds.modules.joined(separator: " and "))
             }
+            let module = name.split(separator: ".").last.map(String.init) ?? name
             if !modulesToSave.contains(module) { modulesToSave.append(module) }
         }
     }

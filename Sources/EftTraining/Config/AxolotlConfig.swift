@@ -131,7 +131,9 @@ package struct AxolotlConfig: Sendable {
             notices.append("label_smoothing_factor has no effect: answers are compared")
         }
         guard adapter != nil, adapter?.folder == nil else { return }
-        if adapter?.modulesToSave.contains("lm_head") == true {
+        if adapter?.modulesToSave.contains(where: { SavedEnds.module(named: $0) == "lm_head" })
+            == true
+        {
             throw try document.required("lora_modules_to_save").error(
                 .badValue, "a model that scores has no lm_head; its head 'score' is always trained")
         }

@@ -26,7 +26,7 @@ struct AdapterTargets: Sendable {
     ) throws {
         initialization = settings.folder == nil ? settings.initialization : .uniform
         folder = settings.folder
-        let all = (0..<description.layers).flatMap { description.linears(layer: $0) }
+        let all = (0..<description.layers).flatMap { Self.adaptable(description, $0) }
         if let folder = settings.folder {
             config = try AdapterConfig.read(folder: folder)
             let checkpoint = try CheckpointFolder.open(folder, kind: .adapter)
@@ -44,7 +44,7 @@ struct AdapterTargets: Sendable {
             notices = []
             return
         }
-        let known = description.linears(layer: 0)
+        let known = description.distinctLayers.flatMap { Self.adaptable(description, $0.layer) }
         notices = try Self.notices(settings, known, description)
         // PEFT leaves modules that are in no layer out when layers are named.
         let hasHead =
@@ -53,7 +53,7 @@ struct AdapterTargets: Sendable {
             try settings.layersToTransform == nil && Self.meansEmbedding(settings, description)
         let matches = try Self.matcher(settings.targets)
         let layersOf = try Self.layers(settings, description)
-        var chosen = try layersOf.flatMap { try description.linears(layer: $0).filter(matches) }
+        var chosen = try layersOf.flatMap { try Self.adaptable(description, $0).filter(matches) }
         let hasOtherNames = chosen.isEmpty && !hasHead && !hasEmbedding
         if hasOtherNames { chosen = try Self.underOtherNames(settings.targets, all) }
         guard !chosen.isEmpty || hasHead || hasEmbedding else {
@@ -83,6 +83,13 @@ struct AdapterTargets: Sendable {
             + (hasEmbedding ? [description.embeddingName] : [])
         layers = Dictionary(
             uniqueKeysWithValues: names.map { ($0, config.settings(for: $0)) })
+    }
+
+    /// The linear layers that adapters act on: all but experts that stand in one tensor, which are no modules to PEFT.
+    private static func adaptable(
+        _ description: DecoderDescription, _ layer: Int
+    ) -> [DecoderDescription.LinearShape] {
+        description.linears(layer: layer).filter { !description.isStacked($0) }
     }
 
     /// Whether a name outside the decoder layers is meant.
@@ -191,8 +198,8 @@ struct AdapterTargets: Sendable {
         guard description.shape.mixture == nil else {
             throw TrainingError(
                 .configuration,
-                "adapters on stacked experts (lora_target_parameters) are not supported yet; name the experts' "
-                    + "linear layers in lora_target_modules: " + list.joined(separator: ", "))
+                "adapters on stacked experts (lora_target_parameters) are not supported yet; name linear layers in "
+                    + "lora_target_modules: " + list.joined(separator: ", "))
         }
         lines.append("lora_target_parameters has no effect: the model has no mixture of experts")
         return lines

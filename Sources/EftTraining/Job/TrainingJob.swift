@@ -116,7 +116,10 @@ package final class TrainingJob {
         let rows = lengths.longest.multipliedReportingOverflow(by: config.training.microBatchSize)
         let packed = config.training.samplePacking ? config.training.sequenceLen : 0
         let held = dataBytes(
-            copies * description.layers * description.linears(layer: 0).count,
+            copies
+                * description.distinctLayers.reduce(0) {
+                    $0 + $1.count * description.linears(layer: $1.layer).count
+                },
             rows.overflow ? .max : max(packed, rows.partialValue))
         if room.limits[0] != .max { room.limits[0] -= held }
         plan = try TrainingJob.plan(

@@ -143,7 +143,7 @@ final class MeasurementStage {
         for (block, table) in zip(blocks, tables) {
             for (column, projection) in block.projections.enumerated() {
                 // An MLP beside experts takes what they take.
-                candidates[projection] = table.map { $0[column % $0.count] }.distinct()
+                candidates[projection] = table.map { block.column(column, of: $0) }.distinct()
             }
         }
         try job.work.clearCandidates()
@@ -176,7 +176,7 @@ final class MeasurementStage {
             let half: DecoderLayer.Half = place == 0 ? .attention : .feedForward
             let options = try table.map { row in
                 let sections = Dictionary(
-                    block.projections.enumerated().map { ($1, row[$0 % row.count]) },
+                    block.projections.enumerated().map { ($1, block.column($0, of: row)) },
                     uniquingKeysWith: { a, _ in a })
                 let error = try blockError(layer, half, block, sections, candidates)
                 return WidthOption(

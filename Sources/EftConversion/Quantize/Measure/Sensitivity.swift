@@ -35,7 +35,9 @@ struct Sensitivity {
     ) -> [MemoryTable] {
         let hidden = description.shape.hidden
         let states = (2 + min(count, rowCount)) * rows * hidden * 4
-        let sums = description.linears(layer: 0).reduce(0) { $0 + $1.outputs * 8 }
+        let sums = description.largest { layer in
+            description.linears(layer: layer).reduce(0) { $0 + $1.outputs * 8 }
+        }
         let fixed = MemoryTable([
             .activations: states
                 + BlockRunner.byteCount(description, length: rows, backward: true)

@@ -44,24 +44,38 @@ struct WidthBlock: Sendable, Hashable {
     /// Both blocks of a layer.
     static func layer(_ layer: Int, _ model: DecoderDescription) -> [WidthBlock] {
         let path = model.layerName(layer) + "."
-        let attention: [DecoderDescription.Role] = [.query, .key, .value, .output]
         let mlp = model.mlpRoles
         // All experts of a layer are one block, called what holds them, and their like layers have the same widths.
-        let experts = model.shape.mixture.map { (0..<$0.experts).map(Optional.some) } ?? [nil]
+        let mixture = model.shape(layer: layer).mixture
+        let experts = mixture.map { (0..<$0.experts).map(Optional.some) } ?? [nil]
         let name = model.mlpNames.path
         let suffix = ".experts"
         return [
             WidthBlock(
-                key: path + "self_attn", linears: attention.map { model.linear($0, layer: layer) }),
+                key: path + "self_attn",
+                linears: model.attentionRoles.map { model.linear($0, layer: layer) }),
             WidthBlock(
                 key: path + (name.hasSuffix(suffix) ? String(name.dropLast(suffix.count)) : name),
                 linears: experts.flatMap { expert in
                     mlp.map { model.linear($0, layer: layer, expert: expert) }
                 }
-                    + model.sharedRoles.filter { !$0.isRouter }.map {
+                    + (mixture == nil ? [] : model.sharedRoles).filter { !$0.isRouter }.map {
                         model.linear($0, layer: layer)
                     }),
         ]
+    }
+
+    /// Of a row of widths for each linear layer of attention or of an MLP, those of a projection. A product that holds
+    /// several takes those of its first; an MLP beside experts takes what they take.
+    func column<Widths>(_ projection: Int, of row: [Widths]) -> Widths {
+        let count = linears.count { $0.role == .output } > 0 ? projections.count : mlpCount
+        let place = projection % count
+        return row[place == count - 1 ? row.count - 1 : place]
+    }
+
+    /// Linear layers of one MLP.
+    private var mlpCount: Int {
+        (linears.firstIndex { $0.role == .down } ?? linears.count - 1) + 1
     }
 
     /// The projections, each once, in the order of the computation.

@@ -1,0 +1,65 @@
+// SPDX-License-Identifier: Apache-2.0
+// How a checkpoint holds the matrices of a layer's experts in one tensor each.
+import EftFormats
+
+/// The tensors that hold what is one of each expert, one behind the other.
+package struct ExpertStack: Sendable, Hashable {
+    /// The tensor of one product of all experts.
+    package struct Tensor: Sendable, Hashable {
+        /// Its name below the layer's path.
+        package var weight: String
+        /// The name of the biases; nil where there are none.
+        package var bias: String?
+
+        /// Names tensors.
+        package init(weight: String, bias: String? = nil) {
+            self.weight = weight
+            self.bias = bias
+        }
+    }
+
+    /// Both factors of the MLP.
+    package var gateUp: Tensor
+    /// The last product.
+    package var down: Tensor
+    /// Whether a matrix is [inputs][outputs].
+    package var isTransposed = false
+    /// Whether outputs of both factors alternate, and do not follow each other.
+    package var alternates = false
+
+    /// States a stack whose matrices are [outputs][inputs].
+    package init(gateUp: Tensor, down: Tensor) {
+        self.gateUp = gateUp
+        self.down = down
+    }
+
+    /// The tensor that holds a linear layer; nil for those that stand alone.
+    func tensor(_ linear: DecoderDescription.LinearShape) -> Tensor? {
+        switch (linear.expert, linear.role) {
+        case (.some, .gateUp): gateUp
+        case (.some, .down): down
+        default: nil
+        }
+    }
+
+    /// Where the checkpoint has an output of a linear layer.
+    func place(ofOutput output: Int, _ linear: DecoderDescription.LinearShape) -> Int {
+        guard alternates, linear.role == .gateUp else { return output }
+        let half = linear.outputs / 2
+        return output < half ? 2 * output : 2 * (output - half) + 1
+    }
+}
+
+extension DecoderDescription {
+    /// The tensor that holds an expert's linear layer with those of the others; nil for layers that stand alone.
+    package func stackTensor(_ linear: LinearShape, layer: Int) -> ExpertStack.Tensor? {
+        guard let tensor = stack?.tensor(linear) else { return nil }
+        let path = layerName(layer) + "."
+        return ExpertStack.Tensor(
+            weight: path + tensor.weight, bias: linear.hasBias ? tensor.bias.map { path + $0 } : nil
+        )
+    }
+
+    /// Whether a linear layer's weight is a part of a tensor that holds those of all experts.
+    package func isStacked(_ linear: LinearShape) -> Bool { stack?.tensor(linear) != nil }
+}

@@ -1,0 +1,298 @@
+// SPDX-License-Identifier: Apache-2.0
+// A checkpoint whose experts stand in one tensor together, seen as if each matrix were a tensor of its own.
+import EftFormats
+import EftTensor
+
+/// Shows the parts of stacked tensors under the names of linear layers: `<expert's path>.weight` [outputs, inputs] and
+/// `.bias`. Parts are read where they stand; nothing is kept.
+///
+/// Blocks of 32 numbers in 4 bits with a power of two each (MXFP4) are shown as the bf16 numbers that they mean.
+package final class StackedCheckpoint: CheckpointReader {
+    /// The checkpoint as it is.
+    package let base: any CheckpointReader
+    private let stack: ExpertStack
+    private let parts: [String: Part]
+    /// The tensors that parts stand in.
+    private let stacks: Set<String>
+
+    /// A matrix or bias of one expert.
+    private struct Part {
+        let info: TensorInfo
+        /// Where it stands.
+        let tensor: String
+        let linear: DecoderDescription.LinearShape
+        let expert: Int
+        let form: Form
+    }
+
+    private enum Form {
+        case matrix
+        case bias
+        /// Codes of 4 bits, and the tensor of the exponents.
+        case blocks(scales: String)
+    }
+
+    /// Finds and checks the parts of a model.
+    /// - Throws: `FormatError` for tensors of other shapes than the model asks for.
+    package init(
+        _ base: any CheckpointReader, _ description: DecoderDescription, stack: ExpertStack
+    ) throws(FormatError) {
+        var (parts, stacks): ([String: Part], Set<String>) = ([:], [])
+        for layer in 0..<description.layers {
+            for linear in description.linears(layer: layer) {
+                guard let tensor = description.stackTensor(linear, layer: layer),
+                    let expert = linear.expert, let mixture = description.shape.mixture
+                else { continue }
+                func add(
+                    _ name: String, _ dtype: DType, _ shape: Shape, _ tensor: String, _ form: Form
+                ) throws(FormatError) {
+                    parts[name] = Part(
+                        info: try TensorInfo(name: name, dtype: dtype, shape: shape),
+                        tensor: tensor, linear: linear, expert: expert, form: form)
+                    stacks.insert(tensor)
+                }
+                let matrix = Shape(linear.outputs, linear.inputs)
+                let name = linear.name + ".weight"
+                let blocks = (tensor.weight + "_blocks", tensor.weight + "_scales")
+                if let info = base.find(tensor.weight) {
+                    try Self.check(
+                        info, base,
+                        [mixture.experts]
+                            + (stack.isTransposed ? matrix.dims.reversed() : matrix.dims))
+                    try add(name, info.dtype, matrix, tensor.weight, .matrix)
+                } else if let info = base.find(blocks.0) {
+                    let shape = [mixture.experts, linear.outputs, linear.inputs / 32]
+                    try Self.check(info, base, shape + [16], .u8)
+                    try Self.check(base.tensor(blocks.1), base, shape, .u8)
+                    try add(name, .bf16, matrix, blocks.0, .blocks(scales: blocks.1))
+                    stacks.insert(blocks.1)
+                }
+                if let bias = tensor.bias, let info = base.find(bias) {
+                    try Self.check(info, base, [mixture.experts, linear.outputs])
+                    try add(
+                        linear.name + ".bias", info.dtype, Shape(linear.outputs), bias, .bias)
+                }
+            }
+        }
+        self.base = base
+        self.stack = stack
+        self.parts = parts
+        self.stacks = stacks
+    }
+
+    private static func check(
+        _ info: TensorInfo, _ base: any CheckpointReader, _ dims: [Int], _ dtype: DType? = nil
+    ) throws(FormatError) {
+        guard info.shape.dims == dims else {
+            throw FormatError(
+                .damaged, "has shape \(info.shape), but the model's config.json asks for \(dims)",
+                path: base.path, tensor: info.name)
+        }
+        guard dtype.map({ $0 == info.dtype }) ?? info.dtype.isFloatingPoint else {
+            throw FormatError(
+                .unsupported, "holds \(info.dtype.rawValue) numbers, which no experts have",
+                path: base.path, tensor: info.name)
+        }
+    }
+
+    // MARK: CheckpointReader
+
+    package var path: String { base.path }
+    package var files: [String] { base.files }
+    package var opaqueTensors: [OpaqueTensor] { base.opaqueTensors }
+    package var metadata: [String: String] { base.metadata }
+
+    package var tensors: [TensorInfo] {
+        base.tensors.filter { !stacks.contains($0.name) }
+            + parts.values.map(\.info).sorted { $0.name < $1.name }
+    }
+
+    package func find(_ name: String) -> TensorInfo? {
+        parts[name]?.info ?? (stacks.contains(name) ? nil : base.find(name))
+    }
+
+    package func releasePages(of name: String) {
+        base.releasePages(of: parts[name]?.tensor ?? name)
+    }
+
+    package func place(of name: String) -> (path: String, bytes: Range<Int>)? {
+        guard let part = parts[name] else { return base.place(of: name) }
+        guard isInOrder(part), let place = base.place(of: part.tensor) else { return nil }
+        let first = place.bytes.lowerBound + part.expert * part.info.byteCount
+        return (place.path, first..<first + part.info.byteCount)
+    }
+
+    package func withBytes<R>(
+        of name: String, _ body: (UnsafeRawBufferPointer) throws -> R
+    ) throws -> R {
+        guard parts[name] != nil else { return try base.withBytes(of: name, body) }
+        return try bytes(of: name).withUnsafeBytes(body)
+    }
+
+    package func read(
+        _ name: String, bytes range: Range<Int>, into target: UnsafeMutableRawBufferPointer
+    ) throws(FormatError) {
+        guard let part = parts[name] else {
+            return try base.read(name, bytes: range, into: target)
+        }
+        precondition(target.count == range.count, "\(range.count) bytes into \(target.count)")
+        if isInOrder(part) {
+            let first = part.expert * part.info.byteCount
+            return try base.read(
+                part.tensor, bytes: first + range.lowerBound..<first + range.upperBound,
+                into: target)
+        }
+        switch part.form {
+        case .matrix where stack.isTransposed: try readColumns(part, range, target)
+        case .bias: try readBias(part, range, target)
+        default: try readRows(part, range, target)
+        }
+    }
+
+    // MARK: Parts
+
+    /// Whether a part's bytes stand as they are shown.
+    private func isInOrder(_ part: Part) -> Bool {
+        let permutes = stack.alternates && part.linear.role == .gateUp
+        return switch part.form {
+        case .matrix: !stack.isTransposed && !permutes
+        case .bias: !permutes
+        case .blocks: false
+        }
+    }
+
+    private func readBias(
+        _ part: Part, _ range: Range<Int>, _ target: UnsafeMutableRawBufferPointer
+    ) throws(FormatError) {
+        let width = part.info.dtype.byteWidth
+        var whole = [UInt8](repeating: 0, count: part.info.byteCount)
+        let first = part.expert * whole.count
+        try whole.withUnsafeMutableBufferPointer { (bytes) throws(FormatError) in
+            try base.read(
+                part.tensor, bytes: first..<first + bytes.count,
+                into: UnsafeMutableRawBufferPointer(bytes))
+        }
+        for (place, byte) in range.enumerated() {
+            let stored = stack.place(ofOutput: byte / width, part.linear)
+            target[place] = whole[stored * width + byte % width]
+        }
+    }
+
+    /// The rows that a range of bytes lies in, and the bytes of each that are asked for.
+    private func forEachRow(
+        _ part: Part, _ range: Range<Int>,
+        _ body: (_ row: Int, _ bytes: Range<Int>, _ place: Int) throws(FormatError) -> Void
+    ) throws(FormatError) {
+        let width = part.linear.inputs * part.info.dtype.byteWidth
+        guard width > 0, !range.isEmpty else { return }
+        for row in range.lowerBound / width...(range.upperBound - 1) / width {
+            let bytes = (row * width..<(row + 1) * width).clamped(to: range)
+            try body(
+                row, bytes.lowerBound - row * width..<bytes.upperBound - row * width,
+                bytes.lowerBound - range.lowerBound)
+        }
+    }
+
+    /// Rows of matrices that are [outputs][inputs], whose order is another, or which are blocks.
+    private func readRows(
+        _ part: Part, _ range: Range<Int>, _ target: UnsafeMutableRawBufferPointer
+    ) throws(FormatError) {
+        let width = part.linear.inputs * part.info.dtype.byteWidth
+        var decoded = [UInt16](repeating: 0, count: part.linear.inputs)
+        try forEachRow(part, range) { (row, bytes, place) throws(FormatError) in
+            let stored =
+                part.expert * part.linear.outputs + stack.place(ofOutput: row, part.linear)
+            let goal = UnsafeMutableRawBufferPointer(
+                rebasing: target[place..<place + bytes.count])
+            guard case .blocks(let scales) = part.form else {
+                let first = stored * width
+                return try base.read(
+                    part.tensor, bytes: first + bytes.lowerBound..<first + bytes.upperBound,
+                    into: goal)
+            }
+            try decode(part.tensor, scales, row: stored, into: &decoded)
+            decoded.withUnsafeBytes { goal.copyBytes(from: $0[bytes]) }
+        }
+    }
+
+    /// A row of blocks as bf16 numbers.
+    private func decode(
+        _ tensor: String, _ scales: String, row: Int, into numbers: inout [UInt16]
+    ) throws(FormatError) {
+        let count = numbers.count / 32
+        func bytes(_ name: String, _ size: Int) throws(FormatError) -> [UInt8] {
+            var bytes = [UInt8](repeating: 0, count: size)
+            try bytes.withUnsafeMutableBufferPointer { (target) throws(FormatError) in
+                try base.read(
+                    name, bytes: row * size..<(row + 1) * size,
+                    into: UnsafeMutableRawBufferPointer(target))
+            }
+            return bytes
+        }
+        let (codes, exponents) = (try bytes(tensor, count * 16), try bytes(scales, count))
+        for block in 0..<count {
+            for pair in 0..<16 {
+                let code = codes[block * 16 + pair]
+                let place = block * 32 + 2 * pair
+                let table = Int(exponents[block]) << 4
+                numbers[place] = MXFP4.numbers[table | Int(code & 15)]
+                numbers[place + 1] = MXFP4.numbers[table | Int(code >> 4)]
+            }
+        }
+    }
+
+    /// Rows of matrices that are [inputs][outputs]: a run of columns of each stored row.
+    private func readColumns(
+        _ part: Part, _ range: Range<Int>, _ target: UnsafeMutableRawBufferPointer
+    ) throws(FormatError) {
+        let (inputs, outputs) = (part.linear.inputs, part.linear.outputs)
+        let width = part.info.dtype.byteWidth
+        guard !range.isEmpty else { return }
+        let (first, last) = (range.lowerBound / width, (range.upperBound - 1) / width)
+        let rows = first / inputs...last / inputs
+        // The runs of consecutive rows that stand beside each other in the checkpoint, or two apart.
+        let stored = rows.map { stack.place(ofOutput: $0, part.linear) }
+        let (low, high) = (stored.min() ?? 0, stored.max() ?? 0)
+        var segment = [UInt8](repeating: 0, count: (high - low + 1) * width)
+        for input in 0..<inputs {
+            let start = ((part.expert * inputs + input) * outputs + low) * width
+            try segment.withUnsafeMutableBufferPointer { (bytes) throws(FormatError) in
+                try base.read(
+                    part.tensor, bytes: start..<start + bytes.count,
+                    into: UnsafeMutableRawBufferPointer(bytes))
+            }
+            let isWhole = range.lowerBound % width == 0 && range.upperBound % width == 0
+            for (row, place) in zip(rows, stored) {
+                let goal = (row * inputs + input) * width - range.lowerBound
+                let source = (place - low) * width
+                if isWhole, width == 2, goal >= 0, goal + 2 <= target.count {
+                    target.storeBytes(
+                        of: segment.withUnsafeBytes {
+                            $0.loadUnaligned(fromByteOffset: source, as: UInt16.self)
+                        }, toByteOffset: goal, as: UInt16.self)
+                    continue
+                }
+                for byte in 0..<width where goal + byte >= 0 && goal + byte < target.count {
+                    target[goal + byte] = segment[source + byte]
+                }
+            }
+        }
+    }
+}
+
+/// Numbers of 4 bits (a sign, 2 of exponent, 1 of mantissa) of which 32 share a power of two.
+enum MXFP4 {
+    /// The numbers without their sign, as f32 bits: 0, 0.5, 1, 1.5, 2, 3, 4, 6.
+    private static let values: [Float] = [0, 0.5, 1, 1.5, 2, 3, 4, 6]
+
+    /// The bf16 numbers of all codes for all exponents, those of an exponent together.
+    static let numbers = (0..<4096).map { bf16(UInt8($0 & 15), exponent: UInt8($0 >> 4)) }
+
+    /// A code times 2 to the power of `exponent` - 127, as the bits of a bf16 number.
+    static func bf16(_ code: UInt8, exponent: UInt8) -> UInt16 {
+        let value = values[Int(code & 7)]
+        let scaled = Float(sign: .plus, exponent: Int(exponent) - 127, significand: value)
+        let bits = UInt16(truncatingIfNeeded: scaled.bitPattern >> 16)
+        return code & 8 == 0 ? bits : bits | 0x8000
+    }
+}
