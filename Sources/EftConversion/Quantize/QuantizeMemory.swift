@@ -145,7 +145,7 @@ extension QuantizePlan {
         func quantizing(_ linear: DecoderDescription.LinearShape, adjusting: Bool) -> Int {
             LinearQuantizer.byteCount(
                 inputs: linear.inputs, outputs: linear.outputs, groups: target(linear).groups,
-                adjusting: adjusting, threads: threads)
+                recipe: options.recipe.rounding, adjusting: adjusting, threads: threads)
         }
         for linears in siblings {
             let most = linears.map { quantizing($0, adjusting: compensates) }.max()
@@ -167,7 +167,8 @@ extension QuantizePlan {
     private func headMoments(length: Int, threads: Int) -> [MemoryTable] {
         let head = head
         let quantizing = LinearQuantizer.byteCount(
-            inputs: head.inputs, outputs: head.outputs, groups: head.groups, threads: threads)
+            inputs: head.inputs, outputs: head.outputs, groups: head.groups,
+            recipe: options.recipe.rounding, threads: threads)
         let layout = EXL2Table(head.groups).layout(outputs: head.outputs)
         let losses = LossHead.byteCount(
             vocabulary: description.vocabulary, rows: length, description.logits, backward: false)
