@@ -167,6 +167,9 @@ typedef struct eft_exl2_kernels {
     /// Columns from `first` on, at most EFT_EXL2_COLUMNS. `triangle`: [rows][rows], row r holds U[c][r]; `tile`:
     /// [rows][EFT_EXL2_COLUMNS] of workspace.
     void (*correct)(const eft_exl2_rounding *rounding, size_t first, size_t columns, const float *triangle, float *tile);
+    /// Columns from `first` on, at most EFT_EXL2_COLUMNS. `triangle`: [rows][rows], row r holds H[r][c], c <= r; `tile` as
+    /// above.
+    void (*descend)(const eft_exl2_descent *descent, size_t first, size_t columns, const float *triangle, float *tile);
     /// A row's numbers become what rounding makes them lose.
     void (*losses)(size_t columns, unsigned bits, const float *scales, float *w);
     /// 32 rows of codes, of which row i begins at codes + i * ldc, to `bits` rows of words.

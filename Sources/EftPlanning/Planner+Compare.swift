@@ -13,23 +13,28 @@ package struct ComparedDecoder {
     package var adapters: AdapterExtents?
     /// The steps of loading it.
     package var load: LoadNeed
+    /// How its keys and values are held.
+    package var kvType: KVType
 
     /// States a decoder.
     package init(
         planner: Planner, layouts: DecoderLayouts, adapters: AdapterExtents? = nil,
-        load: LoadNeed = LoadNeed()
+        load: LoadNeed = LoadNeed(), kvType: KVType = .f32
     ) {
         self.planner = planner
         self.layouts = layouts
         self.adapters = adapters
         self.load = load
+        self.kvType = kvType
     }
 
     fileprivate func plan(_ name: String, rows: Int, limits: [Int]) -> StagePlan {
         var planner = planner
         planner.limits = limits
         return planner.stage(
-            name, planner.task(layouts, adapters: adapters, load: load).evaluation(rows: rows),
+            name,
+            planner.task(layouts, adapters: adapters, load: load)
+                .evaluation(rows: rows, kvType: kvType),
             "windows of \(rows) tokens")
     }
 }

@@ -120,15 +120,18 @@ package struct Planner {
 
     /// Scoring batches of `rows` tokens in at most `sequences` sequences over weights of given layouts, some of them
     /// streamed when they do not fit.
-    /// - Parameter least: the fewest tokens that are advised where `rows` do not fit.
+    /// - Parameters:
+    ///   - least: the fewest tokens that are advised where `rows` do not fit.
+    ///   - kvType: how keys and values are held.
     package func evaluate(
         name: String, layouts: DecoderLayouts, adapters: AdapterExtents? = nil,
-        load: LoadNeed = LoadNeed(), rows: Int, least: Int = 64, sequences: Int = 1
+        load: LoadNeed = LoadNeed(), rows: Int, least: Int = 64, sequences: Int = 1,
+        kvType: KVType = .f32
     ) -> StagePlan {
         let task = task(layouts, adapters: adapters, load: load)
         func planned(_ rows: Int) -> StagePlan {
             stage(
-                name, task.evaluation(rows: rows, sequences: sequences),
+                name, task.evaluation(rows: rows, sequences: sequences, kvType: kvType),
                 "windows of \(rows) tokens")
         }
         var plan = planned(rows)

@@ -137,8 +137,9 @@ struct LinearQuantizerTests {
             try $0.measure(target(table.groups), hessian: hessian, tables: [table])[0].error
         }
         #expect(errors[1] < errors[0])
+        // What is written has gone through the descent, which a trial does without.
         let report = try better.quantize(target(table.groups), hessian: hessian)
-        #expect(abs(report.error / errors[1] - 1) < 1e-4)
+        #expect(report.error < errors[1])
     }
 
     @Test func `weights of nothing have scales of zero`() throws {

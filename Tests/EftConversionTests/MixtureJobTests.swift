@@ -13,19 +13,21 @@ struct MixtureJobTests {
     private struct Stop: Error {}
 
     private func job(
-        _ folder: TemporaryFolder, output: String = "out", work: String = "work", rows: Int = 6,
-        length: Int = 40, bits: Double = 8, recipe: QuantizeRecipe = .uniform,
-        expertsPerToken: Int = 2, ledger: MemoryLedger = MemoryLedger()
+        _ folder: TemporaryFolder, type: String = "mixtral", output: String = "out",
+        work: String = "work", rows: Int = 6, length: Int = 40, bits: Double = 8,
+        recipe: QuantizeRecipe = .uniform, expertsPerToken: Int = 2,
+        ledger: MemoryLedger = MemoryLedger(), _ change: (inout QuantizeOptions) -> Void = { _ in }
     ) throws -> QuantizeJob {
         let path = folder.file("model")
         if !FileSystem.exists(path) {
-            _ = try TinyModel.write(to: folder, type: "mixtral", expertsPerToken: expertsPerToken)
+            _ = try TinyModel.write(to: folder, type: type, expertsPerToken: expertsPerToken)
         }
         let tokens = TinyModel.tokens(rows * length)
         var options = QuantizeOptions(
             bits: bits, recipe: recipe, headBits: 8, rows: rows, length: length)
         options.measurementRows = min(rows, 3)
         options.measurementLength = min(length, 24)
+        change(&options)
         return try QuantizeJob(
             input: path, work: folder.file(work), output: folder.file(output),
             calibration: CalibrationRows(
@@ -73,29 +75,80 @@ struct MixtureJobTests {
         }
     }
 
-    @Test(arguments: QuantizeRecipe.allCases)
-    func `memory stays within what was stated`(_ recipe: QuantizeRecipe) throws {
+    @Test(arguments: ["mixtral", "qwen2_moe", "qwen3_moe", "olmoe"], QuantizeRecipe.allCases)
+    func `all linear layers of every family are quantized, within what was stated`(
+        type: String, recipe: QuantizeRecipe
+    ) throws {
         let folder = try TemporaryFolder()
         let ledger = MemoryLedger()
-        let job = try job(folder, recipe: recipe, ledger: ledger)
+        let job = try job(
+            folder, type: type, bits: recipe == .uniform ? 8 : 6, recipe: recipe, ledger: ledger)
         let stated = try job.memory()
-        _ = try job.run()
+        let report = try job.run()
         #expect(
             ledger.peakTotal <= stated.total,
             "held \(ledger.peak.rendered), stated \(stated.rendered)")
+        let out = try CheckpointFolder.open(folder.file("out"))
+        let model = try ModelFolder.open(folder.file("out")).description
+        var quantized = 0
+        for linear in (0..<model.layers).flatMap({ model.linears(layer: $0) }) {
+            let isRouter = linear.role.isRouter
+            #expect((out.find(linear.name + ".weight") != nil) == isRouter, "\(linear.name)")
+            #expect((out.find(linear.name + ".q_weight") == nil) == isRouter, "\(linear.name)")
+            quantized += isRouter ? 0 : 1
+        }
+        #expect(report.linears.count == quantized + 1)
+        let difference = try TinyModel.error(folder)
+        #expect(difference < 0.3)
     }
 
     @Test(arguments: [
-        "model.layers.0.block_sparse_moe.experts.1.w2", "model.layers.1: row 2 of 6",
+        (QuantizeRecipe.uniform, "model.layers.0.block_sparse_moe.experts.1.w2"),
+        (.uniform, "model.layers.1: row 2 of 6"),
+        (.eft, "model.layers.1.block_sparse_moe.experts.0.w2"),
+        (.exllamav2, "model.layers.1.block_sparse_moe.experts.1.w2"),
     ])
-    func `a run that was stopped goes on to the same bytes`(_ item: String) throws {
+    func `a run that was stopped goes on to the same bytes`(
+        recipe: QuantizeRecipe, item: String
+    ) throws {
         let folder = try TemporaryFolder()
-        _ = try job(folder, output: "whole", work: "other").run()
+        let bits = recipe == .uniform ? 8.0 : 6
+        _ = try job(folder, output: "whole", work: "other", bits: bits, recipe: recipe).run()
         #expect(throws: Stop.self) {
-            try job(folder).run(ConversionMonitor(report: { if $0.item == item { throw Stop() } }))
+            try job(folder, bits: bits, recipe: recipe).run(
+                ConversionMonitor(report: { if $0.item == item { throw Stop() } }))
         }
-        _ = try job(folder).run()
+        _ = try job(folder, bits: bits, recipe: recipe).run()
         #expect(try folder.tree("out") == folder.tree("whole"))
+    }
+
+    @Test func `an adapter on attention and experts is folded in on the way`() throws {
+        let folder = try TemporaryFolder()
+        let base = try TinyModel.write(to: folder, type: "mixtral", expertsPerToken: 2)
+        let expert = "model.layers.0.block_sparse_moe.experts.1.w2."
+        let adapter = try TinyAdapter.write(
+            to: folder,
+            [
+                ("model.layers.1.self_attn.q_proj.lora_A.weight", [2, 64]),
+                ("model.layers.1.self_attn.q_proj.lora_B.weight", [64, 2]),
+                (expert + "lora_A.weight", [2, 96]), (expert + "lora_B.weight", [64, 2]),
+            ],
+            config: #"""
+                {"peft_type": "LORA", "r": 2, "lora_alpha": 4, "target_modules": ["q_proj", "w2"]}
+                """#
+        ) { Float($0 % 11) * 0.01 - 0.05 }
+        let report = try job(folder, bits: 5, recipe: .eft) { $0.adapter = adapter }.run()
+        try AdapterMerger(
+            base: base, adapter: adapter, output: folder.file("merged"), options: .init(),
+            backend: CPUBackend(ledger: MemoryLedger(), threads: 2)
+        ).run()
+        try FileSystem.removeFolder(base)
+        try FileSystem.move(folder.file("merged"), to: base)
+        let other = try job(folder, output: "two", work: "two-work", bits: 5, recipe: .eft).run()
+        #expect(report == other)
+        #expect(
+            try FileSystem.read(folder.file("out/output.safetensors"))
+                == FileSystem.read(folder.file("two/output.safetensors")))
     }
 
     @Test func `experts that few tokens chose are told`() throws {

@@ -23,6 +23,7 @@ enum TinyModel {
             {"architectures": ["LlamaForCausalLM"], "model_type": "\(type)", "vocab_size": \(vocabulary),
              "hidden_size": 64, "intermediate_size": 96, "num_hidden_layers": 2,
              "num_attention_heads": 4, "head_dim": 16,
+             "moe_intermediate_size": 96, "shared_expert_intermediate_size": 32,
              "num_local_experts": 2, "num_experts_per_tok": \(expertsPerToken), "num_key_value_heads": 2, "max_position_embeddings": 128,
              "rms_norm_eps": 1e-5, "rope_theta": 10000.0, "tie_word_embeddings": \(tied),
              "attention_bias": \(bias), "initializer_range": 0.1, "torch_dtype": "bfloat16"}

@@ -136,6 +136,13 @@ import Testing
         let streamed = try compare(["--memory", "\((planned >> 10) - 2400)KiB"])
         #expect(try FileSystem.list(caches).count >= 1)
         #expect(try streamed.required("kl_divergence").required("mean").double() == divergence)
+        // Keys and values in codes add to what the weights have cost.
+        let codes = try compare(["--kv-cache-dtype", "q4"])
+        #expect(try codes.required("kl_divergence").required("mean").double() != divergence)
+        #expect(
+            try codes.required("reference").required("nll").double()
+                == whole.required("reference").required("nll").double())
+        #expect(try codes.required("peak_memory_planned").int() < planned)
         let table = try Program(
             "eval", "-m", quantized, "--compare", model, "--data", text, "--length", "33")
         #expect(table.status == 0 && table.output.contains("KL divergence"))
@@ -165,7 +172,7 @@ import Testing
         #expect(try found.required("acc").double() == 0.6)
         for wrong in [
             [], ["--tasks", questions, "--data", "x"], ["--tasks", questions, "--compare", "x"],
-            ["--compare", "x"],
+            ["--compare", "x"], ["--tasks", questions, "--kv-cache-dtype", "q8"],
         ] {
             let refused = try Program(model + wrong)
             #expect(refused.status == 2, "\(wrong)")

@@ -78,6 +78,30 @@ import Testing
         }
     }
 
+    @Test(arguments: KVType.allCases)
+    func `a text is scored through a cache as it is read through one`(_ kvType: KVType) throws {
+        let folder = try ModelFolder.open(Fixtures.path("../../Examples/demo/model"))
+        let ids = (0..<70).map { Int32(($0 * 37 + 5) % 2000) }
+        let ledger = MemoryLedger()
+        let backend = try CPUBackend(ledger: ledger, threads: 2)
+        let decoder = try DecoderLoader(folder: folder).load(backend: backend)
+        let wanted = try Self.logits(
+            decoder, ids, chunks: ids.map { _ in 1 }, kvType: kvType, length: ids.count)
+        let before = ledger.current[.activations]
+        let pass = try EvaluationPass(
+            decoder: decoder, rows: ids.count, sequences: 1, kvType: kvType)
+        let stated = EvaluationPass.byteCount(
+            decoder.description, part: decoder.parts[0], rows: ids.count, sequences: 1,
+            adapters: decoder.adapterWidths, kvType: kvType)
+        #expect(ledger.current[.activations] - before == stated)
+        // A longer text went through the same pages before.
+        _ = try pass.losses(
+            DecoderBatch(sequences: [Array(ids.reversed())]), labels: ids.map { _ in 1 })
+        let found = try pass.values(
+            DecoderBatch(sequences: [Array(ids.prefix(50))]), rows: [3, 49])
+        #expect(found == wanted[3] + wanted[49])
+    }
+
     @Test(arguments: [ActivationPrecision.int16, .int8])
     func `token by token equals all at once in integers`(_ precision: ActivationPrecision) throws {
         for level in InstructionSet.available {

@@ -80,6 +80,21 @@ static void correct(const eft_exl2_rounding *g, size_t first, size_t columns, co
     }
 }
 
+static void descend(const eft_exl2_descent *g, size_t first, size_t columns, const float *triangle, float *tile) {
+    float middle = (float)(1u << (g->bits - 1));
+    for (size_t r = 0; r < g->rows; r++) {
+        const float *line = triangle + r * g->rows;
+        for (size_t i = 0; i < columns; i++) {
+            float *w = g->w + r * g->ldw + first + i, scale = g->scales[first + i];
+            float slope = g->gradient[r * g->columns + first + i];
+            for (size_t c = 0; c < r; c++) slope += line[c] * tile[c * EFT_EXL2_COLUMNS + i];
+            float value = half_value(round_steps(*w - slope / line[r], scale, middle), scale);
+            g->changes[r * g->columns + first + i] = tile[r * EFT_EXL2_COLUMNS + i] = value - *w;
+            *w = value;
+        }
+    }
+}
+
 static void losses(size_t columns, unsigned bits, const float *scales, float *w) {
     float middle = (float)(1u << (bits - 1));
     for (size_t i = 0; i < columns; i++) w[i] -= half_value(round_steps(w[i], scales[i], middle), scales[i]);
@@ -111,7 +126,7 @@ static void values(size_t columns, unsigned bits, const uint32_t *words, size_t 
     }
 }
 
-static const eft_exl2_kernels scalar = {errors, fit, correct, losses, pack, values};
+static const eft_exl2_kernels scalar = {errors, fit, correct, descend, losses, pack, values};
 
 void eft_exl2_values(eft_isa isa, size_t columns, unsigned bits, const uint32_t *words, size_t ldw, const float *scales,
                      const uint32_t inputs[32], float *out, size_t ldo) {
@@ -242,6 +257,31 @@ void eft_exl2_correct(eft_context *context, const eft_exl2_rounding *rounding, v
         for (size_t c = 0; c <= r; c++) job.triangle[r * rows + c] = rounding->factor[c * rounding->ldf + r];
     eft_run_tasks(context, eft_ceil_div(rounding->columns, EFT_EXL2_COLUMNS), rows * rounding->columns * 16,
                   correct_task, &job);
+}
+
+typedef struct descent_job {
+    const eft_exl2_kernels *kernels;
+    const eft_exl2_descent *descent;
+    float *triangle, *tiles;
+} descent_job;
+
+static void descend_task(void *argument, size_t index, size_t worker) {
+    descent_job *job = argument;
+    size_t first = index * EFT_EXL2_COLUMNS, columns = job->descent->columns;
+    job->kernels->descend(job->descent, first, eft_min(EFT_EXL2_COLUMNS, columns - first), job->triangle,
+                          job->tiles + worker * job->descent->rows * EFT_EXL2_COLUMNS);
+}
+
+void eft_exl2_descend(eft_context *context, const eft_exl2_descent *descent, void *workspace) {
+    size_t rows = descent->rows;
+    descent_job job = {.kernels = EFT_KERNELS(exl2, context, scalar),
+                       .descent = descent,
+                       .triangle = workspace,
+                       .tiles = (float *)workspace + rows * rows};
+    for (size_t r = 0; r < rows; r++)
+        memcpy(job.triangle + r * rows, descent->hessian + r * descent->ldh, (r + 1) * sizeof(float));
+    eft_run_tasks(context, eft_ceil_div(descent->columns, EFT_EXL2_COLUMNS), rows * descent->columns * 16,
+                  descend_task, &job);
 }
 
 static void losses_task(void *argument, size_t index, size_t worker) {

@@ -571,6 +571,22 @@ typedef struct eft_exl2_rounding {
 /// (that of zero where s is 0) and its value half((code - 2^(b-1)) s). Workspace: eft_exl2_correct_workspace bytes.
 void eft_exl2_correct(eft_context *context, const eft_exl2_rounding *rounding, void *workspace);
 size_t eft_exl2_correct_workspace(size_t threads, size_t rows);
+/// A group of rounded weights whose rows move, one after the other, to where the loss is least: coordinate descent on
+/// tr(D'HD), D what the values differ by from the weights that are wanted.
+typedef struct eft_exl2_descent {
+    size_t rows, columns;
+    unsigned bits;
+    const float *scales;   // [N], as a reader computes them
+    const float *hessian;  // H at the group's first row and column, lower triangle and diagonal
+    size_t ldh;
+    const float *gradient;  // [rows][N]: HD
+    float *w;               // [rows] of N values, ldw numbers apart
+    size_t ldw;
+    float *changes;  // [rows][N]: what the values moved by
+} eft_exl2_descent;
+/// Row by row: slope = gradient[r] + H[r][c] changes[c] for all c < r in order, then w[r] becomes the value, by the rounding
+/// above, of w[r] - slope / H[r][r]. Workspace: eft_exl2_correct_workspace bytes.
+void eft_exl2_descend(eft_context *context, const eft_exl2_descent *descent, void *workspace);
 /// w [rows][N] -= its value by the same rounding, without correction.
 void eft_exl2_losses(eft_context *context, size_t rows, size_t columns, unsigned bits, const float *scales, float *w);
 /// Codes [rows][N] as words [rows / 32 * bits][padded], streams of bits down the columns; columns from N on hold the code

@@ -62,19 +62,36 @@ package struct GPTQ {
 
     // MARK: With correction
 
+    /// Moves the weights on with the scales of all groups, and tells each output's energy then.
+    package typealias Refinement = (_ scales: [GroupScales]) throws -> [Double]
+
     /// Quantizes group by group, into `packer` where there is one.
-    /// - Parameter factor: U `[K][K]`, upper triangle.
-    /// - Throws: `ConversionError` (`numbers`), `TensorError`.
+    /// - Parameters:
+    ///   - factor: U `[K][K]`, upper triangle.
+    ///   - refine: is called before anything is packed.
+    /// - Throws: `ConversionError` (`numbers`), `TensorError`, and what `refine` throws.
     package func quantize(
-        factor: UnsafePointer<Float>, into packer: EXL2Packer?
+        factor: UnsafePointer<Float>, into packer: EXL2Packer?, refine: Refinement? = nil
     ) throws -> Result {
         var energies = [Double](repeating: 0, count: weights.columns)
+        var kept: [GroupScales] = []
         for (index, group) in table.groups.enumerated() {
             let first = table.firstRows[index]
             let scales = try scales(index, factor)
             correct(first, group, scales, factor, &energies)
             propagate(index, factor: factor)
-            if let packer { store(index, group, scales, into: packer) }
+            if refine != nil {
+                kept.append(scales.stored)
+            } else if let packer {
+                store(index, group, scales, into: packer)
+            }
+        }
+        guard let refine else { return Result(energies: energies) }
+        energies = try refine(kept)
+        for (index, group) in table.groups.enumerated() {
+            guard let packer else { break }
+            encode(index, group, kept[index])
+            store(index, group, kept[index], into: packer)
         }
         return Result(energies: energies)
     }
@@ -109,6 +126,23 @@ package struct GPTQ {
         try ScaleSearch.search(
             weights.pointer + first * weights.columns, rows: group.rows, columns: weights.columns,
             bits: group.bits, backend: backend)
+    }
+
+    /// The codes of a group whose weights are what codes stand for.
+    private func encode(_ index: Int, _ group: EXL2Group, _ scales: GroupScales) {
+        let columns = weights.columns
+        let middle = Float(1 << (group.bits - 1))
+        nonisolated(unsafe) let values = weights.pointer + table.firstRows[index] * columns
+        nonisolated(unsafe) let codes = self.codes.base.assumingMemoryBound(to: UInt8.self)
+        let steps = scales.decoded(0..<columns)
+        backend.parallelFor(group.rows) { row in
+            for column in 0..<columns {
+                let place = row * columns + column
+                let scale = steps[column]
+                let code = (scale > 0 ? (values[place] / scale).rounded() : 0) + middle
+                codes[place] = code > 0 ? (code < 255 ? UInt8(code) : 255) : 0
+            }
+        }
     }
 
     private func store(

@@ -15,6 +15,8 @@ package final class Hessian {
     private let buffer: Buffer
     private var batches = 0
     private var tokens = 0
+    /// H's diagonal in stored order, since `factor`; below it H itself stays.
+    private var activities: [Float] = []
 
     /// Bytes of the matrix, under `.workspace`.
     package static func byteCount(_ size: Int) -> Int { size * size * 4 }
@@ -78,6 +80,19 @@ package final class Hessian {
         return diagonal.map { 1 / ($0 * $0) }
     }
 
+    /// Shows H + damp I: its lower triangle and diagonal, in stored order, after `factor`.
+    package func withMatrix<Result>(
+        _ body: (UnsafePointer<Float>) throws -> Result
+    ) rethrows -> Result {
+        precondition(damp > 0, "before the factor is there")
+        let pivots = diagonal
+        for index in 0..<size {
+            values[index * size + index] = activities[index] + Float(damp)
+        }
+        defer { for index in 0..<size { values[index * size + index] = pivots[index] } }
+        return try body(values)
+    }
+
     private var diagonal: [Float] { (0..<size).map { values[$0 * size + $0] } }
 
     /// Orders inputs by activity and turns the matrix into the factor.
@@ -99,6 +114,7 @@ package final class Hessian {
         }
         permute()
         let original = diagonal
+        activities = original
         let step = Hessian.damping(recipe.damping, original)
         for attempt in 1...10 {
             damp = step * Double(attempt)

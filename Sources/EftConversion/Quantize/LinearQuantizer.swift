@@ -59,7 +59,8 @@ package struct LinearQuantizer {
 
     /// Most bytes that quantizing a layer takes besides its Hessian, under `.workspace`.
     package static func byteCount(
-        inputs: Int, outputs: Int, groups: [EXL2Group], adjusting: Bool = false, threads: Int
+        inputs: Int, outputs: Int, groups: [EXL2Group], recipe: QuantizerRecipe,
+        adjusting: Bool = false, threads: Int
     ) -> Int {
         let table = EXL2Table(groups)
         let run = runBytes(inputs: inputs, outputs: outputs)
@@ -67,8 +68,12 @@ package struct LinearQuantizer {
         let packing = EXL2Packer.byteCount(table: table, outputs: outputs)
         // Scales are searched for while no run of outputs is held.
         let searching = GPTQ.searchByteCount(table: table, outputs: outputs, threads: threads)
+        let descent = CodeDescent.byteCount(table: table, outputs: outputs, threads: threads)
+        let isDescending = recipe.descents > 0
         // A copy of what was aimed at stands beside weights that were adjusted.
-        return (adjusting ? 2 : 1) * inputs * outputs * 4 + gptq + packing + max(run, searching)
+        return (adjusting ? 2 : 1) * inputs * outputs * 4 + gptq + packing
+            + (isDescending ? descent.kept : 0)
+            + max(run, searching, isDescending ? descent.block + run : 0)
     }
 
     /// The file of a layer, in the quantizer's folder or another one.
@@ -130,7 +135,9 @@ package struct LinearQuantizer {
         }
         let packer = try EXL2Packer(
             table: table, outputs: target.outputs, ledger: backend.ledger)
-        let result = try gptq.quantize(factor: hessian.values, into: packer)
+        let result = try gptq.quantize(
+            factor: hessian.values, into: packer,
+            refine: try descent(target, source, weights, wanted, table, hessian))
         try write(target, packer, permutation: hessian.permutation, folder)
         var change = try verify(
             target, source, weights, hessian.places, path: path(target.name, in: folder))
@@ -143,6 +150,33 @@ package struct LinearQuantizer {
                     groups: target.groups, inputs: target.inputs, outputs: target.outputs,
                     bias: target.hasBias)) / Double(target.inputs * target.outputs),
             error: norm > 0 ? error / norm : 0, roundingError: norm > 0 ? rounding / norm : 0)
+    }
+
+    /// What lowers the loss of GPTQ's result further; nil where the recipe does without.
+    private func descent(
+        _ target: Target, _ source: LinearSource, _ weights: Matrix, _ wanted: Matrix?,
+        _ table: EXL2Table, _ hessian: Hessian
+    ) throws -> GPTQ.Refinement? {
+        guard recipe.descents > 0 else { return nil }
+        let descent = CodeDescent(
+            hessian: hessian, table: table, passes: recipe.descents, backend: backend)
+        let bytes = CodeDescent.byteCount(
+            table: table, outputs: target.outputs, threads: backend.threads)
+        let kept = try LedgerEntry(bytes.kept, ledger: backend.ledger, purpose: .workspace)
+        return { scales in
+            defer { withExtendedLifetime(kept) {} }
+            return try descent.run(weights, scales) { outputs, block in
+                guard let wanted else {
+                    return try load(
+                        source, target, hessian.places, outputs: outputs, into: block)
+                }
+                for row in 0..<block.rows {
+                    (block.pointer + row * block.columns).update(
+                        from: wanted.pointer + row * wanted.columns + outputs.lowerBound,
+                        count: block.columns)
+                }
+            }
+        }
     }
 
     /// Memory for weights `[K][N]`.
@@ -164,10 +198,11 @@ package struct LinearQuantizer {
         min(max(runCount / inputs, 1), outputs) * inputs * 4
     }
 
-    private func runs(_ target: Target) -> [Range<Int>] {
+    private func runs(_ target: Target, of outputs: Range<Int>? = nil) -> [Range<Int>] {
         let length = min(max(LinearQuantizer.runCount / target.inputs, 1), target.outputs)
-        return stride(from: 0, to: target.outputs, by: length).map {
-            $0..<min($0 + length, target.outputs)
+        let all = outputs ?? 0..<target.outputs
+        return stride(from: all.lowerBound, to: all.upperBound, by: length).map {
+            $0..<min($0 + length, all.upperBound)
         }
     }
 
@@ -178,11 +213,14 @@ package struct LinearQuantizer {
     }
 
     /// Reads a weight `[N][K]` as `[K][N]`, inputs in stored order.
+    /// - Parameter wanted: some of the outputs; all when nil.
     func load(
-        _ source: LinearSource, _ target: Target, _ places: [UInt32], into weights: Matrix
+        _ source: LinearSource, _ target: Target, _ places: [UInt32],
+        outputs wanted: Range<Int>? = nil, into weights: Matrix
     ) throws {
         let run = try run(target)
-        for outputs in runs(target) {
+        let first = wanted?.lowerBound ?? 0
+        for outputs in runs(target, of: wanted) {
             let count = outputs.count * target.inputs
             try source.dequantize(
                 outputs: outputs,
@@ -192,7 +230,7 @@ package struct LinearQuantizer {
             }
             eft_transpose_ordered(
                 backend.context, outputs.count, target.inputs, run.pointer, places,
-                weights.pointer + outputs.lowerBound, target.outputs)
+                weights.pointer + outputs.lowerBound - first, weights.columns)
         }
     }
 

@@ -153,7 +153,7 @@ extension QuantizePlan {
         func quantizing(_ linear: DecoderDescription.LinearShape, adjusting: Bool) -> Int {
             LinearQuantizer.byteCount(
                 inputs: linear.inputs, outputs: linear.outputs, groups: target(linear).groups,
-                adjusting: adjusting, threads: threads)
+                recipe: options.recipe.rounding, adjusting: adjusting, threads: threads)
         }
         for kind in description.distinctLayers {
             let siblings = QuantizePlan.siblings(kind.layer, description)
@@ -181,7 +181,8 @@ extension QuantizePlan {
     private func headMoments(length: Int, threads: Int) -> [MemoryTable] {
         let head = head
         let quantizing = LinearQuantizer.byteCount(
-            inputs: head.inputs, outputs: head.outputs, groups: head.groups, threads: threads)
+            inputs: head.inputs, outputs: head.outputs, groups: head.groups,
+            recipe: options.recipe.rounding, threads: threads)
         let layout = EXL2Table(head.groups).layout(outputs: head.outputs)
         let losses = LossHead.byteCount(
             vocabulary: description.vocabulary, rows: length, description.logits, backward: false)

@@ -25,9 +25,13 @@ package struct QuantizerRecipe: Sendable, Hashable {
     package let scales: Scales
     /// How Hessians are damped.
     package let damping: Damping
+    /// Passes of coordinate descent over the codes, behind GPTQ.
+    package let descents: Int
 
     /// What ExLlamaV2's converter does.
-    package static let exllamav2 = QuantizerRecipe(scales: .clipping, damping: .mean(0.12))
+    package static let exllamav2 = QuantizerRecipe(
+        scales: .clipping, damping: .mean(0.12), descents: 0)
     /// What loses least of the outputs on text that calibration never saw.
-    package static let eft = QuantizerRecipe(scales: .losses, damping: .median(0.3))
+    package static let eft = QuantizerRecipe(
+        scales: .losses, damping: .median(0.3), descents: 3)
 }

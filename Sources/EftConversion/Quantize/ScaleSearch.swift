@@ -15,6 +15,17 @@ package struct GroupScales: Sendable {
     package let values: [Float]
     /// Which clipping won, 0...96.
     package let gridIndex: Int
+
+    /// What a reader computes of the codes of some outputs.
+    func decoded(_ outputs: Range<Int>) -> [Float] {
+        let table = EXL2Scale.table(scaleMax: scaleMax).map(ElementConversion.float(half:))
+        return codes[outputs].map { table[Int($0) - 1] }
+    }
+
+    /// The same without the values, which are four times as large as the codes.
+    var stored: GroupScales {
+        GroupScales(codes: codes, scaleMax: scaleMax, values: [], gridIndex: gridIndex)
+    }
 }
 
 /// Finds the scales of a group: that clipping whose rounding errors to the power 3.5 have the least sum.

@@ -78,8 +78,11 @@ package struct ComparisonEvaluator {
     }
 
     /// Takes the memory for windows of `length` tokens.
+    /// - Parameter kvType: how the model's keys and values are held; the reference's are in f32.
     /// - Throws: `ModelError` for models of different vocabularies, `TensorError` when it does not fit a ledger.
-    package init(reference: Decoder, model: Decoder, slots: [Int], length: Int) throws {
+    package init(
+        reference: Decoder, model: Decoder, slots: [Int], length: Int, kvType: KVType = .f32
+    ) throws {
         self.slots = slots
         self.length = length
         for decoder in [reference, model] {
@@ -87,7 +90,8 @@ package struct ComparisonEvaluator {
                 vocabulary: decoder.description.vocabulary, rows: length)
             try decoder.reserveScratch(rows: length, headRows: chunk)
         }
-        pass = try ComparisonPass(reference: reference, model: model, rows: length)
+        pass = try ComparisonPass(
+            reference: reference, model: model, rows: length, kvType: kvType)
     }
 
     /// Cuts tokens into windows and compares each from its second token, as `PerplexityEvaluator` scores them.

@@ -27,13 +27,17 @@ package struct PerplexityEvaluator {
     private let length: Int
 
     /// Takes the memory for windows of `length` tokens.
+    /// - Parameter kvType: how keys and values are held.
     /// - Throws: `TensorError` when it does not fit the ledger.
-    package init(decoder: Decoder, slots: [Int], length: Int) throws {
+    package init(
+        decoder: Decoder, slots: [Int], length: Int, kvType: KVType = .f32
+    ) throws {
         self.slots = slots
         self.length = length
         let chunk = LossHead.chunkRows(vocabulary: decoder.description.vocabulary, rows: length)
         try decoder.reserveScratch(rows: length, headRows: chunk)
-        pass = try EvaluationPass(decoder: decoder, rows: length, sequences: 1)
+        pass = try EvaluationPass(
+            decoder: decoder, rows: length, sequences: 1, kvType: kvType)
     }
 
     /// The loss of the labelled tokens of one sequence of at most `length` tokens, added up.

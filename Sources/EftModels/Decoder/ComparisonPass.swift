@@ -20,9 +20,12 @@ package final class ComparisonPass: Sendable {
     private let comparesLayers: Bool
 
     /// Takes the memory of two evaluation passes.
+    /// - Parameter kvType: how the model's keys and values are held; the reference's are in f32.
     /// - Throws: `ModelError` (`mismatch`) for vocabularies of different sizes, `TensorError` when it does not fit a
     ///   ledger.
-    package init(reference: Decoder, model: Decoder, rows: Int) throws {
+    package init(
+        reference: Decoder, model: Decoder, rows: Int, kvType: KVType = .f32
+    ) throws {
         let (one, other) = (reference.description, model.description)
         guard one.vocabulary == other.vocabulary else {
             throw ModelError(
@@ -33,7 +36,8 @@ package final class ComparisonPass: Sendable {
         comparesLayers = one.layers == other.layers && one.shape.hidden == other.shape.hidden
         backend = model.devices[model.headDevice]
         self.reference = try EvaluationPass(decoder: reference, rows: rows, sequences: 1)
-        self.model = try EvaluationPass(decoder: model, rows: rows, sequences: 1)
+        self.model = try EvaluationPass(
+            decoder: model, rows: rows, sequences: 1, kvType: kvType)
     }
 
     /// Compares one sequence.

@@ -13,13 +13,13 @@ package final class EvaluationPass: Sendable {
     /// Bytes of activations on the device of a part for batches of `rows` tokens in at most `sequences` sequences.
     package static func byteCount(
         _ description: DecoderDescription, part: DecoderPart, rows: Int, sequences: Int,
-        adapters: AdapterWidths
+        adapters: AdapterWidths, kvType: KVType
     ) -> Int {
         guard !part.isEmpty else { return 0 }
         return need(rows: rows, adapters: adapters).byteCount(description, part: part)
             + PassCache.byteCount(
                 pages: pages(rows: rows, sequences: sequences), shape: description.shape,
-                backward: false)
+                backward: false, kvType: kvType)
             + (part.holdsHead
                 ? LossHead.byteCount(
                     vocabulary: description.headOutputs, rows: rows, description.headTransform,
@@ -35,8 +35,11 @@ package final class EvaluationPass: Sendable {
     }
 
     /// Takes the memory.
+    /// - Parameter kvType: how keys and values are held between being written and read.
     /// - Throws: `TensorError` when it does not fit the ledger.
-    package init(decoder: Decoder, rows: Int, sequences: Int) throws(TensorError) {
+    package init(
+        decoder: Decoder, rows: Int, sequences: Int, kvType: KVType = .f32
+    ) throws(TensorError) {
         self.decoder = decoder
         workspace = try DecoderWorkspace(
             EvaluationPass.need(rows: rows, adapters: decoder.adapterWidths),
@@ -45,7 +48,8 @@ package final class EvaluationPass: Sendable {
         for (device, part) in zip(decoder.devices, decoder.parts) where !part.isEmpty {
             let cache = try PassCache(
                 pageCount: EvaluationPass.pages(rows: rows, sequences: sequences),
-                shape: decoder.description.shape, backward: false, ledger: device.ledger)
+                shape: decoder.description.shape, backward: false, kvType: kvType,
+                ledger: device.ledger)
             caches += part.layers.map { _ in cache }
         }
         cache = SplitPassCache(caches)

@@ -113,7 +113,10 @@ package struct PlacementTask {
     }
 
     /// Places a decoder that scores batches of `rows` tokens in at most `sequences` sequences.
-    package func evaluation(rows: Int, sequences: Int = 1) -> PlacedMemory {
+    /// - Parameter kvType: how keys and values are held.
+    package func evaluation(
+        rows: Int, sequences: Int = 1, kvType: KVType = .f32
+    ) -> PlacedMemory {
         let (description, layouts, backend, adapters) = (description, layouts, backend, adapters)
         return place(canStream: true) { _, part in
             var scratch = DecoderScratch(
@@ -124,7 +127,7 @@ package struct PlacementTask {
             return MemoryTable([
                 .activations: EvaluationPass.byteCount(
                     description, part: part, rows: rows, sequences: sequences,
-                    adapters: adapters.widths),
+                    adapters: adapters.widths, kvType: kvType),
                 .workspace: scratch.byteCount(on: backend),
             ])
         }

@@ -2,28 +2,33 @@
 // Keys and values that live for one layer of one pass: training and evaluation of whole sequences.
 import EftTensor
 
-/// Pages for whole sequences, used again by every layer, in f32, with gradients when there is a backward pass.
+/// Pages for whole sequences, used again by every layer, with gradients when there is a backward pass. They hold f32 unless
+/// a pass is to see what a narrower cache makes of keys and values.
 ///
 /// A layer writes its keys and values before it reads them, so that one layer's memory serves all.
 package final class PassCache: KVCache {
-    package let kvType = KVType.f32
+    package let kvType: KVType
     private let pages: Buffer
     private let gradients: Buffer?
     private let pageBytes: Int
 
     /// Bytes for a number of pages.
     package static func byteCount(
-        pages: Int, shape: DecoderShape, backward: Bool
+        pages: Int, shape: DecoderShape, backward: Bool, kvType: KVType = .f32
     ) -> Int {
-        pages * 2 * shape.keyWidth * pageTokens * 4 * (backward ? 2 : 1)
+        pages * kvType.pageBytes(kvHeads: shape.kvHeads, headDim: shape.headDim)
+            * (backward ? 2 : 1)
     }
 
     /// Allocates `pageCount` pages.
     /// - Throws: `TensorError` when they do not fit the ledger.
     package init(
-        pageCount: Int, shape: DecoderShape, backward: Bool, ledger: MemoryLedger?
+        pageCount: Int, shape: DecoderShape, backward: Bool, kvType: KVType = .f32,
+        ledger: MemoryLedger?
     ) throws(TensorError) {
-        pageBytes = 2 * shape.keyWidth * pageTokens * 4
+        precondition(!backward || kvType == .f32, "the backward pass reads f32 pages")
+        self.kvType = kvType
+        pageBytes = kvType.pageBytes(kvHeads: shape.kvHeads, headDim: shape.headDim)
         pages = try Buffer(
             byteCount: pageBytes * pageCount, ledger: ledger, purpose: .activations)
         gradients =

@@ -5,7 +5,7 @@ import EftTensor
 /// Pages that live for one layer of one pass, given to sequences by a table: a sequence that goes on from another one has
 /// that one's full pages before its own.
 package final class SharedPassCache: KVCache {
-    package let kvType = KVType.f32
+    package var kvType: KVType { pages.kvType }
     private let pages: SplitPassCache
     private let table: [[Int]]
 

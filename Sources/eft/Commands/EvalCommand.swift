@@ -13,7 +13,8 @@ enum EvalCommand: Command {
             + "streamed. The divergence is KL(reference || model) in nats; agreement is the share of tokens for "
             + "which both models hold the same token for the likeliest, and the mean share of the reference's five "
             + "likeliest tokens that are among the model's five; the error after a layer is the Frobenius norm of "
-            + "the difference of its outputs over that of the reference's. Adapters go on the model alone. --tasks: "
+            + "the difference of its outputs over that of the reference's. Adapters and --kv-cache-dtype concern "
+            + "the model alone. --tasks: "
             + "rows with question, choices and answer, with query, choices and gold, or as HellaSwag has them; the "
             + "accuracies are those of lm-evaluation-harness without examples in front. --rewards: what a reward "
             + "model says of rows with chosen and rejected, messages, a prompt and a completion, or a text; a process "
@@ -59,12 +60,20 @@ enum EvalCommand: Command {
                 "--length", kind: .value("N"),
                 help: "tokens of a window, or of the questions that are read at once",
                 defaultText: "2048"),
+            OptionSpecification(
+                "--kv-cache-dtype", kind: .value("TYPE"),
+                help:
+                    "with --data, hold the model's keys and values as a run with such a cache does",
+                defaultText: "f32", choices: CommonOptions.kvType.choices),
         ] + DeviceBudget.options + [
             CommonOptions.threads, CommonOptions.precision, CommonOptions.json,
         ])
 
     static func run(_ arguments: ParsedArguments) throws {
         let scoring = Scoring(arguments)
+        if arguments.isGiven("kv-cache-dtype"), !arguments.isGiven("data") {
+            throw arguments.error("kv-cache-dtype", "goes with --data")
+        }
         if arguments.isGiven("rewards") {
             for other in ["data", "tasks", "compare"] where arguments.isGiven(other) {
                 throw arguments.error("rewards", "cannot be given together with --\(other)")

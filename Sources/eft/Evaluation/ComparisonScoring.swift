@@ -5,6 +5,7 @@ import EftConfig
 import EftGeneration
 import EftModels
 import EftPlanning
+import EftTensor
 import EftTokenizers
 
 extension Scoring {
@@ -17,12 +18,13 @@ extension Scoring {
         let model = try LoadedModel(arguments)
         let reference = try reference(beside: model)
         let (tokens, rows) = try text(model.tokenizer)
+        let kvType = try cacheType(model)
         try during("comparing the tokenizers") {
             try SharedVocabulary.check(model, reference, tokens: tokens) {
                 try text(reference.tokenizer).tokens
             }
         }
-        let plan = try plan(model, reference, tokens: tokens.count, rows: rows)
+        let plan = try plan(model, reference, tokens: tokens.count, rows: rows, kvType)
         let streams = try (model.streaming(plan.model), reference.streaming(plan.reference))
         var budget = model.budget(plan.whole, nil)
         budget.streamingLines = [
@@ -33,7 +35,7 @@ extension Scoring {
         let (decoder, slots) = try model.load(plan.model, streams.0, quiet: isJSON)
         let (other, _) = try reference.load(plan.reference, streams.1, quiet: isJSON)
         let score = try ComparisonEvaluator(
-            reference: other, model: decoder, slots: slots, length: rows
+            reference: other, model: decoder, slots: slots, length: rows, kvType: kvType
         ).compare(tokens) { try report($0, of: tokens.count, "tokens") }
         show(score.object, tokensPerSecond: score.tokensPerSecond, budget) { score.write(to: $0) }
     }
@@ -48,7 +50,7 @@ extension Scoring {
     }
 
     private func plan(
-        _ model: LoadedModel, _ reference: LoadedModel, tokens: Int, rows: Int
+        _ model: LoadedModel, _ reference: LoadedModel, tokens: Int, rows: Int, _ kvType: KVType
     ) throws -> ComparisonPlan {
         let kept = ComparisonEvaluator.byteCount(
             tokens: tokens, rows: rows, layers: model.folder.description.layers)
@@ -59,7 +61,7 @@ extension Scoring {
             model: ComparedDecoder(
                 planner: model.planner(for: .evaluation, beside: reference, reserving: kept),
                 layouts: model.layouts, adapters: model.adapterExtents,
-                load: try model.loader.loadNeed()),
+                load: try model.loader.loadNeed(), kvType: kvType),
             reference: ComparedDecoder(
                 planner: beside, layouts: reference.layouts,
                 load: try reference.loader.loadNeed()),

@@ -9,15 +9,17 @@ extension Scoring {
     func perplexity() throws {
         let model = try LoadedModel(arguments)
         let (tokens, rows) = try text(model.tokenizer)
+        let kvType = try cacheType(model)
         let plan = model.planner(for: .evaluation).evaluate(
             name: "eval", layouts: model.layouts, adapters: model.adapterExtents,
-            load: try model.loader.loadNeed(), rows: rows)
+            load: try model.loader.loadNeed(), rows: rows, kvType: kvType)
         let streaming = try model.streaming(plan)
         let budget = model.budget(plan, streaming)
         try budget.announce(quiet: isJSON)
         let (decoder, slots) = try model.load(plan, streaming, quiet: isJSON)
-        let score = try PerplexityEvaluator(decoder: decoder, slots: slots, length: rows)
-            .score(tokens) { try report($0, of: tokens.count, "tokens") }
+        let score = try PerplexityEvaluator(
+            decoder: decoder, slots: slots, length: rows, kvType: kvType
+        ).score(tokens) { try report($0, of: tokens.count, "tokens") }
         var object = ConfigObject()
         object["tokens"] = ConfigNode(score.tokens)
         object["nll"] = ConfigNode(score.nll)

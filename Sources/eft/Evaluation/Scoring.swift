@@ -3,6 +3,7 @@
 import EftCommandLine
 import EftConfig
 import EftGeneration
+import EftTensor
 import EftTokenizers
 
 /// The work of one `eft eval`.
@@ -30,6 +31,12 @@ struct Scoring {
             try EvaluationText.tokens(file, tokenizer: tokenizer)
         }
         return (tokens, min(length, tokens.count))
+    }
+
+    /// How keys and values of a text are held: exactly, unless `--kv-cache-dtype` asks what a cache would make of them.
+    func cacheType(_ model: LoadedModel) throws -> KVType {
+        guard arguments.isGiven("kv-cache-dtype") else { return .f32 }
+        return try CommonOptions.cacheType(arguments, model.folder.description)
     }
 
     /// Tells how far the work is.

@@ -210,6 +210,107 @@ struct EXL2QuantizerTests {
         }
     }
 
+    /// A positive definite matrix whose numbers above the diagonal are never to be read.
+    private static func hessian(_ rows: Int, _ noise: inout Noise) -> [Float] {
+        let lines = (0..<rows).map { _ in noise.numbers(8) }
+        return (0..<rows * rows).map { place in
+            let (row, column) = (place / rows, place % rows)
+            var product: Float = 0
+            for (a, b) in zip(lines[row], lines[column]) { product += a * b }
+            return column > row ? .nan : product + (row == column ? 1 : 0)
+        }
+    }
+
+    @Test(arguments: [(32, 1), (64, 16), (96, 33), (128, 70)], [2, 3, 8] as [UInt32])
+    func `descent is the same bits at every level, and lowers the loss`(
+        _ shape: (Int, Int), bits: UInt32
+    ) throws {
+        let (rows, columns) = shape
+        var noise = Noise(rows * columns + 7)
+        let wanted = noise.numbers(rows * columns, scale: 0.5)
+        let hessian = Self.hessian(rows, &noise)
+        let scales = Self.scales(columns, bits: bits)
+        var start = wanted
+        try KernelLevel.all[0].run(threads: 1) {
+            eft_exl2_losses($0, rows, columns, bits, scales, &start)
+        }
+        // Plainly rounded, in rows that are two numbers longer.
+        let ldw = columns + 2
+        start = (0..<rows * ldw).map { place in
+            let (row, column) = (place / ldw, place % ldw)
+            guard column < columns else { return 9 }
+            return wanted[row * columns + column] - start[row * columns + column]
+        }
+        func h(_ row: Int, _ column: Int) -> Double {
+            Double(hessian[max(row, column) * rows + min(row, column)])
+        }
+        func differences(_ w: [Float], _ column: Int) -> [Double] {
+            (0..<rows).map {
+                Double(w[$0 * ldw + column]) - Double(wanted[$0 * columns + column])
+            }
+        }
+        var gradient = [Float](repeating: 0, count: rows * columns)
+        for column in 0..<columns {
+            let d = differences(start, column)
+            for row in 0..<rows {
+                var sum = 0.0
+                for other in 0..<rows { sum += h(row, other) * d[other] }
+                gradient[row * columns + column] = Float(sum)
+            }
+        }
+        func descended(_ level: KernelLevel, threads: Int) throws -> (w: [Float], by: [Float]) {
+            var (w, changes) = (start, [Float](repeating: .nan, count: rows * columns))
+            var workspace = [Float](
+                repeating: 0, count: eft_exl2_correct_workspace(threads, rows) / 4)
+            try level.run(threads: threads) { context in
+                scales.withUnsafeBufferPointer { scales in
+                    hessian.withUnsafeBufferPointer { hessian in
+                        gradient.withUnsafeBufferPointer { gradient in
+                            w.withUnsafeMutableBufferPointer { w in
+                                changes.withUnsafeMutableBufferPointer { changes in
+                                    var descent = eft_exl2_descent(
+                                        rows: rows, columns: columns, bits: bits,
+                                        scales: scales.baseAddress, hessian: hessian.baseAddress,
+                                        ldh: rows, gradient: gradient.baseAddress,
+                                        w: w.baseAddress, ldw: ldw, changes: changes.baseAddress)
+                                    eft_exl2_descend(context, &descent, &workspace)
+                                }
+                            }
+                        }
+                    }
+                }
+            }
+            return (w, changes)
+        }
+        let found = try descended(KernelLevel.all[0], threads: 1)
+        for level in KernelLevel.all {
+            let other = try descended(level, threads: 2)
+            #expect(other.w == found.w && other.by == found.by)
+        }
+        let isMoved = start.indices.allSatisfy { place in
+            let (row, column) = (place / ldw, place % ldw)
+            guard column < columns else { return found.w[place] == 9 }
+            return found.by[row * columns + column] == found.w[place] - start[place]
+        }
+        #expect(isMoved)
+        var (before, after) = (0.0, 0.0)
+        for column in stride(from: 0, to: columns, by: 5) {
+            func loss(_ w: [Float]) -> Double {
+                let d = differences(w, column)
+                var sum = 0.0
+                for row in 0..<rows {
+                    for other in 0..<rows { sum += d[row] * h(row, other) * d[other] }
+                }
+                return sum
+            }
+            let (old, new) = (loss(start), loss(found.w))
+            #expect(new <= old * (1 + 1e-6))
+            before += old
+            after += new
+        }
+        #expect(rows == 32 || after < 0.97 * before)
+    }
+
     @Test(arguments: shapes, widths)
     func `plain rounding loses the same bits at every level`(
         _ shape: (Int, Int), bits: UInt32

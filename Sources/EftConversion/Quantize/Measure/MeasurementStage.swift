@@ -37,7 +37,8 @@ final class MeasurementStage {
         }
         return groups.map {
             LinearQuantizer.byteCount(
-                inputs: linear.inputs, outputs: linear.outputs, groups: $0, threads: threads)
+                inputs: linear.inputs, outputs: linear.outputs, groups: $0,
+                recipe: recipe.rounding, threads: threads)
         }.max() ?? 0
     }
 
