@@ -2,7 +2,7 @@
 // Pages of keys and values in codes of 8 or 4 bits.
 //
 // Runs of 32 numbers of a head are rotated (a Walsh-Hadamard transform, orthonormal, which spreads outliers) and quantized
-// with a scale each. Attention turns the query by the same rotation, which keeps its products with the keys, sums
+// with a scale each; that of 4 bits cuts off the largest numbers where that lowers the squared error. Attention turns the query by the same rotation, which keeps its products with the keys, sums
 // values as they are stored, and turns the result back: what is read from a page needs no transform.
 //
 // | part of a page, for each kv head    | bytes                |
@@ -59,6 +59,31 @@ KV_INLINE void eft_kv_rotate(size_t dim, float *x) {
     }
 }
 
+/// The code of a number as steps from zero, before it is bounded.
+KV_INLINE float eft_kv_steps(float x, float inverse) { return (x * inverse + 0x1.8p23f) - 0x1.8p23f; }
+
+/// Clippings that are tried for 4 bits: from the scale of the largest number down in steps of 5 %.
+#define EFT_KV_CLIPPINGS 7
+
+/// The scale of 4-bit codes, as f16, with the least sum of squared errors.
+KV_INLINE uint16_t eft_kv_clip(float plain, const float *x) {
+    uint16_t best = 0;
+    float least = __builtin_inff();
+    for (int clipping = 0; clipping < EFT_KV_CLIPPINGS; clipping++) {
+        uint16_t half = eft_f16_of_f32(plain * (1 - 0.05f * (float)clipping));
+        float scale = eft_f32_of_f16(half), inverse = 1 / scale, sums[8] = {0};
+        for (size_t i = 0; i < EFT_KV_RUN; i++) {
+            float steps = eft_kv_steps(x[i], inverse);
+            steps = steps < -8 ? -8 : steps > 7 ? 7 : steps;
+            float error = steps * scale - x[i];
+            sums[i % 8] += error * error;
+        }
+        float sum = ((sums[0] + sums[4]) + (sums[2] + sums[6])) + ((sums[1] + sums[5]) + (sums[3] + sums[7]));
+        if (sum < least) least = sum, best = half;
+    }
+    return best;
+}
+
 /// Quantizes a run in place of codes; returns the scale as f16. What is not finite makes the scale NaN.
 KV_INLINE uint16_t eft_kv_quantize(uint32_t bits, const float *x, uint8_t codes[EFT_KV_RUN]) {
     uint32_t most = 0;
@@ -74,9 +99,11 @@ KV_INLINE uint16_t eft_kv_quantize(uint32_t bits, const float *x, uint8_t codes[
         memset(codes, (int)zero, EFT_KV_RUN);
         return most == 0 || scale == 0 ? 0 : 0x7e00u;
     }
-    float inverse = 1 / scale;
+    // The smallest normal number: below, halves are too coarse for clippings, and 1 / scale may be infinite.
+    if (bits == 4 && (half & 0x7c00u) > 0x0400u) half = eft_kv_clip(eft_f32_of_bits(most) / (zero - 0.5f), x);
+    float inverse = 1 / eft_f32_of_f16(half);
     for (size_t i = 0; i < EFT_KV_RUN; i++) {
-        float code = (x[i] * inverse + 0x1.8p23f) - 0x1.8p23f + zero;
+        float code = eft_kv_steps(x[i], inverse) + zero;
         code = code < 0 ? 0 : code > 2 * zero - 1 ? 2 * zero - 1 : code;
         codes[i] = (uint8_t)code;
     }
