@@ -70,12 +70,16 @@ let package = Package(
         layer("EftTensor", ["CEftKernels", "CMalloc", "CLAPACK"]),
         layer("EftConfig", ["CYAML"]),
         layer("EftJinja", ["EftConfig"]),
+        layer("EftGGUF", ["EftConfig"]),
 
         // Layer 2: files and text.
         layer(
-            "EftFormats", ["EftTensor", "EftConfig", "CZlib", "CZstd", "CURing"], testable: true),
+            "EftFormats",
+            ["CEftKernels", "EftTensor", "EftConfig", "EftGGUF", "CZlib", "CZstd", "CURing"],
+            testable: true),
         layer(
-            "EftTokenizers", ["EftConfig", "EftJinja", "CPCRE2", "CUTF8Proc"], testable: true),
+            "EftTokenizers", ["EftConfig", "EftJinja", "EftGGUF", "CPCRE2", "CUTF8Proc"],
+            testable: true),
         layer("EftQuant", ["EftTensor", "EftConfig", "EftFormats", "CEftKernels"]),
 
         // Layers 3 and 4: the decoder.
@@ -150,6 +154,7 @@ let package = Package(
         tests("EftTensor", ["CEftKernels"]),
         tests("EftConfig", ["EftTensor"]),
         tests("EftJinja", ["EftTensor", "EftConfig"]),
+        tests("EftGGUF", ["CEftKernels", "EftTensor", "EftConfig", "EftFormats"]),
         tests("EftFormats", ["EftTensor", "EftConfig"]),
         tests("EftTokenizers", ["EftTensor", "EftConfig", "EftFormats"]),
         tests("EftQuant", ["EftTensor", "EftFormats", "CEftKernels"]),
