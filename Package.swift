@@ -80,11 +80,13 @@ let package = Package(
         layer(
             "EftTokenizers", ["EftConfig", "EftJinja", "EftGGUF", "CPCRE2", "CUTF8Proc"],
             testable: true),
-        layer("EftQuant", ["EftTensor", "EftConfig", "EftFormats", "CEftKernels"]),
+        layer("EftQuant", ["EftTensor", "EftConfig", "EftGGUF", "EftFormats", "CEftKernels"]),
 
         // Layers 3 and 4: the decoder.
         layer("EftNN", ["EftTensor", "EftQuant", "CEftKernels"]),
-        layer("EftModels", ["EftTensor", "EftConfig", "EftFormats", "EftQuant", "EftNN"]),
+        layer(
+            "EftModels",
+            ["EftTensor", "EftConfig", "EftGGUF", "EftFormats", "EftQuant", "EftNN"]),
 
         // Layer 5: what is done with a model; these never import each other.
         layer(
@@ -157,7 +159,7 @@ let package = Package(
         tests("EftGGUF", ["CEftKernels", "EftTensor", "EftConfig", "EftFormats"]),
         tests("EftFormats", ["EftTensor", "EftConfig"]),
         tests("EftTokenizers", ["EftTensor", "EftConfig", "EftFormats"]),
-        tests("EftQuant", ["EftTensor", "EftFormats", "CEftKernels"]),
+        tests("EftQuant", ["EftTensor", "EftConfig", "EftGGUF", "EftFormats", "CEftKernels"]),
         tests("EftNN", ["EftTensor", "EftQuant", "CEftKernels"]),
         tests("EftModels", ["EftTensor", "EftConfig", "EftFormats", "EftQuant", "EftNN"]),
         tests(

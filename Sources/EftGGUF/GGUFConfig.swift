@@ -91,7 +91,10 @@ struct GGUFConfig {
         guard heads > 0 else { throw file.fault(key("attention.head_count"), "is zero") }
         set("hidden_size", hidden)
         set("num_hidden_layers", try layers())
-        set("intermediate_size", try required("feed_forward_length"))
+        // Some conversions write what the large models of a family have.
+        let up = tensors["blk.0.ffn_up.weight"]
+        let width = try required("feed_forward_length")
+        set("intermediate_size", up?.dims[0] ?? width)
         set("num_attention_heads", heads)
         set("num_key_value_heads", try whole("attention.head_count_kv") ?? heads)
         set("head_dim", try headDim())

@@ -18,7 +18,7 @@ import Testing
         "gemma2": #"{"query_pre_attn_scalar": 12}"#,
         "gemma3":
             #"{"query_pre_attn_scalar": 12, "layer_types": ["sliding_attention", "full_attention"]}"#,
-        "nemotron": #"{"partial_rotary_factor": 0.5}"#,
+        "nemotron": #"{"partial_rotary_factor": 0.5}"#, "phi": #"{"num_key_value_heads": 2}"#,
         "smollm3": #"{"no_rope_layers": [1, 0]}"#, "starcoder2": #"{"sliding_window": 11}"#,
     ]
 
@@ -86,7 +86,8 @@ import Testing
         for index in 0..<3 {
             let ids = try #require(try model.ids(index))
             let expected = try model.golden.floats(of: "logits_\(index)")
-            #expect(relativeError(try model.logits([ids]), expected) < 1e-5, "sequence \(index)")
+            // Half of the types are held in half precision.
+            #expect(relativeError(try model.logits([ids]), expected) < 1e-3, "sequence \(index)")
         }
     }
 

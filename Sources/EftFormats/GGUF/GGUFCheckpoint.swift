@@ -89,6 +89,32 @@ package final class GGUFCheckpoint: CheckpointReader {
 
     package func releasePages(of name: String) {}
 
+    package func blockType(of name: String) -> GGUFTensorType? {
+        guard let view = views[name]?.view, view.tensor.type.isQuantized else { return nil }
+        return view.tensor.type
+    }
+
+    package func readBlocks(
+        _ name: String, rows: Range<Int>, into target: UnsafeMutableRawBufferPointer
+    ) throws(FormatError) {
+        guard let view = views[name]?.view else { return _ = try tensor(name) }
+        let width = view.rowBytes
+        precondition(
+            rows.lowerBound >= 0 && rows.upperBound <= view.rows
+                && target.count == rows.count * width, "rows \(rows) of \(view.rows)")
+        let file = parts[view.part]
+        if view.isInOrder {
+            guard !rows.isEmpty else { return }
+            return try file.read(at: view.place(ofRow: rows.lowerBound).lowerBound, into: target)
+        }
+        for (index, row) in rows.enumerated() {
+            try file.read(
+                at: view.place(ofRow: row).lowerBound,
+                into: UnsafeMutableRawBufferPointer(
+                    rebasing: target[index * width..<(index + 1) * width]))
+        }
+    }
+
     package func withBytes<R>(
         of name: String, _ body: (UnsafeRawBufferPointer) throws -> R
     ) throws -> R {
