@@ -70,17 +70,23 @@ let package = Package(
         layer("EftTensor", ["CEftKernels", "CMalloc", "CLAPACK"]),
         layer("EftConfig", ["CYAML"]),
         layer("EftJinja", ["EftConfig"]),
+        layer("EftGGUF", ["EftConfig"]),
 
         // Layer 2: files and text.
         layer(
-            "EftFormats", ["EftTensor", "EftConfig", "CZlib", "CZstd", "CURing"], testable: true),
+            "EftFormats",
+            ["CEftKernels", "EftTensor", "EftConfig", "EftGGUF", "CZlib", "CZstd", "CURing"],
+            testable: true),
         layer(
-            "EftTokenizers", ["EftConfig", "EftJinja", "CPCRE2", "CUTF8Proc"], testable: true),
-        layer("EftQuant", ["EftTensor", "EftConfig", "EftFormats", "CEftKernels"]),
+            "EftTokenizers", ["EftConfig", "EftJinja", "EftGGUF", "CPCRE2", "CUTF8Proc"],
+            testable: true),
+        layer("EftQuant", ["EftTensor", "EftConfig", "EftGGUF", "EftFormats", "CEftKernels"]),
 
         // Layers 3 and 4: the decoder.
         layer("EftNN", ["EftTensor", "EftQuant", "CEftKernels"]),
-        layer("EftModels", ["EftTensor", "EftConfig", "EftFormats", "EftQuant", "EftNN"]),
+        layer(
+            "EftModels",
+            ["EftTensor", "EftConfig", "EftGGUF", "EftFormats", "EftQuant", "EftNN"]),
 
         // Layer 5: what is done with a model; these never import each other.
         layer(
@@ -150,9 +156,10 @@ let package = Package(
         tests("EftTensor", ["CEftKernels"]),
         tests("EftConfig", ["EftTensor"]),
         tests("EftJinja", ["EftTensor", "EftConfig"]),
+        tests("EftGGUF", ["CEftKernels", "EftTensor", "EftConfig", "EftFormats"]),
         tests("EftFormats", ["EftTensor", "EftConfig"]),
         tests("EftTokenizers", ["EftTensor", "EftConfig", "EftFormats"]),
-        tests("EftQuant", ["EftTensor", "EftFormats", "CEftKernels"]),
+        tests("EftQuant", ["EftTensor", "EftConfig", "EftGGUF", "EftFormats", "CEftKernels"]),
         tests("EftNN", ["EftTensor", "EftQuant", "CEftKernels"]),
         tests("EftModels", ["EftTensor", "EftConfig", "EftFormats", "EftQuant", "EftNN"]),
         tests(

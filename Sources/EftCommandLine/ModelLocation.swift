@@ -28,10 +28,7 @@ package struct ModelLocation: Sendable {
     /// go by their name there.
     /// - Throws: `ModelNotFound` saying what there is and what to do.
     package func resolve(_ text: String) throws(ModelNotFound) -> String {
-        if Self.exists(text) {
-            if let file = Self.ggufFile(text) { throw .gguf(file) }
-            return text
-        }
+        if Self.exists(text) { return try Self.model(at: text) }
         if let path = find(text) { return path }
         throw notFound(text)
     }
@@ -72,8 +69,12 @@ package struct ModelLocation: Sendable {
         entries(folder).flatMap { name -> [Model] in
             let path = "\(folder)/\(name)"
             if let model = cached(name, path) { return [model] }
-            if exists("\(path)/config.json") { return [Model(name: name, path: path)] }
-            return entries(path).filter { exists("\(path)/\($0)/config.json") }
+            if exists("\(path)/config.json") || ggufModels([name]) == [name] {
+                return [Model(name: name, path: path)]
+            }
+            let names = entries(path)
+            let files = Set(ggufModels(names))
+            return names.filter { exists("\(path)/\($0)/config.json") || files.contains($0) }
                 .map { Model(name: "\(name)/\($0)", path: "\(path)/\($0)") }
         }
     }
@@ -111,20 +112,38 @@ package struct ModelLocation: Sendable {
 
     private static func exists(_ path: String) -> Bool { access(path, F_OK) == 0 }
 
-    /// The GGUF file that a path is, or that a folder holds instead of a model.
-    private static func ggufFile(_ path: String) -> String? {
-        if path.lowercased().hasSuffix(".gguf") { return path }
-        guard !exists("\(path)/config.json") else { return nil }
+    /// The path itself, or the only GGUF model in a folder that holds nothing else.
+    private static func model(at path: String) throws(ModelNotFound) -> String {
+        guard !exists("\(path)/config.json") else { return path }
         let names = entries(path)
         guard !names.contains(where: { $0.hasSuffix(".safetensors") || $0.hasSuffix(".bin") })
-        else { return nil }
-        return names.first { $0.lowercased().hasSuffix(".gguf") }.map { "\(path)/\($0)" }
+        else { return path }
+        let models = ggufModels(names)
+        guard models.count <= 1 else {
+            let shown = models.prefix(20).map { excerpt($0) }.joined(separator: ", ")
+            throw ModelNotFound(
+                "\(excerpt(path, limit: 300)) holds several models; give one of the files: \(shown)"
+            )
+        }
+        return models.first.map { "\(path)/\($0)" } ?? path
+    }
+
+    /// The GGUF files among names that are models; of the files of one that was split, the first.
+    private static func ggufModels(_ names: [String]) -> [String] {
+        names.filter { name in
+            let lower = name.lowercased()
+            guard lower.hasSuffix(".gguf"), !lower.hasPrefix("mmproj") else { return false }
+            let words = lower.dropLast(".gguf".count).split(separator: "-")
+            guard words.count >= 4, words[words.count - 2] == "of",
+                let index = Int(words[words.count - 3])
+            else { return true }
+            return index == 1
+        }
     }
 
     // MARK: What is missing
 
     private func notFound(_ text: String) -> ModelNotFound {
-        if text.lowercased().hasSuffix(".gguf") { return .gguf(text) }
         let parts = text.split(separator: "/", omittingEmptySubsequences: false)
         let isName = !text.hasPrefix("/") && !text.hasPrefix(".") && !text.hasPrefix("~")
         let missing = "there is no folder '\(excerpt(text, limit: 300))'"
@@ -175,16 +194,9 @@ package struct ModelLocation: Sendable {
     }
 }
 
-/// A model that is not there, or in a form that is not read.
+/// A model that is not there.
 package struct ModelNotFound: Error, Sendable, Hashable, CustomStringConvertible {
     package let description: String
 
     init(_ description: String) { self.description = description }
-
-    static func gguf(_ path: String) -> ModelNotFound {
-        ModelNotFound(
-            "\(excerpt(path, limit: 300)): GGUF files are not read yet; fetch the model's folder of safetensors "
-                + "instead, with 'hf download NAME --local-dir DIR', and quantize it with 'eft quantize' if it is too large"
-        )
-    }
 }

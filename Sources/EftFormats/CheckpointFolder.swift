@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Finding the weight files of a model or adapter folder, and reading several as one.
 import EftConfig
+import EftGGUF
 
 /// Opens checkpoints by path, whatever their format.
 package enum CheckpointFolder {
@@ -12,7 +13,7 @@ package enum CheckpointFolder {
         case adapter
     }
 
-    /// Opens a folder, a weight file or an index file.
+    /// Opens a folder, a weight file, an index file or a GGUF file.
     ///
     /// In a folder it looks, in this order, for `model.safetensors`, its index, shards without an index,
     /// `output.safetensors` or its shards, any other safetensors files, `pytorch_model.bin`, its index, `adapter_model.safetensors`, `adapter_model.bin`. In an EXL2 folder an index
@@ -21,6 +22,7 @@ package enum CheckpointFolder {
     package static func open(
         _ path: String, kind: Kind = .model
     ) throws(FormatError) -> any CheckpointReader {
+        if GGUFModel.isOne(path) { return try GGUFCheckpoint(path: path) }
         guard FileSystem.isFolder(path) else { return try openFile(path) }
         if kind == .model, let reader = try openModel(path) { return reader }
         for name in ["adapter_model.safetensors", "adapter_model.bin"] {

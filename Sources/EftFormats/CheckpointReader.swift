@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // What every checkpoint format offers: a list of tensors, and their bytes on demand.
+import EftGGUF
 import EftTensor
 
 /// Name, type and extents of a stored tensor.
@@ -94,12 +95,29 @@ package protocol CheckpointReader: Sendable {
 
     /// The file in which a tensor's bytes lie in row-major form, and where; nil where they do not lie so in any file.
     func place(of name: String) -> (path: String, bytes: Range<Int>)?
+
+    /// The type of the blocks that a tensor is stored in, where it is read as the numbers that they stand for.
+    func blockType(of name: String) -> GGUFTensorType?
+
+    /// Copies the blocks of some rows of such a tensor as they are stored; `target` has exactly their size.
+    /// - Throws: `FormatError`.
+    func readBlocks(
+        _ name: String, rows: Range<Int>, into target: UnsafeMutableRawBufferPointer
+    ) throws(FormatError)
 }
 
 extension CheckpointReader {
     package var files: [String] { [path] }
 
     package func place(of name: String) -> (path: String, bytes: Range<Int>)? { nil }
+
+    package func blockType(of name: String) -> GGUFTensorType? { nil }
+
+    package func readBlocks(
+        _ name: String, rows: Range<Int>, into target: UnsafeMutableRawBufferPointer
+    ) throws(FormatError) {
+        throw FormatError(.unsupported, "is not stored in blocks", path: path, tensor: name)
+    }
 
     /// The description of a tensor.
     /// - Throws: `FormatError`; `missing` for an unknown name, `unsupported` for an opaque tensor.

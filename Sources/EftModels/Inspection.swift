@@ -89,9 +89,7 @@ package struct Inspection {
         for (role, name, inputs, outputs) in all {
             let source = try LinearSource(
                 module: name, checkpoint: checkpoint, inputs: inputs, outputs: outputs)
-            let format =
-                source.isDense
-                ? source.scheme.storedTensors.first?.dtype.rawValue ?? "" : source.schemeName
+            let format = source.formName
             let memory = try source.layout(as: .asStored).byteCount
             if let index = groups.firstIndex(where: { $0.role == role && $0.format == format }) {
                 groups[index].count += 1

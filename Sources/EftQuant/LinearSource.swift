@@ -24,8 +24,15 @@ package struct LinearSource: Sendable {
     /// The name of the stored form, such as "dense" or "EXL2".
     package var schemeName: String { type(of: scheme).name }
 
-    /// Whether the stored form is not quantized.
-    package var isDense: Bool { scheme is DenseScheme }
+    /// What the stored form is called in reports: the type of numbers or blocks, or the form's name.
+    package var formName: String {
+        if let blocks = scheme as? GGUFScheme { return blocks.typeName }
+        return scheme is DenseScheme
+            ? scheme.storedTensors.first?.dtype.rawValue ?? "" : schemeName
+    }
+
+    /// Whether the weight can be held in any form: plain numbers, and blocks that are read as such.
+    package var isDense: Bool { scheme is DenseScheme || scheme is GGUFScheme }
 
     /// Bytes in the checkpoint.
     package var storedBytes: Int { scheme.storedBytes }

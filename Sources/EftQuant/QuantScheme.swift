@@ -25,6 +25,9 @@ package protocol QuantScheme: Sendable {
     /// Whether a checkpoint holds a module in this form; decided by tensor names alone.
     static func holds(_ module: String, in checkpoint: any CheckpointReader) -> Bool
 
+    /// Bytes that the weight takes in the checkpoint.
+    var storedBytes: Int { get }
+
     /// Checks the tensors of a module against the sizes that the model expects; reads tables, no weights.
     /// - Throws: `FormatError` that names the tensor.
     init(_ module: LinearModule) throws
@@ -69,7 +72,7 @@ extension QuantScheme {
 package enum QuantRegistry {
     /// The forms, most specific names first: the bytes of NF4 and 8-bit weights bear the name of a dense weight.
     package static let all: [any QuantScheme.Type] = [
-        EXL2Scheme.self, NF4Scheme.self, Int8Scheme.self, DenseScheme.self,
+        EXL2Scheme.self, NF4Scheme.self, Int8Scheme.self, GGUFScheme.self, DenseScheme.self,
     ]
 
     /// Opens a module's weight in whatever form the checkpoint holds it.

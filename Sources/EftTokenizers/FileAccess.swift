@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Reading whole small files, and writing them so that a crash leaves the old or the new one.
+import EftGGUF
 
 #if canImport(Glibc)
     import Glibc
@@ -45,6 +46,11 @@ enum FileAccess {
     ) throws(TokenizerError) -> Int? {
         let descriptor = open(path, O_RDONLY | O_CLOEXEC)
         if descriptor < 0 {
+            if errno == ENOTDIR, let document = try document(path) {
+                begin(document.count)
+                try body(document[...])
+                return document.count
+            }
             if errno == ENOENT || errno == ENOTDIR { return nil }
             throw failure("cannot be opened", path)
         }
@@ -72,6 +78,16 @@ enum FileAccess {
                 throw TokenizerError(.unreadable, "the file is larger than 1 GiB", file: path)
             }
             try body(buffer[..<count])
+        }
+    }
+
+    /// A document of a GGUF file; nil for any other path.
+    private static func document(_ path: String) throws(TokenizerError) -> [UInt8]? {
+        do throws(GGUFError) { return try GGUFModel.document(path) } catch {
+            let code: TokenizerError.Code =
+                error.code == .unsupported
+                ? .unsupported : error.code == .unreadable ? .unreadable : .malformed
+            throw TokenizerError(code, error.message, file: error.path)
         }
     }
 

@@ -36,7 +36,7 @@ enum ConversationOptions {
     /// How answers are sampled where the command line says nothing: as the model's author recommends, or as chats are.
     static func defaults(folder: String) -> SamplingDefaults {
         let path = FileSystem.join(folder, "generation_config.json")
-        guard let bytes = try? ConfigFile.contents(path), let node = try? JSONParser.parse(bytes)
+        guard let bytes = try? FileSystem.read(path), let node = try? JSONParser.parse(bytes)
         else { return .chat }
         return SamplingDefaults(chatWith: node)
     }

@@ -83,7 +83,7 @@ struct PreparedBase {
             arguments,
             plan: StagePlan(
                 name: "NF4 base", memory: NF4Converter.memory(source.description),
-                disk: converter.byteCount), limit: limit)
+                disk: converter.byteCount), limit: limit, copying: source.path)
         _ = try watch.run("writing the base in NF4", resumes: "run it again to go on") {
             try converter.run($0)
         }

@@ -102,7 +102,7 @@ struct ServedProgram {
         if source != "vllm" {
             let path = (source == "auto" ? model.folder.path : source) + "/generation_config.json"
             if source != "auto" || FileSystem.exists(path) {
-                let node = try JSONParser.parse(ConfigFile.contents(path), file: path)
+                let node = try JSONParser.parse(FileSystem.read(path), file: path)
                 object = try ConfigCursor(node, file: path).object()
             }
         }

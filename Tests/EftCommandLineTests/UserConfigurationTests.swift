@@ -173,8 +173,8 @@ struct ModelLocationTests {
         #expect(far.hasSuffix(": meta-llama/Llama-3.1-8B, smollm2, Qwen/Qwen3-8B"))
         let none = try failure("smollm2", ModelLocation(folders: []))
         #expect(none.contains("config.yml"))
-        let empty = try failure("smollm2", ModelLocation(folders: [folder.file("gguf")]))
-        #expect(empty.contains("there are no models in \(folder.file("gguf"))"))
+        let empty = try failure("smollm2", ModelLocation(folders: [folder.file("models/empty")]))
+        #expect(empty.contains("there are no models in \(folder.file("models/empty"))"))
         let slip = try failure(folder.file("models/smollm"), location)
         #expect(slip.contains("did you mean '\(folder.file("models/smollm2"))'?"))
     }
@@ -188,11 +188,22 @@ struct ModelLocationTests {
             message.contains("'hf download meta-llama/Llama-3.1-8B --local-dir Llama-3.1-8B'"))
     }
 
-    @Test func `says that GGUF is not read`() throws {
-        for path in ["gguf", "gguf/model.Q4_K_M.gguf", "gguf/other.gguf"] {
-            let message = try failure(folder.file(path), location)
-            #expect(message.contains(".gguf: GGUF files are not read yet"), "\(message)")
-            #expect(message.contains("hf download"))
+    @Test func `a GGUF file is a model, and so is a folder with one`() throws {
+        let file = folder.file("gguf/model.Q4_K_M.gguf")
+        #expect(try location.resolve(file) == file)
+        #expect(try location.resolve(folder.file("gguf")) == file)
+        let all = ModelLocation(folders: [folder.path, folder.file("gguf")])
+        #expect(try all.resolve("model.Q4_K_M.gguf") == file)
+        #expect(all.names.contains("gguf/model.Q4_K_M.gguf"))
+        let missing = try failure(folder.file("gguf/other.gguf"), location)
+        #expect(missing.contains("there is no folder"))
+        for name in ["a-00001-of-00002.gguf", "a-00002-of-00002.gguf", "mmproj-a.gguf"] {
+            try folder.makeFolder(for: "split/" + name)
+            try folder.write("split/" + name, "")
         }
+        #expect(try location.resolve(folder.file("split")).hasSuffix("a-00001-of-00002.gguf"))
+        try folder.write("gguf/other.gguf", "")
+        let several = try failure(folder.file("gguf"), location)
+        #expect(several.contains("several models") && several.contains("other.gguf"))
     }
 }

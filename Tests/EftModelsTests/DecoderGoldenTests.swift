@@ -18,11 +18,11 @@ struct GoldenModel {
         _ folder: String, golden: String? = nil, file: String = "golden",
         options: LoadOptions = LoadOptions(), precision: ActivationPrecision = .f32,
         instructionSet: InstructionSet = .standard,
-        threads: Int = 2, adapter: String? = nil
+        threads: Int = 2, adapter: String? = nil, overrides: ConfigOverrides = ConfigOverrides()
     ) throws {
         let backend = try CPUBackend(
             threads: threads, precision: precision, instructionSet: instructionSet)
-        let model = try ModelFolder.open(Fixtures.path(folder))
+        let model = try ModelFolder.open(Fixtures.path(folder), overrides: overrides)
             .adapted(by: adapter.map { [$0] } ?? [])
         decoder = try DecoderLoader(folder: model, options: options).load(backend: backend)
         self.golden = try CheckpointFolder.open(

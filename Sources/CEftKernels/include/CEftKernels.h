@@ -607,6 +607,40 @@ void eft_squared_changes(eft_context *context, size_t outputs, size_t inputs, co
                          const float *y, size_t ldy, double *sums);
 
 // ---------------------------------------------------------------------------------------------------------------------
+// GGUF: blocks of its quantized types
+// ---------------------------------------------------------------------------------------------------------------------
+
+/// Quantized types by their numbers in the files.
+enum {
+    EFT_GGUF_Q4_0 = 2,
+    EFT_GGUF_Q4_1 = 3,
+    EFT_GGUF_Q5_0 = 6,
+    EFT_GGUF_Q5_1 = 7,
+    EFT_GGUF_Q8_0 = 8,
+    EFT_GGUF_Q2_K = 10,
+    EFT_GGUF_Q3_K = 11,
+    EFT_GGUF_Q4_K = 12,
+    EFT_GGUF_Q5_K = 13,
+    EFT_GGUF_Q6_K = 14,
+    EFT_GGUF_IQ2_XXS = 16,
+    EFT_GGUF_IQ2_XS = 17,
+    EFT_GGUF_IQ3_XXS = 18,
+    EFT_GGUF_IQ1_S = 19,
+    EFT_GGUF_IQ4_NL = 20,
+    EFT_GGUF_IQ3_S = 21,
+    EFT_GGUF_IQ2_S = 22,
+    EFT_GGUF_IQ4_XS = 23,
+    EFT_GGUF_IQ1_M = 29,
+    EFT_GGUF_TQ1_0 = 34,
+    EFT_GGUF_TQ2_0 = 35,
+    EFT_GGUF_MXFP4 = 39,
+    EFT_GGUF_NVFP4 = 40,
+};
+
+/// The numbers that consecutive blocks stand for; on the caller's thread. False for a type that is not known.
+bool eft_gguf_values(uint32_t type, size_t blocks, const void *source, float *values);
+
+// ---------------------------------------------------------------------------------------------------------------------
 // Limits of the machine, for comparison
 // ---------------------------------------------------------------------------------------------------------------------
 

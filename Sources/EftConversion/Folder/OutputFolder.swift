@@ -42,7 +42,7 @@ package enum OutputFolder {
                     path: output)
             }
         }
-        guard !FileSystem.exists(output) || FileSystem.isFolder(output) else {
+        guard !FileSystem.exists(output) || FileSystem.isDirectory(output) else {
             throw ConversionError(
                 .usage, "there is a file of this name; give a folder", path: output)
         }
@@ -65,7 +65,7 @@ package enum OutputFolder {
     /// Refuses the name of a weight file of a form that is not written.
     private static func requireFolderName(_ output: String) throws {
         for suffix in [".bin", ".pt", ".pth", ".gguf", ".ckpt", ".onnx"]
-        where output.lowercased().hasSuffix(suffix) && !FileSystem.isFolder(output) {
+        where output.lowercased().hasSuffix(suffix) && !FileSystem.isDirectory(output) {
             throw ConversionError(
                 .usage,
                 "\(suffix) files are not written; give a folder, or a name that ends with .safetensors",

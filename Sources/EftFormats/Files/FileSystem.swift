@@ -1,10 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 // The few operations on files and folders that checkpoints need.
+import EftGGUF
+
 #if canImport(Glibc)
     import Glibc
 #endif
 
 /// Files and folders by path.
+///
+/// A GGUF file is a folder here, with the documents that it stands for (`GGUFModel`).
 package enum FileSystem {
     // MARK: Paths
 
@@ -29,18 +33,28 @@ package enum FileSystem {
     // MARK: Questions
 
     /// Whether something is there.
-    package static func exists(_ path: String) -> Bool { access(path, F_OK) == 0 }
+    package static func exists(_ path: String) -> Bool {
+        access(path, F_OK) == 0 || GGUFModel.hasDocument(path)
+    }
 
-    /// Whether a folder is there.
+    /// Whether a folder is there, or a GGUF file.
     package static func isFolder(_ path: String) -> Bool {
+        isDirectory(path) || GGUFModel.isOne(path)
+    }
+
+    /// Whether a folder of the system is there, in which files can be made.
+    package static func isDirectory(_ path: String) -> Bool {
         var status = stat()
         return stat(path, &status) == 0 && status.st_mode & S_IFMT == S_IFDIR
     }
 
+    /// The file that holds what a path names: the GGUF file for one of its documents.
+    private static func file(_ path: String) -> String { GGUFModel.split(path)?.file ?? path }
+
     /// Size of a file in bytes, or nil when it is not there.
     package static func byteCount(_ path: String) -> Int? {
         var status = stat()
-        return stat(path, &status) == 0 ? Int(status.st_size) : nil
+        return stat(file(path), &status) == 0 ? Int(status.st_size) : nil
     }
 
     /// Size of a file in bytes and when it was changed, in seconds and nanoseconds; nil when it is not there.
@@ -48,7 +62,7 @@ package enum FileSystem {
         _ path: String
     ) -> (byteCount: Int, seconds: Int, nanoseconds: Int)? {
         var status = stat()
-        guard stat(path, &status) == 0 else { return nil }
+        guard stat(file(path), &status) == 0 else { return nil }
         #if canImport(Glibc)
             let time = status.st_mtim
         #else
@@ -72,6 +86,11 @@ package enum FileSystem {
     /// Names in a folder, sorted by their bytes, without "." and "..".
     /// - Throws: `FormatError` (`missing`, `unreadable`).
     package static func list(_ folder: String) throws(FormatError) -> [String] {
+        if GGUFModel.isOne(folder) {
+            do throws(GGUFError) { return try GGUFModel.open(folder).names } catch {
+                throw FormatError(error)
+            }
+        }
         guard let stream = opendir(folder) else {
             let code: FormatError.Code = errno == ENOENT ? .missing : .unreadable
             throw .system(code, "cannot list the folder", path: folder, errno: errno)
@@ -109,10 +128,10 @@ package enum FileSystem {
     /// Makes a folder and the folders above it; one that is there already is fine.
     /// - Throws: `FormatError` (`io`).
     package static func createFolder(_ path: String) throws(FormatError) {
-        if path.isEmpty || isFolder(path) { return }
+        if path.isEmpty || isDirectory(path) { return }
         let parent = folder(of: path)
         if parent != path && parent != "." { try createFolder(parent) }
-        guard mkdir(path, 0o755) == 0 || (errno == EEXIST && isFolder(path)) else {
+        guard mkdir(path, 0o755) == 0 || (errno == EEXIST && isDirectory(path)) else {
             throw .system(.io, "cannot create the folder", path: path, errno: errno)
         }
     }
@@ -120,6 +139,7 @@ package enum FileSystem {
     /// Copies a file, aside first, so that a half-made copy is never taken for whole.
     /// - Throws: `FormatError`.
     package static func copy(_ source: String, to target: String) throws(FormatError) {
+        if let bytes = try document(source) { return try AtomicFile.write(target, bytes) }
         let input = try MappedFile(path: source)
         let output = try OutputFile(path: target)
         var buffer = [UInt8](repeating: 0, count: min(max(input.byteCount, 1), 1 << 20))
@@ -159,7 +179,7 @@ package enum FileSystem {
     package static func removeFolder(
         _ path: String, first: [String] = []
     ) throws(FormatError) {
-        guard isFolder(path) else { return }
+        guard isDirectory(path) else { return }
         for name in first { try remove(join(path, name)) }
         for name in try list(path) { try remove(join(path, name)) }
         guard rmdir(path) == 0 else {
@@ -172,6 +192,7 @@ package enum FileSystem {
     package static func read(
         _ path: String, limit: Int = 1 << 28
     ) throws(FormatError) -> [UInt8] {
+        if let bytes = try document(path) { return bytes }
         let file = try MappedFile(path: path)
         guard file.byteCount <= limit else {
             throw FormatError(
@@ -183,6 +204,13 @@ package enum FileSystem {
             try file.read(at: 0, into: buffer)
         }
         return bytes
+    }
+
+    /// A document of a GGUF file; nil for any other path.
+    private static func document(_ path: String) throws(FormatError) -> [UInt8]? {
+        do throws(GGUFError) { return try GGUFModel.document(path) } catch {
+            throw FormatError(error)
+        }
     }
 
     /// Brings a folder's entries onto the disk, so that a rename survives a power cut.

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // A loaded model: the library's main type.
 import EftConfig
+import EftFormats
 import EftGeneration
 import EftModels
 import EftTokenizers
@@ -75,7 +76,7 @@ public final class LanguageModel: Sendable {
     }
 
     private static func generationConfig(_ folder: String) -> ConfigNode? {
-        (try? ConfigFile.contents(folder + "/generation_config.json"))
+        (try? FileSystem.read(folder + "/generation_config.json"))
             .flatMap { try? JSONParser.parse($0) }
     }
 

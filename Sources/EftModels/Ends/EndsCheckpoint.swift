@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // A base's tensors with another embedding or head: one with more rows, or one that came with an adapter.
 import EftFormats
+import EftGGUF
 import EftTensor
 
 /// Reads a checkpoint, some of whose tensors stand elsewhere or have rows added. Nothing is copied.
@@ -139,6 +140,16 @@ package final class EndsCheckpoint: CheckpointReader {
     package func releasePages(of name: String) {
         guard let change = changes[name] else { return base.releasePages(of: name) }
         change.reader.releasePages(of: change.name)
+    }
+
+    package func blockType(of name: String) -> GGUFTensorType? {
+        changes[name] == nil && !isHidden(name) ? base.blockType(of: name) : nil
+    }
+
+    package func readBlocks(
+        _ name: String, rows: Range<Int>, into target: UnsafeMutableRawBufferPointer
+    ) throws(FormatError) {
+        try base.readBlocks(name, rows: rows, into: target)
     }
 
     package func place(of name: String) -> (path: String, bytes: Range<Int>)? {

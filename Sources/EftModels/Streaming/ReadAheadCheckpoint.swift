@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // A checkpoint whose large tensors are read by a thread of their own before they are asked for.
 import EftFormats
+import EftGGUF
 import EftTensor
 import Synchronization
 
@@ -102,6 +103,14 @@ package final class ReadAheadCheckpoint: CheckpointReader {
     ) throws -> R { try base.withBytes(of: name, body) }
 
     package func releasePages(of name: String) { base.releasePages(of: name) }
+
+    package func blockType(of name: String) -> GGUFTensorType? { base.blockType(of: name) }
+
+    package func readBlocks(
+        _ name: String, rows: Range<Int>, into target: UnsafeMutableRawBufferPointer
+    ) throws(FormatError) {
+        try base.readBlocks(name, rows: rows, into: target)
+    }
 
     package func place(of name: String) -> (path: String, bytes: Range<Int>)? {
         base.place(of: name)

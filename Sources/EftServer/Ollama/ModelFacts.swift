@@ -72,7 +72,7 @@ package struct ModelFacts: Sendable {
             module: first.name, checkpoint: checkpoint, inputs: first.inputs,
             outputs: first.outputs)
         guard let source else { return "" }
-        if source.isDense { return source.scheme.storedTensors.first?.dtype.rawValue ?? "" }
+        if source.isDense { return source.formName }
         // A quantized model mixes widths; its average width is what distinguishes it.
         let bits = Double(checkpoint.byteCount) * 8 / Double(max(description.parameterCount, 1))
         return "\(source.schemeName)-\((bits * 10).rounded() / 10)bpw"

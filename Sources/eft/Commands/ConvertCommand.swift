@@ -71,7 +71,7 @@ enum ConvertCommand: Command {
             arguments,
             plan: StagePlan(
                 name: "convert", memory: CheckpointConverter.memory, disk: converter.byteCount),
-            limit: limit)
+            limit: limit, copying: arguments.modelArgument("IN"))
         try convert(watch, arguments, output, converter.tensors.count, converter.byteCount) {
             try converter.run($0)
         }
@@ -90,7 +90,7 @@ extension ConvertCommand {
             arguments,
             plan: StagePlan(
                 name: "convert to NF4", memory: NF4Converter.memory(folder.description),
-                disk: converter.byteCount), limit: limit)
+                disk: converter.byteCount), limit: limit, copying: folder.path)
         try convert(watch, arguments, output, converter.tensorCount, converter.byteCount) {
             try converter.run($0)
         }
@@ -153,17 +153,30 @@ struct ConversionWatch {
     private let progress = ProgressReporter(output: .standardError)
 
     /// Shows the plan, or refuses it.
+    /// - Parameter model: the model whose tokenizer is copied.
     /// - Throws: `BudgetError`.
     init(
         _ arguments: ParsedArguments, plan: StagePlan, limit: Int,
-        work: ProcessMemory.Work = .copying
+        work: ProcessMemory.Work = .copying, copying model: String
     ) throws {
         isJSON = arguments.flag("json")
         var plan = plan
+        plan.devices[0][.program] += ConversionWatch.documentBytes(model)
         plan.devices[0][.program] += ProcessMemory.program(
             for: work, threads: try CommonOptions.threadCount(arguments))
         budget = Budget(plan: plan, limits: [limit])
         try budget.announce(quiet: isJSON)
+    }
+
+    /// The most memory in which the tokenizer of a GGUF file is written as tokenizer.json; none for folders, whose files are
+    /// copied in pieces.
+    static func documentBytes(_ model: String) -> Int {
+        let config = FileSystem.join(model, "config.json")
+        guard FileSystem.isFolder(model), !FileSystem.isDirectory(model),
+            let bytes = try? FileSystem.read(config), let node = try? JSONParser.parse(bytes),
+            let tokens = try? ConfigCursor(node).required("vocab_size").int()
+        else { return 0 }
+        return min(max(tokens, 0), 1 << 24) * 320
     }
 
     /// Runs work under a progress line that Ctrl-C ends.

@@ -82,7 +82,7 @@ enum MergeCommand: Command {
         let watch = try ConversionWatch(
             arguments,
             plan: StagePlan(name: "merge", memory: merger.memory, disk: merger.byteCount),
-            limit: limit)
+            limit: limit, copying: request.base)
         let output: ConfigObject = [
             "output": ConfigNode(request.output), "bytes": ConfigNode(merger.byteCount),
             "nf4_round_trip": ConfigNode(held),

@@ -156,7 +156,7 @@ enum QuantizeCommand: Command {
             backend: backend)
         let watch = try ConversionWatch(
             arguments, plan: StagePlan(name: "quantize", memory: try job.memory()), limit: limit,
-            work: .quantizing)
+            work: .quantizing, copying: folder.path)
         if job.resumedLayers > 0, !isJSON {
             TerminalOutput.standardError.writeLine(
                 "\(job.resumedLayers) of \(folder.description.layers) layers are done already")

@@ -66,7 +66,9 @@ enum TrainCommand: Command {
         let program =
             devices.limits[0] == .max
             ? 0
-            : min(ProcessMemory.program(for: .training, threads: threads), devices.limits[0])
+            : min(
+                ProcessMemory.program(for: .training, threads: threads)
+                    + ConversionWatch.documentBytes(config.model.baseModel), devices.limits[0])
         let precision = arguments.string("precision").flatMap(ActivationPrecision.init)
         let job = try TrainingJob(
             config,

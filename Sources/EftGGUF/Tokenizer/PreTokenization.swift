@@ -1,0 +1,170 @@
+// SPDX-License-Identifier: Apache-2.0
+// How text is cut into words, by the name that files have for it in `tokenizer.ggml.pre`.
+import EftConfig
+
+/// How a tokenizer of byte pairs cuts text into words, and what else its name implies.
+struct PreTokenization: Sendable {
+    /// Regular expressions, each of which cuts the pieces that the one before it left.
+    var patterns: [String]
+    /// Whether a word that is a token is never built of merges.
+    var ignoresMerges = false
+    /// Whether texts begin with the first token where the file does not say.
+    var addsBOS = false
+    /// Whether tokens are plain text with U+2581 for spaces, and not GPT-2's letters for bytes.
+    var isPlain = false
+
+    private static let contractions = "(?i:'s|'t|'re|'ve|'m|'ll|'d)"
+    private static let gpt2 =
+        #"'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+"#
+    /// What the newer patterns end with.
+    private static let rest = #" ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"#
+    /// Llama 3's pattern with digits in groups of up to so many.
+    private static func llama3(digits: String) -> String {
+        contractions + #"|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}"# + digits + "|" + rest
+    }
+    private static let lower = #"[\p{Ll}\p{Lm}\p{Lo}\p{M}]"#
+    private static let upper = #"[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]"#
+    /// The pattern that cuts before capitals, as of o200k and Tekken.
+    private static func cased(_ suffix: String, digits: String) -> String {
+        #"[^\r\n\p{L}\p{N}]?"# + upper + "*" + lower + "+" + suffix
+            + #"|[^\r\n\p{L}\p{N}]?"# + upper + "+" + lower + "*" + suffix
+            + #"|\p{N}"# + digits
+            + #"| ?[^\s\p{L}\p{N}]+[\r\n/]*|\s*[\r\n]+|\s+(?!\S)|\s+"#
+    }
+    private static let deepseek3 = [
+        #"\p{N}{1,3}"#, "[一-龥぀-ゟ゠-ヿ]+",
+        ##"[!"#$%&'()*+,\-./:;<=>?@\[\\\]^_`{|}~][A-Za-z]+|[^\r\n\p{L}\p{P}\p{S}]?[\p{L}\p{M}]+| ?[\p{P}\p{S}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"##,
+    ]
+
+    /// By name; several names for the same are of different models.
+    private static let table: [(names: [String], PreTokenization)] = [
+        (
+            [
+                "gpt-2", "phi-2", "mpt", "olmo", "jais", "trillion", "granite-docling", "exaone4",
+                "gigachat", "a.x-4.0", "mellum", "modern-bert", "jina-es", "jina-de",
+                "jina-v2-es", "jina-v2-de",
+            ], PreTokenization(patterns: [gpt2])
+        ),
+        (
+            [
+                "starcoder", "refact", "command-r", "smollm", "codeshell", "exaone", "minerva-7b",
+                "mellum2",
+            ], PreTokenization(patterns: [#"\p{N}"#, gpt2])
+        ),
+        (
+            [
+                "llama3", "llama-v3", "llama-bpe", "falcon3", "falcon-h1", "pixtral", "midm-2.0",
+                "lfm2", "jina-v5-nano",
+            ],
+            PreTokenization(
+                patterns: [llama3(digits: "{1,3}")], ignoresMerges: true, addsBOS: true)
+        ),
+        (
+            ["dbrx", "smaug-bpe", "chatglm-bpe"],
+            PreTokenization(patterns: [llama3(digits: "{1,3}")])
+        ),
+        (
+            ["glm4", "glm5"],
+            PreTokenization(patterns: [llama3(digits: "{1,3}")], ignoresMerges: true)
+        ),
+        (
+            [
+                "qwen2", "deepseek-r1-qwen", "kormo", "f2llmv2", "stablelm2", "megrez", "hunyuan",
+                "solar-open", "grok-2",
+            ], PreTokenization(patterns: [llama3(digits: "")])
+        ),
+        (
+            ["qwen35"],
+            PreTokenization(patterns: [
+                contractions
+                    + #"|[^\r\n\p{L}\p{N}]?[\p{L}\p{M}]+|\p{N}| ?[^\s\p{L}\p{M}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"#
+            ])
+        ),
+        (
+            ["tekken"],
+            PreTokenization(
+                patterns: [cased("", digits: "")], ignoresMerges: true, addsBOS: true)
+        ),
+        (
+            ["gpt-4o", "llama4", "kanana2", "talkie", "minimax-m2"],
+            PreTokenization(patterns: [cased(contractions + "?", digits: "{1,3}")])
+        ),
+        (
+            ["tiny_aya", "cohere2moe"],
+            PreTokenization(patterns: [
+                #"\d{1,3}(?=(?:\d{3})*\b)"#, cased(contractions + "?", digits: "{1,3}"),
+            ])
+        ),
+        (
+            ["deepseek-v3", "hunyuan-dense", "joyai-llm", "hy_v4"],
+            PreTokenization(patterns: deepseek3)
+        ),
+        (
+            ["deepseek-coder"],
+            PreTokenization(patterns: [
+                #"[\r\n]"#, #"\s?\p{L}+"#, #"\s?\p{P}+"#, "[一-龥ࠀ-一가-퟿]+", #"\p{N}"#,
+            ])
+        ),
+        (
+            ["falcon"],
+            PreTokenization(patterns: [#"[\p{P}\$\+<=>\^~\|`]+"#, gpt2, "[0-9][0-9][0-9]"])
+        ),
+        (
+            ["default"],
+            PreTokenization(patterns: [
+                #"[\p{P}\$\+<=>\^~\|]+"#, gpt2, #"\p{N}+"#, "[0-9][0-9][0-9]",
+            ])
+        ),
+        (
+            ["poro-chat", "bloom", "gpt3-finnish"],
+            PreTokenization(patterns: [" ?[^(\\s|.,!?…。，、।۔،)]+"])
+        ),
+        (["viking"], PreTokenization(patterns: [" ?[^(\\s|.,!?…。，、।۔،)]+", #"\p{N}"#])),
+        (
+            ["bailingmoe", "bailingmoe2", "llada-moe"],
+            PreTokenization(patterns: [
+                #"'(?i:[sdmt]|ll|ve|re)|[^\r\n\p{L}\p{N}]?+\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]++[\r\n]*|\s*[\r\n]|\s+(?!\S)|\s+"#
+            ])
+        ),
+        (
+            ["seed-coder"],
+            PreTokenization(patterns: [
+                contractions
+                    + #"|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1}| ?[^\s\p{L}\p{N}\r\n]+|\s*[\r\n]+|\s+(?!\S)|\s+"#
+            ])
+        ),
+        (["superbpe"], PreTokenization(patterns: [#"\p{N}+"#, #"(?=(\d{3})+(?!\d))"#])),
+        (["gemma4", "sarvam-moe"], PreTokenization(patterns: [#"[^\n]+|[\n]+"#], isPlain: true)),
+    ]
+
+    /// The way of a name; nil when it is not known.
+    static func named(_ name: String) -> PreTokenization? {
+        table.first { $0.names.contains(name) }?.1
+    }
+
+    /// The `pre_tokenizer` of a tokenizer.json.
+    var node: ConfigNode {
+        var steps = patterns.map { pattern in
+            var split = ConfigObject()
+            var regex = ConfigObject()
+            regex["Regex"] = ConfigNode(.string(pattern))
+            split["type"] = ConfigNode(.string("Split"))
+            split["pattern"] = ConfigNode(.object(regex))
+            split["behavior"] = ConfigNode(.string("Isolated"))
+            split["invert"] = ConfigNode(.bool(false))
+            return ConfigNode(.object(split))
+        }
+        if !isPlain {
+            var bytes = ConfigObject()
+            bytes["type"] = ConfigNode(.string("ByteLevel"))
+            bytes["add_prefix_space"] = ConfigNode(.bool(false))
+            bytes["trim_offsets"] = ConfigNode(.bool(true))
+            bytes["use_regex"] = ConfigNode(.bool(false))
+            steps.append(ConfigNode(.object(bytes)))
+        }
+        var sequence = ConfigObject()
+        sequence["type"] = ConfigNode(.string("Sequence"))
+        sequence["pretokenizers"] = ConfigNode(.array(steps))
+        return ConfigNode(.object(sequence))
+    }
+}
