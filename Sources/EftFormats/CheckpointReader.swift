@@ -189,6 +189,13 @@ extension CheckpointReader {
         return values
     }
 
-    /// Bytes of all tensors together.
-    package var byteCount: Int { tensors.reduce(0) { $0 &+ $1.byteCount } }
+    /// Bytes of all tensors together, as they are stored.
+    package var byteCount: Int { tensors.reduce(0) { $0 &+ storedBytes(of: $1) } }
+
+    private func storedBytes(of info: TensorInfo) -> Int {
+        guard let type = blockType(of: info.name), type.blockSize > 0 else {
+            return info.byteCount
+        }
+        return info.shape.count / type.blockSize * type.blockBytes
+    }
 }

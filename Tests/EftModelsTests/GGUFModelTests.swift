@@ -63,6 +63,9 @@ import Testing
         let digests = try ConfigCursor(JSONParser.parse(FileSystem.read(file)))
         let names = try digests.object().keys
         #expect(Set(names) == Set(checkpoint.tensors.map(\.name)))
+        // Sizes are those of the blocks, not of the numbers.
+        let size = try #require(FileSystem.byteCount(Fixtures.path("gguf/quantized/model.gguf")))
+        #expect(checkpoint.byteCount < size && checkpoint.byteCount > size / 2)
         for name in names {
             let bytes = try checkpoint.bytes(of: name)
             #expect(SHA256.digest(bytes).hex == (try digests.required(name).string()), "\(name)")
