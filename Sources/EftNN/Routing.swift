@@ -61,10 +61,7 @@ struct Routing: Sendable {
     private func softmaxChoice(_ logits: [Float]) -> Choice {
         var scores = logits
         if !correction.isEmpty || shape.groups != nil {
-            let top = logits.max() ?? 0
-            let weights = logits.map { expf($0 - top) }
-            let sum = weights.reduce(0, +)
-            scores = corrected(weights.map { $0 / sum })
+            scores = corrected(Routing.softmax(logits))
         }
         let chosen = highest(scores)
         let weights = chosen.map { expf(logits[$0] - logits[chosen[0]]) }
@@ -83,6 +80,10 @@ struct Routing: Sendable {
             }
             return shares
         }
+        return Routing.softmax(logits)
+    }
+
+    private static func softmax(_ logits: [Float]) -> [Float] {
         let top = logits.max() ?? 0
         let weights = logits.map { expf($0 - top) }
         let sum = weights.reduce(0, +)

@@ -146,6 +146,7 @@ typedef struct exl2_job {
     const uint8_t *codes;
     uint32_t *words;
     const eft_exl2_rounding *rounding;
+    const eft_exl2_descent *descent;
     float *triangle, *tiles;
 } exl2_job;
 
@@ -259,14 +260,8 @@ void eft_exl2_correct(eft_context *context, const eft_exl2_rounding *rounding, v
                   correct_task, &job);
 }
 
-typedef struct descent_job {
-    const eft_exl2_kernels *kernels;
-    const eft_exl2_descent *descent;
-    float *triangle, *tiles;
-} descent_job;
-
 static void descend_task(void *argument, size_t index, size_t worker) {
-    descent_job *job = argument;
+    exl2_job *job = argument;
     size_t first = index * EFT_EXL2_COLUMNS, columns = job->descent->columns;
     job->kernels->descend(job->descent, first, eft_min(EFT_EXL2_COLUMNS, columns - first), job->triangle,
                           job->tiles + worker * job->descent->rows * EFT_EXL2_COLUMNS);
@@ -274,10 +269,10 @@ static void descend_task(void *argument, size_t index, size_t worker) {
 
 void eft_exl2_descend(eft_context *context, const eft_exl2_descent *descent, void *workspace) {
     size_t rows = descent->rows;
-    descent_job job = {.kernels = EFT_KERNELS(exl2, context, scalar),
-                       .descent = descent,
-                       .triangle = workspace,
-                       .tiles = (float *)workspace + rows * rows};
+    exl2_job job = {.kernels = EFT_KERNELS(exl2, context, scalar),
+                    .descent = descent,
+                    .triangle = workspace,
+                    .tiles = (float *)workspace + rows * rows};
     for (size_t r = 0; r < rows; r++)
         memcpy(job.triangle + r * rows, descent->hessian + r * descent->ldh, (r + 1) * sizeof(float));
     eft_run_tasks(context, eft_ceil_div(descent->columns, EFT_EXL2_COLUMNS), rows * descent->columns * 16,

@@ -92,15 +92,7 @@ package struct DenseScheme: QuantScheme {
             try Int8Loader.fill(weight, from: info, of: module.checkpoint, backend: backend)
             return weight
         }
-        let rows = try DenseRows(info, of: module.checkpoint, backend: backend)
-        for range in rows.ranges {
-            let (source, type) = try rows.read(range)
-            withUnsafePointer(to: weight.descriptor) {
-                eft_dense_pack(
-                    backend.context, $0, weight.panels.base, source, type, range.lowerBound,
-                    range.count)
-            }
-        }
+        try DenseRows(info, of: module.checkpoint, backend: backend).pack(into: weight)
         return weight
     }
 
@@ -149,6 +141,19 @@ struct DenseRows {
         buffer = try Buffer(
             byteCount: DenseRows.byteCount(dtype: info.dtype, rows: rows, columns: columns),
             ledger: backend.ledger, purpose: .workspace)
+    }
+
+    /// Reads all rows into a weight of plain numbers.
+    /// - Throws: as `read`.
+    func pack(into weight: PackedWeight) throws(FormatError) {
+        for range in ranges {
+            let (source, type) = try read(range)
+            withUnsafePointer(to: weight.descriptor) {
+                eft_dense_pack(
+                    backend.context, $0, weight.panels.base, source, type, range.lowerBound,
+                    range.count)
+            }
+        }
     }
 
     /// Reads one of `ranges`; the numbers stay until the next call.

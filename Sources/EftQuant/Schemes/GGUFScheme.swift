@@ -105,15 +105,7 @@ package struct GGUFScheme: QuantScheme {
     }
 
     private func fillHalves(_ weight: PackedWeight, backend: CPUBackend) throws {
-        let rows = try DenseRows(info, of: module.checkpoint, backend: backend)
-        for range in rows.ranges {
-            let (source, type) = try rows.read(range)
-            withUnsafePointer(to: weight.descriptor) {
-                eft_dense_pack(
-                    backend.context, $0, weight.panels.base, source, type, range.lowerBound,
-                    range.count)
-            }
-        }
+        try DenseRows(info, of: module.checkpoint, backend: backend).pack(into: weight)
         // Numbers beyond the largest half would be infinite.
         guard
             eft_all_finite(

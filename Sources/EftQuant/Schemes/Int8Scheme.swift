@@ -88,7 +88,7 @@ package struct Int8Scheme: QuantScheme {
             try module.checkpoint.read(
                 info.name, bytes: start..<start + count,
                 into: UnsafeMutableRawBufferPointer(rebasing: bytes.bytes[..<count]))
-            Array(absmax[range]).withUnsafeBufferPointer { scales in
+            absmax[range].withUnsafeBufferPointer { scales in
                 guard let base = scales.baseAddress else { return }
                 weight.setInt8(
                     bytes.base.assumingMemoryBound(to: Int8.self), base, rows: range,

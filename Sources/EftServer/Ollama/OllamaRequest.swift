@@ -38,7 +38,7 @@ struct OllamaRequest: Sendable {
             OllamaMessages.read(messages), tools: fields["tools"], arguments: thinking.arguments,
             most: try fields.bool("truncate") ?? true ? options.promptTokens : nil, model)
         try self.init(
-            .chat, fields, named, model, prompt: prompt.tokens, thoughtsAfter: prompt.text,
+            .chat, fields, named, model, options, prompt: prompt.tokens, thoughtsAfter: prompt.text,
             tools: prompt.tools, showsThoughts: thinking.isWanted, returnsContext: false,
             parameter: "messages")
     }
@@ -53,6 +53,9 @@ struct OllamaRequest: Sendable {
             throw fields.failure("suffix", "is not served: the model fills in no gaps")
         }
         try fields.refuseImages()
+        let options = try OllamaOptions(fields, model)
+        let mayCut = try fields.bool("truncate") ?? true
+        func cut(_ prompt: [Int32]) -> [Int32] { mayCut ? options.shortened(prompt) : prompt }
         let context = try fields.tokens("context") ?? []
         let system = try fields.string("system") ?? ""
         let template = try fields.string("template") ?? ""
@@ -62,8 +65,8 @@ struct OllamaRequest: Sendable {
                 throw fields.failure("raw", "does not go with system, template or context")
             }
             try self.init(
-                .generate, fields, named, model,
-                prompt: model.encode(prompt, addSpecialTokens: true), thoughtsAfter: nil,
+                .generate, fields, named, model, options,
+                prompt: cut(model.encode(prompt, addSpecialTokens: true)), thoughtsAfter: nil,
                 showsThoughts: true, returnsContext: false)
             return
         }
@@ -78,7 +81,8 @@ struct OllamaRequest: Sendable {
             let text = system.isEmpty ? prompt : system + "\n" + prompt
             let tokens = try model.encode(text, addSpecialTokens: context.isEmpty)
             try self.init(
-                .generate, fields, named, model, prompt: context + tokens, thoughtsAfter: text,
+                .generate, fields, named, model, options, prompt: cut(context + tokens),
+                thoughtsAfter: text,
                 showsThoughts: thinking.isWanted, returnsContext: true)
             return
         }
@@ -90,18 +94,16 @@ struct OllamaRequest: Sendable {
             messages, template: template.isEmpty ? nil : template, arguments: thinking.arguments)
         let rendered = try ChatPrompt(RequestFields(body), model)
         try self.init(
-            .generate, fields, named, model, prompt: context + rendered.tokens,
+            .generate, fields, named, model, options, prompt: cut(context + rendered.tokens),
             thoughtsAfter: rendered.text, showsThoughts: thinking.isWanted, returnsContext: true)
     }
 
     private init(
         _ kind: Kind, _ fields: RequestFields, _ named: ServedModel.Named, _ model: ServedModel,
-        prompt: [Int32], thoughtsAfter: String?, tools: [ConfigNode] = [], showsThoughts: Bool,
+        _ options: OllamaOptions, prompt: [Int32], thoughtsAfter: String?, tools: [ConfigNode] = [],
+        showsThoughts: Bool,
         returnsContext: Bool, parameter: String = "prompt"
     ) throws(HTTPFailure) {
-        let options = try OllamaOptions(fields, model)
-        let mayCut = try fields.bool("truncate") ?? true
-        let prompt = kind == .generate && mayCut ? options.shortened(prompt) : prompt
         self.kind = kind
         self.prompt = prompt
         self.thoughtsAfter = thoughtsAfter

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Rewards from a program of the user's.
 import EftConfig
+import EftFormats
 
 #if canImport(Glibc)
     import Glibc
@@ -33,29 +34,13 @@ final class RewardCommand: RewardSource {
             for end in [inputs.own, inputs.other] { _ = close(end) }
             throw error
         }
-        var actions = posix_spawn_file_actions_t()
-        posix_spawn_file_actions_init(&actions)
-        defer { posix_spawn_file_actions_destroy(&actions) }
-        posix_spawn_file_actions_adddup2(&actions, inputs.other, 0)
-        posix_spawn_file_actions_adddup2(&actions, outputs.other, 1)
-        var attributes = posix_spawnattr_t()
-        posix_spawnattr_init(&attributes)
-        defer { posix_spawnattr_destroy(&attributes) }
-        // A group of its own: what the command starts ends with it, and Ctrl-C is this program's to answer.
-        var defaults = sigset_t()
-        sigemptyset(&defaults)
-        sigaddset(&defaults, SIGPIPE)
-        posix_spawnattr_setsigdefault(&attributes, &defaults)
-        posix_spawnattr_setflags(
-            &attributes, Int16(POSIX_SPAWN_SETPGROUP | POSIX_SPAWN_SETSIGDEF))
-        var child: pid_t = 0
-        let status = ["/bin/sh", "-c", command].withCStrings { arguments in
-            posix_spawn(&child, "/bin/sh", &actions, &attributes, arguments, environ)
-        }
+        let (child, fault) = ChildProcess.start(
+            "/bin/sh", ["/bin/sh", "-c", command],
+            descriptors: [(inputs.other, 0), (outputs.other, 1)])
         for end in [inputs.other, outputs.other] { _ = close(end) }
-        guard status == 0 else {
+        guard fault == 0 else {
             for end in [inputs.own, outputs.own] { _ = close(end) }
-            errno = status
+            errno = fault
             throw Self.failure(command)
         }
         (process, input, output) = (child, inputs.own, outputs.own)
@@ -190,16 +175,5 @@ final class RewardCommand: RewardSource {
                     + "number")
         }
         return value
-    }
-}
-
-extension [String] {
-    /// The texts as C has a list of arguments.
-    fileprivate func withCStrings<R>(
-        _ body: ([UnsafeMutablePointer<CChar>?]) -> R
-    ) -> R {
-        let texts = map { strdup($0) }
-        defer { texts.forEach { free($0) } }
-        return body(texts + [nil])
     }
 }

@@ -32,7 +32,7 @@ struct SweepRuns {
         let overrides = try AxolotlOptions.overrides(arguments)
         plan = try SweepPlan(
             ConfigFile.read(arguments.requiredArgument("CONFIG")), sweep: ConfigFile.read(file),
-            output: arguments.passedThrough.last { $0.key == "output_dir" }?.value)
+            output: overrides.last { $0.path == ["output_dir"] }?.value)
         let own = arguments.words(for: arguments.command, except: ["sweep", "json"])
         words =
             own
@@ -76,30 +76,12 @@ struct SweepRuns {
         let config = FileSystem.join(run.folder, "sweep_config.yml")
         try AtomicFile.write(
             config, JSONWriter.text(run.config, layout: .indented(2)) + "\n")
-        var arguments = (["eft", "train", config] + words).map { strdup($0) }
-        defer { arguments.forEach { free($0) } }
-        arguments.append(nil)
-        var attributes = posix_spawnattr_t()
-        posix_spawnattr_init(&attributes)
-        defer { posix_spawnattr_destroy(&attributes) }
-        // A group of its own: Ctrl-C comes to this program, which hands it on once.
-        var signals = sigset_t()
-        sigemptyset(&signals)
-        sigaddset(&signals, SIGPIPE)
-        posix_spawnattr_setsigdefault(&attributes, &signals)
-        posix_spawnattr_setflags(
-            &attributes, Int16(POSIX_SPAWN_SETPGROUP | POSIX_SPAWN_SETSIGDEF))
-        var actions = posix_spawn_file_actions_t()
-        posix_spawn_file_actions_init(&actions)
-        defer { posix_spawn_file_actions_destroy(&actions) }
         // The object of --json stands alone on standard output.
-        posix_spawn_file_actions_adddup2(&actions, 2, 1)
-        var child: pid_t = 0
-        let status = posix_spawn(
-            &child, "/proc/self/exe", &actions, &attributes, arguments, environ)
-        guard status == 0 else {
+        let (child, fault) = ChildProcess.start(
+            "/proc/self/exe", ["eft", "train", config] + words, descriptors: [(2, 1)])
+        guard fault == 0 else {
             throw FormatError.system(
-                .io, "cannot start a run", path: "/proc/self/exe", errno: status)
+                .io, "cannot start a run", path: "/proc/self/exe", errno: fault)
         }
         return SweepRuns.wait(child)
     }
