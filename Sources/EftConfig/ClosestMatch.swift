@@ -73,8 +73,9 @@ private func normalized(_ word: String) -> [UInt8] {
     word.lowercased().utf8.map { $0 == UInt8(ascii: "_") ? UInt8(ascii: "-") : $0 }
 }
 
-/// Optimal string alignment distance between two words.
-private func editDistance(_ a: [UInt8], _ b: [UInt8]) -> Int {
+/// Letters to put in, leave out, change or swap with a neighbour so that one word becomes another (optimal string
+/// alignment distance).
+package func editDistance(_ a: [UInt8], _ b: [UInt8]) -> Int {
     var beforePrevious: [Int] = []
     var previous = Array(0...b.count)
     for i in a.indices {

@@ -79,22 +79,8 @@ enum UnknownArchitecture {
     /// The known type that differs in the fewest letters; nil where none is alike.
     private static func nearest(_ type: String, _ known: [String]) -> String? {
         let letters = Array(type.utf8.prefix(64))
-        let found = known.map { ($0, distance(letters, Array($0.utf8))) }.min { $0.1 < $1.1 }
+        let found = known.map { ($0, editDistance(letters, Array($0.utf8))) }.min { $0.1 < $1.1 }
         guard let found, found.1 * 2 <= max(letters.count, 1) else { return nil }
         return found.0
-    }
-
-    /// Letters to put in, leave out or change.
-    private static func distance(_ a: [UInt8], _ b: [UInt8]) -> Int {
-        var row = Array(0...b.count)
-        for (i, letter) in a.enumerated() {
-            var corner = row[0]
-            row[0] = i + 1
-            for (j, other) in b.enumerated() {
-                let least = min(row[j], row[j + 1]) + 1
-                (corner, row[j + 1]) = (row[j + 1], min(least, corner + (letter == other ? 0 : 1)))
-            }
-        }
-        return row[b.count]
     }
 }
