@@ -37,7 +37,7 @@ package enum ProcessMemory {
 
         /// What the allocator takes around the buffers of a weight: pages that are begun, and gaps. Generation keeps more
         /// beside each layer than one pass over a text does.
-        fileprivate var weightGap: Int { self == .generation ? 2560 : 1536 }
+        fileprivate var weightGap: Int { self == .generation ? 2560 : 2048 }
     }
 
     /// Bytes of a worker's stack and its small objects.

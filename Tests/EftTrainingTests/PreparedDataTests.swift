@@ -232,6 +232,38 @@ struct PreparedDataTests {
         #expect(isTaken(try examples(SmallJob.config(folder, line(folder)))))
     }
 
+    @Test func `data that passes the memory limit ends with an error, read or prepared`() throws {
+        let folder = try workplace()
+        try folder.write("rows.jsonl", TinyModel.rows(600))
+        var config = try SmallJob.config(folder, line(folder))
+        func isRefused() -> Bool {
+            do { _ = try examples(config) } catch let error as TensorError {
+                return error.code == .outOfBudget && error.message.contains("raise --memory")
+            } catch { Issue.record("\(error)") }
+            return false
+        }
+        config.data.memoryLimit = ResidentMemory.now / 2
+        #expect(isRefused())
+        config.data.memoryLimit = .max
+        #expect(try examples(config).keep() != nil)
+        config.data.memoryLimit = ResidentMemory.now / 2
+        #expect(isRefused())
+        config.data.memoryLimit = ResidentMemory.now + 64 << 20
+        #expect(isTaken(try examples(config)))
+    }
+
+    @Test func `an example keeps no more room than it needs`() {
+        var tokens: [Int32] = []
+        tokens.reserveCapacity(1000)
+        tokens += 0..<100
+        var example = TrainingExample(tokens: tokens)
+        example.preference = .over(tokens: tokens, labels: tokens)
+        let compact = example.compacted
+        #expect(compact == example)
+        #expect(compact.tokens.capacity < 150 && compact.labels.capacity < 150)
+        #expect((compact.rejected?.tokens.capacity ?? 0) < 150)
+    }
+
     @Test(arguments: ["examples.safetensors", "prepared.json"])
     func `an altered file is never taken, and replaced with a line`(name: String) throws {
         let folder = try workplace()
@@ -240,7 +272,7 @@ struct PreparedDataTests {
         let store = try PreparedStore(
             config, tokenizerFolder: folder.file("base"), path: folder.file("prepared"))
         #expect(store.folder == place)
-        guard case .current(let whole) = store.read() else {
+        guard case .current(let whole) = try store.read() else {
             Issue.record("what was written is not taken")
             return
         }
@@ -257,7 +289,7 @@ struct PreparedDataTests {
                 bytes[Int.random(in: 0..<bytes.count, using: &random)] ^= bit
             }
             try AtomicFile.write(path, bytes)
-            switch store.read() {
+            switch try store.read() {
             case .damaged(let reason):
                 refused += 1
                 #expect(!reason.isEmpty)

@@ -36,13 +36,13 @@ struct CodeDescent {
     /// Reads the wanted weights of some outputs, `[K][outputs]` in stored order.
     typealias Wanted = (_ outputs: Range<Int>, _ block: Matrix) throws -> Void
 
-    /// Bytes of the scales that are kept until then, and of a block, under `.workspace`.
+    /// Bytes of the scales and losses that are kept until then, and of a block, under `.workspace`.
     static func byteCount(
         table: EXL2Table, outputs: Int, threads: Int
     ) -> (kept: Int, block: Int) {
         let width = min(blockColumns, outputs)
         return (
-            table.groups.count * outputs,
+            (table.groups.count + MemoryLayout<Double>.stride) * outputs,
             (2 * table.inputs + table.largestGroup) * width * 4
                 + eft_exl2_correct_workspace(threads, table.largestGroup)
         )
@@ -57,6 +57,7 @@ struct CodeDescent {
     func run(_ weights: Matrix, _ scales: [GroupScales], wanted: Wanted) throws -> [Double] {
         try hessian.withMatrix { matrix in
             var energies: [Double] = []
+            energies.reserveCapacity(weights.columns)
             for first in stride(from: 0, to: weights.columns, by: columns) {
                 let outputs = first..<min(first + columns, weights.columns)
                 let block = try Block(self, matrix, weights, outputs)

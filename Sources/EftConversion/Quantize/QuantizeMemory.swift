@@ -68,7 +68,7 @@ extension QuantizePlan {
             .workspace: scratchBytes(stored: dtype, length: length, on: backend)
                 + linearAlgebraBytes(on: backend)
         ])
-        let carrying = scratch + carried(length: length, tokens: tokens)
+        let carrying = scratch + carried(length: length, tokens: tokens) + kept
         var moments =
             (layerMoments(stored: dtype, length: length, threads: backend.threads)
             + headMoments(length: length, threads: backend.threads)).map { carrying + $0 }
@@ -85,6 +85,18 @@ extension QuantizePlan {
             ]))
         return moments.max { $0.total < $1.total } ?? scratch
     }
+
+    /// What the job knows of each linear layer until its end: the options that were measured with their errors, and reports.
+    private var kept: MemoryTable {
+        guard options.measures else { return MemoryTable([:]) }
+        let linears = description.distinctLayers.reduce(0) {
+            $0 + $1.count * description.linears(layer: $1.layer).count
+        }
+        return MemoryTable([.workspace: linears * QuantizePlan.measuredBytes])
+    }
+
+    /// As measured for the options of the tables.
+    private static let measuredBytes = 20 << 10
 
     /// States of one row before and after a layer, of the rows of which errors are told, and the activations.
     private func carried(length: Int, tokens: Int?) -> MemoryTable {

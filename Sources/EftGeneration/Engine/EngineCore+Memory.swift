@@ -27,7 +27,10 @@ extension EngineCore {
 
     /// Gives the memory of pages back that no request has used since a time; what they cache is read again when it is asked for.
     package func giveBackMemory(unusedSince time: ContinuousClock.Instant) {
-        cache.giveBack(unusedSince: time)
+        let bytes = cache.giveBack(unusedSince: time)
         drafts?.giveBack(unusedSince: time)
+        guard bytes > 0 else { return }
+        Heap.giveBack()
+        ProgramCode.giveBack()
     }
 }

@@ -42,6 +42,9 @@ package struct DataSettings: Sendable {
     /// The folder in which they are kept when they are prepared without one.
     package static let usualPreparedPath = "last_run_prepared"
 
+    /// Most resident bytes of the program while examples are read, after which reading ends with an error.
+    package var memoryLimit = Int.max
+
     /// How rows hold preferences, in a run that learns from them.
     package var answers: AnswerKind?
 

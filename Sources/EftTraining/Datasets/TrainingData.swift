@@ -109,6 +109,9 @@ package struct TrainingData: Sendable {
         let place: RowPlace
     }
 
+    /// Rows after which somebody may want to stop, and the memory that examples take is looked at.
+    private static let rowsBetweenLooks = 256
+
     private mutating func read(
         _ settings: DataSettings, _ entries: [DatasetEntry], _ encoder: PromptEncoder,
         _ seed: UInt64, _ shouldStop: () -> Bool
@@ -132,9 +135,12 @@ package struct TrainingData: Sendable {
                         bad.add(rows.count, error)
                         rows.append([])
                     }
-                    if rows.count % 256 == 0, shouldStop() {
+                    guard rows.count % Self.rowsBetweenLooks == 0 else { continue }
+                    if shouldStop() {
                         throw TrainingError(.interrupted, "interrupted while reading \(file)")
                     }
+                    try DataMemory.require(
+                        settings.memoryLimit, after: "\(rows.count) rows of \(file)")
                 }
             }
             var slice = entry.split.rows(of: rows.count)
@@ -171,7 +177,7 @@ package struct TrainingData: Sendable {
         let examples =
             isTokenized
             ? try Tokenized().examples(row, encoder) : try format.examples(row, encoder)
-        return examples.map { Source(example: $0, place: place) }
+        return examples.map { Source(example: $0.compacted, place: place) }
     }
 
     /// The examples that can be learned from, in order.

@@ -107,8 +107,10 @@ package final class TrainingJob {
             base, config: config, lengths: least, room: room, programBytes: programBytes,
             backend: backend)
         resumeFolder = try TrainingJob.resumeFolder(config)
+        var reading = config
+        if room.limits[0] != .max { reading.data.memoryLimit = room.limits[0] + programBytes }
         examples = try PreparedExamples(
-            config, base.vocabulary, shouldStop: shouldStop)
+            reading, base.vocabulary, shouldStop: shouldStop)
         let data = examples.data
         let lengths = data.lengths
         // A rounded copy of a weight has buffers of its own.

@@ -13,7 +13,8 @@ struct CurrentExamples: Sendable {
 
     /// Takes or makes the examples of a configuration.
     /// - Parameter shouldStop: asked now and then; when it says yes, `TrainingError` (`interrupted`) is thrown.
-    /// - Throws: `ConfigError`, `FormatError`, `TokenizerError`, `TrainingError`.
+    /// - Throws: `ConfigError`, `FormatError`, `TokenizerError`, `TrainingError`; `TensorError` (`outOfBudget`) when they take
+    ///   more memory than the configuration's data may.
     init(
         _ config: AxolotlConfig, _ tokenizer: TrainingTokenizer, tokenizerFolder: String,
         shouldStop: () -> Bool
@@ -22,7 +23,7 @@ struct CurrentExamples: Sendable {
             try PreparedStore(config, tokenizerFolder: tokenizerFolder, path: $0)
         }
         var lines: [String] = []
-        switch store?.read() {
+        switch try store?.read(memoryLimit: config.data.memoryLimit) {
         case .current(let data)?:
             self.data = data
             notices = ["prepared data is used: \(store?.folder ?? "")"]

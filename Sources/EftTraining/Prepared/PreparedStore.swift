@@ -2,6 +2,7 @@
 // Examples that are kept, so that a later run need not make them again.
 import EftConfig
 import EftFormats
+import EftTensor
 
 /// The folder `dataset_prepared_path/KEY` of a run, in which its examples are or will be.
 ///
@@ -40,16 +41,20 @@ struct PreparedStore: Sendable {
     }
 
     /// Looks for the examples.
-    func read() -> Found {
+    /// - Parameter memoryLimit: most resident bytes of the program with them.
+    /// - Throws: `TensorError` (`outOfBudget`) when they would take more.
+    func read(memoryLimit: Int = .max) throws(TensorError) -> Found {
         guard FileSystem.exists(folder) else { return .nothing }
-        do { return .current(try data()) } catch let error as FormatError {
+        do { return .current(try data(memoryLimit)) } catch let error as TensorError {
+            throw error
+        } catch let error as FormatError {
             return .damaged(error.message)
         } catch let error as ConfigError {
             return .damaged(error.message)
         } catch { return .damaged("\(error)") }
     }
 
-    private func data() throws -> TrainingData {
+    private func data(_ memoryLimit: Int) throws -> TrainingData {
         let document = try ConfigFile.read(FileSystem.join(folder, Self.describing))
         let content = try document.required("content")
         let text = JSONWriter.text(content.node)
@@ -64,6 +69,8 @@ struct PreparedStore: Sendable {
             throw FormatError(.damaged, "its examples were altered", path: path)
         }
         let file = try SafetensorsFile(path: path)
+        let bytes = file.tensors.reduce(0) { $0 + $1.byteCount }
+        try DataMemory.require(memoryLimit, for: bytes, after: "opening \(path)")
         return TrainingData(
             train: try StoredExamples("train").read(file),
             validation: try StoredExamples("validation").read(file),

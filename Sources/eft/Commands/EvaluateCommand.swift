@@ -43,7 +43,8 @@ enum EvaluateCommand: Command {
         options: [CommonOptions.model, CommonOptions.adapter] + modelOptions)
 
     static func run(_ arguments: ParsedArguments) throws {
-        let config = try AxolotlOptions.config(arguments)
+        var config = try AxolotlOptions.config(arguments)
+        config.data.memoryLimit = try CommonOptions.limit(arguments)
         let isJSON = arguments.flag("json")
         let withTraining = arguments.flag("training-data")
         guard config.data.hasValidation || withTraining else {

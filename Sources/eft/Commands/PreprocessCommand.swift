@@ -2,6 +2,7 @@
 // eft preprocess: the data of a training run, tokenized, counted and kept.
 import EftCommandLine
 import EftConfig
+import EftPlanning
 import EftTensor
 import EftTraining
 
@@ -15,7 +16,8 @@ enum PreprocessCommand: Command {
             "Reads the YAML that Axolotl reads, its data and the tokenizer; the weights of the model need not be "
             + "there. Says how many rows became examples, how many tokens they have, and how many of them are "
             + "trained. The result is kept in dataset_prepared_path (last_run_prepared when the configuration names "
-            + "none), where 'eft train' takes it from while data, tokenizer and settings stay the same.",
+            + "none), where 'eft train' takes it from while data, tokenizer and settings stay the same. Tokens are held in "
+            + "memory, 8 bytes each, until all are read; data that would pass --memory ends with an error.",
         examples: [
             Example("eft preprocess qlora.yml", "counts"),
             Example("eft preprocess qlora.yml --debug", "the first examples, token by token"),
@@ -23,7 +25,7 @@ enum PreprocessCommand: Command {
                 "eft preprocess qlora.yml --debug-text-only --debug-num-examples 10",
                 "ten examples, masked and trained text apart"),
         ],
-        options: AxolotlOptions.debug + [
+        options: [CommonOptions.memory] + AxolotlOptions.debug + [
             AxolotlOptions.dryRun,
             OptionSpecification(
                 "--prompter", kind: .value("WORD"),
@@ -36,6 +38,7 @@ enum PreprocessCommand: Command {
         var config = try AxolotlOptions.config(arguments)
         let isNamed = config.data.preparedPath != nil
         if !isNamed { config.data.preparedPath = DataSettings.usualPreparedPath }
+        config.data.memoryLimit = try CommonOptions.limit(arguments)
         let examples = try PreparedExamples(config, shouldStop: { InterruptFlag.isRaised })
         let listing = try ExampleListing(
             examples, arguments, always: arguments.flag("dry-run"))
@@ -43,6 +46,8 @@ enum PreprocessCommand: Command {
         if arguments.flag("json") {
             var object = try listing.node()
             if let written { object["prepared"] = ConfigNode(written) }
+            object["memory_limit"] = ConfigNode(config.data.memoryLimit)
+            object["peak_memory_measured"] = ConfigNode(ProcessMemory.peakResident)
             JSONOutput.print(ConfigNode(object))
             return
         }
@@ -54,6 +59,9 @@ enum PreprocessCommand: Command {
         for line in try listing.counts + listing.lines(on: .standardOutput) {
             TerminalOutput.standardOutput.writeLine(line)
         }
+        reporter.note(
+            "peak memory \(formatBytes(ProcessMemory.peakResident)) of \(formatBytes(config.data.memoryLimit))"
+        )
         guard let written else { return }
         let use =
             isNamed

@@ -314,7 +314,8 @@ enum QuantizeCommand: Command {
         }
         let file = arguments.string("cal-dataset") ?? (earlier.map(\.calibration) ?? own)
         if let file, [".yml", ".yaml"].contains(where: file.hasSuffix) {
-            return try trainingRows(file, folder, options)
+            return try trainingRows(
+                file, folder, options, memoryLimit: CommonOptions.limit(arguments))
         }
         if let file {
             return try CalibrationRows(
@@ -333,12 +334,14 @@ enum QuantizeCommand: Command {
 
     /// Rows of the data that a training configuration names, tokenized as it says.
     private static func trainingRows(
-        _ file: String, _ folder: ModelFolder, _ options: QuantizeOptions
+        _ file: String, _ folder: ModelFolder, _ options: QuantizeOptions, memoryLimit: Int
     ) throws -> CalibrationRows {
         let document = ConfigCursor(
             try YAMLParser.parse(FileSystem.read(file), file: file), file: file)
+        var config = try AxolotlConfig(document)
+        config.data.memoryLimit = memoryLimit
         let examples = try PreparedExamples(
-            AxolotlConfig(document), tokenizerFolder: folder.tokenizerFolder,
+            config, tokenizerFolder: folder.tokenizerFolder,
             vocabulary: folder.description.vocabulary, shouldStop: { InterruptFlag.isRaised })
         return try CalibrationRows(
             name: file, tokens: examples.data.train.flatMap(\.tokens), rows: options.rows,
