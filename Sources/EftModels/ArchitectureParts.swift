@@ -64,6 +64,7 @@ extension DecoderDescription {
     }
 
     private var positionForm: String {
+        if positions != nil { return "learned" }
         let still = (0..<layers).count { kind(layer: $0).rotary == nil }
         return DecoderDescription.list([
             "rotary" + (rotary.interleaved ? " of neighbours" : ""),

@@ -24,6 +24,12 @@ package struct DecoderDescription: Sendable, Hashable {
     package var names = ModuleNames()
     /// Paths that may stand in the place of `model` in a checkpoint, the usual one first; none where it is `model`.
     package var roots: [String] = []
+    /// What stands before all names but is missing in some checkpoints; nil where it never is.
+    package var bareRoot: String?
+    /// Whether the checkpoint has the matrices of linear layers as [inputs, outputs].
+    package var storesByInputs = false
+    /// What is added to the embeddings for each position; nil where positions do not change them.
+    package var positions: PositionTable?
     /// Whether the head has a bias.
     package var headBias = false
     /// Factor of the embeddings.
@@ -251,7 +257,8 @@ package struct DecoderDescription: Sendable, Hashable {
 
     private func localName(_ role: Role, layer: Int, expert: Int?) -> String {
         let isDense = shape.mixture != nil && !kind(layer: layer).hasExperts
-        let mlp = (isDense ? mlpNames.dense : mlpNames.path) + (expert.map { ".\($0)." } ?? ".")
+        let path = isDense ? mlpNames.dense : mlpNames.path
+        let mlp = path.isEmpty ? path : path + (expert.map { ".\($0)." } ?? ".")
         return switch role {
         case .query: names.query
         case .key: names.key
@@ -291,7 +298,7 @@ package struct DecoderDescription: Sendable, Hashable {
 
     /// Number of all parameters; a tied head counts once.
     package var parameterCount: Int {
-        var count = vocabulary * shape.hidden + finalNorm.numbers
+        var count = (vocabulary + positionRows) * shape.hidden + finalNorm.numbers
         if !tiedEmbeddings { count += headOutputs * shape.hidden }
         if headHasBias { count += headOutputs }
         for (layer, layers) in distinctLayers {

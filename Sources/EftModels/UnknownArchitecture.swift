@@ -55,7 +55,6 @@ enum UnknownArchitecture {
                 "nemotron_h", "granitemoehybrid", "lfm2", "lfm2_moe", "recurrent_gemma", "rwkv",
             ], "layers with a state instead of attention"
         ),
-        (["gpt2", "gpt_bigcode", "opt", "gpt_neo"], "learned positions"),
         (["bloom", "mpt"], "positions by the distance of tokens (alibi)"),
         (["llama4", "llama4_text"], "attention in chunks"),
         (["gemma3n", "gemma3n_text"], "layers that share keys and values"),

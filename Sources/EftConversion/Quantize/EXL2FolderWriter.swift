@@ -74,6 +74,7 @@ struct EXL2FolderWriter {
         } else {
             try plain(model.embeddingName + ".weight")
         }
+        if let positions = model.positions { try plain(positions.weight) }
         func norm(_ norm: DecoderDescription.NormShape?) throws {
             guard let norm else { return }
             try plain(norm.name + ".weight")
