@@ -82,7 +82,9 @@ struct EXL2FolderWriter {
         }
         for layer in 0..<model.layers {
             let norms = model.layerNorms(layer)
-            for shape in [norms.attention, norms.query, norms.key] { try norm(shape) }
+            for shape in [
+                norms.attention, norms.queryVector, norms.latentVector, norms.query, norms.key,
+            ] { try norm(shape) }
             for role in model.attentionRoles {
                 try quantized(model.linear(role, layer: layer).name)
             }

@@ -196,7 +196,7 @@ final class LayerCalibration {
 
     /// The first layer to see the inputs of each group of siblings; of experts' first products the router does.
     private func firstSiblings(_ layer: DecoderLayer) -> [Linear] {
-        let attention = layer.projections.linears.prefix(1) + [layer.output]
+        let attention = layer.projections.stages.compactMap(\.first) + [layer.output]
         return switch layer.feedForward {
         case .mlp(let mlp): attention + mlp.first.prefix(1) + [mlp.down]
         case .mixture(let mixture):
