@@ -51,6 +51,10 @@ extension DecoderDescription {
         let biases = [queryKeyValueBias ? "query, key, value" : nil, outputBias ? "output" : nil]
             .compactMap { $0 }.joined(separator: ", ")
         return DecoderDescription.list([
+            shape.latent.map { latent in
+                "keys and values from a vector of \(latent.rank) numbers"
+                    + (latent.queryRank.map { ", queries from one of \($0)" } ?? "")
+            },
             shape.heads == shape.kvHeads
                 ? "multi-head" : "\(shape.heads / shape.kvHeads) heads share keys and values",
             shape.fusedHeads == nil ? nil : "queries, keys and values in one product",
@@ -64,6 +68,7 @@ extension DecoderDescription {
     }
 
     private var positionForm: String {
+        if positions != nil { return "learned" }
         let still = (0..<layers).count { kind(layer: $0).rotary == nil }
         return DecoderDescription.list([
             "rotary" + (rotary.interleaved ? " of neighbours" : ""),

@@ -24,6 +24,12 @@ package struct DecoderDescription: Sendable, Hashable {
     package var names = ModuleNames()
     /// Paths that may stand in the place of `model` in a checkpoint, the usual one first; none where it is `model`.
     package var roots: [String] = []
+    /// What stands before all names but is missing in some checkpoints; nil where it never is.
+    package var bareRoot: String?
+    /// Whether the checkpoint has the matrices of linear layers as [inputs, outputs].
+    package var storesByInputs = false
+    /// What is added to the embeddings for each position; nil where positions do not change them.
+    package var positions: PositionTable?
     /// Whether the head has a bias.
     package var headBias = false
     /// Factor of the embeddings.
@@ -78,6 +84,12 @@ package struct DecoderDescription: Sendable, Hashable {
         case value
         /// Queries, keys and values in one.
         case queryKeyValue
+        /// From states to the vector of queries in latent attention, and from that to queries.
+        case queryDown
+        case queryUp
+        /// From states to the vector of keys and values, and from that to both.
+        case latentDown
+        case latentUp
         case output
         /// Chooses experts.
         case router
@@ -181,7 +193,10 @@ package struct DecoderDescription: Sendable, Hashable {
         let (inputs, outputs) = extents(role, shape(layer: layer))
         let bias =
             switch role {
+            case .query where shape.latent != nil: false
             case .query, .key, .value, .queryKeyValue: queryKeyValueBias
+            case .queryDown, .latentDown: queryKeyValueBias
+            case .queryUp, .latentUp: false
             case .output: outputBias
             case .gate, .up, .gateUp, .down, .sharedGate, .sharedUp, .sharedGateUp, .sharedDown:
                 mlpBias
@@ -231,7 +246,23 @@ package struct DecoderDescription: Sendable, Hashable {
 
     /// The linear layers of attention.
     package var attentionRoles: [Role] {
-        (shape.fusedHeads == nil ? [.query, .key, .value] : [.queryKeyValue]) + [.output]
+        guard let latent = shape.latent else {
+            return (shape.fusedHeads == nil ? [.query, .key, .value] : [.queryKeyValue])
+                + [.output]
+        }
+        return (latent.queryRank == nil ? [.query] : [.queryDown, .queryUp])
+            + [.latentDown, .latentUp, .output]
+    }
+
+    /// The linear layers of attention, those together that read the same, in the order of the computation.
+    package var attentionStages: [[Role]] {
+        guard let latent = shape.latent else {
+            return [attentionRoles.filter { $0 != .output }, [.output]]
+        }
+        return
+            (latent.queryRank == nil
+            ? [[.query, .latentDown]] : [[.queryDown, .latentDown], [.queryUp]])
+            + [[.latentUp], [.output]]
     }
 
     /// The linear layers of an MLP.
@@ -251,12 +282,17 @@ package struct DecoderDescription: Sendable, Hashable {
 
     private func localName(_ role: Role, layer: Int, expert: Int?) -> String {
         let isDense = shape.mixture != nil && !kind(layer: layer).hasExperts
-        let mlp = (isDense ? mlpNames.dense : mlpNames.path) + (expert.map { ".\($0)." } ?? ".")
+        let path = isDense ? mlpNames.dense : mlpNames.path
+        let mlp = path.isEmpty ? path : path + (expert.map { ".\($0)." } ?? ".")
         return switch role {
         case .query: names.query
         case .key: names.key
         case .value: names.value
         case .queryKeyValue: names.queryKeyValue
+        case .queryDown: names.queryDown
+        case .queryUp: names.queryUp
+        case .latentDown: names.latentDown
+        case .latentUp: names.latentUp
         case .output: names.output
         case .router: mlpNames.router
         case .gate: mlp + mlpNames.gate
@@ -273,11 +309,16 @@ package struct DecoderDescription: Sendable, Hashable {
 
     private func extents(_ role: Role, _ shape: DecoderShape) -> (inputs: Int, outputs: Int) {
         let shared = shape.mixture?.shared?.intermediate ?? 0
+        let latent = shape.latent
         return switch role {
         case .query: (shape.hidden, shape.queryWidth)
         case .key, .value: (shape.hidden, shape.keyWidth)
         case .queryKeyValue: (shape.hidden, shape.queryWidth + 2 * shape.keyWidth)
-        case .output: (shape.queryWidth, shape.hidden)
+        case .queryDown: (shape.hidden, latent?.queryRank ?? 0)
+        case .queryUp: (latent?.queryRank ?? 0, shape.queryWidth)
+        case .latentDown: (shape.hidden, latent.map { $0.rank + $0.rotated } ?? 0)
+        case .latentUp: (latent?.rank ?? 0, shape.expandedWidth)
+        case .output: (shape.valueWidth, shape.hidden)
         case .router: (shape.hidden, shape.mixture?.experts ?? 0)
         case .gate, .up: (shape.hidden, shape.intermediate)
         case .gateUp: (shape.hidden, 2 * shape.intermediate)
@@ -291,7 +332,7 @@ package struct DecoderDescription: Sendable, Hashable {
 
     /// Number of all parameters; a tied head counts once.
     package var parameterCount: Int {
-        var count = vocabulary * shape.hidden + finalNorm.numbers
+        var count = (vocabulary + positionRows) * shape.hidden + finalNorm.numbers
         if !tiedEmbeddings { count += headOutputs * shape.hidden }
         if headHasBias { count += headOutputs }
         for (layer, layers) in distinctLayers {

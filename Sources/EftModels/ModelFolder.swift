@@ -53,6 +53,9 @@ package struct ModelFolder: Sendable {
         } else if isFolder {
             checkpoint = try? CheckpointFolder.open(folder)
         }
+        if let found = checkpoint {
+            checkpoint = try UniformCheckpoint(found, description) ?? found
+        }
         description.root(in: checkpoint)
         if let found = checkpoint {
             reconcile(&description, with: found)

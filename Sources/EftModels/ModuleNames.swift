@@ -16,6 +16,10 @@ extension DecoderDescription {
         package var key = "self_attn.k_proj"
         package var value = "self_attn.v_proj"
         package var queryKeyValue = "self_attn.qkv_proj"
+        package var queryDown = "self_attn.q_a_proj"
+        package var queryUp = "self_attn.q_b_proj"
+        package var latentDown = "self_attn.kv_a_proj_with_mqa"
+        package var latentUp = "self_attn.kv_b_proj"
         package var output = "self_attn.o_proj"
         package var sinks = "self_attn.sinks"
 

@@ -22,7 +22,11 @@ package struct NormPlan: Sendable, Hashable {
     /// Of queries and of keys.
     package var query = "self_attn.q_norm"
     package var key = "self_attn.k_norm"
-    /// Whether those norm all heads at once.
+    /// Of the vectors of latent attention, and what is added in them.
+    package var queryVector = "self_attn.q_a_layernorm"
+    package var latentVector = "self_attn.kv_a_layernorm"
+    package var vectorEpsilon: Float = 1e-6
+    /// Whether queries and keys are normed in all heads at once.
     package var normsHeadsTogether = false
 
     /// Llama's form.
@@ -71,6 +75,8 @@ extension DecoderDescription {
     /// The norms of a decoder layer.
     package struct LayerNormShapes: Sendable, Hashable {
         package let attention: NormShape?
+        package let queryVector: NormShape?
+        package let latentVector: NormShape?
         package let query: NormShape?
         package let key: NormShape?
         package let attentionValue: NormShape?
@@ -79,7 +85,10 @@ extension DecoderDescription {
 
         /// All that there are, in the order of the computation.
         package var all: [NormShape] {
-            [attention, query, key, attentionValue, feedForward, feedForwardValue].compactMap { $0 }
+            [
+                attention, queryVector, latentVector, query, key, attentionValue, feedForward,
+                feedForwardValue,
+            ].compactMap { $0 }
         }
     }
 
@@ -96,12 +105,22 @@ extension DecoderDescription {
             hasBias: false, offset: norms.offset, epsilon: shape.normEpsilon)
     }
 
+    private func vectorNorm(_ path: String, _ count: Int?) -> NormShape? {
+        count.map {
+            NormShape(
+                name: path, count: $0, kind: .rms, hasBias: false, offset: norms.offset,
+                epsilon: norms.vectorEpsilon)
+        }
+    }
+
     /// The norms of a decoder layer.
     package func layerNorms(_ layer: Int) -> LayerNormShapes {
         let path = layerName(layer) + "."
         func row(_ name: String?) -> NormShape? { name.map { rowNorm(path + $0) } }
         return LayerNormShapes(
             attention: row(norms.attention),
+            queryVector: vectorNorm(path + norms.queryVector, shape.latent?.queryRank),
+            latentVector: vectorNorm(path + norms.latentVector, shape.latent?.rank),
             query: headNorm(path + norms.query, heads: shape.heads),
             key: headNorm(path + norms.key, heads: shape.kvHeads),
             attentionValue: row(norms.attentionValue), feedForward: row(norms.feedForward),

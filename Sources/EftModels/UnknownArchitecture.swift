@@ -2,20 +2,19 @@
 // Models whose type no architecture reads: refused with a reason, or read as another type where the user says so.
 import EftConfig
 import EftFormats
-import Synchronization
 
 /// The type that models of unknown types are read as; see `--assume`.
 package enum AssumedArchitecture {
-    private static let type = Mutex<String?>(nil)
-
     /// Types that may be assumed.
     package static let types = ["llama"]
 
-    /// Sets the type, for the rest of the program's run.
-    package static func set(_ name: String) { type.withLock { $0 = name } }
-
     /// The type; nil where none is assumed.
-    static var current: String? { type.withLock { $0 } }
+    @TaskLocal static var current: String?
+
+    /// Does something that reads models of unknown types as one of this type; as no other where it is nil.
+    package static func reading<R>(as name: String?, _ body: () throws -> R) rethrows -> R {
+        try $current.withValue(name, operation: body)
+    }
 
     /// Refuses weights that an assumed description would leave out.
     /// - Throws: `ModelError` (`mismatch`) that names one.
@@ -42,8 +41,8 @@ enum UnknownArchitecture {
     /// What models of some types have that Eft does not compute.
     private static let reasons: [(types: [String], what: String)] = [
         (
-            ["deepseek_v2", "deepseek_v3", "deepseek_v32", "kimi_k2", "minicpm3", "glm4_moe_lite"],
-            "latent attention (MLA)"
+            ["deepseek_v32", "deepseek_v4", "longcat_flash"],
+            "latent attention of another form"
         ),
         (
             ["qwen3_next", "qwen3_5", "qwen3_5_text", "qwen3_5_moe", "kimi_linear", "minimax"],
@@ -55,7 +54,6 @@ enum UnknownArchitecture {
                 "nemotron_h", "granitemoehybrid", "lfm2", "lfm2_moe", "recurrent_gemma", "rwkv",
             ], "layers with a state instead of attention"
         ),
-        (["gpt2", "gpt_bigcode", "opt", "gpt_neo"], "learned positions"),
         (["bloom", "mpt"], "positions by the distance of tokens (alibi)"),
         (["llama4", "llama4_text"], "attention in chunks"),
         (["gemma3n", "gemma3n_text"], "layers that share keys and values"),

@@ -16,13 +16,28 @@ package enum AttentionProjections: Sendable {
     case apart(query: Linear, key: Linear, value: Linear)
     /// One linear layer whose value holds all.
     case fused(Linear, FusedOrder)
+    /// From a short vector of each row.
+    case latent(LatentProjections)
 
     /// The linear layers, in the order of the computation.
     package var linears: [Linear] {
         switch self {
         case .apart(let query, let key, let value): [query, key, value]
         case .fused(let linear, _): [linear]
+        case .latent(let latent): latent.linears
         }
+    }
+
+    /// The linear layers, those together that read the same; the first ones read the states.
+    package var stages: [[Linear]] {
+        if case .latent(let latent) = self { return latent.stages }
+        return [linears]
+    }
+
+    /// The norms between them.
+    var norms: [Norm] {
+        if case .latent(let latent) = self { return latent.norms }
+        return []
     }
 }
 
@@ -76,8 +91,11 @@ struct HeadSplit {
 
 extension DecoderLayer {
     /// Computes queries, keys and values of `input`.
-    func project(_ input: Matrix, into heads: HeadMatrices, _ state: LayerPass) throws {
+    func project(
+        _ input: Matrix, into heads: HeadMatrices, _ state: LayerPass, _ observer: Observer? = nil
+    ) throws {
         switch projections {
+        case .latent(let latent): try project(latent, input, into: heads, state, observer)
         case .apart(let query, let key, let value):
             try Linear.forward(
                 [query, key, value], input, into: [heads.query, heads.key, heads.value],
@@ -95,6 +113,8 @@ extension DecoderLayer {
     ) throws {
         let pass = state.pass
         switch projections {
+        case .latent(let latent):
+            try projectBackward(latent, input, gradients, into: dInput, state)
         case .apart(let query, let key, let value):
             try query.backward(input, dy: gradients.query, into: dInput, accumulate: false, pass)
             try key.backward(input, dy: gradients.key, into: dInput, accumulate: true, pass)

@@ -79,7 +79,10 @@ extension DecoderLayer {
         let rows = 0..<gradient.rows
         let attended = acts.attention.rows(rows)
         let dAttended = gradients.attention.rows(rows)
-        try output.backward(attended, dy: dy, into: dAttended, accumulate: false, pass)
+        let dOutputInput = acts.latent?.valueGradient?.rows(rows) ?? dAttended
+        try output.backward(
+            outputInput(rows, state), dy: dy, into: dOutputInput, accumulate: false, pass)
+        unpackGradient(dOutputInput, into: dAttended)
         guard let lse = acts.logSumExp?.rows(rows) else { return }
         sinks?.addGradient(attended, dy: dAttended, logSumExp: lse)
         let attention = attention(cache.kvType)

@@ -72,7 +72,7 @@ package final class DecoderLayer: @unchecked Sendable {
     package var linears: [Linear] { projections.linears + [output] + feedForward.linears }
     /// All norms, in the order in which they are asked for when a layer is put together.
     package var norms: [Norm] {
-        rowNorms.inOrder(heads: headNorms.map { [$0.query, $0.key] } ?? [])
+        rowNorms.inOrder(heads: projections.norms + (headNorms.map { [$0.query, $0.key] } ?? []))
     }
 
     /// Sees the inputs of linear layers as they are computed; calibration collects them.
@@ -232,10 +232,11 @@ package final class DecoderLayer: @unchecked Sendable {
     private func weigh(_ x: Matrix, _ state: LayerPass, _ observer: Observer?) throws {
         let (acts, rows) = (state.activations, 0..<x.rows)
         let input = attentionInput(x, state)
-        try observer?(projections.linears, input)
+        try observer?(projections.stages[0], input)
         let (plain, v) = (acts.unnormedHeads(rows), acts.value.rows(rows))
         try project(
-            input, into: HeadMatrices(query: plain.query, key: plain.key, value: v), state)
+            input, into: HeadMatrices(query: plain.query, key: plain.key, value: v), state,
+            observer)
         finish(plain.query, headNorms?.query, into: acts.query.rows(rows), state)
         finish(plain.key, headNorms?.key, into: acts.key.rows(rows), state)
         try weigh(rows, writeKeysAndValues(rows, state), state, observer)
@@ -251,7 +252,8 @@ package final class DecoderLayer: @unchecked Sendable {
     func rotate(_ heads: Matrix, _ state: LayerPass, inverse: Bool) {
         guard let rotary = kind.rotary else { return }
         state.pass.backend.rope(
-            heads, headDim: shape.headDim, state.rotations[rotary], inverse: inverse)
+            heads, headDim: shape.headDim, from: shape.still, state.rotations[rotary],
+            inverse: inverse)
     }
 
     private func runs(_ state: LayerPass) -> [AttentionRun] {
@@ -288,7 +290,8 @@ package final class DecoderLayer: @unchecked Sendable {
         if let sinks, let sums = acts.logSumExp?.rows(rows) {
             sinks.apply(attended, logSumExp: sums)
         }
-        try observer?([output], attended)
+        packValues(attended, state)
+        try observer?([output], outputInput(rows, state))
     }
 
     /// middle = x plus attention's value, of which `weigh` left the last product's input.
@@ -296,8 +299,7 @@ package final class DecoderLayer: @unchecked Sendable {
         guard shape.hasBranch else {
             copy(x, to: middle)
             try output.forward(
-                state.activations.attention.rows(0..<x.rows), into: middle, accumulate: true,
-                state.pass)
+                outputInput(0..<x.rows, state), into: middle, accumulate: true, state.pass)
             return
         }
         try projectBranch(0..<x.rows, state)
@@ -307,7 +309,7 @@ package final class DecoderLayer: @unchecked Sendable {
 
     private func projectBranch(_ rows: Range<Int>, _ state: LayerPass) throws {
         try output.forward(
-            state.activations.attention.rows(rows),
+            outputInput(rows, state),
             into: value(of: .attention, rows.count, state), state.pass)
     }
 

@@ -131,6 +131,8 @@ package struct DecoderShape: Sendable, Hashable {
     package var fusedHeads: FusedOrder?
     /// Whether one product holds both factors of a gated MLP, the gate's first.
     package var fusesGateUp = false
+    /// The widths of latent attention; nil where the states themselves give keys and values.
+    package var latent: LatentShape?
     /// The experts among which each row chooses; nil where one MLP serves all rows.
     package var mixture: MixtureShape?
     /// Numbers inside the MLP of layers without experts, where others have them.

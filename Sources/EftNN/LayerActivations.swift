@@ -30,6 +30,8 @@ package final class LayerActivations: Sendable {
     let normedValue: Matrix?
     /// Queries and keys before their heads are normed, for a backward pass through that norm.
     let plainHeads: (query: Matrix, key: Matrix)?
+    /// What latent attention needs.
+    let latent: LatentActivations?
     /// What a mixture of experts needs; one expert computes at a time.
     let mixture: MixtureActivations?
 
@@ -66,6 +68,7 @@ package final class LayerActivations: Sendable {
                 + (shape.fusesGateUp ? 0 : shape.widestMLP) + plainHeads : 0
         let sums = backward || shape.hasSinks ? shape.heads : 0
         return rows * (always + kept + sums) * 4
+            + LatentActivations.byteCount(rows: rows, shape, backward: backward)
             + (shape.mixture.map {
                 MixtureActivations.byteCount(rows: rows, hidden: shape.hidden, $0)
             } ?? 0)
@@ -93,6 +96,8 @@ package final class LayerActivations: Sendable {
         activated =
             backward || shape.fusesGateUp ? try matrix(shape.widestMLP) : gate
         attentionValue = shape.hasBranch ? try matrix(shape.hidden) : nil
+        latent = try LatentActivations(
+            rows: rows, shape, backward: backward, ledger: ledger, residency: residency)
         if let shapeOfMixture = shape.mixture {
             mixture = try MixtureActivations(
                 rows: rows, hidden: shape.hidden, shapeOfMixture, ledger: ledger)

@@ -49,14 +49,14 @@ struct Main {
         var arguments = arguments
         arguments.configuration = try UserConfiguration.read()
         InterruptFlag.install()
-        if arguments.declares("assume"), let type = arguments.string("assume") {
-            AssumedArchitecture.set(type)
+        let assumed = arguments.declares("assume") ? arguments.string("assume") : nil
+        if let type = assumed {
             TerminalOutput.standardError.writeWrapped(
                 "a model of an unknown type is read as '\(type)': compare its answers before you trust them",
                 hanging: 2, [])
         }
         if !command.savesWork(arguments) { ClosedOutput.endsWork() }
-        try command.run(arguments)
+        try AssumedArchitecture.reading(as: assumed) { try command.run(arguments) }
     }
 
     /// What the program says about itself.

@@ -147,7 +147,7 @@ import Testing
 
     @Test(arguments: [
         ("peft_type", "\"LOHA\"", "LOHA"), ("bias", "\"all\"", "bias: all"),
-        ("bias", "\"lora_only\"", "bias: lora_only"), ("fan_in_fan_out", "true", "fan_in_fan_out"),
+        ("bias", "\"lora_only\"", "bias: lora_only"),
         ("use_qalora", "true", "use_qalora"), ("lora_bias", "true", "lora_bias"),
         ("use_bdlora", "{\"nblocks\": 2}", "use_bdlora"),
         ("alora_invocation_tokens", "[5, 6]", "alora_invocation_tokens"),

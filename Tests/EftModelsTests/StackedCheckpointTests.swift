@@ -89,7 +89,7 @@ struct StackedCheckpointTests {
     @Test(arguments: [
         "granitemoe", "granitemoeshared", "gpt-oss", "glm4-moe", "ernie4-5-moe", "phi3",
         "falcon-new",
-        "qwen3-moe-mixed",
+        "qwen3-moe-mixed", "gpt2", "gpt-bigcode", "opt",
     ])
     func `a model that is written has the tensors that it was read from`(_ name: String) throws {
         let source = try Self.folder(name)

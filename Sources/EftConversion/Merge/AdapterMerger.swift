@@ -75,7 +75,7 @@ package final class AdapterMerger {
             case .module(let module):
                 return try TensorInfo(
                     name: module.name + ".weight", dtype: options.dtype ?? module.dtype,
-                    shape: Shape(module.outputs, module.inputs))
+                    shape: module.shape)
             }
         }
         byteCount = try tensors.totalByteCount()
@@ -116,11 +116,15 @@ package final class AdapterMerger {
             }
         }
         let runs = 3 * run * 4
+        // A matrix that is written by inputs is put together before.
+        let turned =
+            model.storesByInputs
+            ? linears.reduce(0) { max($0, $1.inputs * $1.outputs * 4) } : 0
         // Rows are quantized before adapter and runs are there.
         let excess = max(0, rowScratch - runs - adapterBytes)
         return MemoryTable([
             .adapters: adapterBytes, .workspace: scratch + nf4 + excess,
-            .window: TensorCaster.byteCount + runs,
+            .window: TensorCaster.byteCount + runs + turned,
         ])
     }
 
@@ -198,14 +202,38 @@ package final class AdapterMerger {
                 rows: rows, columns: module.inputs, ledger: backend.ledger, purpose: .window)
         }
         let (weight, delta, cast) = (try matrix(), try matrix(), try matrix())
+        let turned =
+            module.isTurned
+            ? try Buffer(
+                byteCount: target.byteCount, ledger: backend.ledger, purpose: .window) : nil
         for first in stride(from: 0, to: module.outputs, by: rows) {
             let range = first..<min(first + rows, module.outputs)
             let (w, d) = (weight.rows(0..<range.count), delta.rows(0..<range.count))
             try load(range, of: module, source, roundTrip, into: w)
             try lora?.merge(range, into: w, delta: d, backend)
             let bytes = try narrow(w, to: target.dtype, cast, target.name)
-            try writer.write(target.name, bytes)
+            if let turned {
+                turn(bytes, range, of: module, width: target.dtype.byteWidth, into: turned)
+            } else {
+                try writer.write(target.name, bytes)
+            }
             try advance(bytes.count)
+        }
+        if let turned { try writer.write(target.name, UnsafeRawBufferPointer(turned.bytes)) }
+    }
+
+    /// Puts rows where a matrix that is written as [inputs, outputs] has them.
+    private func turn(
+        _ bytes: UnsafeRawBufferPointer, _ rows: Range<Int>, of module: BaseWeights.Module,
+        width: Int, into whole: Buffer
+    ) {
+        guard var source = bytes.baseAddress else { return }
+        for row in rows {
+            for column in 0..<module.inputs {
+                let place = (column * module.outputs + row) * width
+                (whole.base + place).copyMemory(from: source, byteCount: width)
+                source += width
+            }
         }
     }
 

@@ -29,6 +29,11 @@ package struct BaseWeights {
         package let dtype: DType
         /// Whether it is stored in plain numbers.
         package let isDense: Bool
+        /// Whether it comes out as [inputs, outputs].
+        var isTurned = false
+
+        /// The extents of the tensor that comes out.
+        var shape: Shape { isTurned ? Shape(inputs, outputs) : Shape(outputs, inputs) }
     }
 
     /// The tensors.
@@ -55,9 +60,11 @@ package struct BaseWeights {
             let source = try LinearSource(
                 module: name, checkpoint: checkpoint, inputs: inputs, outputs: outputs)
             let type = source.scheme.valueType
-            let module = Module(
+            var module = Module(
                 name: name, isDecoderLinear: isLinear, inputs: inputs, outputs: outputs,
                 dtype: type == .f64 ? .f32 : type, isDense: source.isDense)
+            module.isTurned =
+                folder.description.storesByInputs && folder.description.isInLayers(name)
             for tensor in source.scheme.storedTensors { owners[tensor.name] = module }
         }
         var items: [Item] = []

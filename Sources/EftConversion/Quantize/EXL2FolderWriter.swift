@@ -74,6 +74,7 @@ struct EXL2FolderWriter {
         } else {
             try plain(model.embeddingName + ".weight")
         }
+        if let positions = model.positions { try plain(positions.weight) }
         func norm(_ norm: DecoderDescription.NormShape?) throws {
             guard let norm else { return }
             try plain(norm.name + ".weight")
@@ -81,7 +82,9 @@ struct EXL2FolderWriter {
         }
         for layer in 0..<model.layers {
             let norms = model.layerNorms(layer)
-            for shape in [norms.attention, norms.query, norms.key] { try norm(shape) }
+            for shape in [
+                norms.attention, norms.queryVector, norms.latentVector, norms.query, norms.key,
+            ] { try norm(shape) }
             for role in model.attentionRoles {
                 try quantized(model.linear(role, layer: layer).name)
             }

@@ -196,7 +196,7 @@ final class LayerCalibration {
 
     /// The first layer to see the inputs of each group of siblings; of experts' first products the router does.
     private func firstSiblings(_ layer: DecoderLayer) -> [Linear] {
-        let attention = layer.projections.linears.prefix(1) + [layer.output]
+        let attention = layer.projections.stages.compactMap(\.first) + [layer.output]
         return switch layer.feedForward {
         case .mlp(let mlp): attention + mlp.first.prefix(1) + [mlp.down]
         case .mixture(let mixture):
@@ -297,6 +297,7 @@ extension QuantizeJob {
                 try embed(tokens, from: source, into: states)
             }
             if model.embeddingScale != 1 { backend.scale(states, by: model.embeddingScale) }
+            try addPositions(to: states)
             guard backend.allFinite(count: states.count, states.pointer, .f32) else {
                 throw ConversionError(
                     .numbers, "the embeddings hold values that are infinite or NaN in f16",
@@ -305,6 +306,24 @@ extension QuantizeJob {
             try writer.write(states)
         }
         try writer.finish()
+    }
+
+    /// Adds learned positions as the finished model has them: in f16.
+    private func addPositions(to states: Matrix) throws {
+        guard let table = folder.description.positions else { return }
+        var numbers = [Float](repeating: 0, count: states.columns)
+        for row in 0..<states.rows {
+            let first = (table.first + row) * states.columns
+            try numbers.withUnsafeMutableBufferPointer {
+                try checkpoint.readFloats(
+                    table.weight, elements: first..<first + states.columns, into: $0)
+            }
+            let line = states.pointer + row * states.columns
+            for column in 0..<states.columns {
+                line[column] += ElementConversion.float(
+                    half: ElementConversion.half(numbers[column]))
+            }
+        }
     }
 
     private func embed(_ tokens: [Int32], from source: LinearSource, into states: Matrix) throws {

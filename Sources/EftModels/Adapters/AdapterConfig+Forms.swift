@@ -5,7 +5,6 @@ import EftConfig
 extension AdapterConfig {
     /// Keys of PEFT 0.19 that must be off, empty or null, and what they mean.
     private static let offKeys = [
-        ("fan_in_fan_out", "weights stored by inputs (fan_in_fan_out)"),
         ("use_qalora", "pooled inputs (use_qalora)"),
         ("use_bdlora", "block-diagonal matrices (use_bdlora)"),
         ("lora_bias", "biases of their own (lora_bias)"),

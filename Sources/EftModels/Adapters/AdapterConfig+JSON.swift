@@ -21,7 +21,8 @@ extension AdapterConfig {
             ("base_model_name_or_path", ConfigNode(.string(baseModel))),
             ("bias", ConfigNode(.string("none"))), ("corda_config", null),
             ("ensure_weight_tying", no), ("eva_config", null), ("exclude_modules", null),
-            ("fan_in_fan_out", no), ("inference_mode", ConfigNode(.bool(true))),
+            ("fan_in_fan_out", ConfigNode(.bool(storesByInputs))),
+            ("inference_mode", ConfigNode(.bool(true))),
             ("init_lora_weights", ConfigNode(.bool(true))), ("layer_replication", null),
             ("layers_pattern", null),
             (

@@ -24,6 +24,8 @@ package struct AdapterConfig: Sendable, Hashable {
     package var rankStabilized: Bool
     /// Whether the rows of adapted weights have lengths of their own (DoRA).
     package var usesDora = false
+    /// Whether the base stores its weights by inputs. PEFT follows the base whatever is said here, and A and B are the same.
+    package var storesByInputs = false
     /// The base model's path or name.
     package var baseModel: String
     /// Modules whose whole weight is trained and saved, such as `embed_tokens`.
@@ -117,6 +119,7 @@ package struct AdapterConfig: Sendable, Hashable {
             dropout: try config.double("lora_dropout", default: 0), targetModules: [],
             rankStabilized: try config.bool("use_rslora", default: false),
             baseModel: try config.string("base_model_name_or_path", default: ""))
+        result.storesByInputs = try config.bool("fan_in_fan_out", default: false)
         result.usesDora = try config.bool("use_dora", default: false)
         if let targets = try config.optional("target_modules") {
             if case .string(let one) = targets.node.value {

@@ -26,6 +26,8 @@ struct FamilyTraits {
     var mlpNames = DecoderDescription.MLPNames()
     /// D where the config does not give it; the hidden size over the number of heads when nil.
     var headDim: Int?
+    /// D whatever the config says.
+    var fixedHeadDim: Int?
     /// The key of the numbers inside an MLP, or inside an expert.
     var intermediateKey = "intermediate_size"
     /// How many times the hidden size they are where the config does not give them.
@@ -107,8 +109,9 @@ enum FamilyConfig {
             ?? (config.optional("num_key_value_heads") == nil
                 ? heads : extent("num_key_value_heads", config))
         let headDim =
-            try config.optional("head_dim") == nil
-            ? traits.headDim ?? hidden / heads : extent("head_dim", config, most: largestWidth)
+            try traits.fixedHeadDim != nil || config.optional("head_dim") == nil
+            ? traits.fixedHeadDim ?? traits.headDim ?? hidden / heads
+            : extent("head_dim", config, most: largestWidth)
         guard heads % kvHeads == 0 else {
             throw config.error(
                 .badValue,

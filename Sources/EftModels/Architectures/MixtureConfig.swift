@@ -33,7 +33,7 @@ enum MixtureConfig {
             experts: experts, expertsPerRow: chosen, scoring: scoring)
     }
 
-    /// Reads a mixture of DeepSeek's form: sigmoids with a correction, groups, a factor, MLPs beside the experts, and first
+    /// Reads a mixture of DeepSeek 3's form: sigmoids with a correction, groups, a factor, MLPs beside the experts, and first
     /// layers without experts.
     /// - Parameter addsUp: whether weights add up to 1 where the config does not say.
     /// - Throws: as `read`.
@@ -42,15 +42,27 @@ enum MixtureConfig {
         firstDense: Int
     ) throws {
         let addsUp = try config.bool("norm_topk_prob", default: addsUp)
+        try readGrouped(
+            config, into: &description, scoring: .sigmoid(addsUp: addsUp), isCorrected: true,
+            firstDense: firstDense)
+    }
+
+    /// Reads such a mixture with a scoring; without correction a group counts by its highest score.
+    /// - Throws: as `read`.
+    static func readGrouped(
+        _ config: ConfigCursor, into description: inout DecoderDescription,
+        scoring: MixtureShape.Scoring, isCorrected: Bool, usesGroups: Bool = true, firstDense: Int
+    ) throws {
         let key =
             try config.optional("n_routed_experts") == nil
             ? "num_local_experts" : "n_routed_experts"
-        try read(config, into: &description, expertsKey: key, scoring: .sigmoid(addsUp: addsUp))
+        try read(config, into: &description, expertsKey: key, scoring: scoring)
         guard var mixture = description.shape.mixture else { return }
-        mixture.hasCorrection = true
+        mixture.hasCorrection = isCorrected
         mixture.scale = Float(
             try FamilyConfig.factor("routed_scaling_factor", config, default: 1))
-        mixture.groups = try groups(config, mixture)
+        mixture.groups = usesGroups ? try groups(config, mixture) : nil
+        mixture.groups?.sumsTwo = isCorrected
         mixture.shared = try shared(
             try config.optional("n_shared_experts")?.int() ?? 0, description.shape.intermediate,
             config)

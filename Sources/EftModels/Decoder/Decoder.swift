@@ -17,6 +17,8 @@ package final class Decoder: @unchecked Sendable {
     package let parts: [DecoderPart]
     /// The embedding, [V][C] as a weight of C inputs and V outputs.
     package let embedding: PackedWeight
+    /// What is added to the embeddings for each position; nil where positions do not change them.
+    package let positions: LearnedPositions?
     /// Layers in order; the weights of streamed ones can be used inside `withLayer` only.
     package let layers: [DecoderLayer]
     /// What streams the layers of each device; nil where all stand in memory.
@@ -41,25 +43,28 @@ package final class Decoder: @unchecked Sendable {
     /// Puts a decoder together on one device.
     package convenience init(
         description: DecoderDescription, backend: any Backend, embedding: PackedWeight,
-        layers: [DecoderLayer], finalNorm: Norm, head: Linear
+        positions: LearnedPositions? = nil, layers: [DecoderLayer], finalNorm: Norm, head: Linear
     ) {
         self.init(
             description: description, devices: [backend], parts: [description.wholePart],
-            embedding: embedding, layers: layers, finalNorm: finalNorm, head: head, streams: [nil])
+            embedding: embedding, positions: positions, layers: layers, finalNorm: finalNorm,
+            head: head, streams: [nil])
     }
 
     /// Puts a decoder together whose parts stand on devices in order.
     package init(
         description: DecoderDescription, devices: [any Backend], parts: [DecoderPart],
-        embedding: PackedWeight, layers: [DecoderLayer], finalNorm: Norm, head: Linear,
-        streams: [LayerStream?], endsAdapter: String? = nil
+        embedding: PackedWeight, positions: LearnedPositions? = nil, layers: [DecoderLayer],
+        finalNorm: Norm, head: Linear, streams: [LayerStream?], endsAdapter: String? = nil
     ) {
+        precondition((positions != nil) == (description.positions != nil), "as described")
         precondition(devices.count == parts.count && devices.count == streams.count)
         precondition(parts.reduce(0) { $0 + $1.layers.count } == layers.count)
         self.description = description
         self.devices = devices
         self.parts = parts
         self.embedding = embedding
+        self.positions = positions
         self.layers = layers
         self.finalNorm = finalNorm
         self.head = head
@@ -182,6 +187,10 @@ package final class Decoder: @unchecked Sendable {
                 "token id \(bad) is beyond the model's vocabulary of \(description.vocabulary); "
                     + "tokenizer and model do not belong together")
         }
+        for run in batch.runs {
+            try description.checkPositions(
+                run.firstPosition + run.rows.count, what: "a sequence")
+        }
     }
 
     func embed(
@@ -198,6 +207,7 @@ package final class Decoder: @unchecked Sendable {
         }
         let scale = description.embeddingScale
         if scale != 1 { device.scale(hidden, by: scale) }
+        positions?.add(to: hidden, batch)
     }
 
     /// A pass of a batch through layers of the device of a workspace.

@@ -72,6 +72,15 @@ extension Decoder {
         }
         let hidden = description.shape.hidden
         let embedding = try weight(hidden, description.vocabulary)
+        let positions = try description.positions.map { table in
+            let matrix = try Matrix(
+                rows: description.positionRows, columns: hidden, ledger: backend.ledger,
+                purpose: .weights)
+            for index in 0..<matrix.count {
+                matrix.pointer[index] = Float(generator.normal() * description.initializerRange)
+            }
+            return LearnedPositions(name: table.weight, table: matrix, first: table.first)
+        }
         let layers = try (0..<description.layers).map { index in
             backend = devices[parts.firstIndex { $0.layers.contains(index) } ?? 0]
             return try description.makeLayer(index) { shape, ordinal in
@@ -90,7 +99,7 @@ extension Decoder {
             description.tiedEmbeddings ? embedding : try weight(hidden, description.headOutputs)
         return Decoder(
             description: description, devices: devices, parts: parts, embedding: embedding,
-            layers: layers, finalNorm: try norm(description.finalNorm),
+            positions: positions, layers: layers, finalNorm: try norm(description.finalNorm),
             head: Linear(
                 name: description.headName, ordinal: 0, weight: head,
                 bias: description.headHasBias ? try vector(description.headOutputs, 0) : nil),

@@ -123,7 +123,10 @@ package struct DecoderLoader {
             let resident = part.layers.filter { !streamed.contains($0) }
             let ahead = try readingAhead(
                 layers: resident, ends: endNames(part), ledger: device.ledger)
-            if part.holdsEmbedding { ends.embedding = try ahead.end(.embedding, device) }
+            if part.holdsEmbedding {
+                ends.embedding = try ahead.end(.embedding, device)
+                ends.positions = try positions(device)
+            }
             for index in part.layers {
                 layers.append(
                     try ahead.layer(index, isStreamed: streamed.contains(index), backend: device))
@@ -146,7 +149,7 @@ package struct DecoderLoader {
         }
         return Decoder(
             description: description, devices: devices, parts: parts, embedding: embedding,
-            layers: layers, finalNorm: norm,
+            positions: ends.positions, layers: layers, finalNorm: norm,
             head: Linear(
                 name: description.headName, ordinal: 0, weight: head, bias: ends.bias),
             streams: try streams(streaming, layers, devices), endsAdapter: folder.endsAdapter)
@@ -155,6 +158,7 @@ package struct DecoderLoader {
     /// Embedding, head and the norm before it, while they are loaded.
     private struct Ends {
         var embedding: PackedWeight?
+        var positions: LearnedPositions?
         var head: PackedWeight?
         var norm: Norm?
         var bias: Buffer?
@@ -169,6 +173,16 @@ package struct DecoderLoader {
     private func end(_ end: End, _ backend: CPUBackend) throws -> PackedWeight {
         let name = end == .embedding ? description.embeddingName : description.headName
         return try endSource(name).load(as: endTarget(name), backend: backend)
+    }
+
+    private func positions(_ backend: CPUBackend) throws -> LearnedPositions? {
+        guard let table = description.positions else { return nil }
+        let (rows, columns) = (description.positionRows, description.shape.hidden)
+        let numbers = try VectorSource.load(
+            table.weight, shape: [rows, columns], checkpoint: checkpoint, ledger: backend.ledger)
+        return LearnedPositions(
+            name: table.weight, table: Matrix(sharing: numbers, rows: rows, columns: columns),
+            first: table.first)
     }
 
     /// The ends that a part loads: a tied head is the embedding.

@@ -16,6 +16,9 @@ extension Decoder {
             // A tied head adds to the embedding's gradient.
             if description.tiedEmbeddings { head.weightParameter = parameter }
         }
+        if let positions, trained.contains(positions.name) {
+            try positions.makeTrainable(ledger: devices[embeddingDevice].ledger)
+        }
         for (layer, ledger) in zip(layers, layerLedgers) {
             for linear in layer.linears { try makeTrainable(linear, trained, ledger) }
             for norm in layer.norms { try makeTrainable(norm, trained, ledger) }
@@ -117,6 +120,12 @@ extension Decoder {
     package func freezeRows(beside trained: [String: [Range<Int>]]) {
         for parameter in parameters {
             guard let ranges = trained[parameter.name] else { continue }
+            if let table = positions?.table, parameter === positions?.parameter {
+                for row in 0..<table.rows where !ranges.contains(where: { $0.contains(row) }) {
+                    parameter.freeze(from: row * table.columns, stride: 1, count: table.columns)
+                }
+                continue
+            }
             let weight = weight(of: parameter)
             let columns = weight?.inputs ?? 1
             // Panels of f32 weights hold 16 rows side by side.
@@ -162,6 +171,7 @@ extension Decoder {
         var parameters: [Parameter] = []
         if let embeddingParameter { parameters.append(embeddingParameter) }
         if let embeddingRows { parameters.append(embeddingRows.parameter) }
+        if let positions = positions?.parameter { parameters.append(positions) }
         parameters += embeddingAdapterParameters
         for layer in layers {
             for linear in layer.linears {

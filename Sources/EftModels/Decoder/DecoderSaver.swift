@@ -21,6 +21,10 @@ package struct DecoderSaver {
 
     private enum Source {
         case weight(PackedWeight)
+        /// A weight that the checkpoint has as [inputs, outputs].
+        case turned(PackedWeight)
+        /// Numbers of learned positions.
+        case matrix(Matrix)
         /// Numbers, and what the checkpoint takes away from them.
         case vector(Buffer, offset: Float = 0)
         /// Weights, or biases, of all experts in one tensor.
@@ -32,6 +36,9 @@ package struct DecoderSaver {
         var all: [(String, Source)] = [
             (decoder.description.embeddingName + ".weight", .weight(decoder.embedding))
         ]
+        if let positions = decoder.positions {
+            all.append((positions.name, .matrix(positions.table)))
+        }
         func append(_ norm: Norm) {
             all.append((norm.name + ".weight", .vector(norm.weight, offset: norm.offset)))
             if let bias = norm.bias { all.append((norm.name + ".bias", .vector(bias))) }
@@ -40,7 +47,12 @@ package struct DecoderSaver {
             let stacks = StackedWeights.all(of: layer, decoder.description)
             let stacked = Set(stacks.flatMap { $0.linears.map(\.name) })
             for linear in layer.linears where !stacked.contains(linear.name) {
-                all.append((linear.name + ".weight", .weight(linear.weight)))
+                all.append(
+                    (
+                        linear.name + ".weight",
+                        decoder.description.storesByInputs
+                            ? .turned(linear.weight) : .weight(linear.weight)
+                    ))
                 if let bias = linear.bias { all.append((linear.name + ".bias", .vector(bias))) }
             }
             for stack in stacks {
@@ -78,6 +90,8 @@ package struct DecoderSaver {
             let shape: Shape =
                 switch entry.source {
                 case .weight(let weight): Shape(weight.outputs, weight.inputs)
+                case .turned(let weight): Shape(weight.inputs, weight.outputs)
+                case .matrix(let matrix): Shape(matrix.rows, matrix.columns)
                 case .vector(let buffer, _): shape(ofVector: entry.name, buffer)
                 case .stack(let stack): stack.weightShape
                 case .stackedBiases(let stack): stack.biasShape
@@ -89,6 +103,8 @@ package struct DecoderSaver {
         for entry in entries {
             switch entry.source {
             case .weight(let weight): try write(weight, name: entry.name, writer)
+            case .turned(let weight): try writeTurned(weight, name: entry.name, writer)
+            case .matrix(let matrix): try write(matrix, name: entry.name, writer)
             case .vector(let buffer, let offset):
                 var numbers = (0..<buffer.floatCount).map { buffer.floats[$0] - offset }
                 try numbers.withUnsafeMutableBufferPointer {
@@ -131,6 +147,45 @@ package struct DecoderSaver {
             let indices = (first..<min(first + chunk, weight.outputs)).map(Int32.init)
             let part = rows.rows(0..<indices.count)
             backend.gather(weight, rows: indices, into: part)
+            try write(part.pointer, count: part.count, name: name, writer)
+        }
+    }
+
+    /// Columns at a time, for each of which all rows are looked at in turn.
+    private func writeTurned(
+        _ weight: PackedWeight, name: String, _ writer: SafetensorsWriter
+    ) throws {
+        let (inputs, outputs) = (weight.inputs, weight.outputs)
+        // Both together are no more than what other weights take at a time.
+        let most = max(1, min(1 << 19, inputs * outputs / 2))
+        let chunk = max(1, min(inputs, most / outputs))
+        let columns = try Matrix(
+            rows: chunk, columns: outputs, ledger: backend.ledger, purpose: .workspace)
+        let rows = try Matrix(
+            rows: min(max(1, most / inputs), outputs), columns: inputs,
+            ledger: backend.ledger, purpose: .workspace)
+        for first in stride(from: 0, to: inputs, by: chunk) {
+            let count = min(chunk, inputs - first)
+            for start in stride(from: 0, to: outputs, by: rows.rows) {
+                let part = rows.rows(0..<min(rows.rows, outputs - start))
+                backend.gather(
+                    weight, rows: (start..<start + part.rows).map(Int32.init), into: part)
+                for row in 0..<part.rows {
+                    let source = part.pointer + row * inputs + first
+                    for column in 0..<count {
+                        columns.pointer[column * outputs + start + row] = source[column]
+                    }
+                }
+            }
+            try write(columns.pointer, count: count * outputs, name: name, writer)
+        }
+    }
+
+    /// Rows at a time.
+    private func write(_ matrix: Matrix, name: String, _ writer: SafetensorsWriter) throws {
+        let chunk = max(1, (1 << 19) / max(matrix.columns, 1))
+        for first in stride(from: 0, to: matrix.rows, by: chunk) {
+            let part = matrix.rows(first..<min(first + chunk, matrix.rows))
             try write(part.pointer, count: part.count, name: name, writer)
         }
     }

@@ -51,6 +51,7 @@ extension DecoderDescription {
         let shapes = layerNorms(index)
         // In the order of the computation.
         let attention = try shapes.attention.map(norm)
+        let vectorNorms = try [shapes.queryVector, shapes.latentVector].map { try $0.map(norm) }
         let (queryNorm, keyNorm) = (try shapes.query.map(norm), try shapes.key.map(norm))
         let rowNorms = LayerNorms(
             attention: attention, attentionValue: try shapes.attentionValue.map(norm),
@@ -59,6 +60,17 @@ extension DecoderDescription {
         var headNorms: HeadNorms?
         if let queryNorm, let keyNorm { headNorms = HeadNorms(query: queryNorm, key: keyNorm) }
         func projections() throws -> AttentionProjections {
+            if let latentNorm = vectorNorms[1] {
+                let query: LatentProjections.Query =
+                    try vectorNorms[0].map {
+                        .throughVector(
+                            down: try part(.queryDown), norm: $0, up: try part(.queryUp))
+                    } ?? .direct(part(.query))
+                return .latent(
+                    LatentProjections(
+                        query: query, down: try part(.latentDown), norm: latentNorm,
+                        up: try part(.latentUp)))
+            }
             if let order = shape.fusedHeads { return .fused(try part(.queryKeyValue), order) }
             return .apart(
                 query: try part(.query), key: try part(.key), value: try part(.value))

@@ -21,6 +21,8 @@ package struct LoadNeed: Sendable, Hashable {
     package var layers: [[Step]] = []
     /// The head; nothing when it is the embedding.
     package var head = Step()
+    /// Bytes of learned positions.
+    package var positionBytes = 0
     /// Bytes of the norms and biases of a layer.
     package var layerVectorBytes = 0
     /// Bytes of the last norm.
@@ -38,7 +40,10 @@ package struct LoadNeed: Sendable, Hashable {
             ahead += step.ahead
         }
         let (part, streamed) = (placement.part, Set(placement.streamed))
-        if part.holdsEmbedding { load(embedding) }
+        if part.holdsEmbedding {
+            load(embedding)
+            held += positionBytes
+        }
         for layer in part.layers where layer < layers.count {
             // A layer's norms come before its weights.
             held += layerVectorBytes
@@ -70,6 +75,7 @@ extension DecoderLoader {
                 })
         }
         if !description.tiedEmbeddings { need.head = try endStep(description.headName) }
+        need.positionBytes = description.positionBytes
         need.layerVectorBytes = description.layerVectorBytes
         need.finalNormBytes = description.finalNormBytes
         return need

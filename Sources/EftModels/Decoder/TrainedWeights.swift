@@ -58,7 +58,10 @@ package enum TrainedWeights: Sendable, Hashable {
         return TrainedShapes(
             layers: layers,
             embedding: chosen(
-                layouts.embedding.trainedShape.ofVocabulary, description.embeddingName + ".weight"),
+                layouts.embedding.trainedShape.ofVocabulary, description.embeddingName + ".weight")
+                + description.positionShapes.filter { _ in
+                    description.positions.map { contains($0.weight) } ?? false
+                },
             head: description.finalNorm.parts.flatMap {
                 chosen(.vector(description.finalNorm.count), $0)
             }
@@ -86,6 +89,7 @@ extension DecoderDescription {
     /// The names of all weights, biases and norms, in the order of the computation.
     package var weightNames: [String] {
         var names = [embeddingName + ".weight"]
+        if let positions { names.append(positions.weight) }
         for layer in 0..<layers {
             for linear in linears(layer: layer) {
                 names.append(linear.name + ".weight")

@@ -297,10 +297,12 @@ package final class TrainingPass: Sendable {
         }
         let (embedding, rows) = (decoder.embeddingParameter, decoder.embeddingRows)
         let trainsAdapter = decoder.embeddingAdapters.values.contains { !$0.trained.isEmpty }
-        guard embedding != nil || rows != nil || trainsAdapter else { return }
+        let positions = decoder.positions?.parameter == nil ? nil : decoder.positions
+        guard embedding != nil || rows != nil || trainsAdapter || positions != nil else { return }
         for (index, micro) in micros.enumerated() {
             let place = place(device)
             let gradient = place.gradient(index, rows: micro.batch.count)
+            positions?.addGradient(gradient, micro.batch)
             let scale = decoder.description.embeddingScale
             if scale != 1 { place.workspace.backend.scale(gradient, by: scale) }
             if let embedding {

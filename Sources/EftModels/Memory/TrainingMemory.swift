@@ -47,7 +47,7 @@ extension DecoderLayouts {
         }
         return TrainedShapes(
             layers: all,
-            embedding: [embedding.trainedShape.ofVocabulary],
+            embedding: [embedding.trainedShape.ofVocabulary] + description.positionShapes,
             head: description.finalNorm.parts.map { _ in .vector(description.finalNorm.count) }
                 + (isTied ? [] : [headShape(description)])
                 + (description.headHasBias ? [.vector(description.headOutputs)] : []))

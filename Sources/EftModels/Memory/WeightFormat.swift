@@ -48,6 +48,8 @@ package struct DecoderLayouts: Sendable {
     package let head: WeightLayout
     /// Whether the head is the embedding.
     package let isTied: Bool
+    /// Bytes of learned positions, which stand beside the embedding.
+    package let positionBytes: Int
     /// Bytes of the norms and biases of a layer.
     package let layerVectorBytes: Int
     /// Bytes of the last norm.
@@ -64,7 +66,7 @@ package struct DecoderLayouts: Sendable {
 
     /// Bytes of embedding, last norm and head, as far as a part holds them.
     package func endBytes(_ part: DecoderPart) -> Int {
-        (part.holdsEmbedding ? embedding.byteCount : 0)
+        (part.holdsEmbedding ? embedding.byteCount + positionBytes : 0)
             + (part.holdsHead ? (isTied ? 0 : head.byteCount) + finalNormBytes : 0)
     }
 
@@ -81,6 +83,7 @@ package struct DecoderLayouts: Sendable {
         }
         isTied = description.tiedEmbeddings
         head = isTied ? all[0].layout : rest.first ?? all[0].layout
+        positionBytes = description.positionBytes
         layerVectorBytes = description.layerVectorBytes
         finalNormBytes = description.finalNormBytes
     }
@@ -98,6 +101,7 @@ package struct DecoderLayouts: Sendable {
         layers = (0..<description.layers).map { layer in
             firsts.firstIndex(of: description.shape(layer: layer)).map { kinds[$0] } ?? []
         }
+        positionBytes = description.positionBytes
         layerVectorBytes = description.layerVectorBytes
         finalNormBytes = description.finalNormBytes
         switch format {

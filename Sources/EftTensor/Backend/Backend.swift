@@ -68,7 +68,8 @@ package protocol Backend: AnyObject, Sendable {
         x: Matrix, weight: Buffer, epsilon: Float, dy: Matrix, into dx: Matrix, accumulate: Bool,
         weightGradient: Buffer?, biasGradient: Buffer?)
     /// Rotates heads in place; `inverse` rotates back.
-    func rope(_ x: Matrix, headDim: Int, _ tables: RotaryTables, inverse: Bool)
+    /// - Parameter first: numbers of each head before those that rotate.
+    func rope(_ x: Matrix, headDim: Int, from first: Int, _ tables: RotaryTables, inverse: Bool)
     /// y = f(gate) * up, or f(gate) without `up`.
     func activate(_ activation: Activation, gate: Matrix, up: Matrix?, into y: Matrix)
     /// dgate and dup from dy; may overwrite gate and up. There is `dup` where there is `up`.

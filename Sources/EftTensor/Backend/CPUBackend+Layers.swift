@@ -43,15 +43,18 @@ extension CPUBackend {
             biasGradient?.floats)
     }
 
-    package func rope(_ x: Matrix, headDim: Int, _ tables: RotaryTables, inverse: Bool) {
+    package func rope(
+        _ x: Matrix, headDim: Int, from first: Int, _ tables: RotaryTables, inverse: Bool
+    ) {
         let rotated = tables.cosines.columns * 2
         precondition(x.columns % headDim == 0 && tables.cosines.rows == x.rows)
-        precondition(rotated <= headDim, "more numbers rotate than a head has")
+        precondition(
+            first >= 0 && first + rotated <= headDim, "more numbers rotate than a head has")
         var rotation = eft_rotation(
             heads: x.columns / headDim, head_dim: headDim, rotated: rotated,
             interleaved: tables.interleaved)
         eft_rope(
-            context, &rotation, x.rows, x.pointer, x.columns, tables.cosines.pointer,
+            context, &rotation, x.rows, x.pointer + first, x.columns, tables.cosines.pointer,
             tables.sines.pointer, inverse)
     }
 

@@ -146,7 +146,7 @@ extension AxolotlKeys {
         + [
             (
                 "lora_fan_in_fan_out",
-                "without effect: the linear layers are stored by outputs, as PEFT finds too"
+                "without effect: how a model stores its linear layers is known, as PEFT finds too"
             )
         ]
         + words("is_multimodal processor_type").map {

@@ -77,6 +77,7 @@ struct AdapterTargets: Sendable {
             layersToTransform: settings.layersToTransform)
         config.scores = description.scores?.kind
         config.usesDora = settings.usesDora
+        config.storesByInputs = description.storesByInputs
         self.config = config
         let names =
             chosen.map(\.name) + (hasHead ? [description.headName] : [])

@@ -48,6 +48,7 @@ package struct BaseModel: Sendable {
         folder = try adapted.grown(
             to: vocabulary.size, untied: !saved.isEmpty, filling: filling)
         let description = folder.description
+        try description.checkPositions(config.training.sequenceLen, what: "sequence_len")
         let hasGrown = description.vocabulary > opened.description.vocabulary
         let tokens = try Self.trainedTokens(config, saved, vocabulary, folder)
         trainedTokens = tokens

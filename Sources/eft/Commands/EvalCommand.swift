@@ -59,7 +59,7 @@ enum EvalCommand: Command {
             OptionSpecification(
                 "--length", kind: .value("N"),
                 help: "tokens of a window, or of the questions that are read at once",
-                defaultText: "2048"),
+                defaultText: "2048, or the context of a model with learned positions"),
             OptionSpecification(
                 "--kv-cache-dtype", kind: .value("TYPE"),
                 help:

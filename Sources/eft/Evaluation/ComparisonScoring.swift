@@ -17,11 +17,11 @@ extension Scoring {
         }
         let model = try LoadedModel(arguments)
         let reference = try reference(beside: model)
-        let (tokens, rows) = try text(model.tokenizer)
+        let (tokens, rows) = try text(model.tokenizer, model.folder.description)
         let kvType = try cacheType(model)
         try during("comparing the tokenizers") {
             try SharedVocabulary.check(model, reference, tokens: tokens) {
-                try text(reference.tokenizer).tokens
+                try text(reference.tokenizer, reference.folder.description).tokens
             }
         }
         let plan = try plan(model, reference, tokens: tokens.count, rows: rows, kvType)

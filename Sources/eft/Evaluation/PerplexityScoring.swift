@@ -8,7 +8,7 @@ extension Scoring {
     /// Scores a text.
     func perplexity() throws {
         let model = try LoadedModel(arguments)
-        let (tokens, rows) = try text(model.tokenizer)
+        let (tokens, rows) = try text(model.tokenizer, model.folder.description)
         let kvType = try cacheType(model)
         let plan = model.planner(for: .evaluation).evaluate(
             name: "eval", layouts: model.layouts, adapters: model.adapterExtents,

@@ -3,6 +3,7 @@
 import EftCommandLine
 import EftConfig
 import EftGeneration
+import EftModels
 import EftTensor
 import EftTokenizers
 
@@ -24,8 +25,12 @@ struct Scoring {
     }
 
     /// The tokens of `--data`, and how many of them a window holds at most.
-    func text(_ tokenizer: Tokenizer) throws -> (tokens: [Int32], rows: Int) {
-        let length = try arguments.int("length", default: 2048, in: 2...(1 << 20))
+    func text(
+        _ tokenizer: Tokenizer, _ model: DecoderDescription
+    ) throws -> (tokens: [Int32], rows: Int) {
+        // Learned positions end where the context does.
+        let most = model.positions == nil ? 2048 : max(2, min(2048, model.contextLength))
+        let length = try arguments.int("length", default: most, in: 2...(1 << 20))
         let file = try arguments.required("data")
         let tokens = try during("reading \(file)") {
             try EvaluationText.tokens(file, tokenizer: tokenizer)

@@ -102,10 +102,13 @@ struct WidthBlock: Sendable, Hashable {
 }
 
 extension DecoderDescription.LinearShape {
-    /// The last part of the name, such as `q_proj`; of an MLP beside experts, whose sizes are its own, the last two.
+    /// The last part of the name, such as `q_proj`; of an MLP beside experts, whose sizes are its own, the last two, and of
+    /// attention's output where it is called as the MLP's is.
     var projection: String {
         let isShared = [.sharedGate, .sharedUp, .sharedDown].contains(role)
-        return name.split(separator: ".").suffix(isShared ? 2 : 1).joined(separator: ".")
+        let isAmbiguous = role == .output && moduleName == "c_proj"
+        return name.split(separator: ".").suffix(isShared || isAmbiguous ? 2 : 1)
+            .joined(separator: ".")
     }
 }
 
