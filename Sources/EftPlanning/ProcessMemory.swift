@@ -66,7 +66,7 @@ package enum ProcessMemory {
     }
 
     /// What a token of a micro-batch was measured to add for each weight, and how many tokens do.
-    private static let (rowGap, mostGrowingRows) = (14, 256)
+    private static let (rowGap, mostGrowingRows) = (16, 1024)
 
     /// Pages of code of the engine, its lists of sequences and what commands are told.
     private static let engineBytes = 1 << 20

@@ -26,7 +26,9 @@ package enum ProgramCode {
     /// The addresses of a line of /proc/self/maps (`START-END r-xp OFFSET DEVICE INODE PATH`) that are code of a file.
     package static func codeRange(_ line: String) -> Range<UInt>? {
         let fields = line.split(separator: " ", maxSplits: 5, omittingEmptySubsequences: true)
-        guard fields.count == 6, fields[1] == "r-xp", fields[5].hasPrefix("/") else { return nil }
+        guard fields.count == 6, fields[1] == "r-xp",
+            fields[5].drop(while: { $0 == " " }).hasPrefix("/")
+        else { return nil }
         let ends = fields[0].split(separator: "-").map { UInt($0, radix: 16) }
         guard ends.count == 2, let first = ends[0], let end = ends[1], first < end else {
             return nil

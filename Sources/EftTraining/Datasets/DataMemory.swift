@@ -23,19 +23,3 @@ enum DataMemory {
                 + "datasets[].shards)")
     }
 }
-
-extension TrainingExample {
-    /// The same example without room for more tokens, of which lists that grew keep up to as much as they hold.
-    var compacted: TrainingExample {
-        func compact(_ ids: [Int32]) -> [Int32] {
-            ids.capacity - ids.count <= ids.count / 8 + 8
-                ? ids : ids.withUnsafeBufferPointer { Array($0) }
-        }
-        var result = self
-        (result.tokens, result.labels) = (compact(tokens), compact(labels))
-        if case .over(let tokens, let labels)? = preference {
-            result.preference = .over(tokens: compact(tokens), labels: compact(labels))
-        }
-        return result
-    }
-}

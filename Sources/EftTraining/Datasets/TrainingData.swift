@@ -177,7 +177,7 @@ package struct TrainingData: Sendable {
         let examples =
             isTokenized
             ? try Tokenized().examples(row, encoder) : try format.examples(row, encoder)
-        return examples.map { Source(example: $0.compacted, place: place) }
+        return examples.map { Source(example: $0, place: place) }
     }
 
     /// The examples that can be learned from, in order.
