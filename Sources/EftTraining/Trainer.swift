@@ -17,6 +17,7 @@ package final class Trainer {
     private let schedule: LearningRateSchedule
     private let validationBins: [[Int]]
     private var turns: LayerTurns?
+    private let restarts: AdapterRestarts?
     /// The decoder layer of each parameter that is in one, where layers take turns.
     private let parameterLayers: [Int?]
     private var guardian: RunGuard
@@ -58,13 +59,15 @@ package final class Trainer {
     /// Takes all memory of a run that minimizes something of its own.
     init(
         decoder: Decoder, settings: TrainingSettings, objective: any TrainingObjective,
-        lengths: ExampleLengths, joined: Int, fingerprint: String, output: Output
+        restarts: AdapterRestarts? = nil, lengths: ExampleLengths, joined: Int, fingerprint: String,
+        output: Output
     ) throws {
         let parameters = decoder.parameters
         precondition(!parameters.isEmpty, "nothing is trainable")
         self.decoder = decoder
         self.settings = settings
         self.objective = objective
+        self.restarts = restarts
         guardian = RunGuard(settings)
         self.fingerprint = fingerprint
         self.output = output
@@ -174,6 +177,7 @@ package final class Trainer {
         try TrainingCheckpoint.restore(optimizer, from: folder)
         round(step: max(0, optimizer.steps - 1))
         decoder.noteChangedParameters()
+        restarts?.resume(count: state.restarts)
         guardian.resume(best: state.best, withoutGain: state.withoutGain)
     }
 
@@ -184,7 +188,9 @@ package final class Trainer {
     package func prepare(
         onEvent: (TrainingEvent) throws -> Void, shouldStop: () -> Bool
     ) throws {
-        try objective.prepare(pass) { done, total in
+        try objective.prepare(
+            pass, batches: plan.steps.flatMap(\.self), bins: validationBins
+        ) { done, total in
             if shouldStop() {
                 throw TrainingError(
                     .interrupted, "interrupted before the first step; nothing to save")
@@ -250,6 +256,12 @@ package final class Trainer {
                 isWhole: !settings.savesOnlyModel || settings.loadsBest, onEvent)
         }
         while optimizer.steps < totalSteps {
+            if let restarts, try restarts.restart(before: optimizer.steps, optimizer) {
+                try onEvent(
+                    .notice(
+                        "restart \(restarts.count): the adapter was added to the base and begins anew"
+                    ))
+            }
             let report = try step(optimizer.steps, shouldStop)
             try onEvent(.step(report))
             var end = guardian.noteStep(loss: report.loss)
@@ -386,6 +398,7 @@ package final class Trainer {
             step: optimizer.steps, totalSteps: totalSteps, fingerprint: fingerprint)
         (state.best, state.withoutGain) = (guardian.best, guardian.withoutGain)
         state.isWhole = isWhole
+        state.restarts = restarts?.count ?? 0
         try tellingWhereToGoOn {
             try TrainingCheckpoint.replace(folder) { partial in
                 try withResult { try output.save(partial) }

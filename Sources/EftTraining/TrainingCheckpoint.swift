@@ -30,6 +30,8 @@ package enum TrainingCheckpoint {
         var best: RunGuard.Best?
         /// Evaluations since then.
         var withoutGain = 0
+        /// How often the adapter has begun anew.
+        var restarts = 0
         /// Whether a run can go on from it.
         package var isWhole = true
 
@@ -82,6 +84,7 @@ package enum TrainingCheckpoint {
         object["max_steps"] = ConfigNode(.integer(state.totalSteps))
         object["optimizer"] = ConfigNode(.string(optimizer.rule.name))
         object["fingerprint"] = ConfigNode(.string(state.fingerprint))
+        if state.restarts > 0 { object["num_lora_restarts"] = ConfigNode(state.restarts) }
         if !state.isWhole { object["save_only_model"] = true }
         if let best = state.best {
             object["best_metric"] = ConfigNode(.real(best.loss))
@@ -181,6 +184,7 @@ package enum TrainingCheckpoint {
         // Checkpoints of before there were others do not say it.
         state.optimizer = try cursor.optional("optimizer")?.string() ?? state.optimizer
         state.isWhole = try !cursor.bool("save_only_model", default: false)
+        state.restarts = try cursor.int("num_lora_restarts", default: 0, in: 0...step)
         if let loss = try cursor.optional("best_metric")?.double() {
             state.best = RunGuard.Best(
                 loss: loss, step: try cursor.required("best_global_step").int(in: 0...step))

@@ -52,6 +52,10 @@ package struct TrainingSettings: Sendable, Hashable {
     package var cosineMinLRRatio = 0.0
     /// The share of steps after which a cosine schedule stays at its lowest rate.
     package var cosineConstantLRRatio: Double?
+    /// Restarts of the learning rate; none when nil.
+    package var jaggedRestarts: JaggedRestarts?
+    /// Restarts of the adapter; none when nil.
+    package var adapterRestarts: AdapterRestartSettings?
     /// Decoupled weight decay.
     package var weightDecay = 0.0
     /// Gradients are scaled down to this norm; 0 for never.

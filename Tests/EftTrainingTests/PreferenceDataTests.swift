@@ -168,7 +168,7 @@ import Testing
 
     @Test(arguments: [
         ("rl: grpo", "reward_command"), ("rl: dpoo", "dpo"),
-        ("rl: kto", "adapter"), ("rl: dpo\ndpo_loss_type: [aot]", "aot"),
+        ("rl: kto", "micro_batch_size"), ("rl: dpo\ndpo_loss_type: [aot]", "aot"),
         ("rl: dpo\ndpo_loss_type: [sigmoid]\ndpo_loss_weights: [1, 2]", "2 weights for 1"),
         ("rl: dpo\ndpo_use_weighting: true", "weights of pairs"),
         ("rl: dpo\nrl_beta: -1", "rl_beta"),

@@ -71,6 +71,37 @@ import Testing
         #expect(try cases.map { try $0.required("name").string() } == Self.names)
     }
 
+    @Test func `steps of kto on all weights follow TRL with a second copy of the model`() throws {
+        let golden = try Golden()
+        let decoder = try DecoderLoader(
+            folder: ModelFolder.open(Fixtures.path("models/gqa-tied")),
+            options: LoadOptions(trained: .all)
+        ).load(backend: CPUBackend(threads: 2, precision: .f32))
+        try decoder.makeTrainable(.all)
+        let examples = try golden.examples(pairs: false)
+        let folder = try TemporaryFolder()
+        var settings = TrainingTraceTests.settings
+        settings.preferences = try self.settings(
+            "rl: kto\nkto_desirable_weight: 1.2\nkto_undesirable_weight: 0.7")
+        (settings.learningRate, settings.weightDecay) = (2e-3, 0)
+        (settings.numEpochs, settings.microBatchSize) = (5, 3)
+        settings.keepsOrder = true
+        settings.outputDir = folder.path
+        let trainer = try Trainer(
+            decoder: decoder, settings: settings, train: examples, validation: [], slots: [],
+            fingerprint: "", output: Trainer.Output { _ in })
+        var losses: [Double] = []
+        try trainer.prepare(onEvent: { _ in }, shouldStop: { false })
+        try trainer.run(
+            onEvent: { if case .step(let report) = $0 { losses.append(report.loss) } },
+            shouldStop: { false })
+        let expected = try golden.json.required("kto_full").doubles()
+        #expect(losses.count == expected.count)
+        for (index, (loss, wanted)) in zip(losses, expected).enumerated() {
+            #expect(abs(loss - wanted) <= 2e-4 * wanted, "step \(index): \(loss), \(wanted)")
+        }
+    }
+
     @Test(arguments: names)
     func `losses, rewards and gradients are TRL's`(_ name: String) throws {
         let golden = try Golden()

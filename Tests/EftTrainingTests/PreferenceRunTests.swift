@@ -84,17 +84,20 @@ import Testing
         #expect(try !losses("seed: 42", "adapter").asked)
     }
 
-    @Test func `kto trains nothing beside the adapter`() throws {
+    @Test(arguments: [nil, "peft_trainable_token_indices: [32]"])
+    func `kto asks what changes before the first step, and goes on`(_ line: String?) throws {
         let folder = try SmallJob.workplace()
-        var config = try config(
-            folder, "rl: dpo\npeft_trainable_token_indices: [32]", single: true)
-        config.training.preferences = PreferenceSettings(.kto)
-        config.data.answers = .single
-        config.training.microBatchSize = 3
-        let error = try #require(throws: TrainingError.self) {
-            try SmallJob.job(config, folder)
+        try SmallJob.checkGoingOn(
+            folder, weights: line == nil ? "model.safetensors" : "adapter_model.safetensors"
+        ) { output, lines in
+            var config = try config(
+                folder, "rl: dpo\n" + (line ?? "") + "\n" + lines,
+                adapter: line == nil ? nil : "lora", single: true, output: output)
+            config.training.preferences = PreferenceSettings(.kto)
+            config.data.answers = .single
+            config.training.microBatchSize = 3
+            return try SmallJob.job(config, folder)
         }
-        #expect(error.code == .configuration && error.message.contains("kto"))
     }
 
     @Test func `chosen answers become more likely than rejected ones`() throws {

@@ -72,13 +72,14 @@ package struct AdapterConfig: Sendable, Hashable {
         return (rank, alpha / divisor)
     }
 
-    /// The settings of an adapter of twice the rank and the same scales.
-    package var doubled: AdapterConfig {
+    /// The settings of an adapter of some times the rank and the same scales.
+    package func widened(by times: Int) -> AdapterConfig {
+        let growth = rankStabilized ? Double(times).squareRoot() : Double(times)
         var config = self
-        config.rank *= 2
-        config.alpha *= rankStabilized ? 2.0.squareRoot() : 2
-        config.rankPattern = rankPattern.mapValues { 2 * $0 }
-        config.alphaPattern = alphaPattern.mapValues { 2 * $0 }
+        config.rank *= times
+        config.alpha *= growth
+        config.rankPattern = rankPattern.mapValues { times * $0 }
+        config.alphaPattern = alphaPattern.mapValues { growth * $0 }
         return config
     }
 

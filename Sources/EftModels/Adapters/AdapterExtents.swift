@@ -45,6 +45,8 @@ package struct AdapterExtents: Sendable, Hashable {
 
     /// Adds an adapter that is not trained, beside one that is.
     package mutating func addFrozen(layer: Int?, inputs: Int, outputs: Int, rank: Int) {
+        guard rank > 0 else { return }
+        widths = widths | AdapterWidths(rank: rank)
         let bytes = LoRA.byteCount(inputs: inputs, outputs: outputs, rank: rank)
         if let layer { layers[layer] += bytes } else { head += bytes }
     }

@@ -32,12 +32,15 @@ extension AdapterFile {
     }
 
     /// Writes the adapter of a slot.
-    /// - Parameter start: the slot of an adapter of the same ranks whose product is taken away, as PiSSA begins: then one of
-    ///   twice the rank is written, which has both in it.
+    /// - Parameters:
+    ///   - start: the slot of an adapter whose product is taken away, as PiSSA begins: then one of the ranks of both is written,
+    ///     which has both in it.
+    ///   - startTimes: how many times the adapter's rank that one has.
     /// - Throws: `FormatError` when the folder cannot be written.
     package static func save(
-        _ decoder: Decoder, slot: Int, start: Int? = nil, config: AdapterConfig, ends: Ends? = nil,
-        to folder: String
+        _ decoder: Decoder, slot: Int, start: Int? = nil, startTimes: Int = 1,
+        config: AdapterConfig,
+        ends: Ends? = nil, to folder: String
     ) throws {
         try FileSystem.createFolder(folder)
         var parts: [Part] = []
@@ -72,7 +75,8 @@ extension AdapterFile {
         }
         // The settings wait on the disk until the weights are whole, so that a full disk leaves the older pair.
         let settings = try OutputFile(path: FileSystem.join(folder, "adapter_config.json"))
-        try settings.write(Array((start == nil ? config : config.doubled).json.utf8))
+        let saved = start == nil ? config : config.widened(by: 1 + startTimes)
+        try settings.write(Array(saved.json.utf8))
         try settings.seal()
         let writer = try SafetensorsWriter(
             folder: folder, baseName: "adapter_model", tensors: parts.map(\.info),

@@ -227,25 +227,32 @@ package enum AdapterFile {
     /// What stands behind the path of a module.
     package static let suffixes = (a: ".lora_A.weight", b: ".lora_B.weight")
 
-    /// Reads what `save` wrote of an adapter whose product was taken away, into one that has its rank.
+    /// Reads what `save` wrote of an adapter whose product was taken away, beside one of some rank. A file of a shorter run may hold
+    /// a lower rank than the adapter has: the rest is zero.
+    /// - Parameter trained: the rank of the adapter that stands before it in the file.
     /// - Throws: `ModelError` (`mismatch`) when the file holds another adapter.
     package static func readStart(
-        _ checkpoint: any CheckpointReader, module: String, into adapter: LoRA
+        _ checkpoint: any CheckpointReader, module: String, trained: Int, into adapter: LoRA
     ) throws {
         let (path, rank) = (prefix + module, adapter.rank)
         let (inputs, outputs) = (adapter.a.columns, adapter.b.rows)
-        try check(checkpoint, path + suffixes.a, [2 * rank, inputs])
-        try check(checkpoint, path + suffixes.b, [outputs, 2 * rank])
-        let a = UnsafeMutableBufferPointer(start: adapter.a.pointer, count: adapter.a.count)
+        let stored = checkpoint.find(path + suffixes.a)?.shape.dims.first ?? 0
+        let own = max(0, min(stored - trained, rank))
+        let all = trained + own
+        try check(checkpoint, path + suffixes.a, [all, inputs])
+        try check(checkpoint, path + suffixes.b, [outputs, all])
+        adapter.a.pointer.update(repeating: 0, count: adapter.a.count)
+        adapter.b.pointer.update(repeating: 0, count: adapter.b.count)
+        let a = UnsafeMutableBufferPointer(start: adapter.a.pointer, count: own * inputs)
         try checkpoint.readFloats(
-            path + suffixes.a, elements: rank * inputs..<2 * rank * inputs, into: a)
+            path + suffixes.a, elements: trained * inputs..<all * inputs, into: a)
         for row in 0..<outputs {
             let target = UnsafeMutableBufferPointer(
-                start: adapter.b.pointer + row * rank, count: rank)
-            let first = (2 * row + 1) * rank
+                start: adapter.b.pointer + row * rank, count: own)
+            let first = row * all + trained
             try checkpoint.readFloats(
-                path + suffixes.b, elements: first..<first + rank, into: target)
-            for index in 0..<rank { target[index] = -target[index] }
+                path + suffixes.b, elements: first..<first + own, into: target)
+            for index in 0..<own { target[index] = -target[index] }
         }
     }
 }

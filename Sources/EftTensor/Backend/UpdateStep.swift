@@ -100,6 +100,46 @@ package struct UpdateState {
     }
 }
 
+extension UpdateState {
+    /// Gives `body` the first `count` numbers one after the other.
+    package func forEach(_ count: Int, _ body: (_ index: Int, _ value: Float) -> Void) {
+        let first = buffer.base + offset
+        guard let codes else {
+            let values = first.assumingMemoryBound(to: Float.self)
+            for index in 0..<count { body(index, values[index]) }
+            return
+        }
+        let bytes = first.assumingMemoryBound(to: UInt8.self)
+        let scales = (buffer.base + codes.scaleOffset).assumingMemoryBound(to: Float.self)
+        let map = Self.values(isSigned: codes.isSigned)
+        for index in 0..<count {
+            body(index, map[Int(bytes[index])] * scales[index / Self.blockSize])
+        }
+    }
+
+    /// Sets those of the first `count` numbers to zero that `isCleared` names.
+    package func clear(_ count: Int, where isCleared: (_ index: Int, _ value: Float) -> Bool) {
+        let first = buffer.base + offset
+        guard let codes else {
+            let values = first.assumingMemoryBound(to: Float.self)
+            for index in 0..<count where isCleared(index, values[index]) { values[index] = 0 }
+            return
+        }
+        let bytes = first.assumingMemoryBound(to: UInt8.self)
+        let zero = UInt8(Self.values(isSigned: codes.isSigned).firstIndex(of: 0) ?? 0)
+        forEach(count) { index, value in if isCleared(index, value) { bytes[index] = zero } }
+    }
+
+    /// The numbers of the codes, of a block whose largest magnitude is 1.
+    private static func values(isSigned: Bool) -> [Float] {
+        [Float](unsafeUninitializedCapacity: 256) { map, count in
+            guard let base = map.baseAddress else { return }
+            eft_dynamic_map(isSigned, base)
+            count = 256
+        }
+    }
+}
+
 /// bitsandbytes' dynamic maps, made once and only read from then on, hence unchecked.
 private final class CodeMaps: @unchecked Sendable {
     let signed = UnsafeMutablePointer<eft_code_map>.allocate(capacity: 1)

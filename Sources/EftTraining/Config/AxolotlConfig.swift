@@ -87,6 +87,7 @@ package struct AxolotlConfig: Sendable {
         try settleRollouts()
         try settleQuantization()
         try settleLayerSampling()
+        try settleRestarts()
         notices += data.datasets.flatMap(\.notices) + data.testDatasets.flatMap(\.notices)
     }
 
@@ -104,10 +105,6 @@ package struct AxolotlConfig: Sendable {
             notices.append("label_smoothing_factor has no effect: answers are compared")
         }
         guard preferences.method == .kto else { return }
-        guard adapter != nil else {
-            throw try document.required("rl").error(
-                .badValue, "kto compares with the model without its adapter; set adapter: lora")
-        }
         guard training.microBatchSize > 1 else {
             throw try document.required("rl").error(
                 .badValue,

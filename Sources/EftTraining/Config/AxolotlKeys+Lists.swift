@@ -33,7 +33,8 @@ extension AxolotlKeys {
         peft_layers_pattern peft_trainable_token_indices use_tensorboard logging_dir html_report
         eval_causal_lm_metrics dataset_prepared_path reward_model process_reward_model num_labels trl
         center_rewards_coefficient qat lisa_n_layers lisa_step_interval
-        lisa_layers_attribute
+        lisa_layers_attribute relora relora_prune_ratio relora_prune_method jagged_restart_steps
+        jagged_restart_warmup_steps jagged_restart_anneal_steps
         """)
 
     /// Keys for what is done anyway, and those that concern nothing that Eft does.
@@ -111,7 +112,7 @@ extension AxolotlKeys {
         expert_parallel_backend expert_parallel_num_nvl_bytes expert_parallel_num_rdma_bytes
         expert_parallel_token_capacity expert_parallel_fallback_on_unsupported liger_rms_norm_gated
         liger_swiglu liger_cross_entropy liger_use_token_scaling liger_kernel_impl
-        relora_cpu_offload relora_prune_ratio relora_prune_method dpo_use_liger_kernel
+        relora_cpu_offload dpo_use_liger_kernel
         dpo_padding_free dpo_use_logits_to_keep dpo_generate_during_eval
         kd_ce_alpha kd_alpha
         kd_temperature kd_beta kd_normalize_topk kd_online_server_base_url kd_online_topk
@@ -135,8 +136,7 @@ extension AxolotlKeys {
             """
             optim_target_modules
             metric_for_best_model greater_is_better save_first_step
-            shrink_embeddings jagged_restart_steps
-            jagged_restart_warmup_steps jagged_restart_anneal_steps fp8 fp8_config gpt_layer_norm
+            shrink_embeddings fp8 fp8_config gpt_layer_norm
             use_pose pose_split_on_token_ids pose_max_context_len pose_num_chunks scaling_softmax
             scaling_softmax_factor scaling_softmax_bias use_eaft eaft_alpha eaft_k
             fix_untrained_tokens grokfast_alpha grokfast_lamb nonexpert_quantization
@@ -172,12 +172,9 @@ extension AxolotlKeys {
             ("max_packed_sequence_len", "removed by Axolotl; use sample_packing: true"),
             ("rope_scaling", "removed by Axolotl; set it in the model's config.json"),
             ("s2_attention", "removed by Axolotl"),
-            (
-                "relora",
-                "not supported: at each restart it would add the adapter to the base and write that anew, and here the base "
-                    + "of an adapter stays as it is; remove relora and the jagged_restart keys, then eft merge the "
-                    + "adapter and train the next on what comes out"
-            ),
+            ("relora_steps", "now called jagged_restart_steps, beside relora: true"),
+            ("relora_warmup_steps", "now called jagged_restart_warmup_steps"),
+            ("relora_anneal_steps", "now called jagged_restart_anneal_steps"),
             (
                 "gptq",
                 "GPTQ weights are not read; give the 16-bit model as base_model, with load_in_4bit: true for QLoRA"

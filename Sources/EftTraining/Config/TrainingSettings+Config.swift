@@ -81,6 +81,8 @@ extension TrainingSettings {
             schedule = kind
         }
         scheduleOptions = try ScheduleOptions(config)
+        jaggedRestarts = try JaggedRestarts.read(config)
+        adapterRestarts = try AdapterRestartSettings.read(config, jaggedRestarts)
         warmupRatio = try config.lenientDouble("warmup_ratio", in: 0...1)
         if let steps = try config.lenientDouble(
             "warmup_steps", in: 0...Double(BatchPlan.mostSteps)), steps > 0,

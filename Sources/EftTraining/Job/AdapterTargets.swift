@@ -14,6 +14,8 @@ struct AdapterTargets: Sendable {
     let layers: [String: (rank: Int, scale: Double)]
     /// Lines for the user.
     let notices: [String]
+    /// How often the adapter begins anew in the run, after what it learned is added to the base.
+    var restarts = 0
     /// How A and B start; as nothing says when they are read.
     let initialization: AdapterSettings.Initialization
     /// The folder that A and B are read from; nil when they are fresh.
@@ -265,6 +267,10 @@ struct AdapterTargets: Sendable {
 
     // MARK: Sizes
 
+    /// How many times an adapter's rank that one beside it has which is not trained: what was taken away from the base, or added
+    /// to it by restarts; 0 without.
+    var startTimes: Int { initialization.replacesWeight ? 1 : restarts }
+
     /// Ranks and bytes of all A and B.
     /// - Parameter tokens: those whose rows are trained beside the adapter.
     func extents(
@@ -278,21 +284,18 @@ struct AdapterTargets: Sendable {
                     layer: layer, inputs: linear.inputs, outputs: linear.outputs, rank: rank,
                     hasMagnitude: config.usesDora)
                 if config.dropout > 0 { extents.noteDropout(inputs: linear.inputs) }
-                if initialization.replacesWeight {
-                    extents.addFrozen(
-                        layer: layer, inputs: linear.inputs, outputs: linear.outputs, rank: rank)
-                }
+                extents.addFrozen(
+                    layer: layer, inputs: linear.inputs, outputs: linear.outputs,
+                    rank: startTimes * rank)
             }
         }
         if let rank = layers[description.headName]?.rank {
             extents.addHead(
                 inputs: description.shape.hidden, outputs: description.headOutputs, rank: rank)
             if config.dropout > 0 { extents.noteDropout(inputs: description.shape.hidden) }
-            if initialization.replacesWeight {
-                extents.addFrozen(
-                    layer: nil, inputs: description.shape.hidden, outputs: description.headOutputs,
-                    rank: rank)
-            }
+            extents.addFrozen(
+                layer: nil, inputs: description.shape.hidden, outputs: description.headOutputs,
+                rank: startTimes * rank)
         }
         if let rank = layers[description.embeddingName]?.rank {
             extents.addEmbedding(
@@ -338,7 +341,9 @@ struct AdapterTargets: Sendable {
             attached = AttachedAdapter(slot: try AdapterFile.load(folder, into: decoder))
         } else {
             attached = AttachedAdapter(slot: decoder.freeAdapterSlot)
-            if initialization.replacesWeight { attached.start = attached.slot + 1 }
+            if startTimes > 0 {
+                (attached.start, attached.startTimes) = (attached.slot + 1, startTimes)
+            }
             try makeFresh(decoder, attached, seed: seed)
             try makeFreshEmbedding(decoder, slot: attached.slot, seed: seed)
             try begin(decoder, attached, start, resumed, shouldStop)
@@ -371,7 +376,7 @@ struct AdapterTargets: Sendable {
         for (linear, ledger) in decoder.placedLinears {
             guard let (rank, scale) = layers[linear.name] else { continue }
             func adapter(
-                scale: Double, dropout: Double, hasMagnitude: Bool
+                rank: Int, scale: Double, dropout: Double, hasMagnitude: Bool
             ) throws(TensorError) -> LoRA {
                 try LoRA(
                     inputs: linear.weight.inputs, outputs: linear.weight.outputs, rank: rank,
@@ -379,13 +384,14 @@ struct AdapterTargets: Sendable {
                     ledger: ledger)
             }
             let fresh = try adapter(
-                scale: scale, dropout: config.dropout, hasMagnitude: config.usesDora)
+                rank: rank, scale: scale, dropout: config.dropout, hasMagnitude: config.usesDora)
             // A seed for each layer: adding a layer to the targets leaves the others as they were.
             var generator = NormalGenerator(seed: mixedSeed(seed, linear.ordinal))
             try fill(fresh, &generator)
             linear.adapters[attached.slot] = fresh
             guard let start = attached.start else { continue }
-            linear.adapters[start] = try adapter(scale: -scale, dropout: 0, hasMagnitude: false)
+            linear.adapters[start] = try adapter(
+                rank: startTimes * rank, scale: -scale, dropout: 0, hasMagnitude: false)
         }
     }
 
@@ -428,7 +434,9 @@ struct AdapterTargets: Sendable {
             let checkpoint = try CheckpointFolder.open(resumed, kind: .adapter)
             for (linear, _) in decoder.placedLinears {
                 guard let adapter = linear.adapters[slot] else { continue }
-                try AdapterFile.readStart(checkpoint, module: linear.name, into: adapter)
+                try AdapterFile.readStart(
+                    checkpoint, module: linear.name, trained: layers[linear.name]?.rank ?? 0,
+                    into: adapter)
             }
             return
         }
@@ -454,8 +462,10 @@ struct AdapterTargets: Sendable {
 struct AttachedAdapter: Sendable {
     /// What is trained.
     let slot: Int
-    /// What takes away the product that it began with; nil when the base stays as it is.
+    /// What takes away the product that it began with, or adds those of earlier restarts; nil when the base stays as it is.
     var start: Int?
+    /// How many times the rank of the trained one that has.
+    var startTimes = 1
 
     init(slot: Int) { self.slot = slot }
 

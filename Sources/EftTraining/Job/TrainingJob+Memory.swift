@@ -59,9 +59,10 @@ extension TrainingJob {
     ) throws -> TrainingPlan {
         let description = base.folder.description
         let layouts = try base.layouts()
-        let targets = try config.adapter.map {
+        var targets = try config.adapter.map {
             try AdapterTargets($0, description: description, baseModel: config.model.baseModel)
         }
+        targets?.restarts = try restarts(config.training, lengths)
         let adapter = targets?.extents(description, base.trainedTokens)
         var task = PlacementTask(
             description: description, layouts: layouts, adapters: adapter,
@@ -100,6 +101,16 @@ extension TrainingJob {
         need.joined = joined
         return TrainingPlan(
             placed: placed, joined: joined, spilledBytes: need.diskBytes(description))
+    }
+
+    /// How often an adapter begins anew in a run.
+    /// - Parameter lengths: of the examples; when nil and nothing says how many steps there are, no restart is counted.
+    static func restarts(_ settings: TrainingSettings, _ lengths: ExampleLengths?) throws -> Int {
+        guard let restarts = settings.adapterRestarts else { return 0 }
+        let steps =
+            try lengths.map { try BatchPlan(lengths: $0.train, settings: settings).steps.count }
+            ?? settings.maxSteps ?? 0
+        return restarts.count(steps: steps)
     }
 
     private static func need(

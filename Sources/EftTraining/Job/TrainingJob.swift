@@ -91,11 +91,12 @@ package final class TrainingJob {
         self.devices = devices
         base = try BaseModel(config)
         let description = base.folder.description
-        adapter = try config.adapter.map {
+        var adapter = try config.adapter.map {
             try AdapterTargets($0, description: description, baseModel: config.model.baseModel)
         }
         try TrainingJob.requireReference(config, base)
-        try TrainingJob.requireStart(adapter, base)
+        try TrainingJob.requireStart(
+            adapter, base, restarts: config.training.adapterRestarts != nil)
         // What does not fit with a single short example is refused before the data is read.
         let least = ExampleLengths(train: [2])
         let backend = devices[0]
@@ -132,26 +133,35 @@ package final class TrainingJob {
         self.programBytes = programBytes + held
         streaming = try base.streaming(plan.placed.placement, caches: caches)
         totalSteps = try BatchPlan(lengths: lengths.train, settings: config.training).steps.count
+        adapter?.restarts = try TrainingJob.restarts(config.training, lengths)
+        self.adapter = adapter
     }
 
     /// - Throws: `TrainingError` (`configuration`) for a run that compares with the model without its adapter in each step, and
     ///   trains that too.
     private static func requireReference(_ config: AxolotlConfig, _ base: BaseModel) throws {
-        let isKTO = config.training.preferences?.method == .kto
-        guard isKTO || (config.training.rollouts?.beta ?? 0) > 0, config.adapter != nil,
+        guard (config.training.rollouts?.beta ?? 0) > 0, config.adapter != nil,
             !base.options.trained.isEmpty || !base.trainedTokens.isEmpty
         else { return }
         throw TrainingError(
             .configuration,
-            "\(isKTO ? "kto" : "grpo with trl.beta") compares with the model without its adapter in each step, so that nothing else can be trained; "
+            "grpo with trl.beta compares with the model without its adapter in each step, so that nothing else can be trained; "
                 + "remove new tokens, peft_trainable_token_indices and lora_modules_to_save")
     }
 
     /// - Throws: `TrainingError` (`configuration`) for an adapter that begins from weights which the base does not have in plain
     ///   numbers, or not in another form than training holds them in.
-    private static func requireStart(_ adapter: AdapterTargets?, _ base: BaseModel) throws {
+    private static func requireStart(
+        _ adapter: AdapterTargets?, _ base: BaseModel, restarts: Bool
+    ) throws {
         guard let adapter else { return }
         let embedding = base.folder.description.embeddingName
+        guard !restarts || adapter.layers[embedding] == nil else {
+            throw TrainingError(
+                .configuration,
+                "relora does not go with an adapter on \(embedding); leave it out of lora_target_modules"
+            )
+        }
         guard adapter.layers[embedding] == nil || base.trainedTokens.isEmpty else {
             throw TrainingError(
                 .configuration,
@@ -257,7 +267,8 @@ package final class TrainingJob {
         let slots = attached?.slots ?? []
         let trainer = try Trainer(
             decoder: decoder, settings: settings,
-            objective: objective(decoder, settings, slots), lengths: data.lengths,
+            objective: objective(decoder, settings, slots),
+            restarts: restarts(decoder, attached), lengths: data.lengths,
             joined: plan.joined, fingerprint: fingerprint,
             output: TrainingOutput(
                 config: config, base: base, padID: examples.padID, decoder: decoder,
@@ -284,6 +295,13 @@ package final class TrainingJob {
         summary.streaming = decoder.streamStatistics
         summary.outputDir = settings.outputDir
         return summary
+    }
+
+    /// What lets the adapter begin anew; nil in a run in which it does not.
+    private func restarts(_ decoder: Decoder, _ attached: AttachedAdapter?) -> AdapterRestarts? {
+        guard let settings = config.training.adapterRestarts, let attached else { return nil }
+        return AdapterRestarts(
+            decoder, attached, settings, seed: mixedSeed(config.training.seed, 6))
     }
 
     /// What the run minimizes.
@@ -426,6 +444,8 @@ package final class TrainingJob {
             return settings.json
         }
         add(kind ?? "full")
+        if let restarts = config.training.jaggedRestarts { add("\(restarts)") }
+        if let restarts = config.training.adapterRestarts { add("\(restarts)") }
         if let adapter, adapter.initialization.readsWeights { add("\(adapter.initialization)") }
         if !base.trainedTokens.isEmpty { add("\(base.trainedTokens)") }
         if let unfrozen = config.unfrozen { add("\(unfrozen)") }

@@ -38,9 +38,8 @@ package struct TrainingOutline {
         let base = try BaseModel(config)
         self.base = base
         let description = base.folder.description
-        adapter = try config.adapter.map {
+        var targets = try config.adapter.map {
             try AdapterTargets($0, description: description, baseModel: config.model.baseModel)
-                .extents(description, base.trainedTokens)
         }
         let tokenizer = try TrainingTokenizer(
             config.model, base.vocabulary, vocabulary: description.vocabulary)
@@ -53,6 +52,8 @@ package struct TrainingOutline {
         lengths = ExampleLengths(
             train: data.train.map(\.rowCount), validation: data.validation.map(\.rowCount))
         batches = try BatchPlan(lengths: lengths.train, settings: config.training)
+        targets?.restarts = config.training.adapterRestarts?.count(steps: batches.steps.count) ?? 0
+        adapter = targets?.extents(description, base.trainedTokens)
         notices =
             config.notices + tokenizer.notices + current.notices
             + (config.training.rollouts == nil

@@ -27,7 +27,7 @@ struct TrainingOutput: Sendable {
             settings.trainedTokens = base.trainedTokens
             try AdapterFile.save(
                 decoder, slot: adapter.attached.slot, start: adapter.attached.start,
-                config: settings,
+                startTimes: adapter.attached.startTimes, config: settings,
                 ends: base.savedEnds(
                     modules: settings.modulesToSave, backend, config.outputType), to: folder)
         } else {

@@ -5,9 +5,13 @@ import EftModels
 /// What a training run minimizes: how a step's micro-batches become a loss and gradients.
 protocol TrainingObjective {
     /// Computes what must be known of the model before it is trained.
-    /// - Parameter progress: told how many of how many examples are done; what it throws ends the work.
+    /// - Parameters:
+    ///   - batches: all micro-batches of the run.
+    ///   - bins: those of an evaluation.
+    ///   - progress: told how much of how much is done; what it throws ends the work.
     func prepare(
-        _ pass: TrainingPass, _ progress: (_ done: Int, _ total: Int) throws -> Void
+        _ pass: TrainingPass, batches: [[Int]], bins: [[Int]],
+        _ progress: (_ done: Int, _ total: Int) throws -> Void
     ) throws
 
     /// Adds up the gradients of a step.
@@ -28,7 +32,8 @@ protocol TrainingObjective {
 extension TrainingObjective {
     /// Most need to know nothing.
     func prepare(
-        _ pass: TrainingPass, _ progress: (_ done: Int, _ total: Int) throws -> Void
+        _ pass: TrainingPass, batches: [[Int]], bins: [[Int]],
+        _ progress: (_ done: Int, _ total: Int) throws -> Void
     ) throws {}
 }
 

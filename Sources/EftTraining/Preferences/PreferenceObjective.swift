@@ -6,7 +6,7 @@ import EftModels
 ///
 /// The reference is the model with the trained adapter off, so that there is no second copy. What it says of an example
 /// is kept: each example goes through it once. A fully trained model has no such reference; what it says before the first
-/// step is kept instead.
+/// step is kept instead, for KTO also of the answers to other prompts in each micro-batch of the run.
 final class PreferenceObjective: TrainingObjective {
     private let settings: PreferenceSettings
     private let loss: PreferenceLoss
@@ -20,10 +20,32 @@ final class PreferenceObjective: TrainingObjective {
     private final class Answers {
         let examples: [TrainingExample]
         var references: [[Double]]
+        /// What the reference says of an answer to the prompt of another example, as far as it was asked before.
+        var mismatched: [Mismatch: Double] = [:]
 
         init(_ examples: [TrainingExample]) {
             self.examples = examples
             references = [[Double]](repeating: [], count: examples.count)
+        }
+    }
+
+    /// The prompt of one example with the answer of another.
+    private struct Mismatch: Hashable {
+        let prompt: Int32
+        let answer: Int32
+
+        init(prompt: Int, answer: Int) {
+            self.prompt = Int32(truncatingIfNeeded: prompt)
+            self.answer = Int32(truncatingIfNeeded: answer)
+        }
+
+        /// Those of a micro-batch, in the order of `PreferenceBatch.mismatched`.
+        static func all(_ indices: [Int]) -> [Mismatch] {
+            indices.indices.map {
+                Mismatch(
+                    prompt: indices[$0],
+                    answer: indices[($0 + indices.count - 1) % indices.count])
+            }
         }
     }
 
@@ -43,22 +65,42 @@ final class PreferenceObjective: TrainingObjective {
     // MARK: Reference
 
     func prepare(
-        _ pass: TrainingPass, _ progress: (_ done: Int, _ total: Int) throws -> Void
+        _ pass: TrainingPass, batches: [[Int]], bins: [[Int]],
+        _ progress: (_ done: Int, _ total: Int) throws -> Void
     ) throws {
         // What changes while it is trained is asked before.
         guard settings.usesReference, pass.changesBase || settings.precomputesReference else {
             return
         }
-        let total = train.examples.count + validation.examples.count
+        let pairings = settings.method == .kto ? batches.count + bins.count : 0
+        let total = train.examples.count + validation.examples.count + pairings
         var done = 0
-        for answers in [train, validation] {
+        for (answers, batches) in [(train, batches), (validation, bins)] {
             for index in answers.examples.indices {
                 try progress(done, total)
                 _ = try references(of: [index], in: answers, pass)
                 done += 1
             }
+            guard settings.method == .kto else { continue }
+            for indices in batches {
+                try progress(done, total)
+                try askMismatched(indices, in: answers, pass)
+                done += 1
+            }
         }
         try progress(total, total)
+    }
+
+    /// Keeps what the reference says of the answers to other prompts of a micro-batch.
+    private func askMismatched(
+        _ indices: [Int], in answers: Answers, _ pass: TrainingPass
+    ) throws {
+        let all = Mismatch.all(indices)
+        guard all.contains(where: { answers.mismatched[$0] == nil }) else { return }
+        let batch = PreferenceBatch(indices.map { answers.examples[$0] }).mismatched
+        for (key, score) in zip(all, try scores(batch, slots: [], pass)) {
+            answers.mismatched[key] = score.sum
+        }
     }
 
     /// What the reference says of the answers of some examples, in the order of their batch.
@@ -86,12 +128,17 @@ final class PreferenceObjective: TrainingObjective {
     }
 
     /// How far the model is from its reference on answers to other prompts, at least 0.
-    private func divergence(_ batch: PreferenceBatch, _ pass: TrainingPass) throws -> Double {
+    private func divergence(
+        _ batch: PreferenceBatch, _ indices: [Int], in answers: Answers, _ pass: TrainingPass
+    ) throws -> Double {
         guard settings.method == .kto else { return 0 }
         let mismatched = batch.mismatched
         let model = try scores(mismatched, slots: slots, pass)
-        let reference = try scores(mismatched, slots: [], pass)
-        let sum = zip(model, reference).reduce(0.0) { $0 + $1.0.sum - $1.1.sum }
+        let known = Mismatch.all(indices).compactMap { answers.mismatched[$0] }
+        let reference =
+            known.count == model.count
+            ? known : try scores(mismatched, slots: [], pass).map(\.sum)
+        let sum = zip(model, reference).reduce(0.0) { $0 + $1.0.sum - $1.1 }
         return max(sum / Double(max(model.count, 1)), 0)
     }
 
@@ -120,7 +167,7 @@ final class PreferenceObjective: TrainingObjective {
             let batch = PreferenceBatch(
                 indices.map { train.examples[$0] }, learnsPrompts: settings.learnsPrompts)
             let references = try references(of: indices, in: train, pass)
-            let divergence = try divergence(batch, pass)
+            let divergence = try divergence(batch, indices, in: train, pass)
             let rows = batch.rows(
                 slots: slots, dropoutSeed: mixedSeed(seed, UInt64(step), UInt64(index)),
                 embeddingNoise: embeddingNoise)
@@ -148,7 +195,7 @@ final class PreferenceObjective: TrainingObjective {
             let batch = PreferenceBatch(
                 indices.map { validation.examples[$0] }, learnsPrompts: settings.learnsPrompts)
             let references = try references(of: indices, in: validation, pass)
-            let divergence = try divergence(batch, pass)
+            let divergence = try divergence(batch, indices, in: validation, pass)
             let losses = try pass.run([batch.rows(slots: slots)], gradientScale: 0)
             let outcome = outcome(
                 batch, losses.first ?? [], references: references, divergence: divergence)

@@ -34,6 +34,7 @@ package struct LearningRateSchedule: Sendable {
     private let minRatio: Double
     private let constantRatio: Double?
     private let options: ScheduleOptions
+    private let restarts: JaggedRestarts?
 
     /// Makes a schedule for a run of `total` steps.
     package init(_ settings: TrainingSettings, total: Int) {
@@ -41,6 +42,7 @@ package struct LearningRateSchedule: Sendable {
         peak = settings.learningRate
         self.total = total
         options = settings.scheduleOptions
+        restarts = settings.jaggedRestarts
         minRatio = settings.cosineMinLRRatio
         constantRatio = settings.cosineConstantLRRatio
         let steps =
@@ -52,7 +54,10 @@ package struct LearningRateSchedule: Sendable {
     }
 
     /// The rate of a step, counted from 0.
-    package func rate(step: Int) -> Double { peak * factor(step) }
+    package func rate(step: Int) -> Double {
+        let least = minRatio > 0 ? minRatio : 0.001
+        return peak * factor(step) * (restarts?.scale(step: step, least: least) ?? 1)
+    }
 
     /// The rate's share of the highest.
     private func factor(_ step: Int) -> Double {
