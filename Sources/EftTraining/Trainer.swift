@@ -18,6 +18,7 @@ package final class Trainer {
     private let validationBins: [[Int]]
     private var turns: LayerTurns?
     private let restarts: AdapterRestarts?
+    private let answers: AnswerSampler?
     /// The decoder layer of each parameter that is in one, where layers take turns.
     private let parameterLayers: [Int?]
     private var guardian: RunGuard
@@ -59,7 +60,8 @@ package final class Trainer {
     /// Takes all memory of a run that minimizes something of its own.
     init(
         decoder: Decoder, settings: TrainingSettings, objective: any TrainingObjective,
-        restarts: AdapterRestarts? = nil, lengths: ExampleLengths, joined: Int, fingerprint: String,
+        restarts: AdapterRestarts? = nil, answers: AnswerSampler? = nil, lengths: ExampleLengths,
+        joined: Int, fingerprint: String,
         output: Output
     ) throws {
         let parameters = decoder.parameters
@@ -68,6 +70,7 @@ package final class Trainer {
         self.settings = settings
         self.objective = objective
         self.restarts = restarts
+        self.answers = answers
         guardian = RunGuard(settings)
         self.fingerprint = fingerprint
         self.output = output
@@ -356,6 +359,18 @@ package final class Trainer {
         }
     }
 
+    /// Answers to the prompts that are shown, by the result of the run so far; nil when none are asked for.
+    /// - Throws: `TrainingError` (`interrupted`) when `shouldStop` says yes, and what completing throws.
+    func answers(_ shouldStop: () -> Bool) throws -> [String]? {
+        guard let answers, settings.answers?.shown ?? 0 > 0 else { return nil }
+        return try withResult {
+            try answers.answers {
+                guard shouldStop() else { return }
+                throw TrainingError(.interrupted, "interrupted while prompts were answered")
+            }
+        }
+    }
+
     /// Mean loss of the validation set.
     package func evaluationLoss(
         shouldStop: () -> Bool = { false }
@@ -377,6 +392,9 @@ package final class Trainer {
         guard !validationBins.isEmpty else { return nil }
         let start = ContinuousClock.now
         let result = try evaluation(shouldStop)
+        let measures = try withResult {
+            try answers?.scores { if shouldStop() { throw Stopped() } } ?? []
+        }
         try onEvent(
             .evaluation(
                 EvaluationReport(
@@ -384,7 +402,7 @@ package final class Trainer {
                     tokens: result.tokens, examples: validationBins.reduce(0) { $0 + $1.count },
                     seconds: (ContinuousClock.now - start).seconds,
                     perplexity: settings.reportsPerplexity ? Perplexity.of(loss: result.loss) : nil,
-                    rewards: result.rewards, rollouts: result.rollouts)))
+                    measures: measures, rewards: result.rewards, rollouts: result.rollouts)))
         return result
     }
 

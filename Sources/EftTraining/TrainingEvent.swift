@@ -74,6 +74,8 @@ package struct EvaluationReport: Sendable {
     package let seconds: Double
     /// The perplexity, where `eval_causal_lm_metrics` asks for it.
     package let perplexity: Double?
+    /// Measures of answers, where `eval_causal_lm_metrics` asks for them.
+    package let measures: [AnswerMeasure]
     /// The rewards of preferences, in a run that learns from them.
     package let rewards: RewardReport?
     /// The rewards of completions, in a run that learns from them.
@@ -89,6 +91,9 @@ package struct EvaluationReport: Sendable {
             object["eval_samples_per_second"] = ConfigNode(Double(examples) / seconds)
         }
         if let perplexity { object["eval_perplexity"] = ConfigNode(perplexity) }
+        for measure in measures {
+            object["eval_" + measure.metric.rawValue] = ConfigNode(measure.value)
+        }
         for (key, value) in rewards?.entries(prefix: "eval_") ?? [] { object[key] = value }
         for (key, value) in rollouts?.entries(prefix: "eval_") ?? [] { object[key] = value }
         return object

@@ -20,6 +20,8 @@ package struct TrainingSettings: Sendable, Hashable {
     package var scoring: ScoreSettings?
     /// How a model learns from rewards of its own completions, in a run where it does.
     package var rollouts: RolloutSettings?
+    /// What the run answers besides learning; nothing when nil.
+    package var answers: AnswerSettings?
     /// Which layers are trained in turn; all of them always when nil.
     package var layerSampling: LayerSampling?
     /// What is rounded, in a run that makes a model for quantization.
@@ -119,6 +121,9 @@ package struct TrainingSettings: Sendable, Hashable {
         /// Bad steps in a row.
         package var patience: Int
     }
+
+    /// Whether the run completes prompts.
+    package var completesPrompts: Bool { rollouts != nil || answers != nil }
 
     /// Most tokens of a micro-batch.
     package var microBatchTokens: Int { microBatchSize * sequenceLen * sequencesPerExample }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Completions for a training that learns from rewards of them.
+// Completions for a training that learns from rewards of them, or shows and measures them.
 import EftGeneration
 import EftModels
 import EftTensor
@@ -75,11 +75,11 @@ package final class CompletionEngine: CompletionSource {
     }
 
     private func parameters(_ request: CompletionRequest) -> GenerationParameters {
-        let settings = sampling.settings
+        let form = request.form
         var parameters = GenerationParameters(
-            maxTokens: settings.maxCompletionLength, temperature: Float(settings.temperature),
-            topK: settings.topK, topP: Float(settings.topP), minP: Float(settings.minP),
-            repetitionPenalty: Float(settings.repetitionPenalty), seed: request.seed)
+            maxTokens: form.maxTokens, temperature: Float(form.temperature), topK: form.topK,
+            topP: Float(form.topP), minP: Float(form.minP),
+            repetitionPenalty: Float(form.repetitionPenalty), seed: request.seed)
         parameters.endTokens = sampling.endTokens
         return parameters
     }

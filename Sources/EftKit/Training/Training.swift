@@ -89,7 +89,7 @@ public struct Training: Sendable {
             dataBytes: { weights, rows in
                 ProcessMemory.grown(
                     beyond: program, training: weights, rows: rows, threads: workers,
-                    completes: config.training.rollouts != nil)
+                    completes: config.training.completesPrompts)
             }, caches: cacheFolder, completions: { try CompletionEngine($0, $1) },
             shouldStop: { flag.isRaised })
     }

@@ -88,6 +88,7 @@ package struct AxolotlConfig: Sendable {
         try settleQuantization()
         try settleLayerSampling()
         try settleRestarts()
+        try settleAnswers()
         notices += data.datasets.flatMap(\.notices) + data.testDatasets.flatMap(\.notices)
     }
 
@@ -178,10 +179,22 @@ package struct AxolotlConfig: Sendable {
         training.reportsPerplexity =
             metrics.perplexity && training.preferences == nil && training.scoring == nil
             && training.rollouts == nil
-        guard !metrics.others.isEmpty else { return }
-        notices.append(
-            "eval_causal_lm_metrics: \(metrics.others.joined(separator: ", ")) would need generated answers and are "
-                + "not computed; perplexity is")
+    }
+
+    /// Takes what the run is to answer besides learning.
+    private mutating func settleAnswers() throws(ConfigError) {
+        guard var answers = try AnswerSettings.read(document) else { return }
+        if !answers.metrics.isEmpty,
+            training.preferences != nil || training.scoring != nil || training.rollouts != nil
+        {
+            answers.metrics = []
+            notices.append("eval_causal_lm_metrics has no effect: no texts are learned")
+        }
+        if answers.shown > 0, training.scoring != nil || training.rollouts != nil {
+            answers.shown = 0
+            notices.append("generate_samples has no effect with reward models and grpo")
+        }
+        training.answers = answers.metrics.isEmpty && answers.shown == 0 ? nil : answers
     }
 
     // MARK: Precision

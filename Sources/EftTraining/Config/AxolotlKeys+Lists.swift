@@ -34,7 +34,9 @@ extension AxolotlKeys {
         eval_causal_lm_metrics dataset_prepared_path reward_model process_reward_model num_labels trl
         center_rewards_coefficient qat lisa_n_layers lisa_step_interval
         lisa_layers_attribute relora relora_prune_ratio relora_prune_method jagged_restart_steps
-        jagged_restart_warmup_steps jagged_restart_anneal_steps
+        jagged_restart_warmup_steps jagged_restart_anneal_steps eval_max_new_tokens generate_samples
+        num_generation_samples generation_max_new_tokens generation_temperature generation_top_p
+        generation_top_k generation_do_sample generation_prompt_ratio
         """)
 
     /// Keys for what is done anyway, and those that concern nothing that Eft does.
@@ -87,12 +89,12 @@ extension AxolotlKeys {
         tensor_parallel_size expert_parallel_size use_ray ray_run_name ray_num_workers
         resources_per_worker world_size local_rank sample_packing_group_size sample_packing_bin_size
         multipack_real_batches batch_flattening eval_batch_size
-        auto_find_batch_size eval_table_size eval_max_new_tokens
+        auto_find_batch_size eval_table_size
         do_bench_eval bench_dataset
         profiler_steps profiler_steps_start
         qlora_sharded_model_loading peft_autocast_adapter_dtype
         peft_ensure_weight_tying vllm dynamic_checkpoint lm_eval_model lm_eval_tasks
-        lm_eval_batch_size datasets_streaming_buffer generate_samples generation_max_new_tokens
+        lm_eval_batch_size datasets_streaming_buffer
         merge_method quantization num_dataset_shards_to_save accelerator_config
         ddp_find_unused_parameters bench_split do_causal_lm_eval torch_empty_cache_steps
         gc_collect_steps sample_packing_mp_start_method pretrain_multipack_buffer_size
@@ -101,9 +103,7 @@ extension AxolotlKeys {
         flash_attn_d512 sdpa_varlen fused_attn_kernel experts_implementation ple_cpu_offload
         tiled_mlp_use_original_mlp llama4_linearized_experts deepcompile fp32_norms
         fp32_norm_classes heads_k_stride ring_attn_func torch_compile_options
-        fp8_enable_fsdp_float8_all_gather preprocess_iterable num_generation_samples
-        generation_temperature generation_top_p generation_top_k generation_prompt_ratio
-        generation_do_sample processor_kwargs use_kernels torchdistx_path freeze_mm_modules
+        fp8_enable_fsdp_float8_all_gather preprocess_iterable processor_kwargs use_kernels torchdistx_path freeze_mm_modules
         image_size image_resize_algorithm role_boundaries max_prompt_len
         lm_eval_post_train hatchery
         expert_backend moe_grouped_backend moe_dequant_chunk_size moe_bnb_fast use_scattermoe

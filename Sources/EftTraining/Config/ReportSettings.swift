@@ -20,17 +20,26 @@ package struct ReportSettings: Sendable, Hashable {
     /// Names that Axolotl knows for `eval_causal_lm_metrics`.
     private static let metrics = ["perplexity", "sacrebleu", "comet", "ter", "chrf"]
 
-    /// What `eval_causal_lm_metrics` asks for: whether perplexities, and those that are not computed.
+    /// Why some are not computed.
+    private static let refused = [
+        "comet": "is a neural model of its own that rates translations",
+        "ter": "is not computed; chrf rates answers by their characters, sacrebleu by their words",
+    ]
+
+    /// What `eval_causal_lm_metrics` asks for.
+    /// - Throws: `ConfigError` for what is not computed.
     static func metrics(
         _ config: ConfigCursor
-    ) throws(ConfigError) -> (perplexity: Bool, others: [String]) {
+    ) throws(ConfigError) -> (perplexity: Bool, answers: [AnswerMetric]) {
         let asked = try config.texts("eval_causal_lm_metrics") ?? []
-        for name in asked where !metrics.contains(name) {
+        for name in asked where name != "perplexity" && AnswerMetric(rawValue: name) == nil {
             let near = closestMatch(name, in: metrics).map { "; did you mean '\($0)'?" } ?? ""
+            let known = (["perplexity"] + AnswerMetric.allCases.map(\.rawValue))
+                .joined(separator: ", ")
+            let reason = refused[name] ?? "is not known" + near
             throw try config.required("eval_causal_lm_metrics").error(
-                .badValue,
-                "'\(excerpt(name))' is not among \(metrics.joined(separator: ", "))\(near)")
+                .badValue, "'\(excerpt(name))' \(reason); there are \(known)")
         }
-        return (asked.contains("perplexity"), asked.filter { $0 != "perplexity" })
+        return (asked.contains("perplexity"), asked.compactMap(AnswerMetric.init))
     }
 }

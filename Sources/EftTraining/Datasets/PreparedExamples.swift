@@ -71,6 +71,9 @@ package struct PreparedExamples: Sendable {
     /// The text of an answer, without special tokens.
     func answer(_ ids: [Int32]) throws -> String { try tokenizer.answer(ids) }
 
+    /// The text of tokens, special ones included.
+    func text(_ ids: some Sequence<Int32>) throws -> String { try tokenizer.text(ids) }
+
     // MARK: Showing
 
     /// An example in segments.

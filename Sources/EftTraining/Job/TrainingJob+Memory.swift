@@ -95,12 +95,20 @@ extension TrainingJob {
                 : description.scores == nil
                     ? 0 : DecoderSaver.scratchBytes([layouts.head], config.outputType),
             canStream: base.canStream,
-            generation: config.training.rollouts?.need(
-                longest: lengths?.longest ?? config.training.sequenceLen, config.training,
-                kvType: config.kvType))
+            generation: generation(config, lengths))
         need.joined = joined
         return TrainingPlan(
             placed: placed, joined: joined, spilledBytes: need.diskBytes(description))
+    }
+
+    /// What completing prompts holds beside training; nil in a run that completes none.
+    private static func generation(
+        _ config: AxolotlConfig, _ lengths: ExampleLengths?
+    ) -> GenerationNeed? {
+        let longest = lengths?.longest ?? config.training.sequenceLen
+        return config.training.rollouts?.need(
+            longest: longest, config.training, kvType: config.kvType)
+            ?? config.training.answers?.need(longest: longest, kvType: config.kvType)
     }
 
     /// How often an adapter begins anew in a run.

@@ -64,6 +64,8 @@ package final class TrainingJob {
         package var peakBytes = 0
         /// What streaming the base came to; nil when all layers stand in memory.
         package var streaming: StreamStatistics?
+        /// Prompts of the data with answers before and after, where they are asked for.
+        package var samples: [AnswerSample] = []
         /// The folder with the results.
         package var outputDir = ""
     }
@@ -76,7 +78,7 @@ package final class TrainingJob {
     ///   - dataBytes: what the program holds beyond that, once the data is read, with so many linear layers and tokens of a
     ///     micro-batch; asked then. The choice of layers that stay in memory leaves room for it.
     ///   - caches: the folder below which layers are kept that do not fit; `CacheFolder.standard()` when nil.
-    ///   - completions: makes what completes prompts, in a run that learns from rewards.
+    ///   - completions: makes what completes prompts, in a run that learns from rewards or answers prompts.
     ///   - shouldStop: asked now and then; when it says yes, `TrainingError` (`interrupted`) is thrown.
     /// - Throws: `ConfigError`, `FormatError`, `ModelError`, `TokenizerError`, `TrainingError`, and `TensorError`
     ///   (`outOfBudget`) when it does not fit.
@@ -265,10 +267,11 @@ package final class TrainingJob {
             try decoder.makeFakeQuantized(rounding)
         }
         let slots = attached?.slots ?? []
+        let answers = try answers(decoder, slots)
         let trainer = try Trainer(
             decoder: decoder, settings: settings,
             objective: objective(decoder, settings, slots),
-            restarts: restarts(decoder, attached), lengths: data.lengths,
+            restarts: restarts(decoder, attached), answers: answers, lengths: data.lengths,
             joined: plan.joined, fingerprint: fingerprint,
             output: TrainingOutput(
                 config: config, base: base, padID: examples.padID, decoder: decoder,
@@ -277,6 +280,8 @@ package final class TrainingJob {
             ).output)
         try trainer.prepare(
             onEvent: { try onEvent(.training($0)) }, shouldStop: shouldStop)
+        let before =
+            resumeFolder == nil ? try trainer.answers(shouldStop) : nil
         if let resumeFolder {
             try trainer.resume(from: resumeFolder)
             try onEvent(.resumed(step: trainer.stepsDone))
@@ -290,11 +295,29 @@ package final class TrainingJob {
                 try onEvent(.training(event))
             }, shouldStop: shouldStop)
         try recorder.writeSteps()
+        if let answers, let after = try trainer.answers(shouldStop) {
+            summary.samples = try answers.samples(before: before, after: after)
+        }
         summary.steps = trainer.stepsDone
         summary.peakBytes = devices.reduce(0) { $0 + $1.ledger.peakTotal }
         summary.streaming = decoder.streamStatistics
         summary.outputDir = settings.outputDir
         return summary
+    }
+
+    /// What answers prompts of the data; nil in a run that does not.
+    /// - Throws: `TrainingError` (`configuration`) where nothing completes prompts; `TensorError` when it does not fit.
+    private func answers(_ decoder: Decoder, _ slots: [Int]) throws -> AnswerSampler? {
+        guard let settings = config.training.answers else { return nil }
+        guard let completions else {
+            throw TrainingError(.configuration, "nothing here answers prompts of the data")
+        }
+        let sampling = CompletionSampling(
+            need: settings.need(longest: data.lengths.longest, kvType: config.kvType),
+            slots: slots, endTokens: examples.endIDs)
+        return AnswerSampler(
+            settings, source: try completions(decoder, sampling), examples: examples,
+            seed: mixedSeed(config.training.seed, 7))
     }
 
     /// What lets the adapter begin anew; nil in a run in which it does not.
@@ -316,10 +339,9 @@ package final class TrainingJob {
         guard let completions else {
             throw TrainingError(.configuration, "nothing here completes prompts for grpo")
         }
-        let longest = data.lengths.longest
         let sampling = CompletionSampling(
-            settings: rollouts,
-            need: rollouts.need(longest: longest, settings, kvType: config.kvType), slots: slots,
+            need: rollouts.need(
+                longest: data.lengths.longest, settings, kvType: config.kvType), slots: slots,
             endTokens: examples.endIDs)
         let tools = RolloutTools(
             source: try completions(decoder, sampling),

@@ -9,6 +9,8 @@ struct RunCurves: Sendable {
         case loss
         case smoothedLoss = "smoothed_loss"
         case evaluationLoss = "eval_loss"
+        case evaluationBLEU = "eval_sacrebleu"
+        case evaluationChrF = "eval_chrf"
         case learningRate = "learning_rate"
         case gradientNorm = "grad_norm"
         case tokensPerSecond = "tokens_per_second"

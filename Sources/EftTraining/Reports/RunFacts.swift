@@ -76,6 +76,8 @@ struct RunFacts {
         if learnsTokens, let last = evaluation.last, last < 100 {
             add("Validation perplexity", Perplexity.of(loss: last))
         }
+        add("Validation BLEU", curves[.evaluationBLEU].last)
+        add("Validation chrF", curves[.evaluationChrF].last)
         add("Reward", curves[.reward].last)
         add("Validation reward", curves[.evaluationReward].last)
         add("Divergence from the reference", curves[.divergence].last)

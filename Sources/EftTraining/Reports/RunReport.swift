@@ -38,7 +38,7 @@ struct RunReport {
             <h1>\(name)</h1>
             <div class="sub">\(ReportText.html(about.joined(separator: " · ")))</div>
             \(tiles)\(charts)\(section("Data", table(facts.data) + notices))\
-            \(section("Training", table(facts.hyperparameters)))\(section("Examples", examples))\
+            \(section("Training", table(facts.hyperparameters)))\(section("Answers", answers))\(section("Examples", examples))\
             \(configuration)<footer>Written by Eft \(ReportText.html(ProgramVersion.current))</footer>
             </body>
             </html>
@@ -139,6 +139,21 @@ struct RunReport {
 
     // MARK: Examples
 
+    /// Prompts of the data with the answers of the model before and after.
+    private var answers: String {
+        facts.summary.samples.map { sample in
+            let rows = [
+                ("before", sample.before), ("after", sample.after),
+                ("in the data", sample.reference),
+            ].compactMap { name, text in text.map { (name, cut($0)) } }
+            return "<pre>\(ReportText.html(cut(sample.prompt)))</pre>\n\(table(rows))"
+        }.joined()
+    }
+
+    private func cut(_ text: String) -> String {
+        text.count > Self.longestPart ? text.prefix(Self.longestPart) + " …" : text
+    }
+
     /// The first examples; what is learned of them is marked.
     private var examples: String {
         var text = ""
@@ -155,9 +170,7 @@ struct RunReport {
     private func text(of example: TrainingExample) -> String {
         guard let segments = try? facts.examples.segments(of: example) else { return "" }
         let parts = segments.map { segment in
-            let cut = segment.text.count > Self.longestPart
-            let shown = ReportText.html(
-                String(segment.text.prefix(Self.longestPart)) + (cut ? " …" : ""))
+            let shown = ReportText.html(cut(segment.text))
             return segment.isTrained ? "<mark>\(shown)</mark>" : shown
         }
         return "<pre>\(parts.joined())</pre>\n"

@@ -2,6 +2,28 @@
 // Where completions and rewards come from.
 import EftModels
 
+/// How completions are sampled.
+package struct CompletionForm: Sendable, Hashable {
+    /// Most tokens.
+    package var maxTokens: Int
+    /// What logits are divided by; the likeliest token at 0.
+    package var temperature: Double
+    /// The share of probability from which tokens are drawn.
+    package var topP = 1.0
+    /// The number of tokens from which one is drawn; all at 0.
+    package var topK = 0
+    /// The least probability, as a share of the highest.
+    package var minP = 0.0
+    /// What makes tokens less likely that were there before.
+    package var repetitionPenalty = 1.0
+
+    /// States a form.
+    package init(maxTokens: Int, temperature: Double) {
+        self.maxTokens = maxTokens
+        self.temperature = temperature
+    }
+}
+
 /// A prompt that is to be completed a number of times.
 package struct CompletionRequest: Sendable, Hashable {
     /// Its tokens.
@@ -10,6 +32,8 @@ package struct CompletionRequest: Sendable, Hashable {
     package let samples: Int
     /// Seeds the samples.
     package let seed: UInt64
+    /// How they are sampled.
+    package let form: CompletionForm
 }
 
 /// A completion.
@@ -36,10 +60,8 @@ package protocol CompletionSource {
     ) throws -> [[SampledCompletion]]
 }
 
-/// How completions of a run are sampled.
+/// What completing prompts may take of a run.
 package struct CompletionSampling: Sendable {
-    /// The run's settings.
-    package let settings: RolloutSettings
     /// What sampling may hold.
     package let need: GenerationNeed
     /// Slots of the adapters that act.
@@ -48,7 +70,7 @@ package struct CompletionSampling: Sendable {
     package let endTokens: Set<Int32>
 }
 
-/// Makes a source of completions by a decoder; those who train by rewards bring it.
+/// Makes a source of completions by a decoder; those who train by rewards, or ask for answers, bring it.
 package typealias CompletionFactory =
     (_ decoder: Decoder, _ sampling: CompletionSampling) throws -> any CompletionSource
 

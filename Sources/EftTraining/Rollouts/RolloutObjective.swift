@@ -69,7 +69,7 @@ final class RolloutObjective: TrainingObjective {
         let requests = indices.map { index in
             CompletionRequest(
                 prompt: examples[index].tokens, samples: settings.numGenerations,
-                seed: mixedSeed(seed, UInt64(index)))
+                seed: mixedSeed(seed, UInt64(index)), form: settings.form)
         }
         let samples = try tools.source.complete(requests, pause: pause)
         var (rollouts, lines) = ([Rollout](), [String]())

@@ -64,6 +64,14 @@ package struct RolloutSettings: Sendable, Hashable {
         self.rewardWeights = rewardWeights ?? [Double](repeating: 1, count: rewardCommands.count)
     }
 
+    /// How completions are sampled.
+    var form: CompletionForm {
+        var form = CompletionForm(maxTokens: maxCompletionLength, temperature: temperature)
+        (form.topP, form.topK, form.minP) = (topP, topK, minP)
+        form.repetitionPenalty = repetitionPenalty
+        return form
+    }
+
     // MARK: Sizes
 
     /// Most completions that are sampled side by side.

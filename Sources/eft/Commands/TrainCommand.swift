@@ -78,7 +78,7 @@ enum TrainCommand: Command {
             dataBytes: { weights, rows in
                 ProcessMemory.grown(
                     beyond: program, training: weights, rows: rows, threads: threads,
-                    completes: config.training.rollouts != nil)
+                    completes: config.training.completesPrompts)
             },
             caches: arguments.string("cache-dir"),
             completions: { try CompletionEngine($0, $1) },
@@ -216,7 +216,9 @@ private final class TrainProgress {
                         + "\(report.tokens) tokens"
                 ]
                 + (report.perplexity.map { ["perplexity \(formatFixed($0, decimals: 3))"] } ?? [])
-                + (report.rewards.map(rewards) ?? []) + (report.rollouts.map(rollouts) ?? [])
+                + report.measures.map {
+                    "\($0.metric.rawValue) \(formatFixed($0.value, decimals: 2))"
+                } + (report.rewards.map(rewards) ?? []) + (report.rollouts.map(rollouts) ?? [])
             reporter.note(parts.joined(separator: "  "))
         case .training(.reference(let done, let total)):
             reporter.update("reference: \(done) of \(total) examples  memory \(memory)")
