@@ -244,6 +244,11 @@ package struct DecoderDescription: Sendable, Hashable {
         distinctLayers.flatMap { linears(layer: $0.layer) }
     }
 
+    /// The number of linear layers of all decoder layers.
+    package var linearCount: Int {
+        distinctLayers.reduce(0) { $0 + $1.count * linears(layer: $1.layer).count }
+    }
+
     /// The linear layers of attention.
     package var attentionRoles: [Role] {
         guard let latent = shape.latent else {

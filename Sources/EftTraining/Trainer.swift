@@ -392,9 +392,11 @@ package final class Trainer {
         guard !validationBins.isEmpty else { return nil }
         let start = ContinuousClock.now
         let result = try evaluation(shouldStop)
-        let measures = try withResult {
-            try answers?.scores { if shouldStop() { throw Stopped() } } ?? []
-        }
+        // The result of the run is computed for those alone who ask for answers of it.
+        let measures =
+            try answers.map { answers in
+                try withResult { try answers.scores { if shouldStop() { throw Stopped() } } }
+            } ?? []
         try onEvent(
             .evaluation(
                 EvaluationReport(

@@ -89,10 +89,7 @@ extension QuantizePlan {
     /// What the job knows of each linear layer until its end: the options that were measured with their errors, and reports.
     private var kept: MemoryTable {
         guard options.measures else { return MemoryTable([:]) }
-        let linears = description.distinctLayers.reduce(0) {
-            $0 + $1.count * description.linears(layer: $1.layer).count
-        }
-        return MemoryTable([.workspace: linears * QuantizePlan.measuredBytes])
+        return MemoryTable([.workspace: description.linearCount * QuantizePlan.measuredBytes])
     }
 
     /// As measured for the options of the tables.

@@ -3,10 +3,6 @@
 import EftConfig
 import EftNN
 
-#if canImport(Glibc)
-    import Glibc
-#endif
-
 /// `Glm4MoeLiteForCausalLM`: DeepSeek 3's form; a list says which layers have experts.
 package enum GLM4MoELite: Architecture {
     package static let modelTypes = ["glm4_moe_lite"]

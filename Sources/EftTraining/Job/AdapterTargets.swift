@@ -396,17 +396,11 @@ struct AdapterTargets: Sendable {
     }
 
     private func fill(_ adapter: LoRA, _ generator: inout NormalGenerator) throws {
-        func uniform(_ matrix: Matrix) {
-            let bound = 1 / Double(matrix.columns).squareRoot()
-            for index in 0..<matrix.count {
-                matrix.pointer[index] = Float((2 * generator.uniform() - 1) * bound)
-            }
-        }
         switch initialization {
-        case .uniform: uniform(adapter.a)
+        case .uniform: generator.fillUniformly(adapter.a)
         case .random:
-            uniform(adapter.a)
-            uniform(adapter.b)
+            generator.fillUniformly(adapter.a)
+            generator.fillUniformly(adapter.b)
         case .gaussian:
             for index in 0..<adapter.a.count {
                 adapter.a.pointer[index] = Float(generator.normal() / Double(adapter.rank))
@@ -471,4 +465,14 @@ struct AttachedAdapter: Sendable {
 
     /// All that act in training.
     var slots: [Int] { [slot] + (start.map { [$0] } ?? []) }
+}
+
+extension NormalGenerator {
+    /// Fills a matrix as PyTorch's linear layers begin: with numbers up to 1 / sqrt(columns) in magnitude.
+    mutating func fillUniformly(_ matrix: Matrix) {
+        let bound = 1 / Double(matrix.columns).squareRoot()
+        for index in 0..<matrix.count {
+            matrix.pointer[index] = Float((2 * uniform() - 1) * bound)
+        }
+    }
 }

@@ -121,10 +121,7 @@ package final class TrainingJob {
         let rows = lengths.longest.multipliedReportingOverflow(by: config.training.microBatchSize)
         let packed = config.training.samplePacking ? config.training.sequenceLen : 0
         let held = dataBytes(
-            copies
-                * description.distinctLayers.reduce(0) {
-                    $0 + $1.count * description.linears(layer: $1.layer).count
-                },
+            copies * description.linearCount,
             rows.overflow ? .max : max(packed, rows.partialValue))
         if room.limits[0] != .max { room.limits[0] -= held }
         plan = try TrainingJob.plan(
@@ -135,7 +132,7 @@ package final class TrainingJob {
         self.programBytes = programBytes + held
         streaming = try base.streaming(plan.placed.placement, caches: caches)
         totalSteps = try BatchPlan(lengths: lengths.train, settings: config.training).steps.count
-        adapter?.restarts = try TrainingJob.restarts(config.training, lengths)
+        adapter?.restarts = config.training.adapterRestarts?.count(steps: totalSteps) ?? 0
         self.adapter = adapter
     }
 

@@ -70,10 +70,7 @@ final class AdapterRestarts {
         adapter.b.pointer.update(repeating: 0, count: adapter.b.count)
         if let fill { return fill(adapter.a, linear.name, count + 1) }
         var generator = NormalGenerator(seed: mixedSeed(seed, linear.ordinal, UInt64(count + 1)))
-        let bound = 1 / Double(adapter.a.columns).squareRoot()
-        for index in 0..<adapter.a.count {
-            adapter.a.pointer[index] = Float((2 * generator.uniform() - 1) * bound)
-        }
+        generator.fillUniformly(adapter.a)
     }
 
     private func prune(_ optimizer: Optimizer) throws {
