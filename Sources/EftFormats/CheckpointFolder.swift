@@ -24,7 +24,12 @@ package enum CheckpointFolder {
     ) throws(FormatError) -> any CheckpointReader {
         if GGUFModel.isOne(path) { return try GGUFCheckpoint(path: path) }
         guard FileSystem.isFolder(path) else { return try openFile(path) }
-        if kind == .model, let reader = try openModel(path) { return reader }
+        if kind == .model, let reader = try openModel(path) {
+            guard let quantization = try quantization(path) else { return reader }
+            return quantization.method == .fp8
+                ? try FP8Checkpoint(reader, quantization)
+                : QuantizedCheckpoint(reader, quantization)
+        }
         for name in ["adapter_model.safetensors", "adapter_model.bin"] {
             let file = FileSystem.join(path, name)
             if FileSystem.exists(file) { return try openFile(file) }
@@ -35,6 +40,15 @@ package enum CheckpointFolder {
                 ? "no weights here: expected model.safetensors, an index with shards, or pytorch_model.bin"
                 : "no adapter here: expected adapter_model.safetensors or adapter_model.bin",
             path: path)
+    }
+
+    /// What the folder says about its weights.
+    private static func quantization(_ folder: String) throws(FormatError) -> StoredQuantization? {
+        do throws(ConfigError) {
+            return try StoredQuantization(folder: folder)
+        } catch {
+            throw FormatError(.unsupported, error.message, path: error.file ?? folder)
+        }
     }
 
     private static func openModel(_ folder: String) throws(FormatError) -> (any CheckpointReader)? {

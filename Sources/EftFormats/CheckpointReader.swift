@@ -71,6 +71,8 @@ package protocol CheckpointReader: Sendable {
     var opaqueTensors: [OpaqueTensor] { get }
     /// Free text that came with the checkpoint.
     var metadata: [String: String] { get }
+    /// What the folder says about the form of quantized weights, where tensors alone do not tell.
+    var quantization: StoredQuantization? { get }
 
     /// The description of a tensor, or nil when the checkpoint has none of that name that can be read.
     func find(_ name: String) -> TensorInfo?
@@ -108,6 +110,8 @@ package protocol CheckpointReader: Sendable {
 
 extension CheckpointReader {
     package var files: [String] { [path] }
+
+    package var quantization: StoredQuantization? { nil }
 
     package func place(of name: String) -> (path: String, bytes: Range<Int>)? { nil }
 

@@ -30,8 +30,8 @@ package enum ElementConversion {
             for i in 0..<target.count {
                 target[i] = Float(bytes.loadUnaligned(fromByteOffset: i * 8, as: Double.self))
             }
-        case .i64, .i32, .i16, .i8, .u8, .bool:
-            preconditionFailure("\(dtype) holds no real numbers")
+        case .f8e4m3, .i64, .i32, .i16, .i8, .u8, .bool:
+            preconditionFailure("\(dtype) holds no real numbers without a scale")
         }
     }
 
@@ -57,8 +57,8 @@ package enum ElementConversion {
             for i in 0..<values.count {
                 target.storeBytes(of: Double(values[i]), toByteOffset: i * 8, as: Double.self)
             }
-        case .i64, .i32, .i16, .i8, .u8, .bool:
-            preconditionFailure("\(dtype) holds no real numbers")
+        case .f8e4m3, .i64, .i32, .i16, .i8, .u8, .bool:
+            preconditionFailure("\(dtype) holds no real numbers without a scale")
         }
     }
 

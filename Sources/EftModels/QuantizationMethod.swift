@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // What config.json says about the form of the weights, and forms that are not read.
 import EftConfig
+import EftFormats
 
 /// The key `quant_method` of `quantization_config`.
 enum QuantizationMethod {
@@ -9,10 +10,9 @@ enum QuantizationMethod {
 
     /// What other forms are called.
     private static let names = [
-        "gptq": "GPTQ", "awq": "AWQ", "fp8": "FP8", "fbgemm_fp8": "FP8", "mxfp4": "MXFP4",
-        "exl3": "EXL3", "hqq": "HQQ", "aqlm": "AQLM", "quanto": "Quanto", "eetq": "EETQ",
-        "bitnet": "BitNet", "vptq": "VPTQ", "higgs": "HIGGS", "torchao": "torchao",
-        "compressed-tensors": "compressed-tensors",
+        "mxfp4": "MXFP4", "exl3": "EXL3", "hqq": "HQQ",
+        "aqlm": "AQLM", "quanto": "Quanto", "eetq": "EETQ", "bitnet": "BitNet", "vptq": "VPTQ",
+        "higgs": "HIGGS", "torchao": "torchao",
     ]
 
     /// Refuses weights of a form that is not read, before their tensors are looked for in vain.
@@ -26,6 +26,8 @@ enum QuantizationMethod {
             try GptOss.modelTypes.contains(config.string("model_type", default: ""))
         {
             // Its experts are read by their tensors; the rest is in bf16.
+            return
+        } else if try StoredQuantization(quantization) != nil {
             return
         } else if !read.contains(method) {
             throw fault("\(names[method] ?? excerpt(method)) weights", config)
@@ -43,8 +45,8 @@ enum QuantizationMethod {
     private static func fault(_ what: String, _ config: ConfigCursor) -> ModelError {
         ModelError(
             .unsupported,
-            "\(what) are not read; read are 16-bit and f32 weights, bitsandbytes NF4 and LLM.int8, and EXL2. Take the "
-                + "unquantized model, and eft quantize or --load-in-4bit to make it small",
+            "\(what) are not read; read are 16-bit and f32 weights, bitsandbytes NF4 and LLM.int8, EXL2, GPTQ, AWQ, FP8 and "
+                + "compressed-tensors. Take the unquantized model, and eft quantize or --load-in-4bit to make it small",
             path: config.file)
     }
 }

@@ -63,6 +63,7 @@ package final class UniformCheckpoint: CheckpointReader {
     package var files: [String] { base.files }
     package var opaqueTensors: [OpaqueTensor] { base.opaqueTensors }
     package var metadata: [String: String] { base.metadata }
+    package var quantization: StoredQuantization? { base.quantization }
     package var tensors: [TensorInfo] { base.tensors.compactMap(shown) }
 
     package func find(_ name: String) -> TensorInfo? {

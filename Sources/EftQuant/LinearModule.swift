@@ -66,6 +66,19 @@ package struct LinearModule: Sendable {
         return info
     }
 
+    /// The number of groups of inputs that the tensor `<name>.<suffix>` [groups, N] has scales for, or [N, groups].
+    /// - Throws: `FormatError`; `missing`, or `damaged` when it is no such matrix.
+    func groupCount(_ suffix: String, isByOutput: Bool = false) throws(FormatError) -> Int {
+        let dims = try checkpoint.tensor("\(name).\(suffix)").shape.dims
+        guard dims.count == 2, dims[isByOutput ? 0 : 1] == outputs,
+            (1...max(inputs, 1)).contains(dims[isByOutput ? 1 : 0])
+        else {
+            throw wrongShape(
+                suffix, found: dims, expected: isByOutput ? [outputs, 1] : [1, outputs])
+        }
+        return dims[isByOutput ? 1 : 0]
+    }
+
     /// An error that names both shapes.
     func wrongShape(_ suffix: String, found: [Int], expected: [Int]) -> FormatError {
         error(

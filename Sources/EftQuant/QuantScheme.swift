@@ -72,7 +72,8 @@ extension QuantScheme {
 package enum QuantRegistry {
     /// The forms, most specific names first: the bytes of NF4 and 8-bit weights bear the name of a dense weight.
     package static let all: [any QuantScheme.Type] = [
-        EXL2Scheme.self, NF4Scheme.self, Int8Scheme.self, GGUFScheme.self, DenseScheme.self,
+        EXL2Scheme.self, GPTQScheme.self, AWQScheme.self, CompressedScheme.self, NF4Scheme.self,
+        Int8Scheme.self, GGUFScheme.self, DenseScheme.self,
     ]
 
     /// Opens a module's weight in whatever form the checkpoint holds it.
@@ -84,7 +85,8 @@ package enum QuantRegistry {
         if module.checkpoint.find(module.name + ".qweight") != nil {
             throw module.error(
                 .unsupported, "qweight",
-                "GPTQ and AWQ weights are not read; start from the unquantized model")
+                "holds integers, and neither config.json (quantization_config) nor quantize_config.json says whether they are "
+                    + "GPTQ or AWQ; take that file from where the model is from")
         }
         // Says that the tensor is missing, or that its element type is unknown.
         _ = try module.checkpoint.tensor(module.name + ".weight")

@@ -10,6 +10,7 @@ struct MemoryCheckpoint: CheckpointReader {
     private(set) var tensors: [TensorInfo] = []
     let opaqueTensors: [OpaqueTensor] = []
     let metadata: [String: String] = [:]
+    var quantization: StoredQuantization?
     private var contents: [String: [UInt8]] = [:]
 
     /// Adds or replaces a tensor.

@@ -32,7 +32,7 @@ struct RegistryTests {
         #expect(error?.code == .unsupported)
     }
 
-    @Test func `GPTQ weights are named as such`() throws {
+    @Test func `integers that no configuration describes are refused`() throws {
         var checkpoint = MemoryCheckpoint()
         try checkpoint.set("m.qweight", .i32, [1], [0, 0, 0, 0])
         let error = #expect(throws: FormatError.self) {

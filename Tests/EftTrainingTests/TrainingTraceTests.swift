@@ -232,6 +232,14 @@ import Testing
         try expectFinals(decoder.parameters, trace)
     }
 
+    @Test func `training an adapter on GPTQ follows the numbers of its weights`() throws {
+        let decoder = try decoder("quantized-models/gptq")
+        let slot = try attach("quantized-models/adapter", to: decoder)
+        let trace = try Trace("quantized-models")
+        try follow(trace, decoder, Self.settings, slots: [slot], tolerance: 1e-4)
+        try expectFinals(decoder.parameters, trace)
+    }
+
     @Test func `NF4 made while loading trains like NF4 that was stored`() throws {
         let decoder = try decoder(
             "nf4-model/source",

@@ -80,15 +80,26 @@ package final class CheckpointConverter {
 
     private var baseName: String { !writesFile && isAdapter ? "adapter_model" : "model" }
 
-    private static func refuseQuantized(_ checkpoint: any CheckpointReader) throws {
-        let marks = [".q_weight", ".qweight", ".quant_state.bitsandbytes__nf4"]
-        for tensor in checkpoint.tensors where marks.contains(where: tensor.name.hasSuffix) {
-            throw ConversionError(
-                .unsupported,
-                "the weights are quantized, and changing the type of their scales would break them; "
-                    + "leave out --dtype, or start from the unquantized model",
-                path: checkpoint.path, tensor: tensor.name)
+    /// Endings of tensors that hold codes.
+    private static let marks = [
+        ".q_weight", ".qweight", ".weight_packed", ".SCB", ".quant_state.bitsandbytes__nf4",
+    ]
+
+    /// A tensor of codes, where a checkpoint's weights are quantized.
+    package static func codes(in checkpoint: any CheckpointReader) -> TensorInfo? {
+        checkpoint.tensors.first { tensor in
+            marks.contains(where: tensor.name.hasSuffix)
+                || tensor.dtype == .i8 && tensor.name.hasSuffix(".weight")
         }
+    }
+
+    private static func refuseQuantized(_ checkpoint: any CheckpointReader) throws {
+        guard let codes = codes(in: checkpoint) else { return }
+        throw ConversionError(
+            .unsupported,
+            "the weights are quantized, and changing the type of their scales would break them; "
+                + "give a model folder and a folder to write, or leave out --dtype",
+            path: checkpoint.path, tensor: codes.name)
     }
 
     /// Whether a tied head is stored a second time, as `.bin` files have it.
@@ -162,8 +173,11 @@ package final class CheckpointConverter {
 
     private func writeOtherFiles(to folder: String) throws {
         guard FileSystem.isFolder(input) else { return }
-        try OutputFolder.copyOtherFiles(from: input, to: folder)
+        try OutputFolder.copyOtherFiles(
+            from: input, to: folder, except: ["config.json"])
         if var config = try ConfigEditor(folder: input) {
+            // 8-bit floating point numbers come out as the numbers that they stand for.
+            if checkpoint.quantization?.method == .fp8 { config.set("quantization_config", nil) }
             if let dtype = options.dtype { config.setDType(dtype) }
             try config.write(to: folder)
         }

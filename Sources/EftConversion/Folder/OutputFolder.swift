@@ -96,7 +96,8 @@ package enum OutputFolder {
     /// Copies all plain files but weights, their indexes, and `config.json`, which changes.
     /// - Throws: `FormatError`.
     static func copyOtherFiles(
-        from source: String, to output: String, except names: Set<String> = ["config.json"]
+        from source: String, to output: String,
+        except names: Set<String> = ["config.json", "quantize_config.json"]
     ) throws {
         for name in try FileSystem.list(source) where !names.contains(name) {
             let path = FileSystem.join(source, name)

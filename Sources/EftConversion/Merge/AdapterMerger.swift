@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// A base model and a PEFT adapter to one 16-bit folder.
+// A base model and a PEFT adapter, or a quantized base alone, to one 16-bit folder.
 import EftConfig
 import EftFormats
 import EftModels
@@ -7,7 +7,7 @@ import EftQuant
 import EftTensor
 
 /// Merges a LoRA adapter into its base: W' = W + scale * B A in f32, with DoRA each row brought to its length, cast to the type
-/// of W.
+/// of W. Without an adapter the numbers of the base come out, whatever form it is stored in.
 ///
 /// One module at a time, in runs of rows; everything is checked before the first byte is written. A base that is
 /// stored quantized comes out in the type from which it was quantized. What was written before a run was stopped is kept
@@ -37,12 +37,12 @@ package final class AdapterMerger {
     }
 
     private let folder: ModelFolder
-    private let adapterPath: String
+    private let adapterPath: String?
     private let output: String
     private let options: Options
     private let backend: CPUBackend
     private let base: BaseWeights
-    private let adapter: AdapterWeights
+    private let adapter: AdapterWeights?
     /// What will be written.
     package let tensors: [TensorInfo]
     /// Bytes that will be written.
@@ -54,15 +54,16 @@ package final class AdapterMerger {
     /// Opens and checks base and adapter; writes nothing yet.
     /// - Throws: `ConversionError`, `ModelError`, `FormatError`, `ConfigError`.
     package init(
-        base path: String, adapter adapterPath: String, output: String, options: Options,
+        base path: String, adapter adapterPath: String?, output: String, options: Options,
         backend: CPUBackend
     ) throws {
-        try OutputFolder.requireApart(output, from: [path, adapterPath])
+        try OutputFolder.requireApart(output, from: [path, adapterPath].compactMap(\.self))
         try OutputFolder.requireNoOtherWeights(output, stem: "model")
         folder = try ModelFolder.open(path, scores: true)
-            .adapted(by: [adapterPath], scores: true)
+            .adapted(by: [adapterPath].compactMap(\.self), scores: true)
         base = try BaseWeights(folder)
-        adapter = try AdapterWeights(folder: adapterPath, base: folder.description)
+        let description = folder.description
+        adapter = try adapterPath.map { try AdapterWeights(folder: $0, base: description) }
         self.adapterPath = adapterPath
         self.output = output
         self.options = options
@@ -86,7 +87,7 @@ package final class AdapterMerger {
     /// Most bytes that `run` takes, by purpose.
     package var memory: MemoryTable {
         AdapterMerger.memory(
-            folder.description, adapterBytes: adapter.largestBytes,
+            folder.description, adapterBytes: adapter?.largestBytes ?? 0,
             roundTripsNF4: options.roundTripsNF4, backend: backend)
     }
 
@@ -154,12 +155,13 @@ package final class AdapterMerger {
 
     private func identity() throws -> JobIdentity {
         var identity = JobIdentity(
-            "merge", dtype: options.dtype, maxShardBytes: options.maxShardBytes,
+            adapterPath == nil ? "dequantize" : "merge", dtype: options.dtype,
+            maxShardBytes: options.maxShardBytes,
             instructionSet: backend.instructionSet)
         identity.add("the round trip through NF4", String(options.roundTripsNF4))
         if !options.doubleQuantization { identity.add("double quantization", "false") }
         try identity.add(input: folder.path, as: "base")
-        try identity.add(input: adapterPath, as: "adapter")
+        if let adapterPath { try identity.add(input: adapterPath, as: "adapter") }
         return identity
     }
 
@@ -193,9 +195,7 @@ package final class AdapterMerger {
             ? try NF4RoundTrip(
                 module, of: base.checkpoint, doubleQuantization: options.doubleQuantization,
                 backend: backend) : nil
-        let lora = try adapter.modules[module.name].map {
-            try adapter.load($0, backend: backend)
-        }
+        let lora = try loaded(module.name)
         let rows = AdapterMerger.runRows(inputs: module.inputs, outputs: module.outputs)
         func matrix() throws -> Matrix {
             try Matrix(
@@ -220,6 +220,12 @@ package final class AdapterMerger {
             try advance(bytes.count)
         }
         if let turned { try writer.write(target.name, UnsafeRawBufferPointer(turned.bytes)) }
+    }
+
+    /// What the adapter adds to a module; nil where it adds nothing.
+    private func loaded(_ module: String) throws -> AdapterWeights.Loaded? {
+        guard let adapter, let found = adapter.modules[module] else { return nil }
+        return try adapter.load(found, backend: backend)
     }
 
     /// Puts rows where a matrix that is written as [inputs, outputs] has them.
@@ -268,7 +274,7 @@ package final class AdapterMerger {
 
     private func writeOtherFiles(to output: String) throws {
         try OutputFolder.copyOtherFiles(from: folder.path, to: output)
-        try OutputFolder.copyTokenizer(from: adapterPath, to: output)
+        if let adapterPath { try OutputFolder.copyTokenizer(from: adapterPath, to: output) }
         var config = try ConfigEditor(folder.config)
         // Experts in blocks of 4 bits come out as they are.
         let hasBlocks = base.checkpoint.tensors.contains { $0.name.hasSuffix("_blocks") }

@@ -69,7 +69,8 @@ package struct BaseWeights {
         }
         var items: [Item] = []
         var seen: Set<String> = []
-        for info in checkpoint.tensors {
+        let empty = try BaseWeights.emptyBiases(folder.description, checkpoint)
+        for info in checkpoint.tensors where !empty.contains(info.name) {
             guard let module = owners[info.name] else {
                 items.append(.tensor(info))
                 continue
@@ -77,6 +78,20 @@ package struct BaseWeights {
             if seen.insert(module.name).inserted { items.append(.module(module)) }
         }
         self.items = items
+    }
+
+    /// The biases of zeros that AutoGPTQ writes for layers that have none.
+    private static func emptyBiases(
+        _ model: DecoderDescription, _ checkpoint: any CheckpointReader
+    ) throws -> Set<String> {
+        guard checkpoint.quantization?.method == .gptq else { return [] }
+        let names = (0..<model.layers).flatMap { model.linears(layer: $0) }
+            .filter { !$0.hasBias }.map { $0.name + ".bias" }
+        return Set(
+            try names.filter { name in
+                try checkpoint.find(name) != nil
+                    && checkpoint.floats(of: name).allSatisfy { $0 == 0 }
+            })
     }
 
     private static func extents(_ model: DecoderDescription) -> [(String, Int, Int, Bool)] {

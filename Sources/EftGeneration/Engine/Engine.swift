@@ -182,6 +182,8 @@ package final class Engine: Sendable {
         private let monitor: Monitor<State>
         /// Numbers of requests in the core, by ticket and back.
         private var groups: [Int: Int] = [:]
+        /// Whether nothing was computed since idle memory was given back the last time.
+        private var isSettled = true
 
         init(_ core: EngineCore, _ monitor: Monitor<State>) {
             self.core = core
@@ -191,7 +193,10 @@ package final class Engine: Sendable {
         func run() {
             while let orders = takeOrders() {
                 for order in orders { follow(order) }
-                if core.hasWork { core.makeStep() }
+                if core.hasWork {
+                    core.makeStep()
+                    isSettled = false
+                }
                 if groups.count > 2 * core.groups.count + 64 {
                     groups = groups.filter { core.groups[$0.value] != nil }
                 }
@@ -199,13 +204,19 @@ package final class Engine: Sendable {
         }
 
         /// New orders; waits when there is nothing to do, and is nil when there never will be. Memory that nobody uses is
-        /// given back meanwhile.
+        /// given back meanwhile: what the requests left in heap and code after the first look, pages when their time has come.
         private func takeOrders() -> [Order]? {
             while true {
                 core.giveBackMemory()
-                guard !core.hasWork, core.holdsIdleMemory else { return waitForOrders() }
+                guard !core.hasWork, core.holdsIdleMemory || !isSettled else {
+                    return waitForOrders()
+                }
                 if let orders = waitForOrders(atMost: EngineCore.memoryLookSeconds) {
                     return orders
+                }
+                if !isSettled {
+                    IdleMemory.giveBack()
+                    isSettled = true
                 }
             }
         }

@@ -30,7 +30,6 @@ extension EngineCore {
         let bytes = cache.giveBack(unusedSince: time)
         drafts?.giveBack(unusedSince: time)
         guard bytes > 0 else { return }
-        Heap.giveBack()
-        ProgramCode.giveBack()
+        IdleMemory.giveBack()
     }
 }

@@ -249,7 +249,7 @@ package struct DecoderLoader {
     ) throws -> Buffer? {
         let name = shape.name + ".bias"
         guard shape.hasBias else {
-            guard checkpoint.find(name) == nil else {
+            guard try checkpoint.find(name) == nil || isEmptyBias(name) else {
                 throw ModelError(
                     .mismatch, "the checkpoint holds \(name), of which config.json says nothing",
                     path: folder.path)
@@ -258,6 +258,12 @@ package struct DecoderLoader {
         }
         return try VectorSource.load(
             name, count: shape.outputs, checkpoint: checkpoint, backend: backend)
+    }
+
+    /// Whether a bias is one of those that AutoGPTQ writes for every layer, whose numbers are all zero.
+    private func isEmptyBias(_ name: String) throws -> Bool {
+        try checkpoint.quantization?.method == .gptq
+            && checkpoint.floats(of: name).allSatisfy { $0 == 0 }
     }
 
     private func norm(

@@ -13,7 +13,7 @@ extension DecoderDescription {
     package func makeLayer(
         _ index: Int, linear: (_ shape: LinearShape, _ ordinal: UInt64) throws -> Linear,
         norm: (NormShape) throws -> Norm, vector: (VectorShape) throws -> Buffer
-    ) rethrows -> DecoderLayer {
+    ) throws -> DecoderLayer {
         let vectors = vectors(layer: index)
         func numbers(_ role: VectorShape.Role) throws -> Buffer? {
             try vectors.first { $0.role == role }.map(vector)
@@ -75,11 +75,16 @@ extension DecoderDescription {
             return .apart(
                 query: try part(.query), key: try part(.key), value: try part(.value))
         }
+        // One after the other, and not `rethrows`: Swift 6 destroys arguments that a throwing one has kept from being made.
+        let attentionParts = try projections()
+        let output = try part(.output)
+        let sinks = try numbers(.sinks).map {
+            AttentionSinks(name: layerName(index) + "." + names.sinks, scores: $0)
+        }
+        let behind = try feedForward()
         return DecoderLayer(
             index: index, shape: shape, kind: kind(layer: index), rowNorms: rowNorms,
-            headNorms: headNorms, projections: try projections(), output: try part(.output),
-            sinks: try numbers(.sinks).map {
-                AttentionSinks(name: layerName(index) + "." + names.sinks, scores: $0)
-            }, feedForward: try feedForward())
+            headNorms: headNorms, projections: attentionParts, output: output, sinks: sinks,
+            feedForward: behind)
     }
 }

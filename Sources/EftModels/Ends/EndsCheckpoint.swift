@@ -124,6 +124,7 @@ package final class EndsCheckpoint: CheckpointReader {
     }
     package var opaqueTensors: [OpaqueTensor] { base.opaqueTensors }
     package var metadata: [String: String] { base.metadata }
+    package var quantization: StoredQuantization? { base.quantization }
 
     package var tensors: [TensorInfo] {
         let old = base.tensors.filter { !isHidden($0.name) }

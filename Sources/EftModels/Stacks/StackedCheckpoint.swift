@@ -101,6 +101,7 @@ package final class StackedCheckpoint: CheckpointReader {
     package var files: [String] { base.files }
     package var opaqueTensors: [OpaqueTensor] { base.opaqueTensors }
     package var metadata: [String: String] { base.metadata }
+    package var quantization: StoredQuantization? { base.quantization }
 
     package var tensors: [TensorInfo] {
         base.tensors.filter { !stacks.contains($0.name) }

@@ -95,6 +95,7 @@ package final class ReadAheadCheckpoint: CheckpointReader {
     package var tensors: [TensorInfo] { base.tensors }
     package var opaqueTensors: [OpaqueTensor] { base.opaqueTensors }
     package var metadata: [String: String] { base.metadata }
+    package var quantization: StoredQuantization? { base.quantization }
 
     package func find(_ name: String) -> TensorInfo? { base.find(name) }
 

@@ -60,7 +60,8 @@ package struct PageTable: Sendable {
     }
 
     private var users: [Int32]
-    private var contents: [Published?]
+    /// What the pages hold that can be found; most pages of a large cache never hold anything.
+    private var contents: [Int: Published] = [:]
     private var found: [Key: Int] = [:]
     private var holdings: [Int: Holding] = [:]
     private var idle: IdlePages
@@ -72,7 +73,6 @@ package struct PageTable: Sendable {
     /// - Parameter groupSize: pages of a group; the last group may have fewer.
     package init(pageCount: Int, groupSize: Int = 1) {
         users = Array(repeating: 0, count: pageCount)
-        contents = Array(repeating: nil, count: pageCount)
         idle = IdlePages(count: pageCount)
         groups = PageGroups(pageCount: pageCount, groupSize: groupSize)
     }
@@ -228,7 +228,7 @@ package struct PageTable: Sendable {
     /// Forgets all contents.
     package mutating func forget() {
         found = [:]
-        for page in contents.indices { contents[page] = nil }
+        contents = [:]
         for sequence in holdings.keys {
             // Contents that follow forgotten ones would never be found: their sequences publish no more.
             holdings[sequence]?.published = .max

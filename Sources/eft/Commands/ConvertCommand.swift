@@ -15,7 +15,8 @@ enum ConvertCommand: Command {
         name: "convert",
         abstract: "Rewrite a checkpoint as safetensors, in another type of numbers or in NF4.",
         discussion:
-            "Reads .bin and .safetensors, sharded or not, a small piece of a tensor at a time. Integers stay "
+            "Reads .bin, .safetensors and GGUF, sharded or not, a small piece of a tensor at a time. Quantized weights (EXL2, GPTQ, AWQ, "
+            + "compressed-tensors, bitsandbytes) stay as they are, or become numbers where --dtype is given; other integers stay "
             + "as they are; config.json names the new type; the tokenizer and other files are copied. A run "
             + "that was stopped goes on after the last finished weight file when it is started again with "
             + "the same arguments.",
@@ -25,6 +26,7 @@ enum ConvertCommand: Command {
             Example(
                 "eft convert adapter_model.bin adapter_model.safetensors", "one file to another"),
             Example("eft convert ./model ./model-f16 --dtype f16", "bf16 to f16, overflow refused"),
+            Example("eft convert ./model-gptq ./model --dtype f16", "GPTQ codes to numbers"),
             Example(
                 "eft convert ./model ./model-nf4 --dtype nf4",
                 "linear layers in bitsandbytes' NF4 with double quantization"),
@@ -61,8 +63,16 @@ enum ConvertCommand: Command {
             try toNF4(arguments, output, backend, limit)
             return
         }
+        let input = try arguments.modelArgument("IN")
+        if let type = ConversionOptions.type(arguments), !OutputFolder.isFile(output),
+            FileSystem.exists(FileSystem.join(input, "config.json")),
+            CheckpointConverter.codes(in: try CheckpointFolder.open(input)) != nil
+        {
+            try toNumbers(arguments, input, output, type, backend, limit)
+            return
+        }
         let converter = try CheckpointConverter(
-            input: arguments.modelArgument("IN"), output: output,
+            input: input, output: output,
             options: CheckpointConverter.Options(
                 dtype: ConversionOptions.type(arguments),
                 maxShardBytes: ConversionOptions.shardBytes(arguments)),
@@ -71,7 +81,7 @@ enum ConvertCommand: Command {
             arguments,
             plan: StagePlan(
                 name: "convert", memory: CheckpointConverter.memory, disk: converter.byteCount),
-            limit: limit, copying: arguments.modelArgument("IN"))
+            limit: limit, copying: input)
         try convert(watch, arguments, output, converter.tensors.count, converter.byteCount) {
             try converter.run($0)
         }
@@ -92,6 +102,26 @@ extension ConvertCommand {
                 name: "convert to NF4", memory: NF4Converter.memory(folder.description),
                 disk: converter.byteCount), limit: limit, copying: folder.path)
         try convert(watch, arguments, output, converter.tensorCount, converter.byteCount) {
+            try converter.run($0)
+        }
+    }
+
+    /// Writes the numbers that quantized weights stand for.
+    private static func toNumbers(
+        _ arguments: ParsedArguments, _ input: String, _ output: String, _ type: DType,
+        _ backend: CPUBackend, _ limit: Int
+    ) throws {
+        let converter = try AdapterMerger(
+            base: input, adapter: nil, output: output,
+            options: AdapterMerger.Options(
+                dtype: type, maxShardBytes: ConversionOptions.shardBytes(arguments)),
+            backend: backend)
+        let watch = try ConversionWatch(
+            arguments,
+            plan: StagePlan(
+                name: "convert to \(type.rawValue)", memory: converter.memory,
+                disk: converter.byteCount), limit: limit, copying: input)
+        try convert(watch, arguments, output, converter.tensors.count, converter.byteCount) {
             try converter.run($0)
         }
     }

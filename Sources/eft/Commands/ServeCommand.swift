@@ -74,8 +74,7 @@ enum ServeCommand: Command {
                 + "\(options.tls == nil ? "http" : "https")://\(server.address) after "
                 + "\(formatFixed((ContinuousClock.now - start).seconds, decimals: 1)) s")
         // A server may wait for long; what starting has taken is not needed meanwhile.
-        Heap.giveBack()
-        ProgramCode.giveBack()
+        IdleMemory.giveBack()
         while !InterruptFlag.isRaised { usleep(50_000) }
         output.writeLine("stopping: no new requests; those under way have \(options.grace) s")
         // The engine is closed first, so that requests that come now are told to go elsewhere.

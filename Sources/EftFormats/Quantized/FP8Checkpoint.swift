@@ -1,0 +1,199 @@
+// SPDX-License-Identifier: Apache-2.0
+// Weights in 8-bit floating point with scales, seen as bf16.
+import EftTensor
+
+/// Shows the FP8 weights of a checkpoint as the bf16 numbers that they stand for: number x scale, in f32, rounded to bf16. Nothing is
+/// kept; what is asked for is read.
+///
+/// `<module>.weight` [N, K] in F8_E4M3 beside `<module>.weight_scale_inv` [N / rows, K / columns] (DeepSeek, Qwen, transformers: a scale
+/// for each block, by which numbers are multiplied in spite of its name) or `<module>.weight_scale` (compressed-tensors, FBGEMM: one
+/// for all, for each row, or for each block). Scales of activations are not shown: products are computed with activations as they are.
+final class FP8Checkpoint: CheckpointReader {
+    /// A weight and the scales of its blocks.
+    private struct Scaled {
+        /// As it is shown.
+        let info: TensorInfo
+        let scales: TensorInfo
+        /// Rows and columns that share a scale.
+        let block: (rows: Int, columns: Int)
+        /// Scales of a row of blocks.
+        let stride: Int
+    }
+
+    private static let suffixes = ["_scale_inv", "_scale"]
+
+    private let base: any CheckpointReader
+    let quantization: StoredQuantization?
+    let tensors: [TensorInfo]
+    private let scaled: [String: Scaled]
+    private let hidden: Set<String>
+    /// What a byte stands for.
+    private let values: [Float]
+
+    /// Finds the scales of all FP8 weights.
+    /// - Throws: `FormatError` for a weight without scales, or with scales of another shape.
+    init(
+        _ base: any CheckpointReader, _ quantization: StoredQuantization
+    ) throws(FormatError) {
+        var (scaled, hidden, tensors) = ([String: Scaled](), Set<String>(), [TensorInfo]())
+        for info in base.tensors where info.dtype == .f8e4m3 {
+            let names = FP8Checkpoint.suffixes.map { info.name + $0 }
+            guard let scales = names.lazy.compactMap({ base.find($0) }).first else {
+                throw FormatError(
+                    .missing,
+                    "8-bit floating point numbers without scales: neither of "
+                        + names.joined(separator: ", ") + " is there", path: base.path,
+                    tensor: info.name)
+            }
+            scaled[info.name] = try FP8Checkpoint.scaled(
+                info, scales, quantization.blockSize, base.path)
+            hidden.insert(scales.name)
+            let module = info.name.hasSuffix(".weight") ? info.name.dropLast(7) : info.name[...]
+            hidden.formUnion(["\(module).input_scale", "\(module).activation_scale"])
+        }
+        for info in base.tensors where !hidden.contains(info.name) {
+            tensors.append(scaled[info.name]?.info ?? info)
+        }
+        self.base = base
+        self.quantization = quantization
+        self.tensors = tensors
+        self.scaled = scaled
+        self.hidden = hidden
+        values = (0...255).map { FP8Checkpoint.value(UInt8($0)) }
+    }
+
+    /// What a byte in E4M3 stands for; NaN for the two that are no number.
+    static func value(_ byte: UInt8) -> Float {
+        let (exponent, fraction) = (Int(byte >> 3 & 15), Float(byte & 7))
+        guard byte & 127 != 127 else { return .nan }
+        let magnitude =
+            exponent == 0
+            ? Float(sign: .plus, exponent: -9, significand: fraction)
+            : Float(sign: .plus, exponent: exponent - 7, significand: 1 + fraction / 8)
+        return byte & 128 == 0 ? magnitude : -magnitude
+    }
+
+    /// Pairs a weight with its scales.
+    private static func scaled(
+        _ info: TensorInfo, _ scales: TensorInfo, _ block: [Int]?, _ path: String
+    ) throws(FormatError) -> Scaled {
+        func fault(_ message: String) -> FormatError {
+            FormatError(.damaged, message, path: path, tensor: scales.name)
+        }
+        guard info.shape.dims.count == 2, let rows = info.shape.dims.first,
+            let columns = info.shape.dims.last, rows > 0, columns > 0
+        else {
+            throw FormatError(
+                .unsupported,
+                "8-bit floating point numbers of shape \(info.shape) are not read, only matrices",
+                path: path, tensor: info.name)
+        }
+        guard scales.dtype.isFloatingPoint else {
+            throw fault("holds \(scales.dtype.rawValue) where real numbers are expected")
+        }
+        var dims = scales.shape.dims
+        if dims.isEmpty || dims == [1] { dims = [1, 1] }
+        if dims == [rows] { dims = [rows, 1] }
+        guard dims.count == 2,
+            let blockRows = length(rows, dims[0], block?.first),
+            let blockColumns = length(columns, dims[1], block?.last)
+        else {
+            throw fault(
+                "has shape \(scales.shape), which does not part \(info.shape) into blocks"
+                    + (block.map { " of \($0)" } ?? ""))
+        }
+        return Scaled(
+            info: try TensorInfo(name: info.name, dtype: .bf16, shape: info.shape), scales: scales,
+            block: (blockRows, blockColumns), stride: dims[1])
+    }
+
+    /// Elements that share a scale, when `count` scales stand for `extent` of them; nil when that cannot be.
+    private static func length(_ extent: Int, _ count: Int, _ block: Int?) -> Int? {
+        guard count > 0, count <= extent else { return nil }
+        if count == 1 { return extent }
+        if count == extent { return 1 }
+        let length = block ?? (extent % count == 0 ? extent / count : 128)
+        guard length > 0, (extent - 1) / length + 1 == count else { return nil }
+        return length
+    }
+
+    // MARK: CheckpointReader
+
+    var path: String { base.path }
+    var files: [String] { base.files }
+    var opaqueTensors: [OpaqueTensor] { base.opaqueTensors }
+    var metadata: [String: String] { base.metadata }
+
+    func find(_ name: String) -> TensorInfo? {
+        hidden.contains(name) ? nil : scaled[name]?.info ?? base.find(name)
+    }
+
+    func releasePages(of name: String) { base.releasePages(of: name) }
+
+    func place(of name: String) -> (path: String, bytes: Range<Int>)? {
+        scaled[name] == nil ? base.place(of: name) : nil
+    }
+
+    func withBytes<R>(
+        of name: String, _ body: (UnsafeRawBufferPointer) throws -> R
+    ) throws -> R {
+        guard scaled[name] != nil else { return try base.withBytes(of: name, body) }
+        return try bytes(of: name).withUnsafeBytes(body)
+    }
+
+    func read(
+        _ name: String, bytes range: Range<Int>, into target: UnsafeMutableRawBufferPointer
+    ) throws(FormatError) {
+        guard let weight = scaled[name] else {
+            return try base.read(name, bytes: range, into: target)
+        }
+        precondition(
+            target.count == range.count && range.lowerBound % 2 == 0 && range.count % 2 == 0,
+            "\(range) of \(name)")
+        // The bytes of FP8 come into the second half of the target and are widened from the front.
+        let elements = range.lowerBound / 2..<range.upperBound / 2
+        guard !elements.isEmpty else { return }
+        let stored = UnsafeMutableRawBufferPointer(rebasing: target[elements.count...])
+        try base.read(name, bytes: elements, into: stored)
+        let scales = try scales(weight, elements)
+        widen(weight, elements, scales, target)
+    }
+
+    /// The scales of the blocks that some elements touch, from the first row of blocks on.
+    private func scales(_ weight: Scaled, _ elements: Range<Int>) throws(FormatError) -> [Float] {
+        let columns = weight.info.shape.dims[1]
+        let first = elements.lowerBound / columns / weight.block.rows
+        let last = (elements.upperBound - 1) / columns / weight.block.rows
+        let range = first * weight.stride..<(last + 1) * weight.stride
+        var scales = [Float](repeating: 0, count: range.count)
+        try scales.withUnsafeMutableBufferPointer { (buffer) throws(FormatError) in
+            try base.readFloats(weight.scales.name, elements: range, into: buffer)
+        }
+        return scales
+    }
+
+    private func widen(
+        _ weight: Scaled, _ elements: Range<Int>, _ scales: [Float],
+        _ target: UnsafeMutableRawBufferPointer
+    ) {
+        let columns = weight.info.shape.dims[1]
+        let firstBlock = elements.lowerBound / columns / weight.block.rows
+        let count = elements.count
+        var element = elements.lowerBound
+        while element < elements.upperBound {
+            let (row, column) = (element / columns, element % columns)
+            let block = column / weight.block.columns
+            let scale = scales[
+                (row / weight.block.rows - firstBlock) * weight.stride + block]
+            let end = min(
+                row * columns + min((block + 1) * weight.block.columns, columns),
+                elements.upperBound)
+            for index in element - elements.lowerBound..<end - elements.lowerBound {
+                let value = values[Int(target[count + index])] * scale
+                target.storeBytes(
+                    of: ElementConversion.bfloat16(value), toByteOffset: index * 2, as: UInt16.self)
+            }
+            element = end
+        }
+    }
+}

@@ -1,0 +1,39 @@
+// SPDX-License-Identifier: Apache-2.0
+// A checkpoint together with what its folder says about its quantized weights.
+import EftTensor
+
+/// A checkpoint whose folder describes the form of its weights; its tensors are the stored ones.
+final class QuantizedCheckpoint: CheckpointReader {
+    private let base: any CheckpointReader
+    let quantization: StoredQuantization?
+
+    /// Puts a description beside a checkpoint.
+    init(_ base: any CheckpointReader, _ quantization: StoredQuantization) {
+        self.base = base
+        self.quantization = quantization
+    }
+
+    var path: String { base.path }
+    var files: [String] { base.files }
+    var tensors: [TensorInfo] { base.tensors }
+    var opaqueTensors: [OpaqueTensor] { base.opaqueTensors }
+    var metadata: [String: String] { base.metadata }
+
+    func find(_ name: String) -> TensorInfo? { base.find(name) }
+
+    func read(
+        _ name: String, bytes range: Range<Int>, into target: UnsafeMutableRawBufferPointer
+    ) throws(FormatError) {
+        try base.read(name, bytes: range, into: target)
+    }
+
+    func withBytes<R>(
+        of name: String, _ body: (UnsafeRawBufferPointer) throws -> R
+    ) throws -> R {
+        try base.withBytes(of: name, body)
+    }
+
+    func releasePages(of name: String) { base.releasePages(of: name) }
+
+    func place(of name: String) -> (path: String, bytes: Range<Int>)? { base.place(of: name) }
+}
