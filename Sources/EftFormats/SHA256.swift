@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // The SHA-256 digest (FIPS 180-4).
+import CEftKernels
 
 /// A running SHA-256.
 package struct SHA256: Sendable {
@@ -36,8 +37,12 @@ package struct SHA256: Sendable {
     private var pending: [UInt8] = []
     private var byteCount: UInt64 = 0
 
+    /// Whether the processor's instructions are used where it has them.
+    private let usesInstructions: Bool
+
     /// A digest of nothing yet.
-    package init() {}
+    /// - Parameter usesInstructions: false computes it step by step on any processor.
+    package init(usesInstructions: Bool = true) { self.usesInstructions = usesInstructions }
 
     /// The digest of some bytes.
     package static func digest(_ bytes: [UInt8]) -> Digest {
@@ -63,11 +68,11 @@ package struct SHA256: Sendable {
             pending.append(contentsOf: rest.prefix(taken))
             rest = rest.dropFirst(taken)
             guard pending.count == SHA256.blockBytes else { return }
-            pending.withUnsafeBytes { SHA256.take(blocks: $0, into: &state) }
+            pending.withUnsafeBytes { take(blocks: $0) }
             pending.removeAll(keepingCapacity: true)
         }
         let whole = rest.count / SHA256.blockBytes * SHA256.blockBytes
-        SHA256.take(blocks: UnsafeRawBufferPointer(rebasing: rest.prefix(whole)), into: &state)
+        take(blocks: UnsafeRawBufferPointer(rebasing: rest.prefix(whole)))
         pending.append(contentsOf: rest.dropFirst(whole))
     }
 
@@ -84,8 +89,19 @@ package struct SHA256: Sendable {
         return Digest(words: sum.state)
     }
 
+    private mutating func take(blocks: UnsafeRawBufferPointer) {
+        guard let base = blocks.baseAddress, !blocks.isEmpty else { return }
+        let isDone =
+            usesInstructions
+            && withUnsafeMutableBytes(of: &state) {
+                eft_sha256_blocks(
+                    $0.baseAddress?.assumingMemoryBound(to: UInt32.self), base,
+                    blocks.count / SHA256.blockBytes)
+            }
+        if !isDone { SHA256.take(blocks: blocks, into: &state) }
+    }
+
     private static func take(blocks: UnsafeRawBufferPointer, into state: inout SIMD8<UInt32>) {
-        guard !blocks.isEmpty else { return }
         roundConstants.withUnsafeBufferPointer { constants in
             withUnsafeTemporaryAllocation(of: UInt32.self, capacity: 64) { schedule in
                 for start in stride(from: 0, to: blocks.count, by: blockBytes) {

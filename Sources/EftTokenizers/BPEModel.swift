@@ -72,6 +72,9 @@ struct BPEModel: Sendable {
         wholeWordIDs = ids
     }
 
+    /// The merges, the first to be merged first.
+    var rankedMerges: [(left: Int32, right: Int32, id: Int32)] { merges.ranked }
+
     /// Appends the ids of a word to `ids`.
     /// - Throws: `TokenizerError` (`text`) when the unknown token is needed and does not exist.
     func encode(

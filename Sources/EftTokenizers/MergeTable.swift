@@ -46,6 +46,17 @@ struct MergeTable: Sendable {
         values[place] = UInt64(rank) << 32 | UInt64(UInt32(bitPattern: id))
     }
 
+    /// All pairs and what they make, those that merge first before others.
+    var ranked: [(left: Int32, right: Int32, id: Int32)] {
+        let used = keys.indices.filter { keys[$0] != Self.empty }
+        return used.sorted { values[$0] >> 32 < values[$1] >> 32 }.map { place in
+            (
+                Int32(truncatingIfNeeded: keys[place] >> 32),
+                Int32(truncatingIfNeeded: keys[place]), Int32(truncatingIfNeeded: values[place])
+            )
+        }
+    }
+
     private mutating func grow() {
         let (oldKeys, oldValues) = (keys, values)
         keys = [UInt64](repeating: Self.empty, count: oldKeys.count &* 2)

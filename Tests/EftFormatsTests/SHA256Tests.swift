@@ -54,4 +54,18 @@ struct SHA256Tests {
         #expect(!digest.isEqual(to: SHA256.digest([2])))
         #expect(digest.bytes.count == 32)
     }
+
+    @Test func `the processor's instructions give what the steps give`() {
+        let bytes = (0..<3000).map { UInt8(truncatingIfNeeded: $0 * $0 >> 3 ^ $0) }
+        for count in [0, 1, 55, 56, 63, 64, 65, 127, 128, 129, 1000, 3000] {
+            var (fast, plain) = (SHA256(), SHA256(usesInstructions: false))
+            // Pieces that begin and end within blocks.
+            for start in stride(from: 0, to: count, by: 37 + count / 3) {
+                let piece = Array(bytes[start..<min(start + 37 + count / 3, count)])
+                fast.update(piece)
+                plain.update(piece)
+            }
+            #expect(fast.finish() == plain.finish(), "\(count)")
+        }
+    }
 }

@@ -639,6 +639,11 @@ enum {
 
 /// The numbers that consecutive blocks stand for; on the caller's thread. False for a type that is not known.
 bool eft_gguf_values(uint32_t type, size_t blocks, const void *source, float *values);
+/// Takes blocks of 64 bytes into a SHA-256 state; false, and nothing is done, where the processor has no instructions for it.
+bool eft_sha256_blocks(uint32_t state[8], const void *data, size_t count);
+
+/// Finite numbers to consecutive blocks, on the caller's thread: Q4_0, Q4_1, Q5_0, Q5_1, Q8_0, Q4_K, Q5_K, Q6_K. False for other types.
+bool eft_gguf_quantize(uint32_t type, size_t blocks, const float *values, void *target);
 
 // ---------------------------------------------------------------------------------------------------------------------
 // Limits of the machine, for comparison

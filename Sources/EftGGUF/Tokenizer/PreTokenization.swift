@@ -142,6 +142,13 @@ struct PreTokenization: Sendable {
         table.first { $0.names.contains(name) }?.1
     }
 
+    /// A name that stands for regular expressions; nil when none does.
+    static func name(of patterns: [String], ignoresMerges: Bool) -> String? {
+        let found = table.filter { !$0.1.isPlain && $0.1.patterns == patterns }
+        let exact = found.first { $0.1.ignoresMerges == ignoresMerges }
+        return (exact ?? found.first)?.names.first
+    }
+
     /// The `pre_tokenizer` of a tokenizer.json.
     var node: ConfigNode {
         var steps = patterns.map { pattern in

@@ -28,6 +28,9 @@ enum ConvertCommand: Command {
             Example("eft convert ./model ./model-f16 --dtype f16", "bf16 to f16, overflow refused"),
             Example("eft convert ./model-gptq ./model --dtype f16", "GPTQ codes to numbers"),
             Example(
+                "eft convert ./model model.gguf --type q4_k_m",
+                "one file for llama.cpp and Ollama"),
+            Example(
                 "eft convert ./model ./model-nf4 --dtype nf4",
                 "linear layers in bitsandbytes' NF4 with double quantization"),
         ],
@@ -37,6 +40,10 @@ enum ConvertCommand: Command {
                 help:
                     "the type of all real numbers, or nf4 for the linear layers of the decoder's layers",
                 defaultText: "as stored", choices: ConversionOptions.typeNames + ["nf4"]),
+            OptionSpecification(
+                "--type", kind: .value("MIX"),
+                help: "how a .gguf file holds weights: " + ConversionOptions.mixNames,
+                defaultText: "16 or 32 bits, as stored"),
             ConversionOptions.shard, ConversionOptions.dryRun, CommonOptions.memory,
             CommonOptions.threads,
             CommonOptions.json,
@@ -44,7 +51,8 @@ enum ConvertCommand: Command {
         arguments: [
             ArgumentSpecification("IN", help: "the folder or file to read", completion: .folder),
             ArgumentSpecification(
-                "OUT", help: "the folder to write, or one file that ends with .safetensors",
+                "OUT",
+                help: "the folder to write, or one file that ends with .safetensors or .gguf",
                 completion: .folder),
         ])
 
@@ -55,6 +63,10 @@ enum ConvertCommand: Command {
         if OutputFolder.isFile(output), arguments.isGiven("max-shard-size") {
             throw arguments.error(
                 "max-shard-size", "does not go with one output file; give a folder as OUT")
+        }
+        if output.hasSuffix(".gguf") { return try toGGUF(arguments, output, backend, limit) }
+        if arguments.isGiven("type") {
+            throw arguments.error("type", "is for files that end with .gguf; give one as OUT")
         }
         if arguments.string("dtype") == "nf4" {
             guard !OutputFolder.isFile(output) else {
@@ -101,6 +113,28 @@ extension ConvertCommand {
             plan: StagePlan(
                 name: "convert to NF4", memory: NF4Converter.memory(folder.description),
                 disk: converter.byteCount), limit: limit, copying: folder.path)
+        try convert(watch, arguments, output, converter.tensorCount, converter.byteCount) {
+            try converter.run($0)
+        }
+    }
+
+    /// Writes a file for llama.cpp.
+    private static func toGGUF(
+        _ arguments: ParsedArguments, _ output: String, _ backend: CPUBackend, _ limit: Int
+    ) throws {
+        for name in ["dtype", "max-shard-size"] where arguments.isGiven(name) {
+            throw arguments.error(
+                name, "does not go with a .gguf file; --type says how it holds weights")
+        }
+        let folder = try ModelFolder.open(arguments.modelArgument("IN"))
+        let converter = try GGUFConverter(
+            folder, output: output, mix: ConversionOptions.mix(arguments, folder),
+            backend: backend)
+        let watch = try ConversionWatch(
+            arguments,
+            plan: StagePlan(
+                name: "convert to GGUF", memory: converter.memory, disk: converter.byteCount),
+            limit: limit, copying: folder.path)
         try convert(watch, arguments, output, converter.tensorCount, converter.byteCount) {
             try converter.run($0)
         }
@@ -168,6 +202,25 @@ enum ConversionOptions {
     static func type(_ arguments: ParsedArguments) -> DType? {
         arguments.string("dtype").flatMap { name in
             types.first { $0.names.contains(name) }?.type
+        }
+    }
+
+    /// The mixes of GGUF files.
+    static let mixNames = GGUFMix.allCases.map(\.rawValue).joined(separator: ", ")
+
+    /// The mix that is asked for, else the type of the embedding.
+    static func mix(_ arguments: ParsedArguments, _ folder: ModelFolder) throws -> GGUFMix {
+        if let name = arguments.string("type") {
+            guard let mix = GGUFMix(rawValue: name.lowercased()) else {
+                throw arguments.error("type", "'\(excerpt(name))' is none of \(mixNames)")
+            }
+            return mix
+        }
+        let name = folder.description.embeddingName + ".weight"
+        switch folder.checkpoint?.find(name)?.dtype {
+        case .f16: return .f16
+        case .bf16: return .bf16
+        default: return .f32
         }
     }
 
