@@ -84,8 +84,8 @@ final class HTTPSession {
         guard let session = eft_curl_open() else {
             throw HubError(
                 .unreachable,
-                "downloads need libcurl, which is not installed; install it (on Debian and Ubuntu: "
-                    + "apt-get install libcurl3-gnutls, or libcurl4 beside another one)")
+                "downloads need libcurl, which is not installed (Debian, Ubuntu: apt-get install libcurl3-gnutls)"
+            )
         }
         self.session = session
     }

@@ -72,7 +72,12 @@ package struct HubFetcher: Sendable {
                 "\(name) is \(isThere ? "only in part" : "not") in the cache of Hugging Face "
                     + "(\(settings.cacheFolder ?? "")), and \(variable) forbids to fetch it")
         }
-        return try fetchModel(name).path
+        do throws(HubError) { return try fetchModel(name).path } catch {
+            guard [.unreachable, .limited].contains(error.code),
+                let path = cachedModel(name, needsTokenizer: false)
+            else { throw error }
+            return path
+        }
     }
 
     /// The folder of a model's configuration and tokenizer, whose weights are not fetched.

@@ -180,7 +180,7 @@ final class PartialFile: Sendable {
         }
     }
 
-    /// Gives the whole file its name.
+    /// Gives the whole file its name, once its bytes are on the disk; a name that a power cut loses is fetched again.
     /// - Throws: `HubError`.
     func publish() throws(HubError) {
         guard fsync(descriptor) == 0 else {
@@ -189,7 +189,6 @@ final class PartialFile: Sendable {
         try withFiles { () throws(FormatError) in
             try FileSystem.move(Self.partialPath(target), to: target)
             try FileSystem.remove(Self.mapPath(target))
-            try FileSystem.syncFolder(FileSystem.folder(of: target))
         }
     }
 

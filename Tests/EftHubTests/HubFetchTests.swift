@@ -225,20 +225,22 @@ struct HubFetchTests {
         }
     }
 
-    @Test(arguments: [
-        "../up", "a/../../up", "/etc/passwd", "a\\..\\b", "a//b", "./a", "a\u{1}b", "..",
-        String(repeating: "x", count: 300),
-    ])
-    func `a path that leaves the folder is refused by its name`(path: String) throws {
+    @Test func `a path that leaves the folder is refused by its name`() throws {
         hub.add("org/model", Self.files)
-        hub.changeListing { object in
-            var object = object
-            object["siblings"] = [["rfilename": ConfigNode(path), "size": 3, "blobId": "x"]]
-            return object
+        let paths = [
+            "../up", "a/../../up", "/etc/passwd", "a\\..\\b", "a//b", "./a", "a\u{1}b", "..",
+            String(repeating: "x", count: 300),
+        ]
+        for path in paths {
+            hub.changeListing { object in
+                var object = object
+                object["siblings"] = [["rfilename": ConfigNode(path), "size": 3, "blobId": "x"]]
+                return object
+            }
+            let error = try failure()
+            #expect(error.code == .damaged, "\(path)")
+            #expect(error.message.contains("leaves the repository's folder"), "\(path)")
         }
-        let error = try failure()
-        #expect(error.code == .damaged)
-        #expect(error.message.contains("leaves the repository's folder"))
         #expect(try FileSystem.list(folder.path).isEmpty)
     }
 
@@ -286,6 +288,12 @@ struct HubFetchTests {
         #expect(try failure("org/model", fetcher).code == .unreachable)
         let snapshot = try self.fetcher.model(name)
         #expect(try fetcher.model(name) == snapshot)
+        try FileSystem.remove("\(snapshot)/tokenizer.json")
+        #expect(try fetcher.model(name) == snapshot)
+        var unreachable = settings
+        unreachable.endpoint = "https://localhost:1"
+        unreachable.firstDelay = 0
+        #expect(try HubFetcher(unreachable).model(name) == snapshot)
         try FileSystem.remove("\(snapshot)/model.safetensors")
         let part = #expect(throws: HubError.self) { try fetcher.model(name) }
         #expect(part?.message.contains("only in part") == true)
