@@ -59,6 +59,12 @@ let package = Package(
             ],
             linkerSettings: [.linkedLibrary("edit")]),
         .systemLibrary(name: "CMalloc"),
+        // Opens the library when it is first needed: only its headers are used here (libcurl4-gnutls-dev).
+        .target(
+            name: "CCurl",
+            cSettings: [
+                .enableWarning("all"), .enableWarning("extra"), .treatAllWarnings(as: .error),
+            ]),
         .target(
             name: "CMicroHTTPD",
             cSettings: [
@@ -80,6 +86,7 @@ let package = Package(
         layer(
             "EftTokenizers", ["EftConfig", "EftJinja", "EftGGUF", "CPCRE2", "CUTF8Proc"],
             testable: true),
+        layer("EftHub", ["CCurl", "EftTensor", "EftConfig", "EftFormats"], testable: true),
         layer("EftQuant", ["EftTensor", "EftConfig", "EftGGUF", "EftFormats", "CEftKernels"]),
 
         // Layers 3 and 4: the decoder.
@@ -98,7 +105,8 @@ let package = Package(
         layer(
             "EftTraining",
             [
-                "EftTensor", "EftConfig", "EftFormats", "EftTokenizers", "EftQuant", "EftNN",
+                "EftTensor", "EftConfig", "EftFormats", "EftHub", "EftTokenizers", "EftQuant",
+                "EftNN",
                 "EftModels",
             ], testable: true),
         layer(
@@ -125,14 +133,15 @@ let package = Package(
         layer(
             "EftKit",
             [
-                "EftTensor", "EftConfig", "EftFormats", "EftTokenizers", "EftQuant", "EftModels",
-                "EftConversion", "EftTraining", "EftGeneration", "EftPlanning", "EftServer",
+                "EftTensor", "EftConfig", "EftFormats", "EftHub", "EftTokenizers", "EftQuant",
+                "EftModels", "EftConversion", "EftTraining", "EftGeneration", "EftPlanning",
+                "EftServer",
             ]),
         layer("EftCommandLine", ["EftConfig"]),
         .executableTarget(
             name: "eft",
             dependencies: [
-                "EftCommandLine", "EftTensor", "EftConfig", "EftFormats", "EftTokenizers",
+                "EftCommandLine", "EftTensor", "EftConfig", "EftFormats", "EftHub", "EftTokenizers",
                 "EftQuant", "EftNN",
                 "EftModels", "EftConversion", "EftTraining", "EftGeneration", "EftPlanning",
                 "EftServer", "EftKit", "EftBenchmarks", "CLineEditor",
@@ -158,6 +167,10 @@ let package = Package(
         tests("EftJinja", ["EftTensor", "EftConfig"]),
         tests("EftGGUF", ["CEftKernels", "EftTensor", "EftConfig", "EftFormats"]),
         tests("EftFormats", ["EftTensor", "EftConfig"]),
+        .target(
+            name: "EftTestHub", dependencies: ["EftHub", "EftServer", "EftTestSupport"],
+            path: "Tests/EftTestHub", swiftSettings: swiftSettings),
+        tests("EftHub", ["EftTestHub", "EftTensor", "EftConfig", "EftFormats"]),
         tests("EftTokenizers", ["EftTensor", "EftConfig", "EftFormats"]),
         tests("EftQuant", ["EftTensor", "EftConfig", "EftGGUF", "EftFormats", "CEftKernels"]),
         tests("EftNN", ["EftTensor", "EftQuant", "CEftKernels"]),
@@ -171,8 +184,8 @@ let package = Package(
         tests(
             "EftTraining",
             [
-                "EftTensor", "EftConfig", "EftFormats", "EftTokenizers", "EftQuant", "EftNN",
-                "EftModels",
+                "EftTensor", "EftConfig", "EftFormats", "EftHub", "EftTokenizers", "EftQuant",
+                "EftNN", "EftModels",
             ]),
         tests(
             "EftGeneration",
@@ -212,7 +225,8 @@ let package = Package(
         .testTarget(
             name: "EftEndToEndTests",
             dependencies: [
-                "EftTestSupport", "EftTensor", "EftConfig", "EftFormats", "EftBenchmarks",
+                "EftTestSupport", "EftTestHub", "EftTensor", "EftConfig", "EftFormats",
+                "EftBenchmarks",
             ],
             swiftSettings: swiftSettings),
     ],

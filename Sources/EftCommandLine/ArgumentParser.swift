@@ -25,14 +25,18 @@ package struct ArgumentParser {
     private var keys = ObjectKeys()
 
     /// Reads the words.
-    /// - Parameter configuration: what holds for options that are not among them.
+    /// - Parameters:
+    ///   - configuration: what holds for options that are not among them.
+    ///   - source: where models come from that no folder holds.
     /// - Throws: `UsageError` naming the option.
     package static func parse(
         _ words: [String], for command: CommandSpecification,
-        configuration: UserConfiguration = UserConfiguration()
+        configuration: UserConfiguration = UserConfiguration(),
+        source: (any ModelSource)? = nil
     ) throws(UsageError) -> ParsedArguments {
         var parser = ArgumentParser(words, command)
         parser.result.configuration = configuration
+        parser.result.source = source
         do throws(UsageError) {
             return try parser.run()
         } catch {

@@ -12,25 +12,57 @@ import EftConfig
 /// Finds the folder of a model.
 package struct ModelLocation: Sendable {
     private let folders: [String]
+    private let source: (any ModelSource)?
 
-    /// Looks names up in these folders, in this order.
-    package init(folders: [String]) { self.folders = folders }
+    /// Looks names up in these folders, in this order, and then in a source.
+    package init(folders: [String], source: (any ModelSource)? = nil) {
+        self.folders = folders
+        self.source = source
+    }
 
-    /// Looks names up in the folders of a user's configuration.
+    /// Looks names up in the folders of a user's configuration, and on the hub.
     package init(_ arguments: ParsedArguments) {
-        self.init(folders: arguments.configuration.modelFolders)
+        self.init(folders: arguments.configuration.modelFolders, source: arguments.source)
     }
 
     /// The path of a model: an existing path as it is, else what a name stands for.
     ///
     /// A model folder `smollm2` in a folder of models goes by the name `smollm2`, and one in a folder of its own, as
-    /// `meta-llama/Llama-3.1-8B`, by that name or by its last part. Models in the cache of `hf download`
-    /// go by their name there.
-    /// - Throws: `ModelNotFound` saying what there is and what to do.
-    package func resolve(_ text: String) throws(ModelNotFound) -> String {
+    /// `meta-llama/Llama-3.1-8B`, by that name or by its last part. Other names are those of the hub, whose
+    /// models are fetched when they are not on this machine.
+    /// - Throws: `ModelNotFound` saying what there is and what to do, or what the source throws.
+    package func resolve(_ text: String) throws -> String {
         if Self.exists(text) { return try Self.model(at: text) }
-        if let path = find(text) { return path }
+        if let path = try find(text) ?? sourced(text) { return path }
         throw notFound(text)
+    }
+
+    /// The path of an adapter: an existing path as it is, else what a name on the hub stands for; any other text as it
+    /// is.
+    package func adapter(_ text: String) throws -> String {
+        try Self.exists(text) ? text : sourced(text) ?? text
+    }
+
+    /// Whether a text names a model that is neither in a folder here nor held by the source, but may be fetched.
+    package func isElsewhere(_ text: String) -> Bool {
+        guard let source, !text.hasPrefix("."), source.isName(text) else { return false }
+        return !Self.exists(text) && find(text) == nil && source.cached(text) == nil
+            && !Self.isBelowFolder(text)
+    }
+
+    /// What the source has under a name; nil for texts that are rather paths.
+    private func sourced(_ text: String) throws -> String? {
+        guard let source, !text.hasPrefix("."), !text.hasPrefix("/"), !text.hasPrefix("~") else {
+            return nil
+        }
+        if let path = source.cached(text) { return path }
+        return Self.isBelowFolder(text) ? nil : try source.model(text)
+    }
+
+    /// Whether the first part of a text is a folder here, so that the text is rather a path with a slip in it.
+    private static func isBelowFolder(_ text: String) -> Bool {
+        guard let first = text.split(separator: "/").first, text.contains("/") else { return false }
+        return exists("\(first)/")
     }
 
     /// The path that a name stands for; nil for existing paths and unknown names.
@@ -48,7 +80,11 @@ package struct ModelLocation: Sendable {
     }
 
     /// The path that a name stands for; any other text as it is, for those who say themselves what is missing.
-    package func path(_ text: String) -> String { find(text) ?? text }
+    /// - Throws: what the source throws.
+    package func path(_ text: String) throws -> String {
+        if Self.exists(text) { return text }
+        return try find(text) ?? sourced(text) ?? text
+    }
 
     /// The names of all models in the folders, in order.
     package var names: [String] {
@@ -149,9 +185,12 @@ package struct ModelLocation: Sendable {
         let missing = "there is no folder '\(excerpt(text, limit: 300))'"
         if isName, parts.count == 2, parts.allSatisfy(Self.isHubWord) {
             let near = closestMatch(text, in: names).map { "; did you mean '\($0)'?" } ?? ""
+            let isRatherPath = source != nil && Self.isBelowFolder(text)
+            let folder = "'\(excerpt(String(parts[0])))' is a folder here"
             return ModelNotFound(
-                "\(missing)\(near)\nEft downloads nothing: fetch the model with 'hf download \(text) "
-                    + "--local-dir \(parts[1])', then give the folder \(parts[1])")
+                missing + near
+                    + (isRatherPath
+                        ? "; \(folder): call a model of the hub hf.co/\(excerpt(text)) then" : ""))
         }
         guard isName, parts.count == 1 else {
             let parent = parts.dropLast().joined(separator: "/")

@@ -17,6 +17,8 @@ package struct ParsedArguments: Sendable {
     package internal(set) var passedThrough: [(key: String, value: String)] = []
     /// What holds for options that were not given.
     package var configuration = UserConfiguration()
+    /// Where models come from that no folder holds.
+    package var source: (any ModelSource)?
     var flags: [String: Bool] = [:]
     var values: [String: [String]] = [:]
     var positional: [String: [String]] = [:]
@@ -93,6 +95,12 @@ package struct ParsedArguments: Sendable {
     /// - Throws: `UsageError` when it was not given, `ModelNotFound`.
     package func model(_ name: String) throws -> String {
         try ModelLocation(self).resolve(required(name))
+    }
+
+    /// The path of an adapter, named by path or by name; any other text as it is.
+    /// - Throws: what keeps a named adapter from being found.
+    package func adapter(at text: String) throws -> String {
+        try ModelLocation(self).adapter(text)
     }
 
     /// The folder of the model that an argument of the verb names, by path or by name.

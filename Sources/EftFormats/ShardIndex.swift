@@ -3,23 +3,23 @@
 import EftConfig
 
 /// The name of a shard without its extension: `model-00001-of-00003`.
-struct ShardName: Sendable, Hashable {
+package struct ShardName: Sendable, Hashable {
     /// What stands before the numbers.
-    let stem: String
+    package let stem: String
     /// Which shard, counted from 1.
-    let index: Int
+    package let index: Int
     /// How many there are.
-    let count: Int
+    package let count: Int
 
     /// Makes a name.
-    init(stem: String, index: Int, count: Int) {
+    package init(stem: String, index: Int, count: Int) {
         self.stem = stem
         self.index = index
         self.count = count
     }
 
     /// Reads a name; nil when it is not a shard's.
-    init?(_ text: String) {
+    package init?(_ text: String) {
         let parts = text.split(separator: "-", omittingEmptySubsequences: false)
         guard parts.count >= 4, parts[parts.count - 2] == "of",
             let index = ShardName.number(parts[parts.count - 3]),
@@ -45,17 +45,17 @@ struct ShardName: Sendable, Hashable {
 }
 
 /// Which file holds which tensor, as `model.safetensors.index.json` says it.
-struct ShardIndex: Sendable {
+package struct ShardIndex: Sendable {
     /// The index file.
-    let path: String
+    package let path: String
     /// File names in order of first mention.
-    private(set) var files: [String] = []
+    package private(set) var files: [String] = []
     /// Tensor names with their file, in the order of the index.
     private(set) var entries: [(tensor: String, file: String)] = []
 
     /// Reads an index.
     /// - Throws: `FormatError` (`damaged` when it is no index or names a file outside of its folder).
-    init(path: String) throws(FormatError) {
+    package init(path: String) throws(FormatError) {
         self.path = path
         let bytes = try FileSystem.read(path)
         let map: ConfigObject

@@ -124,7 +124,10 @@ package struct PlanSubject: Sendable, Hashable {
 
     /// A folder beside the current one that is named after the model.
     package func derived(_ suffix: String) -> String {
-        let name = model.split(separator: "/").last.map(String.init) ?? ""
+        // A name on the hub may end with a revision or a type.
+        let name =
+            model.split(separator: "/").last?.split { $0 == ":" || $0 == "@" }.first
+            .map(String.init) ?? ""
         return (["", ".", ".."].contains(name) ? "./model" : "./" + name) + "-" + suffix
     }
 }

@@ -6,11 +6,13 @@ import EftFormats
 /// An adapter's folder under a name.
 struct NamedAdapter {
     private(set) var name: String
-    let folder: String
+    private(set) var folder: String
 
     static let option = OptionSpecification(
         "--adapter", "--lora", kind: .repeated("DIR"),
-        help: "a PEFT adapter on top, DIR or NAME=DIR; several add up", completion: .folder)
+        help:
+            "a PEFT adapter on top, DIR or NAME=DIR, where DIR may be a name on the hub; several add up",
+        completion: .folder)
 
     /// The adapters of a command line; one without a name has that of its folder, with a number where two folders have
     /// the same.
@@ -19,9 +21,11 @@ struct NamedAdapter {
         var adapters: [NamedAdapter] = []
         for text in arguments.strings("adapter") {
             var adapter = NamedAdapter(text)
+            let given = adapter.folder
+            adapter.folder = try arguments.adapter(at: given)
             func isTaken(_ name: String) -> Bool { adapters.contains { $0.name == name } }
             if isTaken(adapter.name) {
-                guard adapter.folder == text else {
+                guard given == text else {
                     throw arguments.error(
                         "adapter", "gives the name '\(adapter.name)' to two adapters")
                 }

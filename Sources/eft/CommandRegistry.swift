@@ -20,6 +20,9 @@ enum CommandRegistry {
         ChatCommand.self,
         EvalCommand.self,
         ServeCommand.self,
+        PullCommand.self,
+        ListCommand.self,
+        RemoveCommand.self,
         BenchCommand.self,
     ]
 
@@ -54,6 +57,19 @@ enum CommandRegistry {
                 "Folders, with colons between them, in which models are looked up by name."
             ),
             (
+                "HF_HOME, HF_HUB_CACHE",
+                "Where the cache of Hugging Face is, in which models and data sets are looked up by name, and to which they are fetched."
+            ),
+            (
+                "HF_TOKEN",
+                "A token of the Hugging Face hub, for private models and those with terms."
+            ),
+            ("HF_HUB_OFFLINE", "1: nothing is fetched from the hub."),
+            (
+                "HF_ENDPOINT",
+                "The address of a mirror of the hub. HTTPS_PROXY, NO_PROXY and SSL_CERT_FILE hold, too."
+            ),
+            (
                 "EFT_CONFIG",
                 "The configuration file to read instead of the user's own; none for no file."
             ),
@@ -65,6 +81,10 @@ enum CommandRegistry {
             ("NO_COLOR", "Text on terminals has no colours when this is set."),
         ],
         files: [
+            (
+                "~/.cache/huggingface/hub",
+                "Models and data sets from the hub, shared with Hugging Face's own tools; 'eft list' shows them."
+            ),
             (
                 "~/.config/eft/config.yml",
                 "Defaults of the user: memory, threads, cache-dir, models."

@@ -37,11 +37,13 @@ enum CommonOptions {
         "--json", help: "one JSON object on standard output instead of text")
     static let model = OptionSpecification(
         "-m", "--model", kind: .value("DIR"),
-        help: "the model's folder, or its name below the configured model folders: 16-bit, "
-            + "bitsandbytes NF4 or EXL2", isRequired: true,
+        help:
+            "the model's folder or GGUF file, or its name: below the configured model folders, or on the hub "
+            + "(OWNER/NAME, OWNER/NAME:Q4_K_M)", isRequired: true,
         completion: .folder)
     static let adapter = OptionSpecification(
-        "--adapter", kind: .repeated("DIR"), help: "a PEFT adapter on top; several add up",
+        "--adapter", kind: .repeated("DIR"),
+        help: "a PEFT adapter on top, by its folder or its name on the hub; several add up",
         completion: .folder)
     static let fourBits = OptionSpecification(
         "--load-in-4bit", kind: .invertibleFlag,

@@ -35,7 +35,8 @@ struct LoadedModel {
         scores: Bool = false,
         reserving reserved: (DecoderDescription) throws -> AdapterExtents? = { _ in nil }
     ) throws {
-        adapters = folders ?? arguments.strings("adapter")
+        adapters =
+            try folders ?? arguments.strings("adapter").map { try arguments.adapter(at: $0) }
         let base = try AdapterBase(adapters: adapters, option: arguments.baseForm)
         let isPrepared: Bool
         let opened = try LoadedModel.open(
@@ -43,7 +44,8 @@ struct LoadedModel {
         isPrepared = opened.isPrepared
         var folder = try opened.folder.adapted(by: adapters, scores: scores)
         let own = usesAdapterTokenizer ? LoadedModel.ownTokenizer(adapters) : nil
-        let tokens = arguments.declares("tokenizer") ? arguments.string("tokenizer") : nil
+        let named = arguments.declares("tokenizer") ? arguments.string("tokenizer") : nil
+        let tokens = try named.map { try (arguments.source as? HubModels)?.tokenizer($0) ?? $0 }
         (tokenizer, folder.tokenizerFolder) = try CommonOptions.progress(arguments)
             .during("reading the tokenizer") {
                 if tokens == nil, let own {

@@ -48,6 +48,7 @@ struct Main {
         guard let command = CommandRegistry.command(specification.name) else { return }
         var arguments = arguments
         arguments.configuration = try UserConfiguration.read()
+        arguments.source = HubModels(arguments)
         InterruptFlag.install()
         let assumed = arguments.declares("assume") ? arguments.string("assume") : nil
         if let type = assumed {

@@ -5,13 +5,15 @@ import EftCommandLine
 enum ModelArgument {
     static let argument = ArgumentSpecification(
         "MODEL", count: .optional,
-        help: "the model's folder: 16-bit, bitsandbytes NF4 or EXL2", completion: .folder)
+        help:
+            "the model's folder or GGUF file, or its name on the hub: OWNER/NAME, OWNER/NAME:Q4_K_M",
+        completion: .folder)
     static let option = OptionSpecification(
-        "-m", "--model", kind: .value("DIR"), help: "the model's folder, instead of MODEL",
+        "-m", "--model", kind: .value("DIR"), help: "the model's folder or name, instead of MODEL",
         completion: .folder)
 
     /// The model's folder, found by path or by name.
-    /// - Throws: `UsageError` when none is named, `ModelNotFound`.
+    /// - Throws: `UsageError` when none is named, `ModelNotFound`, `HubError`.
     static func path(_ arguments: ParsedArguments) throws -> String {
         try ModelLocation(arguments).resolve(named(arguments))
     }
@@ -23,7 +25,7 @@ enum ModelArgument {
         guard takesArgument else { return try arguments.required("model") }
         guard let path = arguments.argument(argument.name) else {
             throw UsageError(
-                "the model is missing: name its folder, as in 'eft \(arguments.command.name) ./model'",
+                "the model is missing: name its folder or its name on the hub, as in 'eft \(arguments.command.name) ./model'",
                 command: arguments.command.name)
         }
         return path

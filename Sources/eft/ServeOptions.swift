@@ -162,7 +162,8 @@ struct ServeOptions {
                     "adapter", "takes NAME=DIR, such as law=./law; found '\(text.prefix(80))'")
             }
             return NamedAdapter(
-                name: String(text[..<split]), folder: String(text[text.index(after: split)...]))
+                name: String(text[..<split]),
+                folder: try arguments.adapter(at: String(text[text.index(after: split)...])))
         }
         let given = arguments.strings("served-model-name")
         names = given.isEmpty ? [try arguments.required("model")] : given

@@ -5,6 +5,7 @@ import EftCommandLine
 import EftConfig
 import EftFormats
 import EftTestSupport
+import Synchronization
 import Testing
 
 extension TemporaryFolder {
@@ -135,7 +136,8 @@ struct ModelLocationTests {
     }
 
     private func failure(_ text: String, _ location: ModelLocation) throws -> String {
-        try #require(throws: ModelNotFound.self) { try location.resolve(text) }.description
+        let error = try #require(throws: (any Error).self) { try location.resolve(text) }
+        return "\(error)"
     }
 
     @Test func `existing paths stay as they are`() throws {
@@ -179,13 +181,41 @@ struct ModelLocationTests {
         #expect(slip.contains("did you mean '\(folder.file("models/smollm2"))'?"))
     }
 
-    @Test(arguments: [[String](), ["/nothing/here"]])
-    func `says how a model of the hub is fetched`(folders: [String]) throws {
-        let message = try failure(
-            "meta-llama/Llama-3.1-8B", ModelLocation(folders: folders))
-        #expect(message.contains("Eft downloads nothing"))
-        #expect(
-            message.contains("'hf download meta-llama/Llama-3.1-8B --local-dir Llama-3.1-8B'"))
+    /// A hub that has one model here, and fetches another.
+    private final class Source: ModelSource {
+        let asked = Mutex([String]())
+        func isName(_ text: String) -> Bool { text.contains("/") }
+        func cached(_ name: String) -> String? { name == "org/here" ? "/cache/here" : nil }
+        func model(_ name: String) throws -> String? {
+            asked.withLock { $0.append(name) }
+            guard isName(name) else { return nil }
+            guard name == "org/there" || name.hasPrefix("hf.co/") else { throw Failure.notFound }
+            return "/cache/there"
+        }
+        enum Failure: Error { case notFound }
+    }
+
+    @Test func `names that no folder holds are looked up on the hub, and paths are not`() throws {
+        let source = Source()
+        let location = ModelLocation(folders: [folder.file("models")], source: source)
+        #expect(try location.resolve("org/here") == "/cache/here")
+        #expect(try location.path("org/here") == "/cache/here")
+        #expect(try location.adapter("org/here") == "/cache/here")
+        for path in ["/no/thing", "./no/thing", "../no", "~/no", folder.path] {
+            #expect(try location.path(path) == path)
+            #expect(try location.adapter(path) == path)
+        }
+        // What the user's own folders hold goes first.
+        #expect(try location.resolve("meta-llama/Llama-3.1-8B").hasPrefix(folder.path))
+        #expect(source.asked.withLock { $0 }.isEmpty)
+        #expect(try location.resolve("org/there") == "/cache/there")
+        #expect(throws: Source.Failure.self) { try location.resolve("org/nowhere") }
+        // The tests run in the package's folder.
+        let slip = try failure("Sources/model", location)
+        #expect(slip.contains("hf.co/Sources/model"))
+        #expect(try location.resolve("hf.co/Sources/model") == "/cache/there")
+        let none = try failure("org/model", ModelLocation(folders: []))
+        #expect(none.contains("there is no folder"))
     }
 
     @Test func `a GGUF file is a model, and so is a folder with one`() throws {

@@ -20,13 +20,22 @@ struct Program {
 
     init(_ arguments: [String]) throws { try self.init(arguments, input: nil) }
 
+    /// - Parameter environment: variables beside those of the tests.
+    init(_ arguments: [String], environment: [String: String]) throws {
+        try self.init(arguments, input: nil, environment: environment)
+    }
+
     init(path: String, _ arguments: [String]) throws {
         try self.init(path: path, arguments, input: nil)
     }
 
     /// - Parameter input: what the program reads; nothing when nil.
-    init(path: String = Program.path, _ arguments: [String], input: String?) throws {
-        let process = Program.process(path, arguments)
+    /// - Parameter environment: variables beside those of the tests.
+    init(
+        path: String = Program.path, _ arguments: [String], input: String?,
+        environment: [String: String] = [:]
+    ) throws {
+        let process = Program.process(path, arguments, environment: environment)
         let (out, err) = (Pipe(), Pipe())
         var file: TemporaryFolder?
         if let input {
@@ -47,8 +56,13 @@ struct Program {
     }
 
     /// The program with its arguments, not started.
-    static func process(_ path: String, _ arguments: [String]) -> Process {
+    static func process(
+        _ path: String, _ arguments: [String], environment: [String: String] = [:]
+    ) -> Process {
         let process = Process()
+        if !environment.isEmpty {
+            process.environment = ProcessInfo.processInfo.environment.merging(environment) { $1 }
+        }
         process.executableURL = URL(fileURLWithPath: path)
         process.arguments = arguments
         process.currentDirectoryURL = URL(fileURLWithPath: Fixtures.packageRoot)
@@ -59,8 +73,10 @@ struct Program {
     /// Runs the program and kills it without warning once it is time.
     /// - Returns: whether it was killed in the midst of its work.
     @discardableResult
-    static func kill(_ arguments: [String], when isTime: () -> Bool) throws -> Bool {
-        let process = process(path, arguments)
+    static func kill(
+        _ arguments: [String], environment: [String: String] = [:], when isTime: () -> Bool
+    ) throws -> Bool {
+        let process = process(path, arguments, environment: environment)
         process.standardOutput = FileHandle.nullDevice
         process.standardError = FileHandle.nullDevice
         try process.run()

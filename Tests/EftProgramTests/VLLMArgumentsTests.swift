@@ -48,6 +48,16 @@ import Testing
         #expect(try read("./m --port 80").notes.isEmpty)
     }
 
+    @Test func `a revision belongs to a name on the hub`() throws {
+        let named = try read("org/model --revision v1").arguments
+        #expect(named.string("model") == "org/model@v1")
+        #expect(named.strings("served-model-name") == ["org/model"])
+        let served = try read("org/model --revision v1 --served-model-name m").arguments
+        #expect(served.strings("served-model-name") == ["m"])
+        #expect(try read("./model --revision v1").notes.first?.contains("--revision") == true)
+        #expect(refusal("org/model@v1 --revision v2").contains("--revision"))
+    }
+
     @Test func `every option without effect is read, with its value`() throws {
         for reason in Set(IneffectiveOption.vllm.map(\.reason)) {
             #expect(!reason.isEmpty && !reason.hasSuffix("."))

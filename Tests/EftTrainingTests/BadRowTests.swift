@@ -2,6 +2,7 @@
 // Rows that cannot be used, and configurations of data that are read in other ways.
 import EftConfig
 import EftFormats
+import EftHub
 import EftTestSupport
 import Testing
 
@@ -161,6 +162,5 @@ struct BadRowTests {
         #expect(try files("{\(rows), name: other}") == [folder.file(place + "data/train.jsonl")])
         #expect(throws: ConfigError.self) { try files("{\(rows), revision: def}") }
         #expect(throws: ConfigError.self) { try files("{path: ../rows, type: alpaca}") }
-        #expect(HubCache(folder: nil).dataset("some/rows", revision: nil) == nil)
     }
 }

@@ -294,8 +294,9 @@ import Testing
     }
 
     @Test(arguments: [
-        ("tatsu-lab/alpaca", "hf download"), ("./nothing.jsonl", "does not exist"),
-        ("https://x.org/a.jsonl", "nothing is downloaded"),
+        ("tatsu-lab/alpaca", "eft pull --dataset tatsu-lab/alpaca"),
+        ("./nothing.jsonl", "does not exist"),
+        ("https://x.org/a.jsonl", "only names on the hub"),
     ])
     func `data that is not here is explained`(_ path: String, _ hint: String) throws {
         let node = try YAMLParser.parse(

@@ -13,7 +13,7 @@ struct SavedDatasetTests {
     private func files(_ path: String, _ more: String = "") throws -> [String] {
         let node = try YAMLParser.parse("{path: '\(path)', type: chat_template\(more)}")
         return try DatasetFiles.find(
-            DatasetEntry(ConfigCursor(node)), cache: HubCache(folder: nil))
+            DatasetEntry(ConfigCursor(node)), cache: nil)
     }
 
     private func rows(_ files: [String]) throws -> [ConfigNode] {

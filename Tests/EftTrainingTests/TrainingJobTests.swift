@@ -302,7 +302,7 @@ import Testing
         var config = try config(folder)
         config.model.baseModel = "NousResearch/Meta-Llama-3-8B"
         let error = try #require(throws: ConfigError.self) { try run(config) }
-        #expect(error.description.contains("hf download"))
+        #expect(error.description.contains("eft pull NousResearch/Meta-Llama-3-8B"))
         #expect(error.line == 1)
     }
 

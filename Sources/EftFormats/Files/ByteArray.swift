@@ -3,7 +3,7 @@
 
 extension [UInt8] {
     /// Gives `body` a view of the bytes, valid only during the call.
-    func withRawBytes<R, E: Error>(
+    package func withRawBytes<R, E: Error>(
         _ body: (UnsafeRawBufferPointer) throws(E) -> R
     ) throws(E) -> R {
         try withUnsafeBufferPointer { (buffer) throws(E) in try body(UnsafeRawBufferPointer(buffer))
@@ -11,7 +11,7 @@ extension [UInt8] {
     }
 
     /// Gives `body` a writable view of the bytes, valid only during the call.
-    mutating func withMutableRawBytes<R, E: Error>(
+    package mutating func withMutableRawBytes<R, E: Error>(
         _ body: (UnsafeMutableRawBufferPointer) throws(E) -> R
     ) throws(E) -> R {
         try withUnsafeMutableBufferPointer { (buffer) throws(E) in

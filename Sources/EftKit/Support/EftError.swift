@@ -4,6 +4,7 @@ import EftConfig
 import EftConversion
 import EftFormats
 import EftGeneration
+import EftHub
 import EftModels
 import EftServer
 import EftTensor
@@ -67,6 +68,12 @@ public struct EftError: Error, Sendable, CustomStringConvertible {
             switch error.code {
             case .damaged, .unsupported, .missing: .file
             case .unreadable, .io: .failed
+            }
+        case let error as HubError:
+            switch error.code {
+            case .notFound, .damaged, .unsupported: .file
+            case .denied, .limited, .unreachable, .io: .failed
+            case .stopped: .cancelled
             }
         case let error as ModelError: error.code == .invalidInput ? .usage : .file
         case let error as ConversionError: error.code == .usage ? .usage : .file

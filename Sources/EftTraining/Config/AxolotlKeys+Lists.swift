@@ -5,7 +5,7 @@ extension AxolotlKeys {
     /// Keys that decide what is done.
     static let read = words(
         """
-        base_model base_model_config tokenizer_config model_type tokenizer_type load_in_4bit
+        base_model revision_of_model base_model_config tokenizer_config model_type tokenizer_type load_in_4bit
         load_in_8bit bnb_config_kwargs reinit_weights special_tokens adapter lora_model_dir lora_r
         lora_alpha lora_dropout lora_target_modules lora_target_linear lora_rank_pattern
         lora_alpha_pattern peft_use_rslora peft_use_dora peft peft_init_lora_weights output_dir datasets test_datasets
@@ -47,7 +47,7 @@ extension AxolotlKeys {
         experimental_skip_move_to_device mean_resizing_embeddings pad_to_sequence_len
         pad_to_multiple_of eval_sample_packing gradient_checkpointing_kwargs
         tokenizer_save_jinja_files gradio_title gradio_share gradio_server_name gradio_server_port
-        gradio_max_new_tokens gradio_temperature revision_of_model type_of_model debug
+        gradio_max_new_tokens gradio_temperature type_of_model debug
         is_falcon_derived_model is_llama_derived_model is_mistral_derived_model
         is_qwen_derived_model total_num_tokens total_supervised_tokens sample_packing_eff_est
         remove_unused_columns quantize_moe_experts streaming include_tokens_per_second include_tkps

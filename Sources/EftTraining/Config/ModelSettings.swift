@@ -1,12 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
 // The keys that name the base model, its tokenizer and its special tokens.
 import EftConfig
+import EftFormats
+import EftHub
 import EftModels
 
 /// The base model of a run.
 package struct ModelSettings: Sendable, Hashable {
     /// The folder of the base model.
     package var baseModel: String
+    /// The base model's name on the hub, when it came by that.
+    package var hubName: String?
     /// The folder of the base in NF4, when that was made of it; no key, the caller's choice.
     package var preparedBase: String?
     /// The folder or `config.json` to take the model's description from, when it is not the base model's.
@@ -41,7 +45,7 @@ package struct ModelSettings: Sendable, Hashable {
     private static let roles = ["bos_token", "eos_token", "pad_token", "unk_token"]
 
     init(_ config: ConfigCursor) throws(ConfigError) {
-        baseModel = try config.required("base_model").string()
+        baseModel = try Self.dated(config.required("base_model").string(), config)
         baseModelConfig = try config.text("base_model_config")
         tokenizerConfig = try config.text("tokenizer_config")
         reinitWeights = try config.lenientBool("reinit_weights") ?? false
@@ -73,6 +77,24 @@ package struct ModelSettings: Sendable, Hashable {
             newTokens = try config.texts("tokens") ?? []
         }
     }
+
+    /// A base model's name on the hub with the revision that a configuration names; any path as it is.
+    /// - Throws: `ConfigError` for a text that is no revision.
+    package static func dated(
+        _ base: String, _ config: ConfigCursor
+    ) throws(ConfigError) -> String {
+        guard let revision = try config.text("revision_of_model"), !FileSystem.exists(base),
+            let name = HubName(base)
+        else { return base }
+        guard let dated = name.at(revision) else {
+            throw try config.required("revision_of_model").error(
+                .badValue, "takes one branch, tag or commit; found '\(excerpt(revision))'")
+        }
+        return dated.description
+    }
+
+    /// What an adapter's file calls its base.
+    package var recordedBase: String { hubName ?? baseModel }
 
     /// Whether the configuration says anything about single tokens.
     var namesTokens: Bool {

@@ -2,9 +2,10 @@
 // The files that an entry of `datasets` means.
 import EftConfig
 import EftFormats
+import EftHub
 
 /// Finds the local files of a data set.
-enum DatasetFiles {
+package enum DatasetFiles {
     /// Words by which Hugging Face tells the files of splits apart.
     private static let splitWords: [String: [String]] = [
         "train": ["train", "training"], "test": ["test", "testing", "eval", "evaluation"],
@@ -14,11 +15,11 @@ enum DatasetFiles {
     /// The files of an entry, in order.
     /// - Throws: `ConfigError` when there are none, with what to do.
     static func find(
-        _ entry: DatasetEntry, cache: HubCache = .ofUser
+        _ entry: DatasetEntry, cache: HubCache? = .ofUser
     ) throws -> [String] {
         var path = entry.path
         if !FileSystem.exists(path),
-            let cached = cache.dataset(path, revision: try entry.cursor.text("revision"))
+            let cached = cache?.dataset(path, revision: try entry.cursor.text("revision"))
         {
             path = cached
         }
@@ -41,12 +42,11 @@ enum DatasetFiles {
             return [path]
         }
         if let saved = try SavedDataset.files(in: path, entry) { return saved }
-        // Data sets of Hugging Face have their files in a folder of this name, and variants in folders of theirs.
-        let usual = [path, FileSystem.join(path, "data")]
-        let variant = try entry.cursor.optional("name")?.string()
-        let variants = variant.map { name in usual.map { FileSystem.join($0, name) } } ?? []
-        for folder in variants + usual where FileSystem.isFolder(folder) {
-            let chosen = files(try dataFiles(in: folder, entry), of: entry.split.name)
+        for below in try folders(entry) {
+            let folder = FileSystem.join(path, below)
+            guard FileSystem.isFolder(folder) else { continue }
+            let names = dataFiles(try FileSystem.list(folder), entry.form)
+            let chosen = files(names, of: entry.split.name)
             if !chosen.isEmpty { return chosen.map { FileSystem.join(folder, $0) } }
         }
         throw try entry.cursor.required("path").error(
@@ -55,14 +55,22 @@ enum DatasetFiles {
                 + "'\(excerpt(entry.split.name))'")
     }
 
-    /// The files of a folder that hold rows, of one format: a data set that is there in both is not read twice.
-    private static func dataFiles(in folder: String, _ entry: DatasetEntry) throws -> [String] {
+    /// Where in its folder a data set's files may lie: those of Hugging Face have them in a folder of this name, and
+    /// variants in folders of theirs.
+    private static func folders(_ entry: DatasetEntry) throws(ConfigError) -> [String] {
+        let usual = ["", "data"]
+        let variant = try entry.cursor.optional("name")?.string()
+        return (variant.map { name in usual.map { FileSystem.join($0, name) } } ?? []) + usual
+    }
+
+    /// Those of a folder's files that hold rows, of one format: a data set that is there in both is not read twice.
+    private static func dataFiles(_ names: [String], _ form: DataRows.Form?) -> [String] {
         // Beside the data, the library keeps what it knows of them, and what it has computed from them.
-        let names = try FileSystem.list(folder).filter {
+        let names = names.filter {
             !["dataset_infos.json", "dataset_info.json"].contains($0)
                 && !($0.hasPrefix("cache-") && $0.hasSuffix(".arrow"))
         }
-        for form in entry.form.map({ [$0] }) ?? DataRows.Form.searched {
+        for form in form.map({ [$0] }) ?? DataRows.Form.searched {
             let found = names.filter { DataRows.form(of: $0) == form }
             if !found.isEmpty { return found }
         }
@@ -94,7 +102,9 @@ enum DatasetFiles {
         let cursor = try entry.cursor.required("path")
         if path.contains("://") {
             return cursor.error(
-                .badValue, "nothing is downloaded; fetch \(excerpt(path)) and give the file's path")
+                .badValue,
+                "of addresses only names on the hub are known, as OWNER/NAME; fetch \(excerpt(path)) and give the "
+                    + "file's path")
         }
         let parts = path.split(separator: "/", omittingEmptySubsequences: false)
         let isHubID =
@@ -106,8 +116,58 @@ enum DatasetFiles {
         let id = excerpt(path)
         return cursor.error(
             .badValue,
-            "'\(id)' is no local file or folder, and nothing is downloaded; fetch it with "
-                + "'hf download --repo-type dataset \(id) --local-dir DIR' and give that path")
+            "'\(id)' is no local file or folder, and its files are not in the cache of Hugging Face; fetch them with "
+                + "'eft pull --dataset \(id)'")
+    }
+}
+
+// MARK: Data sets of the hub
+
+extension DatasetFiles {
+    /// The name of an entry's data set on the hub when its files are not here; nil when they are, and for paths.
+    /// - Throws: `ConfigError`.
+    package static func missingName(
+        _ entry: DatasetEntry, cache: HubCache? = .ofUser
+    ) throws(ConfigError) -> HubName? {
+        guard !FileSystem.exists(entry.path), DataRows.form(of: entry.path) == nil,
+            let named = HubName(entry.path, kind: .dataset),
+            let name = named.at(try entry.cursor.text("revision"))
+        else { return nil }
+        let files = (try? find(entry, cache: cache)) ?? []
+        return files.isEmpty || isPartMissing(files) ? name : nil
+    }
+
+    /// Whether files lack some that their names count: `train-00000-of-00002.parquet`.
+    private static func isPartMissing(_ files: [String]) -> Bool {
+        let parts = files.compactMap { file in
+            FileSystem.name(of: file).split(separator: ".").first.flatMap { ShardName(String($0)) }
+        }
+        return parts.contains { part in
+            parts.filter { $0.stem == part.stem && $0.count == part.count }.count < part.count
+        }
+    }
+
+    /// The files of an entry among the paths of a repository, as `find` chooses among those of a folder.
+    package static func chosen(_ entry: DatasetEntry, among paths: [String]) -> [String] {
+        if !entry.dataFiles.isEmpty { return paths.filter(entry.dataFiles.contains) }
+        for folder in (try? folders(entry)) ?? [] {
+            let names = paths.filter {
+                let place = FileSystem.folder(of: $0)
+                return place == (folder.isEmpty ? "." : folder)
+            }
+            let rows = dataFiles(names.map { FileSystem.name(of: $0) }, entry.form)
+            let chosen = files(rows, of: entry.split.name)
+            if !chosen.isEmpty { return chosen.map { FileSystem.join(folder, $0) } }
+        }
+        return []
+    }
+
+    /// All paths of a repository that hold rows, in each folder of one format.
+    package static func rowFiles(_ paths: [String]) -> [String] {
+        Dictionary(grouping: paths) { FileSystem.folder(of: $0) }.flatMap { folder, paths in
+            dataFiles(paths.map { FileSystem.name(of: $0) }, nil)
+                .map { FileSystem.join(folder, $0) }
+        }.sorted()
     }
 }
 

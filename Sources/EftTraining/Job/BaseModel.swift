@@ -285,7 +285,7 @@ package struct BaseModel: Sendable {
         let id = excerpt(path)
         return cursor.error(
             .badValue,
-            "'\(id)' is no local folder, and nothing is downloaded; fetch it with "
-                + "'hf download \(id) --local-dir DIR' and give that folder")
+            "'\(id)' is no local folder, and not in the cache of Hugging Face; fetch it with 'eft pull \(id)'"
+        )
     }
 }

@@ -60,7 +60,7 @@ extension TrainingJob {
         let description = base.folder.description
         let layouts = try base.layouts()
         var targets = try config.adapter.map {
-            try AdapterTargets($0, description: description, baseModel: config.model.baseModel)
+            try AdapterTargets($0, description: description, baseModel: config.model.recordedBase)
         }
         targets?.restarts = try restarts(config.training, lengths)
         let adapter = targets?.extents(description, base.trainedTokens)

@@ -94,7 +94,7 @@ package final class TrainingJob {
         base = try BaseModel(config)
         let description = base.folder.description
         var adapter = try config.adapter.map {
-            try AdapterTargets($0, description: description, baseModel: config.model.baseModel)
+            try AdapterTargets($0, description: description, baseModel: config.model.recordedBase)
         }
         try TrainingJob.requireReference(config, base)
         try TrainingJob.requireStart(

@@ -39,7 +39,7 @@ package struct TrainingOutline {
         self.base = base
         let description = base.folder.description
         var targets = try config.adapter.map {
-            try AdapterTargets($0, description: description, baseModel: config.model.baseModel)
+            try AdapterTargets($0, description: description, baseModel: config.model.recordedBase)
         }
         let tokenizer = try TrainingTokenizer(
             config.model, base.vocabulary, vocabulary: description.vocabulary)

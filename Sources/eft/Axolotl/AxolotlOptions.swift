@@ -2,6 +2,7 @@
 // What the verbs that read an Axolotl configuration share: options, keys on the command line, notices.
 import EftCommandLine
 import EftConfig
+import EftHub
 import EftTraining
 
 /// Options of axolotl's commands, and the configuration with what the command line puts in place of its keys.
@@ -30,7 +31,8 @@ enum AxolotlOptions {
     // MARK: Without effect
 
     private static let oneProcess = "one process does the work"
-    private static let local = "nothing is downloaded, and nothing runs elsewhere"
+    private static let local = "nothing runs elsewhere"
+    private static let fetching = "what is named and not here is always fetched"
 
     static let launcher = [
         IneffectiveOption("--launcher", value: "WORD", reason: oneProcess),
@@ -42,7 +44,7 @@ enum AxolotlOptions {
     ]
 
     static let downloads = [
-        IneffectiveOption("--download", isInvertible: true, reason: local),
+        IneffectiveOption("--download", isInvertible: true, reason: fetching),
         IneffectiveOption("--iterable", reason: "data is read row by row already"),
     ]
 
@@ -82,8 +84,32 @@ enum AxolotlOptions {
     static func config(_ arguments: ParsedArguments) throws -> AxolotlConfig {
         var config = try AxolotlConfig.read(
             arguments.requiredArgument("CONFIG"), overrides: overrides(arguments))
-        config.model.baseModel = ModelLocation(arguments).path(config.model.baseModel)
+        try fetch(&config, arguments)
         return config
+    }
+
+    /// Puts paths in the place of names of the hub, and fetches what is not on this machine.
+    /// - Parameter base: the folder to take for the base model; the named one when nil.
+    /// - Throws: `HubError`.
+    static func fetch(
+        _ config: inout AxolotlConfig, _ arguments: ParsedArguments, base: String? = nil
+    ) throws {
+        let location = ModelLocation(arguments)
+        let named = config.model.baseModel
+        config.model.baseModel = if let base { base } else { try location.path(named) }
+        // A folder of the cache means nothing on other machines.
+        if arguments.source?.isName(named) == true, config.model.baseModel != named {
+            config.model.hubName = HubName(named)?.id ?? named
+        }
+        for place in [\ModelSettings.baseModelConfig, \.tokenizerConfig] {
+            config.model[keyPath: place] = try config.model[keyPath: place].map(location.path)
+        }
+        if let folder = config.adapter?.folder {
+            config.adapter?.folder = try location.adapter(folder)
+        }
+        if let hub = arguments.source as? HubModels {
+            try HubDatasets.fetch(config.data, hub.fetcher)
+        }
     }
 
     /// The document that the command line names, for verbs that need only some of its keys.

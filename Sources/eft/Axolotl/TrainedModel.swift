@@ -22,7 +22,8 @@ struct TrainedModel {
         let kind = try document.string("adapter", default: "")
         let folder = try document.string("lora_model_dir", default: "")
         form = try kind.isEmpty ? .stored : AdapterBase.form(document)
-        let named = try document.required("base_model").string()
+        let named = try ModelSettings.dated(
+            document.required("base_model").string(), document)
         if kind.isEmpty, folder.isEmpty {
             // What was trained in whole lies in output_dir, unless the command line names another model.
             let isTrained = FileSystem.exists(FileSystem.join(output, "config.json"))

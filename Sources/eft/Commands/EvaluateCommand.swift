@@ -71,7 +71,9 @@ enum EvaluateCommand: Command {
             try trained.words(arguments, for: loading) + arguments.words(for: loading)
             + (arguments.isGiven("precision") ? [] : ["--precision", config.precision.rawValue])
         let model = try LoadedModel(
-            ArgumentParser.parse(words, for: loading, configuration: arguments.configuration),
+            ArgumentParser.parse(
+                words, for: loading, configuration: arguments.configuration,
+                source: arguments.source),
             scores: config.training.scoring != nil)
         let results =
             if let scoring = config.training.scoring {

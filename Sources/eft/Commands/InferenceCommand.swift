@@ -97,7 +97,8 @@ enum InferenceCommand: Command {
     ) throws {
         try command.run(
             ArgumentParser.parse(
-                words, for: command.specification, configuration: arguments.configuration))
+                words, for: command.specification, configuration: arguments.configuration,
+                source: arguments.source))
     }
 
     /// Starts the server, with the adapter under the name of its folder.

@@ -3,6 +3,7 @@
 import EftCommandLine
 import EftConfig
 import EftFormats
+import EftHub
 import EftModels
 import EftTensor
 
@@ -18,11 +19,19 @@ enum InspectCommand: Command {
             OptionSpecification("--tensors", help: "list every tensor"), CommonOptions.json,
         ],
         arguments: [
-            ArgumentSpecification("DIR", help: "a folder or a weight file", completion: .folder)
+            ArgumentSpecification(
+                "DIR",
+                help:
+                    "a folder, a weight file, or a name on the hub, of which only tables are fetched",
+                completion: .folder)
         ])
 
     static func run(_ arguments: ParsedArguments) throws {
-        let path = try arguments.modelArgument("DIR")
+        let skeleton = try (arguments.source as? HubModels)?.skeleton(
+            arguments.requiredArgument("DIR"))
+        let tables = skeleton.flatMap { $0.hasTables ? $0.path : nil }
+        let path = if let tables { tables } else { try arguments.modelArgument("DIR") }
+        defer { withExtendedLifetime(skeleton) {} }
         let inspection = try CommonOptions.progress(arguments).during("reading \(path)") {
             try Inspection(path)
         }

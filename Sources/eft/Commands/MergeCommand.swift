@@ -6,6 +6,7 @@ import EftConversion
 import EftModels
 import EftPlanning
 import EftTensor
+import EftTraining
 
 enum MergeCommand: Command {
     static func savesWork(_: ParsedArguments) -> Bool { true }
@@ -106,14 +107,18 @@ enum MergeCommand: Command {
     ) throws -> MergeRequest {
         guard let config else {
             return try MergeRequest(
-                base: arguments.model("base"), adapter: arguments.required("adapter"),
+                base: arguments.model("base"),
+                adapter: arguments.adapter(at: arguments.required("adapter")),
                 output: arguments.required("output"))
         }
         var request = try MergeRequest(config)
         request.base =
             try arguments.isGiven("base")
-            ? arguments.model("base") : ModelLocation(arguments).path(request.base)
-        request.adapter = arguments.string("adapter", default: request.adapter)
+            ? arguments.model("base")
+            : try ModelLocation(arguments).path(
+                ModelSettings.dated(request.base, config))
+        request.adapter = try arguments.adapter(
+            at: arguments.string("adapter", default: request.adapter))
         request.output = arguments.string("output", default: request.output)
         return request
     }

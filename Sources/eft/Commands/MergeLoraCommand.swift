@@ -3,6 +3,7 @@
 import EftCommandLine
 import EftConversion
 import EftModels
+import EftTraining
 
 enum MergeLoraCommand: Command {
     static func savesWork(_: ParsedArguments) -> Bool { true }
@@ -37,7 +38,9 @@ enum MergeLoraCommand: Command {
             TerminalOutput.standardError.writeLine("note: \(notice)")
         }
         var request = try MergeRequest(document)
-        request.base = ModelLocation(arguments).path(request.base)
+        request.base = try ModelLocation(arguments).path(
+            ModelSettings.dated(request.base, document))
+        request.adapter = try arguments.adapter(at: request.adapter)
         let base = try AdapterBase(
             adapters: [request.adapter], option: arguments.baseForm, configuration: document)
         try MergeCommand.merge(request, base, arguments)

@@ -2,6 +2,7 @@
 // eft plan: what to do with a model on this machine, before anything is loaded.
 import EftCommandLine
 import EftConfig
+import EftHub
 import EftModels
 import EftPlanning
 import EftTensor
@@ -13,12 +14,14 @@ enum PlanCommand: Command {
         name: "plan",
         abstract: "Say how to run, fine-tune and serve a model here: memory, speed, commands.",
         discussion:
-            "Works on a model's folder, on a bare config.json, or on a training configuration (.yml), whose data "
+            "Works on a model's folder, on its name on the hub (of which only the configuration and the tables of the "
+            + "weights are fetched), on a bare config.json, or on a training configuration (.yml), whose data "
             + "is then read as training reads it. The figures are those by which the commands themselves allocate. "
             + "Times come from this machine's speeds, which are measured once, in some seconds, and kept in the "
             + "cache folder.",
         examples: [
             Example("eft plan ./Llama-3.1-8B --memory 8GiB", "what to do within 8 GiB"),
+            Example("eft plan Qwen/Qwen3-32B --memory 24GiB", "before it is fetched"),
             Example("eft plan config.json --memory 4x24GiB", "four devices, from a bare config"),
             Example("eft plan qlora.yml --memory 16GiB", "the time of a whole training"),
             Example(
@@ -40,7 +43,7 @@ enum PlanCommand: Command {
         arguments: [
             ArgumentSpecification(
                 "MODEL",
-                help: "a model's folder, a config.json, or a training configuration (.yml)",
+                help: "a model's folder or name, a config.json, or a training configuration (.yml)",
                 completion: .file)
         ])
 
@@ -105,11 +108,18 @@ struct PlanRequest {
     let training: Planner.TrainingOptions
     /// The training run whose data is read, the words of its command and what is to be written for it; nil without one.
     let run: (config: AxolotlConfig, name: String, file: PlanConclusion.Item.File?)?
+    /// Holds the model's tables while it is planned, when its weights are not on this machine.
+    private let skeleton: HubSkeleton?
+    /// A folder on the disk on which the model is, or would be.
+    var place: String {
+        skeleton == nil ? folder.path : HubSettings.ofUser.cacheFolder ?? folder.path
+    }
 
     /// Reads the arguments.
     init(_ arguments: ParsedArguments) throws {
         let subject = try arguments.requiredArgument("MODEL")
         var options = try PlanRequest.training(arguments)
+        let hub = arguments.source as? HubModels
         if [".yml", ".yaml"].contains(where: subject.lowercased().hasSuffix) {
             guard !arguments.isGiven("dataset") else {
                 throw arguments.error(
@@ -122,13 +132,17 @@ struct PlanRequest {
             options.microBatches = config.training.gradientAccumulationSteps
             if let adapter = config.adapter { options.rank = adapter.rank }
             model = config.model.baseModel
-            config.model.baseModel = ModelLocation(arguments).find(model) ?? model
+            skeleton = try hub?.skeleton(model)
+            try AxolotlOptions.fetch(&config, arguments, base: skeleton?.path)
             run = (config, subject, nil)
             folder = try ModelFolder.open(
                 config.model.baseModel, needsWeights: false, scores: true)
         } else {
             model = PlanRequest.folder(of: subject)
-            folder = try ModelFolder.open(arguments.modelArgument("MODEL"), needsWeights: false)
+            skeleton = try hub?.skeleton(subject)
+            let path =
+                if let skeleton { skeleton.path } else { try arguments.modelArgument("MODEL") }
+            folder = try ModelFolder.open(path, needsWeights: false)
             var planned = try PlanRequest.dataset(arguments, model: model, options)
             planned?.config.model.baseModel = folder.path
             run = planned
@@ -221,7 +235,7 @@ struct FullPlan {
             backend: backend)
         let speeds =
             arguments.flag("no-speed")
-            ? nil : try MachineSpeeds(arguments, folder: folder.path, backend, measuring: true)
+            ? nil : try MachineSpeeds(arguments, folder: request.place, backend, measuring: true)
         planner.estimator = speeds?.estimator(folder.description)
         let generation = try FullPlan.generation(arguments, folder.description)
         var report = try planner.report(

@@ -145,7 +145,9 @@ enum QuantizeCommand: Command {
         else {
             throw arguments.error("in-dir", "is required: \(work) holds no job to go on with")
         }
-        let adapter = arguments.string("adapter") ?? earlier?.options.adapter
+        let adapter =
+            try arguments.string("adapter").map { try arguments.adapter(at: $0) }
+            ?? earlier?.options.adapter
         let folder = try ModelFolder.open(input).adapted(by: adapter.map { [$0] } ?? [])
         let options = try options(arguments, folder.description, backend, earlier?.options)
         try options.check()

@@ -2,6 +2,8 @@
 // Command lines of `vllm serve`, turned into those of `eft serve`.
 import EftCommandLine
 import EftConfig
+import EftFormats
+import EftHub
 import EftModels
 import EftNN
 import EftServer
@@ -22,6 +24,7 @@ struct VLLMArguments {
         arguments = given
         try readFile()
         try arguments.takeArgument("MODEL", as: "model")
+        try readRevision()
         try readNumbers()
         try readCacheType()
         try readWeights()
@@ -40,6 +43,9 @@ struct VLLMArguments {
 
     /// Shown in the help.
     static let shownOptions = [
+        OptionSpecification(
+            "--revision", kind: .value("REVISION"),
+            help: "a branch, tag or commit, of a model that goes by its name on the hub"),
         OptionSpecification(
             "--tokenizer", kind: .value("DIR"), help: "a folder with another tokenizer",
             defaultText: "the model's own", completion: .folder),
@@ -312,6 +318,24 @@ struct VLLMArguments {
                 name,
                 "takes the method ngram, or draft_model with a \"model\"; found "
                     + "'\(excerpt(method ?? "nothing"))'")
+        }
+    }
+
+    /// A revision is part of the model's name here; the server's name for the model stays without it.
+    private mutating func readRevision() throws {
+        guard let revision = arguments.string("revision") else { return }
+        let model = try arguments.required("model")
+        guard let name = HubName(model), !FileSystem.exists(model) else {
+            unused.append(("--revision", "a folder has no revisions"))
+            return
+        }
+        guard let dated = name.at(revision) else {
+            throw arguments.error(
+                "revision", "takes one branch, tag or commit; found '\(excerpt(revision))'")
+        }
+        arguments.replace("model", with: dated.description)
+        if arguments.strings("served-model-name").isEmpty {
+            arguments.replace("served-model-name", withAll: [model])
         }
     }
 

@@ -7,9 +7,9 @@ extension IneffectiveOption {
 
     private static let vllmGroups: [[IneffectiveOption]] = [
         group(
-            reason: "models are read from folders, nothing is downloaded",
+            reason: "HF_HOME says where the cache is, HF_TOKEN gives a token",
             values: [
-                "--revision", "--code-revision", "--tokenizer-revision", "--download-dir",
+                "--code-revision", "--tokenizer-revision", "--download-dir",
                 "--hf-token", "--ignore-patterns",
             ]),
         group(
