@@ -71,8 +71,15 @@ struct GGUFConverterTests {
         let given = try Tokenizer.load(folder: source)
         var head = GGUFHeaderWriter()
         head.set("general.architecture", .text(Array("llama".utf8)))
+        for key in [
+            "block_count", "context_length", "embedding_length", "feed_forward_length",
+            "attention.head_count",
+        ] { head.set("llama." + key, .whole(key == "embedding_length" ? 8 : 1)) }
         try GGUFTokenizerWriter.add(source, vocabulary: given.idBound + 3, to: &head)
-        let path = try folder.write("out.gguf", head.bytes([]))
+        let embedding = GGUFHeaderWriter.Tensor(
+            name: "token_embd.weight", dims: [given.idBound + 3, 8], type: .f16)
+        let zeros = [UInt8](repeating: 0, count: embedding.byteCount)
+        let path = try folder.write("out.gguf", head.bytes([embedding]) + zeros)
         let found = try Tokenizer.load(folder: path)
         #expect(
             found.bosID == given.bosID && found.eosIDs == given.eosIDs

@@ -42,10 +42,8 @@ import Testing
         }
     }
 
-    @Test func `GPTQ weights are refused with what to do`() throws {
-        let error = try #require(throws: ConfigError.self) { try notices("gptq: true") }
-        #expect(error.description.contains("16-bit"))
-        #expect(error.line == 4)
+    @Test func `that the base is GPTQ need not be said`() throws {
+        #expect(try notices("gptq: true") == [])
     }
 }
 

@@ -118,11 +118,15 @@ static void fit_above(const float *x, int largest, float *scale, float *low) {
             sqx += w[i] * q * x[i];
         }
         float det = sw * sqq - sq * sq;
-        if (!(det > 0)) continue;
-        float s = (sw * sqx - sx * sq) / det, m = (sq * sqx - sqq * sx) / det;
+        // Codes that are all the same leave no choice of both.
+        float s = 0, m = -1;
+        if (det > 0) {
+            s = (sw * sqx - sx * sq) / det;
+            m = (sq * sqx - sqq * sx) / det;
+        }
         if (m < 0) {
             m = 0;
-            s = sqx / sqq;
+            s = sqq > 0 ? sqx / sqq : 0;
         }
         if (!(s > 0)) continue;
         float error = 0;

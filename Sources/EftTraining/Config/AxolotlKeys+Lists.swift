@@ -42,6 +42,7 @@ extension AxolotlKeys {
     /// Keys for what is done anyway, and those that concern nothing that Eft does.
     static let silent = words(
         """
+        gptq
         save_safetensors axolotl_config_path is_preprocess merge_lora tokenizer_use_fast
         tokenizer_legacy default_system_message dataloader_drop_last lora_on_cpu low_cpu_mem_usage
         experimental_skip_move_to_device mean_resizing_embeddings pad_to_sequence_len
@@ -175,10 +176,6 @@ extension AxolotlKeys {
             ("relora_steps", "now called jagged_restart_steps, beside relora: true"),
             ("relora_warmup_steps", "now called jagged_restart_warmup_steps"),
             ("relora_anneal_steps", "now called jagged_restart_anneal_steps"),
-            (
-                "gptq",
-                "GPTQ weights are not read; give the 16-bit model as base_model, with load_in_4bit: true for QLoRA"
-            ),
         ]
 
     /// Keys that are truth values and nothing else, for `--key` and `--no-key` without a value.
