@@ -67,8 +67,12 @@ package struct Estimator: Sendable {
         precondition(sequences > 0 && context >= 0, "an empty step")
         var cost = layers(layouts, rows: sequences) + product(layouts.head, rows: sequences)
         let cache = PagedCache.byteCount(
-            pages: pageCount(tokens: context) * sequences, layers: description.layers,
-            shape: shape, kvType: kvType)
+            pages: pageCount(tokens: context) * sequences,
+            layers: description.pagedLayers(0..<description.layers), shape: shape, kvType: kvType)
+        // A state is read and written.
+        let states = description.states(sequences: sequences)?.byteCount(
+            layers: 0..<description.layers)
+        cost.memory += Double(2 * (states ?? 0)) / calibration.limits.readBandwidth
         cost.memory += Double(cache) / calibration.limits.readBandwidth
         return streaming(placement, .forward).map { cost.estimate(tokens: sequences, disk: $0) }
     }
