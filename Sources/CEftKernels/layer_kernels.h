@@ -105,6 +105,27 @@ typedef struct eft_updates_kernels {
     void (*step[EFT_UPDATE_RULES])(const eft_update *update, size_t count, float *p, float *g, float *const states[3]);
 } eft_updates_kernels;
 
+/// Columns of a task of the delta rule, and rows between two states that its backward pass keeps.
+#define EFT_DELTA_COLUMNS 32
+#define EFT_DELTA_ROWS 64
+
+/// Scratch of one key head of the backward pass: states at the beginning of chunks, those of one chunk, their gradient,
+/// and what the steps of a chunk add.
+static inline size_t eft_delta_head_scratch(const eft_delta *d, size_t rows) {
+    size_t states = eft_ceil_div(rows, EFT_DELTA_ROWS) + EFT_DELTA_ROWS + 2;
+    return (states * d->key_dim + 2 * EFT_DELTA_ROWS) * EFT_DELTA_COLUMNS;
+}
+
+typedef struct eft_delta_kernels {
+    /// Columns from block * EFT_DELTA_COLUMNS on of one value head.
+    void (*forward)(const eft_delta *delta, const eft_delta_run *run, size_t head, size_t block);
+    /// All value heads of one key head.
+    void (*backward)(const eft_delta *delta, const eft_delta_run *run, const eft_delta_gradients *gradients,
+                     size_t key_head);
+    void (*convolve)(const eft_convolution *convolution, size_t first, size_t columns);
+    void (*convolve_back)(const eft_convolution *convolution, float *dy, float *dweight, size_t first, size_t columns);
+} eft_delta_kernels;
+
 /// What the same worker reads next, as a rule: it may be fetched meanwhile.
 typedef struct eft_attention_ahead {
     const eft_attention_run *run;
@@ -208,6 +229,7 @@ EFT_FAMILY(elementwise)
 EFT_FAMILY(cross_entropy)
 EFT_FAMILY(divergence)
 EFT_FAMILY(updates)
+EFT_FAMILY(delta)
 EFT_FAMILY(attention)
 EFT_FAMILY(quantize)
 EFT_FAMILY(exl2)

@@ -67,6 +67,9 @@ package enum ArchitectureRegistry {
         PhiMoE.self,
         GraniteMoE.self,
         GptOss.self,
+        Qwen3Next.self,
+        Qwen35.self,
+        Qwen35MoE.self,
     ]
 
     /// Describes the model of a `config.json`.

@@ -64,12 +64,19 @@ extension DecoderDescription {
                 : "window of \(sizes.map(String.init).joined(separator: ", ")) in \(share)",
             shape.attentionCap.map { "scores capped at \($0)" },
             shape.hasSinks ? "sinks" : nil,
+            shape.gatesValues ? "values weighed by sigmoids" : nil,
+            shape.linear.map { linear in
+                let count = (0..<layers).count { isLinear($0) }
+                return "linear by the gated delta rule in \(count) of \(layers) layers "
+                    + "(\(linear.delta.valueHeads / linear.delta.keyHeads) heads of values share keys, "
+                    + "convolution over \(linear.taps) rows)"
+            },
         ])
     }
 
     private var positionForm: String {
         if positions != nil { return "learned" }
-        let still = (0..<layers).count { kind(layer: $0).rotary == nil }
+        let still = (0..<layers).count { kind(layer: $0).rotary == nil && !isLinear($0) }
         return DecoderDescription.list([
             "rotary" + (rotary.interleaved ? " of neighbours" : ""),
             rotary.headDim == shape.headDim
@@ -143,6 +150,7 @@ extension Activation {
         case .relu: "ReLU"
         case .reluSquared: "squared ReLU"
         case .clampedSwiGLU: "SiLU, clamped"
+        case .sigmoid: "sigmoid"
         }
     }
 }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // A decoder described by data: everything that the forward pass, the loader and the planner need to know.
 import EftNN
+import EftTensor
 
 /// What a decoder is made of. An architecture fills this in from `config.json`; nothing else depends on its name.
 package struct DecoderDescription: Sendable, Hashable {
@@ -50,6 +51,8 @@ package struct DecoderDescription: Sendable, Hashable {
     package var routerBias = false
     /// How a checkpoint stacks the experts of a layer; nil where each matrix is a tensor.
     package var stack: ExpertStack?
+    /// A stack that some checkpoints of the model have and others have not.
+    package var possibleStack: ExpertStack?
     /// What the checkpoint calls the parts of the MLP or of the mixture of experts.
     package var mlpNames: MLPNames
     /// Standard deviation of fresh weights.
@@ -91,6 +94,12 @@ package struct DecoderDescription: Sendable, Hashable {
         case latentDown
         case latentUp
         case output
+        /// From states to queries, keys and values of linear attention, to what weighs its values, and to the gates of its
+        /// rule; a product that holds several has the name of its first.
+        case mixed
+        case valueGate
+        case strength
+        case decay
         /// Chooses experts.
         case router
         /// The first product of the MLP or of an expert.
@@ -196,7 +205,8 @@ package struct DecoderDescription: Sendable, Hashable {
             case .query where shape.latent != nil: false
             case .query, .key, .value, .queryKeyValue: queryKeyValueBias
             case .queryDown, .latentDown: queryKeyValueBias
-            case .queryUp, .latentUp: false
+            case .queryUp, .latentUp, .mixed, .valueGate, .strength, .decay: false
+            case .output where isLinear(layer): false
             case .output: outputBias
             case .gate, .up, .gateUp, .down, .sharedGate, .sharedUp, .sharedGateUp, .sharedDown:
                 mlpBias
@@ -211,7 +221,7 @@ package struct DecoderDescription: Sendable, Hashable {
 
     /// All linear layers of a decoder layer, in the order of the computation.
     package func linears(layer: Int) -> [LinearShape] {
-        let attention = attentionRoles.map { linear($0, layer: layer) }
+        let attention = attentionRoles(layer: layer).map { linear($0, layer: layer) }
         let parts = mlpRoles
         guard let mixture = shape(layer: layer).mixture else {
             return attention + parts.map { linear($0, layer: layer) }
@@ -226,12 +236,43 @@ package struct DecoderDescription: Sendable, Hashable {
     /// The extents and constants of a layer.
     package func shape(layer: Int) -> DecoderShape { shape.layer(kind(layer: layer)) }
 
+    private struct LayerForm: Hashable {
+        let isLinear: Bool
+        let hasExperts: Bool
+    }
+
+    /// Whether a layer has linear attention.
+    package func isLinear(_ layer: Int) -> Bool {
+        shape.linear != nil && kind(layer: layer).isLinear
+    }
+
+    /// What generation keeps of sequences beside pages; nil where no layer has linear attention.
+    package func states(sequences: Int) -> StateNeed? {
+        shape.linear.map { linear in
+            StateNeed(
+                sequences: sequences, floats: linear.stateFloats,
+                layers: (0..<layers).map(isLinear))
+        }
+    }
+
+    /// How many of some layers have pages of keys and values.
+    package func pagedLayers(_ range: Range<Int>) -> Int { range.count { !isLinear($0) } }
+
     /// A layer of each kind of those that have different linear layers or norms, and how many there are of it.
     package var distinctLayers: [(layer: Int, count: Int)] {
-        let sparse = (0..<layers).filter { shape(layer: $0).mixture != nil }
-        let dense = (0..<layers).filter { shape(layer: $0).mixture == nil }
-        return [dense, sparse].compactMap { group in group.first.map { ($0, group.count) } }
-            .sorted { $0.layer < $1.layer }
+        var kinds: [(layer: Int, count: Int)] = []
+        var places: [LayerForm: Int] = [:]
+        for layer in 0..<layers {
+            let form = LayerForm(
+                isLinear: isLinear(layer), hasExperts: shape(layer: layer).mixture != nil)
+            if let place = places[form] {
+                kinds[place].count += 1
+            } else {
+                places[form] = kinds.count
+                kinds.append((layer, 1))
+            }
+        }
+        return kinds
     }
 
     /// The largest of what the layers have.
@@ -250,7 +291,8 @@ package struct DecoderDescription: Sendable, Hashable {
     }
 
     /// The linear layers of attention.
-    package var attentionRoles: [Role] {
+    package func attentionRoles(layer: Int) -> [Role] {
+        if isLinear(layer) { return linearRoles + [.output] }
         guard let latent = shape.latent else {
             return (shape.fusedHeads == nil ? [.query, .key, .value] : [.queryKeyValue])
                 + [.output]
@@ -259,10 +301,15 @@ package struct DecoderDescription: Sendable, Hashable {
             + [.latentDown, .latentUp, .output]
     }
 
+    private var linearRoles: [Role] {
+        shape.linear?.isGrouped == true
+            ? [.mixed, .strength] : [.mixed, .valueGate, .strength, .decay]
+    }
+
     /// The linear layers of attention, those together that read the same, in the order of the computation.
-    package var attentionStages: [[Role]] {
-        guard let latent = shape.latent else {
-            return [attentionRoles.filter { $0 != .output }, [.output]]
+    package func attentionStages(layer: Int) -> [[Role]] {
+        guard !isLinear(layer), let latent = shape.latent else {
+            return [attentionRoles(layer: layer).filter { $0 != .output }, [.output]]
         }
         return
             (latent.queryRank == nil
@@ -298,7 +345,11 @@ package struct DecoderDescription: Sendable, Hashable {
         case .queryUp: names.queryUp
         case .latentDown: names.latentDown
         case .latentUp: names.latentUp
-        case .output: names.output
+        case .output: isLinear(layer) ? names.linearOutput : names.output
+        case .mixed: names.mixed
+        case .valueGate: names.valueGate
+        case .strength: names.strength
+        case .decay: names.decay
         case .router: mlpNames.router
         case .gate: mlp + mlpNames.gate
         case .up: mlp + mlpNames.up
@@ -315,8 +366,19 @@ package struct DecoderDescription: Sendable, Hashable {
     private func extents(_ role: Role, _ shape: DecoderShape) -> (inputs: Int, outputs: Int) {
         let shared = shape.mixture?.shared?.intermediate ?? 0
         let latent = shape.latent
+        let linear =
+            shape.linear
+            ?? LinearAttentionShape(
+                delta: DeltaShape(keyHeads: 1, valueHeads: 1, keyDim: 1, valueDim: 1), taps: 1,
+                isGrouped: false)
         return switch role {
-        case .query: (shape.hidden, shape.queryWidth)
+        case .query: (shape.hidden, shape.gatesValues ? 2 * shape.queryWidth : shape.queryWidth)
+        case .mixed:
+            (shape.hidden, linear.mixedWidth + (linear.isGrouped ? linear.valueWidth : 0))
+        case .valueGate: (shape.hidden, linear.valueWidth)
+        case .strength: (shape.hidden, linear.delta.valueHeads * (linear.isGrouped ? 2 : 1))
+        case .decay: (shape.hidden, linear.delta.valueHeads)
+        case .output where shape.linear != nil: (linear.valueWidth, shape.hidden)
         case .key, .value: (shape.hidden, shape.keyWidth)
         case .queryKeyValue: (shape.hidden, shape.queryWidth + 2 * shape.keyWidth)
         case .queryDown: (shape.hidden, latent?.queryRank ?? 0)
@@ -347,8 +409,11 @@ package struct DecoderDescription: Sendable, Hashable {
                     * (linear.inputs * linear.outputs + (linear.hasBias ? linear.outputs : 0))
             }
         }
-        let sinks = vectors(layer: 0).filter(\.isTrained).reduce(0) { $0 + $1.count }
-        return count + layers * (norms(layer: 0).reduce(sinks) { $0 + $1.numbers })
+        for (layer, layers) in distinctLayers {
+            let vectors = vectors(layer: layer).filter(\.isTrained).reduce(0) { $0 + $1.count }
+            count += layers * norms(layer: layer).reduce(vectors) { $0 + $1.numbers }
+        }
+        return count
     }
 
     /// Number of the weights of all linear layers inside the decoder layers.

@@ -63,6 +63,7 @@ package struct ModelFolder: Sendable {
                 try AssumedArchitecture.check(description, found)
             }
         }
+        if let found = checkpoint { description.findStack(in: found) }
         if let found = checkpoint, let stack = description.stack {
             checkpoint = try StackedCheckpoint(found, description, stack: stack)
         }

@@ -22,6 +22,14 @@ extension DecoderDescription {
         package var latentUp = "self_attn.kv_b_proj"
         package var output = "self_attn.o_proj"
         package var sinks = "self_attn.sinks"
+        package var mixed = "linear_attn.in_proj_qkv"
+        package var valueGate = "linear_attn.in_proj_z"
+        package var strength = "linear_attn.in_proj_b"
+        package var decay = "linear_attn.in_proj_a"
+        package var linearOutput = "linear_attn.out_proj"
+        package var convolution = "linear_attn.conv1d.weight"
+        package var rate = "linear_attn.A_log"
+        package var decayBias = "linear_attn.dt_bias"
 
         /// Names of Llama's form.
         package init() {}

@@ -26,6 +26,8 @@ package struct NormPlan: Sendable, Hashable {
     package var queryVector = "self_attn.q_a_layernorm"
     package var latentVector = "self_attn.kv_a_layernorm"
     package var vectorEpsilon: Float = 1e-6
+    /// Of the values of linear attention; checkpoints hold its weight as it is.
+    package var linearValue = "linear_attn.norm"
     /// Whether queries and keys are normed in all heads at once.
     package var normsHeadsTogether = false
 
@@ -77,6 +79,7 @@ extension DecoderDescription {
         package let attention: NormShape?
         package let queryVector: NormShape?
         package let latentVector: NormShape?
+        package let linearValue: NormShape?
         package let query: NormShape?
         package let key: NormShape?
         package let attentionValue: NormShape?
@@ -86,7 +89,8 @@ extension DecoderDescription {
         /// All that there are, in the order of the computation.
         package var all: [NormShape] {
             [
-                attention, queryVector, latentVector, query, key, attentionValue, feedForward,
+                attention, queryVector, latentVector, linearValue, query, key, attentionValue,
+                feedForward,
                 feedForwardValue,
             ].compactMap { $0 }
         }
@@ -98,9 +102,8 @@ extension DecoderDescription {
             offset: norms.offset, epsilon: shape.normEpsilon)
     }
 
-    private func headNorm(_ path: String, heads: Int) -> NormShape? {
-        guard shape.normsHeads else { return nil }
-        return NormShape(
+    private func headNorm(_ path: String, heads: Int) -> NormShape {
+        NormShape(
             name: path, count: shape.headDim * (norms.normsHeadsTogether ? heads : 1), kind: .rms,
             hasBias: false, offset: norms.offset, epsilon: shape.normEpsilon)
     }
@@ -117,12 +120,18 @@ extension DecoderDescription {
     package func layerNorms(_ layer: Int) -> LayerNormShapes {
         let path = layerName(layer) + "."
         func row(_ name: String?) -> NormShape? { name.map { rowNorm(path + $0) } }
+        let layerShape = self.shape(layer: layer)
         return LayerNormShapes(
             attention: row(norms.attention),
             queryVector: vectorNorm(path + norms.queryVector, shape.latent?.queryRank),
             latentVector: vectorNorm(path + norms.latentVector, shape.latent?.rank),
-            query: headNorm(path + norms.query, heads: shape.heads),
-            key: headNorm(path + norms.key, heads: shape.kvHeads),
+            linearValue: layerShape.linear.map {
+                NormShape(
+                    name: path + norms.linearValue, count: $0.delta.valueDim, kind: .rms,
+                    hasBias: false, offset: 0, epsilon: shape.normEpsilon)
+            },
+            query: layerShape.normsHeads ? headNorm(path + norms.query, heads: shape.heads) : nil,
+            key: layerShape.normsHeads ? headNorm(path + norms.key, heads: shape.kvHeads) : nil,
             attentionValue: row(norms.attentionValue), feedForward: row(norms.feedForward),
             feedForwardValue: row(norms.feedForwardValue))
     }

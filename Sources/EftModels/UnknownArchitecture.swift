@@ -45,8 +45,8 @@ enum UnknownArchitecture {
             "latent attention of another form"
         ),
         (
-            ["qwen3_next", "qwen3_5", "qwen3_5_text", "qwen3_5_moe", "kimi_linear", "minimax"],
-            "linear attention"
+            ["kimi_linear", "minimax", "bailing_moe_linear", "ring_linear"],
+            "linear attention of another form"
         ),
         (
             [

@@ -11,34 +11,43 @@ extension DecoderDescription {
             case sinks
             /// Added to the scores by which experts are chosen.
             case correction
+            /// Of linear attention: the convolution's weight, each head's rate of decay, and what is added before it.
+            case convolution
+            case rate
+            case decayBias
         }
 
         /// What it does.
         package let role: Role
         /// The path in the checkpoint.
         package let name: String
-        /// Numbers.
-        package let count: Int
-        /// Whether the checkpoint has it as a matrix of one row.
-        package let isRow: Bool
+        /// The extents in the checkpoint.
+        package let extents: [Int]
 
+        /// Numbers.
+        package var count: Int { extents.reduce(1, *) }
         /// Whether it is trained where all weights are.
-        package var isTrained: Bool { role == .sinks }
+        package var isTrained: Bool { role != .correction }
     }
 
     /// The vectors of a decoder layer, in the order of the computation.
     package func vectors(layer: Int) -> [VectorShape] {
         let shape = shape(layer: layer)
         var all: [VectorShape] = []
-        func add(_ role: VectorShape.Role, _ name: String, _ count: Int, isRow: Bool = false) {
+        func add(_ role: VectorShape.Role, _ name: String, _ extents: [Int]) {
             all.append(
-                VectorShape(
-                    role: role, name: layerName(layer) + "." + name, count: count, isRow: isRow))
+                VectorShape(role: role, name: layerName(layer) + "." + name, extents: extents))
         }
-        if shape.hasSinks { add(.sinks, names.sinks, shape.heads) }
+        if shape.hasSinks { add(.sinks, names.sinks, [shape.heads]) }
+        if let linear = shape.linear {
+            add(.convolution, names.convolution, [linear.mixedWidth, 1, linear.taps])
+            add(.rate, names.rate, [linear.delta.valueHeads])
+            add(.decayBias, names.decayBias, [linear.delta.valueHeads])
+        }
         if let mixture = shape.mixture, mixture.hasCorrection {
             add(
-                .correction, mlpNames.correction, mixture.experts, isRow: mlpNames.correctionIsRow)
+                .correction, mlpNames.correction,
+                mlpNames.correctionIsRow ? [1, mixture.experts] : [mixture.experts])
         }
         return all
     }

@@ -18,6 +18,8 @@ package enum AttentionProjections: Sendable {
     case fused(Linear, FusedOrder)
     /// From a short vector of each row.
     case latent(LatentProjections)
+    /// Of linear attention, which has a state in the place of keys and values.
+    case linear(LinearAttention)
 
     /// The linear layers, in the order of the computation.
     package var linears: [Linear] {
@@ -25,6 +27,7 @@ package enum AttentionProjections: Sendable {
         case .apart(let query, let key, let value): [query, key, value]
         case .fused(let linear, _): [linear]
         case .latent(let latent): latent.linears
+        case .linear(let linear): linear.linears
         }
     }
 
@@ -36,7 +39,16 @@ package enum AttentionProjections: Sendable {
 
     /// The norms between them.
     var norms: [Norm] {
-        if case .latent(let latent) = self { return latent.norms }
+        switch self {
+        case .latent(let latent): latent.norms
+        case .linear(let linear): [linear.norm]
+        case .apart, .fused: []
+        }
+    }
+
+    /// What is neither a linear layer nor a norm.
+    var vectors: [TrainedVector] {
+        if case .linear(let linear) = self { return linear.vectors }
         return []
     }
 }
@@ -95,7 +107,15 @@ extension DecoderLayer {
         _ input: Matrix, into heads: HeadMatrices, _ state: LayerPass, _ observer: Observer? = nil
     ) throws {
         switch projections {
+        case .linear: preconditionFailure("linear attention has no keys")
         case .latent(let latent): try project(latent, input, into: heads, state, observer)
+        case .apart(let query, let key, let value) where shape.gatesValues:
+            let rows = 0..<input.rows
+            guard let gate = gatedValues(state)?.gate.rows(rows) else { return }
+            let whole = state.activations.gatedQueries(input.rows, shape)
+            try Linear.forward(
+                [query, key, value], input, into: [whole, heads.key, heads.value], state.pass)
+            split(whole, into: heads.query, gate)
         case .apart(let query, let key, let value):
             try Linear.forward(
                 [query, key, value], input, into: [heads.query, heads.key, heads.value],
@@ -115,8 +135,14 @@ extension DecoderLayer {
         switch projections {
         case .latent(let latent):
             try projectBackward(latent, input, gradients, into: dInput, state)
+        case .linear: preconditionFailure("linear attention has no keys")
         case .apart(let query, let key, let value):
-            try query.backward(input, dy: gradients.query, into: dInput, accumulate: false, pass)
+            var dq = gradients.query
+            if let gated = gatedValues(state) {
+                dq = state.activations.gatedQueries(input.rows, shape)
+                join(gradients.query, gated.gate.rows(0..<input.rows), into: dq)
+            }
+            try query.backward(input, dy: dq, into: dInput, accumulate: false, pass)
             try key.backward(input, dy: gradients.key, into: dInput, accumulate: true, pass)
             try value.backward(input, dy: gradients.value, into: dInput, accumulate: true, pass)
         case .fused(let linear, let order):

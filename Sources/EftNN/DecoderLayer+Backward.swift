@@ -77,12 +77,19 @@ extension DecoderLayer {
     ) throws {
         let (pass, acts, backend) = (state.pass, state.activations, state.pass.backend)
         let rows = 0..<gradient.rows
+        if case .linear(let linear) = projections {
+            let dInput = gradients.normed.rows(rows)
+            try mixBackward(linear, keptAttentionInput(x, state), dy, into: dInput, state)
+            return add(rowNorms.attention, x, dInput, to: gradient, backend)
+        }
         let attended = acts.attention.rows(rows)
         let dAttended = gradients.attention.rows(rows)
-        let dOutputInput = acts.latent?.valueGradient?.rows(rows) ?? dAttended
+        let dOutputInput =
+            (gatedValues(state)?.gradient ?? acts.latent?.valueGradient)?.rows(rows) ?? dAttended
         try output.backward(
             outputInput(rows, state), dy: dy, into: dOutputInput, accumulate: false, pass)
         unpackGradient(dOutputInput, into: dAttended)
+        weighBackward(attended, into: dAttended, state)
         guard let lse = acts.logSumExp?.rows(rows) else { return }
         sinks?.addGradient(attended, dy: dAttended, logSumExp: lse)
         let attention = attention(cache.kvType)

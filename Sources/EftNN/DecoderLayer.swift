@@ -55,6 +55,9 @@ package final class DecoderLayer: @unchecked Sendable {
                 && shape.normsValues == (rowNorms.feedForwardValue != nil),
             "norms of values as the shape says")
         precondition(
+            shape.linear == nil || !(shape.hasSinks || shape.normsHeads || shape.gatesValues),
+            "linear attention has neither scores nor keys")
+        precondition(
             rowNorms.feedForward != nil || shape.hasBranch,
             "a value is added where its input stands")
         self.index = index
@@ -70,6 +73,8 @@ package final class DecoderLayer: @unchecked Sendable {
 
     /// The linear layers, in the order of the computation.
     package var linears: [Linear] { projections.linears + [output] + feedForward.linears }
+    /// Numbers that are neither linear layers nor norms, without sinks.
+    package var vectors: [TrainedVector] { projections.vectors }
     /// All norms, in the order in which they are asked for when a layer is put together.
     package var norms: [Norm] {
         rowNorms.inOrder(heads: projections.norms + (headNorms.map { [$0.query, $0.key] } ?? []))
@@ -120,6 +125,14 @@ package final class DecoderLayer: @unchecked Sendable {
         precondition(!acts.backward, "rows that are left out have no gradient")
         let (rows, keptRows) = (0..<x.rows, 0..<kept.count)
         let input = attentionInput(x, state)
+        if case .linear(let linear) = projections {
+            try mix(linear, input, state, nil)
+            guard !kept.isEmpty else { return }
+            let values = outputInput(rows, state)
+            values.pack(kept, of: values)
+            x.pack(kept, of: x)
+            return try finishLast(x.rows(keptRows), state.keeping(kept))
+        }
         let (k, v) = (acts.key.rows(rows), acts.value.rows(rows))
         if case .apart(_, let key, let value) = projections {
             try Linear.forward([key, value], input, into: [k, v], state.pass)
@@ -135,14 +148,19 @@ package final class DecoderLayer: @unchecked Sendable {
         if input.pointer != x.pointer { input.pack(kept, of: input) }
         let (left, q) = (x.rows(keptRows), acts.query.rows(keptRows))
         if case .apart(let query, _, _) = projections {
-            try query.forward(input.rows(keptRows), into: q, rest.pass)
+            try projectQueries(query, input.rows(keptRows), into: q, rest)
         } else {
             q.pack(kept, of: acts.query)
         }
         finish(q, headNorms?.query, into: q, rest)
         try weigh(keptRows, runs(rest), rest, nil)
+        try finishLast(left, rest)
+    }
+
+    /// Adds attention's value to the rows that are left, and what follows.
+    private func finishLast(_ left: Matrix, _ rest: LayerPass) throws {
         if shape.isParallel {
-            try projectBranch(keptRows, rest)
+            try projectBranch(0..<left.rows, rest)
             try addParallel(left, into: left, rest, nil)
         } else {
             try addAttention(left, into: left, rest)
@@ -232,6 +250,9 @@ package final class DecoderLayer: @unchecked Sendable {
     private func weigh(_ x: Matrix, _ state: LayerPass, _ observer: Observer?) throws {
         let (acts, rows) = (state.activations, 0..<x.rows)
         let input = attentionInput(x, state)
+        if case .linear(let linear) = projections {
+            return try mix(linear, input, state, observer)
+        }
         try observer?(projections.stages[0], input)
         let (plain, v) = (acts.unnormedHeads(rows), acts.value.rows(rows))
         try project(
@@ -291,6 +312,7 @@ package final class DecoderLayer: @unchecked Sendable {
             sinks.apply(attended, logSumExp: sums)
         }
         packValues(attended, state)
+        weighValues(attended, state)
         try observer?([output], outputInput(rows, state))
     }
 

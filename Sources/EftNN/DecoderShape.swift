@@ -84,6 +84,8 @@ package struct LayerKind: Sendable, Hashable {
     package var rotary: Int?
     /// Whether it has experts, in a model that has some.
     package var hasExperts = true
+    /// Whether it keeps a state in the place of keys and values, in a model with linear attention.
+    package var isLinear = false
 
     /// A layer that sees all positions and rotates by the first embedding, where not said otherwise.
     package init(window: Int? = nil, rotary: Int? = 0) {
@@ -133,6 +135,10 @@ package struct DecoderShape: Sendable, Hashable {
     package var fusesGateUp = false
     /// The widths of latent attention; nil where the states themselves give keys and values.
     package var latent: LatentShape?
+    /// Whether sigmoids weigh attention's values, which stand behind each head's queries in their product.
+    package var gatesValues = false
+    /// The widths of linear attention; nil where no layer has it.
+    package var linear: LinearAttentionShape?
     /// The experts among which each row chooses; nil where one MLP serves all rows.
     package var mixture: MixtureShape?
     /// Numbers inside the MLP of layers without experts, where others have them.
@@ -161,15 +167,24 @@ package struct DecoderShape: Sendable, Hashable {
     /// Numbers of the widest product that holds several.
     var fusedWidth: Int {
         max(
-            fusedHeads == nil ? 0 : queryWidth + 2 * keyWidth, fusesGateUp ? 2 * widestMLP : 0)
+            fusedHeads == nil ? 0 : queryWidth + 2 * keyWidth, fusesGateUp ? 2 * widestMLP : 0,
+            gatesValues ? 2 * queryWidth : 0)
     }
 
     /// The shape of a layer of a kind.
     package func layer(_ kind: LayerKind) -> DecoderShape {
-        guard mixture != nil, !kind.hasExperts else { return self }
         var shape = self
-        shape.mixture = nil
-        shape.intermediate = denseIntermediate ?? intermediate
+        if mixture != nil, !kind.hasExperts {
+            shape.mixture = nil
+            shape.intermediate = denseIntermediate ?? intermediate
+        }
+        guard linear != nil else { return shape }
+        if kind.isLinear {
+            shape.gatesValues = false
+            shape.normsHeads = false
+        } else {
+            shape.linear = nil
+        }
         return shape
     }
 

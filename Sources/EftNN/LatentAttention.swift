@@ -243,9 +243,14 @@ extension DecoderLayer {
         try latent.down.backward(input, dy: down, into: dInput, accumulate: true, pass)
     }
 
-    /// What the output's product reads of attention's values: in latent attention without what fills heads up.
+    /// What the output's product reads of attention's values: weighed where the layer weighs them, in latent attention
+    /// without what fills heads up.
     func outputInput(_ rows: Range<Int>, _ state: LayerPass) -> Matrix {
-        (state.activations.latent?.values ?? state.activations.attention).rows(rows)
+        let acts = state.activations
+        let linear = shape.linear == nil ? nil : acts.linear
+        return
+            (linear?.values ?? gatedValues(state)?.values ?? acts.latent?.values ?? acts.attention)
+            .rows(rows)
     }
 
     /// Takes away what fills heads of values up.

@@ -32,6 +32,10 @@ package final class LayerActivations: Sendable {
     let plainHeads: (query: Matrix, key: Matrix)?
     /// What latent attention needs.
     let latent: LatentActivations?
+    /// What linear attention needs.
+    let linear: LinearActivations?
+    /// What attention with weighed values needs.
+    let gated: GatedValues?
     /// What a mixture of experts needs; one expert computes at a time.
     let mixture: MixtureActivations?
 
@@ -44,6 +48,11 @@ package final class LayerActivations: Sendable {
     /// Where the value of a product that holds queries, keys and values stands.
     func fusedHeads(_ rows: Int, _ shape: DecoderShape) -> Matrix {
         whole(rows, shape.queryWidth + 2 * shape.keyWidth)
+    }
+
+    /// Where the value of a product that holds queries and gates stands.
+    func gatedQueries(_ rows: Int, _ shape: DecoderShape) -> Matrix {
+        whole(rows, 2 * shape.queryWidth)
     }
 
     /// Where the value of a product that holds both factors of an MLP of some width stands.
@@ -69,6 +78,8 @@ package final class LayerActivations: Sendable {
         let sums = backward || shape.hasSinks ? shape.heads : 0
         return rows * (always + kept + sums) * 4
             + LatentActivations.byteCount(rows: rows, shape, backward: backward)
+            + LinearActivations.byteCount(rows: rows, shape, backward: backward)
+            + GatedValues.byteCount(rows: rows, shape, backward: backward)
             + (shape.mixture.map {
                 MixtureActivations.byteCount(rows: rows, hidden: shape.hidden, $0)
             } ?? 0)
@@ -98,6 +109,11 @@ package final class LayerActivations: Sendable {
         attentionValue = shape.hasBranch ? try matrix(shape.hidden) : nil
         latent = try LatentActivations(
             rows: rows, shape, backward: backward, ledger: ledger, residency: residency)
+        linear = try LinearActivations(
+            rows: rows, shape, backward: backward, ledger: ledger, residency: residency)
+        gated = try GatedValues(
+            rows: rows, shape, attention: attention, backward: backward, ledger: ledger,
+            residency: residency)
         if let shapeOfMixture = shape.mixture {
             mixture = try MixtureActivations(
                 rows: rows, hidden: shape.hidden, shapeOfMixture, ledger: ledger)

@@ -103,7 +103,8 @@ extension Planner {
     private func pages(_ requirements: ServeRequirements) -> Int? {
         if let pages = requirements.cachePages { return pages }
         let page = PagedCache.byteCount(
-            pages: 1, layers: description.layers, shape: description.shape,
+            pages: 1, layers: description.pagedLayers(0..<description.layers),
+            shape: description.shape,
             kvType: requirements.kvType)
         return requirements.cacheBytes.map { $0 / max(page, 1) }
     }

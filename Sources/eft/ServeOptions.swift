@@ -231,7 +231,9 @@ struct ServeOptions {
 
     /// The draft model, when one is asked for.
     func draft(_ model: LoadedModel) throws -> DraftedModel? {
-        guard arguments.isGiven("speculative-model"), !draftsFromText else { return nil }
+        guard arguments.isGiven("speculative-model") else { return nil }
+        try EngineCore.checkDrafts(model.folder.description)
+        if draftsFromText { return nil }
         let description = model.folder.description
         return try DraftedModel(
             arguments.model("speculative-model"), model, sequences: sequences,
@@ -241,6 +243,15 @@ struct ServeOptions {
 
     /// Whether drafts come from the sequences themselves.
     var draftsFromText: Bool { arguments.string("speculative-model") == DraftedModel.ngram }
+
+    /// What of the options does not hold for a model; nil where all do.
+    func note(_ model: DecoderDescription) -> String? {
+        guard model.shape.linear != nil, arguments.flag("enable-prefix-caching", default: true)
+        else { return nil }
+        return
+            "this model's linear attention keeps a state for each request; prompts that begin alike are read "
+            + "again each time (no prefix caching)"
+    }
 
     /// The cache and everything around it.
     /// - Parameter draft: what stands beside the model.
@@ -269,13 +280,16 @@ struct ServeOptions {
     }
 
     /// The engine's bounds.
-    func configuration(_ plan: ServePlan) throws -> EngineConfiguration {
+    func configuration(_ plan: ServePlan, _ model: LoadedModel) throws -> EngineConfiguration {
         var configuration = EngineConfiguration(
             maxModelLength: plan.need.contextLength, maxSequences: plan.need.sequences,
             maxBatchedTokens: plan.need.rows)
         configuration.longPrefillThreshold = try arguments.int(
             "long-prefill-token-threshold", default: 0, in: 0...(1 << 24))
-        configuration.prefixCaching = arguments.flag("enable-prefix-caching", default: true)
+        // States that layers keep stand in no page.
+        configuration.prefixCaching =
+            model.folder.description.shape.linear == nil
+            && arguments.flag("enable-prefix-caching", default: true)
         if let seconds = try arguments.double("kv-cache-idle-time", in: 0...1e7) {
             configuration.idlePageTime = .seconds(seconds)
         }

@@ -36,10 +36,10 @@ struct ServedProgram {
         _ decoder: Decoder, _ draft: DraftedModel?, _ plan: ServePlan,
         _ registry: MetricsRegistry
     ) throws -> ServedModel {
-        let configuration = try options.configuration(plan)
+        let configuration = try options.configuration(plan, model)
         let core = try EngineCore(
             decoder: decoder, need: plan.need, configuration: configuration)
-        if options.draftsFromText { core.useNGramDrafts() }
+        if options.draftsFromText { try core.useNGramDrafts() }
         try draft?.attach(to: core, sharing: model.devices[0])
         var limits = ConstraintLimits()
         limits.cacheBytes = 8 << 20

@@ -378,7 +378,7 @@ import Testing
     }
 
     @Test(arguments: [
-        ("deepseek_v32", "latent attention"), ("qwen3_next", "linear attention"),
+        ("deepseek_v32", "latent attention"), ("kimi_linear", "linear attention"),
         ("lamma", "'llama'"), ("bloom", "alibi"), ("phi4", "'phi'"),
     ])
     func `a type that is not read is refused with its reason or the nearest one`(

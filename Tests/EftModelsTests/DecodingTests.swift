@@ -16,7 +16,7 @@ import Testing
             need, decoder: decoder)
         let cache = try PagedCache(
             pageCount: 8, layers: decoder.description.layers, shape: decoder.description.shape,
-            kvType: kvType, ledger: nil)
+            kvType: kvType, ledger: nil, states: decoder.description.states(sequences: 2))
         // Another sequence holds the first page, so that pages do not lie in order.
         #expect(cache.extend(sequence: 7, to: 1))
         #expect(cache.extend(sequence: 3, to: ids.count))

@@ -20,7 +20,7 @@ import Testing
                 decoder: decoder)
             cache = try PagedCache(
                 pageCount: 16, layers: decoder.description.layers, shape: decoder.description.shape,
-                kvType: .bf16, ledger: nil)
+                kvType: .bf16, ledger: nil, states: decoder.description.states(sequences: 2))
         }
 
         /// The states of the kept rows of the whole batch, row by row.

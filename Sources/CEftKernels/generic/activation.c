@@ -19,6 +19,7 @@ static float value_of(eft_activation kind, float g) {
         case EFT_RELU: return g > 0 || isnan(g) ? g : 0;
         case EFT_RELU2: return g > 0 || isnan(g) ? g * g : 0;
         case EFT_CLAMPED: g = g > EFT_CLAMP ? EFT_CLAMP : g; return g / (1 + expf(-EFT_CLAMPED_SCALE * g));
+        case EFT_SIGMOID: return 1 / (1 + expf(-g));
         default: return NAN;
     }
 }
@@ -38,6 +39,7 @@ static float slope_of(eft_activation kind, float g) {
         case EFT_CLAMPED:
             s = 1 / (1 + expf(-EFT_CLAMPED_SCALE * g));
             return g > EFT_CLAMP ? 0 : s * (1 + EFT_CLAMPED_SCALE * g * (1 - s));
+        case EFT_SIGMOID: s = 1 / (1 + expf(-g)); return s * (1 - s);
         default: return NAN;
     }
 }

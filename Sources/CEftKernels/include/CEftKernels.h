@@ -203,6 +203,7 @@ typedef enum eft_activation {
     EFT_RELU = 3,       // max(x, 0)
     EFT_RELU2 = 4,      // max(x, 0)^2
     EFT_CLAMPED = 5,    // x / (1 + exp(-1.702 x)) of min(x, 7); the other factor is kept in -7...7, and 1 added to it
+    EFT_SIGMOID = 6,    // 1 / (1 + exp(-x))
 } eft_activation;
 /// f(gate) * up of two products of the same x with equal outputs and no `accumulate`, into the y of `gate`, with the
 /// same bits as eft_activate of both; the y of `up` holds anything afterwards. The workspace is that of the larger product.
@@ -266,6 +267,68 @@ void eft_activate(eft_context *context, eft_activation kind, size_t rows, size_t
 void eft_activate_backward(eft_context *context, eft_activation kind, size_t rows, size_t columns, const float *gate,
                            size_t ldg, const float *up, size_t ldu, const float *dy, size_t lddy, float *dgate,
                            size_t lddg, float *dup, size_t lddu);
+
+/// Linear attention by the gated delta rule. Value head h goes with key head h / (value_heads / key_heads).
+typedef struct eft_delta {
+    size_t key_heads, value_heads, key_dim, value_dim;
+} eft_delta;
+
+/// Rows of one sequence: q and k [T][key_heads * key_dim], v and out [T][value_heads * value_dim], decay and strength
+/// [T][value_heads].
+typedef struct eft_delta_run {
+    size_t rows;
+    const float *q, *k, *v, *decay, *strength;
+    float *out;
+    float *state;  // eft_delta_state_floats; the state behind the last row afterwards
+    bool fresh;    // the state before the first row is zero, whatever stands there
+} eft_delta_run;
+
+/// Gradients of a run that begins with a zero state; dq, dk, dv, ddecay and dstrength are overwritten.
+typedef struct eft_delta_gradients {
+    const float *dout;
+    float *dq, *dk, *dv, *ddecay, *dstrength;
+    float *scratch;  // eft_delta_scratch_floats
+} eft_delta_gradients;
+
+/// For each head a state of key_dim x value_dim: columns in blocks of 32, each block row by row.
+size_t eft_delta_state_floats(const eft_delta *delta);
+size_t eft_delta_scratch_floats(const eft_delta *delta, size_t rows);
+/// Row by row: S = decay S; S += k (strength (v - S'k))'; out = S'q.
+void eft_delta_forward(eft_context *context, const eft_delta *delta, const eft_delta_run *run);
+void eft_delta_backward(eft_context *context, const eft_delta *delta, const eft_delta_run *run,
+                        const eft_delta_gradients *gradients);
+
+/// What the gates of the delta rule are made of, [T][heads] each: decay = exp(-exp(rate) softplus(a + bias)),
+/// strength = sigmoid(b).
+typedef struct eft_delta_gates {
+    size_t rows, heads;
+    float *a, *b;
+    const float *rate, *bias;  // [heads]
+    float *decay, *strength;
+} eft_delta_gates;
+
+void eft_delta_gate(eft_context *context, const eft_delta_gates *gates);
+/// a and b become their gradients; adds to drate and dbias [heads], when not NULL.
+void eft_delta_gate_backward(eft_context *context, const eft_delta_gates *gates, const float *ddecay,
+                             const float *dstrength, float *drate, float *dbias);
+
+/// Most rows that a convolution sees.
+#define EFT_MOST_TAPS 8
+/// A convolution of each column over its last rows: y[t][c] = sum over j of weight[c][j] x[t - taps + 1 + j][c].
+typedef struct eft_convolution {
+    size_t rows, columns, taps;
+    const float *x;
+    size_t ldx;
+    const float *before;  // the taps - 1 rows before x; NULL for zeros
+    size_t ld_before;
+    const float *weight;  // [columns][taps]
+    float *y;             // forward alone
+    size_t ldy;           // of y, of dy in the backward pass
+} eft_convolution;
+
+void eft_convolve(eft_context *context, const eft_convolution *convolution);
+/// dy becomes the gradient of x, whose rows have zeros before them; adds to dweight [columns][taps], when not NULL.
+void eft_convolve_backward(eft_context *context, const eft_convolution *convolution, float *dy, float *dweight);
 
 /// x = cap * tanh(x / cap).
 void eft_soft_cap(eft_context *context, size_t count, float cap, float *x);

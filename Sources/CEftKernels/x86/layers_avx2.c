@@ -24,5 +24,7 @@
 #include "sampling.inc"
 #include "../update_rules.inc"
 const eft_updates_kernels EFT_TABLE(updates) = EFT_UPDATE_TABLE;
+#include "../delta_rules.inc"
+const eft_delta_kernels EFT_TABLE(delta) = EFT_DELTA_TABLE;
 #pragma clang attribute pop
 #endif

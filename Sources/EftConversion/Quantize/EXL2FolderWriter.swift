@@ -60,9 +60,9 @@ struct EXL2FolderWriter {
     /// All tensors, module by module in the order of the computation.
     private func items() throws -> [Item] {
         var items: [Item] = []
-        func plain(_ name: String) throws {
+        func plain(_ name: String, as dtype: DType = .f16) throws {
             let info = try job.checkpoint.tensor(name)
-            items.append(Item(info: info, source: job.checkpoint, dtype: .f16))
+            items.append(Item(info: info, source: job.checkpoint, dtype: dtype))
         }
         func quantized(_ name: String) throws {
             let file = try SafetensorsFile(
@@ -83,13 +83,19 @@ struct EXL2FolderWriter {
         for layer in 0..<model.layers {
             let norms = model.layerNorms(layer)
             for shape in [
-                norms.attention, norms.queryVector, norms.latentVector, norms.query, norms.key,
+                norms.attention, norms.queryVector, norms.latentVector, norms.linearValue,
+                norms.query,
+                norms.key,
             ] { try norm(shape) }
-            for role in model.attentionRoles {
+            for role in model.attentionRoles(layer: layer) {
                 try quantized(model.linear(role, layer: layer).name)
             }
             for shape in [norms.attentionValue, norms.feedForward] { try norm(shape) }
-            for vector in model.vectors(layer: layer) { try plain(vector.name) }
+            for vector in model.vectors(layer: layer) {
+                // A rate of decay is an exponent: half precision would change what a state forgets.
+                let isRate = vector.role == .rate || vector.role == .decayBias
+                try plain(vector.name, as: isRate ? .f32 : .f16)
+            }
             if model.shape(layer: layer).mixture != nil {
                 let router = model.linear(.router, layer: layer)
                 try plain(router.name + ".weight")

@@ -129,7 +129,7 @@ struct QuantizePlan {
     static func siblings(
         _ layer: Int, _ model: DecoderDescription
     ) -> [[DecoderDescription.LinearShape]] {
-        let attention = model.attentionStages
+        let attention = model.attentionStages(layer: layer)
         let first = model.mlpRoles.filter { $0 != .down }
         let groups = attention.map { $0.map { model.linear($0, layer: layer) } }
         guard let mixture = model.shape(layer: layer).mixture else {

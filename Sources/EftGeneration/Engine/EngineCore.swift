@@ -49,15 +49,21 @@ package final class EngineCore {
                     + "\(configuration.maxModelLength) do not fit \(need.rows) rows and \(need.pages) pages"
             )
         }
+        guard
+            decoder.description.shape.linear == nil
+                || configuration.maxSequences <= need.sequences
+        else {
+            throw GenerationError(
+                "\(configuration.maxSequences) sequences at once do not fit the states of \(need.sequences)"
+            )
+        }
         var configuration = configuration
         configuration.limits.vocabulary = decoder.description.vocabulary
         self.configuration = configuration
         self.decoder = decoder
         headRows = need.headRows
         adapterWidths = need.adapters
-        cache = try PagedCache(
-            pageCount: need.pages, ledgers: decoder.layerLedgers,
-            shape: decoder.description.shape, kvType: need.kvType)
+        cache = try decoder.cache(need)
         workspace = try DecoderWorkspace(need.workspace, decoder: decoder)
         try decoder.reserveScratch(
             rows: need.rows, headRows: need.headRows, adapters: need.adapters)
@@ -69,11 +75,27 @@ package final class EngineCore {
     package var hasWork: Bool { !scheduler.isEmpty }
 
     /// Drafts next tokens from what the sequences have said before.
-    package func useNGramDrafts() { drafts = NGramDrafts() }
+    /// - Throws: `GenerationError` for models that cannot take a draft back.
+    package func useNGramDrafts() throws(GenerationError) {
+        try EngineCore.checkDrafts(decoder.description)
+        drafts = NGramDrafts()
+    }
+
+    /// Refuses models whose layers keep states: a draft that does not come true would stay in them.
+    /// - Throws: `GenerationError` that says so.
+    package static func checkDrafts(_ model: DecoderDescription) throws(GenerationError) {
+        guard model.shape.linear == nil else {
+            throw GenerationError(
+                "drafts of next tokens do not go with linear attention, whose states cannot take back a "
+                    + "draft that was wrong; leave the drafts (--speculative-model) out")
+        }
+    }
 
     /// Drafts next tokens by a smaller model.
     /// - Throws: `TensorError` when its cache does not fit, `GenerationError` for a model of another vocabulary.
     package func useDrafts(of decoder: Decoder, need: GenerationNeed) throws {
+        try EngineCore.checkDrafts(self.decoder.description)
+        try EngineCore.checkDrafts(decoder.description)
         drafts = try DraftModel(
             decoder: decoder, need: need, vocabulary: self.decoder.description.vocabulary)
     }
@@ -296,7 +318,7 @@ package final class EngineCore {
             batch, keeping: looked.sorted(), cache: cache, workspace: workspace)
         step.computing += .now - start
         // Before the samples, which may end a sequence; drafts that come true are published in the next step.
-        for row in rows {
+        for row in rows where !cache.keepsStates {
             let (sequence, own) = (row.sequence, row.count - row.drafts)
             cache.withTable {
                 $0.publish(

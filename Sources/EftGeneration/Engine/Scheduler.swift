@@ -136,7 +136,7 @@ struct Scheduler {
             }
             guard hasRoom(for: sequence) else { return }
             waiting.remove(at: place)
-            let most = sequence.group.readsWhole ? 0 : sequence.tokens.count - 1
+            let most = mostCached(sequence)
             sequence.computed = cache.withTable {
                 $0.begin(
                     sequence: sequence.id, root: sequence.group.root, tokens: sequence.tokens,
@@ -158,12 +158,17 @@ struct Scheduler {
             let promised = running.reduce(0) {
                 $0 + max(0, pages($1) - table.pageCount(of: $1.id))
             }
-            let most = sequence.group.readsWhole ? 0 : sequence.tokens.count - 1
+            let most = mostCached(sequence)
             let cached = table.cachedPages(
                 root: sequence.group.root, tokens: sequence.tokens, most: most)
             let missing = pages(sequence) - cached.all
             return missing + promised <= table.freePages - cached.idle || running.isEmpty
         }
+    }
+
+    /// The tokens of a sequence that pages of others may hold: none where layers keep states, which stand in no page.
+    private func mostCached(_ sequence: EngineSequence) -> Int {
+        sequence.group.readsWhole || cache.keepsStates ? 0 : sequence.tokens.count - 1
     }
 
     /// Pages of a sequence's tokens and the next one.

@@ -14,6 +14,8 @@ struct ChoiceBatch {
         let choice: Int
     }
 
+    /// Whether choices share the pages of their beginning. Not where layers keep states, which pages do not bring back.
+    let isSharing: Bool
     private var tokens: [Int32] = []
     private var runs: [DecoderBatch.Run] = []
     private(set) var table: [[Int]] = []
@@ -28,6 +30,9 @@ struct ChoiceBatch {
     /// Sequences so far.
     var sequences: Int { table.count }
 
+    /// A batch without choices.
+    init(isSharing: Bool) { self.isSharing = isSharing }
+
     /// Tokens of the common beginning of choices that are computed once: whole pages, before anything is scored.
     static func shared(_ choices: some Collection<EncodedChoice>) -> Int {
         guard choices.count > 1, let first = choices.first else { return 0 }
@@ -40,15 +45,17 @@ struct ChoiceBatch {
     }
 
     /// Rows and sequences that choices of one question take.
-    static func need(_ choices: some Collection<EncodedChoice>) -> (rows: Int, sequences: Int) {
-        let shared = shared(choices)
+    static func need(
+        _ choices: some Collection<EncodedChoice>, isSharing: Bool
+    ) -> (rows: Int, sequences: Int) {
+        let shared = isSharing ? shared(choices) : 0
         let rows = choices.reduce(shared) { $0 + $1.rows - shared }
         return (rows, choices.count + (shared > 0 ? 1 : 0))
     }
 
     /// Adds choices of a question, the first of which has the number `first`.
     mutating func add(_ choices: ArraySlice<EncodedChoice>, question: Int, first: Int) {
-        let shared = ChoiceBatch.shared(choices)
+        let shared = isSharing ? ChoiceBatch.shared(choices) : 0
         var common: [Int] = []
         if shared > 0, let choice = choices.first {
             common = takePages(shared)

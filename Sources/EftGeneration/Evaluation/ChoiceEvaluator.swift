@@ -57,11 +57,12 @@ package struct ChoiceEvaluator {
     private let pass: EvaluationPass
     private let slots: [Int]
     private let rows: Int
+    private let isSharing: Bool
 
     /// The rows of a batch: what is asked for, but not less than the longest choice and not more than all together.
     package static func rows(_ choices: [[EncodedChoice]], wanted: Int) -> Int {
         let longest = choices.joined().map(\.rows).max() ?? 1
-        let all = choices.reduce(0) { $0 + ChoiceBatch.need($1).rows }
+        let all = choices.reduce(0) { $0 + ChoiceBatch.need($1, isSharing: true).rows }
         return max(longest, min(wanted, all))
     }
 
@@ -73,6 +74,7 @@ package struct ChoiceEvaluator {
     package init(decoder: Decoder, slots: [Int], rows: Int) throws {
         self.slots = slots
         self.rows = rows
+        isSharing = decoder.description.shape.linear == nil
         let chunk = LossHead.chunkRows(vocabulary: decoder.description.vocabulary, rows: rows)
         try decoder.reserveScratch(rows: rows, headRows: chunk)
         pass = try EvaluationPass(
@@ -90,7 +92,7 @@ package struct ChoiceEvaluator {
     ) throws -> ChoiceScore {
         let start = ContinuousClock.now
         var scores = choices.map { [Double](repeating: 0, count: $0.count) }
-        var (batch, read) = (ChoiceBatch(), 0)
+        var (batch, read) = (ChoiceBatch(isSharing: isSharing), 0)
         func flush() throws {
             guard batch.rows > 0 else { return }
             let losses = try pass.losses(
@@ -99,7 +101,7 @@ package struct ChoiceEvaluator {
                 scores[place.question][place.choice] -= Double(loss)
             }
             read += batch.rows
-            batch = ChoiceBatch()
+            batch = ChoiceBatch(isSharing: isSharing)
         }
         for (question, all) in choices.enumerated() {
             var rest = all[...]
@@ -130,7 +132,7 @@ package struct ChoiceEvaluator {
         _ choices: ArraySlice<EncodedChoice>, beside batch: ChoiceBatch
     ) -> ArraySlice<EncodedChoice> {
         func fits(_ part: ArraySlice<EncodedChoice>) -> Bool {
-            let need = ChoiceBatch.need(part)
+            let need = ChoiceBatch.need(part, isSharing: isSharing)
             return batch.rows + need.rows <= rows
                 && batch.sequences + need.sequences <= ChoiceEvaluator.sequences
         }

@@ -26,9 +26,7 @@ final class DraftModel: DraftProposer {
         }
         self.decoder = decoder
         headRows = need.headRows
-        cache = try PagedCache(
-            pageCount: need.pages, ledgers: decoder.layerLedgers,
-            shape: decoder.description.shape, kvType: need.kvType)
+        cache = try decoder.cache(need)
         workspace = try DecoderWorkspace(need.workspace, decoder: decoder)
         try decoder.reserveScratch(rows: need.rows, headRows: need.headRows)
     }

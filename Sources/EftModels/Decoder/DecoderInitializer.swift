@@ -90,8 +90,19 @@ extension Decoder {
                     bias: shape.hasBias ? try vector(shape.outputs, 0) : nil)
             } norm: {
                 try norm($0)
-            } vector: {
-                try vector($0.count, 0)
+            } vector: { shape in
+                let numbers = try vector(shape.count, shape.role == .decayBias ? 1 : 0)
+                for place in 0..<shape.count {
+                    switch shape.role {
+                    case .convolution:
+                        numbers.floats[place] = Float(
+                            generator.normal() * description.initializerRange)
+                    // The rate itself is even between 0 and 16.
+                    case .rate: numbers.floats[place] = Float(log(16 * generator.uniform()))
+                    case .sinks, .correction, .decayBias: break
+                    }
+                }
+                return numbers
             }
         }
         backend = devices[parts.firstIndex(where: \.holdsHead) ?? 0]

@@ -298,20 +298,18 @@ extension DecoderDescription.VectorShape {
         from checkpoint: any CheckpointReader, backend: CPUBackend
     ) throws -> Buffer {
         try VectorSource.load(
-            name, shape: isRow ? [1, count] : [count], checkpoint: checkpoint,
-            ledger: backend.ledger)
+            name, shape: extents, checkpoint: checkpoint, ledger: backend.ledger)
     }
 }
 
 extension DecoderDescription {
-    /// Bytes of a layer's norms, biases and other vectors in f32.
+    /// Bytes of a layer's norms, biases and other vectors in f32; of the layers that have most.
     package var layerVectorBytes: Int {
-        let others = largest { layer in
-            let others = vectors(layer: layer).reduce(0) { $0 + $1.count }
+        largest { layer in
+            let norms = norms(layer: layer).reduce(0) { $0 + $1.numbers }
+            let others = vectors(layer: layer).reduce(norms) { $0 + $1.count }
             return linears(layer: layer).reduce(others) { $0 + ($1.hasBias ? $1.outputs : 0) }
-        }
-        let norms = norms(layer: 0).reduce(0) { $0 + $1.numbers }
-        return (norms + others) * 4
+        } * 4
     }
 
     /// Bytes of the last norm, and of the head's bias where it has one, in f32.

@@ -25,6 +25,9 @@ extension Decoder {
             if let sinks = layer.sinks, trained.contains(sinks.name) {
                 try sinks.makeTrainable(ledger: ledger)
             }
+            for vector in layer.vectors where trained.contains(vector.name) {
+                try vector.makeTrainable(ledger: ledger)
+            }
         }
         let ledger = devices[headDevice].ledger
         try makeTrainable(finalNorm, trained, ledger)
@@ -94,6 +97,7 @@ extension Decoder {
     private func parameters(ofLayer layer: DecoderLayer) -> [Parameter] {
         layer.linears.flatMap { [$0.weightParameter, $0.biasParameter].compactMap { $0 } }
             + layer.norms.flatMap(\.parameters) + [layer.sinks?.parameter].compactMap { $0 }
+            + layer.vectors.compactMap(\.parameter)
     }
 
     /// The layer of each parameter of a weight, bias or norm; none for embedding, head and last norm.
@@ -181,6 +185,7 @@ extension Decoder {
             }
             parameters += layer.norms.flatMap(\.parameters)
             if let sinks = layer.sinks?.parameter { parameters.append(sinks) }
+            parameters += layer.vectors.compactMap(\.parameter)
         }
         parameters += finalNorm.parameters
         parameters += adapterParameters(head)

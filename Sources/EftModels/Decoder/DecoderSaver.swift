@@ -61,6 +61,7 @@ package struct DecoderSaver {
             }
             layer.norms.forEach(append)
             if let sinks = layer.sinks { all.append((sinks.name, .vector(sinks.scores))) }
+            all += layer.vectors.map { ($0.name, .vector($0.values)) }
             if case .mixture(let mixture) = layer.feedForward, let numbers = mixture.correction,
                 let shape = decoder.description.vectors(layer: layer.index)
                     .first(where: { $0.role == .correction })
@@ -92,7 +93,7 @@ package struct DecoderSaver {
                 case .weight(let weight): Shape(weight.outputs, weight.inputs)
                 case .turned(let weight): Shape(weight.inputs, weight.outputs)
                 case .matrix(let matrix): Shape(matrix.rows, matrix.columns)
-                case .vector(let buffer, _): shape(ofVector: entry.name, buffer)
+                case .vector(let buffer, _): try shape(ofVector: entry.name, buffer)
                 case .stack(let stack): stack.weightShape
                 case .stackedBiases(let stack): stack.biasShape
                 }
@@ -129,12 +130,15 @@ package struct DecoderSaver {
         try writer.finish()
     }
 
-    /// Some checkpoints have the correction of a router as a matrix of one row.
-    private func shape(ofVector name: String, _ buffer: Buffer) -> Shape {
-        let isRow = (0..<decoder.description.layers).contains { layer in
-            decoder.description.vectors(layer: layer).contains { $0.name == name && $0.isRow }
+    /// Some vectors have several extents, such as the correction of a router that is a matrix of one row.
+    private func shape(ofVector name: String, _ buffer: Buffer) throws(TensorError) -> Shape {
+        for layer in 0..<decoder.description.layers {
+            let vectors = decoder.description.vectors(layer: layer)
+            if let vector = vectors.first(where: { $0.name == name }) {
+                return try Shape(checking: vector.extents)
+            }
         }
-        return isRow ? Shape(1, buffer.floatCount) : Shape(buffer.floatCount)
+        return Shape(buffer.floatCount)
     }
 
     /// Rows at a time, so that no second copy of the tensor is ever held.

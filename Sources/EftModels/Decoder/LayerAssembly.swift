@@ -52,6 +52,7 @@ extension DecoderDescription {
         // In the order of the computation.
         let attention = try shapes.attention.map(norm)
         let vectorNorms = try [shapes.queryVector, shapes.latentVector].map { try $0.map(norm) }
+        let linearNorm = try shapes.linearValue.map(norm)
         let (queryNorm, keyNorm) = (try shapes.query.map(norm), try shapes.key.map(norm))
         let rowNorms = LayerNorms(
             attention: attention, attentionValue: try shapes.attentionValue.map(norm),
@@ -59,7 +60,34 @@ extension DecoderDescription {
             feedForwardValue: try shapes.feedForwardValue.map(norm))
         var headNorms: HeadNorms?
         if let queryNorm, let keyNorm { headNorms = HeadNorms(query: queryNorm, key: keyNorm) }
+        func trainedVector(_ role: VectorShape.Role, decays: Bool) throws -> TrainedVector? {
+            try vectors.first { $0.role == role }.map {
+                TrainedVector(name: $0.name, values: try vector($0), decays: decays)
+            }
+        }
+        func linearAttention(
+            _ linear: LinearAttentionShape, _ norm: Norm
+        ) throws -> LinearAttention? {
+            let projections: LinearAttention.Projections =
+                linear.isGrouped
+                ? .grouped(states: try part(.mixed), gates: try part(.strength))
+                : .apart(
+                    mixed: try part(.mixed), gate: try part(.valueGate),
+                    strength: try part(.strength), decay: try part(.decay))
+            guard let convolution = try trainedVector(.convolution, decays: true),
+                let rate = try trainedVector(.rate, decays: true),
+                let bias = try trainedVector(.decayBias, decays: false)
+            else { return nil }
+            return try LinearAttention(
+                linear, projections: projections, convolution: convolution, rate: rate, bias: bias,
+                norm: norm)
+        }
         func projections() throws -> AttentionProjections {
+            if let linear = shape.linear, let linearNorm,
+                let attention = try linearAttention(linear, linearNorm)
+            {
+                return .linear(attention)
+            }
             if let latentNorm = vectorNorms[1] {
                 let query: LatentProjections.Query =
                     try vectorNorms[0].map {

@@ -54,7 +54,9 @@ package struct GenerationNeed: Sendable, Hashable {
     package func memory(_ description: DecoderDescription, part: DecoderPart) -> MemoryTable {
         MemoryTable([
             .kvCache: PagedCache.byteCount(
-                pages: pages, layers: part.layers.count, shape: description.shape, kvType: kvType),
+                pages: pages, layers: description.pagedLayers(part.layers),
+                shape: description.shape, kvType: kvType)
+                + (description.states(sequences: sequences)?.byteCount(layers: part.layers) ?? 0),
             .activations: workspace.byteCount(description, part: part),
         ])
     }
@@ -68,5 +70,15 @@ package struct GenerationNeed: Sendable, Hashable {
             layouts, part: part, rows: rows, headRows: headRows, adapters: adapters)
         scratch.adaptsHead = adaptsHead
         return scratch.byteCount(on: backend)
+    }
+}
+
+extension Decoder {
+    /// The cache that generation needs.
+    /// - Throws: `TensorError` when it does not fit a ledger.
+    package func cache(_ need: GenerationNeed) throws(TensorError) -> PagedCache {
+        try PagedCache(
+            pageCount: need.pages, ledgers: layerLedgers, shape: description.shape,
+            kvType: need.kvType, states: description.states(sequences: need.sequences))
     }
 }

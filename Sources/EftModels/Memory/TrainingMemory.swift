@@ -36,10 +36,10 @@ package struct TrainedShapes: Sendable, Hashable {
 extension DecoderLayouts {
     /// The shapes of all weights, when they are trained themselves.
     package func trainedShapes(_ description: DecoderDescription) -> TrainedShapes {
-        let norms = description.norms(layer: 0).flatMap { norm in
-            norm.parts.map { _ in ParameterShape.vector(norm.count) }
-        }
         let all = layers.enumerated().map { index, layouts in
+            let norms = description.norms(layer: index).flatMap { norm in
+                norm.parts.map { _ in ParameterShape.vector(norm.count) }
+            }
             let biased = description.linears(layer: index).filter(\.hasBias)
             let vectors = description.vectors(layer: index).filter(\.isTrained)
             return layouts.map(\.trainedShape) + biased.map { .vector($0.outputs) } + norms

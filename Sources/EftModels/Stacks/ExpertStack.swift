@@ -18,7 +18,7 @@ package struct ExpertStack: Sendable, Hashable {
         }
     }
 
-    /// Both factors of the MLP.
+    /// Both factors of the MLP, whether one product makes them or one each.
     package var gateUp: Tensor
     /// The last product.
     package var down: Tensor
@@ -36,9 +36,18 @@ package struct ExpertStack: Sendable, Hashable {
     /// The tensor that holds a linear layer; nil for those that stand alone.
     func tensor(_ linear: DecoderDescription.LinearShape) -> Tensor? {
         switch (linear.expert, linear.role) {
-        case (.some, .gateUp): gateUp
+        case (.some, .gateUp), (.some, .gate), (.some, .up): gateUp
         case (.some, .down): down
         default: nil
+        }
+    }
+
+    /// How many matrices of an expert as large as a linear layer's stand in its tensor, and which of them it is.
+    func part(_ linear: DecoderDescription.LinearShape) -> (count: Int, index: Int) {
+        switch linear.role {
+        case .gate: (2, 0)
+        case .up: (2, 1)
+        default: (1, 0)
         }
     }
 
@@ -51,6 +60,15 @@ package struct ExpertStack: Sendable, Hashable {
 }
 
 extension DecoderDescription {
+    /// Takes the stack that some checkpoints have where this one has it.
+    package mutating func findStack(in checkpoint: any CheckpointReader) {
+        guard let stack = possibleStack else { return }
+        let sparse = (0..<layers).first { shape(layer: $0).mixture != nil } ?? 0
+        if checkpoint.find(layerName(sparse) + "." + stack.gateUp.weight) != nil {
+            self.stack = stack
+        }
+    }
+
     /// The tensor that holds an expert's linear layer with those of the others; nil for layers that stand alone.
     package func stackTensor(_ linear: LinearShape, layer: Int) -> ExpertStack.Tensor? {
         guard let tensor = stack?.tensor(linear) else { return nil }

@@ -22,6 +22,8 @@ package final class StackedCheckpoint: CheckpointReader {
         let tensor: String
         let linear: DecoderDescription.LinearShape
         let expert: Int
+        /// Its number among the matrices of its size in the tensor.
+        let place: Int
         let form: Form
     }
 
@@ -48,9 +50,16 @@ package final class StackedCheckpoint: CheckpointReader {
                 ) throws(FormatError) {
                     parts[name] = Part(
                         info: try TensorInfo(name: name, dtype: dtype, shape: shape),
-                        tensor: tensor, linear: linear, expert: expert, form: form)
+                        tensor: tensor, linear: linear, expert: expert,
+                        place: expert * part.count + part.index, form: form)
                     stacks.insert(tensor)
                 }
+                let part = stack.part(linear)
+                precondition(
+                    part.count == 1
+                        || !stack.isTransposed && !stack.alternates
+                            && tensor.bias == nil,
+                    "a stack of another form")
                 let matrix = Shape(linear.outputs, linear.inputs)
                 let name = linear.name + ".weight"
                 let blocks = (tensor.weight + "_blocks", tensor.weight + "_scales")
@@ -58,9 +67,11 @@ package final class StackedCheckpoint: CheckpointReader {
                     try Self.check(
                         info, base,
                         [mixture.experts]
-                            + (stack.isTransposed ? matrix.dims.reversed() : matrix.dims))
+                            + (stack.isTransposed
+                                ? matrix.dims.reversed()
+                                : [part.count * linear.outputs, linear.inputs]))
                     try add(name, info.dtype, matrix, tensor.weight, .matrix)
-                } else if let info = base.find(blocks.0) {
+                } else if part.count == 1, let info = base.find(blocks.0) {
                     let shape = [mixture.experts, linear.outputs, linear.inputs / 32]
                     try Self.check(info, base, shape + [16], .u8)
                     try Self.check(base.tensor(blocks.1), base, shape, .u8)
@@ -119,7 +130,7 @@ package final class StackedCheckpoint: CheckpointReader {
     package func place(of name: String) -> (path: String, bytes: Range<Int>)? {
         guard let part = parts[name] else { return base.place(of: name) }
         guard isInOrder(part), let place = base.place(of: part.tensor) else { return nil }
-        let first = place.bytes.lowerBound + part.expert * part.info.byteCount
+        let first = place.bytes.lowerBound + part.place * part.info.byteCount
         return (place.path, first..<first + part.info.byteCount)
     }
 
@@ -138,7 +149,7 @@ package final class StackedCheckpoint: CheckpointReader {
         }
         precondition(target.count == range.count, "\(range.count) bytes into \(target.count)")
         if isInOrder(part) {
-            let first = part.expert * part.info.byteCount
+            let first = part.place * part.info.byteCount
             return try base.read(
                 part.tensor, bytes: first + range.lowerBound..<first + range.upperBound,
                 into: target)

@@ -7,8 +7,10 @@ import EftTensor
 struct StackedWeights {
     /// Where they go.
     let tensor: ExpertStack.Tensor
-    /// That of each expert, in order.
+    /// Those of each expert, in order.
     let linears: [Linear]
+    /// Matrices of one expert.
+    private let count: Int
     private let shape: DecoderDescription.LinearShape
     private let stack: ExpertStack
 
@@ -20,14 +22,15 @@ struct StackedWeights {
         let shapes = description.linears(layer: layer.index).filter(description.isStacked)
         let linears = Dictionary(
             layer.linears.map { ($0.name, $0) }, uniquingKeysWith: { first, _ in first })
-        return [DecoderDescription.Role.gateUp, .down].compactMap { role in
-            let own = shapes.filter { $0.role == role }
+        let groups: [[DecoderDescription.Role]] = [[.gateUp], [.gate, .up], [.down]]
+        return groups.compactMap { roles in
+            let own = shapes.filter { roles.contains($0.role) }
             guard let first = own.first,
                 let tensor = description.stackTensor(first, layer: layer.index)
             else { return nil }
             return StackedWeights(
-                tensor: tensor, linears: own.compactMap { linears[$0.name] }, shape: first,
-                stack: stack)
+                tensor: tensor, linears: own.compactMap { linears[$0.name] }, count: roles.count,
+                shape: first, stack: stack)
         }
     }
 
@@ -35,7 +38,7 @@ struct StackedWeights {
     var weightShape: Shape {
         stack.isTransposed
             ? Shape(linears.count, shape.inputs, shape.outputs)
-            : Shape(linears.count, shape.outputs, shape.inputs)
+            : Shape(linears.count / count, count * shape.outputs, shape.inputs)
     }
 
     /// The extents of the biases' tensor.

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Where keys and values of earlier tokens are found.
+// Where keys and values of earlier tokens are found, or what layers keep in their place.
 import EftTensor
 
 /// Keys and values of sequences, in pages of 16 tokens.
@@ -8,6 +8,14 @@ package protocol KVCache: AnyObject, Sendable {
     var kvType: KVType { get }
     /// The runs of a batch with the pages of one layer.
     func attentionRuns(layer: Int, batch: DecoderBatch) -> [AttentionRun]
+    /// Where the states of a layer with linear attention stand, for each run of a batch; nil where none outlives the pass.
+    func states(layer: Int, batch: DecoderBatch) -> [UnsafeMutablePointer<Float>?]
+}
+
+extension KVCache {
+    package func states(layer: Int, batch: DecoderBatch) -> [UnsafeMutablePointer<Float>?] {
+        batch.runs.map { _ in nil }
+    }
 }
 
 /// Pages needed for `tokens` tokens.

@@ -12,11 +12,17 @@ package final class PagedCache: KVCache {
     /// Pages of the pool.
     package let pageCount: Int
     private let pools: [Pool]
-    /// The pool of each layer and its place there.
+    /// The pool of each layer and its place there; the pool -1 of layers without pages.
     private let places: [(pool: Int, layer: Int)]
+    /// Layers with pages.
+    private let paged: Int
     private let pageBytes: Int
     private let groupSize: Int
     private let table: Mutex<PageTable>
+    private let sequenceStates: SequenceStates?
+
+    /// Whether layers keep states of sequences, which pages alone cannot bring back.
+    package var keepsStates: Bool { sequenceStates != nil }
 
     /// Bytes of a pool for all layers.
     package static func byteCount(
@@ -28,28 +34,34 @@ package final class PagedCache: KVCache {
     /// Allocates a pool on one device.
     /// - Throws: `TensorError` when it does not fit the ledger.
     package convenience init(
-        pageCount: Int, layers: Int, shape: DecoderShape, kvType: KVType, ledger: MemoryLedger?
+        pageCount: Int, layers: Int, shape: DecoderShape, kvType: KVType, ledger: MemoryLedger?,
+        states: StateNeed? = nil
     ) throws(TensorError) {
         try self.init(
             pageCount: pageCount, ledgers: Array(repeating: ledger, count: layers), shape: shape,
-            kvType: kvType)
+            kvType: kvType, states: states)
     }
 
     /// Allocates a pool, each layer's pages on the device of that layer.
     /// - Parameters:
     ///   - ledgers: the account of each layer's device.
+    ///   - states: which layers keep states of sequences in the place of pages; none when nil.
     ///   - groupSize: pages that become resident together; what makes about a large page of the system when nil.
     /// - Throws: `TensorError` when it does not fit a ledger.
     package init(
         pageCount: Int, ledgers: [MemoryLedger?], shape: DecoderShape, kvType: KVType,
-        groupSize: Int? = nil
+        states: StateNeed? = nil, groupSize: Int? = nil
     ) throws(TensorError) {
         self.kvType = kvType
         self.pageCount = pageCount
         pageBytes = kvType.pageBytes(kvHeads: shape.kvHeads, headDim: shape.headDim)
         var counts: [(ledger: MemoryLedger?, layers: Int)] = []
         var places: [(pool: Int, layer: Int)] = []
-        for ledger in ledgers {
+        for (layer, ledger) in ledgers.enumerated() {
+            guard states?.layers[layer] != true else {
+                places.append((-1, 0))
+                continue
+            }
             let known = counts.firstIndex { $0.ledger === ledger }
             let pool = known ?? counts.count
             if known == nil { counts.append((ledger, 0)) }
@@ -65,8 +77,12 @@ package final class PagedCache: KVCache {
         }
         self.pools = pools
         self.places = places
+        sequenceStates = try states.map { need throws(TensorError) in
+            try SequenceStates(need, ledgers: ledgers)
+        }
+        paged = places.count { $0.pool >= 0 }
         self.groupSize =
-            groupSize ?? PagedCache.groupSize(pageBytes: pageBytes * ledgers.count)
+            groupSize ?? PagedCache.groupSize(pageBytes: pageBytes * paged)
         table = Mutex(PageTable(pageCount: pageCount, groupSize: self.groupSize))
     }
 
@@ -97,8 +113,9 @@ package final class PagedCache: KVCache {
     /// - Returns: bytes that were given back.
     @discardableResult
     package func giveBack(unusedSince time: ContinuousClock.Instant) -> Int {
+        let states = sequenceStates?.giveBack() ?? 0
         let cold = withTable { $0.coolDown(unusedSince: time) }
-        guard !cold.isEmpty else { return 0 }
+        guard !cold.isEmpty else { return states }
         // Groups side by side go together, so that no large page is cut in two between them.
         var runs: [Range<Int>] = []
         for group in cold.sorted(by: { $0.lowerBound < $1.lowerBound }) {
@@ -108,7 +125,7 @@ package final class PagedCache: KVCache {
                 runs.append(group)
             }
         }
-        var bytes = 0
+        var bytes = states
         for pool in pools {
             let stride = pool.layers * pageBytes
             for run in runs {
@@ -121,7 +138,7 @@ package final class PagedCache: KVCache {
 
     /// Bytes of the pages that are resident.
     package var residentBytes: Int {
-        withTable { $0.residentPages } * pageBytes * places.count
+        withTable { $0.residentPages } * pageBytes * paged
     }
 
     // MARK: Pages
@@ -140,7 +157,15 @@ package final class PagedCache: KVCache {
     }
 
     /// Takes a sequence's pages back.
-    package func release(sequence: Int) { withTable { $0.release(sequence: sequence) } }
+    package func release(sequence: Int) {
+        sequenceStates?.release(sequence: sequence)
+        withTable { $0.release(sequence: sequence) }
+    }
+
+    package func states(layer: Int, batch: DecoderBatch) -> [UnsafeMutablePointer<Float>?] {
+        guard let sequenceStates else { return batch.runs.map { _ in nil } }
+        return sequenceStates.states(layer: layer, batch: batch)
+    }
 
     package func attentionRuns(layer: Int, batch: DecoderBatch) -> [AttentionRun] {
         let place = places[layer]

@@ -67,8 +67,12 @@ package struct Estimator: Sendable {
         precondition(sequences > 0 && context >= 0, "an empty step")
         var cost = layers(layouts, rows: sequences) + product(layouts.head, rows: sequences)
         let cache = PagedCache.byteCount(
-            pages: pageCount(tokens: context) * sequences, layers: description.layers,
-            shape: shape, kvType: kvType)
+            pages: pageCount(tokens: context) * sequences,
+            layers: description.pagedLayers(0..<description.layers), shape: shape, kvType: kvType)
+        // A state is read and written.
+        let states = description.states(sequences: sequences)?.byteCount(
+            layers: 0..<description.layers)
+        cost.memory += Double(2 * (states ?? 0)) / calibration.limits.readBandwidth
         cost.memory += Double(cache) / calibration.limits.readBandwidth
         return streaming(placement, .forward).map { cost.estimate(tokens: sequences, disk: $0) }
     }
@@ -159,8 +163,11 @@ package struct Estimator: Sendable {
         let operations =
             shape.attentionOperations(rows: batch.length, firstPosition: 0)
             * AttentionCost.backwardFactor
+        let paged = description.pagedLayers(0..<description.layers)
+        // The states are computed twice again, and there are gradients of what each step read and wrote.
+        let linear = 4 * linearOperations(rows: batch.length)
         return ComputeCost(
-            arithmetic: operations * Double(batch.sequences * description.layers)
+            arithmetic: (operations * Double(paged) + linear) * Double(batch.sequences)
                 / calibration.attention.backward)
     }
 
@@ -250,8 +257,19 @@ package struct Estimator: Sendable {
 
     func attention(rows: Int, firstPosition: Int) -> ComputeCost {
         let operations = shape.attentionOperations(rows: rows, firstPosition: firstPosition)
+        let paged = description.pagedLayers(0..<description.layers)
         return ComputeCost(
-            arithmetic: operations * Double(description.layers) / calibration.attention.forward)
+            arithmetic: (operations * Double(paged) + linearOperations(rows: rows))
+                / calibration.attention.forward)
+    }
+
+    /// Operations on the states of linear attention in all layers, at the rate of attention: each number of a state is
+    /// multiplied four times and added to three sums a row.
+    private func linearOperations(rows: Int) -> Double {
+        guard let linear = shape.linear else { return 0 }
+        let states = Double(linear.delta.valueHeads * linear.delta.keyDim * linear.delta.valueDim)
+        let layers = description.layers - description.pagedLayers(0..<description.layers)
+        return 7 * states * Double(rows * layers)
     }
 
     func dense(operations: Double) -> ComputeCost {

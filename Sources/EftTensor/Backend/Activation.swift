@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// The functions inside MLPs.
+// The functions inside MLPs, and of gates.
 
 /// What an MLP does with a number.
 package enum Activation: Sendable, Hashable {
@@ -15,4 +15,6 @@ package enum Activation: Sendable, Hashable {
     case reluSquared
     /// x / (1 + exp(-1.702 x)) of x up to 7, with one more than the other factor, which is kept between -7 and 7 (gpt-oss).
     case clampedSwiGLU
+    /// 1 / (1 + exp(-x)), of a gate.
+    case sigmoid
 }

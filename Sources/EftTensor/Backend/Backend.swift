@@ -115,6 +115,29 @@ package protocol Backend: AnyObject, Sendable {
         _ shape: AttentionShape, runs: [AttentionRun], q: Matrix, out: Matrix, lse: Matrix,
         dout: Matrix, dq: Matrix)
 
+    // MARK: Linear attention
+
+    /// decay = exp(-exp(rate) softplus(a + bias)) and strength = sigmoid(b), `[T][H]` each.
+    func deltaGates(
+        a: Matrix, b: Matrix, rate: Buffer, bias: Buffer, decay: Matrix, strength: Matrix)
+    /// a and b become their gradients; adds to the gradients of rate and bias, when given.
+    func deltaGatesBackward(
+        _ gates: DeltaGates, ddecay: Matrix, dstrength: Matrix, rateGradient: Buffer?,
+        biasGradient: Buffer?)
+    /// The gated delta rule over the rows of one sequence; `state` is that behind the last row afterwards.
+    /// - Parameter isFresh: whether the state before the first row is zero, whatever stands there.
+    func deltaRule(
+        _ shape: DeltaShape, _ rows: DeltaRows, into out: Matrix,
+        state: UnsafeMutablePointer<Float>, isFresh: Bool)
+    /// Gradients of a sequence that begins with a zero state, all overwritten.
+    func deltaRuleBackward(
+        _ shape: DeltaShape, _ rows: DeltaRows, dout: Matrix, into gradients: DeltaRows,
+        state: UnsafeMutablePointer<Float>, scratch: Buffer)
+    /// y = the convolution of columns of x over the last rows.
+    func convolve(_ convolution: RowConvolution, into y: Matrix)
+    /// dy becomes the gradient of x, of which nothing stands before its first row; adds to the weight's, when given.
+    func convolveBackward(_ convolution: RowConvolution, dy: Matrix, weightGradient: Buffer?)
+
     // MARK: Loss and optimizer
 
     /// Losses of rows of logits; logits become their gradient times `gradientScale` when that is not 0. All tokens share

@@ -268,6 +268,7 @@ extension Activation {
         case .relu: EFT_RELU
         case .reluSquared: EFT_RELU2
         case .clampedSwiGLU: EFT_CLAMPED
+        case .sigmoid: EFT_SIGMOID
         }
     }
 }

@@ -50,6 +50,7 @@ enum ServeCommand: Command {
             arguments, adapters: options.adapters.map(\.folder), usesAdapterTokenizer: false,
             reserving: options.reservedAdapters)
         let program = ServedProgram(arguments: arguments, options: options, model: model)
+        if let note = options.note(model.folder.description) { output.writeLine("note: \(note)") }
         let draft = try options.draft(model)
         let plan = try options.plan(model, draft)
         let streaming = try model.streaming(plan.stage)

@@ -86,7 +86,7 @@ import Testing
             plain.configure = { $0.draftTokens = 3 }
             let core = try plain.core()
             switch drafting {
-            case .ngram: core.useNGramDrafts()
+            case .ngram: try core.useNGramDrafts()
             case .same, .other:
                 let draft = EngineRig(model: drafting == .same ? plain.model : "models/bias")
                 try core.useDrafts(

@@ -53,11 +53,14 @@ import Testing
         return (decoder, devices.map(\.ledger))
     }
 
-    @Test(arguments: StoredForm.allCases, splits)
+    private static let models =
+        StoredForm.allCases.map { ($0, "qwen3") } + [(.exl2, "qwen3_next")]
+
+    @Test(arguments: models, splits)
     func `any division gives the logits of one device, bit for bit`(
-        _ form: StoredForm, _ split: Split
+        _ model: (form: StoredForm, type: String), _ split: Split
     ) throws {
-        let model = try StreamModel(form)
+        let model = try StreamModel(model.form, type: model.type)
         let expected = try model.decoder(streamed: 0).allLogits()
         let decoder = try decoder(model, split).decoder
         for _ in 0..<2 { #expect(try decoder.allLogits() == expected) }
@@ -70,11 +73,15 @@ import Testing
                 == whole.losses(batch, labels: Array(labels)))
     }
 
-    @Test(arguments: [StoredForm.f32, .storedNF4, .exl2], splits)
+    @Test(
+        arguments: [
+            (StoredForm.f32, "qwen3"), (.storedNF4, "qwen3"), (.exl2, "qwen3"),
+            (.storedNF4, "qwen3_next"),
+        ], splits)
     func `any division gives the gradients of one device, bit for bit`(
-        _ form: StoredForm, _ split: Split
+        _ model: (form: StoredForm, type: String), _ split: Split
     ) throws {
-        let model = try StreamModel(form)
+        let model = try StreamModel(model.form, type: model.type)
         for checkpointing in [true, false] {
             let whole = try model.decoder(streamed: 0)
             try whole.attachAdapter()

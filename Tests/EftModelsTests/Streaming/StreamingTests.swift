@@ -10,7 +10,7 @@ import Testing
 @Suite struct StreamingTests {
     // MARK: Equality
 
-    @Test(arguments: StoredForm.allCases, ["qwen3", "mixtral"])
+    @Test(arguments: StoredForm.allCases, ["qwen3", "mixtral", "qwen3_next"])
     func `streamed logits are resident ones, bit for bit`(
         _ form: StoredForm, _ type: String
     ) throws {
@@ -30,7 +30,9 @@ import Testing
         }
     }
 
-    @Test(arguments: StoredForm.allCases, [("qwen3", true), ("qwen3", false), ("mixtral", true)])
+    @Test(
+        arguments: StoredForm.allCases,
+        [("qwen3", true), ("qwen3", false), ("mixtral", true), ("qwen3_next", true)])
     func `streamed gradients are resident ones, bit for bit`(
         _ form: StoredForm, _ model: (type: String, checkpointing: Bool)
     ) throws {

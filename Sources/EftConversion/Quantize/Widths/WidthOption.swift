@@ -52,8 +52,8 @@ struct WidthBlock: Sendable, Hashable {
         let suffix = ".experts"
         return [
             WidthBlock(
-                key: path + "self_attn",
-                linears: model.attentionRoles.map { model.linear($0, layer: layer) }),
+                key: path + (model.isLinear(layer) ? "linear_attn" : "self_attn"),
+                linears: model.attentionRoles(layer: layer).map { model.linear($0, layer: layer) }),
             WidthBlock(
                 key: path + (name.hasSuffix(suffix) ? String(name.dropLast(suffix.count)) : name),
                 linears: experts.flatMap { expert in
