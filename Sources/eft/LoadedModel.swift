@@ -168,7 +168,7 @@ struct LoadedModel {
             let narrower =
                 planner.widestEXL2(requirements: requirements)
                 .map {
-                    "; quantized to \(formatTrimmed($0.bits, decimals: 2)) bits it would (eft quantize --fit)"
+                    "; quantized to \(formatTrimmed($0.bits, decimals: 2)) bits it would (eft quantize --fit SIZE)"
                 } ?? ""
             throw BudgetError(
                 description:

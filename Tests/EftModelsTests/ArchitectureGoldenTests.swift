@@ -335,8 +335,8 @@ import Testing
     }
 
     @Test(arguments: [
-        ("{\"quant_method\": \"gptq\", \"bits\": 4}", "GPTQ"),
-        ("{\"quant_method\": \"awq\"}", "AWQ"), ("{\"quant_method\": \"fp8\"}", "FP8"),
+        ("{\"quant_method\": \"hqq\", \"bits\": 4}", "HQQ"),
+        ("{\"quant_method\": \"aqlm\"}", "AQLM"), ("{\"quant_method\": \"mxfp4\"}", "MXFP4"),
         ("{\"quant_method\": \"new\"}", "new"),
         ("{\"load_in_4bit\": true, \"bnb_4bit_quant_type\": \"fp4\"}", "fp4"),
     ])
@@ -352,6 +352,8 @@ import Testing
 
     @Test(arguments: [
         "{\"quant_method\": \"exl2\", \"bits\": 4.0}", "null",
+        "{\"quant_method\": \"gptq\", \"bits\": 4}", "{\"quant_method\": \"awq\"}",
+        "{\"quant_method\": \"fp8\"}",
         "{\"load_in_4bit\": true, \"bnb_4bit_quant_type\": \"nf4\"}",
         "{\"quant_method\": \"bitsandbytes\", \"load_in_8bit\": true}",
     ])

@@ -111,17 +111,35 @@ import Testing
         #expect(try read("./m --max-model-len auto").arguments.string("max-model-len") == "auto")
     }
 
+    @Test func `a model that is stored otherwise than -q says is refused`() throws {
+        func check(_ method: String, _ form: String) throws {
+            try QuantizationOption.check(
+                read("./m -q \(method)").arguments,
+                ModelFolder.open(Fixtures.path("quantized-models/\(form)")))
+        }
+        for (method, form) in [
+            ("awq", "awq"), ("awq_marlin", "awq"), ("gptq", "gptq"), ("fp8", "fp8"),
+            ("compressed-tensors", "compressed"),
+        ] { try check(method, form) }
+        for (method, form) in [("awq", "gptq"), ("gguf", "gptq"), ("gptq", "fp8")] {
+            #expect(throws: UsageError.self) { try check(method, form) }
+        }
+    }
+
     @Test func `quantization and formats of files choose how layers are held`() throws {
         for line in [
             "-q bitsandbytes", "--quantization=bitsandbytes", "--load-format bitsandbytes",
         ] {
             #expect(try read("./m \(line)").arguments.flag("load-in-4bit"))
         }
-        for line in ["-q exl2", "--load-format auto", "--dtype auto", "-q None"] {
+        for line in [
+            "-q exl2", "-q awq", "-q gptq_marlin", "-q fp8", "-q gguf", "--load-format auto",
+            "--dtype auto", "-q None",
+        ] {
             let read = try read("./m \(line)")
             #expect(!read.arguments.flag("load-in-4bit") && read.notes.isEmpty)
         }
-        #expect(refusal("./m -q awq").contains("eft quantize"))
+        #expect(refusal("./m -q modelopt").contains("eft quantize"))
         #expect(try read("./m --dtype float32").arguments.string("precision") == "f32")
         #expect(
             try read("./m --dtype float --precision int16").arguments.string("precision")

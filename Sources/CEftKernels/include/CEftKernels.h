@@ -702,6 +702,10 @@ enum {
 
 /// The numbers that consecutive blocks stand for; on the caller's thread. False for a type that is not known.
 bool eft_gguf_values(uint32_t type, size_t blocks, const void *source, float *values);
+/// 8-bit floating point numbers (E4M3) times a scale, in f32, rounded to bf16; on the caller's thread. `source` may lie within `target`
+/// where it is not behind what is written.
+void eft_e4m3_to_bf16(size_t count, const uint8_t *source, float scale, void *target);
+
 /// Takes blocks of 64 bytes into a SHA-256 state; false, and nothing is done, where the processor has no instructions for it.
 bool eft_sha256_blocks(uint32_t state[8], const void *data, size_t count);
 

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Weights in 8-bit floating point with scales, seen as bf16.
+import CEftKernels
 import EftTensor
 
 /// Shows the FP8 weights of a checkpoint as the bf16 numbers that they stand for: number x scale, in f32, rounded to bf16. Nothing is
@@ -27,8 +28,6 @@ final class FP8Checkpoint: CheckpointReader {
     let tensors: [TensorInfo]
     private let scaled: [String: Scaled]
     private let hidden: Set<String>
-    /// What a byte stands for.
-    private let values: [Float]
 
     /// Finds the scales of all FP8 weights.
     /// - Throws: `FormatError` for a weight without scales, or with scales of another shape.
@@ -59,18 +58,6 @@ final class FP8Checkpoint: CheckpointReader {
         self.tensors = tensors
         self.scaled = scaled
         self.hidden = hidden
-        values = (0...255).map { FP8Checkpoint.value(UInt8($0)) }
-    }
-
-    /// What a byte in E4M3 stands for; NaN for the two that are no number.
-    static func value(_ byte: UInt8) -> Float {
-        let (exponent, fraction) = (Int(byte >> 3 & 15), Float(byte & 7))
-        guard byte & 127 != 127 else { return .nan }
-        let magnitude =
-            exponent == 0
-            ? Float(sign: .plus, exponent: -9, significand: fraction)
-            : Float(sign: .plus, exponent: exponent - 7, significand: 1 + fraction / 8)
-        return byte & 128 == 0 ? magnitude : -magnitude
     }
 
     /// Pairs a weight with its scales.
@@ -179,6 +166,8 @@ final class FP8Checkpoint: CheckpointReader {
         let columns = weight.info.shape.dims[1]
         let firstBlock = elements.lowerBound / columns / weight.block.rows
         let count = elements.count
+        guard let base = target.baseAddress else { return }
+        let source = base.assumingMemoryBound(to: UInt8.self)
         var element = elements.lowerBound
         while element < elements.upperBound {
             let (row, column) = (element / columns, element % columns)
@@ -188,11 +177,8 @@ final class FP8Checkpoint: CheckpointReader {
             let end = min(
                 row * columns + min((block + 1) * weight.block.columns, columns),
                 elements.upperBound)
-            for index in element - elements.lowerBound..<end - elements.lowerBound {
-                let value = values[Int(target[count + index])] * scale
-                target.storeBytes(
-                    of: ElementConversion.bfloat16(value), toByteOffset: index * 2, as: UInt16.self)
-            }
+            let (first, run) = (element - elements.lowerBound, end - element)
+            eft_e4m3_to_bf16(run, source + count + first, scale, base + 2 * first)
             element = end
         }
     }

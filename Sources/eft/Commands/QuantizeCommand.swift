@@ -106,9 +106,10 @@ enum QuantizeCommand: Command {
                 help: "MiB of a weight file; 0: one file",
                 defaultText: "8192"),
             OptionSpecification(
-                "--fit",
+                "--fit", kind: .value("SIZE"),
                 help:
-                    "take the widest -b with which the model runs within --memory, with the context of --context"
+                    "take the widest -b with which the model runs within so much memory, or on devices of such sizes "
+                    + "(24GiB, 4x24GiB), with the context of --context"
             ),
             OptionSpecification(
                 "--context", kind: .value("N"), help: "tokens of context that --fit makes room for",
@@ -221,7 +222,9 @@ enum QuantizeCommand: Command {
         _ earlier: QuantizeOptions?
     ) throws -> QuantizeOptions {
         let fitting =
-            arguments.flag("fit") ? try fittingBits(arguments, model, backend) : nil
+            try arguments.memorySizes("fit").map {
+                try fittingBits(arguments, $0.map(\.bytes), model, backend)
+            }
         let recipe =
             arguments.string("recipe").flatMap { QuantizeRecipe(rawValue: $0) }
             ?? earlier?.recipe ?? .eft
@@ -271,19 +274,19 @@ enum QuantizeCommand: Command {
     /// The widest width with which the model will run.
     /// - Throws: `UsageError` beside --bits, `BudgetError` when no width is narrow enough.
     private static func fittingBits(
-        _ arguments: ParsedArguments, _ model: DecoderDescription, _ backend: CPUBackend
+        _ arguments: ParsedArguments, _ limits: [Int], _ model: DecoderDescription,
+        _ backend: CPUBackend
     ) throws -> Double {
         guard arguments.string("bits") == nil else {
             throw arguments.error("fit", "chooses the bits; leave out --bits")
         }
-        let devices = try DeviceBudget(arguments)
         let context = try arguments.int(
             "context", default: min(FitRequirements.enough, model.contextLength), in: 1...(1 << 24))
         let requirements = FitRequirements(
             least: context, most: context,
             kvTypes: FitRequirements.kvTypes(headDim: model.shape.headDim))
         let planner = Planner(
-            description: model, limits: devices.limits,
+            description: model, limits: limits,
             programBytes: ProcessMemory.program(for: .generation, threads: backend.threads),
             backend: backend)
         guard
@@ -293,7 +296,7 @@ enum QuantizeCommand: Command {
         else {
             throw BudgetError(
                 description:
-                    "no width fits with \(context) tokens of context; lower --context or raise --memory"
+                    "no width fits with \(context) tokens of context; lower --context or raise --fit"
             )
         }
         if !arguments.flag("json") {

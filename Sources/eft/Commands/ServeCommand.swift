@@ -49,6 +49,7 @@ enum ServeCommand: Command {
         let model = try LoadedModel(
             arguments, adapters: options.adapters.map(\.folder), usesAdapterTokenizer: false,
             reserving: options.reservedAdapters)
+        try QuantizationOption.check(arguments, model.folder)
         let program = ServedProgram(arguments: arguments, options: options, model: model)
         if let note = options.note(model.folder.description) { output.writeLine("note: \(note)") }
         let draft = try options.draft(model)

@@ -231,11 +231,11 @@ struct VLLMArguments {
         guard let method = arguments.string("quantization"), method != "None" else { return }
         switch method {
         case "bitsandbytes": arguments.turn("load-in-4bit", on: true)
-        case "exl2": break
+        case _ where QuantizationOption.isForm(method): break
         default:
             throw arguments.error(
                 "quantization",
-                "knows bitsandbytes and exl2; for \(excerpt(method)), quantize the 16-bit model with "
+                "knows \(QuantizationOption.names); for \(excerpt(method)), quantize the 16-bit model with "
                     + "'eft quantize', or give bitsandbytes to hold it in NF4")
         }
     }
