@@ -8,6 +8,7 @@ indirect enum Normalizer: Sendable {
     case prepend([UInt8])
     case replace(Pattern?, with: [UInt8])
     case strip(left: Bool, right: Bool)
+    case characters(CharacterMap)
     case sequence([Normalizer])
 
     /// Reads the `normalizer` of a tokenizer.json.
@@ -71,6 +72,11 @@ indirect enum Normalizer: Sendable {
             if left { rest = rest.drop(while: \.isWhiteSpace) }
             while right, let last = rest.last, last.isWhiteSpace { rest.removeLast() }
             text = Array(String(rest).utf8)
+        case .characters(let map):
+            guard let result = map.apply(to: text, most: GrowthLimit.most(original)) else {
+                throw GrowthLimit.error(name, original)
+            }
+            text = result
         case .sequence(let steps):
             for step in steps { try step.normalize(&text, original: original, state) }
         }
@@ -87,6 +93,7 @@ indirect enum Normalizer: Sendable {
         case .prepend: "Prepend"
         case .replace: "Replace"
         case .strip: "Strip"
+        case .characters: "SentencePiece's table of characters"
         case .sequence: "Sequence"
         }
     }

@@ -35,7 +35,18 @@ package final class Tokenizer: Sendable {
         try self.init(json: json, file: file, folder: nil)
     }
 
-    init(json: [UInt8], file: String?, folder: String?) throws(TokenizerError) {
+    /// Makes the tokenizer of a folder.
+    convenience init(_ source: TokenizerSource, folder: String) throws(TokenizerError) {
+        try self.init(
+            json: source.bytes, file: source.file, folder: folder, special: source.special,
+            characters: source.characters)
+    }
+
+    private init(
+        json: [UInt8], file: String?, folder: String?,
+        special usual: TokenizerSource.Special = TokenizerSource.Special(),
+        characters: CharacterMap? = nil
+    ) throws(TokenizerError) {
         let document = try TokenizerDocument(json, file: file)
         let root = document.root
         if let version = try root.optional("version"), try version.string() != "1.0" {
@@ -46,8 +57,11 @@ package final class Tokenizer: Sendable {
         let steps =
             try root.optional("pre_tokenizer")
             .map { (node) throws(TokenizerError) in try PreTokenizerStep.steps(node) } ?? []
-        let normalizer = try root.optional("normalizer")
+        var normalizer = try root.optional("normalizer")
             .map { (node) throws(TokenizerError) in try Normalizer(node) }
+        if let characters {
+            normalizer = .sequence([.characters(characters)] + [normalizer].compactMap { $0 })
+        }
         var isByteLevel = false
         if case .byteLevel? = steps.last { isByteLevel = true }
         let model = try BPEModel(document, isByteLevel: isByteLevel)
@@ -63,7 +77,7 @@ package final class Tokenizer: Sendable {
         vocabularySize =
             model.vocabulary.count
             + added.tokens.filter { model.vocabulary.id(of: $0.content) == nil }.count
-        special = try SpecialTokenIDs(folder: folder) { token in
+        special = try SpecialTokenIDs(folder: folder, usual: usual) { token in
             added.id(of: token) ?? model.vocabulary.id(of: token)
         }
     }

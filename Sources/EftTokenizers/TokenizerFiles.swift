@@ -5,13 +5,38 @@ import EftConfig
 
 /// The tokenizer's files in a model folder.
 package enum TokenizerFiles {
-    /// The names that are looked for, all but the first optional.
-    package static let names = [
-        "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json",
-        "chat_template.jinja", "chat_template.json", "generation_config.json", "vocab.json",
-        "merges.txt",
-        "tokenizer.model",
-    ]
+    /// Files that are tokenizers by themselves, in the order in which they are looked for; tiktoken's come last.
+    private static let forms = ["tokenizer.json", "tokenizer.model", "tekken.json"]
+
+    /// The names that are looked for, besides those of tiktoken's files.
+    package static let names =
+        forms + [
+            "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json",
+            "chat_template.jinja", "chat_template.json", "generation_config.json", "vocab.json",
+            "merges.txt",
+        ]
+
+    /// Whether a folder holds a tokenizer, in any of the forms that are read.
+    package static func hasTokenizer(_ folder: String) -> Bool {
+        FileAccess.names(in: folder).contains { forms.contains($0) || isTiktoken($0) }
+    }
+
+    /// The names of tokenizers that are read before the one that is among a folder's names.
+    package static func forms(before names: [String]) -> [String] {
+        Array(forms.prefix { !names.contains($0) })
+    }
+
+    /// Whether a name is that of one of a tokenizer's files.
+    package static func isOne(_ name: String) -> Bool {
+        names.contains(name) || isTiktoken(name)
+    }
+
+    /// Names of tiktoken's files in a folder, sorted.
+    static func tiktokenNames(in folder: String) -> [String] {
+        FileAccess.names(in: folder).filter(isTiktoken)
+    }
+
+    private static func isTiktoken(_ name: String) -> Bool { name.hasSuffix(".tiktoken") }
 
     /// Copies those of the tokenizer's files that exist; each is written aside and renamed into place.
     /// - Returns: the names of the files copied; none when both folders are the same.
@@ -22,7 +47,7 @@ package enum TokenizerFiles {
     ) throws(TokenizerError) -> [String] {
         if FileAccess.isSameFolder(source, destination) { return [] }
         var copied: [String] = []
-        for name in names {
+        for name in names + tiktokenNames(in: source) {
             if try FileAccess.copy(source + "/" + name, to: destination + "/" + name) {
                 copied.append(name)
             }
@@ -32,17 +57,11 @@ package enum TokenizerFiles {
 }
 
 extension Tokenizer {
-    /// Reads the tokenizer of a model folder: tokenizer.json, and the special tokens from the files beside it.
+    /// Reads the tokenizer of a model folder, and the special tokens from the files beside it: tokenizer.json, or else
+    /// SentencePiece's tokenizer.model, Mistral's tekken.json, or a file of tiktoken.
     /// - Throws: `TokenizerError` with file, key path and line.
     package static func load(folder: String) throws(TokenizerError) -> Tokenizer {
-        let path = folder + "/tokenizer.json"
-        guard let bytes = try FileAccess.read(path) else {
-            throw TokenizerError(
-                .unreadable,
-                "there is no tokenizer.json in this folder; save the tokenizer in the fast format",
-                file: path)
-        }
-        return try Tokenizer(json: bytes, file: path, folder: folder)
+        try Tokenizer(TokenizerSource(folder: folder), folder: folder)
     }
 }
 
@@ -56,18 +75,25 @@ struct SpecialTokenIDs: Sendable {
 
     /// Reads tokenizer_config.json, special_tokens_map.json, generation_config.json and config.json, the first that
     /// names a token deciding; only the last two name ids.
-    /// - Parameter find: the id of a token by its text.
+    /// - Parameters:
+    ///   - usual: the tokens that the tokenizer's own file names, for those that the first two do not.
+    ///   - find: the id of a token by its text.
     /// - Throws: `TokenizerError` for a faulty file or value.
-    init(folder: String?, find: (String) -> Int32?) throws(TokenizerError) {
+    init(
+        folder: String?, usual: TokenizerSource.Special, find: (String) -> Int32?
+    ) throws(TokenizerError) {
         guard let folder else { return }
         for name in ["tokenizer_config.json", "special_tokens_map.json"] {
-            guard let node = try Self.node(folder, name) else { continue }
+            guard let node = try TokenizerNode.read(name, in: folder) else { continue }
             if bos == nil { bos = try Self.id(node, "bos_token", find) }
             if eos == nil { eos = try Self.id(node, "eos_token", find) }
             if pad == nil { pad = try Self.id(node, "pad_token", find) }
         }
+        bos = bos ?? usual.bos.flatMap(find)
+        eos = eos ?? usual.eos.flatMap(find)
+        pad = pad ?? usual.pad.flatMap(find)
         for name in ["generation_config.json", "config.json"] {
-            guard let node = try Self.node(folder, name) else { continue }
+            guard let node = try TokenizerNode.read(name, in: folder) else { continue }
             if bos == nil { bos = try Self.ids(node, "bos_token_id").first }
             if pad == nil { pad = try Self.ids(node, "pad_token_id").first }
             let ends = try Self.ids(node, "eos_token_id")
@@ -75,16 +101,6 @@ struct SpecialTokenIDs: Sendable {
             if stops.isEmpty && name == "generation_config.json" { stops = ends }
         }
         if stops.isEmpty, let eos { stops = [eos] }
-    }
-
-    private static func node(
-        _ folder: String, _ name: String
-    ) throws(TokenizerError) -> TokenizerNode? {
-        let path = folder + "/" + name
-        guard let bytes = try FileAccess.read(path) else { return nil }
-        do {
-            return TokenizerNode(ConfigCursor(try JSONParser.parse(bytes, file: path), file: path))
-        } catch { throw TokenizerError(error) }
     }
 
     private static func id(

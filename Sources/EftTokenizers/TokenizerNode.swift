@@ -21,6 +21,15 @@ struct TokenizerNode: Sendable {
             line: cursor.node.line > 0 ? cursor.node.line : nil)
     }
 
+    /// The content of a JSON file of a folder; nil when there is no such file.
+    static func read(_ name: String, in folder: String) throws(TokenizerError) -> TokenizerNode? {
+        let path = folder + "/" + name
+        guard let bytes = try FileAccess.read(path) else { return nil }
+        do {
+            return TokenizerNode(ConfigCursor(try JSONParser.parse(bytes, file: path), file: path))
+        } catch { throw TokenizerError(error) }
+    }
+
     private func reading<T>(
         _ body: (ConfigCursor) throws(ConfigError) -> T
     ) throws(TokenizerError) -> T {
@@ -43,6 +52,12 @@ struct TokenizerNode: Sendable {
     func elements() throws(TokenizerError) -> [TokenizerNode] {
         try reading { (place) throws(ConfigError) in try place.elements() }
             .map { TokenizerNode($0) }
+    }
+
+    /// The entries of a mapping, those that are null left out.
+    func entries() throws(TokenizerError) -> [(key: String, node: TokenizerNode)] {
+        try reading { (place) throws(ConfigError) in try place.entries() }
+            .map { ($0.key, TokenizerNode($0.cursor)) }
     }
 
     /// The integer here.

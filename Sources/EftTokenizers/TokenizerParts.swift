@@ -33,13 +33,13 @@ package struct TokenizerParts: Sendable {
     /// Takes the tokenizer of a model folder apart.
     /// - Throws: `TokenizerError`; `unsupported` for rules that other formats have no words for.
     package init(folder: String) throws(TokenizerError) {
-        let path = folder + "/tokenizer.json"
-        guard let bytes = try FileAccess.read(path) else {
+        let source = try TokenizerSource(folder: folder)
+        if source.characters != nil {
             throw TokenizerError(
-                .unreadable, "there is no tokenizer.json in this folder", file: path)
+                .unsupported, "a table of characters has no place in the file", file: source.file)
         }
-        let root = try TokenizerDocument(bytes, file: path).root
-        let tokenizer = try Tokenizer(json: bytes, file: path, folder: folder)
+        let root = try TokenizerDocument(source.bytes, file: source.file).root
+        let tokenizer = try Tokenizer(source, folder: folder)
         let model = try root.required("model")
         isByteLevel = tokenizer.model.isByteLevel
         ignoresMerges = try model.bool("ignore_merges", default: false)

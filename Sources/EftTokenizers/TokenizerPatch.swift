@@ -44,6 +44,8 @@ package struct TokenizerPatch: Sendable {
     private let change: TokenizerChange
     /// The bytes of tokenizer.json that are replaced, in ascending order, and what stands there instead.
     private let edits: [FileAccess.Edit]
+    /// What the tokenizer was made of, and the changed document of one that had no tokenizer.json.
+    private let source: TokenizerSource
 
     /// Changes a tokenizer.
     /// - Parameter old: the folder's tokenizer, where it is read already.
@@ -51,11 +53,16 @@ package struct TokenizerPatch: Sendable {
     package init(
         _ change: TokenizerChange, of old: Tokenizer? = nil, folder: String
     ) throws(TokenizerError) {
-        let path = folder + "/tokenizer.json"
-        let old = if let old { old } else { try Tokenizer.load(folder: folder) }
-        guard var bytes = try FileAccess.read(path) else {
-            throw TokenizerError(.unreadable, "the file is gone", file: path)
+        var source = try TokenizerSource(folder: folder)
+        let path = source.file
+        if source.characters != nil {
+            throw TokenizerError(
+                .unsupported,
+                "tokens cannot be added to a SentencePiece model with a table of characters; save the tokenizer in the fast format",
+                file: path)
         }
+        let old = if let old { old } else { try Tokenizer(source, folder: folder) }
+        var bytes = source.bytes
         let range = try TokenizerPatch.addedTokens(bytes, file: path)
         let list: ConfigNode
         do {
@@ -74,8 +81,11 @@ package struct TokenizerPatch: Sendable {
         edits.append(FileAccess.Edit(range: range, text: text))
         edits.sort { $0.range.lowerBound < $1.range.lowerBound }
         for edit in edits.reversed() { bytes.replaceSubrange(edit.range, with: edit.text) }
-        self.edits = edits
-        tokenizer = try Tokenizer(json: bytes, file: path, folder: folder)
+        source.bytes = bytes
+        tokenizer = try Tokenizer(source, folder: folder)
+        if source.isDocument { source.bytes = [] }
+        self.source = source
+        self.edits = source.isDocument ? edits : []
         var entries: [(Int32, TokenizerChange.NewToken)] = []
         for token in change.added {
             guard let id = tokenizer.id(for: token.content) else { continue }
@@ -196,9 +206,24 @@ package struct TokenizerPatch: Sendable {
     /// - Throws: `TokenizerError` (`unreadable`, `io`, `malformed`).
     package func copy(to destination: String) throws(TokenizerError) {
         try TokenizerFiles.copy(from: folder, to: destination)
-        let name = "/tokenizer.json"
-        _ = try FileAccess.copy(folder + name, to: destination + name, replacing: edits)
-        try rewrite(destination + "/tokenizer_config.json") { object in
+        let (name, settings) = ("/tokenizer.json", "/tokenizer_config.json")
+        if source.isDocument {
+            _ = try FileAccess.copy(folder + name, to: destination + name, replacing: edits)
+        } else {
+            try FileAccess.write(source.bytes, to: destination + name)
+        }
+        // What other forms say themselves of special tokens, a tokenizer.json does not.
+        let special = [
+            ("bos_token", source.special.bos), ("eos_token", source.special.eos),
+            ("pad_token", source.special.pad),
+        ].compactMap { key, text in text.map { (key, $0) } }
+        if !special.isEmpty, try FileAccess.read(destination + settings) == nil {
+            try FileAccess.write(Array("{}".utf8), to: destination + settings)
+        }
+        try rewrite(destination + settings) { object in
+            for (key, text) in special where object[key] == nil {
+                object[key] = ConfigNode(text)
+            }
             guard case .object(var decoder)? = object["added_tokens_decoder"]?.value else { return }
             for (id, token) in entries {
                 decoder["\(id)"] = ConfigNode([

@@ -95,9 +95,8 @@ struct LoadedModel {
     /// The folder of an only adapter that has a whole tokenizer.
     private static func ownTokenizer(_ adapters: [String]) -> String? {
         guard adapters.count == 1, let adapter = adapters.first,
-            ["tokenizer.json", "tokenizer_config.json"].allSatisfy({
-                FileSystem.exists(FileSystem.join(adapter, $0))
-            })
+            TokenizerFiles.hasTokenizer(adapter),
+            FileSystem.exists(FileSystem.join(adapter, "tokenizer_config.json"))
         else { return nil }
         return adapter
     }

@@ -74,7 +74,8 @@ struct ModelFilesTests {
         let texts = [
             "config.json", "generation_config.json", "tokenizer.json", "tokenizer_config.json",
             "special_tokens_map.json", "chat_template.jinja", "tokenizer.model", "merges.txt",
-            "additional_chat_templates/tool_use.jinja",
+            "tekken.json",
+            "qwen.tiktoken", "additional_chat_templates/tool_use.jinja",
         ]
         let weights = [
             "model.safetensors.index.json", "model-00001-of-00002.safetensors",

@@ -2,6 +2,7 @@
 // What a converted model folder holds besides weights: checks of its path, and copies of other files.
 import EftConfig
 import EftFormats
+import EftTokenizers
 
 #if canImport(Glibc)
     import Glibc
@@ -20,12 +21,6 @@ package enum OutputFolder {
         !name.hasSuffix(OutputFile.partialSuffix)
             && (name.hasSuffix(".json") || weightSuffixes.contains(where: name.hasSuffix))
     }
-
-    /// Files of a tokenizer.
-    private static let tokenizerNames: Set<String> = [
-        "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json",
-        "vocab.json", "merges.txt", "tokenizer.model", "chat_template.jinja", "chat_template.json",
-    ]
 
     /// Refuses an output that is one of the inputs, whatever names they are given by.
     /// - Throws: `ConversionError` (`usage`).
@@ -113,9 +108,14 @@ package enum OutputFolder {
     /// Copies the files of a tokenizer where `source` holds a whole one.
     /// - Throws: `FormatError`.
     static func copyTokenizer(from source: String, to output: String) throws {
+        guard TokenizerFiles.hasTokenizer(source) else { return }
         let names = try FileSystem.list(source)
-        guard names.contains("tokenizer.json") else { return }
-        for name in names where tokenizerNames.contains(name) {
+        // A tokenizer of another form that is there already would be read before this one.
+        let earlier = TokenizerFiles.forms(before: names)
+        for name in try FileSystem.list(output) where earlier.contains(name) {
+            try FileSystem.remove(FileSystem.join(output, name))
+        }
+        for name in names where TokenizerFiles.isOne(name) && name != "generation_config.json" {
             try FileSystem.copy(
                 FileSystem.join(source, name), to: FileSystem.join(output, name))
         }

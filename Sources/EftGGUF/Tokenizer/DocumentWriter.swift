@@ -3,23 +3,26 @@
 import EftConfig
 
 /// Writes JSON piece by piece.
-struct DocumentWriter {
+package struct DocumentWriter {
     /// What was written.
-    private(set) var bytes: [UInt8] = []
+    package private(set) var bytes: [UInt8] = []
+
+    /// Begins with nothing.
+    package init() {}
 
     /// Writes text as it is.
-    mutating func text(_ text: String) { bytes.append(contentsOf: text.utf8) }
+    package mutating func text(_ text: String) { bytes.append(contentsOf: text.utf8) }
 
     /// Writes a value.
-    mutating func node(_ node: ConfigNode) {
+    package mutating func node(_ node: ConfigNode) {
         bytes.append(contentsOf: JSONWriter.bytes(node, layout: .minimal))
     }
 
     /// Writes what another one wrote.
-    mutating func append(_ other: DocumentWriter) { bytes.append(contentsOf: other.bytes) }
+    package mutating func append(_ other: DocumentWriter) { bytes.append(contentsOf: other.bytes) }
 
     /// Writes a string; bytes that are no UTF-8 become U+FFFD.
-    mutating func string(_ text: ArraySlice<UInt8>) {
+    package mutating func string(_ text: ArraySlice<UInt8>) {
         guard text.allSatisfy({ $0 < 0x80 }) || String(validating: text, as: UTF8.self) != nil
         else { return string(ArraySlice(Array(String(decoding: text, as: UTF8.self).utf8))) }
         bytes.append(UInt8(ascii: "\""))

@@ -112,52 +112,40 @@ struct GGUFTokenizer {
     /// - Throws: `GGUFError`.
     func document() throws(GGUFError) -> [UInt8] {
         let tokens = try TokenList(file, isPlain: cutting.isPlain)
-        var writer = DocumentWriter()
-        writer.text("{\"version\":\"1.0\",\"truncation\":null,\"padding\":null,\"added_tokens\":[")
-        var isFirst = true
+        var sketch = TokenizerSketch(tokens)
         for id in 0..<tokens.count where isAdded(tokens.kinds[id]) && !tokens.isRepeated[id] {
             guard !tokens[id].isEmpty else { continue }
-            if !isFirst { writer.text(",") }
-            isFirst = false
-            writer.text("\n{\"id\":\(id),\"content\":")
-            writer.string(tokens[id])
-            let isSpecial = tokens.kinds[id] != .userDefined
-            writer.text(
-                ",\"single_word\":false,\"lstrip\":false,\"rstrip\":false,\"normalized\":false,\"special\":\(isSpecial)}"
-            )
+            sketch.added.append(
+                TokenizerSketch.Added(
+                    id: id, content: tokens[id], isSpecial: tokens.kinds[id] != .userDefined))
         }
-        writer.text("],\"normalizer\":")
-        writer.node(normalizer)
-        writer.text(",\"pre_tokenizer\":")
-        writer.node(isSentencePiece ? ConfigNode(.null) : cutting.node)
-        writer.text(",\"post_processor\":")
-        writer.node(postProcessor(tokens))
-        writer.text(",\"decoder\":")
-        writer.node(decoder)
-        writer.text(",\"model\":{\"type\":\"BPE\",\"dropout\":null,\"unk_token\":")
-        if let unknown, cutting.isPlain, unknown >= 0, unknown < tokens.count {
-            writer.string(tokens[unknown])
-        } else {
-            writer.text("null")
+        let prefixesSpace = isSentencePiece && adds("space_prefix", true)
+        if cutting.isPlain {
+            sketch.normalizers = TokenizerSketch.marksSpaces(prefix: prefixesSpace)
+            sketch.decoder = TokenizerSketch.plainDecoder(prefixesSpace: prefixesSpace)
+            sketch.fallsBackOnBytes = true
+            if let unknown, unknown >= 0, unknown < tokens.count {
+                sketch.unknown = tokens[unknown]
+            }
         }
-        writer.text(
-            ",\"continuing_subword_prefix\":null,\"end_of_word_suffix\":null,\"fuse_unk\":\(cutting.isPlain),\"byte_fallback\":\(cutting.isPlain),\"ignore_merges\":\(cutting.ignoresMerges),\"vocab\":{"
-        )
-        isFirst = true
-        for id in 0..<tokens.count where !tokens.isRepeated[id] {
-            writer.text(isFirst ? "\n" : ",\n")
-            isFirst = false
-            writer.string(tokens[id])
-            writer.text(":\(id)")
+        if !isSentencePiece { sketch.preTokenizer = cutting.node }
+        sketch.ignoresMerges = cutting.ignoresMerges
+        sketch.setTemplate(
+            first: adds("bos_token", cutting.addsBOS) ? special(bos, tokens) : nil,
+            last: adds("eos_token", false) ? special(eos, tokens) : nil)
+        return try sketch.document { writer throws(GGUFError) in
+            if isSentencePiece {
+                let merges = tokens.merges(ofScores: try scores(count: tokens.count))
+                writer.merges(merges, of: tokens)
+            } else {
+                try writeMerges(&writer)
+            }
         }
-        writer.text("},\"merges\":[")
-        if isSentencePiece {
-            try writeMerges(ofScores: tokens, &writer)
-        } else {
-            try writeMerges(&writer)
-        }
-        writer.text("]}}\n")
-        return writer.bytes
+    }
+
+    private func special(_ id: Int?, _ tokens: TokenList) -> (id: Int, text: String)? {
+        guard let id, id >= 0, id < tokens.count else { return nil }
+        return (id, tokens.text(id))
     }
 
     /// Whether a token is found in the text before it is cut into words.
@@ -168,101 +156,6 @@ struct GGUFTokenizer {
         case .unknown: isSentencePiece
         case .normal, .unused, .byte: false
         }
-    }
-
-    private func object(_ type: String, _ entries: [(String, ConfigNode)] = []) -> ConfigNode {
-        var object = ConfigObject()
-        object["type"] = ConfigNode(.string(type))
-        for (key, value) in entries { object[key] = value }
-        return ConfigNode(.object(object))
-    }
-
-    private func replace(_ text: String, with content: String) -> ConfigNode {
-        var pattern = ConfigObject()
-        pattern["String"] = ConfigNode(.string(text))
-        return object(
-            "Replace",
-            [
-                ("pattern", ConfigNode(.object(pattern))),
-                ("content", ConfigNode(.string(content))),
-            ])
-    }
-
-    /// Whether texts get a space in front.
-    private var prefixesSpace: Bool {
-        isSentencePiece && adds("space_prefix", true)
-    }
-
-    private var normalizer: ConfigNode {
-        guard cutting.isPlain else { return ConfigNode(.null) }
-        let spaces = replace(" ", with: "\u{2581}")
-        guard prefixesSpace else { return spaces }
-        let prefix = object("Prepend", [("prepend", ConfigNode(.string("\u{2581}")))])
-        return object("Sequence", [("normalizers", ConfigNode(.array([prefix, spaces])))])
-    }
-
-    private var decoder: ConfigNode {
-        guard cutting.isPlain else {
-            return object(
-                "ByteLevel",
-                [
-                    ("add_prefix_space", ConfigNode(.bool(true))),
-                    ("trim_offsets", ConfigNode(.bool(true))),
-                    ("use_regex", ConfigNode(.bool(true))),
-                ])
-        }
-        var steps = [
-            replace("\u{2581}", with: " "), object("ByteFallback"), object("Fuse"),
-        ]
-        if prefixesSpace {
-            steps.append(
-                object(
-                    "Strip",
-                    [
-                        ("content", ConfigNode(.string(" "))), ("start", ConfigNode(.integer(1))),
-                        ("stop", ConfigNode(.integer(0))),
-                    ]))
-        }
-        return object("Sequence", [("decoders", ConfigNode(.array(steps)))])
-    }
-
-    private func postProcessor(_ tokens: TokenList) -> ConfigNode {
-        func sequence(_ name: String, _ type: Int) -> ConfigNode {
-            entry("Sequence", name, type)
-        }
-        func entry(_ kind: String, _ id: String, _ type: Int) -> ConfigNode {
-            var (outer, inner) = (ConfigObject(), ConfigObject())
-            inner["id"] = ConfigNode(.string(id))
-            inner["type_id"] = ConfigNode(.integer(type))
-            outer[kind] = ConfigNode(.object(inner))
-            return ConfigNode(.object(outer))
-        }
-        var specials = ConfigObject()
-        func token(_ id: Int?) -> String? {
-            guard let id, id >= 0, id < tokens.count else { return nil }
-            let text = tokens.text(id)
-            var special = ConfigObject()
-            special["id"] = ConfigNode(.string(text))
-            special["ids"] = ConfigNode(.array([ConfigNode(.integer(id))]))
-            special["tokens"] = ConfigNode(.array([ConfigNode(.string(text))]))
-            specials[text] = ConfigNode(.object(special))
-            return text
-        }
-        let first = adds("bos_token", cutting.addsBOS) ? token(bos) : nil
-        let last = adds("eos_token", false) ? token(eos) : nil
-        func one(_ name: String, _ type: Int) -> [ConfigNode] {
-            [
-                first.map { entry("SpecialToken", $0, type) }, sequence(name, type),
-                last.map { entry("SpecialToken", $0, type) },
-            ].compactMap { $0 }
-        }
-        return object(
-            "TemplateProcessing",
-            [
-                ("single", ConfigNode(.array(one("A", 0)))),
-                ("pair", ConfigNode(.array(one("A", 0) + one("B", 1)))),
-                ("special_tokens", ConfigNode(.object(specials))),
-            ])
     }
 
     // MARK: Merges
@@ -285,73 +178,15 @@ struct GGUFTokenizer {
         writer.append(written)
     }
 
-    /// Merges as SentencePiece's scores imply them: of every two tokens that make a third, best third first.
-    private func writeMerges(
-        ofScores tokens: TokenList, _ writer: inout DocumentWriter
-    ) throws(GGUFError) {
+    /// SentencePiece's scores.
+    private func scores(count: Int) throws(GGUFError) -> [Double] {
         let key = "tokenizer.ggml.scores"
-        guard let scores = try file.numbers(key), scores.count == tokens.count else {
-            throw file.fault(key, "does not have a number for each of \(tokens.count) tokens")
+        guard let scores = try file.numbers(key), scores.count == count else {
+            throw file.fault(key, "does not have a number for each of \(count) tokens")
         }
         guard scores.allSatisfy({ !$0.isNaN }) else {
             throw file.fault(key, "holds what is no number")
         }
-        var merges: [ScoredMerge] = []
-        for id in 0..<tokens.count where !tokens.isRepeated[id] {
-            switch tokens.kinds[id] {
-            case .normal, .userDefined, .unused: break
-            case .unknown, .control, .byte: continue
-            }
-            let first = merges.count
-            tokens.forEachSplit(id) { left, right in
-                let lengths = (
-                    Self.characters(tokens[left]), Self.characters(tokens[right])
-                )
-                // Runs of spaces come before all else, shorter ones and those of shorter parts first.
-                let isSpaces = tokens.isSpaces[id]
-                merges.append(
-                    ScoredMerge(
-                        left: Int32(left), right: Int32(right),
-                        score: isSpaces ? .greatestFiniteMagnitude : scores[id],
-                        run: isSpaces ? Int32(lengths.0 + lengths.1) : 0,
-                        leftLength: isSpaces ? -lengths.0 : lengths.0,
-                        rightLength: isSpaces ? -lengths.1 : lengths.1, place: 0))
-            }
-            merges[first...].sort { ($0.left, $0.right) < ($1.left, $1.right) }
-            for index in first..<merges.count { merges[index].place = Int32(index) }
-        }
-        merges.sort(by: ScoredMerge.comesFirst)
-        for (place, merge) in merges.enumerated() {
-            writer.text(place == 0 ? "\n[" : ",\n[")
-            writer.string(tokens[Int(merge.left)])
-            writer.text(",")
-            writer.string(tokens[Int(merge.right)])
-            writer.text("]")
-        }
-    }
-
-    private static func characters(_ bytes: ArraySlice<UInt8>) -> Int32 {
-        bytes.reduce(0) { $0 + ($1 & 0xC0 == 0x80 ? 0 : 1) }
-    }
-}
-
-/// Two tokens that make a third.
-private struct ScoredMerge {
-    let left, right: Int32
-    /// The score of the third.
-    let score: Double
-    /// Characters of a run of spaces; 0 for anything else.
-    let run: Int32
-    let leftLength, rightLength: Int32
-    /// Its place among all.
-    var place: Int32
-
-    /// Of merges with one score, those of longer tokens come first; else they stay in their order.
-    static func comesFirst(_ one: ScoredMerge, _ other: ScoredMerge) -> Bool {
-        if one.score != other.score { return one.score > other.score }
-        if one.run != other.run { return one.run < other.run }
-        if one.leftLength != other.leftLength { return one.leftLength > other.leftLength }
-        if one.rightLength != other.rightLength { return one.rightLength > other.rightLength }
-        return one.place < other.place
+        return scores
     }
 }

@@ -3,15 +3,26 @@
 import EftConfig
 
 /// How a tokenizer of byte pairs cuts text into words, and what else its name implies.
-struct PreTokenization: Sendable {
+package struct PreTokenization: Sendable {
     /// Regular expressions, each of which cuts the pieces that the one before it left.
-    var patterns: [String]
+    package var patterns: [String]
     /// Whether a word that is a token is never built of merges.
-    var ignoresMerges = false
+    package var ignoresMerges = false
     /// Whether texts begin with the first token where the file does not say.
-    var addsBOS = false
+    package var addsBOS = false
     /// Whether tokens are plain text with U+2581 for spaces, and not GPT-2's letters for bytes.
-    var isPlain = false
+    package var isPlain = false
+
+    /// Cuts by patterns alone.
+    package init(
+        patterns: [String], ignoresMerges: Bool = false, addsBOS: Bool = false,
+        isPlain: Bool = false
+    ) {
+        self.patterns = patterns
+        self.ignoresMerges = ignoresMerges
+        self.addsBOS = addsBOS
+        self.isPlain = isPlain
+    }
 
     private static let contractions = "(?i:'s|'t|'re|'ve|'m|'ll|'d)"
     private static let gpt2 =
@@ -138,7 +149,7 @@ struct PreTokenization: Sendable {
     ]
 
     /// The way of a name; nil when it is not known.
-    static func named(_ name: String) -> PreTokenization? {
+    package static func named(_ name: String) -> PreTokenization? {
         table.first { $0.names.contains(name) }?.1
     }
 
@@ -150,7 +161,7 @@ struct PreTokenization: Sendable {
     }
 
     /// The `pre_tokenizer` of a tokenizer.json.
-    var node: ConfigNode {
+    package var node: ConfigNode {
         var steps = patterns.map { pattern in
             var split = ConfigObject()
             var regex = ConfigObject()

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-// The tokens of a GGUF file, one behind the other in one piece of memory.
+// The tokens of a vocabulary, one behind the other in one piece of memory.
 
-/// What kind of token `tokenizer.ggml.token_type` says it is.
-enum TokenKind: UInt8, Sendable {
+/// What kind of token it is, with the numbers of SentencePiece and of `tokenizer.ggml.token_type`.
+package enum TokenKind: UInt8, Sendable {
     case normal = 1
     case unknown = 2
     case control = 3
@@ -11,87 +11,69 @@ enum TokenKind: UInt8, Sendable {
     case byte = 6
 }
 
-/// All tokens of a file, found by their bytes.
-struct TokenList {
+/// All tokens of a vocabulary, found by their bytes.
+package struct TokenList {
     /// The most tokens that a vocabulary may have.
-    private static let most = 1 << 24
+    fileprivate static let most = 1 << 24
     /// The longest token.
-    private static let longest = 1 << 16
+    fileprivate static let longest = 1 << 16
 
     private var bytes: [UInt8] = []
     private var ends: [Int] = []
     /// The kind of each.
-    private(set) var kinds: [TokenKind]
+    package private(set) var kinds: [TokenKind] = []
     /// Whether each was written with spaces and now stands for a run of them, as merges make it.
-    private(set) var isSpaces: [Bool] = []
+    package private(set) var isSpaces: [Bool] = []
     /// Places of tokens by their hash, one more than the index; of tokens that stand twice the first.
     private var table: [Int32] = []
     /// Whether a token of the same bytes stands before.
-    private(set) var isRepeated: [Bool] = []
+    package private(set) var isRepeated: [Bool] = []
 
     /// Number of tokens.
-    var count: Int { ends.count }
+    package var count: Int { ends.count }
 
-    /// Reads the tokens of a file.
+    /// Begins without a token.
+    package init() {}
+
+    /// Adds a token; `index` must follow before tokens are looked for.
     ///
-    /// Tokens of several spaces that a user defined are Gemma's. Converters write them with spaces; Hugging Face's form
-    /// has U+2581 in them, and they are made by merges.
+    /// Tokens of several spaces that a user defined are Gemma's. In Hugging Face's form they have U+2581 in them, and are
+    /// made by merges.
     /// - Parameter isPlain: whether tokens have U+2581 for spaces.
-    /// - Throws: `GGUFError`.
-    init(_ file: GGUFFile, isPlain: Bool) throws(GGUFError) {
-        let key = "tokenizer.ggml.tokens"
-        guard let claimed = file.metadata[key]?.list?.count else {
-            throw file.fault(key, "is missing; the file has no tokenizer", .missing)
+    package mutating func append(_ token: some Collection<UInt8>, kind: TokenKind, isPlain: Bool) {
+        let run = isPlain && kind == .userDefined ? Self.spaces(token) : 0
+        if run > 1 {
+            for _ in 0..<run { bytes += "\u{2581}".utf8 }
+        } else {
+            bytes += token
         }
-        guard claimed > 0, claimed <= Self.most else {
-            throw file.fault(key, "has \(claimed) tokens")
-        }
-        var kinds = try Self.kinds(file, count: claimed)
-        var isSpaces = [Bool](repeating: false, count: claimed)
-        var (bytes, ends): ([UInt8], [Int]) = ([], [])
-        _ = try file.forEachString(key, limit: Self.longest) { index, token throws(GGUFError) in
-            if isPlain, kinds[index] == .userDefined, token.count > 1,
-                token.allSatisfy({ $0 == UInt8(ascii: " ") })
-            {
-                for _ in token { bytes += "\u{2581}".utf8 }
-                kinds[index] = .normal
-                isSpaces[index] = true
-            } else {
-                bytes += token
-            }
-            ends.append(bytes.count)
-        }
-        self.kinds = kinds
-        self.isSpaces = isSpaces
-        self.bytes = bytes
-        self.ends = ends
-        index()
+        kinds.append(run > 1 ? .normal : kind)
+        isSpaces.append(run > 1)
+        ends.append(bytes.count)
     }
 
-    private static func kinds(_ file: GGUFFile, count: Int) throws(GGUFError) -> [TokenKind] {
-        let key = "tokenizer.ggml.token_type"
-        guard let list = try file.numbers(key, limit: most) else {
-            return [TokenKind](repeating: .normal, count: count)
-        }
-        guard list.count == count else {
-            throw file.fault(key, "has \(list.count) entries for \(count) tokens")
-        }
-        return list.map { number in
-            UInt8(exactly: number).flatMap { TokenKind(rawValue: $0) } ?? .normal
-        }
+    /// The number of spaces that a token consists of, written as such or as U+2581; 0 for any other.
+    private static func spaces(_ token: some Collection<UInt8>) -> Int {
+        if token.allSatisfy({ $0 == UInt8(ascii: " ") }) { return token.count }
+        let mark = Array("\u{2581}".utf8)
+        guard token.count % mark.count == 0,
+            zip(token, 0...).allSatisfy({ $0 == mark[$1 % mark.count] })
+        else { return 0 }
+        return token.count / mark.count
     }
 
     private func range(_ id: Int) -> Range<Int> { (id == 0 ? 0 : ends[id - 1])..<ends[id] }
 
     /// The bytes of a token.
-    subscript(id: Int) -> ArraySlice<UInt8> { bytes[range(id)] }
+    package subscript(id: Int) -> ArraySlice<UInt8> { bytes[range(id)] }
 
     /// The text of a token; bytes that are no UTF-8 become U+FFFD.
-    func text(_ id: Int) -> String { String(decoding: self[id], as: UTF8.self) }
+    package func text(_ id: Int) -> String { String(decoding: self[id], as: UTF8.self) }
 
     // MARK: Finding
 
-    private mutating func index() {
+    /// Makes tokens be found.
+    package mutating func index() {
         var size = 16
         while size < 2 * count { size *= 2 }
         table = [Int32](repeating: 0, count: size)
@@ -105,7 +87,12 @@ struct TokenList {
     /// Where a token with the bytes of a range of all bytes stands, or would stand.
     private func slot(of range: Range<Int>) -> Int {
         bytes.withUnsafeBufferPointer { bytes in
-            let wanted = UnsafeBufferPointer(rebasing: bytes[range])
+            slot(of: UnsafeBufferPointer(rebasing: bytes[range]))
+        }
+    }
+
+    private func slot(of wanted: UnsafeBufferPointer<UInt8>) -> Int {
+        bytes.withUnsafeBufferPointer { bytes in
             var slot = Int(truncatingIfNeeded: Self.hash(wanted)) & (table.count - 1)
             while table[slot] != 0 {
                 let found = UnsafeBufferPointer(rebasing: bytes[self.range(Int(table[slot]) - 1)])
@@ -122,15 +109,58 @@ struct TokenList {
         return hash ^ (hash >> 29)
     }
 
+    /// The token with some bytes, the first of several; nil when there is none.
+    package func id(of token: [UInt8]) -> Int? {
+        token.withUnsafeBufferPointer { wanted in
+            let found = table[slot(of: wanted)]
+            return found == 0 ? nil : Int(found) - 1
+        }
+    }
+
     /// The tokens whose texts, one behind the other, are the text of a token.
     /// - Parameter body: receives left and right; both are shorter than the token.
-    func forEachSplit(_ id: Int, _ body: (_ left: Int, _ right: Int) -> Void) {
+    package func forEachSplit(_ id: Int, _ body: (_ left: Int, _ right: Int) -> Void) {
         let range = range(id)
         for middle in range.dropFirst() where bytes[middle] & 0xC0 != 0x80 {
             let left = table[slot(of: range.lowerBound..<middle)]
             guard left != 0 else { continue }
             let right = table[slot(of: middle..<range.upperBound)]
             if right != 0 { body(Int(left) - 1, Int(right) - 1) }
+        }
+    }
+}
+
+extension TokenList {
+    /// Reads the tokens of a file.
+    /// - Parameter isPlain: whether tokens have U+2581 for spaces.
+    /// - Throws: `GGUFError`.
+    init(_ file: GGUFFile, isPlain: Bool) throws(GGUFError) {
+        let key = "tokenizer.ggml.tokens"
+        guard let claimed = file.metadata[key]?.list?.count else {
+            throw file.fault(key, "is missing; the file has no tokenizer", .missing)
+        }
+        guard claimed > 0, claimed <= Self.most else {
+            throw file.fault(key, "has \(claimed) tokens")
+        }
+        let kinds = try Self.kinds(file, count: claimed)
+        var list = TokenList()
+        _ = try file.forEachString(key, limit: Self.longest) { index, token throws(GGUFError) in
+            list.append(token, kind: kinds[index], isPlain: isPlain)
+        }
+        list.index()
+        self = list
+    }
+
+    private static func kinds(_ file: GGUFFile, count: Int) throws(GGUFError) -> [TokenKind] {
+        let key = "tokenizer.ggml.token_type"
+        guard let list = try file.numbers(key, limit: most) else {
+            return [TokenKind](repeating: .normal, count: count)
+        }
+        guard list.count == count else {
+            throw file.fault(key, "has \(list.count) entries for \(count) tokens")
+        }
+        return list.map { number in
+            UInt8(exactly: number).flatMap { TokenKind(rawValue: $0) } ?? .normal
         }
     }
 }

@@ -120,7 +120,7 @@ struct PreparedKey: Sendable, Hashable {
     }
 
     private static func isRead(_ name: String) -> Bool {
-        [".json", ".jinja", ".txt", ".model"].contains { name.hasSuffix($0) }
+        [".json", ".jinja", ".txt", ".model", ".tiktoken"].contains { name.hasSuffix($0) }
             && !name.hasSuffix(".index.json")
     }
 }
