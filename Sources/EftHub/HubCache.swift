@@ -43,6 +43,11 @@ package struct HubCache: Sendable {
         "\(folder)/.locks/\(repository.folderName)/\(digest.hex).lock"
     }
 
+    /// The lock of what is linked and noted in a repository's folder.
+    func snapshotsLock(_ repository: HubRepository) -> String {
+        "\(folder)/.locks/\(repository.folderName)/eft-snapshots.lock"
+    }
+
     func snapshotPlace(_ repository: HubRepository, commit: String) -> String {
         "\(place(repository))/snapshots/\(commit)"
     }

@@ -147,17 +147,28 @@ package struct HubFetcher: Sendable {
                     onProgress(label, progress)
                 }, shouldStop: shouldStop)
         }
-        for file in files {
-            guard let digest = file.digest else { continue }
-            try cache.link(file.path, to: digest, repository, commit: listing.commit)
-        }
         if !files.isEmpty {
-            try cache.note(
-                repository, revision: revision ?? HubName.mainRevision, commit: listing.commit)
+            try put(files, in: cache, repository, revision: revision, commit: listing.commit)
         }
         return Found(
             path: cache.snapshotPlace(repository, commit: listing.commit), commit: listing.commit,
             byteCount: files.reduce(0) { $0 + ($1.size ?? 0) }, fetchedBytes: fetched)
+    }
+
+    /// Links the files of a commit and notes it; one program at a time, for links and notes are made aside under one name.
+    private func put(
+        _ files: [HubFile], in cache: HubCache, _ repository: HubRepository, revision: String?,
+        commit: String
+    ) throws(HubError) {
+        let lock = try BlobLock.take(
+            cache.snapshotsLock(repository), shouldStop: shouldStop)
+        for file in files {
+            guard let digest = file.digest else { continue }
+            try cache.link(file.path, to: digest, repository, commit: commit)
+        }
+        try cache.note(
+            repository, revision: revision ?? HubName.mainRevision, commit: commit)
+        withExtendedLifetime(lock) {}
     }
 
     private func makeRoom(
