@@ -76,20 +76,20 @@ void eft_curl_close(eft_curl_session *session) {
 // What libcurl takes for a function that wants no more bytes.
 static size_t refused(size_t total) { return total > 0 ? 0 : 1; }
 
-static size_t take_line(char *bytes, size_t size, size_t count, void *user) {
-    eft_curl_session *session = user;
-    size_t total = size * count;
-    if (session->request->on_line(session->request->context, bytes, total)) return total;
+static size_t take(eft_curl_session *session, int (*give)(void *, const char *, size_t), const char *bytes, size_t total) {
+    if (give(session->request->context, bytes, total)) return total;
     session->is_stopped = 1;
     return refused(total);
 }
 
+static size_t take_line(char *bytes, size_t size, size_t count, void *user) {
+    eft_curl_session *session = user;
+    return take(session, session->request->on_line, bytes, size * count);
+}
+
 static size_t take_body(char *bytes, size_t size, size_t count, void *user) {
     eft_curl_session *session = user;
-    size_t total = size * count;
-    if (session->request->on_body(session->request->context, bytes, total)) return total;
-    session->is_stopped = 1;
-    return refused(total);
+    return take(session, session->request->on_body, bytes, size * count);
 }
 
 static int look(void *user, curl_off_t a, curl_off_t b, curl_off_t c, curl_off_t d) {

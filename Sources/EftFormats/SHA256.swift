@@ -27,16 +27,11 @@ package struct SHA256: Sendable {
         }
     }
 
-    private static let blockBytes = 64
-
     private var state: SIMD8<UInt32> = [
         0x6a09_e667, 0xbb67_ae85, 0x3c6e_f372, 0xa54f_f53a,
         0x510e_527f, 0x9b05_688c, 0x1f83_d9ab, 0x5be0_cd19,
     ]
-    /// The bytes of a block that is not full yet.
-    private var pending: [UInt8] = []
-    private var byteCount: UInt64 = 0
-
+    private var blocks = DigestBlocks()
     /// Whether the processor's instructions are used where it has them.
     private let usesInstructions: Bool
 
@@ -61,50 +56,37 @@ package struct SHA256: Sendable {
 
     /// Goes on with more memory.
     package mutating func update(_ bytes: UnsafeRawBufferPointer) {
-        byteCount &+= UInt64(bytes.count)
-        var rest = bytes[...]
-        if !pending.isEmpty {
-            let taken = min(SHA256.blockBytes - pending.count, rest.count)
-            pending.append(contentsOf: rest.prefix(taken))
-            rest = rest.dropFirst(taken)
-            guard pending.count == SHA256.blockBytes else { return }
-            pending.withUnsafeBytes { take(blocks: $0) }
-            pending.removeAll(keepingCapacity: true)
+        var state = state
+        blocks.add(bytes) { [usesInstructions] whole in
+            let isDone = usesInstructions && SHA256.takeByInstructions(whole, into: &state)
+            if !isDone { SHA256.take(blocks: whole, into: &state) }
         }
-        let whole = rest.count / SHA256.blockBytes * SHA256.blockBytes
-        take(blocks: UnsafeRawBufferPointer(rebasing: rest.prefix(whole)))
-        pending.append(contentsOf: rest.dropFirst(whole))
+        self.state = state
     }
 
     /// The digest of all bytes so far.
     package func finish() -> Digest {
         var sum = self
-        let bitCount = byteCount &* 8
-        var padding: [UInt8] = [0x80]
-        while (pending.count + padding.count) % SHA256.blockBytes != SHA256.blockBytes - 8 {
-            padding.append(0)
-        }
-        padding += (0..<8).map { UInt8(truncatingIfNeeded: bitCount >> (56 - 8 * UInt64($0))) }
-        sum.update(padding)
+        sum.update(blocks.padding)
         return Digest(words: sum.state)
     }
 
-    private mutating func take(blocks: UnsafeRawBufferPointer) {
-        guard let base = blocks.baseAddress, !blocks.isEmpty else { return }
-        let isDone =
-            usesInstructions
-            && withUnsafeMutableBytes(of: &state) {
-                eft_sha256_blocks(
-                    $0.baseAddress?.assumingMemoryBound(to: UInt32.self), base,
-                    blocks.count / SHA256.blockBytes)
-            }
-        if !isDone { SHA256.take(blocks: blocks, into: &state) }
+    /// Takes blocks by the processor's instructions; false where it has none.
+    private static func takeByInstructions(
+        _ blocks: UnsafeRawBufferPointer, into state: inout SIMD8<UInt32>
+    ) -> Bool {
+        guard let base = blocks.baseAddress, !blocks.isEmpty else { return true }
+        return withUnsafeMutableBytes(of: &state) {
+            eft_sha256_blocks(
+                $0.baseAddress?.assumingMemoryBound(to: UInt32.self), base,
+                blocks.count / DigestBlocks.byteCount)
+        }
     }
 
     private static func take(blocks: UnsafeRawBufferPointer, into state: inout SIMD8<UInt32>) {
         roundConstants.withUnsafeBufferPointer { constants in
             withUnsafeTemporaryAllocation(of: UInt32.self, capacity: 64) { schedule in
-                for start in stride(from: 0, to: blocks.count, by: blockBytes) {
+                for start in stride(from: 0, to: blocks.count, by: DigestBlocks.byteCount) {
                     for place in 0..<16 {
                         schedule[place] = UInt32(
                             bigEndian: blocks.loadUnaligned(

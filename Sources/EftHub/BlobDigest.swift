@@ -40,21 +40,13 @@ package enum BlobDigest: Sendable, Hashable {
     /// - Throws: `FormatError`.
     func isOf(file path: String) throws(FormatError) -> Bool {
         let file = try MappedFile(path: path)
-        var buffer = [UInt8](repeating: 0, count: min(max(file.byteCount, 1), 1 << 20))
         var (large, git) = (SHA256(), SHA1())
         if case .git = self { git.update(Array("blob \(file.byteCount)\0".utf8)) }
-        var offset = 0
-        while offset < file.byteCount {
-            let count = min(buffer.count, file.byteCount - offset)
-            try buffer.withMutableRawBytes { (bytes) throws(FormatError) in
-                let part = UnsafeMutableRawBufferPointer(rebasing: bytes[..<count])
-                try file.read(at: offset, into: part)
-                switch self {
-                case .sha256: large.update(UnsafeRawBufferPointer(part))
-                case .git: git.update(UnsafeRawBufferPointer(part))
-                }
+        try file.forEachPiece { (piece) throws(FormatError) in
+            switch self {
+            case .sha256: large.update(piece)
+            case .git: git.update(piece)
             }
-            offset += count
         }
         switch self {
         case .sha256(let hex): return large.finish().hex == hex

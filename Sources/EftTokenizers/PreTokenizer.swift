@@ -34,7 +34,7 @@ enum PreTokenizerStep: Sendable {
     case metaspace(replacement: Unicode.Scalar, PrependScheme, split: Bool)
 
     /// GPT-2's pattern, which ByteLevel applies by itself.
-    private static let gpt2Pattern =
+    static let gpt2Pattern =
         #"'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+"#
 
     /// Reads the `pre_tokenizer` of a tokenizer.json, with its sequences laid flat.

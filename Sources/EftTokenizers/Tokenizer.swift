@@ -32,22 +32,28 @@ package final class Tokenizer: Sendable {
     /// Makes a tokenizer of the text of a tokenizer.json alone; it names no special ids.
     /// - Throws: `TokenizerError` with key path and line.
     package convenience init(json: [UInt8], file: String? = nil) throws(TokenizerError) {
-        try self.init(json: json, file: file, folder: nil)
+        try self.init(TokenizerDocument(json, file: file), folder: nil)
     }
 
     /// Makes the tokenizer of a folder.
     convenience init(_ source: TokenizerSource, folder: String) throws(TokenizerError) {
+        let document = try TokenizerDocument(source.bytes, file: source.file)
+        try self.init(source, document, folder: folder)
+    }
+
+    /// Makes the tokenizer of a folder whose document is read already.
+    convenience init(
+        _ source: TokenizerSource, _ document: TokenizerDocument, folder: String
+    ) throws(TokenizerError) {
         try self.init(
-            json: source.bytes, file: source.file, folder: folder, special: source.special,
-            characters: source.characters)
+            document, folder: folder, special: source.special, characters: source.characters)
     }
 
     private init(
-        json: [UInt8], file: String?, folder: String?,
+        _ document: TokenizerDocument, folder: String?,
         special usual: TokenizerSource.Special = TokenizerSource.Special(),
         characters: CharacterMap? = nil
     ) throws(TokenizerError) {
-        let document = try TokenizerDocument(json, file: file)
         let root = document.root
         if let version = try root.optional("version"), try version.string() != "1.0" {
             throw version.error(

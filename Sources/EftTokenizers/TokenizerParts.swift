@@ -38,8 +38,9 @@ package struct TokenizerParts: Sendable {
             throw TokenizerError(
                 .unsupported, "a table of characters has no place in the file", file: source.file)
         }
-        let root = try TokenizerDocument(source.bytes, file: source.file).root
-        let tokenizer = try Tokenizer(source, folder: folder)
+        let document = try TokenizerDocument(source.bytes, file: source.file)
+        let root = document.root
+        let tokenizer = try Tokenizer(source, document, folder: folder)
         let model = try root.required("model")
         isByteLevel = tokenizer.model.isByteLevel
         ignoresMerges = try model.bool("ignore_merges", default: false)
@@ -69,9 +70,7 @@ package struct TokenizerParts: Sendable {
             if let added = tokenizer.added.token(for: id) {
                 return (text, added.special ? .control : .userDefined)
             }
-            let isByte =
-                usesBytes && text.count == 6 && text.starts(with: "<0x".utf8)
-                && DecoderRun.fallbackByte(text) != nil
+            let isByte = usesBytes && DecoderRun.fallbackByte(text) != nil
             return (text, isByte ? .byte : .normal)
         }
     }
@@ -85,9 +84,6 @@ package struct TokenizerParts: Sendable {
     }
 
     // MARK: Patterns
-
-    private static let gpt2 =
-        #"'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+"#
 
     /// The regular expressions of a pre-tokenizer.
     private static func patterns(_ node: TokenizerNode?) throws(TokenizerError) -> [String] {
@@ -104,7 +100,8 @@ package struct TokenizerParts: Sendable {
                 throw node.error(
                     .unsupported, "a space before the first word of bytes has no place in the file")
             }
-            return try node.bool("use_regex", default: true) ? [gpt2] : []
+            return try node.bool("use_regex", default: true)
+                ? [PreTokenizerStep.gpt2Pattern] : []
         case "Digits":
             return try node.bool("individual_digits", default: false) ? [#"\p{N}"#] : [#"\p{N}+"#]
         case "Metaspace": return []

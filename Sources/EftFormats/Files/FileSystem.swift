@@ -142,17 +142,7 @@ package enum FileSystem {
         if let bytes = try document(source) { return try AtomicFile.write(target, bytes) }
         let input = try MappedFile(path: source)
         let output = try OutputFile(path: target)
-        var buffer = [UInt8](repeating: 0, count: min(max(input.byteCount, 1), 1 << 20))
-        var offset = 0
-        while offset < input.byteCount {
-            let count = min(buffer.count, input.byteCount - offset)
-            try buffer.withMutableRawBytes { (bytes) throws(FormatError) in
-                let part = UnsafeMutableRawBufferPointer(rebasing: bytes[..<count])
-                try input.read(at: offset, into: part)
-                try output.write(UnsafeRawBufferPointer(part))
-            }
-            offset += count
-        }
+        try input.forEachPiece { (piece) throws(FormatError) in try output.write(piece) }
         try output.publish()
     }
 

@@ -121,3 +121,23 @@ package final class MappedFile: Sendable {
             UnsafeMutableRawPointer(mutating: base + first), range.upperBound - first, advice)
     }
 }
+
+extension MappedFile {
+    /// Reads the file from its first byte to its last, a piece at a time that stays until the next.
+    /// - Throws: `FormatError`, and what `body` throws.
+    package func forEachPiece(
+        _ body: (UnsafeRawBufferPointer) throws(FormatError) -> Void
+    ) throws(FormatError) {
+        var buffer = [UInt8](repeating: 0, count: min(max(byteCount, 1), 1 << 20))
+        var offset = 0
+        while offset < byteCount {
+            let count = min(buffer.count, byteCount - offset)
+            try buffer.withMutableRawBytes { (bytes) throws(FormatError) in
+                let piece = UnsafeMutableRawBufferPointer(rebasing: bytes[..<count])
+                try read(at: offset, into: piece)
+                try body(UnsafeRawBufferPointer(piece))
+            }
+            offset += count
+        }
+    }
+}
