@@ -148,7 +148,9 @@ let package = Package(
             ],
             exclude: ["README.md"],
             // Tests look at the verbs' specifications.
-            swiftSettings: swiftSettings + [.unsafeFlags(["-enable-testing"])]),
+            swiftSettings: swiftSettings + [.unsafeFlags(["-enable-testing"])],
+            // The system maps code in groups of 16 pages. Loaded at a multiple of them, the same run maps the same pages.
+            linkerSettings: [.unsafeFlags(["-Xlinker", "-z", "-Xlinker", "max-page-size=65536"])]),
         .target(
             name: "EftBenchmarks",
             dependencies: [

@@ -137,11 +137,11 @@ private struct Pair {
 }
 
 extension StagePlan {
-    /// Two stages that stand on the same devices at the same time.
+    /// Two stages that stand on the same devices at the same time, the second of which is loaded when the first is.
     fileprivate static func + (one: StagePlan, other: StagePlan) -> StagePlan {
         var sum = one
         sum.devices = zip(one.devices, other.devices).map { $0 + $1 }
-        sum.notAtOnce += other.notAtOnce
+        sum.notAtOnce += other.notAtOnce + min(one.passing, other.peak)
         sum.disk += other.disk
         sum.placement = nil
         return sum

@@ -15,6 +15,8 @@ package struct Planner {
     package let weightLimits: [Int]?
     /// Bytes of the program itself, held against the first device.
     package var programBytes: Int
+    /// Those of them that come only once the weights are loaded.
+    package var laterProgramBytes = 0
     /// A device of this kind, for the sizes of scratch memory.
     package let backend: any Backend
     /// What estimates times; they are left out when nil.
@@ -35,7 +37,9 @@ package struct Planner {
     func task(
         _ layouts: DecoderLayouts, adapters: AdapterExtents? = nil, load: LoadNeed = LoadNeed()
     ) -> PlacementTask {
-        PlacementTask(
+        var load = load
+        load.laterProgramBytes = laterProgramBytes
+        return PlacementTask(
             description: description, layouts: layouts, adapters: adapters, load: load,
             limits: limits, weightLimits: weightLimits, programBytes: programBytes,
             backend: backend)

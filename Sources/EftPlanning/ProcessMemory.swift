@@ -15,6 +15,8 @@ package enum ProcessMemory {
     package enum Work: Sendable, Hashable, CaseIterable {
         /// Loading a decoder and generating with it.
         case generation
+        /// The same, with the code of a conversation in a terminal.
+        case conversation
         /// Loading a decoder and scoring a text.
         case evaluation
         /// Training.
@@ -27,17 +29,34 @@ package enum ProcessMemory {
         /// The most by which the program was measured to grow from its plan on (docs/memory.md), with some room.
         fileprivate var growth: Int {
             switch self {
-            case .generation: 2816 << 10
-            case .training: 2944 << 10
-            case .evaluation: 2048 << 10
-            case .copying: 1280 << 10
-            case .quantizing: 3584 << 10
+            case .generation: 3392 << 10
+            case .conversation: 3840 << 10
+            case .training: 3456 << 10
+            case .evaluation: 2560 << 10
+            case .copying: 1536 << 10
+            case .quantizing: 3776 << 10
             }
         }
 
+        /// The part of the growth that comes only once weights are loaded, where the peak may lie before it.
+        package var later: Int {
+            switch self {
+            case .generation, .conversation, .evaluation, .training: max(0, growth - Work.loading)
+            case .copying, .quantizing: 0
+            }
+        }
+
+        /// The most by which the program was measured to grow while it loads weights.
+        private static let loading = 2304 << 10
+
         /// What the allocator takes around the buffers of a weight: pages that are begun, and gaps. Generation keeps more
         /// beside each layer than one pass over a text does.
-        fileprivate var weightGap: Int { self == .generation ? 2560 : 2048 }
+        fileprivate var weightGap: Int {
+            switch self {
+            case .generation, .conversation: 2560
+            case .evaluation, .training, .copying, .quantizing: 2048
+            }
+        }
     }
 
     /// Bytes of a worker's stack and its small objects.
@@ -50,7 +69,7 @@ package enum ProcessMemory {
         resident + work.growth + threads * workerBytes + weights * work.weightGap
     }
 
-    /// What a training run holds beyond what was planned before its data were read.
+    /// What a training run holds beyond what was planned before its data were read, and how much of it comes only after loading.
     /// - Parameters:
     ///   - program: the share that was planned.
     ///   - weights: linear layers that are loaded.
@@ -59,10 +78,11 @@ package enum ProcessMemory {
     package static func grown(
         beyond program: Int, training weights: Int, rows: Int, threads: Int,
         completes: Bool = false
-    ) -> Int {
-        max(0, self.program(for: .training, threads: threads) - program)
-            + weights * (trainedGap + min(rows, mostGrowingRows) * rowGap)
+    ) -> (bytes: Int, later: Int) {
+        let later =
+            weights * (trainedGap + min(rows, mostGrowingRows) * rowGap)
             + (completes ? engineBytes : 0)
+        return (max(0, self.program(for: .training, threads: threads) - program) + later, later)
     }
 
     /// What a token of a micro-batch was measured to add for each weight, and how many tokens do.

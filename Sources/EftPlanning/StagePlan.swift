@@ -14,6 +14,8 @@ package struct StagePlan: Sendable, Hashable {
     package var devices: [MemoryTable]
     /// Bytes of the tables that are never held at once, because devices peak at different times.
     package var notAtOnce = 0
+    /// Bytes by which all devices together hold more before the work than in it.
+    package var passing = 0
     /// Bytes written to disk.
     package var disk: Int
     /// What the figures hold for, such as the context length.
@@ -48,6 +50,7 @@ package struct StagePlan: Sendable, Hashable {
         self.name = name
         devices = placed.devices
         notAtOnce = placed.notAtOnce
+        passing = placed.passing
         self.disk = disk + placed.placement.diskBytes
         self.detail = detail
         placement = placed.placement

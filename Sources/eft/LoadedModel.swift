@@ -133,10 +133,12 @@ struct LoadedModel {
         let program = ProcessMemory.program(
             for: work, threads: devices[0].threads,
             weights: layouts.linears.count + (other?.layouts.linears.count ?? 0))
-        return Planner(
+        var planner = Planner(
             description: folder.description, limits: budget.limits,
             weightLimits: budget.weightLimits, programBytes: program + bytes,
             backend: devices[0])
+        planner.laterProgramBytes = work.later
+        return planner
     }
 
     /// Chooses the form of the weights and what generation needs: as stored where that fits, in NF4 otherwise.
@@ -202,9 +204,10 @@ struct LoadedModel {
     /// Plans generation of at most so many tokens with adapters, shows the plan, and refuses what does not fit.
     /// - Throws: `BudgetError`.
     func planGeneration(
-        _ name: String, _ need: GenerationNeed, tokens: Int, quiet: Bool = false
+        _ name: String, _ need: GenerationNeed, tokens: Int,
+        for work: ProcessMemory.Work = .generation, quiet: Bool = false
     ) throws -> (plan: StagePlan, streaming: StreamedBase?, budget: Budget) {
-        let plan = planner(reserving: Answers.bytes(need, tokens: tokens)).run(
+        let plan = planner(for: work, reserving: Answers.bytes(need, tokens: tokens)).run(
             name: name, layouts: layouts, adapters: adapterExtents, load: try loader.loadNeed(),
             need: need)
         let streaming = try streaming(plan)

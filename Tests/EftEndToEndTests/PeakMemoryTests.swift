@@ -97,7 +97,8 @@ struct Peaks {
         fclose(file)
     }
 
-    /// Whether the plan is an upper bound, and one that says something: 2 % or 4 MiB above what was measured.
+    /// Whether the plan is an upper bound, and one that says something: 2 % or 4 MiB above what was measured, since other machines map
+    /// other code.
     ///
     /// Memory of generation is taken as it is used: a run whose context and prompt are short leaves the rest untouched, and
     /// only the bound itself holds.

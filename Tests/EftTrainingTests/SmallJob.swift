@@ -61,7 +61,7 @@ enum SmallJob {
         let backend = try CPUBackend(
             ledger: MemoryLedger(limit: limit), threads: 2, precision: .f32)
         return try TrainingJob(
-            config, devices: [backend], dataBytes: { _, _ in dataBytes },
+            config, devices: [backend], dataBytes: { _, _ in (dataBytes, 0) },
             caches: folder.file("caches")
         )
     }

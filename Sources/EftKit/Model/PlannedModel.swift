@@ -52,9 +52,10 @@ struct PlannedModel {
         }
         let program = ProcessMemory.program(
             for: .generation, threads: devices[0].threads, weights: layouts.linears.count)
-        let planner = Planner(
+        var planner = Planner(
             description: description, limits: limits,
             programBytes: program + PlannedModel.tableBytes(tokenizer), backend: devices[0])
+        planner.laterProgramBytes = ProcessMemory.Work.generation.later
         plan = planner.serve(
             layouts: layouts, adapters: try PlannedModel.extents(options, description),
             load: try loader.loadNeed(), requirements: try options.requirements(description))

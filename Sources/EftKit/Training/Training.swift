@@ -81,11 +81,12 @@ public struct Training: Sendable {
         let config = try read()
         let workers = threads ?? ProcessMemory.processors
         let program = min(ProcessMemory.program(for: .training, threads: workers), limits[0])
-        let devices = try CPUBackend.devices(limits: limits, programBytes: program) {
+        let later = min(ProcessMemory.Work.training.later, program)
+        let devices = try CPUBackend.devices(limits: limits, programBytes: program - later) {
             try CPUBackend(ledger: $0, threads: threads, precision: config.precision)
         }
         return try TrainingJob(
-            config, devices: devices, programBytes: program,
+            config, devices: devices, program: (program, later),
             dataBytes: { weights, rows in
                 ProcessMemory.grown(
                     beyond: program, training: weights, rows: rows, threads: workers,

@@ -27,11 +27,15 @@ package struct LoadNeed: Sendable, Hashable {
     package var layerVectorBytes = 0
     /// Bytes of the last norm.
     package var finalNormBytes = 0
+    /// Bytes of the program, counted in its share on the first device, that come only after loading: code of the work itself and
+    /// what it keeps beside each weight.
+    package var laterProgramBytes = 0
 
     /// Nothing that is loaded takes more than what it leaves.
     package init() {}
 
-    /// Most bytes on a device while its weights are loaded; 0 when nothing was stated.
+    /// Most bytes on a device while its weights are loaded, less what of the program's share is not there yet; 0 when nothing was
+    /// stated.
     package func peak(_ placement: DevicePlacement) -> Int {
         var (held, peak, ahead) = (0, 0, 0)
         func load(_ step: Step) {
@@ -50,7 +54,12 @@ package struct LoadNeed: Sendable, Hashable {
             if !streamed.contains(layer) { layers[layer].forEach(load) }
         }
         if part.holdsHead { load(head) }
-        return max(peak, held) + ReadAheadCheckpoint.scratchBytes(ahead)
+        return max(peak, held) + ReadAheadCheckpoint.scratchBytes(ahead) - missing(part)
+    }
+
+    /// What is not there yet of the share of the program, which the first device holds.
+    private func missing(_ part: DecoderPart) -> Int {
+        part.holdsEmbedding ? laterProgramBytes : 0
     }
 
     /// Most bytes while layers are written to a panel cache: one weight at a time, and what loading it takes.

@@ -36,9 +36,13 @@ package struct LowRank: Sendable {
     /// Rows of W, or columns, that become 64-bit numbers at a time.
     private static let chunk = 256
 
-    /// Bytes that the library takes for packing and never gives back, once it has worked on a matrix of this form.
-    package static func libraryBytes(outputs: Int, inputs: Int, threads: Int) -> Int {
-        LinearAlgebra.workspaceBytes(threads: threads, size: max(outputs, inputs))
+    /// Bytes that the library takes for packing and never gives back, once it has worked on a matrix of this form: as measured for
+    /// ranks up to 512 and sides up to 32,000.
+    package static func libraryBytes(
+        _ method: Method, outputs: Int, inputs: Int, rank: Int, threads: Int
+    ) -> Int {
+        threads * ((1 << 20) + 1280 * rank)
+            + (method == .singular ? 2200 * min(outputs, inputs) : 0)
     }
 
     /// Most bytes that finding takes besides W, A and B, and besides what the library keeps.
@@ -48,7 +52,9 @@ package struct LowRank: Sendable {
         let size = min(outputs, inputs)
         switch method {
         case .singular:
-            return 8 * size * (size + max(rank, chunk)) + eigenBytes(size)
+            let turned = inputs <= outputs ? 4 * rank * outputs : 0
+            return 8 * size * size + max(8 * size * chunk, 8 * size * rank + turned)
+                + eigenBytes(size)
         case .randomized:
             return 4 * rank * (outputs + inputs) + 16 * rank * rank + eigenBytes(rank)
                 + factorBytes(rank)
@@ -120,7 +126,7 @@ package struct LowRank: Sendable {
                 }
             }
         }
-        if isTall { product(w, a, into: b) } else { productOfTransposed(b, w, into: a) }
+        if isTall { try product(w, a, into: b) } else { productOfTransposed(b, w, into: a) }
         scale(a, b, values.map { $0.squareRoot() }, exact: isTall ? .a : .b)
         return true
     }
@@ -338,12 +344,15 @@ package struct LowRank: Sendable {
         }
     }
 
-    /// B = W A'.
-    private func product(_ w: Matrix, _ a: Matrix, into b: Matrix) {
-        cblas_sgemm(
-            CblasRowMajor, CblasNoTrans, CblasTrans, blasint(outputs), blasint(rank),
-            blasint(inputs), 1, w.pointer, blasint(inputs), a.pointer, blasint(inputs), 0,
-            b.pointer, blasint(rank))
+    /// B = W A', by way of A W': for a narrow product of many rows the library packs all of W.
+    private func product(_ w: Matrix, _ a: Matrix, into b: Matrix) throws(TensorError) {
+        let turned = Matrix(sharing: try floats(rank * outputs), rows: rank, columns: outputs)
+        across(w, from: a, to: turned, startsAtOutputs: false)
+        for row in 0..<outputs {
+            for index in 0..<rank {
+                b.pointer[row * rank + index] = turned.pointer[index * outputs + row]
+            }
+        }
     }
 
     /// A = B' W.

@@ -45,6 +45,16 @@ struct AdapterStart {
                 LowRank.byteCount(method, outputs: outputs, inputs: inputs, rank: rank))
     }
 
+    /// Bytes that the linear-algebra library keeps once it has worked on a layer.
+    static func libraryBytes(
+        _ initialization: AdapterSettings.Initialization, inputs: Int, outputs: Int, rank: Int,
+        threads: Int
+    ) -> Int {
+        method(initialization).map {
+            LowRank.libraryBytes($0, outputs: outputs, inputs: inputs, rank: rank, threads: threads)
+        } ?? 0
+    }
+
     /// Fills the adapter of a layer whose weight is in memory, and the one that takes its product away.
     /// - Throws: `TrainingError` (`configuration`) for a rank beyond the weight or a scale that has no root, `TensorError`
     ///   when it does not fit the ledger, `FormatError` when the base cannot be read.

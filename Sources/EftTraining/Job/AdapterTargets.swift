@@ -318,7 +318,8 @@ struct AdapterTargets: Sendable {
             guard let rank = layers[shape.0]?.rank else { return most }
             let passing = AdapterStart.byteCount(
                 initialization, inputs: shape.1, outputs: shape.2, rank: rank)
-            let kept = LowRank.libraryBytes(outputs: shape.2, inputs: shape.1, threads: threads)
+            let kept = AdapterStart.libraryBytes(
+                initialization, inputs: shape.1, outputs: shape.2, rank: rank, threads: threads)
             return (max(most.0, passing), max(most.1, kept))
         }
     }

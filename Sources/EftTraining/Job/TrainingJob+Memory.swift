@@ -37,11 +37,14 @@ package struct TrainingRoom: Sendable, Hashable {
     package var limits: [Int]
     /// Most bytes of weights for each device; its whole room when nil.
     package var weightLimits: [Int]?
+    /// Bytes of the program, which `limits` leave out, that come only once the base is loaded.
+    package var laterProgramBytes: Int
 
     /// States room.
-    package init(limits: [Int], weightLimits: [Int]? = nil) {
+    package init(limits: [Int], weightLimits: [Int]? = nil, laterProgramBytes: Int = 0) {
         self.limits = limits
         self.weightLimits = weightLimits
+        self.laterProgramBytes = laterProgramBytes
     }
 }
 
@@ -68,6 +71,7 @@ extension TrainingJob {
             description: description, layouts: layouts, adapters: adapter,
             load: try base.loadNeed(), limits: room.limits, weightLimits: room.weightLimits,
             backend: backend)
+        task.load.laterProgramBytes = room.laterProgramBytes
         let threads = (backend as? CPUBackend)?.threads ?? 1
         let starting =
             targets?.startingBytes(description, threads: threads) ?? (passing: 0, kept: 0)

@@ -74,9 +74,11 @@ package final class TrainingJob {
     /// - Parameters:
     ///   - devices: one or several, over one pool of workers.
     ///   - weightLimits: most bytes of weights for each device; its whole room when nil.
-    ///   - programBytes: what the program itself holds, by which the ledger's limit was lowered; for messages.
+    ///   - program: what the program itself holds, and the part that comes only after loading. The ledger's limit leaves the
+    ///     rest out.
     ///   - dataBytes: what the program holds beyond that, once the data is read, with so many linear layers and tokens of a
-    ///     micro-batch; asked then. The choice of layers that stay in memory leaves room for it.
+    ///     micro-batch, and the part of it that comes only after loading; asked then. The choice of layers that stay in memory
+    ///     leaves room for it.
     ///   - caches: the folder below which layers are kept that do not fit; `CacheFolder.standard()` when nil.
     ///   - completions: makes what completes prompts, in a run that learns from rewards or answers prompts.
     ///   - shouldStop: asked now and then; when it says yes, `TrainingError` (`interrupted`) is thrown.
@@ -84,8 +86,9 @@ package final class TrainingJob {
     ///   (`outOfBudget`) when it does not fit.
     package init(
         _ config: AxolotlConfig, devices: [CPUBackend], weightLimits: [Int]? = nil,
-        programBytes: Int = 0,
-        dataBytes: (_ weights: Int, _ rows: Int) -> Int = { _, _ in 0 }, caches: String? = nil,
+        program: (bytes: Int, later: Int) = (0, 0),
+        dataBytes: (_ weights: Int, _ rows: Int) -> (bytes: Int, later: Int) = { _, _ in (0, 0) },
+        caches: String? = nil,
         completions: CompletionFactory? = nil, shouldStop: () -> Bool = { false }
     ) throws {
         self.config = config
@@ -103,15 +106,17 @@ package final class TrainingJob {
         let least = ExampleLengths(train: [2])
         let backend = devices[0]
         var room = TrainingRoom(
-            limits: devices.map(\.ledger.limit), weightLimits: weightLimits)
+            limits: devices.map(\.ledger.limit), weightLimits: weightLimits,
+            laterProgramBytes: program.later)
+        if room.limits[0] != .max { room.limits[0] = max(0, room.limits[0] - program.later) }
         try TrainingJob.requireFit(
             TrainingJob.plan(base, config: config, lengths: least, backend: backend, room: room)
                 .placed,
-            base, config: config, lengths: least, room: room, programBytes: programBytes,
+            base, config: config, lengths: least, room: room, programBytes: program.bytes,
             backend: backend)
         resumeFolder = try TrainingJob.resumeFolder(config)
         var reading = config
-        if room.limits[0] != .max { reading.data.memoryLimit = room.limits[0] + programBytes }
+        if room.limits[0] != .max { reading.data.memoryLimit = room.limits[0] + program.bytes }
         examples = try PreparedExamples(
             reading, base.vocabulary, shouldStop: shouldStop)
         let data = examples.data
@@ -123,13 +128,14 @@ package final class TrainingJob {
         let held = dataBytes(
             copies * description.linearCount,
             rows.overflow ? .max : max(packed, rows.partialValue))
-        if room.limits[0] != .max { room.limits[0] -= held }
+        if room.limits[0] != .max { room.limits[0] -= held.bytes }
+        room.laterProgramBytes += held.later
         plan = try TrainingJob.plan(
             base, config: config, lengths: lengths, backend: backend, room: room)
         try TrainingJob.requireFit(
             plan.placed, base, config: config, lengths: lengths, room: room,
-            programBytes: programBytes + held, backend: backend)
-        self.programBytes = programBytes + held
+            programBytes: program.bytes + held.bytes, backend: backend)
+        programBytes = program.bytes + held.bytes
         streaming = try base.streaming(plan.placed.placement, caches: caches)
         totalSteps = try BatchPlan(lengths: lengths.train, settings: config.training).steps.count
         adapter?.restarts = config.training.adapterRestarts?.count(steps: totalSteps) ?? 0

@@ -68,7 +68,7 @@ enum ChatCommand: Command {
             least: isAsked ? most : min(leastContext, most), most: most
         ).need(arguments, &model)
         let (plan, streaming, budget) = try model.planGeneration(
-            "chat", need, tokens: need.contextLength)
+            "chat", need, tokens: need.contextLength, for: .conversation)
         let (decoder, slots) = try model.load(plan, streaming, quiet: false)
         let generator = try Generator(decoder: decoder, need: need, keepingPrefixes: true)
         let reasoning = ReasoningFormat.format(inTemplate: templates.source)

@@ -69,12 +69,13 @@ enum TrainCommand: Command {
             : min(
                 ProcessMemory.program(for: .training, threads: threads)
                     + ConversionWatch.documentBytes(config.model.baseModel), devices.limits[0])
+        let later = min(ProcessMemory.Work.training.later, program)
         let precision = arguments.string("precision").flatMap(ActivationPrecision.init)
         let job = try TrainingJob(
             config,
             devices: devices.backends(
-                arguments, programBytes: program, precision: precision ?? config.precision),
-            weightLimits: devices.weightLimits, programBytes: program,
+                arguments, programBytes: program - later, precision: precision ?? config.precision),
+            weightLimits: devices.weightLimits, program: (program, later),
             dataBytes: { weights, rows in
                 ProcessMemory.grown(
                     beyond: program, training: weights, rows: rows, threads: threads,

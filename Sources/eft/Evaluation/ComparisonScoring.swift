@@ -56,6 +56,7 @@ extension Scoring {
             tokens: tokens, rows: rows, layers: model.folder.description.layers)
         var beside = reference.planner()
         beside.programBytes = 0
+        beside.laterProgramBytes = 0
         return ComparisonPlan(
             name: "eval",
             model: ComparedDecoder(
