@@ -35,6 +35,9 @@ struct MergeGoldenTests {
             ("models/gqa-tied", "adapter-forms/dora"), ("models/bias", "adapter-forms/dora-bias"),
             ("models/bias", "adapter-forms/embedding"),
         ] + Fixtures.architectures.map { ("architectures/\($0)", "architectures/\($0)") }
+        + ["qwen3-moe", "gpt-oss", "granitemoe"].map {
+            ("architectures/\($0)", "stacked-adapters/\($0)")
+        }
 
     @Test(arguments: pairs)
     func `equals PEFT's merge in f32`(_ base: String, _ adapted: String) throws {

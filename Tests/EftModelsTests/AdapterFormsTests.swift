@@ -154,7 +154,6 @@ import Testing
         ("arrow_config", "{\"top_k\": 3}", "arrow_config"),
         ("layer_replication", "[[0, 2], [1, 2]]", "layer_replication"),
         ("megatron_config", "{\"tensor_model_parallel_size\": 2}", "megatron_config"),
-        ("target_parameters", "[\"mlp.experts.gate_up_proj\"]", "target_parameters"),
         ("modules_to_save", "[\"score\"]", "score"),
         ("init_lora_weights", "\"pissa_niter_4\"", "path_initial_model_for_weight_conversion"),
         ("init_lora_weights", "\"olora\"", "path_initial_model_for_weight_conversion"),

@@ -185,6 +185,18 @@ import Testing
         if isExact { try expectFinals(decoder.parameters, trace) }
     }
 
+    @Test(arguments: ["qwen3-moe", "gpt-oss", "granitemoe"])
+    func `training parameters that hold all experts follows PEFT`(_ name: String) throws {
+        let decoder = try decoder("architectures/\(name)")
+        let path = "stacked-adapters/\(name)"
+        let slot = try attach(path + "/adapter", to: decoder)
+        let trace = try Trace(path)
+        let finals = trace.golden.tensors.filter { $0.name.hasPrefix("final/") }
+        #expect(Set(finals.map(\.name)) == Set(decoder.parameters.map { "final/" + $0.name }))
+        try follow(trace, decoder, Self.settings, slots: [slot], tolerance: 1e-4)
+        try expectFinals(decoder.parameters, trace)
+    }
+
     @Test(arguments: ["gqa-tied", "bias"])
     func `micro-batches of a step count as one batch`(_ name: String) throws {
         let decoder = try decoder("models/\(name)")

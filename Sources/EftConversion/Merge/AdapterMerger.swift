@@ -65,6 +65,7 @@ package final class AdapterMerger {
         let description = folder.description
         adapter = try adapterPath.map { try AdapterWeights(folder: $0, base: description) }
         self.adapterPath = adapterPath
+        try AdapterMerger.requirePlaces(adapter, base, adapterPath)
         self.output = output
         self.options = options
         self.backend = backend
@@ -80,6 +81,21 @@ package final class AdapterMerger {
             }
         }
         byteCount = try tensors.totalByteCount()
+    }
+
+    /// - Throws: `ConversionError` (`unsupported`) for an adapter on weights that do not come out as numbers.
+    private static func requirePlaces(
+        _ adapter: AdapterWeights?, _ base: BaseWeights, _ path: String?
+    ) throws(ConversionError) {
+        var names = Set(base.stacks.values.joined().map(\.module.name))
+        for case .module(let module) in base.items { names.insert(module.name) }
+        guard let stranger = adapter?.modules.keys.filter({ !names.contains($0) }).min() else {
+            return
+        }
+        throw ConversionError(
+            .unsupported,
+            "the base holds this in blocks of 4 bits (MXFP4), which an adapter cannot be merged into; run it unmerged",
+            path: path, tensor: stranger)
     }
 
     // MARK: Memory
@@ -119,7 +135,7 @@ package final class AdapterMerger {
         let runs = 3 * run * 4
         // A matrix that is written by inputs is put together before.
         let turned =
-            model.storesByInputs
+            model.storesByInputs || model.stack?.isTransposed == true
             ? linears.reduce(0) { max($0, $1.inputs * $1.outputs * 4) } : 0
         // Rows are quantized before adapter and runs are there.
         let excess = max(0, rowScratch - runs - adapterBytes)
@@ -178,22 +194,32 @@ package final class AdapterMerger {
             }
             switch item {
             case .tensor(let info):
-                try caster.copy(info, as: target.dtype, to: writer, advance: advance)
+                guard let parts = base.stacks[info.name],
+                    parts.contains(where: { adapter?.modules[$0.module.name] != nil })
+                else {
+                    try caster.copy(info, as: target.dtype, to: writer, advance: advance)
+                    continue
+                }
+                for part in parts {
+                    try write(
+                        part.module, target, to: writer, places: part.places, advance: advance)
+                }
             case .module(let module):
                 try write(module, target, to: writer, advance: advance)
             }
         }
     }
 
+    /// - Parameter places: where the tensor has the matrix's rows, or columns if it is turned; in order when nil.
     private func write(
         _ module: BaseWeights.Module, _ target: TensorInfo, to writer: SafetensorsWriter,
-        advance: (Int) throws -> Void
+        places: [Int]? = nil, advance: (Int) throws -> Void
     ) throws {
         let source = try base.source(module)
         let roundTrip =
             options.roundTripsNF4 && module.isDecoderLinear && module.isDense
             ? try NF4RoundTrip(
-                module, of: base.checkpoint, doubleQuantization: options.doubleQuantization,
+                module, of: base.apart, doubleQuantization: options.doubleQuantization,
                 backend: backend) : nil
         let lora = try loaded(module.name)
         let rows = AdapterMerger.runRows(inputs: module.inputs, outputs: module.outputs)
@@ -205,7 +231,8 @@ package final class AdapterMerger {
         let turned =
             module.isTurned
             ? try Buffer(
-                byteCount: target.byteCount, ledger: backend.ledger, purpose: .window) : nil
+                byteCount: module.inputs * module.outputs * target.dtype.byteWidth,
+                ledger: backend.ledger, purpose: .window) : nil
         for first in stride(from: 0, to: module.outputs, by: rows) {
             let range = first..<min(first + rows, module.outputs)
             let (w, d) = (weight.rows(0..<range.count), delta.rows(0..<range.count))
@@ -213,7 +240,8 @@ package final class AdapterMerger {
             try lora?.merge(range, into: w, delta: d, backend)
             let bytes = try narrow(w, to: target.dtype, cast, target.name)
             if let turned {
-                turn(bytes, range, of: module, width: target.dtype.byteWidth, into: turned)
+                let columns = places.map { Array($0[range]) } ?? Array(range)
+                turn(bytes, columns, of: module, width: target.dtype.byteWidth, into: turned)
             } else {
                 try writer.write(target.name, bytes)
             }
@@ -230,7 +258,7 @@ package final class AdapterMerger {
 
     /// Puts rows where a matrix that is written as [inputs, outputs] has them.
     private func turn(
-        _ bytes: UnsafeRawBufferPointer, _ rows: Range<Int>, of module: BaseWeights.Module,
+        _ bytes: UnsafeRawBufferPointer, _ rows: [Int], of module: BaseWeights.Module,
         width: Int, into whole: Buffer
     ) {
         guard var source = bytes.baseAddress else { return }

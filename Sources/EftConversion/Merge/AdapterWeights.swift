@@ -70,14 +70,15 @@ struct AdapterWeights {
     /// - Throws: `ConversionError` (`mismatch`), `ModelError`, `FormatError`, `ConfigError`.
     init(folder: String, base: DecoderDescription) throws {
         let config = try AdapterConfig.read(folder: folder)
-        checkpoint = try CheckpointFolder.open(folder, kind: .adapter)
+        let stacked = StackedAdapters(config.targetParameters, base)
+        checkpoint = try AdapterFile.open(folder, stacked)
         var modules: [String: Module] = [:]
         var unused = Set(checkpoint.tensors.map(\.name) + checkpoint.opaqueTensors.map(\.name))
         for (name, inputs, outputs) in AdapterWeights.extents(base) {
             let path = AdapterFile.prefix + name
             let names = (path + AdapterWeights.suffixes.a, path + AdapterWeights.suffixes.b)
             guard unused.contains(names.0) || unused.contains(names.1) else { continue }
-            let (rank, scale) = config.settings(for: name)
+            let (rank, scale) = config.settings(for: stacked.settingsName(name))
             try AdapterWeights.check(checkpoint, names.0, [rank, inputs])
             try AdapterWeights.check(checkpoint, names.1, [outputs, rank])
             guard Float(scale).isFinite else {

@@ -40,6 +40,18 @@ package struct BaseWeights {
     package let items: [Item]
     /// Where they are.
     package let checkpoint: any CheckpointReader
+    /// The matrices of each tensor of plain numbers that holds those of all experts, in its order.
+    let stacks: [String: [StackedModule]]
+    /// The checkpoint with each of these as a tensor of its own.
+    let apart: any CheckpointReader
+
+    /// A matrix in a tensor that holds those of all experts.
+    struct StackedModule {
+        /// The matrix, under the name of its linear layer.
+        let module: Module
+        /// Where the tensor has each of its outputs.
+        let places: [Int]
+    }
 
     /// Finds and checks all weights of a model; reads no weights.
     /// - Throws: `FormatError`, `ModelError`, `ConversionError`.
@@ -55,6 +67,8 @@ package struct BaseWeights {
                 path: checkpoint.path, tensor: opaque.name)
         }
         self.checkpoint = checkpoint
+        apart = shown
+        stacks = BaseWeights.stacks(folder.description, checkpoint)
         var owners: [String: Module] = [:]
         for (name, inputs, outputs, isLinear) in BaseWeights.extents(folder.description) {
             let source = try LinearSource(
@@ -78,6 +92,27 @@ package struct BaseWeights {
             if seen.insert(module.name).inserted { items.append(.module(module)) }
         }
         self.items = items
+    }
+
+    private static func stacks(
+        _ model: DecoderDescription, _ checkpoint: any CheckpointReader
+    ) -> [String: [StackedModule]] {
+        guard let stack = model.stack else { return [:] }
+        var stacks: [String: [StackedModule]] = [:]
+        for layer in 0..<model.layers {
+            for linear in model.linears(layer: layer) {
+                guard let name = model.stackTensor(linear, layer: layer)?.weight,
+                    let info = checkpoint.find(name), info.dtype.isFloatingPoint
+                else { continue }
+                var module = Module(
+                    name: linear.name, isDecoderLinear: true, inputs: linear.inputs,
+                    outputs: linear.outputs, dtype: info.dtype, isDense: true)
+                module.isTurned = stack.isTransposed
+                let places = (0..<linear.outputs).map { stack.place(ofOutput: $0, linear) }
+                stacks[name, default: []].append(StackedModule(module: module, places: places))
+            }
+        }
+        return stacks
     }
 
     /// The biases of zeros that AutoGPTQ writes for layers that have none.
@@ -109,7 +144,7 @@ package struct BaseWeights {
     /// Opens the weight of a module again.
     package func source(_ module: Module) throws -> LinearSource {
         try LinearSource(
-            module: module.name, checkpoint: checkpoint, inputs: module.inputs,
+            module: module.name, checkpoint: apart, inputs: module.inputs,
             outputs: module.outputs)
     }
 }

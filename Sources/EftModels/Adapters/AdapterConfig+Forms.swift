@@ -12,7 +12,6 @@ extension AdapterConfig {
         ("arrow_config", "a router of adapters (arrow_config)"),
         ("layer_replication", "layers that are used several times (layer_replication)"),
         ("megatron_config", "layers of Megatron (megatron_config)"),
-        ("target_parameters", "stacked parameters (target_parameters)"),
     ]
 
     /// - Throws: `ModelError` (`unsupported`) that names what an adapter has that would be computed wrongly, `ConfigError`.

@@ -43,7 +43,11 @@ extension AdapterConfig {
             ("r", ConfigNode(.integer(rank))), ("rank_pattern", ConfigNode(.object(ranks))),
             ("revision", null),
             ("target_modules", ConfigNode(.array(targetModules.map { ConfigNode(.string($0)) }))),
-            ("target_parameters", null),
+            (
+                "target_parameters",
+                targetParameters.isEmpty
+                    ? null : ConfigNode(.array(targetParameters.map { ConfigNode(.string($0)) }))
+            ),
             ("task_type", ConfigNode(.string(scores?.rawValue ?? "CAUSAL_LM"))),
             ("trainable_token_indices", trainedTokens.node),
             ("use_dora", ConfigNode(.bool(usesDora))), ("use_qalora", no),

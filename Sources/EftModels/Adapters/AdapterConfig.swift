@@ -13,6 +13,8 @@ package struct AdapterConfig: Sendable, Hashable {
     package var dropout: Double
     /// Names of the adapted modules, such as `q_proj`.
     package var targetModules: [String]
+    /// Names of adapted parameters that hold the matrices of all experts, such as `mlp.experts.down_proj`.
+    package var targetParameters: [String] = []
     /// Ranks of modules that differ, by name pattern.
     package var rankPattern: [String: Int]
     /// Alphas of modules that differ, by name pattern.
@@ -128,6 +130,9 @@ package struct AdapterConfig: Sendable, Hashable {
             } else {
                 result.targetModules = try targets.elements().map { try $0.string() }
             }
+        }
+        if let parameters = try config.optional("target_parameters") {
+            result.targetParameters = try parameters.elements().map { try $0.string() }
         }
         if let modules = try config.optional("modules_to_save") {
             result.modulesToSave = try modules.elements().map { try $0.string() }

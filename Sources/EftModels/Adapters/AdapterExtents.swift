@@ -31,15 +31,17 @@ package struct AdapterExtents: Sendable, Hashable {
     }
 
     /// Adds the adapter of a linear layer.
+    /// - Parameter sharesA: whether A is another adapter's.
     package mutating func add(
-        layer: Int, inputs: Int, outputs: Int, rank: Int, hasMagnitude: Bool = false
+        layer: Int, inputs: Int, outputs: Int, rank: Int, hasMagnitude: Bool = false,
+        sharesA: Bool = false
     ) {
         widths = widths | AdapterWidths(rank: rank, scaledOutputs: hasMagnitude ? outputs : 0)
         layers[layer] += LoRA.byteCount(
-            inputs: inputs, outputs: outputs, rank: rank, hasMagnitude: hasMagnitude)
-        shapes[layer] += [
-            .matrix(rows: rank, columns: inputs), .matrix(rows: outputs, columns: rank),
-        ]
+            inputs: inputs, outputs: outputs, rank: rank, hasMagnitude: hasMagnitude,
+            sharesA: sharesA)
+        if !sharesA { shapes[layer].append(.matrix(rows: rank, columns: inputs)) }
+        shapes[layer].append(.matrix(rows: outputs, columns: rank))
         if hasMagnitude { shapes[layer].append(.vector(outputs)) }
     }
 

@@ -43,8 +43,9 @@ extension AdapterFile {
         ends: Ends? = nil, to folder: String
     ) throws {
         try FileSystem.createFolder(folder)
-        var parts: [Part] = []
-        for linear in decoder.linears + [decoder.head] {
+        let stacked = StackedAdapters(config.targetParameters, decoder.description)
+        var parts = try self.parts(stacked, decoder, slot: slot)
+        for linear in decoder.linears + [decoder.head] where !stacked.contains(linear.name) {
             guard let adapter = linear.adapters[slot] else { continue }
             let taken = start.flatMap { linear.adapters[$0] }
             parts += try self.parts(adapter, without: taken, path: prefix + linear.name)
@@ -84,6 +85,65 @@ extension AdapterFile {
         for part in parts { try part.write(writer) }
         try writer.finish()
         try settings.publish()
+    }
+
+    /// The tensors of stacked adapters.
+    private static func parts(
+        _ stacked: StackedAdapters, _ decoder: Decoder, slot: Int
+    ) throws -> [Part] {
+        guard !stacked.isEmpty else { return [] }
+        let adapters = Dictionary(
+            decoder.linears.compactMap { linear in
+                linear.adapters[slot].map { (linear.name, $0) }
+            }, uniquingKeysWith: { first, _ in first })
+        return try stacked.products.flatMap { layer in
+            try layer.flatMap { product in
+                let own = product.parts.compactMap { part in
+                    adapters[part.linear.name].map { (part, $0) }
+                }
+                guard own.count == product.parts.count else { return [Part]() }
+                return try self.parts(product, own, hasOther: layer.count > 1)
+            }
+        }
+    }
+
+    /// A with the ranks of all experts, and B, of whose rows each rank has the numbers of all experts.
+    private static func parts(
+        _ product: StackedAdapter, _ own: [(part: StackedAdapter.Part, adapter: LoRA)],
+        hasOther: Bool
+    ) throws -> [Part] {
+        guard let rank = own.first?.adapter.rank else { return [] }
+        let names = product.names(hasOther: hasOther)
+        let (nameA, nameB) = (prefix + names.a, prefix + names.b)
+        let width = rank * product.experts
+        let a = try TensorInfo(name: nameA, dtype: .f32, shape: Shape(width, product.inputs))
+        let b = try TensorInfo(name: nameB, dtype: .f32, shape: Shape(product.outputs, width))
+        return [
+            Part(info: a) { writer in
+                for (part, adapter) in own where !part.sharesA {
+                    try writer.write(nameA, bytes(adapter.a))
+                }
+            },
+            Part(info: b) { writer in
+                var rows = [[(expert: Int, adapter: LoRA, output: Int)]](
+                    repeating: [], count: product.outputs)
+                for (part, adapter) in own {
+                    for output in 0..<part.linear.outputs {
+                        rows[part.row(ofOutput: output)].append((part.expert, adapter, output))
+                    }
+                }
+                var numbers = [Float](repeating: 0, count: width)
+                for row in rows {
+                    for (expert, adapter, output) in row {
+                        for index in 0..<rank {
+                            numbers[index * product.experts + expert] =
+                                adapter.b.pointer[output * rank + index]
+                        }
+                    }
+                    try numbers.withUnsafeBytes { try writer.write(nameB, $0) }
+                }
+            },
+        ]
     }
 
     /// A tensor and what writes it.

@@ -32,23 +32,28 @@ package enum AdapterFile {
                 .mismatch, "the adapter was trained on a language model, and the base scores",
                 path: folder)
         }
-        let checkpoint = try CheckpointFolder.open(folder, kind: .adapter)
+        let stacked = StackedAdapters(config.targetParameters, decoder.description)
+        let checkpoint = try open(folder, stacked)
         var unused = Set(checkpoint.tensors.map(\.name))
         let slot = decoder.freeAdapterSlot
         var loaded: [(Linear, LoRA)] = []
+        var owners: [String: LoRA] = [:]
         for (linear, ledger) in decoder.placedLinears {
             let path = prefix + linear.name
             let names = (a: path + ".lora_A.weight", b: path + ".lora_B.weight")
             guard checkpoint.find(names.a) != nil || checkpoint.find(names.b) != nil else {
                 continue
             }
-            let (rank, scale) = config.settings(for: linear.name)
+            let (rank, scale) = config.settings(for: stacked.settingsName(linear.name))
             try check(checkpoint, names.a, [rank, linear.weight.inputs])
             try check(checkpoint, names.b, [linear.weight.outputs, rank])
             let adapter = try LoRA(
                 inputs: linear.weight.inputs, outputs: linear.weight.outputs, rank: rank,
                 scale: Float(scale), dropout: Float(config.dropout),
-                hasMagnitude: config.usesDora, ledger: ledger)
+                hasMagnitude: config.usesDora,
+                sharingAOf: stacked.owner(ofAOf: linear.name).flatMap { owners[$0] }, ledger: ledger
+            )
+            if stacked.contains(linear.name) { owners[linear.name] = adapter }
             try read(checkpoint, names.a, into: adapter.a.buffer)
             try read(checkpoint, names.b, into: adapter.b.buffer)
             unused.subtract([names.a, names.b])
@@ -86,6 +91,16 @@ package enum AdapterFile {
         throw ModelError(
             .mismatch, "the adapter's tensor '\(stranger)' has no place in this base model",
             path: folder)
+    }
+
+    /// Opens the tensors of an adapter, those of stacked ones as parts of their own.
+    /// - Throws: `FormatError`, and `ModelError` when they do not fit the model.
+    package static func open(
+        _ folder: String, _ stacked: StackedAdapters
+    ) throws -> any CheckpointReader {
+        let checkpoint = try CheckpointFolder.open(folder, kind: .adapter)
+        guard !stacked.isEmpty else { return checkpoint }
+        return try StackedAdapterCheckpoint(checkpoint, stacked.products)
     }
 
     /// The names of A and B of the embedding.
@@ -153,12 +168,16 @@ package enum AdapterFile {
     package static func extents(
         _ folder: String, description: DecoderDescription
     ) throws -> AdapterExtents {
-        let checkpoint = try CheckpointFolder.open(folder, kind: .adapter)
+        let config = try AdapterConfig.read(folder: folder)
+        let stacked = StackedAdapters(config.targetParameters, description)
+        let checkpoint = try open(folder, stacked)
         var (places, magnitudes): ([String: Int], [String: Int]) = ([:], [:])
+        var shared: Set<String> = []
         for layer in 0..<description.layers {
             for linear in description.linears(layer: layer) {
                 let path = prefix + linear.name
                 places[path] = layer
+                if stacked.owner(ofAOf: linear.name) != nil { shared.insert(path + suffixes.a) }
                 magnitudes[path + Magnitude.suffix] = layer
                 magnitudes[path + Magnitude.suffix + ".weight"] = layer
             }
@@ -167,7 +186,8 @@ package enum AdapterFile {
         let embeddingNames = embeddingNames(description)
         var count = 0
         let ends = try SavedEnds(adapter: folder, in: checkpoint, base: description)?.names ?? []
-        for tensor in checkpoint.tensors where !ends.contains(tensor.name) {
+        for tensor in checkpoint.tensors
+        where !ends.contains(tensor.name) && !shared.contains(tensor.name) {
             let (sum, overflow) = count.addingReportingOverflow(tensor.shape.count)
             count = sum
             if tensor.name.hasSuffix(".lora_A.weight") || tensor.name == embeddingNames[0],

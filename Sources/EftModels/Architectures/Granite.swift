@@ -51,9 +51,11 @@ package enum GraniteMoE: Architecture {
         description.mlpNames.gateUp = "input_linear"
         description.mlpNames.down = "output_linear"
         description.mlpNames.shared = "shared_mlp"
-        description.stack = ExpertStack(
+        var stack = ExpertStack(
             gateUp: .init(weight: "block_sparse_moe.input_linear.weight"),
             down: .init(weight: "block_sparse_moe.output_linear.weight"))
+        stack.module = "block_sparse_moe.experts"
+        description.stack = stack
         return description
     }
 }

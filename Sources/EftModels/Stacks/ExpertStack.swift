@@ -22,10 +22,15 @@ package struct ExpertStack: Sendable, Hashable {
     package var gateUp: Tensor
     /// The last product.
     package var down: Tensor
+    /// What transformers calls the module that holds the parameters, below the layer's path.
+    package var module = ExpertStack.usualModule
     /// Whether a matrix is [inputs][outputs].
     package var isTransposed = false
     /// Whether outputs of both factors alternate, and do not follow each other.
     package var alternates = false
+
+    /// The module's name in most families, also where a checkpoint has a tensor for each matrix.
+    static let usualModule = "mlp.experts"
 
     /// States a stack whose matrices are [outputs][inputs].
     package init(gateUp: Tensor, down: Tensor) {
@@ -52,7 +57,7 @@ package struct ExpertStack: Sendable, Hashable {
     }
 
     /// Where the checkpoint has an output of a linear layer.
-    func place(ofOutput output: Int, _ linear: DecoderDescription.LinearShape) -> Int {
+    package func place(ofOutput output: Int, _ linear: DecoderDescription.LinearShape) -> Int {
         guard alternates, linear.role == .gateUp else { return output }
         let half = linear.outputs / 2
         return output < half ? 2 * output : 2 * (output - half) + 1

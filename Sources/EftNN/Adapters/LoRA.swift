@@ -10,7 +10,7 @@ package final class LoRA: @unchecked Sendable {
     package let scale: Float
     /// Probability of dropping an input of A in training.
     package let dropout: Float
-    /// A, `[r][K]`.
+    /// A, `[r][K]`; another adapter's where they share it.
     package let a: Matrix
     /// B, `[N][r]`.
     package let b: Matrix
@@ -18,33 +18,44 @@ package final class LoRA: @unchecked Sendable {
     package let magnitude: Magnitude?
     /// Trainable views of A and B; nil when the adapter is only run.
     private var parameters: (a: Parameter, b: Parameter)?
+    /// The adapter whose A it uses; nil when it has its own.
+    private let owner: LoRA?
 
-    /// What is trained of it; empty when the adapter is only run.
+    /// What is trained of it, without what is another's; empty when the adapter is only run.
     package var trained: [Parameter] {
         guard let parameters else { return [] }
-        return [parameters.a, parameters.b] + (magnitude?.parameter.map { [$0] } ?? [])
+        return (owner == nil ? [parameters.a] : []) + [parameters.b]
+            + (magnitude?.parameter.map { [$0] } ?? [])
     }
 
     /// Allocates an adapter of zeros.
+    /// - Parameter owner: an adapter of a layer with the same inputs, whose A this one uses too.
     /// - Throws: `TensorError` when it does not fit the ledger.
     package init(
         inputs: Int, outputs: Int, rank: Int, scale: Float, dropout: Float,
-        hasMagnitude: Bool = false, ledger: MemoryLedger?
+        hasMagnitude: Bool = false, sharingAOf owner: LoRA? = nil, ledger: MemoryLedger?
     ) throws(TensorError) {
         precondition(rank > 0 && inputs > 0 && outputs > 0)
+        precondition(owner.map { $0.rank == rank && $0.a.columns == inputs } ?? true)
+        self.owner = owner
         self.rank = rank
         self.scale = scale
         self.dropout = dropout
-        a = try Matrix(rows: rank, columns: inputs, ledger: ledger, purpose: .adapters)
+        if let owner {
+            a = owner.a
+        } else {
+            a = try Matrix(rows: rank, columns: inputs, ledger: ledger, purpose: .adapters)
+        }
         b = try Matrix(rows: outputs, columns: rank, ledger: ledger, purpose: .adapters)
         magnitude = hasMagnitude ? try Magnitude(outputs: outputs, ledger: ledger) : nil
     }
 
     /// Bytes of A and B, and of the lengths when there are any.
+    /// - Parameter sharesA: whether A is another adapter's.
     package static func byteCount(
-        inputs: Int, outputs: Int, rank: Int, hasMagnitude: Bool = false
+        inputs: Int, outputs: Int, rank: Int, hasMagnitude: Bool = false, sharesA: Bool = false
     ) -> Int {
-        (inputs + outputs) * rank * 4
+        ((sharesA ? 0 : inputs) + outputs) * rank * 4
             + (hasMagnitude ? Magnitude.byteCount(outputs: outputs) : 0)
     }
 
@@ -53,12 +64,18 @@ package final class LoRA: @unchecked Sendable {
         magnitude?.begin(weight, backend)
     }
 
-    /// Takes memory for gradients; `prefix` names the layer as PEFT does.
+    /// Takes memory for gradients; `prefix` names the layer as PEFT does. One that uses another's A comes after that.
     /// - Throws: `TensorError` when they do not fit the ledger.
     package func makeTrainable(prefix: String, ledger: MemoryLedger?) throws(TensorError) {
+        precondition(owner == nil || owner?.parameters != nil)
+        let ofA: Parameter
+        if let shared = owner?.parameters?.a {
+            ofA = shared
+        } else {
+            ofA = try Parameter(name: prefix + ".lora_A.weight", matrix: a, ledger: ledger)
+        }
         parameters = (
-            try Parameter(name: prefix + ".lora_A.weight", matrix: a, ledger: ledger),
-            try Parameter(name: prefix + ".lora_B.weight", matrix: b, ledger: ledger)
+            ofA, try Parameter(name: prefix + ".lora_B.weight", matrix: b, ledger: ledger)
         )
         try magnitude?.makeTrainable(prefix: prefix, ledger: ledger)
     }

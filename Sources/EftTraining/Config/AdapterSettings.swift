@@ -295,11 +295,12 @@ package struct AdapterSettings: Sendable, Hashable {
     private mutating func readTargets(_ config: ConfigCursor) throws(ConfigError) {
         let all = try config.lenientBool("lora_target_linear") ?? false
         guard let value = try config.optional("lora_target_modules") else {
-            guard all else {
+            guard all || !targetParameters.isEmpty else {
                 throw config.error(
                     .missingKey,
                     "an adapter needs lora_target_linear: true or a list lora_target_modules")
             }
+            targets = .modules([], all: all)
             return
         }
         if case .string(let pattern) = value.node.value, pattern != "" {
@@ -311,7 +312,7 @@ package struct AdapterSettings: Sendable, Hashable {
             return
         }
         let names = try config.texts("lora_target_modules") ?? []
-        guard all || !names.isEmpty else {
+        guard all || !names.isEmpty || !targetParameters.isEmpty else {
             throw value.error(.badValue, "the list is empty and lora_target_linear is not set")
         }
         targets = .modules(names, all: all)

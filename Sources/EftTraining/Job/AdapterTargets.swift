@@ -12,6 +12,8 @@ struct AdapterTargets: Sendable {
     let config: AdapterConfig
     /// Names of layers and the rank and scale of each.
     let layers: [String: (rank: Int, scale: Double)]
+    /// Adapters of parameters that hold the matrices of all experts of a layer.
+    let stacked: StackedAdapters
     /// Lines for the user.
     let notices: [String]
     /// How often the adapter begins anew in the run, after what it learned is added to the base.
@@ -30,10 +32,12 @@ struct AdapterTargets: Sendable {
         folder = settings.folder
         let all = (0..<description.layers).flatMap { Self.adaptable(description, $0) }
         if let folder = settings.folder {
-            config = try AdapterConfig.read(folder: folder)
-            let checkpoint = try CheckpointFolder.open(folder, kind: .adapter)
-            let config = config
-            var named = (all.map(\.name) + [description.headName]).filter {
+            let config = try AdapterConfig.read(folder: folder)
+            let stacked = StackedAdapters(config.targetParameters, description)
+            (self.config, self.stacked) = (config, stacked)
+            let checkpoint = try AdapterFile.open(folder, stacked)
+            let linears = (0..<description.layers).flatMap { description.linears(layer: $0) }
+            var named = (linears.map(\.name) + [description.headName]).filter {
                 checkpoint.find(AdapterFile.prefix + $0 + ".lora_A.weight") != nil
             }
             if AdapterFile.embeddingNames(description).contains(where: {
@@ -42,12 +46,16 @@ struct AdapterTargets: Sendable {
                 named.append(description.embeddingName)
             }
             layers = Dictionary(
-                uniqueKeysWithValues: named.map { ($0, config.settings(for: $0)) })
+                uniqueKeysWithValues: named.map {
+                    ($0, config.settings(for: stacked.settingsName($0)))
+                })
             notices = []
             return
         }
         let known = description.distinctLayers.flatMap { Self.adaptable(description, $0.layer) }
         notices = try Self.notices(settings, known, description)
+        let stacked = try Self.stacked(settings, description)
+        self.stacked = stacked
         // PEFT leaves modules that are in no layer out when layers are named.
         let hasHead =
             try settings.layersToTransform == nil && Self.meansHead(settings, description)
@@ -56,9 +64,11 @@ struct AdapterTargets: Sendable {
         let matches = try Self.matcher(settings.targets)
         let layersOf = try Self.layers(settings, description)
         var chosen = try layersOf.flatMap { try Self.adaptable(description, $0).filter(matches) }
-        let hasOtherNames = chosen.isEmpty && !hasHead && !hasEmbedding
+        // Experts are adapted one by one or all together, as PEFT knows them.
+        if !stacked.isEmpty { chosen.removeAll { $0.expert != nil } }
+        let hasOtherNames = chosen.isEmpty && !hasHead && !hasEmbedding && stacked.isEmpty
         if hasOtherNames { chosen = try Self.underOtherNames(settings.targets, all) }
-        guard !chosen.isEmpty || hasHead || hasEmbedding else {
+        guard !chosen.isEmpty || hasHead || hasEmbedding || !stacked.isEmpty else {
             throw TrainingError(
                 .configuration,
                 "lora_target_modules matches no linear layer of the model; it has "
@@ -78,14 +88,49 @@ struct AdapterTargets: Sendable {
             baseModel: baseModel, modulesToSave: settings.modulesToSave,
             layersToTransform: settings.layersToTransform)
         config.scores = description.scores?.kind
+        if !stacked.isEmpty { config.targetParameters = settings.targetParameters }
         config.usesDora = settings.usesDora
         config.storesByInputs = description.storesByInputs
         self.config = config
         let names =
             chosen.map(\.name) + (hasHead ? [description.headName] : [])
-            + (hasEmbedding ? [description.embeddingName] : [])
+            + (hasEmbedding ? [description.embeddingName] : []) + stacked.linears
         layers = Dictionary(
-            uniqueKeysWithValues: names.map { ($0, config.settings(for: $0)) })
+            uniqueKeysWithValues: names.map {
+                ($0, config.settings(for: stacked.settingsName($0)))
+            })
+    }
+
+    /// The parameters that `lora_target_parameters` means; none in a model without experts.
+    /// - Throws: `TrainingError` (`configuration`) for names that mean none, and for what PEFT does not have on parameters.
+    private static func stacked(
+        _ settings: AdapterSettings, _ description: DecoderDescription
+    ) throws -> StackedAdapters {
+        let names = settings.targetParameters
+        let all = (0..<description.layers).flatMap { StackedAdapter.all(description, layer: $0) }
+        guard let first = all.first, !names.isEmpty else { return StackedAdapters([], description) }
+        if let stranger = names.first(where: { name in !all.contains { $0.isMeant(by: name) } }) {
+            let known = all.filter { $0.module == first.module }.map(\.parameter)
+            throw TrainingError(
+                .configuration,
+                "lora_target_parameters names '\(excerpt(stranger))', which no layer has; the experts have "
+                    + known.joined(separator: " and ")
+                    + ", or the ends of these names; linear layers stand in lora_target_modules")
+        }
+        let others: [(Bool, String)] = [
+            (settings.dropout > 0, "lora_dropout; set it to 0"),
+            (settings.usesDora, "peft_use_dora; leave it out"),
+            (settings.layersToTransform != nil, "peft_layers_to_transform; leave it out"),
+            (
+                ![.uniform, .random, .gaussian].contains(settings.initialization),
+                "this peft_init_lora_weights; it goes with true, false and gaussian"
+            ),
+        ]
+        if let other = others.first(where: \.0)?.1 {
+            throw TrainingError(
+                .configuration, "lora_target_parameters does not go with \(other)")
+        }
+        return StackedAdapters(names, description)
     }
 
     /// The linear layers that adapters act on: all but experts that stand in one tensor, which are no modules to PEFT.
@@ -171,7 +216,7 @@ struct AdapterTargets: Sendable {
     }
 
     /// Lines about names that mean nothing here; PEFT passes over them silently.
-    /// - Throws: `TrainingError` (`configuration`) for what is likely a slip, and for stacked experts.
+    /// - Throws: `TrainingError` (`configuration`) for what is likely a slip.
     private static func notices(
         _ settings: AdapterSettings, _ known: [DecoderDescription.LinearShape],
         _ description: DecoderDescription
@@ -197,14 +242,10 @@ struct AdapterTargets: Sendable {
                         + list.joined(separator: ", "))
             }
         }
-        guard !settings.targetParameters.isEmpty else { return lines }
-        guard description.shape.mixture == nil else {
-            throw TrainingError(
-                .configuration,
-                "adapters on stacked experts (lora_target_parameters) are not supported yet; name linear layers in "
-                    + "lora_target_modules: " + list.joined(separator: ", "))
+        if !settings.targetParameters.isEmpty, description.shape.mixture == nil {
+            lines.append(
+                "lora_target_parameters has no effect: the model has no mixture of experts")
         }
-        lines.append("lora_target_parameters has no effect: the model has no mixture of experts")
         return lines
     }
 
@@ -282,7 +323,8 @@ struct AdapterTargets: Sendable {
                 guard let rank = layers[linear.name]?.rank else { continue }
                 extents.add(
                     layer: layer, inputs: linear.inputs, outputs: linear.outputs, rank: rank,
-                    hasMagnitude: config.usesDora)
+                    hasMagnitude: config.usesDora,
+                    sharesA: stacked.owner(ofAOf: linear.name) != nil)
                 if config.dropout > 0 { extents.noteDropout(inputs: linear.inputs) }
                 extents.addFrozen(
                     layer: layer, inputs: linear.inputs, outputs: linear.outputs,
@@ -374,21 +416,25 @@ struct AdapterTargets: Sendable {
     }
 
     private func makeFresh(_ decoder: Decoder, _ attached: AttachedAdapter, seed: UInt64) throws {
+        var owners: [String: LoRA] = [:]
         for (linear, ledger) in decoder.placedLinears {
             guard let (rank, scale) = layers[linear.name] else { continue }
+            let owner = stacked.owner(ofAOf: linear.name).flatMap { owners[$0] }
             func adapter(
-                rank: Int, scale: Double, dropout: Double, hasMagnitude: Bool
+                rank: Int, scale: Double, dropout: Double, hasMagnitude: Bool, owner: LoRA? = nil
             ) throws(TensorError) -> LoRA {
                 try LoRA(
                     inputs: linear.weight.inputs, outputs: linear.weight.outputs, rank: rank,
                     scale: Float(scale), dropout: Float(dropout), hasMagnitude: hasMagnitude,
-                    ledger: ledger)
+                    sharingAOf: owner, ledger: ledger)
             }
             let fresh = try adapter(
-                rank: rank, scale: scale, dropout: config.dropout, hasMagnitude: config.usesDora)
+                rank: rank, scale: scale, dropout: config.dropout, hasMagnitude: config.usesDora,
+                owner: owner)
+            if stacked.contains(linear.name) { owners[linear.name] = fresh }
             // A seed for each layer: adding a layer to the targets leaves the others as they were.
             var generator = NormalGenerator(seed: mixedSeed(seed, linear.ordinal))
-            try fill(fresh, &generator)
+            try fill(fresh, &generator, hasA: owner == nil)
             linear.adapters[attached.slot] = fresh
             guard let start = attached.start else { continue }
             linear.adapters[start] = try adapter(
@@ -396,12 +442,17 @@ struct AdapterTargets: Sendable {
         }
     }
 
-    private func fill(_ adapter: LoRA, _ generator: inout NormalGenerator) throws {
+    /// - Parameter hasA: whether A is the adapter's own.
+    private func fill(
+        _ adapter: LoRA, _ generator: inout NormalGenerator, hasA: Bool
+    ) throws {
+        if hasA { try fillA(adapter, &generator) }
+        if initialization == .random { generator.fillUniformly(adapter.b) }
+    }
+
+    private func fillA(_ adapter: LoRA, _ generator: inout NormalGenerator) throws {
         switch initialization {
-        case .uniform: generator.fillUniformly(adapter.a)
-        case .random:
-            generator.fillUniformly(adapter.a)
-            generator.fillUniformly(adapter.b)
+        case .uniform, .random: generator.fillUniformly(adapter.a)
         case .gaussian:
             for index in 0..<adapter.a.count {
                 adapter.a.pointer[index] = Float(generator.normal() / Double(adapter.rank))

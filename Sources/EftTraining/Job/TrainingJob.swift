@@ -167,6 +167,12 @@ package final class TrainingJob {
                 "relora does not go with an adapter on \(embedding); leave it out of lora_target_modules"
             )
         }
+        guard !restarts || adapter.stacked.isEmpty else {
+            throw TrainingError(
+                .configuration,
+                "relora does not go with lora_target_parameters; name linear layers in lora_target_modules"
+            )
+        }
         guard adapter.layers[embedding] == nil || base.trainedTokens.isEmpty else {
             throw TrainingError(
                 .configuration,
