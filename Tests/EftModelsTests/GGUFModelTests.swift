@@ -89,7 +89,7 @@ import Testing
         for index in 0..<3 {
             let ids = try #require(try model.ids(index))
             let expected = try model.golden.floats(of: "logits_\(index)")
-            // Half of the types are held in half precision.
+            // Some of the types are held in half precision.
             #expect(relativeError(try model.logits([ids]), expected) < 1e-3, "sequence \(index)")
         }
     }
