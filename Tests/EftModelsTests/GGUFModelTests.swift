@@ -94,6 +94,19 @@ import Testing
         }
     }
 
+    @Test(arguments: [(ActivationPrecision.int16, Float(1e-3)), (.int8, 0.05)])
+    func `codes times integers give nearly the same logits`(
+        precision: ActivationPrecision, limit: Float
+    ) throws {
+        let model = try GoldenModel(
+            "gguf/quantized/model.gguf", golden: "gguf/quantized", precision: precision)
+        for index in 0..<3 {
+            let ids = try #require(try model.ids(index))
+            let expected = try model.golden.floats(of: "logits_\(index)")
+            #expect(relativeError(try model.logits([ids]), expected) < limit, "sequence \(index)")
+        }
+    }
+
     @Test func `a GGUF file is a folder with documents`() throws {
         let path = Fixtures.path("gguf/models/gemma3.gguf")
         #expect(FileSystem.isFolder(path) && !FileSystem.isDirectory(path))
