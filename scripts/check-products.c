@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Holds the fast matrix products of one instruction-set level to the scalar ones: every kind of weight, odd shapes,
 // 1 to 40 rows, all precisions; and a row's result to be the same bits whatever the number of rows and threads.
-// Usage: check-products LEVEL
+// Usage: check-products LEVEL [KIND]
 #include "kernels_internal.h"
 #include "products.h"
 
@@ -20,7 +20,7 @@ static size_t failures, checks;
 
 typedef struct matrix {
     eft_weight w;
-    eft_group groups[16];
+    eft_group groups[64];
     uint32_t *permutation;
     void *panels, *scales;
 } matrix;
@@ -31,15 +31,42 @@ static void *allocate(size_t bytes) {
     return memory;
 }
 
-/// A weight named f32, f16, bf16, nf4, 2...8 or mixed.
+/// Scales of blocks for a width: d and m of a record as small numbers, the rest any bytes.
+static void make_block_scales(matrix *m, uint32_t bits, size_t panels) {
+    static const eft_scale_type types[] = {[2] = EFT_SCALES_K_OFFSET_HALVES, [3] = EFT_SCALES_K_HALVES, [4] = EFT_SCALES_K_OFFSET,
+                                           [5] = EFT_SCALES_K_OFFSET, [6] = EFT_SCALES_K_HALVES};
+    eft_weight *w = &m->w;
+    if (w->scale_type != EFT_SCALES_OFFSET) w->scale_type = types[bits];
+    size_t bytes = panels * eft_panel_scale_bytes(w), record = eft_scale_bytes(w->scale_type);
+    w->scales = m->scales = allocate(bytes);
+    for (size_t i = 0; i < bytes; i++) ((uint8_t *)m->scales)[i] = (uint8_t)random_bits();
+    size_t halves = eft_has_offsets(w->scale_type) ? 2 * EFT_PANEL : EFT_PANEL;
+    for (size_t at = 0; at < bytes; at += record)
+        for (size_t i = 0; i < halves; i++) {
+            uint16_t half = eft_f16_of_f32(random_float() * 0.01f);
+            memcpy((uint8_t *)m->scales + at + 2 * i, &half, 2);
+        }
+}
+
+/// A weight named f32, f16, bf16, nf4, 2...8 or mixed; with scales of blocks k2...k6, o4 or o5.
 static matrix *make(const char *kind, size_t inputs, size_t outputs, bool half_scales, bool permuted) {
     matrix *m = calloc(1, sizeof *m);
     eft_weight *w = &m->w;
     w->inputs = inputs, w->outputs = outputs, w->blocks = eft_ceil_div(inputs, EFT_BLOCK);
     size_t panels = eft_ceil_div(outputs, EFT_PANEL);
     eft_context *context = eft_context_create(EFT_ISA_SCALAR, 1);
-    bool dense = kind[0] == 'f' || kind[0] == 'b';
-    if (dense) {
+    bool dense = kind[0] == 'f' || kind[0] == 'b', blocks_scaled = kind[0] == 'k' || kind[0] == 'o';
+    if (blocks_scaled) {
+        uint32_t bits = (uint32_t)(kind[1] - '0');
+        w->kind = EFT_WEIGHT_CODED;
+        for (uint32_t g = 0; g < w->blocks; g++) m->groups[g] = (eft_group){g, 1, bits, g * bits};
+        w->groups = m->groups, w->group_count = w->blocks;
+        w->panel_bytes = w->blocks * bits * 64;
+        w->panels = m->panels = allocate(panels * w->panel_bytes);
+        for (size_t i = 0; i < panels * w->panel_bytes / 4; i++) ((uint32_t *)m->panels)[i] = random_bits();
+        w->scale_type = kind[0] == 'o' ? EFT_SCALES_OFFSET : EFT_SCALES_F32;
+        make_block_scales(m, bits, panels);
+    } else if (dense) {
         w->kind = kind[0] == 'b' ? EFT_WEIGHT_BF16 : kind[1] == '3' ? EFT_WEIGHT_F32 : EFT_WEIGHT_F16;
         w->panel_bytes = w->blocks * (w->kind == EFT_WEIGHT_F32 ? 2048 : 1024);
         w->panels = m->panels = allocate(panels * w->panel_bytes);
@@ -161,7 +188,9 @@ static void check_weight(eft_context *scalar, eft_context *const fast[2], const 
             run(scalar, &m->w, (eft_precision)precision, most, in, ldi, expected, ldo, false, NULL);
             guarded(run, bytes, fast[0], &m->w, (eft_precision)precision, most, in, ldi, all, ldo, false);
             double error = distance(all, expected, most * ldo);
-            expect(error < limit, transposed ? "transposed" : "matmul", kind, k, n, most, precision, error);
+            bool exact = (kind[0] == 'k' || kind[0] == 'o') && !transposed &&
+                         (precision == EFT_PRECISION_INT16 || precision == EFT_PRECISION_INT8);
+            expect(exact ? error == 0 : error < limit, transposed ? "transposed" : "matmul", kind, k, n, most, precision, error);
             for (const size_t *rows = counts; *rows != 0; rows++)
                 for (int accumulate = 0; accumulate < 2; accumulate++) {
                     size_t first = random_bits() % (most - *rows + 1);
@@ -218,11 +247,14 @@ int main(int count, char **arguments) {
     eft_context *fast[2] = {eft_context_create(native, 1), eft_context_create(native, 3)};
     if (scalar == NULL || fast[0] == NULL || fast[1] == NULL) return printf("no %s here\n", eft_isa_name(isa)), 1;
     fast[0]->isa = fast[1]->isa = isa;
-    static const char *const kinds[] = {"f32", "f16", "bf16", "2", "3", "4", "5", "6", "8", "nf4", "mixed"};
+    static const char *const kinds[] = {"f32", "f16", "bf16", "2", "3", "4", "5", "6", "8", "nf4", "mixed",
+                                        "k2", "k3", "k4", "k5", "k6", "o4", "o5"};
+    const char *only = count > 2 ? arguments[2] : NULL;
     static const size_t outputs[] = {1, 15, 16, 17, 48, 100};
     static const size_t few[] = {1, 2, 3, 4, 5, 6, 7, 11, 12, 13, 24, 25, 33, 40, 0};
     static const size_t many[] = {1, 4, 13, 515, 0};
     for (size_t i = 0; i < sizeof kinds / sizeof kinds[0]; i++) {
+        if (only != NULL && strcmp(only, kinds[i]) != 0) continue;
         bool dense = kinds[i][0] == 'f' || kinds[i][0] == 'b';
         for (size_t j = 0; j < sizeof outputs / sizeof outputs[0]; j++) {
             check_weight(scalar, fast, kinds[i], 32, outputs[j], false, false, few, 40);

@@ -9,7 +9,7 @@ import EftTensor
 package enum KernelBenchmark {
     private static let shapes = [(2048, 2048), (2048, 5632), (5632, 2048)]
 
-    /// Runs all: products of one row, and those with EXL2 weights, as generation does them, the others as training.
+    /// Runs all: products of one row, and those with EXL2's and GGUF's weights, as generation does them, the others as training.
     package static func run(
         generating: CPUBackend, training: CPUBackend, limits: MachineLimits
     ) throws -> [BenchmarkResult] {
@@ -36,6 +36,12 @@ package enum KernelBenchmark {
                         format: .exl2(bits: Double(bits), headBits: bits)))
             }
         }
+        for (name, form) in BlockForm.all where ["Q4_0", "Q4_K", "Q6_K"].contains(name) {
+            all.append(
+                Form(
+                    name: "GGUF \(name)", layout: form.layout(inputs: inputs, outputs: outputs),
+                    format: .exl2(bits: Double(form.bits), headBits: form.bits)))
+        }
         for (name, format, dtype) in [
             ("bf16", WeightLayout.Format.bf16, DType.bf16), ("f32", .f32, .f32),
         ] {
@@ -54,7 +60,8 @@ package enum KernelBenchmark {
     ) throws -> [BenchmarkResult] {
         let chosen = shapes.flatMap { inputs, outputs in
             forms(inputs: inputs, outputs: outputs).filter {
-                (inputs, outputs) == (2048, 5632) || ["NF4", "EXL2 4-bit"].contains($0.name)
+                (inputs, outputs) == (2048, 5632)
+                    || ["NF4", "EXL2 4-bit", "GGUF Q4_K"].contains($0.name)
             }
         }
         return try chosen.map { form in
@@ -84,9 +91,11 @@ package enum KernelBenchmark {
         var results: [BenchmarkResult] = []
         for (inputs, outputs) in shapes {
             for form in forms(inputs: inputs, outputs: outputs)
-            where ["NF4", "EXL2 4-bit", "bf16", "f32"].contains(form.name) {
+            where ["NF4", "EXL2 4-bit", "GGUF Q4_K", "GGUF Q6_K", "bf16", "f32"].contains(form.name)
+            {
                 for backward in [false, true] {
-                    let isGenerating = !backward && form.name.hasPrefix("EXL2")
+                    let isCoded = form.name.hasPrefix("EXL2") || form.name.hasPrefix("GGUF")
+                    let isGenerating = !backward && isCoded
                     let backend = isGenerating ? generating : training
                     // A transposed product is never in integers.
                     let peak = limits.peak(form.format, backward ? .f32 : backend.precision)

@@ -58,4 +58,13 @@ __attribute__((always_inline)) static inline int32_t eft_integers_start(size_t c
     return -sum * (1 << (bits - 1));
 }
 
+/// What a part's packing has beside its scale: what takes the zero point away, or where there are offsets the sum of its numbers.
+__attribute__((always_inline)) static inline uint32_t eft_integers_head(eft_scale_type type, float scale, size_t count,
+                                                                       const int16_t *integers, uint32_t bits) {
+    if (!eft_has_offsets(type)) return (uint32_t)eft_integers_start(count, integers, bits);
+    int32_t sum = 0;
+    for (size_t k = 0; k < count; k++) sum += integers[k];
+    return eft_bits_of_f32(scale * (float)sum);
+}
+
 #endif

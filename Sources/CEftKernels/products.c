@@ -19,7 +19,9 @@ const eft_product_table *eft_product_table_for(eft_isa isa, const eft_weight *w,
     }
 #if EFT_X86
     if (isa == EFT_ISA_AVX2) return &eft_products_avx2;
-    if (isa == EFT_ISA_AVX512_BF16 && w != NULL && (w->kind == EFT_WEIGHT_BF16 || w->kind == EFT_WEIGHT_CODED)) {
+    // Scaled weights of blocks would need three dot products of a pair for two multiply-adds.
+    bool splits = w != NULL && eft_scales_blocks(w->scale_type) && precision != EFT_PRECISION_BF16;
+    if (isa == EFT_ISA_AVX512_BF16 && !splits && w != NULL && (w->kind == EFT_WEIGHT_BF16 || w->kind == EFT_WEIGHT_CODED)) {
         // Integers of up to 8 bits are bf16 numbers; values of NF4, and scaled ones, are not.
         bool exact = w->kind == EFT_WEIGHT_BF16 || (!transposed && w->code_book == EFT_CODES_SIGNED);
         *form = precision == EFT_PRECISION_BF16 ? EFT_FORM_BF16 : exact ? EFT_FORM_SPLIT_1 : EFT_FORM_SPLIT_2;
@@ -45,6 +47,8 @@ size_t eft_matmul_workspace(const eft_context *context, const eft_weight *w, eft
 static bool share_packing(const eft_weight *a, const eft_weight *b) {
     if (a->inputs != b->inputs || a->kind != b->kind || a->code_book != b->code_book) return false;
     if (a->kind != EFT_WEIGHT_CODED) return true;
+    if (eft_has_offsets(a->scale_type) != eft_has_offsets(b->scale_type)) return false;
+    if (eft_has_halves(a->scale_type) != eft_has_halves(b->scale_type)) return false;
     if (a->group_count != b->group_count || (a->permutation == NULL) != (b->permutation == NULL)) return false;
     if (memcmp(a->groups, b->groups, a->group_count * sizeof *a->groups) != 0) return false;
     return a->permutation == NULL ||

@@ -12,8 +12,15 @@
 
 // generic/weights.c
 float eft_code_value(eft_code_book book, uint32_t bits, uint8_t code);
+/// The scale of the values of `eft_weight_block`.
 float eft_weight_scale(const eft_weight *w, size_t panel, size_t group, size_t lane);
-/// The values, not scaled, of a block of a panel, [input][output]. `group` holds the block, when coded.
+/// The codes of a block of a panel, [input][output].
+void eft_weight_codes(const eft_weight *w, size_t panel, size_t group, size_t block, uint8_t codes[EFT_BLOCK * EFT_PANEL]);
+/// The scale and the offset (0 where there are none) of one half of a group whose blocks have scales of their own.
+void eft_block_scaling(const eft_weight *w, size_t panel, size_t group, size_t half, size_t lane, float *scale,
+                       float *offset);
+/// The values of a block of a panel, [input][output]: not scaled, unless blocks have scales of their own. `group` holds the block,
+/// when coded.
 void eft_weight_block(const eft_weight *w, size_t panel, size_t group, size_t block,
                       float values[EFT_BLOCK * EFT_PANEL]);
 
@@ -111,15 +118,34 @@ static inline const uint32_t *eft_block_data(const eft_weight *w, size_t panel, 
     return data + ((size_t)g->row_offset + (block - g->first_block) * g->bits) * EFT_PANEL;
 }
 
-/// Bytes of the scales of a panel in a group.
+/// Whether each block has scales of its own: products in floating point take the weights themselves then, scaled.
+static inline bool eft_scales_blocks(eft_scale_type type) { return type >= EFT_SCALES_OFFSET; }
+/// Whether they have offsets, and unsigned codes.
+static inline bool eft_has_offsets(eft_scale_type type) {
+    return type == EFT_SCALES_OFFSET || type == EFT_SCALES_K_OFFSET || type == EFT_SCALES_K_OFFSET_HALVES;
+}
+/// Whether the halves of a block have different ones.
+static inline bool eft_has_halves(eft_scale_type type) { return type >= EFT_SCALES_K_HALVES; }
+
+/// Bytes of the scales of a panel in a group, or in all that share a record.
 static inline size_t eft_scale_bytes(eft_scale_type type) {
-    return type == EFT_SCALES_F32 ? 64 : type == EFT_SCALES_F16 ? 32 : EFT_EXL2_SCALES;
+    static const uint16_t bytes[] = {64, 32, EFT_EXL2_SCALES, 64, 320, 288, 320};
+    return bytes[type];
 }
 
-/// The scales of a panel in a segment, NULL when dense.
+/// Groups whose scales are one record.
+static inline size_t eft_scale_groups(eft_scale_type type) { return type >= EFT_SCALES_K_OFFSET ? EFT_K_BLOCKS : 1; }
+
+/// Bytes of all scales of a panel.
+static inline size_t eft_panel_scale_bytes(const eft_weight *w) {
+    return eft_ceil_div(w->group_count, eft_scale_groups(w->scale_type)) * eft_scale_bytes(w->scale_type);
+}
+
+/// The scales of a panel in a segment, or the record that has them, NULL when dense.
 static inline const void *eft_scale_data(const eft_weight *w, size_t panel, size_t segment) {
     if (w->kind != EFT_WEIGHT_CODED) return NULL;
-    return (const uint8_t *)w->scales + (panel * w->group_count + segment) * eft_scale_bytes(w->scale_type);
+    return (const uint8_t *)w->scales + panel * eft_panel_scale_bytes(w) +
+           segment / eft_scale_groups(w->scale_type) * eft_scale_bytes(w->scale_type);
 }
 
 /// Most blocks in a chunk of the inputs, and so most pieces.
@@ -143,7 +169,7 @@ typedef struct eft_tile_call {
     const eft_piece *pieces;
     size_t piece_count;
     uint32_t bits;           // width of codes that `b` has as they are in the weight, 0 for unpacked ones
-    const void *scales[2];  // of segment 0, [segment][16]; NULL: all 1
+    const void *scales[2];  // of segment 0; NULL: all 1
     eft_scale_type scale_type;
     bool fresh;        // the first piece begins the totals, whatever they held (it must be a last one)
     float *totals[2];  // [tile][tile_rows][16]
@@ -172,6 +198,7 @@ typedef struct eft_product_table {
     size_t tile_rows, tile_panels;
     size_t direct_rows;      // most rows of `direct`
     size_t row_block_bytes;  // packed activations: a row's 32 inputs; packed gradients: a row's 32 outputs
+    size_t half_bytes;       // more of packed activations where the halves of a block have different scales
     size_t weight_block_bytes;
     size_t steps_per_block;
     /// Codings that `tiles` reads as they are in a weight: a bit for each.

@@ -62,6 +62,11 @@ static const eft_product *product_of_job(const forward *f, size_t job, size_t *f
     return product;
 }
 
+/// Bytes of a row's 32 inputs, packed.
+static size_t row_block_bytes(const eft_product_table *t, const eft_weight *w) {
+    return t->row_block_bytes + (eft_has_halves(w->scale_type) ? t->half_bytes : 0);
+}
+
 static bool has_long_segments(const eft_weight *w) {
     for (size_t s = 0; s < eft_segments(w); s++)
         if (eft_segment_blocks(w, s) > EFT_CHUNK_BLOCKS) return true;
@@ -71,11 +76,11 @@ static bool has_long_segments(const eft_weight *w) {
 /// Cuts the work, and carves the workspace for the largest round.
 static size_t forward_plan(forward *f, const eft_context *context, size_t rows, void *space) {
     const eft_product_table *t = f->table;
-    size_t threads = context->threads;
+    size_t threads = context->threads, block_bytes = row_block_bytes(t, f->w);
     eft_carver carver = {eft_aligned(space), 0};
     if (rows <= t->direct_rows) {
         f->height = rows <= 2 ? rows : 4;
-        f->block_bytes = t->row_block_bytes * f->height;
+        f->block_bytes = block_bytes * f->height;
         f->packed = eft_carve(&carver, f->w->blocks * f->block_bytes);
         f->chunk_blocks = EFT_CHUNK_BLOCKS;
         // Several panels run side by side; a job is long enough to be worth handing out.
@@ -85,7 +90,7 @@ static size_t forward_plan(forward *f, const eft_context *context, size_t rows, 
         return carver.used + 64;
     }
     f->height = t->tile_rows;
-    f->block_bytes = t->row_block_bytes * t->tile_rows;
+    f->block_bytes = block_bytes * t->tile_rows;
     size_t tiles = eft_ceil_div(rows, t->tile_rows);
     f->packed = eft_carve(&carver, tiles * f->w->blocks * f->block_bytes);
     f->job_tiles = tiles;
@@ -98,11 +103,11 @@ static size_t forward_plan(forward *f, const eft_context *context, size_t rows, 
         f->job_tiles = eft_ceil_div(f->job_tiles, 2);
     f->chunk_blocks = EFT_CHUNK_BLOCKS;
     if (f->w->kind == EFT_WEIGHT_CODED) {
-        size_t row_bytes = f->job_tiles * t->tile_rows * t->row_block_bytes;
+        size_t row_bytes = f->job_tiles * t->tile_rows * block_bytes;
         f->chunk_blocks = eft_min(eft_max(CHUNK_BYTES / row_bytes, 4), EFT_CHUNK_BLOCKS);
     } else {
         // A segment of a dense weight is a whole chunk: fewer rows at a time keep them in the cache.
-        size_t limit = eft_max(CHUNK_BYTES / (t->tile_rows * t->row_block_bytes * EFT_CHUNK_BLOCKS), 1);
+        size_t limit = eft_max(CHUNK_BYTES / (t->tile_rows * block_bytes * EFT_CHUNK_BLOCKS), 1);
         size_t jobs = eft_ceil_div(f->job_tiles, limit);
         f->job_tiles = eft_ceil_div(f->job_tiles, jobs);
         most_tiles = eft_min(most_tiles, limit);
@@ -167,7 +172,8 @@ static void pack_tile(void *argument, size_t index, size_t worker) {
 
 /// Whether tiles read a chunk as it is.
 static bool is_native(const forward *f, const eft_piece *pieces, size_t count) {
-    if (f->w->kind == EFT_WEIGHT_CODED && f->job_tiles > MOST_PACKED_TILES) return false;
+    if (f->w->kind == EFT_WEIGHT_CODED && (f->job_tiles > MOST_PACKED_TILES || eft_has_halves(f->w->scale_type)))
+        return false;
     eft_coding coding = eft_coding_of(f->w, pieces[0].segment);
     for (size_t i = 1; i < count; i++)
         if (eft_coding_of(f->w, pieces[i].segment) != coding) return false;
@@ -232,6 +238,8 @@ static void multiply_block(const forward *f, const eft_weight *w, const tile_blo
     size_t all_tiles = eft_ceil_div(f->rows, f->height);
     uint8_t *unpacked = f->unpacked + worker * f->unpacked_bytes;
     float *sums = (float *)(f->sums + worker * f->sums_bytes);
+    // In floating point what is unpacked is scaled where blocks have scales of their own.
+    bool scaled = eft_scales_blocks(w->scale_type) && f->form != EFT_FORM_INT16 && f->form != EFT_FORM_INT8;
     // A long segment is folded late; otherwise the first fold begins the totals.
     bool cut = w->blocks == 0 || eft_segment_blocks(w, 0) > EFT_CHUNK_BLOCKS;
     if (cut) memset(totals, 0, b->panels * b->panel_floats * sizeof(float));
@@ -256,7 +264,7 @@ static void multiply_block(const forward *f, const eft_weight *w, const tile_blo
             for (size_t i = 0; i < call.panels; i++) {
                 uint8_t *space = unpacked + i * EFT_CHUNK_BLOCKS * t->weight_block_bytes;
                 call.b[i] = panel_operand(f, w, b->first_panel + p + i, pieces, count, block, native, space);
-                call.scales[i] = eft_scale_data(w, b->first_panel + p + i, 0);
+                call.scales[i] = scaled ? NULL : eft_scale_data(w, b->first_panel + p + i, 0);
                 call.totals[i] = totals + (p + i) * b->panel_floats;
                 call.sums[i] = sums + (p + i) * b->panel_floats;
             }
@@ -329,7 +337,7 @@ size_t eft_fast_matmul(eft_context *context, const eft_product_table *table, eft
     const eft_weight *w = &products->w;
     forward f = {.table = table, .form = form, .products = products, .count = count, .gate = gate, .w = w, .rounds = rounds,
                  .ldx = ldx};
-    size_t row_bytes = eft_max(w->blocks * table->row_block_bytes, 1);
+    size_t row_bytes = eft_max(w->blocks * row_block_bytes(table, w), 1);
     size_t round = eft_min(eft_max(PACKED_BYTES / row_bytes, MIN_ROUND), MAX_ROUND) / table->tile_rows * table->tile_rows;
     if (space == NULL) return forward_plan(&f, context, eft_min(rows, round), NULL);
     for (; f.first_row < rows; f.first_row += round) {

@@ -89,8 +89,21 @@ import Testing
         for index in 0..<3 {
             let ids = try #require(try model.ids(index))
             let expected = try model.golden.floats(of: "logits_\(index)")
-            // Half of the types are held in half precision.
+            // Some of the types are held in half precision.
             #expect(relativeError(try model.logits([ids]), expected) < 1e-3, "sequence \(index)")
+        }
+    }
+
+    @Test(arguments: [(ActivationPrecision.int16, Float(1e-3)), (.int8, 0.05)])
+    func `codes times integers give nearly the same logits`(
+        precision: ActivationPrecision, limit: Float
+    ) throws {
+        let model = try GoldenModel(
+            "gguf/quantized/model.gguf", golden: "gguf/quantized", precision: precision)
+        for index in 0..<3 {
+            let ids = try #require(try model.ids(index))
+            let expected = try model.golden.floats(of: "logits_\(index)")
+            #expect(relativeError(try model.logits([ids]), expected) < limit, "sequence \(index)")
         }
     }
 

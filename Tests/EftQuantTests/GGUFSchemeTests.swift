@@ -110,10 +110,13 @@ struct GGUFSchemeTests {
         let out = try Matrix(rows: Self.n, columns: Self.k, ledger: nil)
         backend.gather(weight, rows: (0..<Int32(Self.n)).map { $0 }, into: out)
         // Codes with a scale are exact, halves have 11 bits.
-        let step: Float
-        switch weight.layout.format {
-        case .coded: step = 0
-        default: step = 0x1p-11
+        var step: Float = 0x1p-11
+        if case .coded = weight.layout.format {
+            step = 0
+            // Scales of blocks are bytes where the file has six bits.
+            let padded = Double(weight.layout.panels * 16) / Double(Self.n)
+            let held = Double(weight.layout.byteCount - weight.layout.tableBytes)
+            #expect(held <= 1.04 * padded * Double(source.storedBytes))
         }
         for (start, part) in zip(
             stride(from: 0, to: checkpoint.values.count, by: 32),
@@ -196,9 +199,14 @@ struct GGUFSchemeTests {
     }
 
     @Test func `scales that are not finite are refused`() throws {
-        for (type, half) in [(GGUFTensorType.q4_0, 1), (.q5_0, 1), (.q8_0, 1)] {
+        let halves: [(GGUFTensorType, [Int])] = [
+            (.q4_0, [1]), (.q4_1, [1, 3]), (.q5_0, [1]), (.q5_1, [1, 3]), (.q8_0, [1]),
+            (.q2_K, [81, 83]), (.q3_K, [109]), (.q4_K, [1, 3]), (.q5_K, [1, 3]), (.q6_K, [209]),
+        ]
+        for (type, half) in halves.flatMap({ type, all in all.map { (type, $0) } }) {
             var checkpoint = try BlockCheckpoint(
-                type, rows: Self.n, columns: Self.k, halves: [1, 3])
+                type, rows: Self.n, columns: Self.k,
+                halves: halves.first { $0.0 == type }?.1 ?? [])
             checkpoint.blocks[checkpoint.blocks.count - type.blockBytes + half] = 0x7C
             let source = try source(checkpoint)
             let error = #expect(throws: FormatError.self) {

@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "CEftKernels.h"
+#include "gguf_blocks.h"
 #include "gguf_grids.h"
 #include "kernels_internal.h"
 
@@ -31,25 +32,17 @@ static void q4_1(const uint8_t *b, float *y) {
     }
 }
 
-/// The fifth bits stand in a word of their own, number i's in bit i.
-static void q5_codes(uint32_t high, const uint8_t *low, uint8_t *codes) {
-    for (int i = 0; i < 16; i++) {
-        codes[i] = (uint8_t)((low[i] & 15) | (high >> i & 1) << 4);
-        codes[i + 16] = (uint8_t)(low[i] >> 4 | (high >> (i + 16) & 1) << 4);
-    }
-}
-
 static void q5_0(const uint8_t *b, float *y) {
     float d = load_f16(b);
     uint8_t codes[32];
-    q5_codes(load_u32(b + 2), b + 6, codes);
+    eft_gguf_q5_codes(b + 2, codes);
     for (int i = 0; i < 32; i++) y[i] = d * (float)(codes[i] - 16);
 }
 
 static void q5_1(const uint8_t *b, float *y) {
     float d = load_f16(b), m = load_f16(b + 2);
     uint8_t codes[32];
-    q5_codes(load_u32(b + 4), b + 8, codes);
+    eft_gguf_q5_codes(b + 4, codes);
     for (int i = 0; i < 32; i++) y[i] = d * (float)codes[i] + m;
 }
 
@@ -118,9 +111,7 @@ static void q3_K(const uint8_t *b, float *y) {
     for (int group = 0; group < 16; group++) {
         const uint8_t *q = b + 32 + 32 * (group / 8) + 16 * (group % 2);
         int shift = 2 * (group / 2 % 4);
-        int low = group < 8 ? scales[group] & 15 : scales[group - 8] >> 4;
-        int code = (low | (scales[8 + group % 4] >> (2 * (group / 4)) & 3) << 4) - 32;
-        float scale = d * (float)code;
+        float scale = d * (float)eft_gguf_q3_scale(scales, (size_t)group);
         for (int i = 0; i < 16; i++) {
             int high = mask[16 * (group % 2) + i] >> (group / 2) & 1;
             y[16 * group + i] = scale * (float)((q[i] >> shift & 3) - (high ? 0 : 4));
@@ -128,24 +119,12 @@ static void q3_K(const uint8_t *b, float *y) {
     }
 }
 
-/// Scale and minimum of a group of 32, six bits each.
-static void k_scale(const uint8_t scales[12], int group, uint8_t *scale, uint8_t *low) {
-    if (group < 4) {
-        *scale = scales[group] & 63;
-        *low = scales[4 + group] & 63;
-        return;
-    }
-    uint8_t rest = scales[4 + group];
-    *scale = (uint8_t)((rest & 15) | (scales[group - 4] >> 2 & 0x30));
-    *low = (uint8_t)(rest >> 4 | (scales[group] >> 2 & 0x30));
-}
-
 static void q4_K(const uint8_t *b, float *y) {
     float d = load_f16(b), dmin = load_f16(b + 2);
     for (int group = 0; group < 8; group++) {
         const uint8_t *q = b + 16 + 32 * (group / 2);
         uint8_t scale, low;
-        k_scale(b + 4, group, &scale, &low);
+        eft_gguf_k_scale(b + 4, (size_t)group, &scale, &low);
         float s = d * (float)scale, m = dmin * (float)low;
         for (int i = 0; i < 32; i++) y[32 * group + i] = s * (float)(q[i] >> (4 * (group % 2)) & 15) - m;
     }
@@ -156,7 +135,7 @@ static void q5_K(const uint8_t *b, float *y) {
     for (int group = 0; group < 8; group++) {
         const uint8_t *high = b + 16, *q = b + 48 + 32 * (group / 2);
         uint8_t scale, low;
-        k_scale(b + 4, group, &scale, &low);
+        eft_gguf_k_scale(b + 4, (size_t)group, &scale, &low);
         float s = d * (float)scale, m = dmin * (float)low;
         for (int i = 0; i < 32; i++) {
             int code = (q[i] >> (4 * (group % 2)) & 15) | (high[i] >> group & 1) << 4;

@@ -34,6 +34,32 @@ static void row_part(const integers_job *job, size_t panel, size_t s, size_t fir
         totals[lane] = fmaf(eft_weight_scale(job->w, panel, s, lane) * scale, (float)sums[lane], totals[lane]);
 }
 
+/// Likewise of a block with scales of its own.
+static void row_block(const integers_job *job, size_t panel, size_t s, const float *x, float totals[EFT_PANEL]) {
+    const eft_group *group = &job->w->groups[s];
+    const bool offsets = eft_has_offsets(job->w->scale_type);
+    const size_t parts = eft_has_halves(job->w->scale_type) ? 2 : 1, inputs = EFT_BLOCK / parts;
+    float numbers[EFT_BLOCK];
+    int16_t integers[EFT_BLOCK];
+    uint8_t codes[EFT_BLOCK * EFT_PANEL];
+    eft_gather_block(job->w, x, group->first_block, numbers);
+    float row_scale = eft_integers_quantize(job->most, EFT_BLOCK, numbers, integers);
+    eft_weight_codes(job->w, panel, s, group->first_block, codes);
+    for (size_t part = 0; part < parts; part++) {
+        const int16_t *first = integers + part * inputs;
+        int32_t sum = 0, start = offsets ? 0 : eft_integers_start(inputs, first, group->bits);
+        for (size_t k = 0; k < inputs; k++) sum += first[k];
+        for (size_t lane = 0; lane < EFT_PANEL; lane++) {
+            float scale, offset;
+            eft_block_scaling(job->w, panel, s, part, lane, &scale, &offset);
+            int32_t products = start;
+            for (size_t k = 0; k < inputs; k++) products += first[k] * codes[(part * inputs + k) * EFT_PANEL + lane];
+            totals[lane] = fmaf(scale * row_scale, (float)products, totals[lane]);
+            if (offsets) totals[lane] = fmaf(offset, row_scale * (float)sum, totals[lane]);
+        }
+    }
+}
+
 static void panel_job(void *argument, size_t panel, size_t worker) {
     (void)worker;
     const integers_job *job = argument;
@@ -41,6 +67,10 @@ static void panel_job(void *argument, size_t panel, size_t worker) {
     for (size_t r = 0; r < job->rows; r++) {
         float totals[EFT_PANEL] = {0};
         for (size_t s = 0; s < job->w->group_count; s++) {
+            if (eft_scales_blocks(job->w->scale_type)) {
+                row_block(job, panel, s, job->x + r * job->ldx, totals);
+                continue;
+            }
             size_t first = eft_segment_first(job->w, s), end = first + eft_segment_blocks(job->w, s);
             for (size_t blocks; first < end; first += blocks) {
                 blocks = eft_min(end - first, job->part_blocks);

@@ -3,6 +3,8 @@
 #include "../kernels_internal.h"
 #include "../products.h"
 
+#include <math.h>
+
 /// Columns of 16-bit halves that spare-bit fields of a code come from: bit `from` of row `row` and `count` - 1 above
 /// it are the code's bits `to`...
 typedef struct field {
@@ -292,7 +294,34 @@ void eft_exl2_pack_scales(eft_context *context, const eft_weight *w, void *scale
 // Reading
 // ---------------------------------------------------------------------------------------------------------------------
 
+/// Half-precision number i.
+static float half_at(const uint8_t *halves, size_t i) { return read_number(halves, EFT_F16, i); }
+
+void eft_block_scaling(const eft_weight *w, size_t panel, size_t group, size_t half, size_t lane, float *scale,
+                       float *offset) {
+    const uint8_t *record = eft_scale_data(w, panel, group);
+    const size_t d = 2 * EFT_PANEL, block = group % EFT_K_BLOCKS, at = (2 * block + half) * EFT_PANEL + lane;
+    *offset = 0;
+    switch (w->scale_type) {
+    case EFT_SCALES_OFFSET:
+        *scale = half_at(record, lane);
+        *offset = half_at(record + d, lane);
+        break;
+    case EFT_SCALES_K_OFFSET: {
+        const uint8_t *codes = record + 2 * d + block * EFT_PANEL;
+        *scale = half_at(record, lane) * (float)codes[lane];
+        *offset = -(half_at(record + d, lane) * (float)codes[EFT_K_BLOCKS * EFT_PANEL + lane]);
+        break;
+    }
+    case EFT_SCALES_K_HALVES: *scale = half_at(record, lane) * (float)(int8_t)record[d + at]; break;
+    default:  // EFT_SCALES_K_OFFSET_HALVES
+        *scale = half_at(record, lane) * (float)(record[2 * d + at] & 15);
+        *offset = -(half_at(record + d, lane) * (float)(record[2 * d + at] >> 4));
+    }
+}
+
 float eft_weight_scale(const eft_weight *w, size_t panel, size_t group, size_t lane) {
+    if (eft_scales_blocks(w->scale_type)) return 1;
     const uint8_t *scales = eft_scale_data(w, panel, group);
     if (w->scale_type != EFT_SCALES_EXL2)
         return read_number(scales, w->scale_type == EFT_SCALES_F32 ? EFT_F32 : EFT_F16, lane);
@@ -307,6 +336,19 @@ float eft_weight_scale(const eft_weight *w, size_t panel, size_t group, size_t l
 float eft_code_value(eft_code_book book, uint32_t bits, uint8_t code) {
     if (book == EFT_CODES_NF4) return eft_nf4_values[code & 15];
     return (float)((int32_t)code - (int32_t)(1u << (bits - 1)));
+}
+
+void eft_weight_codes(const eft_weight *w, size_t panel, size_t group, size_t block,
+                      uint8_t codes[EFT_BLOCK * EFT_PANEL]) {
+    const eft_group *g = &w->groups[group];
+    const uint32_t *data = (const uint32_t *)((const uint8_t *)w->panels + panel * w->panel_bytes);
+    eft_codes_unpack(g->bits, data + (g->row_offset + (block - g->first_block) * g->bits) * EFT_PANEL, codes);
+}
+
+/// The weight that a code with scales of its block stands for.
+static float scaled_value(const eft_weight *w, uint32_t bits, float scale, float offset, uint8_t code) {
+    float value = eft_has_offsets(w->scale_type) ? (float)code : eft_code_value(w->code_book, bits, code);
+    return fmaf(scale, value, offset);
 }
 
 void eft_weight_block(const eft_weight *w, size_t panel, size_t group, size_t block,
@@ -327,7 +369,17 @@ void eft_weight_block(const eft_weight *w, size_t panel, size_t group, size_t bl
     }
     const eft_group *g = &w->groups[group];
     uint8_t codes[EFT_BLOCK * EFT_PANEL];
-    eft_codes_unpack(g->bits, data + (g->row_offset + (block - g->first_block) * g->bits) * EFT_PANEL, codes);
+    eft_weight_codes(w, panel, group, block, codes);
+    if (eft_scales_blocks(w->scale_type)) {
+        for (size_t half = 0; half < 2; half++)
+            for (size_t lane = 0; lane < EFT_PANEL; lane++) {
+                float scale, offset;
+                eft_block_scaling(w, panel, group, half, lane, &scale, &offset);
+                for (size_t k = half * EFT_BLOCK / 2; k < (half + 1) * EFT_BLOCK / 2; k++)
+                    values[k * EFT_PANEL + lane] = scaled_value(w, g->bits, scale, offset, codes[k * EFT_PANEL + lane]);
+            }
+        return;
+    }
     for (size_t i = 0; i < EFT_BLOCK * EFT_PANEL; i++) values[i] = eft_code_value(w->code_book, g->bits, codes[i]);
 }
 
@@ -379,13 +431,20 @@ static void gather_row(void *argument, size_t index, size_t worker) {
     }
     for (size_t g = 0; g < w->group_count; g++) {
         const eft_group *group = &w->groups[g];
-        float scale = eft_weight_scale(w, panel, g, lane);
+        bool scaled = eft_scales_blocks(w->scale_type);
+        float scale[2], offset[2];
+        scale[0] = scale[1] = eft_weight_scale(w, panel, g, lane);
+        for (size_t half = 0; scaled && half < 2; half++)
+            eft_block_scaling(w, panel, g, half, lane, &scale[half], &offset[half]);
         for (size_t b = 0; b < group->blocks; b++) {
             uint8_t codes[EFT_BLOCK];
             lane_codes(group->bits, data + (group->row_offset + b * group->bits) * EFT_PANEL, lane, codes);
-            for (size_t k = 0; k < EFT_BLOCK; k++)
+            for (size_t k = 0; k < EFT_BLOCK; k++) {
+                size_t half = k / (EFT_BLOCK / 2);
                 put(w, out, (group->first_block + b) * EFT_BLOCK + k,
-                    eft_code_value(w->code_book, group->bits, codes[k]) * scale);
+                    scaled ? scaled_value(w, group->bits, scale[half], offset[half], codes[k])
+                           : eft_code_value(w->code_book, group->bits, codes[k]) * scale[0]);
+            }
         }
     }
 }

@@ -95,8 +95,17 @@ typedef enum eft_scale_type {
     /// EFT_EXL2_SCALES bytes, as EXL2 stores them: two 32-bit words of codes less one (lane i: word i % 2, bit 4 * (i / 2)), then
     /// the group's largest scale over 256 as f16, m. A scale is half((code)^2 * m), code 1...16.
     EFT_SCALES_EXL2 = 2,
+    // Scales of single blocks, as GGUF stores them; each group is one block. A weight is scale * code + offset, with an
+    // unsigned code, or where there are no offsets scale * (code - 2^(bits-1)). With halves a block's first 16 inputs have other scales than
+    // its last. The scales of eight blocks are products of a panel's 16 f16 numbers d, and the offsets of -m, with small integers.
+    EFT_SCALES_OFFSET = 3,           // a block: [16] f16 scales, [16] f16 offsets (Q4_1, Q5_1)
+    EFT_SCALES_K_OFFSET = 4,         // 8 blocks: d, m, [8][16] bytes for scales, [8][16] for offsets (Q4_K, Q5_K)
+    EFT_SCALES_K_HALVES = 5,         // 8 blocks: d, [8][2 halves][16] signed bytes (Q3_K, Q6_K)
+    EFT_SCALES_K_OFFSET_HALVES = 6,  // 8 blocks: d, m, [8][2 halves][16] bytes: low four bits for scales, high ones for offsets (Q2_K)
 } eft_scale_type;
 #define EFT_EXL2_SCALES 10
+/// Blocks that share d and m.
+#define EFT_K_BLOCKS 8
 
 /// A scale group: consecutive blocks of inputs that share a width and, for each output, a scale.
 typedef struct eft_group {
@@ -117,7 +126,7 @@ typedef struct eft_weight {
     // Coded weights only:
     eft_code_book code_book;
     eft_scale_type scale_type;
-    const void *scales;  // [panel][group]
+    const void *scales;  // [panel][group], or [panel][eight groups]
     const eft_group *groups;
     size_t group_count;
     /// NULL, or [blocks*32]: the input that stored row i multiplies; UINT32_MAX for padding.
@@ -129,7 +138,8 @@ typedef enum eft_precision {
     EFT_PRECISION_BF16 = 0,  // activations rounded to bf16
     EFT_PRECISION_F32 = 1,   // activations in f32, or split in two bf16 numbers (high and low part)
     /// y = x W with signed codes in groups of at most EFT_INT16_BLOCKS blocks: activations as 16-bit integers with a scale
-    /// for each row and group, sums of a group in exact integers, the same bits on every level. Other products in f32.
+    /// for each row and group, sums of a group in exact integers, the same bits on every level. Other products in f32. Where blocks
+    /// have scales of their own, offsets multiply the sum of the row's integers.
     EFT_PRECISION_INT16 = 2,
     /// Likewise with 8-bit integers and a scale for each row and EFT_INT8_BLOCKS blocks of a group (its last part may be
     /// shorter).
@@ -708,6 +718,12 @@ void eft_e4m3_to_bf16(size_t count, const uint8_t *source, float scale, void *ta
 
 /// Takes blocks of 64 bytes into a SHA-256 state; false, and nothing is done, where the processor has no instructions for it.
 bool eft_sha256_blocks(uint32_t state[8], const void *data, size_t count);
+
+/// Packs blocks of Q4_0, Q4_1, Q5_0, Q5_1, Q8_0, Q2_K, Q3_K, Q4_K, Q5_K or Q6_K, rows of the outputs from `first` on, a multiple of 16, into the
+/// panels and scales of a coded weight (cast to writable, of the whole matrix) whose groups are single blocks of the type's width.
+/// False when a scale is infinite or NaN, and for other types.
+bool eft_gguf_pack(eft_context *context, const eft_weight *w, uint32_t type, void *panels, void *scales, const void *source,
+                   size_t first, size_t count);
 
 /// Finite numbers to consecutive blocks, on the caller's thread: Q4_0, Q4_1, Q5_0, Q5_1, Q8_0, Q4_K, Q5_K, Q6_K. False for other types.
 bool eft_gguf_quantize(uint32_t type, size_t blocks, const float *values, void *target);

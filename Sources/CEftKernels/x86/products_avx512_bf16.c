@@ -144,9 +144,21 @@ INLINE void unpack_pairs(const int coding, const bool both, const uint32_t *data
     }
 }
 
+/// Likewise of a block with scales of its own, rounded.
+static void unpack_scaled_pairs(const eft_weight *w, size_t panel, size_t segment, size_t block, uint32_t *out) {
+    float values[EFT_BLOCK * EFT_PANEL];
+    pairs_unpack_scaled_block(w, true, panel, segment, block, values);
+    for (size_t p = 0; p < PAIRS; p++, out += EFT_PANEL)
+        *(u32x16u *)out = LOADW(values + 2 * p * EFT_PANEL) >> 16 | LOADW(values + (2 * p + 1) * EFT_PANEL);
+}
+
 static void unpack(const eft_weight *w, eft_form form, bool rounds, size_t panel, size_t segment, size_t block,
                    size_t blocks, void *out) {
     (void)rounds;
+    if (eft_scales_blocks(w->scale_type)) {
+        unpack_scaled_pairs(w, panel, segment, block, out);
+        return;
+    }
     const uint32_t *data = eft_block_data(w, panel, segment, block);
     switch (eft_coding_of(w, segment)) {
     case EFT_CODING_2: unpack_pairs(EFT_CODING_2, false, data, blocks, out); break;
@@ -172,8 +184,12 @@ static void unpack_scaled(const eft_weight *w, eft_form form, bool rounds, size_
     float values[EFT_BLOCK * EFT_PANEL];
     size_t input = EFT_FOLD_OUTPUTS * (splits(form) ? 2 : 1);
     for (size_t p = 0; p < panels; p++) {
-        pairs_unpack_any(eft_coding_of(w, segment), false, eft_block_data(w, first + p, segment, block), 1, values);
-        const void *scales = eft_scale_data(w, first + p, segment);
+        bool is_scaled = eft_scales_blocks(w->scale_type);
+        if (is_scaled)
+            pairs_unpack_scaled_block(w, false, first + p, segment, block, values);
+        else
+            pairs_unpack_any(eft_coding_of(w, segment), false, eft_block_data(w, first + p, segment, block), 1, values);
+        const void *scales = is_scaled ? NULL : eft_scale_data(w, first + p, segment);
         f32x16 scale = scales == NULL ? pairs_splat(1) : pairs_scale(scales, w->scale_type, 0);
         for (size_t k = 0; k < EFT_BLOCK; k++) {
             float scaled[EFT_PANEL];
@@ -351,6 +367,39 @@ INLINE void direct_segment(const int coding, const int x_parts, const int w_part
     }
 }
 
+/// A block with scales of its own, unpacked in the first-level cache.
+INLINE void direct_scaled(const int R, const int P, const eft_direct_call *call, size_t panel, size_t segment,
+                          float *totals) {
+    uint32_t words[8][PAIRS * EFT_PANEL];
+    size_t block = eft_segment_first(call->w, segment);
+    UNROLL for (int p = 0; p < P; p++) unpack_scaled_pairs(call->w, panel + (size_t)p, segment, block, words[p]);
+    const uint32_t *x = (const uint32_t *)call->x + block * PAIRS * R;
+    f32x16 sum[8][4];
+    UNROLL for (int p = 0; p < P; p++) UNROLL for (int r = 0; r < R; r++) sum[p][r] = (f32x16){0};
+    for (size_t i = 0; i < PAIRS; i++, x += R)
+        UNROLL for (int p = 0; p < P; p++) UNROLL for (int r = 0; r < R; r++)
+            sum[p][r] = dot(sum[p][r], LOADW(words[p] + i * EFT_PANEL), splat_pair(x[r]));
+    UNROLL for (int p = 0; p < P; p++) UNROLL for (int r = 0; r < R; r++) {
+        float *total = totals + (p * R + r) * EFT_PANEL;
+        STOREF(total, LOADF(total) + sum[p][r]);
+    }
+}
+
+#define SCALED_ROWS(R, P)                                                                                              \
+    if (count > 1)                                                                                                     \
+        direct_scaled(R, P, call, panel, segment, totals);                                                             \
+    else                                                                                                               \
+        direct_scaled(R, 1, call, panel, segment, totals)
+
+static void direct_any_scaled(const eft_direct_call *call, size_t count, size_t panel, size_t segment, float *totals) {
+    switch (call->height) {
+    case 1: SCALED_ROWS(1, 8); break;
+    case 2: SCALED_ROWS(2, 4); break;
+    default: SCALED_ROWS(4, 2); break;
+    }
+}
+#undef SCALED_ROWS
+
 typedef void (*segment_function)(const segment *);
 
 // For a coding and a form: 1, 2 and 4 rows, of one panel and of 8, 4 and 2.
@@ -393,6 +442,10 @@ static void direct(const eft_direct_call *call) {
         size_t count = call->panels - p >= together ? together : 1, panel = call->first_panel + p;
         float totals[8 * EFT_PANEL] = {0};
         for (size_t s = 0; s < eft_segments(w); s++) {
+            if (eft_scales_blocks(w->scale_type)) {
+                direct_any_scaled(call, count, panel, s, totals);
+                continue;
+            }
             size_t block = eft_segment_first(w, s);
             segment segment = {
                 .data = eft_block_data(w, panel, s, block),

@@ -21,6 +21,12 @@ package enum RandomWeights {
             switch scaleForm {
             case .f32:
                 weight.scales.floats.update(repeating: 0.02, count: weight.scales.floatCount)
+            case .offset, .kOffset, .kHalves, .kOffsetHalves:
+                // Bytes of either half of 0x0080, a subnormal half, are small enough as codes as well.
+                let step = UInt16(0x0080).littleEndian
+                for at in stride(from: 0, to: weight.scales.byteCount, by: 2) {
+                    weight.scales.base.storeBytes(of: step, toByteOffset: at, as: UInt16.self)
+                }
             case .f16, .exl2:
                 // Any bits are small scales where the halves among them are; 2^-17 as a subnormal half.
                 let step = UInt16(0x0080).littleEndian

@@ -7,8 +7,8 @@ import EftTensor
 
 /// A weight in blocks of one of GGUF's quantized types.
 ///
-/// Types whose groups of 32 numbers are codes times a scale are held as they are. Numbers of other types are held in half
-/// precision, which changes a number by at most one part in 2048.
+/// Types whose groups of 16 or 32 numbers are codes times a scale, with or without an offset, are held as they are. Numbers of other
+/// types are held in half precision, which changes a number by at most one part in 2048.
 package struct GGUFScheme: QuantScheme {
     package static let name = "GGUF"
 
@@ -46,24 +46,19 @@ package struct GGUFScheme: QuantScheme {
 
     // MARK: Size
 
-    /// The width of the codes that hold the type; nil where they do not.
-    private var bits: Int? { BlockPacker.bits(of: type) }
+    /// The codes that hold the type; nil where they do not.
+    private var form: BlockForm? { BlockForm(type) }
 
     package func layout(as target: WeightTarget) -> WeightLayout {
         guard target == .asStored else { return dense.layout(as: target) }
-        guard let bits else {
+        guard let form else {
             return WeightLayout(.f16, inputs: module.inputs, outputs: module.outputs)
         }
-        let group = WeightLayout.Group(blocks: 1, bits: bits)
-        return WeightLayout(
-            .coded(
-                book: .signed, scales: .f16,
-                groups: [WeightLayout.Group](repeating: group, count: module.inputs / 32),
-                permuted: false), inputs: module.inputs, outputs: module.outputs)
+        return form.layout(inputs: module.inputs, outputs: module.outputs)
     }
 
     package func scratchBytes(as target: WeightTarget) -> Int {
-        guard target == .asStored, bits != nil else { return dense.scratchBytes(as: target) }
+        guard target == .asStored, form != nil else { return dense.scratchBytes(as: target) }
         return min(chunkRows, module.outputs) * rowBytes
     }
 
@@ -82,16 +77,15 @@ package struct GGUFScheme: QuantScheme {
         }
         let weight = try PackedWeight(
             layout: layout(as: target), ledger: backend.ledger, purpose: purpose, workers: backend)
-        if let bits {
-            try fillCoded(weight, bits: bits, backend: backend)
+        if form != nil {
+            try fillCoded(weight, backend: backend)
         } else {
             try fillHalves(weight, backend: backend)
         }
         return weight
     }
 
-    private func fillCoded(_ weight: PackedWeight, bits: Int, backend: CPUBackend) throws {
-        let packer = BlockPacker(type: type, bits: bits, rowBytes: rowBytes, weight: weight)
+    private func fillCoded(_ weight: PackedWeight, backend: CPUBackend) throws {
         let blocks = try Buffer(
             byteCount: scratchBytes(as: .asStored), ledger: backend.ledger, purpose: .workspace)
         for rows in RowChunks.ranges(rows: module.outputs, length: chunkRows) {
@@ -99,8 +93,12 @@ package struct GGUFScheme: QuantScheme {
                 info.name, rows: rows,
                 into: UnsafeMutableRawBufferPointer(
                     rebasing: blocks.bytes[..<(rows.count * rowBytes)]))
-            guard packer.pack(UnsafeRawBufferPointer(blocks.bytes), rows: rows, backend: backend)
-            else { throw fault(rows) }
+            let isFinite = withUnsafePointer(to: weight.descriptor) {
+                eft_gguf_pack(
+                    backend.context, $0, type.rawValue, weight.panels.base, weight.scales.base,
+                    blocks.base, rows.lowerBound, rows.count)
+            }
+            guard isFinite else { throw fault(rows) }
         }
     }
 

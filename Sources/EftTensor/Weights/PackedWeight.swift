@@ -12,7 +12,7 @@ package final class PackedWeight: @unchecked Sendable {
     package let layout: WeightLayout
     /// All panels, one after the other.
     package let panels: Buffer
-    /// Scales `[panel][group][16]` of coded weights; empty for dense ones.
+    /// Scales `[panel][group][16]` of coded weights, or records of several groups; empty for dense ones.
     package let scales: Buffer
     /// For coded weights `groups`, then the permutation when there is one.
     let tables: Buffer
@@ -143,12 +143,7 @@ extension WeightLayout {
         case .coded(let book, let scales, let groups, _):
             weight.kind = EFT_WEIGHT_CODED
             weight.code_book = book == .nf4 ? EFT_CODES_NF4 : EFT_CODES_SIGNED
-            weight.scale_type =
-                switch scales {
-                case .f32: EFT_SCALES_F32
-                case .f16: EFT_SCALES_F16
-                case .exl2: EFT_SCALES_EXL2
-                }
+            weight.scale_type = scales.kernelValue
             weight.group_count = groups.count
         }
         return weight

@@ -21,13 +21,51 @@ package struct WeightLayout: Sendable, Hashable {
         case f16
         /// Four bits each and a half a group, as EXL2 stores them.
         case exl2
+        /// A half each, and another that is added; a group is a block of 32 inputs, its codes unsigned (GGUF's Q4_1, Q5_1).
+        case offset
+        /// A byte each, and another for what is taken away, with two halves for eight groups of one block (Q4_K, Q5_K).
+        case kOffset = "k-offset"
+        /// A byte for each half of a block, and a half for eight blocks (Q3_K, Q6_K).
+        case kHalves = "k-halves"
+        /// Four bits for each half of a block, and four for what is taken away, with two halves for eight blocks (Q2_K).
+        case kOffsetHalves = "k-offset-halves"
 
-        /// Bytes of the scales of a panel in a group.
+        /// Bytes of the scales of a panel in a group, or in the groups that share a record.
         package var bytesPerPanel: Int {
             switch self {
-            case .f32: 64
+            case .f32, .offset: 64
             case .f16: 32
             case .exl2: Int(EFT_EXL2_SCALES)
+            case .kOffset, .kOffsetHalves: 320
+            case .kHalves: 288
+            }
+        }
+
+        /// Groups whose scales are one record.
+        package var groupsPerRecord: Int {
+            switch self {
+            case .f32, .f16, .exl2, .offset: 1
+            case .kOffset, .kHalves, .kOffsetHalves: Int(EFT_K_BLOCKS)
+            }
+        }
+
+        /// Whether each block has scales of its own, as GGUF's types have: groups of one block each.
+        package var areOfBlocks: Bool {
+            switch self {
+            case .f32, .f16, .exl2: false
+            case .offset, .kOffset, .kHalves, .kOffsetHalves: true
+            }
+        }
+
+        var kernelValue: eft_scale_type {
+            switch self {
+            case .f32: EFT_SCALES_F32
+            case .f16: EFT_SCALES_F16
+            case .exl2: EFT_SCALES_EXL2
+            case .offset: EFT_SCALES_OFFSET
+            case .kOffset: EFT_SCALES_K_OFFSET
+            case .kHalves: EFT_SCALES_K_HALVES
+            case .kOffsetHalves: EFT_SCALES_K_OFFSET_HALVES
             }
         }
     }
@@ -67,8 +105,10 @@ package struct WeightLayout: Sendable, Hashable {
         self.format = format
         self.inputs = inputs
         self.outputs = outputs
-        if case .coded(_, _, let groups, _) = format {
+        if case .coded(_, let scales, let groups, _) = format {
             precondition(groups.reduce(0) { $0 + $1.blocks } == blocks, "groups do not cover K")
+            precondition(
+                !scales.areOfBlocks || groups.allSatisfy { $0.blocks == 1 }, "groups of one block")
         }
     }
 
@@ -94,7 +134,8 @@ package struct WeightLayout: Sendable, Hashable {
     /// Bytes of all scales.
     package var scaleBytes: Int {
         if case .coded(_, let scales, let groups, _) = format {
-            panels * groups.count * scales.bytesPerPanel
+            panels * ((groups.count + scales.groupsPerRecord - 1) / scales.groupsPerRecord)
+                * scales.bytesPerPanel
         } else {
             0
         }

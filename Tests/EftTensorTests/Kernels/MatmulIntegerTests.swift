@@ -61,7 +61,7 @@ struct MatmulIntegerTests {
 
     @Test(
         arguments: KernelLevel.all,
-        [WeightForm.codes2, .codes3, .codes4, .codes5, .codes6])
+        [WeightForm.codes2, .codes3, .codes4, .codes5, .codes6] + WeightForm.blockScaled)
     func `the product is that of integers with a scale for each group`(
         level: KernelLevel, form: WeightForm
     ) throws {
@@ -80,7 +80,7 @@ struct MatmulIntegerTests {
         }
     }
 
-    @Test(arguments: KernelLevel.all, [WeightForm.codes4, .codes5, .mixed])
+    @Test(arguments: KernelLevel.all, [WeightForm.codes4, .codes5, .mixed, .k2, .k4, .k6])
     func `each number of rows gives the scalar result to the bit`(
         level: KernelLevel, form: WeightForm
     ) throws {

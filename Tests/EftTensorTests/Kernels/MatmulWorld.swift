@@ -6,6 +6,8 @@ import Testing
 /// What a test weight is made of.
 enum WeightForm: Sendable, CaseIterable, CustomTestStringConvertible {
     case f32, f16, bf16, codes2, codes3, codes4, codes5, codes6, codes8, nf4, mixed
+    /// Blocks with scales of their own, by the widths of GGUF's K types; and of those with two halves a block.
+    case k2, k3, k4, k5, k6, offset4, offset5
 
     var testDescription: String { "\(self)" }
     var isDense: Bool { self == .f32 || self == .f16 || self == .bf16 }
@@ -22,8 +24,26 @@ enum WeightForm: Sendable, CaseIterable, CustomTestStringConvertible {
         case .codes8: [(8, 20)]
         case .nf4: [(4, 2)]
         case .mixed: [(8, 1), (6, 2), (5, 1), (4, 3), (3, 17), (2, 2)]
+        case .k2: [(2, 1)]
+        case .k3: [(3, 1)]
+        case .k4, .offset4: [(4, 1)]
+        case .k5, .offset5: [(5, 1)]
+        case .k6: [(6, 1)]
         }
     }
+
+    /// How the scales of blocks are held; nil where groups have scales.
+    var blockScales: eft_scale_type? {
+        switch self {
+        case .k2: EFT_SCALES_K_OFFSET_HALVES
+        case .k3, .k6: EFT_SCALES_K_HALVES
+        case .k4, .k5: EFT_SCALES_K_OFFSET
+        case .offset4, .offset5: EFT_SCALES_OFFSET
+        default: nil
+        }
+    }
+
+    static let blockScaled: [WeightForm] = allCases.filter { $0.blockScales != nil }
 }
 
 /// How the scales of a test weight are held.
@@ -55,7 +75,7 @@ final class Chunk {
 final class TestWeight {
     private(set) var weight = eft_weight()
     let inputs: Int, outputs: Int
-    /// Code values (or dense values), and the scale of each, [input][output].
+    /// Code values (or dense values, or those of blocks with scales of their own), and the scale of each, [input][output].
     private(set) var codeValues: [Float] = []
     private(set) var scales: [Float] = []
     private var storage: [Chunk] = []
@@ -85,6 +105,8 @@ final class TestWeight {
         }
         if form.isDense {
             try fillDense(form, &noise)
+        } else if let scales = form.blockScales {
+            fillBlocks(form, scales, &noise, order)
         } else {
             fillCoded(form, &noise, order, scaleForm)
         }
@@ -178,6 +200,93 @@ final class TestWeight {
                         group.bits, block, panels + panel * weight.panel_bytes / 4 + rows * 16)
                     note(block, group, block: Int(group.first_block) + b, panel, wide + at, order)
                 }
+            }
+        }
+    }
+
+    /// Groups of single blocks, and their table.
+    private func makeBlocks(_ bits: Int) {
+        weight.kind = EFT_WEIGHT_CODED
+        weight.code_book = EFT_CODES_SIGNED
+        let table = keep(weight.blocks * 16, of: eft_group.self)
+        for block in 0..<weight.blocks {
+            table[block] = eft_group(
+                first_block: UInt32(block), blocks: 1, bits: UInt32(bits),
+                row_offset: UInt32(block * bits))
+        }
+        weight.groups = UnsafePointer(table)
+        weight.group_count = weight.blocks
+        weight.panel_bytes = weight.blocks * bits * 64
+    }
+
+    private func fillBlocks(
+        _ form: WeightForm, _ scales: eft_scale_type, _ noise: inout Noise, _ order: [UInt32]
+    ) {
+        let bits = Int(form.groups[0].bits)
+        makeBlocks(bits)
+        weight.scale_type = scales
+        let isK = scales != EFT_SCALES_OFFSET
+        let recordBytes = !isK ? 64 : scales == EFT_SCALES_K_HALVES ? 288 : 320
+        let (perRecord, panelCount) = (isK ? 8 : 1, (outputs + 15) / 16)
+        let records = (weight.blocks + perRecord - 1) / perRecord
+        let panels = keep(panelCount * weight.panel_bytes, of: UInt32.self)
+        let memory = keep(panelCount * records * recordBytes, of: UInt8.self)
+        weight.panels = UnsafeRawPointer(panels)
+        weight.scales = UnsafeRawPointer(memory)
+        for panel in 0..<panelCount {
+            for record in 0..<records {
+                let bytes = UnsafeMutableRawPointer(
+                    memory + (panel * records + record) * recordBytes)
+                for byte in 0..<recordBytes {
+                    bytes.storeBytes(
+                        of: UInt8(noise.bits() % 256), toByteOffset: byte, as: UInt8.self)
+                }
+                for half in 0..<(scales == EFT_SCALES_K_HALVES ? 16 : 32) {
+                    bytes.storeBytes(
+                        of: Float16(0.01 * noise.number()).bitPattern, toByteOffset: half * 2,
+                        as: UInt16.self)
+                }
+                for block in record * perRecord..<min((record + 1) * perRecord, weight.blocks) {
+                    let codes = (0..<512).map { _ in UInt8(noise.bits() % (1 << UInt64(bits))) }
+                    eft_codes_pack(
+                        UInt32(bits), codes,
+                        panels + panel * weight.panel_bytes / 4 + block * bits * 16)
+                    note(codes, bits, scales, bytes, block: block, panel, order)
+                }
+            }
+        }
+    }
+
+    /// Records what the codes of a block with scales of its own stand for.
+    private func note(
+        _ codes: [UInt8], _ bits: Int, _ scales: eft_scale_type, _ record: UnsafeRawPointer,
+        block: Int, _ panel: Int, _ order: [UInt32]
+    ) {
+        func half(_ index: Int) -> Float {
+            Float(Float16(bitPattern: record.load(fromByteOffset: index * 2, as: UInt16.self)))
+        }
+        func byte(_ index: Int) -> UInt8 { record.load(fromByteOffset: index, as: UInt8.self) }
+        for k in 0..<32 {
+            let input = order[block * 32 + k]
+            for lane in 0..<16 where input < inputs && panel * 16 + lane < outputs {
+                let code = Float(codes[k * 16 + lane])
+                let (eighth, sixteenth) = (block % 8, block % 8 * 2 + k / 16)
+                let value: Float
+                switch scales {
+                case EFT_SCALES_OFFSET: value = half(lane) * code + half(16 + lane)
+                case EFT_SCALES_K_OFFSET:
+                    value =
+                        half(lane) * Float(byte(64 + eighth * 16 + lane)) * code
+                        - half(16 + lane) * Float(byte(192 + eighth * 16 + lane))
+                case EFT_SCALES_K_HALVES:
+                    let scale = Int8(bitPattern: byte(32 + sixteenth * 16 + lane))
+                    value = half(lane) * Float(scale) * (code - Float(1 << (bits - 1)))
+                default:
+                    let both = byte(64 + sixteenth * 16 + lane)
+                    value =
+                        half(lane) * Float(both & 15) * code - half(16 + lane) * Float(both >> 4)
+                }
+                codeValues[Int(input) * outputs + panel * 16 + lane] = value
             }
         }
     }
