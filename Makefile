@@ -12,7 +12,7 @@ DESTDIR ?=
 STATIC := build/static/release/eft
 
 .PHONY: all setup build static install uninstall deb demo test docs example bench bench-serve \
-    bench-70b format lint model fixtures clean
+    bench-70b format lint model model-12m fixtures clean
 
 all: build
 
@@ -68,6 +68,13 @@ model: build ## Trains the demo's small model again, from generated text (needs 
 	python3 scripts/demo/make_corpus.py build/demo/corpus
 	$(EFT) train Examples/demo/pretrain.yml
 	cp build/demo/model/model.safetensors Examples/demo/model/
+
+model-12m: build ## Trains a model of 12 million weights from generated text, to compare quantizers with: build/model-12m/model
+	python3 scripts/demo/make_corpus.py build/demo/corpus
+	mkdir -p build/model-12m/start
+	cp Examples/demo/model/*.json build/model-12m/start/
+	cp scripts/bench/model-12m/config.json build/model-12m/start/
+	$(EFT) train scripts/bench/model-12m/pretrain.yml
 
 fixtures: ## Makes the tests' reference numbers again (see scripts/fixtures/README.md).
 	python3 scripts/fixtures/make.py

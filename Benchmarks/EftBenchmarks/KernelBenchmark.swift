@@ -23,6 +23,18 @@ package enum KernelBenchmark {
         let format: PlannedFormat
     }
 
+    /// Mixes of widths within a matrix, as ExLlamaV2's tables have them.
+    private static let mixes: [(name: String, sections: [EXL2Section])] = [
+        ("3,2", [(3, 64, 0.1), (2, 64, 0.9)]), ("4,3", [(4, 128, 0.1), (3, 128, 0.9)]),
+        ("5,4", [(5, 32, 0.1), (4, 32, 0.9)]),
+        ("8,6,5", [(8, 32, 0.05), (6, 128, 0.1), (5, 128, 0.85)]),
+    ].map { name, sections in
+        (
+            name,
+            sections.map { EXL2Section(bits: $0.0, groupSize: $0.1, proportion: $0.2) }
+        )
+    }
+
     private static func forms(inputs: Int, outputs: Int) -> [Form] {
         let nf4 = DenseScheme.layout(
             stored: .bf16, as: .nf4(doubleQuantization: true), inputs: inputs, outputs: outputs)
@@ -41,6 +53,16 @@ package enum KernelBenchmark {
                 Form(
                     name: "GGUF \(name)", layout: form.layout(inputs: inputs, outputs: outputs),
                     format: .exl2(bits: Double(form.bits), headBits: form.bits)))
+        }
+        for (name, sections) in mixes {
+            guard let groups = EXL2Geometry.groups(inputs: inputs, sections: sections) else {
+                continue
+            }
+            let bits = Double(groups.reduce(0) { $0 + $1.bits * $1.rows }) / Double(inputs)
+            all.append(
+                Form(
+                    name: "EXL2 \(name)-bit", layout: EXL2Table(groups).layout(outputs: outputs),
+                    format: .exl2(bits: bits, headBits: 6)))
         }
         for (name, format, dtype) in [
             ("bf16", WeightLayout.Format.bf16, DType.bf16), ("f32", .f32, .f32),
@@ -90,10 +112,13 @@ package enum KernelBenchmark {
     ) throws -> [BenchmarkResult] {
         var results: [BenchmarkResult] = []
         for (inputs, outputs) in shapes {
-            for form in forms(inputs: inputs, outputs: outputs)
-            where ["NF4", "EXL2 4-bit", "GGUF Q4_K", "GGUF Q6_K", "bf16", "f32"].contains(form.name)
-            {
-                for backward in [false, true] {
+            for form in forms(inputs: inputs, outputs: outputs) {
+                let isChosen = [
+                    "NF4", "EXL2 4-bit", "GGUF Q4_K", "GGUF Q6_K", "bf16", "f32",
+                ].contains(form.name)
+                // All widths and mixes at one shape, as they generate.
+                guard isChosen || (inputs, outputs) == (2048, 5632) else { continue }
+                for backward in isChosen ? [false, true] : [false] {
                     let isCoded = form.name.hasPrefix("EXL2") || form.name.hasPrefix("GGUF")
                     let isGenerating = !backward && isCoded
                     let backend = isGenerating ? generating : training

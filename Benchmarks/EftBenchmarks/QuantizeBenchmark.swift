@@ -35,14 +35,14 @@ package struct QuantizeBenchmark {
     /// Runs all steps, then the whole on the same layer.
     /// - Throws: `TensorError`, `ConversionError`.
     package func run() throws -> [BenchmarkResult] {
-        LinearAlgebra.useThreads(backend.threads)
+        LinearAlgebra.useThreads(1)
         var results: [BenchmarkResult] = []
         let hessian = try hessian(&results)
         let gptq = try GPTQ(weights: weights, table: table, backend: backend)
         let packer = try EXL2Packer(table: table, outputs: Self.outputs, ledger: nil)
         let size = Double(Self.inputs * Self.outputs)
-        let propagation = seconds {
-            for group in table.groups.indices { gptq.propagate(group, factor: hessian.values) }
+        let propagation = try seconds {
+            for group in table.groups.indices { try gptq.propagate(group, factor: hessian.values) }
         }
         results.append(
             arithmetic("error propagation", propagation, Double(Self.inputs) * size))
@@ -76,13 +76,22 @@ package struct QuantizeBenchmark {
         let x = try Matrix(rows: Self.tokens, columns: Self.inputs, ledger: nil)
         fill(x, seed: 2)
         let hessian = try Hessian(size: Self.inputs, ledger: nil)
-        let adding = seconds { hessian.add(x) }
         let size = Double(Self.inputs)
-        results.append(
-            arithmetic(
-                "Hessian of \(Self.tokens) tokens", adding, Double(Self.tokens) * size * size))
-        let factoring = try Stopwatch.seconds { try hessian.factor(module: "random") }
-        results.append(arithmetic("factorization", factoring, 4 / 3 * size * size * size))
+        func add(_ precision: ActivationPrecision, _ limit: Double, _ name: String) throws {
+            let statistics = CPUBackend(backend, precision: precision)
+            let adding = try seconds { try hessian.add(x, backend: statistics) }
+            results.append(
+                BenchmarkResult(
+                    "Hessian of \(Self.tokens) tokens, \(precision.rawValue)",
+                    Double(Self.tokens) * size * size / adding / 1e9, "GFLOP/s",
+                    limit: limit / 1e9, limitName: name))
+        }
+        try add(.f32, limits.fmaPeak, "FMA peak")
+        if limits.bf16Peak > 0 { try add(.bf16, limits.bf16Peak, "bf16 peak") }
+        let factoring = try Stopwatch.seconds {
+            try hessian.factor(module: "random", backend: backend)
+        }
+        results.append(arithmetic("factorization", factoring, 2 / 3 * size * size * size))
         return hessian
     }
 

@@ -258,6 +258,11 @@ size_t eft_fast_gemm(eft_context *context, const eft_product_table *table, size_
                      eft_view a, eft_view b, float beta, float *c, size_t c_row_stride, size_t c_panel_stride,
                      void *space);
 
+/// x86/gram_avx512_bf16.c: C += X'Y, or the lower triangle of C += X'X where y is NULL, on rounded operands. Gives the bytes
+/// that it needs when `space` is NULL.
+size_t eft_fast_gram(eft_context *context, size_t rows, size_t columns, const float *x, const float *y, float *c,
+                     void *space);
+
 /// The 32 numbers of a row that a block of stored inputs multiplies; 0 for padding.
 static inline void eft_gather_block(const eft_weight *w, const float *row, size_t block, float values[EFT_BLOCK]) {
     size_t start = block * EFT_BLOCK;

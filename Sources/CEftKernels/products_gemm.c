@@ -107,6 +107,22 @@ static void pack_b(const gemm *g, size_t k, size_t steps, size_t first_panel, si
              out + p * EFT_PANEL * steps);
 }
 
+/// Packs whole tiles of A whose rows lie side by side: four tiles of a step at once, as with panels of B.
+static void pack_tiles(const gemm *g, const float *a, size_t tiles, size_t steps, float *out) {
+    const size_t height = g->table->tile_rows, stride = g->a.column_stride;
+    for (size_t four = 0; four < tiles; four += 4)
+        for (size_t s = 0; s < steps; s++)
+            for (size_t i = four; i < eft_min(four + 4, tiles); i++) {
+                float *target = out + (i * steps + s) * height;
+                const float *source = a + s * stride + i * height;
+                // Of a length that the compiler knows.
+                if (height == 12)
+                    memcpy(target, source, 12 * sizeof(float));
+                else
+                    memcpy(target, source, height * sizeof(float));
+            }
+}
+
 static void gemm_job(void *argument, size_t index, size_t worker) {
     const gemm *g = argument;
     const eft_product_table *t = g->table;
@@ -123,7 +139,12 @@ static void gemm_job(void *argument, size_t index, size_t worker) {
     for (size_t k = 0; k < g->k; k += EFT_FOLD) {
         size_t steps = eft_min(g->k - k, EFT_FOLD);
         const float *a = g->a.data + first_row * g->a.row_stride + k * g->a.column_stride;
-        for (size_t i = full; i < tiles; i++)
+        size_t packed = full;
+        if (g->a.row_stride == 1 && full == 0) {
+            packed = rows / t->tile_rows;
+            pack_tiles(g, a, packed, steps, packed_a);
+        }
+        for (size_t i = packed; i < tiles; i++)
             pack(g, a + i * t->tile_rows * g->a.row_stride, g->a.row_stride, g->a.column_stride,
                  eft_min(rows - i * t->tile_rows, t->tile_rows), steps, t->tile_rows, packed_a + i * t->tile_rows * steps);
         pack_b(g, k, steps, first_panel, panels, packed_b);

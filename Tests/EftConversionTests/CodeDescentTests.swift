@@ -34,8 +34,8 @@ struct CodeDescentTests {
             }
         }
         hessian = try Hessian(size: size, ledger: nil)
-        hessian.add(tokens)
-        try hessian.factor(module: "layer", recipe: CodeDescentTests.recipe)
+        try hessian.add(tokens, backend: backend)
+        try hessian.factor(module: "layer", recipe: CodeDescentTests.recipe, backend: backend)
         wanted = try Matrix(rows: size, columns: CodeDescentTests.outputs, ledger: nil)
         for index in 0..<wanted.count { wanted.pointer[index] = Float(generator.normal()) * 0.1 }
         var definition = [Double](repeating: 0, count: size * size)

@@ -69,9 +69,9 @@ struct GPTQGoldenTests {
             let matrix = try Matrix(rows: dims[1], columns: dims[2], ledger: nil)
             let count = dims[1] * dims[2]
             matrix.assign(Array(x[batch * count..<(batch + 1) * count]))
-            hessian.add(matrix)
+            try hessian.add(matrix, backend: backend)
         }
-        try hessian.factor(module: "layer")
+        try hessian.factor(module: "layer", backend: backend)
         return hessian
     }
 

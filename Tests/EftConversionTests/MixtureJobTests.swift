@@ -165,9 +165,10 @@ struct MixtureJobTests {
     }
 
     @Test func `a Hessian without a token is the identity`() throws {
+        let backend = try CPUBackend(threads: 1)
         let hessian = try Hessian(size: 4, ledger: nil)
         hessian.supplement()
-        try hessian.factor(module: "x")
+        try hessian.factor(module: "x", backend: backend)
         #expect(hessian.permutation == [0, 1, 2, 3])
         for row in 0..<4 {
             #expect(abs(hessian.values[row * 5] - hessian.values[0]) < 1e-6)
@@ -176,11 +177,12 @@ struct MixtureJobTests {
     }
 
     @Test func `few tokens are made up for, and enough are left alone`() throws {
+        let backend = try CPUBackend(threads: 1)
         let x = try Matrix(rows: 2, columns: 8, ledger: nil)
         for index in 0..<x.count { x.pointer[index] = Float(index) - 7 }
         func diagonal(_ times: Int) throws -> (before: [Float], after: [Float]) {
             let hessian = try Hessian(size: 8, ledger: nil)
-            for _ in 0..<times { hessian.add(x) }
+            for _ in 0..<times { try hessian.add(x, backend: backend) }
             func values() -> [Float] { (0..<8).map { hessian.values[$0 * 9] } }
             let before = values()
             hessian.supplement()

@@ -239,6 +239,13 @@ size_t eft_gemm_workspace(const eft_context *context, size_t m, size_t n, size_t
 void eft_gemm(eft_context *context, size_t m, size_t n, size_t k, float alpha, eft_view a, eft_view b,
               float beta, float *c, size_t c_row_stride, size_t c_panel_stride, void *workspace);
 
+/// C[N][N] += x' y over the rows of x and y [T][N]; where y is NULL, the lower triangle of C += x' x, and above the diagonal C
+/// then holds anything. In bf16 precision x and y are rounded first, in any other they are multiplied in f32. Sums of 512 rows
+/// are added to C one after the other. One workspace serves both forms.
+size_t eft_gram_workspace(const eft_context *context, eft_precision precision, size_t rows, size_t columns);
+void eft_gram(eft_context *context, eft_precision precision, size_t rows, size_t columns, const float *x, const float *y,
+              float *c, void *workspace);
+
 // ---------------------------------------------------------------------------------------------------------------------
 // Layers
 // ---------------------------------------------------------------------------------------------------------------------

@@ -8,15 +8,17 @@ import EftTensor
 
 /// Runs single decoder layers on calibration rows.
 ///
-/// What Hessians are made from is computed with activations in bf16, half the work of f32 where machines have bf16 products:
-/// thousands of tokens average the rounding away. Values that are handed on or compared are computed as a model in EXL2
-/// computes when it generates.
+/// What statistics are made from, the unquantized model's own states among it, is computed with activations in bf16, half the
+/// work of f32 where machines have bf16 products: thousands of tokens average the rounding away. The values of quantized layers,
+/// and what they are compared with, are computed as a model in EXL2 computes when it generates.
 final class BlockRunner {
     private let description: DecoderDescription
     private let backend: CPUBackend
     /// The backends of passes that only observe, and of those whose values count.
     private let observing: CPUBackend
     private let carrying: CPUBackend
+    /// The backend of sums over tokens: in bf16 where that is faster than f32.
+    let statistics: CPUBackend
     private let activations: LayerActivations
     private let gradients: LayerGradients?
     private let cache: PassCache
@@ -47,6 +49,7 @@ final class BlockRunner {
         self.description = description
         self.backend = backend
         (observing, carrying) = BlockRunner.backends(backend)
+        statistics = BlockRunner.statistics(on: backend)
         activations = try LayerActivations(
             rows: length, shape: description.shape, backward: backward, ledger: ledger)
         gradients =
@@ -73,6 +76,12 @@ final class BlockRunner {
             CPUBackend(backend, precision: .bf16),
             CPUBackend(backend, precision: .inference)
         )
+    }
+
+    /// The backend at the precision of sums over tokens.
+    static func statistics(on backend: CPUBackend) -> CPUBackend {
+        let isFast = backend.instructionSet >= .avx512BF16
+        return CPUBackend(backend, precision: isFast ? .bf16 : .f32)
     }
 
     /// A pass without adapters.
@@ -131,12 +140,13 @@ final class BlockRunner {
     /// - Parameters:
     ///   - out: takes the layer's value when `finishing`, or what stands before its MLP.
     ///   - finishing: whether the value is wanted; without it the last product is left out.
+    ///   - exact: whether a value is computed as when the model generates, or in bf16.
     func observe(
-        _ layer: DecoderLayer, _ x: Matrix, into out: Matrix, finishing: Bool,
+        _ layer: DecoderLayer, _ x: Matrix, into out: Matrix, finishing: Bool, exact: Bool = true,
         observer: @escaping DecoderLayer.Observer
     ) throws {
         if finishing {
-            let state = state(tokens: x.rows, on: carrying)
+            let state = state(tokens: x.rows, on: exact ? carrying : observing)
             try layer.forward(x, into: out, state, observer: observer)
         } else {
             let state = state(tokens: x.rows, on: observing)

@@ -82,8 +82,8 @@ final class CalibrationStage {
             guard let hessian = statistics.hessians[position], let first = siblings.first else {
                 continue
             }
-            try hessian.factor(module: first.name, recipe: quantizer.recipe)
-            statistics.crosses[position]?.order(as: hessian)
+            try hessian.factor(module: first.name, recipe: quantizer.recipe, backend: backend)
+            statistics.crosses[position]?.order(as: hessian, on: backend)
             for linear in siblings {
                 let target = job.plan.target(linear)
                 linears.append(
@@ -101,7 +101,7 @@ final class CalibrationStage {
             if hessian.isRare {
                 rareExperts.append(.init(name: output.name, tokens: hessian.tokenCount))
             }
-            try hessian.factor(module: output.name, recipe: quantizer.recipe)
+            try hessian.factor(module: output.name, recipe: quantizer.recipe, backend: backend)
             let target = job.plan.target(output)
             linears.append(try quantizer.quantize(target, hessian: hessian))
             try advance(target.name, target.inputs * target.outputs)
@@ -146,7 +146,7 @@ final class CalibrationStage {
         // A shared one is there since before the layers.
         if job.plan.sharesEmbedding { return (nil, try perplexity(target, norm)) }
         var hessian: Hessian? = try rows.collectHead()
-        try hessian?.factor(module: target.name, recipe: quantizer.recipe)
+        try hessian?.factor(module: target.name, recipe: quantizer.recipe, backend: backend)
         guard let factored = hessian else { preconditionFailure("no Hessian of the head") }
         let linear = try quantizer.quantize(target, hessian: factored)
         hessian = nil

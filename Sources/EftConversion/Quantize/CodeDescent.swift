@@ -63,7 +63,7 @@ struct CodeDescent {
                 let block = try Block(self, matrix, weights, outputs)
                 try wanted(outputs, block.difference)
                 block.begin()
-                for _ in 0..<passes { block.descend(scales) }
+                for _ in 0..<passes { try block.descend(scales) }
                 energies += block.energies
             }
             return energies
@@ -85,7 +85,6 @@ private struct Block {
     private let workspace: Buffer
 
     private var inputs: Int { weights.rows }
-    private var width: blasint { blasint(outputs.count) }
 
     init(
         _ descent: CodeDescent, _ hessian: UnsafePointer<Float>, _ weights: Matrix,
@@ -112,18 +111,32 @@ private struct Block {
             let line = difference.pointer + row * outputs.count
             for column in 0..<outputs.count { line[column] = values[column] - line[column] }
         }
-        let k = blasint(inputs)
-        cblas_ssymm(
-            CblasRowMajor, CblasLeft, CblasLower, k, width, 1, hessian, k, difference.pointer,
-            width, 0, gradient.pointer, width)
+        gradient.zero()
+        addProduct(hessian, inputs, difference.pointer, to: gradient.pointer)
+    }
+
+    /// y += H x for a block of H on its diagonal, of which the lower triangle is there.
+    private func addProduct(
+        _ block: UnsafePointer<Float>, _ rows: Int, _ x: UnsafePointer<Float>,
+        to y: UnsafeMutablePointer<Float>
+    ) {
+        nonisolated(unsafe) let (block, x, y) = (block, x, y)
+        let (columns, task, stride) = (outputs.count, Hessian.taskColumns, blasint(inputs))
+        descent.backend.parallelFor((columns + task - 1) / task) { index in
+            let first = index * task
+            cblas_ssymm(
+                CblasRowMajor, CblasLeft, CblasLower, blasint(rows),
+                blasint(min(task, columns - first)), 1, block, stride, x + first,
+                blasint(columns), 1, y + first, blasint(columns))
+        }
     }
 
     /// One pass over all groups.
-    func descend(_ scales: [GroupScales]) {
+    func descend(_ scales: [GroupScales]) throws(TensorError) {
         for (index, group) in descent.table.groups.enumerated() {
             let first = descent.table.firstRows[index]
             move(group, first, scales[index])
-            follow(group.rows, first)
+            try follow(group.rows, first)
         }
     }
 
@@ -151,21 +164,19 @@ private struct Block {
     }
 
     /// Brings difference and gradient up to date with what a group's rows moved by.
-    private func follow(_ rows: Int, _ first: Int) {
+    private func follow(_ rows: Int, _ first: Int) throws(TensorError) {
         let line = difference.pointer + first * outputs.count
         for place in 0..<rows * outputs.count { line[place] += changes.pointer[place] }
-        let (k, count, end) = (blasint(inputs), blasint(rows), first + rows)
-        let own = hessian + first * inputs
-        cblas_sgemm(
-            CblasRowMajor, CblasTrans, CblasNoTrans, blasint(first), width, count, 1, own, k,
-            changes.pointer, width, 1, gradient.pointer, width)
-        cblas_ssymm(
-            CblasRowMajor, CblasLeft, CblasLower, count, width, 1, own + first, k,
-            changes.pointer, width, 1, gradient.pointer + first * outputs.count, width)
-        guard end < inputs else { return }
-        cblas_sgemm(
-            CblasRowMajor, CblasNoTrans, CblasNoTrans, blasint(inputs - end), width, count, 1,
-            hessian + end * inputs + first, k, changes.pointer, width, 1,
-            gradient.pointer + end * outputs.count, width)
+        let (size, width, end) = (inputs, outputs.count, first + rows)
+        let own = hessian + first * size
+        let moved = MatrixPart(changes.pointer, stride: width)
+        try descent.backend.gemm(
+            first, width, rows, alpha: 1, MatrixPart(own, stride: size, transposed: true), moved,
+            addingTo: gradient.pointer, stride: width)
+        addProduct(own + first, rows, changes.pointer, to: gradient.pointer + first * width)
+        try descent.backend.gemm(
+            size - end, width, rows, alpha: 1,
+            MatrixPart(hessian + end * size + first, stride: size), moved,
+            addingTo: gradient.pointer + end * width, stride: width)
     }
 }

@@ -35,25 +35,25 @@ package final class CrossHessian {
     /// - Parameters:
     ///   - x: the inputs of quantized layers `[T][K]`.
     ///   - original: the same of the unquantized model; overwritten with the differences.
-    package func add(_ x: Matrix, original: Matrix, backend: CPUBackend) {
+    /// - Throws: `TensorError` when scratch memory does not suffice.
+    package func add(
+        _ x: Matrix, original: Matrix, backend: CPUBackend
+    ) throws(TensorError) {
         precondition(
             x.columns == size && original.columns == size && x.rows == original.rows && !isOrdered,
             "inputs of another layer")
         eft_add_scaled(backend.context, x.count, -1, x.pointer, original.pointer)
-        cblas_sgemm(
-            CblasRowMajor, CblasTrans, CblasNoTrans, blasint(size), blasint(size), blasint(x.rows),
-            1, x.pointer, blasint(size), original.pointer, blasint(size), 1, buffer.floats,
-            blasint(size))
+        try backend.addGram(x, with: original, to: buffer.floats)
         batches += 1
     }
 
     /// Puts rows and columns in the order of a factored Hessian, and makes the sum a mean.
-    package func order(as hessian: Hessian) {
+    package func order(as hessian: Hessian, on backend: CPUBackend) {
         precondition(hessian.size == size && !isOrdered, "the Hessian of another layer")
         let order = hessian.permutation.map { Int($0) }
         let scale = 1 / Float(max(batches, 1))
         for index in 0..<size * size { buffer.floats[index] *= scale }
-        Hessian.permute(buffer.floats, order)
+        Hessian.permute(buffer.floats, order, on: backend)
         isOrdered = true
     }
 
@@ -61,7 +61,7 @@ package final class CrossHessian {
     /// W += share (H + damp I)^-1 C W.
     /// - Parameters:
     ///   - share: 1 for least squares; less trusts the calibration text less.
-    ///   - hessian: of the same inputs, factored; `order(as:)` took its order.
+    ///   - hessian: of the same inputs, factored; `order(as:on:)` took its order.
     /// - Throws: `TensorError` when memory does not suffice.
     package func adjust(
         _ weights: Matrix, share: Float, hessian: Hessian, backend: CPUBackend
@@ -69,15 +69,23 @@ package final class CrossHessian {
         precondition(isOrdered && weights.rows == size, "before the order is known")
         let change = try Matrix(
             rows: size, columns: weights.columns, ledger: backend.ledger, purpose: .workspace)
-        let (k, n) = (blasint(size), blasint(weights.columns))
-        cblas_sgemm(
-            CblasRowMajor, CblasNoTrans, CblasNoTrans, k, n, k, 1, buffer.floats, k,
-            weights.pointer, n, 0, change.pointer, n)
+        let (size, columns) = (size, weights.columns)
+        change.zero()
+        try backend.gemm(
+            size, columns, size, alpha: 1, MatrixPart(buffer.floats, stride: size),
+            MatrixPart(weights.pointer, stride: columns), addingTo: change.pointer,
+            stride: columns)
         // (H + damp I)^-1 = U'U
-        for transposition in [CblasNoTrans, CblasTrans] {
-            cblas_strmm(
-                CblasRowMajor, CblasLeft, CblasUpper, transposition, CblasNonUnit, k, n, 1,
-                hessian.values, k, change.pointer, n)
+        nonisolated(unsafe) let (factor, numbers) = (hessian.values, change.pointer)
+        let width = Hessian.taskColumns
+        backend.parallelFor((columns + width - 1) / width) { index in
+            let first = index * width
+            for transposition in [CblasNoTrans, CblasTrans] {
+                cblas_strmm(
+                    CblasRowMajor, CblasLeft, CblasUpper, transposition, CblasNonUnit,
+                    blasint(size), blasint(min(width, columns - first)), 1, factor, blasint(size),
+                    numbers + first, blasint(columns))
+            }
         }
         eft_add_scaled(
             backend.context, weights.count, share, change.pointer, weights.pointer)

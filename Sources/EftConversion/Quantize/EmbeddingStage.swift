@@ -38,7 +38,7 @@ struct EmbeddingStage {
             hessian.addIdentity(share: 1)
         }
         let recipe = job.plan.options.recipe.rounding
-        try hessian.factor(module: target.name, recipe: recipe)
+        try hessian.factor(module: target.name, recipe: recipe, backend: job.backend)
         let linear = try LinearQuantizer(
             checkpoint: job.checkpoint, folder: job.work.outTensors, recipe: recipe,
             backend: job.backend

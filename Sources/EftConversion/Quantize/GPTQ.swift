@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // GPTQ (Frantar et al. 2022) with the group scales of EXL2, found on the weights as they are corrected.
 import CEftKernels
-import CLAPACK
 import EftQuant
 import EftTensor
 
@@ -79,7 +78,7 @@ package struct GPTQ {
             let first = table.firstRows[index]
             let scales = try scales(index, factor)
             correct(first, group, scales, factor, &energies)
-            propagate(index, factor: factor)
+            try propagate(index, factor: factor)
             if refine != nil {
                 kept.append(scales.stored)
             } else if let packer {
@@ -97,16 +96,19 @@ package struct GPTQ {
     }
 
     /// W[rest] -= U[group, rest]' E: what a group's errors leave to the rows behind it.
-    package func propagate(_ index: Int, factor: UnsafePointer<Float>) {
+    /// - Throws: `TensorError` when scratch memory does not suffice.
+    package func propagate(
+        _ index: Int, factor: UnsafePointer<Float>
+    ) throws(TensorError) {
         let (inputs, outputs) = (weights.rows, weights.columns)
         let (first, rows) = (table.firstRows[index], table.groups[index].rows)
         let rest = inputs - first - rows
         guard rest > 0 else { return }
-        cblas_sgemm(
-            CblasRowMajor, CblasTrans, CblasNoTrans, blasint(rest), blasint(outputs),
-            blasint(rows), -1, factor + first * inputs + first + rows, blasint(inputs),
-            errors.pointer, blasint(outputs), 1, weights.pointer + (first + rows) * outputs,
-            blasint(outputs))
+        try backend.gemm(
+            rest, outputs, rows, alpha: -1,
+            MatrixPart(factor + first * inputs + first + rows, stride: inputs, transposed: true),
+            MatrixPart(errors.pointer, stride: outputs),
+            addingTo: weights.pointer + (first + rows) * outputs, stride: outputs)
     }
 
     private func scales(_ index: Int, _ factor: UnsafePointer<Float>) throws -> GroupScales {

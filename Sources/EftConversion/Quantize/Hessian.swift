@@ -18,6 +18,9 @@ package final class Hessian {
     /// H's diagonal in stored order, since `factor`; below it H itself stays.
     private var activities: [Float] = []
 
+    /// Columns of a task of triangular products and systems; each runs on one thread of the library.
+    static let taskColumns = 64
+
     /// Bytes of the matrix, under `.workspace`.
     package static func byteCount(_ size: Int) -> Int { size * size * 4 }
 
@@ -33,12 +36,11 @@ package final class Hessian {
     /// The matrix, row by row; only the lower triangle is right before `factor`, only the upper one after it.
     package var values: UnsafeMutablePointer<Float> { buffer.floats }
 
-    /// Adds a calibration row's inputs `[T][K]`.
-    package func add(_ x: Matrix) {
+    /// Adds a calibration row's inputs `[T][K]`, at the backend's precision of statistics.
+    /// - Throws: `TensorError` when scratch memory does not suffice.
+    package func add(_ x: Matrix, backend: CPUBackend) throws(TensorError) {
         precondition(x.columns == size && damp == 0, "inputs of another layer")
-        cblas_ssyrk(
-            CblasRowMajor, CblasLower, CblasTrans, blasint(size), blasint(x.rows), 1, x.pointer,
-            blasint(size), 1, values, blasint(size))
+        try backend.addGram(x, to: values)
         batches += 1
         tokens += x.rows
     }
@@ -96,35 +98,25 @@ package final class Hessian {
     private var diagonal: [Float] { (0..<size).map { values[$0 * size + $0] } }
 
     /// Orders inputs by activity and turns the matrix into the factor.
-    /// - Throws: `ConversionError` (`numbers`) when it has no inverse.
+    /// - Throws: `ConversionError` (`numbers`) when it has no inverse; `TensorError`.
     package func factor(
-        module: String, recipe: QuantizerRecipe = .exllamav2
-    ) throws(ConversionError) {
-        let scale = 1 / Float(max(batches, 1))
-        for row in 0..<size {
-            for column in 0...row {
-                let value = values[row * size + column] * scale
-                values[row * size + column] = value
-                values[column * size + row] = value
-            }
-        }
+        module: String, recipe: QuantizerRecipe = .exllamav2, backend: CPUBackend
+    ) throws {
+        mirror(scale: 1 / Float(max(batches, 1)), on: backend)
         guard diagonal.allSatisfy(\.isFinite) else {
             throw ConversionError(
                 .numbers, "its inputs hold infinite or NaN values in calibration", tensor: module)
         }
-        permute()
+        permute(on: backend)
         let original = diagonal
         activities = original
         let step = Hessian.damping(recipe.damping, original)
+        let inverse = InverseFactor(size: size, backend: backend)
         for attempt in 1...10 {
             damp = step * Double(attempt)
-            for row in 0..<size {
-                for column in row + 1..<max(size, row + 1) {
-                    values[row * size + column] = values[column * size + row]
-                }
-                values[row * size + row] = original[row] + Float(damp)
-            }
-            if invert() { return }
+            if attempt > 1 { mirror(scale: 1, on: backend) }
+            for row in 0..<size { values[row * size + row] = original[row] + Float(damp) }
+            if try inverse.find(values) { return }
         }
         throw ConversionError(
             .numbers, "the Hessian of its inputs has no inverse; use more calibration text",
@@ -144,41 +136,50 @@ package final class Hessian {
         }
     }
 
-    /// Cholesky, inverse, Cholesky, in the upper triangle; false when the matrix is not positive definite.
-    ///
-    /// To LAPACK, which counts by columns, the upper triangle by rows is the lower one.
-    private func invert() -> Bool {
-        let n = Int32(size)
-        let lower = CChar(UInt8(ascii: "L"))
-        guard LAPACKE_spotrf(LAPACK_COL_MAJOR, lower, n, values, n) == 0,
-            LAPACKE_spotri(LAPACK_COL_MAJOR, lower, n, values, n) == 0,
-            LAPACKE_spotrf(LAPACK_COL_MAJOR, lower, n, values, n) == 0
-        else { return false }
-        return (0..<size).allSatisfy { row in
-            let value = values[row * size + row]
-            return value.isFinite && value > 0
+    /// Multiplies the lower triangle and copies it to the upper one, in squares that stay in the caches.
+    private func mirror(scale: Float, on backend: CPUBackend) {
+        let (size, side) = (size, Hessian.taskColumns)
+        nonisolated(unsafe) let values = values
+        backend.parallelFor((size + side - 1) / side) { index in
+            let rows = index * side..<min((index + 1) * side, size)
+            for first in stride(from: 0, to: rows.upperBound, by: side) {
+                for row in rows {
+                    let line = values + row * size
+                    for column in first..<min(first + side, row + 1) {
+                        let value = line[column] * scale
+                        line[column] = value
+                        values[column * size + row] = value
+                    }
+                }
+            }
         }
     }
 
     /// Sorts rows and columns by falling diagonal, in place; equal ones keep their order.
-    private func permute() {
+    private func permute(on backend: CPUBackend) {
         let activity = diagonal
         let order = (0..<size).sorted {
             (activity[$1], $0) < (activity[$0], $1)
         }
         permutation = order.map { UInt32($0) }
-        Hessian.permute(values, order)
+        Hessian.permute(values, order, on: backend)
     }
 
     /// Sorts rows and columns of a square matrix, in place: row i becomes what row `order[i]` was.
-    static func permute(_ values: UnsafeMutablePointer<Float>, _ order: [Int]) {
+    static func permute(
+        _ values: UnsafeMutablePointer<Float>, _ order: [Int], on backend: CPUBackend
+    ) {
         let size = order.count
-        var row = [Float](repeating: 0, count: size)
-        for index in 0..<size {
-            let line = values + index * size
-            for column in 0..<size { row[column] = line[order[column]] }
-            line.update(from: row, count: size)
+        nonisolated(unsafe) let numbers = values
+        backend.parallelFor((size + taskColumns - 1) / taskColumns) { index in
+            var row = [Float](repeating: 0, count: size)
+            for place in index * taskColumns..<min((index + 1) * taskColumns, size) {
+                let line = numbers + place * size
+                for column in 0..<size { row[column] = line[order[column]] }
+                line.update(from: row, count: size)
+            }
         }
+        var row = [Float](repeating: 0, count: size)
         var done = [Bool](repeating: false, count: size)
         for start in 0..<size where !done[start] {
             row.withUnsafeMutableBufferPointer {
@@ -200,10 +201,15 @@ package final class Hessian {
         precondition(matrix.rows == size && damp > 0, "before the factor is there")
         precondition(matrix.buffer.byteCount == matrix.count * 4, "a part of a matrix")
         let plain = backend.sumOfSquares(matrix.buffer)
-        cblas_strsm(
-            CblasRowMajor, CblasLeft, CblasUpper, CblasTrans, CblasNonUnit, blasint(size),
-            blasint(matrix.columns), 1, values, blasint(size), matrix.pointer,
-            blasint(matrix.columns))
+        let (columns, width) = (matrix.columns, Hessian.taskColumns)
+        nonisolated(unsafe) let (factor, numbers) = (values, matrix.pointer)
+        backend.parallelFor((columns + width - 1) / width) { index in
+            let first = index * width
+            cblas_strsm(
+                CblasRowMajor, CblasLeft, CblasUpper, CblasTrans, CblasNonUnit, blasint(size),
+                blasint(min(width, columns - first)), 1, factor, blasint(size),
+                numbers + first, blasint(columns))
+        }
         return max(backend.sumOfSquares(matrix.buffer) - damp * plain, 0)
     }
 }

@@ -110,24 +110,26 @@ final class LayerCalibration {
     /// Runs the unquantized layer for the Hessians of its linear layers.
     /// - Parameters:
     ///   - keepsValues: whether its values become the next layer's inputs.
+    ///   - exact: whether these are computed as when the model generates, or in bf16.
     ///   - visits: which rows' values are wanted, when they do not.
     ///   - visit: sees each row, with its value where that is wanted.
     func collect(
-        _ index: Int, keepsValues: Bool, visits: (_ row: Int) -> Bool = { _ in false },
+        _ index: Int, keepsValues: Bool, exact: Bool = true,
+        visits: (_ row: Int) -> Bool = { _ in false },
         visit: (_ row: Int, _ value: Matrix) throws -> Void
     ) throws -> [Hessian?] {
         let hessians = try siblingInputs(index).map {
             try Hessian(size: $0, ledger: job.backend.ledger)
         }
         let layer = try original(index)
-        let order = firstSiblings(layer)
+        let (order, statistics) = (firstSiblings(layer), runner.statistics)
         let next = keepsValues ? try writer(index + 1) : nil
         try forEach(states(index)) { row, x, y in
             try runner.observe(
-                layer, x, into: y, finishing: keepsValues || visits(row)
+                layer, x, into: y, finishing: keepsValues || visits(row), exact: exact
             ) { linears, input in
                 guard let place = order.firstIndex(where: { $0 === linears.first }) else { return }
-                hessians[place].add(input)
+                try hessians[place].add(input, backend: statistics)
             }
             try requireFinite(y, after: index)
             try next?.write(y)
@@ -154,8 +156,7 @@ final class LayerCalibration {
         _ index: Int, beside reference: LayerCalibration,
         visit: (_ row: Int, _ value: Matrix) throws -> Void
     ) throws -> Statistics {
-        let backend = job.backend
-        let ledger = backend.ledger
+        let ledger = job.backend.ledger
         let sizes = siblingInputs(index)
         let hessians = try sizes.map { try Hessian(size: $0, ledger: ledger) }
         let crosses = try sizes.map { try CrossHessian(size: $0, ledger: ledger) }
@@ -163,14 +164,17 @@ final class LayerCalibration {
             try Matrix(rows: input.rows, columns: $0, ledger: ledger)
         }
         let layer = try original(index)
-        let order = firstSiblings(layer)
+        let (order, statistics) = (firstSiblings(layer), runner.statistics)
         let next = try reference.writer(index + 1)
         let from = try reference.states(index)
         try forEach(states(index)) { row, x, y in
             let length = x.rows
             let (rx, ry) = (reference.input.rows(0..<length), reference.value.rows(0..<length))
             try from.read(row, into: rx)
-            try runner.observe(layer, rx, into: ry, finishing: true) { linears, input in
+            // Only values that others are compared with need be exact.
+            try runner.observe(
+                layer, rx, into: ry, finishing: true, exact: row < QuantizePlan.reportRows
+            ) { linears, input in
                 guard let place = order.firstIndex(where: { $0 === linears.first }) else { return }
                 originals[place].rows(0..<length).pointer
                     .update(from: input.pointer, count: input.count)
@@ -179,9 +183,10 @@ final class LayerCalibration {
             try next.write(ry)
             try runner.observe(layer, x, into: y, finishing: false) { linears, input in
                 guard let place = order.firstIndex(where: { $0 === linears.first }) else { return }
-                hessians[place].add(input)
-                crosses[place].add(
-                    input, original: originals[place].rows(0..<length), backend: backend)
+                try hessians[place].add(input, backend: statistics)
+                try crosses[place].add(
+                    input, original: originals[place].rows(0..<length),
+                    backend: statistics)
             }
             try visit(row, ry)
         }
@@ -216,13 +221,14 @@ final class LayerCalibration {
         let outputs = QuantizePlan.expertOutputs(index, model)
         guard !outputs.isEmpty else { return }
         try splitHalves(index)
-        let layer = try original(index)
+        let (layer, statistics) = (try original(index), runner.statistics)
         for (expert, output) in outputs.enumerated() {
             try advance(output.name)
             let hessian = try Hessian(size: output.inputs, ledger: job.backend.ledger)
             try forEach(states(middleOf: index)) { _, x, _ in
                 try runner.observe(expert: expert, of: layer, x) { linears, input in
-                    if linears.first?.name == output.name { hessian.add(input) }
+                    guard linears.first?.name == output.name else { return }
+                    try hessian.add(input, backend: statistics)
                 }
             }
             hessian.supplement()
@@ -236,7 +242,7 @@ final class LayerCalibration {
         let hessian = try Hessian(size: model.shape.hidden, ledger: job.backend.ledger)
         try forEach(states(model.layers)) { _, x, normed in
             norm.forward(x, into: normed, job.backend)
-            hessian.add(normed)
+            try hessian.add(normed, backend: runner.statistics)
         }
         return hessian
     }

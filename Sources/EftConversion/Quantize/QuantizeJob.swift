@@ -213,7 +213,8 @@ package final class QuantizeJob {
         case .compile, .finished: return
         case .sensitivity, .measure, .layer: break
         }
-        LinearAlgebra.useThreads(backend.threads)
+        // The library works on blocks, each in a worker of the backend's: threads of its own would be in their way.
+        LinearAlgebra.useThreads(1)
         let reserved = try LedgerEntry(
             plan.linearAlgebraBytes(on: backend), ledger: backend.ledger, purpose: .workspace)
         try backend.reserveScratch(

@@ -24,7 +24,8 @@ extension QuantizePlan {
         let backends = BlockRunner.backends(backend)
         let forward = max(
             products.byteCount(on: backends.observing), products.byteCount(on: backends.carrying))
-        guard sensitivityLength > 0 else { return forward }
+        let most = max(forward, statisticsBytes(length: length, on: backend))
+        guard sensitivityLength > 0 else { return most }
         let rows = min(length, sensitivityLength)
         let backward = DecoderScratch(
             linears: description.distinctLinears.map { dense(dtype, $0) },
@@ -32,7 +33,21 @@ extension QuantizePlan {
             headRows: LossHead.chunkRows(vocabulary: description.vocabulary, rows: rows),
             training: .adapters)
         return [backends.observing, backends.carrying]
-            .reduce(forward) { max($0, backward.byteCount(on: $1)) }
+            .reduce(most) { max($0, backward.byteCount(on: $1)) }
+    }
+
+    /// Scratch of sums over tokens, of Hessians' factors, and of products with errors and changes.
+    private func statisticsBytes(length: Int, on backend: CPUBackend) -> Int {
+        let statistics = BlockRunner.statistics(on: backend)
+        let linears = description.distinctLinears.map { ($0.inputs, $0.outputs) }
+        let head = (description.shape.hidden, description.vocabulary)
+        return (linears + [head]).reduce(0) { most, extents in
+            let (inputs, outputs) = extents
+            return max(
+                most, statistics.gramScratchBytes(rows: length, columns: inputs),
+                InverseFactor.scratchBytes(size: inputs, on: backend),
+                backend.gemmScratchBytes(m: inputs, n: outputs, k: inputs))
+        }
     }
 
     /// Tokens of a row that goes backward; 0 when none does.

@@ -88,7 +88,7 @@ package final class CPUBackend: Backend {
     package func reserveScratch(_ bytes: Int) throws(TensorError) { _ = try scratch(bytes) }
 
     /// Scratch of at least `bytes`; the old memory is given back before more is taken.
-    private func scratch(_ bytes: Int) throws(TensorError) -> Buffer {
+    func scratch(_ bytes: Int) throws(TensorError) -> Buffer {
         let result: Result<Buffer, TensorError> = scratchMemory.buffer.withLock { current in
             if let current, current.byteCount >= bytes { return .success(current) }
             current = nil

@@ -60,7 +60,10 @@ final class MeasurementStage {
         layer: Int, advance: Advance
     ) throws -> [(key: String, options: [WidthOption])] {
         let name = model.layerName(layer)
-        var hessians = try rows.collect(layer, keepsValues: true) { row, _ in
+        // The tables' recipe compares values; losses are made from Hessians alone.
+        var hessians = try rows.collect(
+            layer, keepsValues: true, exact: job.plan.options.recipe == .exllamav2
+        ) { row, _ in
             try advance("\(name): row \(row + 1) of \(rows.lengths.count)", 0)
         }
         let blocks = WidthBlock.layer(layer, model)
@@ -91,7 +94,7 @@ final class MeasurementStage {
         }
         for (siblings, position) in zip(QuantizePlan.siblings(layer, model), hessians.indices) {
             guard let hessian = hessians[position], let first = siblings.first else { continue }
-            try hessian.factor(module: first.name, recipe: quantizer.recipe)
+            try hessian.factor(module: first.name, recipe: quantizer.recipe, backend: job.backend)
             let candidates = WidthLayouts.candidates(rowWeights: hessian.rowWeights)
             for linear in siblings { try add(linear, hessian, candidates) }
             hessians[position] = nil
@@ -101,7 +104,7 @@ final class MeasurementStage {
         try rows.forEachExpert(layer) {
             try advance($0, 0)
         } _: { output, hessian in
-            try hessian.factor(module: output.name, recipe: quantizer.recipe)
+            try hessian.factor(module: output.name, recipe: quantizer.recipe, backend: job.backend)
             let tested = candidates ?? WidthLayouts.candidates(rowWeights: hessian.rowWeights)
             candidates = tested
             try add(output, hessian, tested)
@@ -162,14 +165,14 @@ final class MeasurementStage {
         }
         for (siblings, position) in zip(QuantizePlan.siblings(layer, model), hessians.indices) {
             guard let hessian = hessians[position], let first = siblings.first else { continue }
-            try hessian.factor(module: first.name)
+            try hessian.factor(module: first.name, backend: job.backend)
             for linear in siblings { try quantize(linear, hessian) }
             hessians[position] = nil
         }
         try rows.forEachExpert(layer) {
             try advance($0, 0)
         } _: { output, hessian in
-            try hessian.factor(module: output.name)
+            try hessian.factor(module: output.name, backend: job.backend)
             try quantize(output, hessian)
         }
         var result: [(key: String, options: [WidthOption])] = []
