@@ -29,12 +29,12 @@ package enum ProcessMemory {
         /// The most by which the program was measured to grow from its plan on (docs/memory.md), with some room.
         fileprivate var growth: Int {
             switch self {
-            case .generation: 3392 << 10
-            case .conversation: 3840 << 10
+            case .generation: 3264 << 10
+            case .conversation: 3712 << 10
             case .training: 3456 << 10
             case .evaluation: 2560 << 10
-            case .copying: 1536 << 10
-            case .quantizing: 3776 << 10
+            case .copying: 1792 << 10
+            case .quantizing: 2560 << 10
             }
         }
 

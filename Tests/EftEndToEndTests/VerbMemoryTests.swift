@@ -293,7 +293,7 @@ struct VerbMemoryTests {
         }
         // Gathering is planned with more room than these small matrices need.
         let peaks = try Peaks(["run", "-m", folder, "-p", "Fox", "-t", "8"])
-        #expect(peaks.measured <= peaks.planned && peaks.planned - peaks.measured <= 4 << 20)
+        #expect(peaks.measured <= peaks.planned && peaks.planned - peaks.measured <= 6 << 20)
     }
 }
 

@@ -151,6 +151,7 @@ struct ConfigMutationTests {
         let writer = try SafetensorsWriter(
             folder: folder.path, baseName: "adapter_model", tensors: [info])
         try writer.finish()
+        try folder.write("adapter_config.json", "{\"r\": 4, \"lora_alpha\": 8}")
         let model = try ModelFolder.open(Fixtures.path("models/plain")).description
         let error = #expect(throws: ModelError.self) {
             try AdapterFile.extents(folder.path, description: model)
