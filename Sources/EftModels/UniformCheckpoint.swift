@@ -5,9 +5,9 @@ import EftTensor
 
 /// Shows matrices that a checkpoint has as [inputs, outputs] (GPT-2) as [outputs, inputs], and names without the
 /// path of the decoder with it. Numbers are read where they stand; nothing is kept.
-package final class UniformCheckpoint: CheckpointReader {
+package final class UniformCheckpoint: CheckpointView {
     /// The checkpoint as it is.
-    private let base: any CheckpointReader
+    package let base: any CheckpointReader
     /// What all names have before them here, and not there.
     private let prefix: String
     /// The matrices that are turned, by their names here.
@@ -59,10 +59,6 @@ package final class UniformCheckpoint: CheckpointReader {
 
     // MARK: CheckpointReader
 
-    package var path: String { base.path }
-    package var files: [String] { base.files }
-    package var opaqueTensors: [OpaqueTensor] { base.opaqueTensors }
-    package var metadata: [String: String] { base.metadata }
     package var quantization: StoredQuantization? { base.quantization }
     package var tensors: [TensorInfo] { base.tensors.compactMap(shown) }
 

@@ -6,8 +6,8 @@ import EftTensor
 import Synchronization
 
 /// Reads a base model's tensors, the adapted ones as `AdapterMerger` would have written them, rounded to the type of W.
-package final class MergedCheckpoint: CheckpointReader {
-    private let base: any CheckpointReader
+package final class MergedCheckpoint: CheckpointView {
+    package let base: any CheckpointReader
     private let adapter: AdapterWeights
     private let backend: CPUBackend
     /// The adapted module of each weight, by the tensor's name.
@@ -66,12 +66,6 @@ package final class MergedCheckpoint: CheckpointReader {
     }
 
     // MARK: CheckpointReader
-
-    package var path: String { base.path }
-    package var files: [String] { base.files }
-    package var tensors: [TensorInfo] { base.tensors }
-    package var opaqueTensors: [OpaqueTensor] { base.opaqueTensors }
-    package var metadata: [String: String] { base.metadata }
 
     package func find(_ name: String) -> TensorInfo? { base.find(name) }
 

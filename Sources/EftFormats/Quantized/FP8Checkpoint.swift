@@ -9,7 +9,7 @@ import EftTensor
 /// `<module>.weight` [N, K] in F8_E4M3 beside `<module>.weight_scale_inv` [N / rows, K / columns] (DeepSeek, Qwen, transformers: a scale
 /// for each block, by which numbers are multiplied in spite of its name) or `<module>.weight_scale` (compressed-tensors, FBGEMM: one
 /// for all, for each row, or for each block). Scales of activations are not shown: products are computed with activations as they are.
-final class FP8Checkpoint: CheckpointReader {
+final class FP8Checkpoint: CheckpointView {
     /// A weight and the scales of its blocks.
     private struct Scaled {
         /// As it is shown.
@@ -23,7 +23,7 @@ final class FP8Checkpoint: CheckpointReader {
 
     private static let suffixes = ["_scale_inv", "_scale"]
 
-    private let base: any CheckpointReader
+    let base: any CheckpointReader
     let quantization: StoredQuantization?
     let tensors: [TensorInfo]
     private let scaled: [String: Scaled]
@@ -105,11 +105,6 @@ final class FP8Checkpoint: CheckpointReader {
     }
 
     // MARK: CheckpointReader
-
-    var path: String { base.path }
-    var files: [String] { base.files }
-    var opaqueTensors: [OpaqueTensor] { base.opaqueTensors }
-    var metadata: [String: String] { base.metadata }
 
     func find(_ name: String) -> TensorInfo? {
         hidden.contains(name) ? nil : scaled[name]?.info ?? base.find(name)

@@ -3,8 +3,8 @@
 import EftTensor
 
 /// A checkpoint whose folder describes the form of its weights; its tensors are the stored ones.
-final class QuantizedCheckpoint: CheckpointReader {
-    private let base: any CheckpointReader
+final class QuantizedCheckpoint: CheckpointView {
+    let base: any CheckpointReader
     let quantization: StoredQuantization?
 
     /// Puts a description beside a checkpoint.
@@ -12,12 +12,6 @@ final class QuantizedCheckpoint: CheckpointReader {
         self.base = base
         self.quantization = quantization
     }
-
-    var path: String { base.path }
-    var files: [String] { base.files }
-    var tensors: [TensorInfo] { base.tensors }
-    var opaqueTensors: [OpaqueTensor] { base.opaqueTensors }
-    var metadata: [String: String] { base.metadata }
 
     func find(_ name: String) -> TensorInfo? { base.find(name) }
 

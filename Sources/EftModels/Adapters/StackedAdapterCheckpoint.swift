@@ -4,8 +4,8 @@ import EftFormats
 import EftTensor
 
 /// Shows the parts of stacked A and B under the names that adapters of linear layers have. Parts are read where they stand.
-package final class StackedAdapterCheckpoint: CheckpointReader {
-    private let base: any CheckpointReader
+package final class StackedAdapterCheckpoint: CheckpointView {
+    package let base: any CheckpointReader
     private let parts: [String: Place]
     /// The tensors that parts stand in.
     private let stacks: Set<String>
@@ -81,10 +81,6 @@ package final class StackedAdapterCheckpoint: CheckpointReader {
 
     // MARK: CheckpointReader
 
-    package var path: String { base.path }
-    package var files: [String] { base.files }
-    package var opaqueTensors: [OpaqueTensor] { base.opaqueTensors }
-    package var metadata: [String: String] { base.metadata }
     package var quantization: StoredQuantization? { base.quantization }
 
     package var tensors: [TensorInfo] {

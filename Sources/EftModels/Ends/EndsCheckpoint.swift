@@ -5,7 +5,7 @@ import EftGGUF
 import EftTensor
 
 /// Reads a checkpoint, some of whose tensors stand elsewhere or have rows added. Nothing is copied.
-package final class EndsCheckpoint: CheckpointReader {
+package final class EndsCheckpoint: CheckpointView {
     /// Where a tensor comes from.
     package enum Source: Sendable {
         /// Another tensor, maybe of another checkpoint.
@@ -34,7 +34,7 @@ package final class EndsCheckpoint: CheckpointReader {
         var replacement: Replacement?
     }
 
-    private let base: any CheckpointReader
+    package let base: any CheckpointReader
     private let changes: [String: Change]
     /// Prefixes of the changed modules, whose other tensors, such as those of a quantized form, are hidden.
     private let modules: [String]
@@ -114,7 +114,6 @@ package final class EndsCheckpoint: CheckpointReader {
 
     // MARK: CheckpointReader
 
-    package var path: String { base.path }
     package var files: [String] {
         var files = base.files
         for change in changes.values {
@@ -122,8 +121,6 @@ package final class EndsCheckpoint: CheckpointReader {
         }
         return files
     }
-    package var opaqueTensors: [OpaqueTensor] { base.opaqueTensors }
-    package var metadata: [String: String] { base.metadata }
     package var quantization: StoredQuantization? { base.quantization }
 
     package var tensors: [TensorInfo] {

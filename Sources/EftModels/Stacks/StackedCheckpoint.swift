@@ -7,7 +7,7 @@ import EftTensor
 /// `.bias`. Parts are read where they stand; nothing is kept.
 ///
 /// Blocks of 32 numbers in 4 bits with a power of two each (MXFP4) are shown as the bf16 numbers that they mean.
-package final class StackedCheckpoint: CheckpointReader {
+package final class StackedCheckpoint: CheckpointView {
     /// The checkpoint as it is.
     package let base: any CheckpointReader
     private let stack: ExpertStack
@@ -108,10 +108,6 @@ package final class StackedCheckpoint: CheckpointReader {
 
     // MARK: CheckpointReader
 
-    package var path: String { base.path }
-    package var files: [String] { base.files }
-    package var opaqueTensors: [OpaqueTensor] { base.opaqueTensors }
-    package var metadata: [String: String] { base.metadata }
     package var quantization: StoredQuantization? { base.quantization }
 
     package var tensors: [TensorInfo] {

@@ -10,7 +10,7 @@ import Synchronization
 ///
 /// A reader like any other: what is asked for in another order, or again, is read from the checkpoint itself. One thread
 /// asks at a time.
-package final class ReadAheadCheckpoint: CheckpointReader {
+package final class ReadAheadCheckpoint: CheckpointView {
     /// Bytes read at a time.
     package static let pieceBytes = 4 << 20
     /// Pieces that wait to be asked for, at most.
@@ -18,7 +18,7 @@ package final class ReadAheadCheckpoint: CheckpointReader {
     /// Less than this is read as fast without a thread.
     package static let leastBytes = 64 << 20
 
-    private let base: any CheckpointReader
+    package let base: any CheckpointReader
     private let reader: PieceReader
     private let thread: WorkerThread
     /// Which pieces are a tensor's.
@@ -90,11 +90,6 @@ package final class ReadAheadCheckpoint: CheckpointReader {
 
     // MARK: As the checkpoint itself
 
-    package var path: String { base.path }
-    package var files: [String] { base.files }
-    package var tensors: [TensorInfo] { base.tensors }
-    package var opaqueTensors: [OpaqueTensor] { base.opaqueTensors }
-    package var metadata: [String: String] { base.metadata }
     package var quantization: StoredQuantization? { base.quantization }
 
     package func find(_ name: String) -> TensorInfo? { base.find(name) }
