@@ -60,8 +60,6 @@ struct AdapterWeights {
         }
     }
 
-    private static let suffixes = (a: ".lora_A.weight", b: ".lora_B.weight")
-
     /// Adapted modules by their names in the base.
     let modules: [String: Module]
     private let checkpoint: any CheckpointReader
@@ -76,9 +74,9 @@ struct AdapterWeights {
         var unused = Set(checkpoint.tensors.map(\.name) + checkpoint.opaqueTensors.map(\.name))
         for (name, inputs, outputs) in AdapterWeights.extents(base) {
             let path = AdapterFile.prefix + name
-            let names = (path + AdapterWeights.suffixes.a, path + AdapterWeights.suffixes.b)
+            let names = (path + AdapterFile.suffixes.a, path + AdapterFile.suffixes.b)
             guard unused.contains(names.0) || unused.contains(names.1) else { continue }
-            let (rank, scale) = config.settings(for: stacked.settingsName(name))
+            let (rank, scale) = stacked.settings(name, in: config)
             try AdapterWeights.check(checkpoint, names.0, [rank, inputs])
             try AdapterWeights.check(checkpoint, names.1, [outputs, rank])
             guard Float(scale).isFinite else {

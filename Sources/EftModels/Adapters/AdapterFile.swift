@@ -44,7 +44,7 @@ package enum AdapterFile {
             guard checkpoint.find(names.a) != nil || checkpoint.find(names.b) != nil else {
                 continue
             }
-            let (rank, scale) = config.settings(for: stacked.settingsName(linear.name))
+            let (rank, scale) = stacked.settings(linear.name, in: config)
             try check(checkpoint, names.a, [rank, linear.weight.inputs])
             try check(checkpoint, names.b, [linear.weight.outputs, rank])
             let adapter = try LoRA(

@@ -17,13 +17,11 @@ package struct StackedAdapter: Sendable {
         package let sharesA: Bool
         /// Where its outputs begin among the product's.
         fileprivate let first: Int
-        fileprivate let alternates: Bool
+        fileprivate let stack: ExpertStack?
 
         /// The row of B of an output.
         package func row(ofOutput output: Int) -> Int {
-            guard alternates else { return first + output }
-            let half = linear.outputs / 2
-            return output < half ? 2 * output : 2 * (output - half) + 1
+            first + (stack?.place(ofOutput: output, linear) ?? output)
         }
     }
 
@@ -46,21 +44,18 @@ package struct StackedAdapter: Sendable {
     package static func all(_ description: DecoderDescription, layer: Int) -> [StackedAdapter] {
         guard let experts = description.shape(layer: layer).mixture?.experts else { return [] }
         let linears = description.linears(layer: layer).filter { $0.expert != nil }
-        let groups: [([DecoderDescription.Role], String)] = [
-            ([.gateUp], "gate_up_proj"), ([.gate, .up], "gate_up_proj"), ([.down], "down_proj"),
-        ]
-        return groups.compactMap { roles, name in
+        return ExpertStack.products.compactMap { roles in
+            let name = roles == [.down] ? "down_proj" : "gate_up_proj"
             let own = linears.filter { roles.contains($0.role) }
             guard let first = own.first, own.count == experts * roles.count else { return nil }
             let module = description.layerName(layer) + "." + description.expertsModule
             let parts = own.map { linear in
                 Part(
                     linear: linear, expert: linear.expert ?? 0, sharesA: linear.role == .up,
-                    first: linear.role == .up ? first.outputs : 0,
-                    alternates: linear.role == .gateUp && description.stack?.alternates == true)
+                    first: linear.role == .up ? first.outputs : 0, stack: description.stack)
             }
             return StackedAdapter(
-                parameter: module + "." + name, module: module, isInner: name == "gate_up_proj",
+                parameter: module + "." + name, module: module, isInner: roles != [.down],
                 experts: experts, inputs: first.inputs, outputs: first.outputs * roles.count,
                 parts: parts)
         }
@@ -123,8 +118,12 @@ package struct StackedAdapters: Sendable {
     /// Whether a linear layer's adapter is a part of a stacked one.
     package func contains(_ linear: String) -> Bool { places[linear] != nil }
 
-    /// The name by which patterns of ranks and alphas know a linear layer.
-    package func settingsName(_ linear: String) -> String { places[linear]?.parameter ?? linear }
+    /// Rank and scale of a linear layer; patterns know experts by the parameter.
+    package func settings(
+        _ linear: String, in config: AdapterConfig
+    ) -> (rank: Int, scale: Double) {
+        config.settings(for: places[linear]?.parameter ?? linear)
+    }
 
     /// The linear layer whose A another uses; nil when that has its own.
     package func owner(ofAOf linear: String) -> String? { places[linear]?.owner }

@@ -32,6 +32,9 @@ package struct ExpertStack: Sendable, Hashable {
     /// The module's name in most families, also where a checkpoint has a tensor for each matrix.
     static let usualModule = "mlp.experts"
 
+    /// The products of an expert: linear layers whose matrices stand in one tensor together, where each family has some of them.
+    static let products: [[DecoderDescription.Role]] = [[.gateUp], [.gate, .up], [.down]]
+
     /// States a stack whose matrices are [outputs][inputs].
     package init(gateUp: Tensor, down: Tensor) {
         self.gateUp = gateUp

@@ -22,8 +22,7 @@ struct StackedWeights {
         let shapes = description.linears(layer: layer.index).filter(description.isStacked)
         let linears = Dictionary(
             layer.linears.map { ($0.name, $0) }, uniquingKeysWith: { first, _ in first })
-        let groups: [[DecoderDescription.Role]] = [[.gateUp], [.gate, .up], [.down]]
-        return groups.compactMap { roles in
+        return ExpertStack.products.compactMap { roles in
             let own = shapes.filter { roles.contains($0.role) }
             guard let first = own.first,
                 let tensor = description.stackTensor(first, layer: layer.index)

@@ -38,7 +38,7 @@ struct AdapterTargets: Sendable {
             let checkpoint = try AdapterFile.open(folder, stacked)
             let linears = (0..<description.layers).flatMap { description.linears(layer: $0) }
             var named = (linears.map(\.name) + [description.headName]).filter {
-                checkpoint.find(AdapterFile.prefix + $0 + ".lora_A.weight") != nil
+                checkpoint.find(AdapterFile.prefix + $0 + AdapterFile.suffixes.a) != nil
             }
             if AdapterFile.embeddingNames(description).contains(where: {
                 checkpoint.find($0) != nil
@@ -46,9 +46,7 @@ struct AdapterTargets: Sendable {
                 named.append(description.embeddingName)
             }
             layers = Dictionary(
-                uniqueKeysWithValues: named.map {
-                    ($0, config.settings(for: stacked.settingsName($0)))
-                })
+                uniqueKeysWithValues: named.map { ($0, stacked.settings($0, in: config)) })
             notices = []
             return
         }
@@ -96,41 +94,7 @@ struct AdapterTargets: Sendable {
             chosen.map(\.name) + (hasHead ? [description.headName] : [])
             + (hasEmbedding ? [description.embeddingName] : []) + stacked.linears
         layers = Dictionary(
-            uniqueKeysWithValues: names.map {
-                ($0, config.settings(for: stacked.settingsName($0)))
-            })
-    }
-
-    /// The parameters that `lora_target_parameters` means; none in a model without experts.
-    /// - Throws: `TrainingError` (`configuration`) for names that mean none, and for what PEFT does not have on parameters.
-    private static func stacked(
-        _ settings: AdapterSettings, _ description: DecoderDescription
-    ) throws -> StackedAdapters {
-        let names = settings.targetParameters
-        let all = (0..<description.layers).flatMap { StackedAdapter.all(description, layer: $0) }
-        guard let first = all.first, !names.isEmpty else { return StackedAdapters([], description) }
-        if let stranger = names.first(where: { name in !all.contains { $0.isMeant(by: name) } }) {
-            let known = all.filter { $0.module == first.module }.map(\.parameter)
-            throw TrainingError(
-                .configuration,
-                "lora_target_parameters names '\(excerpt(stranger))', which no layer has; the experts have "
-                    + known.joined(separator: " and ")
-                    + ", or the ends of these names; linear layers stand in lora_target_modules")
-        }
-        let others: [(Bool, String)] = [
-            (settings.dropout > 0, "lora_dropout; set it to 0"),
-            (settings.usesDora, "peft_use_dora; leave it out"),
-            (settings.layersToTransform != nil, "peft_layers_to_transform; leave it out"),
-            (
-                ![.uniform, .random, .gaussian].contains(settings.initialization),
-                "this peft_init_lora_weights; it goes with true, false and gaussian"
-            ),
-        ]
-        if let other = others.first(where: \.0)?.1 {
-            throw TrainingError(
-                .configuration, "lora_target_parameters does not go with \(other)")
-        }
-        return StackedAdapters(names, description)
+            uniqueKeysWithValues: names.map { ($0, stacked.settings($0, in: config)) })
     }
 
     /// The linear layers that adapters act on: all but experts that stand in one tensor, which are no modules to PEFT.
