@@ -72,6 +72,22 @@ package struct LossHead: Sendable {
         return losses
     }
 
+    /// The loss of each row if its logits were twice as large (0 where the label is negative).
+    package func sharperLosses(hidden: Matrix, labels: [Int32], _ pass: Pass) throws -> [Float] {
+        precondition(labels.count == hidden.rows)
+        var losses = [Float](repeating: 0, count: hidden.rows)
+        for rows in chunks(of: hidden.rows) {
+            let chunk = try logits(hidden, rows: rows, pass)
+            pass.backend.scale(chunk, by: 2)
+            losses.withUnsafeMutableBufferPointer { all in
+                pass.backend.crossEntropy(
+                    logits: chunk, labels: labels[rows], gradientScale: 0, smoothing: 0,
+                    losses: UnsafeMutableBufferPointer(rebasing: all[rows]))
+            }
+        }
+        return losses
+    }
+
     /// The gradient of the hidden states of the sum of rows' losses, each times a scale of its own, into `gradient`; the
     /// head's own gradients are added to.
     package func gradient(

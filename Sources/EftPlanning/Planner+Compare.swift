@@ -137,13 +137,56 @@ private struct Pair {
 }
 
 extension StagePlan {
-    /// Two stages that stand on the same devices at the same time, the second of which is loaded when the first is.
+    /// Two stages on the same devices: the second is loaded where the first is, and only then both take what they work with. They
+    /// compute in turn, so that the larger scratch of a device serves both.
     fileprivate static func + (one: StagePlan, other: StagePlan) -> StagePlan {
         var sum = one
-        sum.devices = zip(one.devices, other.devices).map { $0 + $1 }
-        sum.notAtOnce += other.notAtOnce + min(one.passing, other.peak)
         sum.disk += other.disk
         sum.placement = nil
+        var whole = JointNeed()
+        for device in one.devices.indices {
+            let need = JointNeed(one, other, device: device)
+            var table = one.devices[device] + other.devices[device]
+            table[.workspace] += need.peak - table.total
+            sum.devices[device] = table
+            whole = whole + need
+        }
+        // Devices are loaded one after the other.
+        whole.first -= one.notAtOnce
+        whole.second -= other.notAtOnce
+        sum.notAtOnce = sum.memory.total - whole.peak
+        return sum
+    }
+}
+
+/// What two stages hold on a device, at three times.
+private struct JointNeed {
+    /// Most bytes of the first alone.
+    var first = 0
+    /// Most bytes of the second beside the first's weights.
+    var second = 0
+    /// Bytes of both while they work.
+    var working = 0
+
+    var peak: Int { max(first, second, working) }
+
+    init() {}
+
+    init(_ one: StagePlan, _ other: StagePlan, device: Int) {
+        let (mine, others) = (one.devices[device], other.devices[device])
+        let loaded = mine.total - mine[.activations] - mine[.workspace]
+        first = mine.total
+        second = loaded + others.total
+        working =
+            first - mine[.workspace] + others.total - others[.workspace]
+            + max(one.scratch(device), other.scratch(device))
+    }
+
+    static func + (one: JointNeed, other: JointNeed) -> JointNeed {
+        var sum = one
+        sum.first += other.first
+        sum.second += other.second
+        sum.working += other.working
         return sum
     }
 }

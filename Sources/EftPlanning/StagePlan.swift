@@ -14,8 +14,8 @@ package struct StagePlan: Sendable, Hashable {
     package var devices: [MemoryTable]
     /// Bytes of the tables that are never held at once, because devices peak at different times.
     package var notAtOnce = 0
-    /// Bytes by which all devices together hold more before the work than in it.
-    package var passing = 0
+    /// Scratch bytes of each device; empty for stages that hold no decoder.
+    private var scratch: [Int] = []
     /// Bytes written to disk.
     package var disk: Int
     /// What the figures hold for, such as the context length.
@@ -50,12 +50,15 @@ package struct StagePlan: Sendable, Hashable {
         self.name = name
         devices = placed.devices
         notAtOnce = placed.notAtOnce
-        passing = placed.passing
+        scratch = placed.scratch
         self.disk = disk + placed.placement.diskBytes
         self.detail = detail
         placement = placed.placement
         self.weightLimits = weightLimits
     }
+
+    /// Scratch bytes of a device, which stages that work on it in turn share.
+    func scratch(_ device: Int) -> Int { device < scratch.count ? scratch[device] : 0 }
 
     /// All devices together.
     package var memory: MemoryTable { devices.reduce(MemoryTable(), +) }
@@ -115,9 +118,10 @@ package struct StagePlan: Sendable, Hashable {
             let share = limit == .max ? "" : " (\(total * 100 / max(limit, 1)) %)"
             let held = MemoryPurpose.allCases.filter { devices[device][$0] > 0 }
                 .map { "\($0.rawValue) \(formatBytes(devices[device][$0]))" }
-            let part = placement?.devices[device].part.summary ?? ""
+            let part = placement?.devices[device].part.summary
+            let words = [part, held.isEmpty ? nil : held.joined(separator: ", ")]
             return "device \(device): \(formatBytes(total)) of \(formatBytes(limit))\(share): "
-                + part + (held.isEmpty ? "" : "; " + held.joined(separator: ", "))
+                + words.compactMap { $0 }.joined(separator: "; ")
         }
     }
 

@@ -26,7 +26,7 @@ struct LoadedModel {
     ///   - adapters: folders of adapters; those that the command line lists when nil.
     ///   - usesAdapterTokenizer: whether an only adapter's tokenizer goes before the base's: training may have named other
     ///     special tokens and another template.
-    ///   - shared: devices on which another model stands too; devices of its own when nil.
+    ///   - shared: devices on which another model stands too, whose scratch memory serves both in turn; devices of its own when nil.
     ///   - scores: whether the model may be one that gives scores and no tokens.
     ///   - reserved: what adapters may take that come later.
     init(
@@ -87,8 +87,7 @@ struct LoadedModel {
         adapterExtents = try reserved(description).map { loaded + $0 } ?? loaded
         budget = try DeviceBudget(arguments)
         devices =
-            try shared.map { $0.map { CPUBackend(sharing: $0, ledger: $0.ledger) } }
-            ?? budget.backends(arguments, programBytes: ProcessMemory.resident)
+            try shared ?? budget.backends(arguments, programBytes: ProcessMemory.resident)
         cacheFolder = arguments.string("cache-dir")
     }
 

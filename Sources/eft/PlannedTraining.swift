@@ -92,7 +92,8 @@ struct PlannedTraining {
         }
         text += ". \(steps.count) steps"
         if settings.maxSteps == nil {
-            text += " in \(PlannedTraining.number(settings.numEpochs)) epochs"
+            let epochs = settings.numEpochs
+            text += " in \(PlannedTraining.number(epochs)) epoch\(epochs == 1 ? "" : "s")"
         }
         if let estimate {
             let each = estimate.training / Double(max(steps.count, 1))

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// BLEU and chrF against sacrebleu.
+// BLEU, chrF and TER against sacrebleu.
 import EftConfig
 import EftTestSupport
 import Testing
@@ -21,7 +21,7 @@ import Testing
                 count += 1
             }
         }
-        #expect(count >= 46)
+        #expect(count >= 90)
     }
 
     @Test func `words are those of the tokenizer 13a`() throws {
@@ -35,7 +35,7 @@ import Testing
 
     @Test(arguments: [
         ("eval_causal_lm_metrics: [comet]", "neural model"),
-        ("eval_causal_lm_metrics: [perplexity, ter]", "not computed"),
+        ("eval_causal_lm_metrics: [perplexity, tre]", "did you mean 'ter'"),
         ("eval_causal_lm_metrics: [sacrebleau]", "did you mean 'sacrebleu'"),
         ("generate_samples: true\nnum_generation_samples: 0", "num_generation_samples"),
         ("eval_causal_lm_metrics: [chrf]\neval_max_new_tokens: 0", "eval_max_new_tokens"),

@@ -170,7 +170,7 @@ import Testing
         ("rl: grpo", "reward_command"), ("rl: dpoo", "dpo"),
         ("rl: kto", "micro_batch_size"), ("rl: dpo\ndpo_loss_type: [aot]", "aot"),
         ("rl: dpo\ndpo_loss_type: [sigmoid]\ndpo_loss_weights: [1, 2]", "2 weights for 1"),
-        ("rl: dpo\ndpo_use_weighting: true", "weights of pairs"),
+        ("rl: simpo\ndpo_use_weighting: true", "compared with a reference"),
         ("rl: dpo\nrl_beta: -1", "rl_beta"),
         (
             "rl: kto\nadapter: lora\nlora_r: 2\nlora_alpha: 2\nlora_target_linear: true\nmicro_batch_size: 1",

@@ -219,7 +219,6 @@ def bodies():
 
 def fan_out():
     """Few bytes that ask for much work."""
-    memory = server.resident()
     refused("/v1/completions", {"prompt": ["x"] * 1024, "n": 128, "temperature": 1,
                                 "max_tokens": 1}, "1024 prompts with 128 answers")
     endured("/v1/completions", {"prompt": ["x"] * 1024, "max_tokens": 1}, "1024 prompts")
@@ -235,8 +234,9 @@ def fan_out():
     for penalty in ("NaN", "1e999"):
         refused("/v1/completions", raw(f'"use_beam_search": true, "length_penalty": {penalty}'),
                 f"length_penalty {penalty}")
-    grown = server.resident() - memory
-    checks.that(grown < 64 << 20, "memory after wide requests", f"{grown >> 20} MiB more")
+    # The cache is full by now, which the plan counts.
+    checks.that(server.resident() <= server.planned(AUTHORIZED), "memory after wide requests",
+                f"{server.resident() >> 20} MiB")
 
 
 # Patterns

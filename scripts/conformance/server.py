@@ -105,6 +105,11 @@ class Server:
         with open(f"/proc/{self.process.pid}/statm", encoding="ascii") as file:
             return int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
 
+    def planned(self, headers=None):
+        """Bytes of memory that the program said it would take at most."""
+        memory = json.loads(self.call("/status", headers=headers)[1])["memory"]
+        return sum(part["bytes"] for part in memory["planned"])
+
 
 @contextlib.contextmanager
 def serving(program, *options, **named):

@@ -48,6 +48,14 @@ package struct TrainingRows: Sendable {
     }
 }
 
+/// The losses of a micro-batch's rows.
+package struct RowLosses: Sendable {
+    /// The loss of each row.
+    package var plain: [Float]
+    /// The loss of each row if its logits were twice as large; empty when not asked for.
+    package var sharper: [Float] = []
+}
+
 /// Computes losses and gradients of micro-batches, one or several in one pass over the weights.
 package final class TrainingPass: Sendable {
     private let decoder: Decoder
@@ -126,19 +134,42 @@ package final class TrainingPass: Sendable {
         return losses
     }
 
+    /// The losses of a micro-batch's rows.
+    /// - Parameter sharper: whether to compute those of larger logits too.
+    package func losses(_ micro: TrainingRows, sharper: Bool) throws -> RowLosses {
+        try check([micro])
+        decoder.begin(.forward)
+        try forward([micro], keeping: false)
+        return try losses(micro, scoring(micro, 0), sharper: sharper)
+    }
+
+    private func losses(
+        _ micro: TrainingRows, _ place: Scoring, sharper: Bool
+    ) throws -> RowLosses {
+        let plain = try lossHead.losses(
+            hidden: place.normed, labels: micro.labels, gradientScale: 0, gradient: nil, place.pass)
+        guard sharper else { return RowLosses(plain: plain) }
+        return RowLosses(
+            plain: plain,
+            sharper: try lossHead.sharperLosses(
+                hidden: place.normed, labels: micro.labels, place.pass))
+    }
+
     /// Adds the gradient of the sum of rows' losses, each times a scale that depends on all of them, to every trainable
     /// parameter of the decoder.
-    /// - Parameter scaling: receives the losses of all rows, and gives the scales.
+    /// - Parameters:
+    ///   - sharper: whether to compute the losses of larger logits too.
+    ///   - scaling: receives the losses of all rows, and gives the scales.
     /// - Throws: what `scaling` throws, before anything was added.
     package func run(
-        _ micro: TrainingRows, scaling: (_ losses: [Float]) throws -> [Float]
+        _ micro: TrainingRows, sharper: Bool = false,
+        scaling: (_ losses: RowLosses) throws -> [Float]
     ) throws {
         try check([micro])
         decoder.begin(.forwardAndBackward)
         try forward([micro], keeping: true)
         let place = scoring(micro, 0)
-        let losses = try lossHead.losses(
-            hidden: place.normed, labels: micro.labels, gradientScale: 0, gradient: nil, place.pass)
+        let losses = try losses(micro, place, sharper: sharper)
         try lossHead.gradient(
             hidden: place.normed, labels: micro.labels, scales: scaling(losses),
             into: place.gradient, place.pass)

@@ -75,17 +75,17 @@ package struct PlacementTask {
                 return all
             })
         var placed = search.best()
-        let (working, peak) = together(placed, others)
-        placed.notAtOnce = placed.total.total - peak
-        placed.passing = peak - working
+        placed.notAtOnce = placed.total.total - together(placed, others)
+        placed.scratch = placed.placement.devices.enumerated().map { device, placement in
+            placement.part.isEmpty ? 0 : need(device, placement.part)[.workspace]
+        }
         return placed
     }
 
-    /// Most bytes on all devices together while they work, and at all: they are filled and loaded one after the other, and hold the
-    /// rest after that.
+    /// Most bytes on all devices together: they are filled and loaded one after the other, and hold the rest after that.
     private func together(
         _ placed: PlacedMemory, _ others: (_ device: Int, _ part: DecoderPart) -> MemoryTable
-    ) -> (working: Int, peak: Int) {
+    ) -> Int {
         var (running, loaded, peak) = (0, programBytes, 0)
         var begun = programBytes + starting + kept
         for (device, placement) in placed.placement.devices.enumerated() {
@@ -99,7 +99,7 @@ package struct PlacementTask {
             begun += placement.weightBytes + placement.windowBytes
             begun += adapters.byteCount(placement.part)
         }
-        return (running, max(peak, running, starting > 0 ? begun : 0))
+        return max(peak, running, starting > 0 ? begun : 0)
     }
 
     /// Places a decoder that generates.

@@ -12,8 +12,8 @@ package struct PlacedMemory: Sendable, Hashable {
     package var fits: Bool
     /// Bytes of the tables that are never held at once, because devices peak at different times.
     package var notAtOnce = 0
-    /// Bytes by which all devices together hold more before the work than in it.
-    package var passing = 0
+    /// Scratch bytes of each device, which decoders on the same device share.
+    package var scratch: [Int] = []
 
     /// All devices together.
     package var total: MemoryTable { devices.reduce(MemoryTable(), +) }

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// What answers come to beside those of the data: BLEU (Papineni et al. 2002) and chrF (Popović 2015), as sacrebleu counts.
+// What answers come to beside those of the data: BLEU (Papineni et al. 2002), chrF (Popović 2015) and TER (Snover et al. 2006), as
+// sacrebleu counts.
 
 #if canImport(Glibc)
     import Glibc
@@ -11,12 +12,15 @@ package enum AnswerMetric: String, Sendable, CaseIterable {
     case sacrebleu
     /// F score of up to six characters, recall counted twice.
     case chrf
+    /// Edits for a hundred words of the data's answers, of which fewer are better; moving some words is one.
+    case ter
 
-    /// The score of all answers together, from 0 to 100.
+    /// The score of all answers together: from 0 to 100, but for TER, which can pass it.
     package func score(answers: [String], references: [String]) -> Double {
         switch self {
         case .sacrebleu: WordScore(answers, references).value
         case .chrf: CharacterScore(answers, references).value
+        case .ter: EditScore(answers, references).value
         }
     }
 }
@@ -112,5 +116,23 @@ private struct CharacterScore {
         (precision, recall) = (precision / lengths, recall / lengths)
         return 100 * (1 + Self.weight) * precision * recall
             / (Self.weight * precision + recall)
+    }
+}
+
+/// TER of a corpus.
+private struct EditScore {
+    private var (edits, referenceWords) = (0, 0)
+
+    init(_ answers: [String], _ references: [String]) {
+        for (answer, reference) in zip(answers, references) {
+            let expected = TranslationEdits.words(reference)
+            edits += TranslationEdits.count(TranslationEdits.words(answer), expected)
+            referenceWords += expected.count
+        }
+    }
+
+    var value: Double {
+        guard referenceWords > 0 else { return edits > 0 ? 100 : 0 }
+        return 100 * Double(edits) / Double(referenceWords)
     }
 }

@@ -22,8 +22,7 @@ package struct ReportSettings: Sendable, Hashable {
 
     /// Why some are not computed.
     private static let refused = [
-        "comet": "is a neural model of its own that rates translations",
-        "ter": "is not computed; chrf rates answers by their characters, sacrebleu by their words",
+        "comet": "is a neural model of its own that rates translations"
     ]
 
     /// What `eval_causal_lm_metrics` asks for.

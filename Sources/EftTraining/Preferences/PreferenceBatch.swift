@@ -3,6 +3,10 @@
 import EftModels
 import EftNN
 
+#if canImport(Glibc)
+    import Glibc
+#endif
+
 /// The sequences of a micro-batch of preferences: of pairs chosen and rejected in turn.
 struct PreferenceBatch {
     /// Sequences with the tokens that count in them.
@@ -95,11 +99,18 @@ struct PreferenceBatch {
     var answerTokens: Int { rows.reduce(0) { $0 + $1.answer.count } }
 
     /// The log-probabilities of the answers.
-    func scores(_ losses: [Float]) -> [AnswerScore] {
+    func scores(_ losses: RowLosses) -> [AnswerScore] {
         rows.map { rows in
-            AnswerScore(
-                sum: -rows.answer.reduce(0.0) { $0 + Double(losses[$1]) },
-                tokens: rows.answer.count)
+            func sum(_ losses: [Float]) -> Double {
+                rows.answer.reduce(0.0) { $0 + Double(losses[$1]) }
+            }
+            var score = AnswerScore(sum: -sum(losses.plain), tokens: rows.answer.count)
+            // Zhou et al. 2024: the mean of log p(token) - log(sum of p^2). Logits twice as large give the log of p^2 over that sum.
+            if !losses.sharper.isEmpty {
+                let aligned = sum(losses.plain) - sum(losses.sharper)
+                score.weight = exp(aligned / Double(max(score.tokens, 1)))
+            }
+            return score
         }
     }
 

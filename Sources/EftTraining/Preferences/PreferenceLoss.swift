@@ -11,6 +11,8 @@ struct AnswerScore: Sendable, Hashable {
     var sum: Double
     /// Its tokens.
     var tokens: Int
+    /// How much a pair with it counts.
+    var weight = 1.0
 
     /// The mean over its tokens.
     var mean: Double { sum / Double(max(tokens, 1)) }
@@ -49,21 +51,24 @@ struct PreferenceLoss: Sendable {
     ) -> PreferenceOutcome {
         var outcome = PreferenceOutcome(gradients: [Double](repeating: 0, count: scores.count))
         let count = Double(max(scores.count / 2, 1))
-        var (chosenRewards, rejectedRewards, right) = (0.0, 0.0, 0.0)
+        var (chosenRewards, rejectedRewards, right, weights) = (0.0, 0.0, 0.0, 0.0)
         for first in stride(from: 0, to: scores.count - 1, by: 2) {
             let pair = pair(scores, references, first)
-            outcome.loss += pair.loss / count
-            outcome.gradients[first] = pair.chosen / count
-            outcome.gradients[first + 1] = pair.rejected / count
+            let weight = scores[first].weight * scores[first + 1].weight / count
+            weights += weight
+            outcome.loss += pair.loss * weight
+            outcome.gradients[first] = pair.chosen * weight
+            outcome.gradients[first + 1] = pair.rejected * weight
             chosenRewards += pair.rewards.chosen
             rejectedRewards += pair.rewards.rejected
             if pair.rewards.chosen > pair.rewards.rejected { right += 1 }
         }
         switch settings.method {
         case .dpo(let losses):
-            outcome.chosenWeight = losses.reduce(0) { $0 + ($1.loss == .sft ? $1.weight : 0) }
+            outcome.chosenWeight =
+                weights * losses.reduce(0) { $0 + ($1.loss == .sft ? $1.weight : 0) }
         case .orpo: outcome.chosenWeight = 1
-        case .simpo: outcome.chosenWeight = settings.cpoAlpha
+        case .simpo, .cpo: outcome.chosenWeight = settings.cpoAlpha
         case .kto: break
         }
         outcome.loss += outcome.chosenWeight * chosenLoss
@@ -86,6 +91,7 @@ struct PreferenceLoss: Sendable {
         switch settings.method {
         case .orpo: return oddsRatio(chosen, rejected)
         case .simpo: return simple(chosen, rejected)
+        case .cpo: return contrastive(chosen, rejected)
         case .kto: return Pair()
         case .dpo(let losses):
             let lengths = (
@@ -120,9 +126,8 @@ struct PreferenceLoss: Sendable {
         }
         switch loss {
         case .sigmoid:
-            return difference(
-                -(1 - smoothing) * logSigmoid(x) - smoothing * logSigmoid(-x),
-                -(1 - smoothing) * sigmoid(-x) + smoothing * sigmoid(x))
+            let margin = margin(x)
+            return difference(margin.loss, margin.slope)
         case .hinge: return difference(max(1 - x, 0), x < 1 ? -1 : 0)
         case .robust:
             let scale = 1 / (1 - 2 * smoothing)
@@ -196,14 +201,29 @@ struct PreferenceLoss: Sendable {
 
     /// The margin of Meng et al. 2024.
     private func simple(_ chosen: AnswerScore, _ rejected: AnswerScore) -> Pair {
-        let x = beta * (chosen.mean - rejected.mean) - settings.simpoGamma
-        let smoothing = settings.labelSmoothing
-        let slope = beta * (-(1 - smoothing) * sigmoid(-x) + smoothing * sigmoid(x))
+        let margin = margin(beta * (chosen.mean - rejected.mean) - settings.simpoGamma)
         return Pair(
-            loss: -(1 - smoothing) * logSigmoid(x) - smoothing * logSigmoid(-x),
-            chosen: slope / Double(max(chosen.tokens, 1)),
-            rejected: -slope / Double(max(rejected.tokens, 1)),
+            loss: margin.loss,
+            chosen: beta * margin.slope / Double(max(chosen.tokens, 1)),
+            rejected: -beta * margin.slope / Double(max(rejected.tokens, 1)),
             rewards: (beta * chosen.mean, beta * rejected.mean))
+    }
+
+    /// The contrast of Xu et al. 2024.
+    private func contrastive(_ chosen: AnswerScore, _ rejected: AnswerScore) -> Pair {
+        let margin = margin(beta * (chosen.sum - rejected.sum))
+        return Pair(
+            loss: margin.loss, chosen: beta * margin.slope, rejected: -beta * margin.slope,
+            rewards: (beta * chosen.sum, beta * rejected.sum))
+    }
+
+    /// The loss of a pair whose answers are `x` apart, and its change with x.
+    private func margin(_ x: Double) -> (loss: Double, slope: Double) {
+        let smoothing = settings.labelSmoothing
+        return (
+            -(1 - smoothing) * logSigmoid(x) - smoothing * logSigmoid(-x),
+            -(1 - smoothing) * sigmoid(-x) + smoothing * sigmoid(x)
+        )
     }
 
     // MARK: Single answers

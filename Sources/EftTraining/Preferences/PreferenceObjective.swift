@@ -123,8 +123,7 @@ final class PreferenceObjective: TrainingObjective {
     private func scores(
         _ batch: PreferenceBatch, slots: [Int], _ pass: TrainingPass
     ) throws -> [AnswerScore] {
-        let losses = try pass.run([batch.rows(slots: slots)], gradientScale: 0)
-        return batch.scores(losses.first ?? [])
+        batch.scores(try pass.losses(batch.rows(slots: slots), sharper: false))
     }
 
     /// How far the model is from its reference on answers to other prompts, at least 0.
@@ -145,12 +144,12 @@ final class PreferenceObjective: TrainingObjective {
     // MARK: Steps
 
     private func outcome(
-        _ batch: PreferenceBatch, _ losses: [Float], references: [Double], divergence: Double
+        _ batch: PreferenceBatch, _ losses: RowLosses, references: [Double], divergence: Double
     ) -> PreferenceOutcome {
         let scores = batch.scores(losses)
         if settings.takesPairs {
             return loss.pairs(
-                scores, references: references, chosenLoss: batch.chosenLoss(losses))
+                scores, references: references, chosenLoss: batch.chosenLoss(losses.plain))
         }
         return loss.single(
             scores, references: references, desirable: batch.desirable, divergence: divergence)
@@ -171,7 +170,7 @@ final class PreferenceObjective: TrainingObjective {
             let rows = batch.rows(
                 slots: slots, dropoutSeed: mixedSeed(seed, UInt64(step), UInt64(index)),
                 embeddingNoise: embeddingNoise)
-            try pass.run(rows) { losses in
+            try pass.run(rows, sharper: settings.weighsPairs) { losses in
                 let outcome = outcome(
                     batch, losses, references: references, divergence: divergence)
                 result.loss += weight * outcome.loss
@@ -196,9 +195,10 @@ final class PreferenceObjective: TrainingObjective {
                 indices.map { validation.examples[$0] }, learnsPrompts: settings.learnsPrompts)
             let references = try references(of: indices, in: validation, pass)
             let divergence = try divergence(batch, indices, in: validation, pass)
-            let losses = try pass.run([batch.rows(slots: slots)], gradientScale: 0)
+            let losses = try pass.losses(
+                batch.rows(slots: slots), sharper: settings.weighsPairs)
             let outcome = outcome(
-                batch, losses.first ?? [], references: references, divergence: divergence)
+                batch, losses, references: references, divergence: divergence)
             result.loss +=
                 outcome.loss * Double(indices.count) / Double(max(validation.examples.count, 1))
             result.tokens += batch.answerTokens

@@ -12,13 +12,15 @@ package struct PreferenceSettings: Sendable, Hashable {
     package var labelSmoothing = 0.0
     /// The margin that SimPO asks for.
     package var simpoGamma = 0.5
-    /// The weight of the chosen answers' own loss beside SimPO's.
+    /// The weight of the chosen answers' own loss beside SimPO's and CPO's.
     package var cpoAlpha = 1.0
     /// Weights of desirable and of undesirable answers in KTO.
     package var desirableWeight = 1.0
     package var undesirableWeight = 1.0
     /// Whether log-probabilities count as means over an answer's tokens.
     package var averages = false
+    /// Whether pairs count by how likely both answers are by the model itself (WPO).
+    package var weighsPairs = false
     /// Whether the reference's log-probabilities are computed before the first step.
     package var precomputesReference = false
 
@@ -30,6 +32,8 @@ package struct PreferenceSettings: Sendable, Hashable {
         case orpo
         /// Simple preference optimization.
         case simpo
+        /// Contrastive preference optimization.
+        case cpo
         /// Kahneman-Tversky optimization: single answers, desirable or not.
         case kto
     }
@@ -72,7 +76,7 @@ package struct PreferenceSettings: Sendable, Hashable {
         switch method {
         case .dpo(let losses): losses.contains { $0.loss != .sft }
         case .kto: true
-        case .orpo, .simpo: false
+        case .orpo, .simpo, .cpo: false
         }
     }
 
@@ -81,7 +85,7 @@ package struct PreferenceSettings: Sendable, Hashable {
 
     // MARK: Configuration
 
-    private static let known = ["dpo", "ipo", "simpo", "orpo", "kto", "grpo"]
+    private static let known = ["dpo", "ipo", "simpo", "cpo", "orpo", "kto", "grpo"]
 
     /// Reads `rl` and its keys; nil when there is no such key, or one of a run that learns from rewards.
     /// - Throws: `ConfigError` for methods that Eft does not have and values out of range.
@@ -95,6 +99,7 @@ package struct PreferenceSettings: Sendable, Hashable {
         case "ipo": settings = PreferenceSettings(.dpo([WeightedLoss(.ipo)]))
         case "orpo": settings = PreferenceSettings(.orpo)
         case "simpo": settings = PreferenceSettings(.simpo)
+        case "cpo": settings = PreferenceSettings(.cpo)
         case "kto": settings = PreferenceSettings(.kto)
         default:
             let near = closestMatch(name, in: known).map { "; did you mean '\($0)'?" } ?? ""
@@ -128,9 +133,10 @@ package struct PreferenceSettings: Sendable, Hashable {
         }
         averages = try config.lenientBool("dpo_norm_loss") ?? false
         precomputesReference = try config.lenientBool("precompute_ref_log_probs") ?? false
-        if try config.lenientBool("dpo_use_weighting") ?? false {
+        weighsPairs = try config.lenientBool("dpo_use_weighting") ?? false
+        if weighsPairs, !takesPairs || !usesReference {
             throw try config.required("dpo_use_weighting").error(
-                .badValue, "weights of pairs are not supported yet; remove the key")
+                .badValue, "only pairs that are compared with a reference have weights: rl: dpo")
         }
     }
 

@@ -11,6 +11,7 @@ struct RunCurves: Sendable {
         case evaluationLoss = "eval_loss"
         case evaluationBLEU = "eval_sacrebleu"
         case evaluationChrF = "eval_chrf"
+        case evaluationTER = "eval_ter"
         case learningRate = "learning_rate"
         case gradientNorm = "grad_norm"
         case tokensPerSecond = "tokens_per_second"

@@ -78,6 +78,7 @@ struct RunFacts {
         }
         add("Validation BLEU", curves[.evaluationBLEU].last)
         add("Validation chrF", curves[.evaluationChrF].last)
+        add("Validation TER", curves[.evaluationTER].last)
         add("Reward", curves[.reward].last)
         add("Validation reward", curves[.evaluationReward].last)
         add("Divergence from the reference", curves[.divergence].last)

@@ -176,7 +176,7 @@ final class RolloutObjective: TrainingObjective {
                 dropoutSeed: mixedSeed(seed, UInt64(step), UInt64(index)),
                 embeddingNoise: embeddingNoise)
             try pass.run(rows) { losses in
-                let outcome = outcome(batch, losses, rollouts, micros.count)
+                let outcome = outcome(batch, losses.plain, rollouts, micros.count)
                 result.loss += outcome.loss
                 report.add(outcome, of: micros.count)
                 return batch.scales(outcome)
