@@ -14,8 +14,21 @@ struct QuantizePlan {
     /// The groups of each linear layer, by name; empty until they are chosen.
     private var groups: [String: [EXL2Group]] = [:]
 
-    /// Calibration rows whose unquantized values are kept to tell a layer's error, and that tell the perplexity.
+    /// Calibration rows that tell the perplexity, and the most of which layers' errors are told.
     static let reportRows = 4
+    /// Tokens that suffice to tell a layer's error, where the recipe is not another program's.
+    private static let reportTokens = 1024
+
+    /// How many of the first rows' unquantized values are kept, to tell layers' errors.
+    func reportedRows(_ lengths: [Int]) -> Int {
+        var (rows, tokens) = (0, 0)
+        for length in lengths.prefix(QuantizePlan.reportRows) {
+            if options.recipe.pauses, tokens >= QuantizePlan.reportTokens { break }
+            rows += 1
+            tokens += length
+        }
+        return rows
+    }
 
     /// Checks options and extents.
     /// - Throws: `ConversionError` for widths and extents that EXL2 does not have.
