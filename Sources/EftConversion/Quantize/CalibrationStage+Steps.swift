@@ -20,8 +20,6 @@ extension CalibrationStage {
         var original: RowWalk?
         if let reference, let keptOfReference {
             original = try RowWalk(reference, index, kept: keptOfReference, quantized: nil)
-        } else {
-            try findWanted(index)
         }
         let walks = Walks(
             quantized: try RowWalk(rows, index, kept: kept, quantized: quantizer.folder),
@@ -38,17 +36,36 @@ extension CalibrationStage {
             linears += try quantize(siblings, hessian, cross, advance: advance)
         }
         linears += try quantizeExperts(walks.quantized, advance: advance)
-        return (linears, try finish(walks, step))
+        try finish(walks, step)
+        return (linears, try error(walks))
     }
 
-    /// The values of the unquantized layer on the rows of which errors are told.
-    private func findWanted(_ index: Int) throws {
-        let layer = try rows.original(index)
-        try rows.forEach(rows.states(index), rows: rows.reportedRows) { row, x, y in
-            try rows.runner.forward(layer, x, into: y)
-            try rows.requireFinite(y, after: index)
-            wanted(row)?.copy(y)
+    /// The mean relative error of the layer's value on the first tokens of the first rows, computed exactly.
+    private func error(_ walks: Walks) throws -> Double {
+        let counts = QuantizePlan.reportedTokens(rows.lengths)
+        // The unquantized model's states where they are there.
+        let plain =
+            try walks.original
+            ?? RowWalk(rows, walks.quantized.index, kept: walks.quantized.kept, quantized: nil)
+        var errors: [Double] = []
+        var first = 0
+        func place(_ count: Int) -> Matrix {
+            defer { first += count }
+            return wanted.rows(first..<first + count)
         }
+        do {
+            let layer = try plain.wholeLayer()
+            for (row, count) in counts.enumerated() {
+                place(count).copy(try plain.exactValue(row, tokens: count, of: layer))
+            }
+        }
+        first = 0
+        let layer = try walks.quantized.wholeLayer()
+        for (row, count) in counts.enumerated() {
+            let value = try walks.quantized.exactValue(row, tokens: count, of: layer)
+            errors.append(value.relativeError(to: place(count)))
+        }
+        return CalibrationStage.mean(errors)
     }
 
     /// Brings all rows to a pause.
@@ -97,26 +114,22 @@ extension CalibrationStage {
     }
 
     /// Carries all rows to the layer's value, the next layer's inputs.
-    /// - Returns: the mean relative error.
-    private func finish(_ walks: Walks, _ step: (_ row: Int) throws -> Void) throws -> Double {
-        let layer = try walks.quantized.layer(to: nil)
-        let unquantized = try walks.original?.layer(to: nil)
-        let next = try rows.writer(walks.quantized.index + 1)
-        let nextOriginal = try reference?.writer(walks.quantized.index + 1)
-        var errors: [Double] = []
+    private func finish(_ walks: Walks, _ step: (_ row: Int) throws -> Void) throws {
+        let next = walks.quantized.index + 1
+        if let original = walks.original, let reference {
+            try finish(original, to: reference.writer(next)) { _ in }
+        }
+        try finish(walks.quantized, to: rows.writer(next), step)
+    }
+
+    private func finish(
+        _ walk: RowWalk, to writer: HiddenStatesWriter, _ step: (_ row: Int) throws -> Void
+    ) throws {
+        let layer = try walk.layer(to: nil)
         for row in rows.lengths.indices {
-            if let original = walks.original, let unquantized {
-                let value = try original.value(row, of: unquantized)
-                try nextOriginal?.write(value)
-                wanted(row)?.copy(value)
-            }
-            let value = try walks.quantized.value(row, of: layer)
-            try next.write(value)
-            if let wanted = wanted(row) { errors.append(value.relativeError(to: wanted)) }
+            try writer.write(walk.value(row, of: layer))
             try step(row)
         }
-        try nextOriginal?.finish()
-        try next.finish()
-        return CalibrationStage.mean(errors)
+        try writer.finish()
     }
 }

@@ -31,8 +31,8 @@ final class CalibrationStage {
     /// What rows leave at the pauses of a layer, also in the unquantized model; nil where layers run at once.
     let kept: PausedRows?
     let keptOfReference: PausedRows?
-    /// Values of the unquantized layer on the first rows.
-    private let wanted: Matrix
+    /// Values of the unquantized layer on the first rows, or on their first tokens.
+    let wanted: Matrix
     /// Experts that few calibration tokens chose, of the layers since the stage began.
     private(set) var rareExperts: [QuantizeReport.RareExpert] = []
 
@@ -60,7 +60,7 @@ final class CalibrationStage {
         kept = pauses ? try paused() : nil
         keptOfReference = pauses && reference != nil ? try paused() : nil
         wanted = try Matrix(
-            rows: lengths.prefix(rows.reportedRows).reduce(0, +),
+            rows: job.plan.reported(lengths).reduce(0, +),
             columns: job.folder.description.shape.hidden, ledger: job.backend.ledger)
         quantizer = LinearQuantizer(
             checkpoint: job.checkpoint, folder: job.work.outTensors,
@@ -121,7 +121,7 @@ final class CalibrationStage {
             try advance("\(name): row \(row + 1) of \(rows.lengths.count)", 0)
         }
         var hessians = try rows.collect(
-            index, keepsValues: false, visits: { $0 < rows.reportedRows }
+            index, keepsValues: false, visits: { $0 < QuantizePlan.reportRows }
         ) { row, value in
             wanted(row)?.copy(value)
             try step(row)
@@ -156,8 +156,8 @@ final class CalibrationStage {
     }
 
     /// The place of a row's wanted value; nil for rows whose value is not kept.
-    func wanted(_ row: Int) -> Matrix? {
-        guard row < rows.reportedRows else { return nil }
+    private func wanted(_ row: Int) -> Matrix? {
+        guard row < QuantizePlan.reportRows else { return nil }
         let first = rows.lengths[..<row].reduce(0, +)
         return wanted.rows(first..<first + rows.lengths[row])
     }

@@ -12,8 +12,6 @@ final class LayerCalibration {
     let runner: BlockRunner
     /// Tokens of each row.
     let lengths: [Int]
-    /// How many of the first rows are computed exactly, of which layers' errors are told.
-    let reportedRows: Int
     let job: QuantizeJob
     /// Places of a row's states and of what becomes of them.
     let input: Matrix
@@ -34,7 +32,6 @@ final class LayerCalibration {
         self.job = job
         self.stem = stem
         lengths = rows.rows.map(\.count)
-        reportedRows = job.plan.reportedRows(lengths)
         let (ledger, width) = (job.backend.ledger, job.folder.description.shape.hidden)
         input = try Matrix(rows: rows.longest, columns: width, ledger: ledger)
         value = try Matrix(rows: rows.longest, columns: width, ledger: ledger)
@@ -45,9 +42,6 @@ final class LayerCalibration {
                 job.folder.description, length: rows.longest, backend: job.backend)
         }
     }
-
-    /// Whether a row is computed exactly.
-    func isReported(_ row: Int) -> Bool { row < reportedRows }
 
     // MARK: States
 

@@ -114,7 +114,7 @@ extension QuantizePlan {
     /// States of one row before and after a layer, of the rows of which errors are told, and the activations.
     private func carried(length: Int, tokens: Int?) -> MemoryTable {
         let lengths = [Int](repeating: length, count: QuantizePlan.reportRows)
-        let kept = min(tokens ?? .max, reportedRows(lengths) * length)
+        let kept = min(tokens ?? .max, reported(lengths).reduce(0, +))
         let chains = options.recipe.compensates ? 2 : 1
         return MemoryTable([
             .activations: (2 * chains * length + kept) * description.shape.hidden * 4
@@ -228,14 +228,18 @@ extension QuantizePlan {
     ) -> [MemoryTable] {
         let compensates = options.recipe.compensates
         let chains = compensates ? 2 : 1
-        func weights(to pause: LayerPause?) -> Int {
+        func weights(to pause: LayerPause) -> Int {
             let linears = RowWalk.linears(to: pause, layer, description)
             return chains * vectorBytes + bytes(linears, stored: dtype, quantized: true)
                 + (compensates ? bytes(linears, stored: dtype, quantized: false) : 0)
         }
-        var moments = [MemoryTable([.weights: weights(to: nil)])]
-        // The unquantized layer, with whose values errors are told where the unquantized model does not run beside.
-        if !compensates { moments.append(MemoryTable([.weights: layerBytes(stored: dtype)])) }
+        // The whole layer, unquantized and quantized, one after the other: of their values errors are told.
+        let linears = description.linears(layer: layer)
+        var moments = [false, true].map {
+            MemoryTable([
+                .weights: vectorBytes + bytes(linears, stored: dtype, quantized: $0)
+            ])
+        }
         let groups = QuantizePlan.siblings(layer, description)
         for (pause, linears) in zip(RowWalk.pauses(layer, description), groups) {
             let inputs = Self.inputs(linears)

@@ -14,20 +14,24 @@ struct QuantizePlan {
     /// The groups of each linear layer, by name; empty until they are chosen.
     private var groups: [String: [EXL2Group]] = [:]
 
-    /// Calibration rows that tell the perplexity, and the most of which layers' errors are told.
+    /// Calibration rows that tell the perplexity, and layers' errors.
     static let reportRows = 4
     /// Tokens that suffice to tell a layer's error, where the recipe is not another program's.
-    private static let reportTokens = 1024
+    private static let reportTokens = 256
 
-    /// How many of the first rows' unquantized values are kept, to tell layers' errors.
-    func reportedRows(_ lengths: [Int]) -> Int {
-        var (rows, tokens) = (0, 0)
-        for length in lengths.prefix(QuantizePlan.reportRows) {
-            if options.recipe.pauses, tokens >= QuantizePlan.reportTokens { break }
-            rows += 1
-            tokens += length
-        }
-        return rows
+    /// Of the first rows, how many tokens tell layers' errors.
+    static func reportedTokens(_ lengths: [Int]) -> [Int] {
+        var left = reportTokens
+        return lengths.prefix(reportRows).map { length in
+            defer { left -= min(length, left) }
+            return min(length, left)
+        }.filter { $0 > 0 }
+    }
+
+    /// Of the first rows, how many tokens' values are kept.
+    func reported(_ lengths: [Int]) -> [Int] {
+        options.recipe.pauses
+            ? QuantizePlan.reportedTokens(lengths) : Array(lengths.prefix(QuantizePlan.reportRows))
     }
 
     /// Checks options and extents.

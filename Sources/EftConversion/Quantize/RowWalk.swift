@@ -10,7 +10,7 @@ import EftTensor
 /// the other, and is gone with the process: a layer that was not finished begins anew.
 final class PausedRows {
     /// What is left of a row.
-    enum Part: Int, CaseIterable {
+    enum Part {
         /// What attention made, before its last product.
         case attended
         /// What stands before the MLP.
@@ -21,19 +21,18 @@ final class PausedRows {
 
     private let file: SpillFile
     private let backend: CPUBackend
-    /// Where each row of a part begins, in bytes.
+    /// Where each row begins in each place of parts, in bytes.
     private let places: [[Int]]
+    private let isParallel: Bool
 
     init(
         _ model: DecoderDescription, lengths: [Int], folder: String, backend: CPUBackend
     ) throws(FormatError) {
         self.backend = backend
-        let layers = model.distinctLayers.map(\.layer)
-        func widest(_ role: DecoderDescription.Role) -> Int {
-            layers.map { model.linear(role, layer: $0).inputs }.max() ?? 0
-        }
+        isParallel = model.shape.isParallel
+        let widths = PausedRows.widths(model)
         var end = 0
-        places = [widest(.output), model.shape.hidden, widest(.down)].map { width in
+        places = widths.map { width in
             lengths.map { length in
                 defer { end += length * width * 4 }
                 return end
@@ -42,8 +41,32 @@ final class PausedRows {
         file = try SpillFile(folder: folder, byteCount: end, cached: true)
     }
 
+    /// Numbers of a token in each place: the MLP's last product reads when attention's is done, but in parallel layers.
+    private static func widths(_ model: DecoderDescription) -> [Int] {
+        let layers = model.distinctLayers.map(\.layer)
+        func widest(_ role: DecoderDescription.Role) -> Int {
+            layers.map { model.linear(role, layer: $0).inputs }.max() ?? 0
+        }
+        let (attended, activated) = (widest(.output), widest(.down))
+        return model.shape.isParallel
+            ? [activated, attended] : [max(activated, attended), model.shape.hidden]
+    }
+
+    /// Bytes on the disk for so many tokens.
+    static func byteCount(_ model: DecoderDescription, tokens: Int) -> Int {
+        widths(model).reduce(0) { $0 + $1 * 4 * tokens }
+    }
+
+    private func offset(of part: Part, _ row: Int) -> Int {
+        switch part {
+        case .activated: places[0][row]
+        case .attended: places[isParallel ? 1 : 0][row]
+        case .middle: places[1][row]
+        }
+    }
+
     func write(_ part: Part, _ row: Int, _ values: Matrix) throws {
-        let place = places[part.rawValue][row]
+        let place = offset(of: part, row)
         nonisolated(unsafe) let bytes = UnsafeMutableRawBufferPointer(
             start: values.pointer, count: values.count * 4)
         try backend.forEachPiece(of: bytes.count) { piece in
@@ -53,7 +76,7 @@ final class PausedRows {
     }
 
     func read(_ part: Part, _ row: Int, into values: Matrix) throws {
-        let place = places[part.rawValue][row]
+        let place = offset(of: part, row)
         nonisolated(unsafe) let bytes = UnsafeMutableRawBufferPointer(
             start: values.pointer, count: values.count * 4)
         try backend.forEachPiece(of: bytes.count) { piece in
@@ -143,6 +166,9 @@ struct RowWalk {
         try layer(RowWalk.linearsOfExperts(index, model))
     }
 
+    /// The layer with all weights.
+    func wholeLayer() throws -> DecoderLayer { try layer(model.linears(layer: index)) }
+
     private func layer(_ linears: [DecoderDescription.LinearShape]) throws -> DecoderLayer {
         let needed = Dictionary(
             linears.map { ($0.name, $0.role.isRouter) }, uniquingKeysWith: { a, _ in a })
@@ -158,15 +184,10 @@ struct RowWalk {
 
     // MARK: Rows
 
-    /// How a row is computed: one that errors are told of as a model computes when it generates.
-    private func precision(_ row: Int) -> BlockRunner.Precision {
-        rows.isReported(row) ? .exact : .rough(quantized: quantized != nil)
-    }
-
     private func x(_ row: Int) -> Matrix { rows.input.rows(0..<rows.lengths[row]) }
 
     private func pass(_ row: Int) -> LayerPass {
-        rows.runner.state(tokens: rows.lengths[row], precision(row))
+        rows.runner.state(tokens: rows.lengths[row], .rough(quantized: quantized != nil))
     }
 
     /// Brings a row to a pause, from where it stood at the one before.
@@ -211,6 +232,16 @@ struct RowWalk {
         try layer.finish(x, state)
         try rows.requireFinite(x, after: index)
         return x
+    }
+
+    /// The exact value of the first tokens of a row, until the next one.
+    func exactValue(_ row: Int, tokens: Int, of layer: DecoderLayer) throws -> Matrix {
+        let x = x(row)
+        try states.read(row, into: x)
+        let (start, value) = (x.rows(0..<tokens), rows.value.rows(0..<tokens))
+        try rows.runner.forward(layer, start, into: value)
+        try rows.requireFinite(value, after: index)
+        return value
     }
 
     /// Shows what stands before the MLP or the experts, row by row.

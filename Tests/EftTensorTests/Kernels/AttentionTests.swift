@@ -74,7 +74,8 @@ struct AttentionTests {
             let rough = try AttentionResult([sequence], pages: pages, level: level, isRough: true)
             guard isFast else {
                 let exact = try AttentionResult([sequence], pages: pages, level: level)
-                #expect(sameBits(rough.out[0], exact.out[0]) && sameBits(rough.lse[0], exact.lse[0]))
+                #expect(
+                    sameBits(rough.out[0], exact.out[0]) && sameBits(rough.lse[0], exact.lse[0]))
                 continue
             }
             let wanted = sequence.wanted(
@@ -82,7 +83,8 @@ struct AttentionTests {
             #expect(distance(rough.lse[0], wanted.lse) < 1e-6)
             // Weights are rounded too: by half of 2^-8 each, at most.
             #expect(distance(rough.out[0], wanted.out) < 0x1p-9)
-            #expect(distance(rough.out[0], wanted.out) > 0 || rows == 1)
+            // A single key has the weight 1.
+            if rows > 1, shape.window != 1 { #expect(distance(rough.out[0], wanted.out) > 0) }
         }
     }
 

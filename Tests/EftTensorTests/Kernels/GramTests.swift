@@ -15,7 +15,8 @@ struct GramTests {
         /// What is multiplied in the place of numbers `[rows][columns]`.
         private func rounded(_ x: [Float], _ isa: eft_isa) -> [Double] {
             switch precision {
-            case EFT_PRECISION_INT8 where isSymmetric && isa.rawValue >= EFT_ISA_AVX512_VNNI.rawValue:
+            case EFT_PRECISION_INT8
+            where isSymmetric && isa.rawValue >= EFT_ISA_AVX512_VNNI.rawValue:
                 integers(x)
             case EFT_PRECISION_BF16, EFT_PRECISION_INT8:
                 x.map {
@@ -86,7 +87,9 @@ struct GramTests {
                 var one = Case(rows: shape.0, columns: shape.1, isSymmetric: isSymmetric)
                 for precision in Self.precisions {
                     one.precision = precision
-                    let (found, wanted) = try level.run(threads: index % 3 + 1) { one.run($0, level.isa) }
+                    let (found, wanted) = try level.run(threads: index % 3 + 1) {
+                        one.run($0, level.isa)
+                    }
                     #expect(distance(found, wanted) < 1e-4, "\(one)")
                 }
             }
