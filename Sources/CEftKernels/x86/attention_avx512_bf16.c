@@ -24,11 +24,12 @@
 #define DIM_PAIRS (EFT_ROUGH_MOST_DIM / 2)
 #define KEY_PAIRS (GROUP_KEYS / 2)
 
-/// Keys and values of a group of pages in pairs, and what multiplies them.
+/// Keys and values of a group of pages in pairs, and what multiplies them. Lines are as long as the head at hand needs, so that
+/// small heads touch little of the stack.
 typedef struct pair_space {
-    u32x16 keys[GROUP_PAGES][DIM_PAIRS];
-    u32x16 values[KEY_PAIRS][EFT_ROUGH_MOST_DIM / 16];
-    uint32_t q[EFT_QUERY_CHUNK][DIM_PAIRS];
+    u32x16 keys[GROUP_PAGES * DIM_PAIRS];                 // [page][pair of dimensions]
+    u32x16 values[KEY_PAIRS * EFT_ROUGH_MOST_DIM / 16];   // [pair of keys][16 dimensions]
+    uint32_t q[EFT_QUERY_CHUNK * DIM_PAIRS];              // [vector][pair of dimensions]
     u32x16 weights[EFT_QUERY_CHUNK][KEY_PAIRS / 16];
 } pair_space;
 
@@ -53,14 +54,14 @@ static void pair_group(const page_group *group, size_t keys, size_t dim, pair_sp
     for (size_t p = 0; p * EFT_PAGE < keys; p++) {
         const float *from = (const float *)group->keys[p];
         for (size_t d = 0; d < dim; d += 2)
-            space->keys[p][d / 2] = pairs_of(load(from + d * EFT_PAGE), load(from + (d + 1) * EFT_PAGE));
+            space->keys[(p * dim + d) / 2] = pairs_of(load(from + d * EFT_PAGE), load(from + (d + 1) * EFT_PAGE));
         const float *rows = (const float *)group->values[p];
         for (size_t j = 0; j < EFT_PAGE; j += 2)
             for (size_t d = 0; d < dim; d += 16) {
                 size_t key = p * EFT_PAGE + j;
                 f32x16 low = key < keys ? load(rows + j * dim + d) : (f32x16){0};
                 f32x16 high = key + 1 < keys ? load(rows + (j + 1) * dim + d) : (f32x16){0};
-                space->values[key / 2][d / 16] = pairs_of(low, high);
+                space->values[(key / 2 * dim + d) / 16] = pairs_of(low, high);
             }
     }
 }
@@ -72,21 +73,21 @@ INLINE void pair_products(size_t n, size_t pages, size_t count, const pair_space
     UNROLL for (size_t i = 0; i < n; i++) UNROLL for (size_t p = 0; p < pages; p++) acc[i][p] = (f32x16){0};
     KEEP_LOOP for (size_t d = 0; d < count; d++)
         UNROLL for (size_t p = 0; p < pages; p++) {
-            u32x16 keys = space->keys[page + p][d];
-            UNROLL for (size_t i = 0; i < n; i++) acc[i][p] = add_dot(acc[i][p], keys, space->q[first + i][d]);
+            u32x16 keys = space->keys[(page + p) * count + d];
+            UNROLL for (size_t i = 0; i < n; i++) acc[i][p] = add_dot(acc[i][p], keys, space->q[(first + i) * count + d]);
         }
     UNROLL for (size_t i = 0; i < n; i++) UNROLL for (size_t p = 0; p < pages; p++) sums[i][page + p] = acc[i][p];
 }
 
 /// Adds the weighted values of some columns.
-INLINE void pair_weighted(size_t n, size_t width, size_t count, const pair_space *space, size_t first, size_t column,
-                          const float *factors, float *const *targets) {
+INLINE void pair_weighted(size_t n, size_t width, size_t count, size_t columns, const pair_space *space, size_t first,
+                          size_t column, const float *factors, float *const *targets) {
     f32x16 acc[BLOCK][GROUP_PAGES];
     UNROLL for (size_t i = 0; i < n; i++)
         UNROLL for (size_t w = 0; w < width; w++) acc[i][w] = load(targets[i] + (column + w) * 16) * factors[i];
     KEEP_LOOP for (size_t j = 0; j < count; j++)
         UNROLL for (size_t w = 0; w < width; w++) {
-            u32x16 values = space->values[j][column + w];
+            u32x16 values = space->values[j * columns + column + w];
             UNROLL for (size_t i = 0; i < n; i++)
                 acc[i][w] = add_dot(acc[i][w], values, ((const uint32_t *)space->weights[first + i])[j]);
         }
@@ -129,9 +130,9 @@ static void pair_attend(query_state *state, size_t first, size_t count, size_t f
         const size_t side = SIDE_BY_SIDE(N);                                                                         \
         size_t w = 0;                                                                                                \
         for (; w + side <= dim / 16; w += side)                                                                      \
-            pair_weighted(N, side, eft_ceil_div(keys, 2), space, at, w, state->factors + at, state->out + at);       \
+            pair_weighted(N, side, eft_ceil_div(keys, 2), dim / 16, space, at, w, state->factors + at, state->out + at); \
         for (; w < dim / 16; w++)                                                                                    \
-            pair_weighted(N, 1, eft_ceil_div(keys, 2), space, at, w, state->factors + at, state->out + at);          \
+            pair_weighted(N, 1, eft_ceil_div(keys, 2), dim / 16, space, at, w, state->factors + at, state->out + at);    \
     }
     BLOCK_SIZES(STEP)
 #undef STEP
@@ -150,7 +151,7 @@ void eft_attention_rough(const eft_attention *a, const eft_attention_run *run, s
         for (size_t d = 0; d < dim; d += 32) {
             f32x16 second = d + 16 < dim ? load(q + d + 16) : (f32x16){0};
             u32x16 pairs = neighbours(load(q + d), second);
-            memcpy(space.q[i] + d / 2, &pairs, eft_min(dim - d, 32) / 2 * sizeof(uint32_t));
+            memcpy(space.q + (i * dim + d) / 2, &pairs, eft_min(dim - d, 32) / 2 * sizeof(uint32_t));
         }
         state.out[i] = run->out + row * ldo + head * dim;
         state.seen[i] = eft_first_seen(a, run->first_position + row);

@@ -34,6 +34,8 @@ extension CalibrationStage {
             let (hessian, cross) = try collect(
                 walks, at: pause, inputs: siblings.first?.inputs ?? 0, step)
             linears += try quantize(siblings, hessian, cross, advance: advance)
+            // As behind each layer: buffers of all sizes came and went.
+            Heap.giveBack()
         }
         linears += try quantizeExperts(walks.quantized, advance: advance)
         try finish(walks, step)
