@@ -88,6 +88,7 @@ package struct QuantizeBenchmark {
         }
         try add(.f32, limits.fmaPeak, "FMA peak")
         if limits.bf16Peak > 0 { try add(.bf16, limits.bf16Peak, "bf16 peak") }
+        if limits.int8Peak > 0 { try add(.int8, limits.int8Peak, "int8 peak") }
         let factoring = try Stopwatch.seconds {
             try hessian.factor(module: "random", backend: backend)
         }

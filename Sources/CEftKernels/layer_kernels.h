@@ -152,6 +152,12 @@ typedef struct eft_attention_kernels {
                       float *v, size_t ldv);
 } eft_attention_kernels;
 
+/// Largest head whose products are computed in bf16.
+#define EFT_ROUGH_MOST_DIM 256
+/// x86/attention_avx512_bf16.c: `forward` with products in bf16, over f32 pages of heads of a multiple of 16 numbers up to that.
+void eft_attention_rough(const eft_attention *attention, const eft_attention_run *run, size_t kv_head, size_t first,
+                         size_t count, const eft_attention_ahead *ahead, size_t ldq, size_t ldo);
+
 typedef struct eft_quantize_kernels {
     /// Whole blocks but for the last one; the first number stands at an even index.
     void (*nf4_quantize)(size_t count, size_t block_size, const float *x, uint8_t *packed, float *absmax);

@@ -262,6 +262,8 @@ size_t eft_fast_gemm(eft_context *context, const eft_product_table *table, size_
 /// that it needs when `space` is NULL.
 size_t eft_fast_gram(eft_context *context, size_t rows, size_t columns, const float *x, const float *y, float *c,
                      void *space);
+/// x86/gram_int8_vnni.c: the lower triangle of C += X'X on integers of 8 bits. Gives the bytes that it needs when `space` is NULL.
+size_t eft_fast_gram_int8(eft_context *context, size_t rows, size_t columns, const float *x, float *c, void *space);
 
 /// The 32 numbers of a row that a block of stored inputs multiplies; 0 for padding.
 static inline void eft_gather_block(const eft_weight *w, const float *row, size_t block, float values[EFT_BLOCK]) {

@@ -215,7 +215,7 @@ package final class DecoderLayer: @unchecked Sendable {
     // MARK: Attention
 
     /// What queries, keys and values are computed from.
-    private func attentionInput(_ x: Matrix, _ state: LayerPass) -> Matrix {
+    func attentionInput(_ x: Matrix, _ state: LayerPass) -> Matrix {
         guard let norm = rowNorms.attention else { return x }
         let normed = state.activations.normedInput.rows(0..<x.rows)
         norm.forward(x, into: normed, state.pass.backend)
@@ -223,7 +223,7 @@ package final class DecoderLayer: @unchecked Sendable {
     }
 
     /// Fills the norm that both halves of a parallel layer read, where the second one runs alone.
-    private func normShared(_ x: Matrix, _ state: LayerPass) {
+    func normShared(_ x: Matrix, _ state: LayerPass) {
         if shape.isParallel, rowNorms.feedForward == nil { _ = attentionInput(x, state) }
     }
 
@@ -247,7 +247,7 @@ package final class DecoderLayer: @unchecked Sendable {
     }
 
     /// Queries, keys and values of x, and what attention makes of them.
-    private func weigh(_ x: Matrix, _ state: LayerPass, _ observer: Observer?) throws {
+    func weigh(_ x: Matrix, _ state: LayerPass, _ observer: Observer?) throws {
         let (acts, rows) = (state.activations, 0..<x.rows)
         let input = attentionInput(x, state)
         if case .linear(let linear) = projections {
@@ -317,7 +317,7 @@ package final class DecoderLayer: @unchecked Sendable {
     }
 
     /// middle = x plus attention's value, of which `weigh` left the last product's input.
-    private func addAttention(_ x: Matrix, into middle: Matrix, _ state: LayerPass) throws {
+    func addAttention(_ x: Matrix, into middle: Matrix, _ state: LayerPass) throws {
         guard shape.hasBranch else {
             copy(x, to: middle)
             try output.forward(
@@ -329,7 +329,7 @@ package final class DecoderLayer: @unchecked Sendable {
         add(.attention, to: middle, state)
     }
 
-    private func projectBranch(_ rows: Range<Int>, _ state: LayerPass) throws {
+    func projectBranch(_ rows: Range<Int>, _ state: LayerPass) throws {
         try output.forward(
             outputInput(rows, state),
             into: value(of: .attention, rows.count, state), state.pass)
@@ -347,7 +347,7 @@ package final class DecoderLayer: @unchecked Sendable {
     }
 
     /// y += the value of a half, normed and times the factor as the model has it.
-    private func add(_ half: Half, to y: Matrix, _ state: LayerPass) {
+    func add(_ half: Half, to y: Matrix, _ state: LayerPass) {
         let (acts, backend) = (state.activations, state.pass.backend)
         let value = value(of: half, y.rows, state)
         guard let norm = half == .attention ? rowNorms.attentionValue : rowNorms.feedForwardValue
@@ -370,7 +370,7 @@ package final class DecoderLayer: @unchecked Sendable {
     }
 
     /// out = x plus the value of what reads `input`.
-    private func addFeedForward(
+    func addFeedForward(
         _ x: Matrix, _ input: Matrix, into out: Matrix, _ state: LayerPass, _ observer: Observer?
     ) throws {
         guard shape.normsValues || shape.residualScale != 1 else {
@@ -412,22 +412,26 @@ package final class DecoderLayer: @unchecked Sendable {
     }
 
     /// Computes what a backward pass needs of the MLP or mixture; returns its input.
-    private func prepareFeedForward(
+    func prepareFeedForward(
         _ middle: Matrix, _ state: LayerPass, _ observer: Observer?
     ) throws -> Matrix {
         let (pass, acts) = (state.pass, state.activations)
-        var input = middle
-        if let norm = rowNorms.feedForward {
-            input = acts.normedMiddle.rows(0..<middle.rows)
-            norm.forward(middle, into: input, pass.backend)
-        } else if shape.isParallel {
-            // Both halves read the same norm.
-            input = keptAttentionInput(middle, state)
-        }
+        let input = normedFeedForward(middle, state)
         switch feedForward {
         case .mlp(let mlp): try mlp.activate(input, acts, pass, observer)
         case .mixture(let mixture): try mixture.route(input, acts, pass, observer)
         }
+        return input
+    }
+
+    /// What the MLP or mixture reads.
+    func normedFeedForward(_ middle: Matrix, _ state: LayerPass) -> Matrix {
+        guard let norm = rowNorms.feedForward else {
+            // Both halves of a parallel layer read the same norm.
+            return shape.isParallel ? keptAttentionInput(middle, state) : middle
+        }
+        let input = state.activations.normedMiddle.rows(0..<middle.rows)
+        norm.forward(middle, into: input, state.pass.backend)
         return input
     }
 

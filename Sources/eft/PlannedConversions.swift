@@ -67,8 +67,9 @@ struct PlannedConversions {
             let layouts = try? DecoderLayouts(
                 description, format: .exl2(bits: Double(bits), headBits: options.headBits))
         else { return nil }
-        // The output, the same once more in the work folder, and two generations of hidden states.
-        let states = 2 * rows * length * description.shape.hidden * 4
+        // The output, the same once more in the work folder, and the rows on their way.
+        let states = QuantizeJob.stateBytes(
+            description, options: options, tokens: rows * length)
         var plan = StagePlan(
             name: "quantize to \(bits) bits", memory: program + memory,
             disk: 2 * layouts.byteCount + states,

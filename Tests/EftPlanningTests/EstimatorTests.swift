@@ -242,22 +242,23 @@ import Testing
         ]
         // The search for scales and the comparison take their time whatever the rates.
         let weights = 2 * Self.layerWeights + Self.headWeights
-        let search = weights * (125e-9 + 36e-9)
+        let search = weights * (Estimator.searchSeconds + Estimator.checkSeconds)
         #expect(same(try seconds(nothing), search))
+        func hessians(_ operations: (Double) -> Double) -> Double {
+            2 * (3 * operations(64) + operations(128)) + operations(64)
+        }
+        var sums = nothing
+        sums[.bf16] = Self.rates(product: 1000)
+        #expect(same(try seconds(sums) - search, hessians { 30 * $0 * $0 } / 1000))
         var forward = nothing
-        forward[.bf16] = Self.rates(product: 1000)
-        #expect(same(try seconds(forward) - search, 30.0 * 4 * Self.layerWeights / 1000))
         forward[.exl2(bits: 4)] = Self.rates(product: 1000)
-        #expect(same(try seconds(forward) - search, 30.0 * 8 * Self.layerWeights / 1000))
+        #expect(same(try seconds(forward) - search, 30.0 * 4 * Self.layerWeights / 1000))
         var algebra = nothing
         algebra[.f32] = Self.rates(product: 1000)
-        func hessian(_ size: Double) -> Double {
-            30 * size * size + size * size * size * 4 / 3
-        }
-        let hessians = 2 * (3 * hessian(64) + hessian(128)) + hessian(64)
         let wide = 2.0 * 8192
-        let gptq = 3 * (64 * (weights - wide) + 128 * wide)
-        #expect(same(try seconds(algebra) - search, (hessians + gptq) / 1000))
+        let gptq = 2 * (64 * (weights - wide) + 128 * wide)
+        let factors = hessians { $0 * $0 * $0 * 2 / 3 }
+        #expect(same(try seconds(algebra) - search, (factors + gptq) / 1000))
     }
 
     @Test func `quantizing waits for its disks`() throws {

@@ -256,8 +256,14 @@ void eft_kv_read(eft_context *context, const eft_attention *attention, size_t ro
 /// Runs of one parallel loop; more runs take several loops.
 #define RUNS_A_LOOP 256
 
+/// A task of the forward pass: `eft_attention_kernels.forward`.
+typedef void (*attention_forward_function)(const eft_attention *attention, const eft_attention_run *run, size_t kv_head,
+                                           size_t first, size_t count, const eft_attention_ahead *ahead, size_t ldq,
+                                           size_t ldo);
+
 typedef struct attention_job {
     const eft_attention_kernels *kernels;
+    attention_forward_function forward;
     const eft_attention *attention;
     const eft_attention_run *runs;
     size_t run_count, ldq, ldo;
@@ -291,8 +297,8 @@ static void forward_task(void *argument, size_t index, size_t worker) {
     size_t first = (chunks - 1 - task / job->attention->kv_heads) * EFT_QUERY_CHUNK;
     size_t kv_head = task % job->attention->kv_heads;
     eft_attention_ahead ahead = next_task(job, run, kv_head);
-    job->kernels->forward(job->attention, run, kv_head, first, eft_min(EFT_QUERY_CHUNK, vectors - first), &ahead,
-                          job->ldq, job->ldo);
+    job->forward(job->attention, run, kv_head, first, eft_min(EFT_QUERY_CHUNK, vectors - first), &ahead, job->ldq,
+                 job->ldo);
 }
 
 /// Multiplications, roughly, over 8: what makes waking workers worth while.
@@ -301,12 +307,11 @@ static size_t attention_work(const eft_attention *a, const eft_attention_run *ru
     return run->rows * a->heads * a->head_dim * (end - eft_first_seen(a, run->first_position)) / 8;
 }
 
-void eft_attention_forward(eft_context *context, const eft_attention *attention, const eft_attention_run *runs,
-                           size_t run_count, size_t ldq, size_t ldo) {
+static void attend_by(eft_context *context, attention_forward_function forward, const eft_attention *attention,
+                      const eft_attention_run *runs, size_t run_count, size_t ldq, size_t ldo) {
     size_t group = attention->heads / attention->kv_heads;
     attention_job job;
-    job.kernels = EFT_KERNELS(attention, context, scalar);
-    job.attention = attention, job.ldq = ldq, job.ldo = ldo;
+    job.forward = forward, job.attention = attention, job.ldq = ldq, job.ldo = ldo;
     for (size_t done = 0; done < run_count; done += job.run_count) {
         job.runs = runs + done, job.run_count = eft_min(RUNS_A_LOOP, run_count - done);
         size_t tasks = 0, work = 0;
@@ -318,6 +323,23 @@ void eft_attention_forward(eft_context *context, const eft_attention *attention,
         job.first_task[job.run_count] = tasks;
         eft_run_tasks(context, tasks, work, forward_task, &job);
     }
+}
+
+void eft_attention_forward(eft_context *context, const eft_attention *attention, const eft_attention_run *runs,
+                           size_t run_count, size_t ldq, size_t ldo) {
+    attend_by(context, EFT_KERNELS(attention, context, scalar)->forward, attention, runs, run_count, ldq, ldo);
+}
+
+void eft_attention_forward_rough(eft_context *context, const eft_attention *attention, const eft_attention_run *runs,
+                                 size_t run_count, size_t ldq, size_t ldo) {
+#if EFT_X86
+    if (context->isa >= EFT_ISA_AVX512_BF16 && attention->key_bits == 0 && attention->kv_type == EFT_F32 &&
+        attention->head_dim % 16 == 0 && attention->head_dim <= EFT_ROUGH_MOST_DIM) {
+        attend_by(context, eft_attention_rough, attention, runs, run_count, ldq, ldo);
+        return;
+    }
+#endif
+    eft_attention_forward(context, attention, runs, run_count, ldq, ldo);
 }
 
 static void backward_task(void *argument, size_t index, size_t worker) {

@@ -52,32 +52,42 @@ static size_t gram_by_gemm(eft_context *context, bool rounds, size_t rows, size_
     return 0;
 }
 
-static bool is_fast(const eft_context *context, eft_precision precision) {
+/// How a level computes at a precision.
+typedef enum gram_form { GRAM_F32, GRAM_ROUNDED, GRAM_BF16, GRAM_INT8 } gram_form;
+
+static gram_form form_of(const eft_context *context, eft_precision precision, bool symmetric) {
+    if (precision != EFT_PRECISION_BF16 && precision != EFT_PRECISION_INT8) return GRAM_F32;
 #if EFT_X86
-    return precision == EFT_PRECISION_BF16 && context->isa >= EFT_ISA_AVX512_BF16;
+    if (precision == EFT_PRECISION_INT8 && symmetric && context->isa >= EFT_ISA_AVX512_VNNI) return GRAM_INT8;
+    if (context->isa >= EFT_ISA_AVX512_BF16) return GRAM_BF16;
 #else
-    (void)context, (void)precision;
-    return false;
+    (void)context, (void)symmetric;
 #endif
+    return GRAM_ROUNDED;
+}
+
+static size_t gram_by(gram_form form, eft_context *context, size_t rows, size_t columns, const float *x, const float *y,
+                      float *c, void *space, bool measures) {
+#if EFT_X86
+    if (form == GRAM_INT8) return eft_fast_gram_int8(context, rows, columns, x, c, measures ? NULL : space);
+    if (form == GRAM_BF16) return eft_fast_gram(context, rows, columns, x, y, c, measures ? NULL : space);
+#endif
+    return gram_by_gemm(context, form == GRAM_ROUNDED, rows, columns, x, y, c, space, measures);
 }
 
 size_t eft_gram_workspace(const eft_context *context, eft_precision precision, size_t rows, size_t columns) {
     eft_context sizes = *context;
     if (rows == 0 || columns == 0) return 0;
-#if EFT_X86
-    if (is_fast(context, precision)) return eft_fast_gram(&sizes, rows, columns, NULL, NULL, NULL, NULL);
-#endif
-    return gram_by_gemm(&sizes, precision == EFT_PRECISION_BF16, rows, columns, NULL, NULL, NULL, NULL, true);
+    size_t most = 0;
+    for (int symmetric = 0; symmetric < 2; symmetric++) {
+        gram_form form = form_of(context, precision, symmetric);
+        most = eft_max(most, gram_by(form, &sizes, rows, columns, NULL, NULL, NULL, NULL, true));
+    }
+    return most;
 }
 
 void eft_gram(eft_context *context, eft_precision precision, size_t rows, size_t columns, const float *x, const float *y,
               float *c, void *workspace) {
     if (rows == 0 || columns == 0) return;
-#if EFT_X86
-    if (is_fast(context, precision)) {
-        eft_fast_gram(context, rows, columns, x, y, c, workspace);
-        return;
-    }
-#endif
-    gram_by_gemm(context, precision == EFT_PRECISION_BF16, rows, columns, x, y, c, workspace, false);
+    gram_by(form_of(context, precision, y == NULL), context, rows, columns, x, y, c, workspace, false);
 }

@@ -240,8 +240,9 @@ void eft_gemm(eft_context *context, size_t m, size_t n, size_t k, float alpha, e
               float beta, float *c, size_t c_row_stride, size_t c_panel_stride, void *workspace);
 
 /// C[N][N] += x' y over the rows of x and y [T][N]; where y is NULL, the lower triangle of C += x' x, and above the diagonal C
-/// then holds anything. In bf16 precision x and y are rounded first, in any other they are multiplied in f32. Sums of 512 rows
-/// are added to C one after the other. One workspace serves both forms.
+/// then holds anything. In bf16 precision x and y are rounded first; in int8 precision x'x is of integers of 8 bits, with a scale for
+/// each column of 512 rows, where the level has products of bytes, else as in bf16; in any other they are multiplied in f32. Sums of
+/// 512 rows are added to C one after the other. One workspace serves both forms.
 size_t eft_gram_workspace(const eft_context *context, eft_precision precision, size_t rows, size_t columns);
 void eft_gram(eft_context *context, eft_precision precision, size_t rows, size_t columns, const float *x, const float *y,
               float *c, void *workspace);
@@ -582,6 +583,10 @@ void eft_kv_read(eft_context *context, const eft_attention *attention, size_t ro
 /// out = softmax(cap(q k' * scale)) v for every run; strides are those of q/dq and out/dout rows.
 void eft_attention_forward(eft_context *context, const eft_attention *attention,
                            const eft_attention_run *runs, size_t run_count, size_t ldq, size_t ldo);
+/// The same with products in bf16 where the level has fast ones, pages are f32 and heads a multiple of 16 numbers up to 256:
+/// queries, keys, weights and values are rounded. Elsewhere the same bits as above.
+void eft_attention_forward_rough(eft_context *context, const eft_attention *attention,
+                                 const eft_attention_run *runs, size_t run_count, size_t ldq, size_t ldo);
 /// dq, and gradients of keys and values added into gradient_pages. Pages must be f32.
 void eft_attention_backward(eft_context *context, const eft_attention *attention,
                             const eft_attention_run *runs, size_t run_count, size_t ldq, size_t ldo);

@@ -9,16 +9,22 @@ import EftTensor
 /// Runs single decoder layers on calibration rows.
 ///
 /// What statistics are made from, the unquantized model's own states among it, is computed with activations in bf16, half the
-/// work of f32 where machines have bf16 products: thousands of tokens average the rounding away. The values of quantized layers,
-/// and what they are compared with, are computed as a model in EXL2 computes when it generates.
+/// work of f32 where machines have bf16 products: thousands of tokens average the rounding away. Values that errors are told of
+/// are computed as a model in EXL2 computes when it generates; what else goes on through quantized layers, with activations in
+/// bytes where the machine has products of them.
 final class BlockRunner {
     private let description: DecoderDescription
     private let backend: CPUBackend
     /// The backends of passes that only observe, and of those whose values count.
     private let observing: CPUBackend
     private let carrying: CPUBackend
+    /// The backends of passes whose values need not be exact: through quantized layers, and through others.
+    private let skimming: CPUBackend
+    private let skimmingDense: CPUBackend
     /// The backend of sums over tokens: in bf16 where that is faster than f32.
     let statistics: CPUBackend
+    /// The same for passes that need not be exact: sums of inputs with themselves in bytes where that is faster still.
+    let roughStatistics: CPUBackend
     private let activations: LayerActivations
     private let gradients: LayerGradients?
     private let cache: PassCache
@@ -48,8 +54,11 @@ final class BlockRunner {
         let ledger = backend.ledger
         self.description = description
         self.backend = backend
-        (observing, carrying) = BlockRunner.backends(backend)
+        let backends = BlockRunner.backends(backend)
+        (observing, carrying) = (backends.observing, backends.carrying)
+        (skimming, skimmingDense) = (backends.skimming, backends.skimmingDense)
         statistics = BlockRunner.statistics(on: backend)
+        roughStatistics = BlockRunner.roughStatistics(on: backend)
         activations = try LayerActivations(
             rows: length, shape: description.shape, backward: backward, ledger: ledger)
         gradients =
@@ -68,20 +77,39 @@ final class BlockRunner {
             need: AdapterScratch.Need(rows: length, backward: backward))
     }
 
-    /// The backend at the precisions of passes that only observe, and of those whose values count.
-    static func backends(
-        _ backend: CPUBackend
-    ) -> (observing: CPUBackend, carrying: CPUBackend) {
-        (
-            CPUBackend(backend, precision: .bf16),
-            CPUBackend(backend, precision: .inference)
-        )
+    /// A backend at the precisions of passes.
+    struct Backends {
+        /// Of those that only observe.
+        let observing: CPUBackend
+        /// Of those whose values count.
+        let carrying: CPUBackend
+        /// Of those whose values need not be exact: through quantized layers, and through others.
+        let skimming: CPUBackend
+        let skimmingDense: CPUBackend
+
+        /// All of them.
+        var all: [CPUBackend] { [observing, carrying, skimming, skimmingDense] }
+    }
+
+    /// The backends of passes.
+    static func backends(_ backend: CPUBackend) -> Backends {
+        Backends(
+            observing: CPUBackend(backend, precision: .bf16),
+            carrying: CPUBackend(backend, precision: .inference),
+            skimming: CPUBackend(backend, precision: .int8, attendsRoughly: true),
+            skimmingDense: CPUBackend(backend, precision: .bf16, attendsRoughly: true))
     }
 
     /// The backend at the precision of sums over tokens.
     static func statistics(on backend: CPUBackend) -> CPUBackend {
         let isFast = backend.instructionSet >= .avx512BF16
         return CPUBackend(backend, precision: isFast ? .bf16 : .f32)
+    }
+
+    /// The backend at the precision of sums that need not be exact.
+    static func roughStatistics(on backend: CPUBackend) -> CPUBackend {
+        let hasBytes = backend.instructionSet >= .avx512VNNI
+        return hasBytes ? CPUBackend(backend, precision: .int8) : statistics(on: backend)
     }
 
     /// A pass without adapters.
@@ -97,10 +125,38 @@ final class BlockRunner {
 
     // MARK: Layers
 
+    /// How exactly a pass computes.
+    enum Precision {
+        /// As a model computes when it generates.
+        case exact
+        /// In bf16, for statistics of the unquantized layer.
+        case observing
+        /// In bytes, or in bf16 where weights are not quantized, attention in bf16.
+        case rough(quantized: Bool)
+
+        /// Whether values need not be exact.
+        var isRough: Bool {
+            if case .rough = self { return true }
+            return false
+        }
+    }
+
     /// Puts a layer together; `checkpoint` says where each linear layer is.
     /// - Throws: `FormatError`, `TensorError`.
     func layer(
         _ index: Int, vectors: any CheckpointReader,
+        checkpoint: (String) throws -> any CheckpointReader
+    ) throws -> DecoderLayer {
+        try layer(index, vectors: vectors, needed: { _ in true }, checkpoint: checkpoint)
+    }
+
+    /// Puts a layer together, of whose weights only some are used.
+    /// - Parameters:
+    ///   - needed: whether the weight of a linear layer is; the others are left out.
+    ///   - checkpoint: says where each linear layer is.
+    /// - Throws: `FormatError`, `TensorError`.
+    func layer(
+        _ index: Int, vectors: any CheckpointReader, needed: (String) -> Bool,
         checkpoint: (String) throws -> any CheckpointReader
     ) throws -> DecoderLayer {
         try description.makeLayer(index) { shape, ordinal in
@@ -108,6 +164,10 @@ final class BlockRunner {
             let source = try LinearSource(
                 module: shape.name, checkpoint: reader, inputs: shape.inputs,
                 outputs: shape.outputs)
+            guard needed(shape.name) else {
+                let weight = try PackedWeight(streamed: source.layout(as: .asStored))
+                return Linear(name: shape.name, ordinal: ordinal, weight: weight, bias: nil)
+            }
             var bias: Buffer?
             if shape.hasBias {
                 bias = try VectorSource.load(
@@ -157,10 +217,11 @@ final class BlockRunner {
     /// Shows the inputs of one expert's linear layers for those tokens of a row that choose it.
     /// - Parameter middle: attention's value with its residual.
     func observe(
-        expert: Int, of layer: DecoderLayer, _ middle: Matrix, observer: DecoderLayer.Observer
+        expert: Int, of layer: DecoderLayer, _ middle: Matrix, _ precision: Precision = .observing,
+        observer: DecoderLayer.Observer
     ) throws {
         try layer.observe(
-            expert: expert, middle, state(tokens: middle.rows, on: observing), observer: observer)
+            expert: expert, middle, state(tokens: middle.rows, precision), observer: observer)
     }
 
     /// Computes the value of one half of a layer: attention, or what follows it.
@@ -178,6 +239,16 @@ final class BlockRunner {
         let state = state(tokens: x.rows, on: observing, observer)
         try layer.recompute(x, state)
         try layer.backward(x, gradient: gradient, gradients: gradients, cache: cache, state)
+    }
+
+    /// A pass over one row of tokens.
+    func state(tokens length: Int, _ precision: Precision) -> LayerPass {
+        switch precision {
+        case .exact: state(tokens: length, on: carrying)
+        case .observing: state(tokens: length, on: observing)
+        case .rough(let quantized):
+            state(tokens: length, on: quantized ? skimming : skimmingDense)
+        }
     }
 
     private func state(

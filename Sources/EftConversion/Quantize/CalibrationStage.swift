@@ -23,22 +23,25 @@ final class CalibrationStage {
     /// How far weights go to make up for the layers before: all the way fits the calibration text's own errors too.
     private static let share: Float = 0.25
 
-    private let job: QuantizeJob
-    private let rows: LayerCalibration
+    let job: QuantizeJob
+    let rows: LayerCalibration
     /// The rows in the unquantized model; nil when nothing makes up for the layers before.
-    private let reference: LayerCalibration?
-    private let quantizer: LinearQuantizer
-    /// Values of the unquantized layer on the first rows.
-    private let wanted: Matrix
+    let reference: LayerCalibration?
+    let quantizer: LinearQuantizer
+    /// What rows leave at the pauses of a layer, also in the unquantized model; nil where layers run at once.
+    let kept: PausedRows?
+    let keptOfReference: PausedRows?
+    /// Values of the unquantized layer on the first rows, or on their first tokens.
+    let wanted: Matrix
     /// Experts that few calibration tokens chose, of the layers since the stage began.
     private(set) var rareExperts: [QuantizeReport.RareExpert] = []
 
-    private var model: DecoderDescription { job.folder.description }
+    var model: DecoderDescription { job.folder.description }
     private var backend: CPUBackend { job.backend }
 
-    /// Takes the memory.
-    /// - Throws: `TensorError` when it does not fit.
-    init(_ job: QuantizeJob) throws(TensorError) {
+    /// Takes the memory, and room on the disk of the work folder.
+    /// - Throws: `TensorError` or `FormatError` when it does not fit.
+    init(_ job: QuantizeJob) throws {
         self.job = job
         rows = try LayerCalibration(job, rows: job.calibration, stem: CalibrationStage.stem)
         reference =
@@ -47,9 +50,18 @@ final class CalibrationStage {
                 job, rows: job.calibration, stem: CalibrationStage.referenceStem,
                 runner: rows.runner)
             : nil
-        let kept = job.calibration.rows.prefix(QuantizePlan.reportRows).reduce(0) { $0 + $1.count }
+        let lengths = rows.lengths
+        func paused() throws(FormatError) -> PausedRows {
+            try PausedRows(
+                job.folder.description, lengths: lengths, folder: job.work.path,
+                backend: job.backend)
+        }
+        let pauses = job.plan.options.recipe.pauses
+        kept = pauses ? try paused() : nil
+        keptOfReference = pauses && reference != nil ? try paused() : nil
         wanted = try Matrix(
-            rows: kept, columns: job.folder.description.shape.hidden, ledger: job.backend.ledger)
+            rows: job.plan.reported(lengths).reduce(0, +),
+            columns: job.folder.description.shape.hidden, ledger: job.backend.ledger)
         quantizer = LinearQuantizer(
             checkpoint: job.checkpoint, folder: job.work.outTensors,
             recipe: job.plan.options.recipe.rounding, backend: job.backend)
@@ -69,42 +81,61 @@ final class CalibrationStage {
     func quantizeLayer(
         _ index: Int, advance: Advance
     ) throws -> (linears: [QuantizeReport.Linear], error: Double) {
+        guard let kept else { return try quantizeAtOnce(index, advance: advance) }
+        return try quantizeInSteps(index, kept, advance: advance)
+    }
+
+    /// Quantizes linear layers that share inputs.
+    func quantize(
+        _ siblings: [DecoderDescription.LinearShape], _ hessian: Hessian, _ cross: CrossHessian?,
+        advance: Advance
+    ) throws -> [QuantizeReport.Linear] {
+        guard let first = siblings.first else { return [] }
+        try hessian.factor(module: first.name, recipe: quantizer.recipe, backend: backend)
+        cross?.order(as: hessian, on: backend)
+        return try siblings.map { linear in
+            let target = job.plan.target(linear)
+            let quantized = try quantizer.quantize(
+                target, hessian: hessian, cross: cross, share: CalibrationStage.share)
+            try advance(target.name, target.inputs * target.outputs)
+            return quantized
+        }
+    }
+
+    /// Quantizes an expert's last product, and notes it where few tokens chose the expert.
+    func quantize(
+        _ output: DecoderDescription.LinearShape, ofExpert hessian: Hessian, advance: Advance
+    ) throws -> [QuantizeReport.Linear] {
+        if hessian.isRare {
+            rareExperts.append(.init(name: output.name, tokens: hessian.tokenCount))
+        }
+        return try quantize([output], hessian, nil, advance: advance)
+    }
+
+    /// As ExLlamaV2 does: all Hessians of a layer from its unquantized weights, then all weights, then the layer's values.
+    private func quantizeAtOnce(
+        _ index: Int, advance: Advance
+    ) throws -> (linears: [QuantizeReport.Linear], error: Double) {
         let name = model.layerName(index)
         func step(_ row: Int) throws {
             try advance("\(name): row \(row + 1) of \(rows.lengths.count)", 0)
         }
-        var statistics = try collect(index) { row, value in
+        var hessians = try rows.collect(
+            index, keepsValues: false, visits: { $0 < QuantizePlan.reportRows }
+        ) { row, value in
             wanted(row)?.copy(value)
             try step(row)
         }
         var linears: [QuantizeReport.Linear] = []
         for (position, siblings) in QuantizePlan.siblings(index, model).enumerated() {
-            guard let hessian = statistics.hessians[position], let first = siblings.first else {
-                continue
-            }
-            try hessian.factor(module: first.name, recipe: quantizer.recipe, backend: backend)
-            statistics.crosses[position]?.order(as: hessian, on: backend)
-            for linear in siblings {
-                let target = job.plan.target(linear)
-                linears.append(
-                    try quantizer.quantize(
-                        target, hessian: hessian, cross: statistics.crosses[position],
-                        share: CalibrationStage.share))
-                try advance(target.name, target.inputs * target.outputs)
-            }
-            statistics.hessians[position] = nil
-            statistics.crosses[position] = nil
+            guard let hessian = hessians[position] else { continue }
+            linears += try quantize(siblings, hessian, nil, advance: advance)
+            hessians[position] = nil
         }
         try rows.forEachExpert(index) {
             try advance($0, 0)
         } _: { output, hessian in
-            if hessian.isRare {
-                rareExperts.append(.init(name: output.name, tokens: hessian.tokenCount))
-            }
-            try hessian.factor(module: output.name, recipe: quantizer.recipe, backend: backend)
-            let target = job.plan.target(output)
-            linears.append(try quantizer.quantize(target, hessian: hessian))
-            try advance(target.name, target.inputs * target.outputs)
+            linears += try quantize(output, ofExpert: hessian, advance: advance)
         }
         let layer = try rows.runner.layer(index, vectors: job.checkpoint) { name in
             let path = quantizer.path(name)
@@ -116,16 +147,12 @@ final class CalibrationStage {
             if let wanted = wanted(row) { errors.append(value.relativeError(to: wanted)) }
             try step(row)
         }
-        return (linears, errors.isEmpty ? 0 : errors.reduce(0, +) / Double(errors.count))
+        return (linears, CalibrationStage.mean(errors))
     }
 
-    private func collect(
-        _ index: Int, visit: (_ row: Int, _ value: Matrix) throws -> Void
-    ) throws -> LayerCalibration.Statistics {
-        if let reference { return try rows.collect(index, beside: reference, visit: visit) }
-        let hessians = try rows.collect(
-            index, keepsValues: false, visits: { $0 < QuantizePlan.reportRows }, visit: visit)
-        return .init(hessians: hessians, crosses: hessians.map { _ in nil })
+    /// The mean of errors; 0 without any.
+    static func mean(_ errors: [Double]) -> Double {
+        errors.isEmpty ? 0 : errors.reduce(0, +) / Double(errors.count)
     }
 
     /// The place of a row's wanted value; nil for rows whose value is not kept.
@@ -185,7 +212,7 @@ final class CalibrationStage {
 
 extension Matrix {
     /// Takes over another matrix of the same extents.
-    fileprivate func copy(_ source: Matrix) { pointer.update(from: source.pointer, count: count) }
+    func copy(_ source: Matrix) { pointer.update(from: source.pointer, count: count) }
 
     /// The Frobenius norm of the difference by that of what was wanted.
     func relativeError(to wanted: Matrix) -> Double {

@@ -40,7 +40,8 @@ struct JobFingerprint {
     /// A digest of model, calibration and options; of weights, the first bytes of each tensor.
     func text() throws -> String {
         var digest = Fingerprint()
-        digest.add("2 \(options.recipe.rawValue) \(options.bits) \(options.headBits)")
+        let version = options.recipe.pauses ? 3 : 2
+        digest.add("\(version) \(options.recipe.rawValue) \(options.bits) \(options.headBits)")
         digest.add("\(options.measurementRows) \(options.measurementLength)")
         if options.quantizesEmbedding { digest.add("embedding") }
         if options.ropeScale != nil || options.ropeAlpha != nil {

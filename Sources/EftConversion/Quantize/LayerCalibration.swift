@@ -12,9 +12,10 @@ final class LayerCalibration {
     let runner: BlockRunner
     /// Tokens of each row.
     let lengths: [Int]
-    private let job: QuantizeJob
-    private let input: Matrix
-    private let value: Matrix
+    let job: QuantizeJob
+    /// Places of a row's states and of what becomes of them.
+    let input: Matrix
+    let value: Matrix
     /// What the names of states begin with.
     private let stem: String
 
@@ -54,11 +55,11 @@ final class LayerCalibration {
     func states(_ layer: Int) throws -> HiddenStates {
         try HiddenStates(
             FileSystem.join(job.work.path, "\(stem)\(layer).safetensors"), lengths: lengths,
-            width: model.shape.hidden)
+            width: model.shape.hidden, backend: job.backend)
     }
 
     /// Begins the inputs of a layer.
-    private func writer(_ layer: Int) throws -> HiddenStatesWriter {
+    func writer(_ layer: Int) throws -> HiddenStatesWriter {
         try HiddenStatesWriter(
             folder: job.work.path, name: "\(stem)\(layer)", lengths: lengths,
             width: model.shape.hidden)
@@ -104,7 +105,7 @@ final class LayerCalibration {
     func states(middleOf layer: Int) throws -> HiddenStates {
         try HiddenStates(
             FileSystem.join(job.work.path, "\(stem)\(layer)-middle.safetensors"),
-            lengths: lengths, width: model.shape.hidden)
+            lengths: lengths, width: model.shape.hidden, backend: job.backend)
     }
 
     /// Runs the unquantized layer for the Hessians of its linear layers.
@@ -139,61 +140,6 @@ final class LayerCalibration {
         return hessians
     }
 
-    /// What the linear layers of a layer see.
-    struct Statistics {
-        /// Of each group of siblings.
-        var hessians: [Hessian?]
-        /// How the inputs differ from those of the unquantized model; nil where that is not wanted.
-        var crosses: [CrossHessian?]
-    }
-
-    /// Runs the unquantized layer on the states of quantized layers and on those of the unquantized model, whose values
-    /// become its next states.
-    /// - Parameters:
-    ///   - reference: the rows in the unquantized model.
-    ///   - visit: sees each row's value in the unquantized model.
-    func collect(
-        _ index: Int, beside reference: LayerCalibration,
-        visit: (_ row: Int, _ value: Matrix) throws -> Void
-    ) throws -> Statistics {
-        let ledger = job.backend.ledger
-        let sizes = siblingInputs(index)
-        let hessians = try sizes.map { try Hessian(size: $0, ledger: ledger) }
-        let crosses = try sizes.map { try CrossHessian(size: $0, ledger: ledger) }
-        let originals = try sizes.map {
-            try Matrix(rows: input.rows, columns: $0, ledger: ledger)
-        }
-        let layer = try original(index)
-        let (order, statistics) = (firstSiblings(layer), runner.statistics)
-        let next = try reference.writer(index + 1)
-        let from = try reference.states(index)
-        try forEach(states(index)) { row, x, y in
-            let length = x.rows
-            let (rx, ry) = (reference.input.rows(0..<length), reference.value.rows(0..<length))
-            try from.read(row, into: rx)
-            // Only values that others are compared with need be exact.
-            try runner.observe(
-                layer, rx, into: ry, finishing: true, exact: row < QuantizePlan.reportRows
-            ) { linears, input in
-                guard let place = order.firstIndex(where: { $0 === linears.first }) else { return }
-                originals[place].rows(0..<length).pointer
-                    .update(from: input.pointer, count: input.count)
-            }
-            try requireFinite(ry, after: index)
-            try next.write(ry)
-            try runner.observe(layer, x, into: y, finishing: false) { linears, input in
-                guard let place = order.firstIndex(where: { $0 === linears.first }) else { return }
-                try hessians[place].add(input, backend: statistics)
-                try crosses[place].add(
-                    input, original: originals[place].rows(0..<length),
-                    backend: statistics)
-            }
-            try visit(row, ry)
-        }
-        try next.finish()
-        return Statistics(hessians: hessians, crosses: crosses)
-    }
-
     /// The inputs of each group of siblings.
     private func siblingInputs(_ layer: Int) -> [Int] {
         QuantizePlan.siblings(layer, model).compactMap { $0.first?.inputs }
@@ -221,12 +167,33 @@ final class LayerCalibration {
         let outputs = QuantizePlan.expertOutputs(index, model)
         guard !outputs.isEmpty else { return }
         try splitHalves(index)
-        let (layer, statistics) = (try original(index), runner.statistics)
-        for (expert, output) in outputs.enumerated() {
+        let layer = try original(index)
+        let middles = try states(middleOf: index)
+        try collectExperts(index, of: layer, .observing, advance: advance) { see in
+            try forEach(middles) { _, x, _ in try see(x) }
+        } _: {
+            try body($0, $1)
+        }
+    }
+
+    /// Collects the Hessians of the experts' last products, one at a time.
+    /// - Parameters:
+    ///   - precision: of the pass.
+    ///   - forEachRow: shows what stands before the experts, row by row.
+    func collectExperts(
+        _ index: Int, of layer: DecoderLayer, _ precision: BlockRunner.Precision,
+        advance: (_ item: String) throws -> Void,
+        forEachRow: (_ see: (_ middle: Matrix) throws -> Void) throws -> Void,
+        _ body: (_ output: DecoderDescription.LinearShape, _ hessian: Hessian) throws -> Void
+    ) throws {
+        let statistics =
+            precision.isRough ? runner.roughStatistics : runner.statistics
+        for (expert, output) in QuantizePlan.expertOutputs(index, model).enumerated() {
             try advance(output.name)
             let hessian = try Hessian(size: output.inputs, ledger: job.backend.ledger)
-            try forEach(states(middleOf: index)) { _, x, _ in
-                try runner.observe(expert: expert, of: layer, x) { linears, input in
+            try forEachRow { middle in
+                try runner.observe(expert: expert, of: layer, middle, precision) {
+                    linears, input in
                     guard linears.first?.name == output.name else { return }
                     try hessian.add(input, backend: statistics)
                 }
@@ -263,7 +230,8 @@ final class LayerCalibration {
         try next.finish()
     }
 
-    private func requireFinite(_ states: Matrix, after layer: Int) throws(ConversionError) {
+    /// Refuses values that are not finite.
+    func requireFinite(_ states: Matrix, after layer: Int) throws(ConversionError) {
         guard job.backend.allFinite(count: states.count, states.pointer, .f32) else {
             throw ConversionError(
                 .numbers, "the hidden states behind it hold infinite or NaN values",

@@ -118,14 +118,12 @@ package struct LinearQuantizer {
     ) throws -> QuantizeReport.Linear {
         let table = EXL2Table(target.groups)
         let source = try source(target)
+        let rounding = try roundingError(target, source, table, hessian)
         let weights = try matrix(target)
         let gptq = try GPTQ(
             weights: weights, table: table, recipe: recipe, backend: backend)
         try load(source, target, hessian.places, into: weights)
         let norm = hessian.energy(weights, backend: backend)
-        try load(source, target, hessian.places, into: weights)
-        try gptq.replaceByRoundingErrors()
-        let rounding = hessian.energy(weights, backend: backend)
         try load(source, target, hessian.places, into: weights)
         var wanted: Matrix?
         if let adjust {
@@ -149,7 +147,30 @@ package struct LinearQuantizer {
                 EXL2Geometry.storedBits(
                     groups: target.groups, inputs: target.inputs, outputs: target.outputs,
                     bias: target.hasBias)) / Double(target.inputs * target.outputs),
-            error: norm > 0 ? error / norm : 0, roundingError: norm > 0 ? rounding / norm : 0)
+            error: norm > 0 ? error / norm : 0, roundingError: rounding)
+    }
+
+    /// Outputs on which plain rounding is tried.
+    private static let sampleOutputs = 128
+
+    /// The share of the output's energy that plain rounding would lose, of some outputs in the middle.
+    private func roundingError(
+        _ target: Target, _ source: LinearSource, _ table: EXL2Table, _ hessian: Hessian
+    ) throws -> Double {
+        let count = min(target.outputs, LinearQuantizer.sampleOutputs)
+        let first = (target.outputs - count) / 2
+        let sample = try Matrix(
+            rows: target.inputs, columns: count, ledger: backend.ledger, purpose: .workspace)
+        func load() throws {
+            try self.load(
+                source, target, hessian.places, outputs: first..<first + count, into: sample)
+        }
+        try load()
+        let norm = hessian.energy(sample, backend: backend)
+        try load()
+        try GPTQ(weights: sample, table: table, backend: backend).replaceByRoundingErrors()
+        let lost = hessian.energy(sample, backend: backend)
+        return norm > 0 ? lost / norm : 0
     }
 
     /// What lowers the loss of GPTQ's result further; nil where the recipe does without.

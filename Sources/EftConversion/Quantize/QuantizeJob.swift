@@ -10,10 +10,10 @@ import EftTensor
 /// Quantizes a model with GPTQ, at widths that are chosen by measurement or at one width.
 ///
 /// Measuring, each layer runs once with its own weights, and each of its linear layers is quantized at several widths to
-/// see what that costs; then the budget of bits is spent on the mix that costs least. Quantizing, each layer runs once with
-/// its own weights on inputs that come from the layers quantized so far; that gives the Hessians of all its linear layers.
-/// Then these are quantized, and the layer runs again to make the next one's inputs. One layer's weights are in memory at a
-/// time; the rows' states are on the disk.
+/// see what that costs; then the budget of bits is spent on the mix that costs least. Quantizing, all rows come to each group of
+/// linear layers that share inputs, through what is quantized so far; that gives the Hessian of these inputs, for which the
+/// linear layers are quantized before the rows go on. (ExLlamaV2's recipe runs each layer twice: unquantized for all its
+/// Hessians, and quantized.) One layer's weights are in memory at a time; the rows' states are on the disk.
 package final class QuantizeJob {
     let folder: ModelFolder
     let output: String
@@ -168,6 +168,17 @@ package final class QuantizeJob {
     ) throws -> MemoryTable {
         try QuantizePlan(description, options).memory(
             stored: dtype, tokens: tokens, on: backend)
+    }
+
+    /// Most bytes of rows on their way in the work folder, for so many tokens of calibration: the states before and behind a layer,
+    /// and what waits within it.
+    package static func stateBytes(
+        _ description: DecoderDescription, options: QuantizeOptions, tokens: Int
+    ) -> Int {
+        let chains = options.recipe.compensates ? 2 : 1
+        let paused =
+            options.recipe.pauses ? PausedRows.byteCount(description, tokens: tokens) : 0
+        return chains * (2 * tokens * description.shape.hidden * 4 + paused)
     }
 
     /// Most bytes that this job takes, by purpose.

@@ -22,8 +22,7 @@ extension QuantizePlan {
         let products = DecoderScratch(
             linears: layouts, head: head, rows: length, headRows: headRows)
         let backends = BlockRunner.backends(backend)
-        let forward = max(
-            products.byteCount(on: backends.observing), products.byteCount(on: backends.carrying))
+        let forward = backends.all.map { products.byteCount(on: $0) }.max() ?? 0
         let most = max(forward, statisticsBytes(length: length, on: backend))
         guard sensitivityLength > 0 else { return most }
         let rows = min(length, sensitivityLength)
@@ -38,13 +37,15 @@ extension QuantizePlan {
 
     /// Scratch of sums over tokens, of Hessians' factors, and of products with errors and changes.
     private func statisticsBytes(length: Int, on backend: CPUBackend) -> Int {
-        let statistics = BlockRunner.statistics(on: backend)
+        let sums = [
+            BlockRunner.statistics(on: backend), BlockRunner.roughStatistics(on: backend),
+        ]
         let linears = description.distinctLinears.map { ($0.inputs, $0.outputs) }
         let head = (description.shape.hidden, description.vocabulary)
         return (linears + [head]).reduce(0) { most, extents in
             let (inputs, outputs) = extents
             return max(
-                most, statistics.gramScratchBytes(rows: length, columns: inputs),
+                most, sums.map { $0.gramScratchBytes(rows: length, columns: inputs) }.max() ?? 0,
                 InverseFactor.scratchBytes(size: inputs, on: backend),
                 backend.gemmScratchBytes(m: inputs, n: outputs, k: inputs))
         }
@@ -112,7 +113,8 @@ extension QuantizePlan {
 
     /// States of one row before and after a layer, of the rows of which errors are told, and the activations.
     private func carried(length: Int, tokens: Int?) -> MemoryTable {
-        let kept = min(tokens ?? .max, QuantizePlan.reportRows * length)
+        let lengths = [Int](repeating: length, count: QuantizePlan.reportRows)
+        let kept = min(tokens ?? .max, reported(lengths).reduce(0, +))
         let chains = options.recipe.compensates ? 2 : 1
         return MemoryTable([
             .activations: (2 * chains * length + kept) * description.shape.hidden * 4
@@ -125,7 +127,7 @@ extension QuantizePlan {
         description.largest { layer in
             description.linears(layer: layer).reduce(0) { $0 + dense(dtype, $1).byteCount }
         }
-            + description.vectorBytes / max(description.layers, 1) + 4096
+            + vectorBytes
     }
 
     /// Those of the kind of layer that has the most inputs.
@@ -161,44 +163,104 @@ extension QuantizePlan {
 
     /// What stands beside the fixed part while a layer is worked on.
     private func layerMoments(stored dtype: DType, length: Int, threads: Int) -> [MemoryTable] {
-        let compensates = options.recipe.compensates
-        let factor = compensates ? 2 : 1
-        // Of the unquantized model's inputs of all linear layers, one row's.
-        let originals =
-            compensates
-            ? siblings.reduce(0) { $0 + length * Self.inputs($1) * 4 } : 0
-        var moments = [
-            MemoryTable([
-                .weights: layerBytes(stored: dtype), .workspace: factor * hessianBytes,
-                .activations: originals,
-            ])
-        ]
-        var hessians = 0
-        func quantizing(_ linear: DecoderDescription.LinearShape, adjusting: Bool) -> Int {
-            LinearQuantizer.byteCount(
-                inputs: linear.inputs, outputs: linear.outputs, groups: target(linear).groups,
-                recipe: options.recipe.rounding, adjusting: adjusting, threads: threads)
+        guard options.recipe.pauses else {
+            return momentsAtOnce(stored: dtype, threads: threads)
         }
+        return description.distinctLayers.flatMap {
+            momentsInSteps($0.layer, stored: dtype, length: length, threads: threads)
+        }
+    }
+
+    private func quantizing(
+        _ linear: DecoderDescription.LinearShape, adjusting: Bool, threads: Int
+    ) -> Int {
+        LinearQuantizer.byteCount(
+            inputs: linear.inputs, outputs: linear.outputs, groups: target(linear).groups,
+            recipe: options.recipe.rounding, adjusting: adjusting, threads: threads)
+    }
+
+    /// Bytes of some linear layers in memory, quantized or as they are stored.
+    private func bytes(
+        _ linears: [DecoderDescription.LinearShape], stored dtype: DType, quantized: Bool
+    ) -> Int {
+        linears.reduce(0) { sum, linear in
+            let layout =
+                quantized && !linear.role.isRouter
+                ? EXL2Table(target(linear).groups).layout(outputs: linear.outputs)
+                : dense(dtype, linear)
+            return sum + layout.byteCount
+        }
+    }
+
+    /// The norms and vectors of a layer.
+    private var vectorBytes: Int {
+        description.vectorBytes / max(description.layers, 1) + 4096
+    }
+
+    /// Where all Hessians of a layer are collected, then all its linear layers quantized.
+    private func momentsAtOnce(stored dtype: DType, threads: Int) -> [MemoryTable] {
+        var moments = [
+            MemoryTable([.weights: layerBytes(stored: dtype), .workspace: hessianBytes])
+        ]
         for kind in description.distinctLayers {
             let siblings = QuantizePlan.siblings(kind.layer, description)
-            hessians = factor * Self.hessianBytes(siblings)
+            var hessians = Self.hessianBytes(siblings)
             for linears in siblings {
-                let most = linears.map { quantizing($0, adjusting: compensates) }.max()
+                let most = linears.map { quantizing($0, adjusting: false, threads: threads) }.max()
                 moments.append(MemoryTable([.workspace: hessians + (most ?? 0)]))
-                hessians -= factor * Hessian.byteCount(Self.inputs(linears))
+                hessians -= Hessian.byteCount(Self.inputs(linears))
             }
         }
-        moments += expertMoments(stored: dtype) { quantizing($0, adjusting: false) }
+        moments += expertMoments(stored: dtype) {
+            quantizing($0, adjusting: false, threads: threads)
+        }
         // The quantized layer, which is run after it.
-        let quantized = description.largest { layer in
-            description.linears(layer: layer).reduce(0) {
-                $0
-                    + ($1.role.isRouter
-                    ? dense(dtype, $1)
-                    : EXL2Table(target($1).groups).layout(outputs: $1.outputs)).byteCount
-            }
+        let quantized = description.largest {
+            bytes(description.linears(layer: $0), stored: dtype, quantized: true)
         }
         moments.append(MemoryTable([.weights: quantized]))
+        return moments
+    }
+
+    /// Where each group of linear layers is quantized before the rows go on.
+    private func momentsInSteps(
+        _ layer: Int, stored dtype: DType, length: Int, threads: Int
+    ) -> [MemoryTable] {
+        let compensates = options.recipe.compensates
+        let chains = compensates ? 2 : 1
+        func weights(to pause: LayerPause) -> Int {
+            let linears = RowWalk.linears(to: pause, layer, description)
+            return chains * vectorBytes + bytes(linears, stored: dtype, quantized: true)
+                + (compensates ? bytes(linears, stored: dtype, quantized: false) : 0)
+        }
+        // The whole layer, unquantized and quantized, one after the other: of their values errors are told.
+        let linears = description.linears(layer: layer)
+        var moments = [false, true].map {
+            MemoryTable([
+                .weights: vectorBytes + bytes(linears, stored: dtype, quantized: $0)
+            ])
+        }
+        let groups = QuantizePlan.siblings(layer, description)
+        for (pause, linears) in zip(RowWalk.pauses(layer, description), groups) {
+            let inputs = Self.inputs(linears)
+            let hessians = chains * Hessian.byteCount(inputs)
+            moments.append(
+                MemoryTable([
+                    .weights: weights(to: pause), .workspace: hessians,
+                    .activations: compensates ? length * inputs * 4 : 0,
+                ]))
+            let most = linears.map { quantizing($0, adjusting: compensates, threads: threads) }
+            moments.append(MemoryTable([.workspace: hessians + (most.max() ?? 0)]))
+        }
+        if let output = QuantizePlan.expertOutputs(layer, description).first {
+            let linears = RowWalk.linearsOfExperts(layer, description)
+            moments.append(
+                MemoryTable([
+                    .weights: vectorBytes + bytes(linears, stored: dtype, quantized: true),
+                    .workspace: Hessian.byteCount(output.inputs)
+                        + quantizing(output, adjusting: false, threads: threads),
+                ]))
+        }
         return moments
     }
 

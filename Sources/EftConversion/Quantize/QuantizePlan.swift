@@ -14,8 +14,25 @@ struct QuantizePlan {
     /// The groups of each linear layer, by name; empty until they are chosen.
     private var groups: [String: [EXL2Group]] = [:]
 
-    /// Calibration rows whose unquantized values are kept to tell a layer's error, and that tell the perplexity.
+    /// Calibration rows that tell the perplexity, and layers' errors.
     static let reportRows = 4
+    /// Tokens that suffice to tell a layer's error, where the recipe is not another program's.
+    private static let reportTokens = 256
+
+    /// Of the first rows, how many tokens tell layers' errors.
+    static func reportedTokens(_ lengths: [Int]) -> [Int] {
+        var left = reportTokens
+        return lengths.prefix(reportRows).map { length in
+            defer { left -= min(length, left) }
+            return min(length, left)
+        }.filter { $0 > 0 }
+    }
+
+    /// Of the first rows, how many tokens' values are kept.
+    func reported(_ lengths: [Int]) -> [Int] {
+        options.recipe.pauses
+            ? QuantizePlan.reportedTokens(lengths) : Array(lengths.prefix(QuantizePlan.reportRows))
+    }
 
     /// Checks options and extents.
     /// - Throws: `ConversionError` for widths and extents that EXL2 does not have.

@@ -20,4 +20,8 @@ package enum QuantizeRecipe: String, Sendable, Hashable, CaseIterable {
 
     /// Whether the weights of a layer make up for what the quantized layers before it have changed of its inputs.
     var compensates: Bool { self == .eft }
+
+    /// Whether linear layers are quantized for inputs that come from the quantized ones before them in the same layer, or all
+    /// for those of the unquantized layer.
+    var pauses: Bool { self != .exllamav2 }
 }

@@ -16,7 +16,7 @@ package struct QuantizeReport: Sendable, Hashable {
         package let bitsPerWeight: Double
         /// tr(D'HD) / tr(W'HW): the share of the output's energy that is lost, D what the weights changed by.
         package let error: Double
-        /// The same for plain rounding.
+        /// The same for plain rounding of some outputs.
         package let roundingError: Double
     }
 

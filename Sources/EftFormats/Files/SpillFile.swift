@@ -9,7 +9,7 @@ import Synchronization
 /// A file without a name that vanishes with the program, whatever ends it. Safe to use from any thread as long as no
 /// two touch the same bytes.
 ///
-/// It is read and written past the page cache where its file system can do that.
+/// It is read and written past the page cache where its file system can do that, unless it is asked for through it.
 package final class SpillFile: Sendable {
     /// Offsets, sizes and addresses are multiples of this.
     package static let alignment = DirectFile.alignment
@@ -18,13 +18,14 @@ package final class SpillFile: Sendable {
     private static let made = Atomic(0)
 
     /// Makes a file of `byteCount` bytes in a folder; all of its room on the disk is taken at once.
+    /// - Parameter cached: through the page cache: bytes that are soon read again, of any offset and size.
     /// - Throws: `FormatError` (`io`) when the folder's disk has no room for it.
-    package init(folder: String, byteCount: Int) throws(FormatError) {
+    package init(folder: String, byteCount: Int, cached: Bool = false) throws(FormatError) {
         self.folder = folder
         let number = SpillFile.made.add(1, ordering: .relaxed).newValue
         let path = FileSystem.join(folder, ".eft-spill-\(getpid())-\(number)")
         let flags = O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC
-        var opened = open(path, flags | DirectFile.directFlag, 0o600)
+        var opened = open(path, cached ? flags : flags | DirectFile.directFlag, 0o600)
         if opened < 0, errno == EINVAL {
             // The file system cannot go past the page cache, but has made the file.
             unlink(path)

@@ -49,14 +49,14 @@ extension Estimator {
         }
     }
 
-    /// Seconds of a worker, as measured, for each weight: twice 97 clippings of the search for scales, and the corrections
-    /// within a group. Plain loops, whose speed differs little between processors.
-    static let searchSeconds = 125e-9
+    /// Seconds of a worker, as measured, for each weight: the 97 clippings of the search for scales, and the corrections within
+    /// a group.
+    package static let searchSeconds = 25e-9
     /// Seconds for each weight of what one worker does alone: decoding, packing, and comparing what was written.
-    static let checkSeconds = 36e-9
+    package static let checkSeconds = 36e-9
 
-    /// Quantizing a whole model: each layer runs twice on all calibration rows, then the Hessians of its inputs, their
-    /// factors, and GPTQ of each weight.
+    /// Quantizing a whole model at one width: each quantized layer runs once on all calibration rows, with activations in
+    /// bytes; then the Hessians of its inputs, their factors, and GPTQ of each weight.
     /// - Parameters:
     ///   - source: the disk of the model.
     ///   - work: the disk of the work folder.
@@ -70,51 +70,60 @@ extension Estimator {
         let dense = try DecoderLayouts(description, format: .dense(job.stored))
         let coded = try DecoderLayouts(
             description, format: .exl2(bits: Double(job.bits), headBits: job.headBits))
-        // Verbs that only convert compute in f32.
-        var exact = self
-        exact.precision = .f32
-        let attention = exact.attention(rows: job.length, firstPosition: 0)
+        var rough = self
+        rough.precision = .int8
         let row =
-            exact.layers(dense, rows: job.length) + exact.layers(coded, rows: job.length)
-            + attention * 2
+            rough.layers(coded, rows: job.length)
+            + rough.attention(rows: job.length, firstPosition: 0)
         var cost = row * Double(job.rows)
-        cost += exact.dense(operations: hessianOperations(tokens: job.rows * job.length))
+        let tokens = job.rows * job.length
+        cost += sums(operations: hessianOperations { size, share in share * size * size }, tokens)
+        cost += self.dense(
+            operations: hessianOperations { size, _ in size * size * size * 2 / 3 })
         for layout in dense.linears + [dense.head] { cost += weightCost(layout) }
-        let bytes = traffic(dense, coded, tokens: job.rows * job.length)
+        let bytes = traffic(dense, coded, tokens: tokens)
         let disk = bytes.read / source.read + bytes.written / work.write
         // Files are read and written between computations, not beside them.
         let limit = disk > cost.seconds ? StageEstimate.Limit.disk : cost.estimate().limit
         return StageEstimate(seconds: cost.seconds + disk, limit: limit)
     }
 
-    /// Sums of products of inputs, one triangle, and Cholesky, inverse and Cholesky of each.
-    private func hessianOperations(tokens: Int) -> Double {
-        func operations(_ size: Int, tokens: Double = Double(tokens)) -> Double {
-            let size = Double(size)
-            return size * size * tokens + size * size * size * 4 / 3
-        }
-        let hidden = operations(description.shape.hidden)
+    /// Sums over tokens: in bf16 where that is faster than f32. In bytes they are faster still, but need packing.
+    private func sums(operations: Double, _ tokens: Int) -> ComputeCost {
+        let rates = calibration.rates(.bf16)
+        let rate = max(
+            rates.operations(.bf16, backward: false), rates.operations(.f32, backward: false))
+        return ComputeCost(arithmetic: operations * Double(tokens) / rate)
+    }
+
+    /// What the Hessians of all inputs take together.
+    /// - Parameter operations: of one, from its size and the share of all tokens that it is of.
+    private func hessianOperations(
+        _ operations: (_ size: Double, _ share: Double) -> Double
+    ) -> Double {
+        let hidden = operations(Double(description.shape.hidden), 1)
         return description.distinctLayers.reduce(hidden) { sum, kind in
             let shape = description.shape(layer: kind.layer)
             // Those of queries, output, gate and down serve their siblings too; each expert's last product has its own,
             // from the tokens that choose it.
-            var layer = 2 * hidden + operations(shape.queryWidth)
+            var layer = 2 * hidden + operations(Double(shape.queryWidth), 1)
+            let inner = Double(shape.intermediate)
             if let mixture = shape.mixture {
-                let each = Double(tokens * mixture.expertsPerRow) / Double(mixture.experts)
-                layer += Double(mixture.experts) * operations(shape.intermediate, tokens: each)
+                let share = Double(mixture.expertsPerRow) / Double(mixture.experts)
+                layer += Double(mixture.experts) * operations(inner, share)
             } else {
-                layer += operations(shape.intermediate)
+                layer += operations(inner, 1)
             }
             return sum + layer * Double(kind.count)
         }
     }
 
-    /// GPTQ of a weight: three times K for each weight (its corrections, and two triangular systems for its errors), and
-    /// the search for scales.
+    /// GPTQ of a weight: twice K for each weight (its corrections, and a triangular system for its energy), and the search for
+    /// scales.
     private func weightCost(_ layout: WeightLayout) -> ComputeCost {
         let weights = Double(layout.inputs) * Double(layout.outputs)
         let search = Estimator.searchSeconds / Double(calibration.machine.threads)
-        return dense(operations: 3 * weights * Double(layout.inputs))
+        return dense(operations: 2 * weights * Double(layout.inputs))
             + ComputeCost(arithmetic: weights * (search + Estimator.checkSeconds))
     }
 

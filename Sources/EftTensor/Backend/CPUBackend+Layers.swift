@@ -175,8 +175,8 @@ extension CPUBackend {
     ) {
         withKernelRuns(shape, runs, q: q, out: out, lse: lse, dout: nil, dq: nil) { runs in
             withUnsafePointer(to: shape.kernelValue) {
-                eft_attention_forward(
-                    context, $0, runs.baseAddress, runs.count, q.columns, out.columns)
+                let attend = attendsRoughly ? eft_attention_forward_rough : eft_attention_forward
+                attend(context, $0, runs.baseAddress, runs.count, q.columns, out.columns)
             }
         }
     }

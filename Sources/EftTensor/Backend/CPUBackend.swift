@@ -11,6 +11,8 @@ import Synchronization
 package final class CPUBackend: Backend {
     package let ledger: MemoryLedger
     package let precision: ActivationPrecision
+    /// Whether attention multiplies in bf16 where the machine has fast products of it; not for a backward pass.
+    package let attendsRoughly: Bool
     /// The level of the kernels.
     package let instructionSet: InstructionSet
     /// Number of workers.
@@ -52,6 +54,7 @@ package final class CPUBackend: Backend {
         scratchMemory = ScratchMemory()
         self.ledger = ledger
         self.precision = precision
+        attendsRoughly = false
         self.instructionSet = instructionSet
         self.threads = count
     }
@@ -62,12 +65,16 @@ package final class CPUBackend: Backend {
         scratchMemory = ScratchMemory()
         self.ledger = ledger
         precision = other.precision
+        attendsRoughly = other.attendsRoughly
         instructionSet = other.instructionSet
         threads = other.threads
     }
 
     /// The same device, its memory and its workers, computing with activations of another precision.
-    package init(_ other: CPUBackend, precision: ActivationPrecision) {
+    package init(
+        _ other: CPUBackend, precision: ActivationPrecision, attendsRoughly: Bool = false
+    ) {
+        self.attendsRoughly = attendsRoughly
         handle = other.handle
         scratchMemory = other.scratchMemory
         ledger = other.ledger

@@ -58,6 +58,57 @@ struct AttentionTests {
     }
 
     @Test(arguments: KernelLevel.all, shapes)
+    func `rough products round to bf16 where they are fast, and nowhere else`(
+        level: KernelLevel, shape: AttentionShape
+    ) throws {
+        func rounded(_ x: [Float]) -> [Double] {
+            x.map {
+                let bits = $0.bitPattern
+                return Double(Float(bitPattern: (bits &+ 0x7fff &+ (bits >> 16) & 1) & 0xffff_0000))
+            }
+        }
+        let isFast = level.isa.rawValue >= EFT_ISA_AVX512_BF16.rawValue && shape.dim % 16 == 0
+        for (first, rows) in Self.placements {
+            let sequence = AttentionSequence(shape, first: first, rows: rows)
+            let pages = [try sequence.pages()]
+            let rough = try AttentionResult([sequence], pages: pages, level: level, isRough: true)
+            guard isFast else {
+                let exact = try AttentionResult([sequence], pages: pages, level: level)
+                #expect(
+                    sameBits(rough.out[0], exact.out[0]) && sameBits(rough.lse[0], exact.lse[0]))
+                continue
+            }
+            let wanted = sequence.wanted(
+                q: rounded(sequence.q), k: rounded(sequence.k), v: rounded(sequence.v))
+            #expect(distance(rough.lse[0], wanted.lse) < 1e-6)
+            // Weights are rounded too: by half of 2^-8 each, at most.
+            #expect(distance(rough.out[0], wanted.out) < 0x1p-9)
+            // A single key has the weight 1.
+            if rows > 1, shape.window != 1 { #expect(distance(rough.out[0], wanted.out) > 0) }
+        }
+    }
+
+    @Test(arguments: shapes)
+    func `rough products of a row do not depend on the rows beside it`(
+        _ shape: AttentionShape
+    ) throws {
+        guard let level = KernelLevel.all.last else { return }
+        let whole = AttentionSequence(shape, first: 0, rows: 150)
+        let pages = try whole.pages()
+        for threads in 1...3 {
+            let together = try AttentionResult(
+                [whole], pages: [pages], level: level, threads: threads, isRough: true)
+            for (first, rows) in [(0, 1), (17, 2), (63, 5), (100, 50), (149, 1)] {
+                let part = AttentionSequence(part: whole, first: first, rows: rows)
+                let alone = try AttentionResult(
+                    [part], pages: [pages], level: level, isRough: true)
+                let range = first * whole.columns..<(first + rows) * whole.columns
+                #expect(sameBits(alone.out[0], Array(together.out[0][range])))
+            }
+        }
+    }
+
+    @Test(arguments: KernelLevel.all, shapes)
     func `a row alone gives the same bits as among others`(
         level: KernelLevel, shape: AttentionShape
     ) throws {

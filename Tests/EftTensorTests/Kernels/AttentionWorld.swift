@@ -130,7 +130,7 @@ struct AttentionResult {
 
     init(
         _ sequences: [AttentionSequence], pages: [Pages], type: eft_float_type = EFT_F32,
-        level: KernelLevel, threads: Int = 1
+        level: KernelLevel, threads: Int = 1, isRough: Bool = false
     ) throws {
         guard let shape = sequences.first?.shape else { return }
         let columns = shape.heads * shape.dim, ld = columns + 3
@@ -166,7 +166,8 @@ struct AttentionResult {
             runs.append(run)
         }
         try level.run(threads: threads) {
-            eft_attention_forward($0, &attention, runs, runs.count, ld, ld)
+            let attend = isRough ? eft_attention_forward_rough : eft_attention_forward
+            attend($0, &attention, runs, runs.count, ld, ld)
         }
         for i in sequences.indices {
             let out = memory[3 * i + 1]

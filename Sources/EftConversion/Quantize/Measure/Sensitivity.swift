@@ -125,7 +125,7 @@ struct Sensitivity {
     private func states(_ layer: Int) throws -> HiddenStates {
         try HiddenStates(
             FileSystem.join(job.work.path, name(layer) + ".safetensors"),
-            lengths: rows.map(\.count), width: model.shape.hidden)
+            lengths: rows.map(\.count), width: model.shape.hidden, backend: job.backend)
     }
 
     private func original(_ layer: Int) throws -> DecoderLayer {
