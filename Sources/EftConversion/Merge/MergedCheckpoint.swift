@@ -48,17 +48,17 @@ package final class MergedCheckpoint: CheckpointView {
         self.modules = modules
     }
 
-    /// Bytes that reading takes: A and B of the largest module, and a run of rows as stored, in f32, and what is added.
-    package func memory() -> MemoryTable {
-        let widest = adapter.modules.values.max { $0.inputs < $1.inputs }
-        let run = max(MergedCheckpoint.runCount, widest?.inputs ?? 0)
-        let scratch = adapter.modules.values.map {
+    /// What reading takes: A and B of the largest module, and a run of rows as stored, in f32, and what is added.
+    var need: FoldingNeed {
+        let modules = adapter.modules.values
+        let run = modules.map { MergedCheckpoint.runRows($0) * $0.inputs }.max() ?? 0
+        let scratch = modules.map {
             backend.gemmScratchBytes(
                 m: MergedCheckpoint.runRows($0), n: $0.inputs, k: $0.rank)
         }.max()
-        return MemoryTable([
-            .adapters: adapter.largestBytes, .window: 3 * run * 4, .workspace: scratch ?? 0,
-        ])
+        return FoldingNeed(
+            heldBytes: adapter.largestBytes, readingBytes: 3 * run * 4, scratchBytes: scratch ?? 0,
+            tensors: Set(self.modules.keys))
     }
 
     private static func runRows(_ module: AdapterWeights.Module) -> Int {
@@ -160,4 +160,16 @@ package final class MergedCheckpoint: CheckpointView {
             from: UnsafeRawPointer(stored.pointer) + (common.lowerBound - have.lowerBound),
             byteCount: common.count)
     }
+}
+
+/// What folding an adapter into a model takes while that is read.
+struct FoldingNeed: Sendable {
+    /// Bytes of the module that was read last, which stays until another is read.
+    var heldBytes = 0
+    /// Bytes that reading takes besides.
+    var readingBytes = 0
+    /// Scratch memory of its products.
+    var scratchBytes = 0
+    /// The adapted tensors.
+    var tensors: Set<String> = []
 }

@@ -27,7 +27,7 @@ package final class QuantizeJob {
     let checkpoint: any CheckpointReader
     let work: WorkFolder
     /// What folding in an adapter takes.
-    private let adapterMemory: MemoryTable
+    private let folding: FoldingNeed
     private var state: SavedJob
     private let settings: ConfigObject
 
@@ -61,7 +61,7 @@ package final class QuantizeJob {
             try OutputFolder.requireApart(work, from: [adapter])
             return try MergedCheckpoint(base: folder, adapter: adapter, backend: backend)
         }
-        adapterMemory = merged?.memory() ?? MemoryTable()
+        folding = merged?.need ?? FoldingNeed()
         self.checkpoint = merged ?? checkpoint
         var plan = try QuantizePlan(folder.description, options)
         self.calibration = calibration
@@ -183,8 +183,8 @@ package final class QuantizeJob {
 
     /// Most bytes that this job takes, by purpose.
     package func memory() throws -> MemoryTable {
-        plan.memory(stored: try storedType(), tokens: calibration.tokenCount, on: backend)
-            + adapterMemory
+        plan.memory(
+            stored: try storedType(), tokens: calibration.tokenCount, folding: folding, on: backend)
     }
 
     private func storedType() throws -> DType {

@@ -78,26 +78,35 @@ extension QuantizePlan {
     /// - Parameters:
     ///   - dtype: the type of the stored weights.
     ///   - tokens: tokens of calibration, when they are known to be fewer than a row.
-    func memory(stored dtype: DType, tokens: Int?, on backend: CPUBackend) -> MemoryTable {
+    ///   - folding: what folding in an adapter takes.
+    func memory(
+        stored dtype: DType, tokens: Int?, folding: FoldingNeed = FoldingNeed(),
+        on backend: CPUBackend
+    ) -> MemoryTable {
         let length = min(options.length, tokens ?? options.length)
+        let products = max(
+            scratchBytes(stored: dtype, length: length, on: backend), folding.scratchBytes)
         let scratch = MemoryTable([
-            .workspace: scratchBytes(stored: dtype, length: length, on: backend)
-                + linearAlgebraBytes(on: backend)
+            .adapters: folding.heldBytes,
+            .workspace: products + linearAlgebraBytes(on: backend),
         ])
+        let reading = MemoryTable([.window: folding.readingBytes])
         let carrying = scratch + carried(length: length, tokens: tokens) + kept
-        var moments =
-            (layerMoments(stored: dtype, length: length, threads: backend.threads)
-            + headMoments(length: length, threads: backend.threads)).map { carrying + $0 }
+        let foldsHead = folding.tensors.contains(headSource + ".weight")
+        var moments = layerMoments(stored: dtype, length: length, threads: backend.threads)
+            .map { carrying + reading + $0 }
+        moments += headMoments(length: length, threads: backend.threads)
+            .map { carrying + (foldsHead ? reading : MemoryTable()) + $0 }
         if options.measures {
             let length = min(length, options.measurementLength)
             moments += measurementMoments(stored: dtype, length: length, threads: backend.threads)
-                .map { scratch + $0 }
+                .map { scratch + reading + $0 }
         }
         // Pieces of the base and of a quantized tensor on their way to the output, beside the products' scratch.
         moments.append(
             MemoryTable([
-                .window: 2 * TensorCaster.byteCount,
-                .workspace: scratchBytes(stored: dtype, length: length, on: backend),
+                .adapters: folding.heldBytes,
+                .window: 2 * TensorCaster.byteCount + folding.readingBytes, .workspace: products,
             ]))
         return moments.max { $0.total < $1.total } ?? scratch
     }
