@@ -18,6 +18,11 @@ struct JobFingerprint {
         job["in_dir"] = ConfigNode(.string(input))
         job["cal_dataset"] = ConfigNode(.string(calibration.name))
         job["cal_path"] = calibration.path.map { ConfigNode($0) } ?? .null
+        job["format"] = ConfigNode(options.form.name)
+        if let settings = options.form.gptq {
+            job["group_size"] = ConfigNode(settings.groupSize)
+            job["act_order"] = ConfigNode(.bool(settings.isActivityOrdered))
+        }
         job["bits"] = ConfigNode(.real(options.bits))
         job["recipe"] = ConfigNode(options.recipe.rawValue)
         job["dataset_rows"] = ConfigNode(.integer(calibration.rows.count))
@@ -42,6 +47,9 @@ struct JobFingerprint {
         var digest = Fingerprint()
         digest.add("2 \(options.recipe.rawValue) \(options.bits) \(options.headBits)")
         digest.add("\(options.measurementRows) \(options.measurementLength)")
+        if let settings = options.form.gptq {
+            digest.add("gptq \(settings.groupSize) \(settings.isActivityOrdered)")
+        }
         if options.quantizesEmbedding { digest.add("embedding") }
         if options.ropeScale != nil || options.ropeAlpha != nil {
             digest.add("\(options.ropeScale ?? 1) \(options.ropeAlpha ?? 1)")

@@ -15,9 +15,9 @@ extension QuantizePlan {
             layouts.insert(dense(dtype, linear))
             guard !linear.role.isRouter else { continue }
             // Any of the widths may come; scratch grows with the width of a code.
-            layouts.insert(EXL2Table(target(linear).groups).layout(outputs: linear.outputs))
+            layouts.insert(layout(target(linear)))
         }
-        let head = EXL2Table(head.groups).layout(outputs: description.vocabulary)
+        let head = quantizesHead ? layout(head) : denseHead(dtype)
         let headRows = LossHead.chunkRows(vocabulary: description.vocabulary, rows: length)
         let products = DecoderScratch(
             linears: layouts, head: head, rows: length, headRows: headRows)
@@ -86,7 +86,9 @@ extension QuantizePlan {
         let carrying = scratch + carried(length: length, tokens: tokens) + kept
         var moments =
             (layerMoments(stored: dtype, length: length, threads: backend.threads)
-            + headMoments(length: length, threads: backend.threads)).map { carrying + $0 }
+            + headMoments(stored: dtype, length: length, threads: backend.threads)).map {
+                carrying + $0
+            }
         if options.measures {
             let length = min(length, options.measurementLength)
             moments += measurementMoments(stored: dtype, length: length, threads: backend.threads)
@@ -113,7 +115,7 @@ extension QuantizePlan {
     /// States of one row before and after a layer, of the rows of which errors are told, and the activations.
     private func carried(length: Int, tokens: Int?) -> MemoryTable {
         let kept = min(tokens ?? .max, QuantizePlan.reportRows * length)
-        let chains = options.recipe.compensates ? 2 : 1
+        let chains = options.compensates ? 2 : 1
         return MemoryTable([
             .activations: (2 * chains * length + kept) * description.shape.hidden * 4
                 + BlockRunner.byteCount(description, length: length)
@@ -161,7 +163,7 @@ extension QuantizePlan {
 
     /// What stands beside the fixed part while a layer is worked on.
     private func layerMoments(stored dtype: DType, length: Int, threads: Int) -> [MemoryTable] {
-        let compensates = options.recipe.compensates
+        let compensates = options.compensates
         let factor = compensates ? 2 : 1
         // Of the unquantized model's inputs of all linear layers, one row's.
         let originals =
@@ -177,7 +179,7 @@ extension QuantizePlan {
         func quantizing(_ linear: DecoderDescription.LinearShape, adjusting: Bool) -> Int {
             LinearQuantizer.byteCount(
                 inputs: linear.inputs, outputs: linear.outputs, groups: target(linear).groups,
-                recipe: options.recipe.rounding, adjusting: adjusting, threads: threads)
+                recipe: options.rounding, adjusting: adjusting, threads: threads)
         }
         for kind in description.distinctLayers {
             let siblings = QuantizePlan.siblings(kind.layer, description)
@@ -195,24 +197,36 @@ extension QuantizePlan {
                 $0
                     + ($1.role.isRouter
                     ? dense(dtype, $1)
-                    : EXL2Table(target($1).groups).layout(outputs: $1.outputs)).byteCount
+                    : layout(target($1))).byteCount
             }
         }
-        moments.append(MemoryTable([.weights: quantized]))
+        let loading =
+            description.distinctLinears.filter { !$0.role.isRouter }
+            .map { loadBytes(target($0)) }.max() ?? 0
+        moments.append(MemoryTable([.weights: quantized, .workspace: loading]))
         return moments
     }
 
-    private func headMoments(length: Int, threads: Int) -> [MemoryTable] {
+    private func headMoments(stored dtype: DType, length: Int, threads: Int) -> [MemoryTable] {
         let head = head
-        let quantizing = LinearQuantizer.byteCount(
-            inputs: head.inputs, outputs: head.outputs, groups: head.groups,
-            recipe: options.recipe.rounding, threads: threads)
-        let layout = EXL2Table(head.groups).layout(outputs: head.outputs)
         let losses = LossHead.byteCount(
             vocabulary: description.vocabulary, rows: length, description.logits, backward: false)
+        guard quantizesHead else {
+            return [
+                MemoryTable([
+                    .activations: losses, .weights: denseHead(dtype).byteCount,
+                    .workspace: DenseScheme.scratchBytes(
+                        stored: dtype, as: .asStored, inputs: description.shape.hidden,
+                        outputs: description.vocabulary),
+                ])
+            ]
+        }
+        let quantizing = LinearQuantizer.byteCount(
+            inputs: head.inputs, outputs: head.outputs, groups: head.groups,
+            recipe: options.rounding, threads: threads)
         return [
             MemoryTable([.workspace: Hessian.byteCount(head.inputs) + quantizing]),
-            MemoryTable([.activations: losses, .weights: layout.byteCount]),
+            MemoryTable([.activations: losses, .weights: layout(head).byteCount]),
         ]
     }
 
