@@ -59,9 +59,7 @@ bench-70b: build ## 70 billion weights in 24 GB: Benchmarks/results/70b.md. An h
 	@scripts/bench/70b $(EFT)
 
 fuzz: setup ## libFuzzer on everything that reads bytes of others, FUZZ_SECONDS (600) each: see Fuzz/README.md
-	EFT_FUZZ=1 $(SWIFT) build -c release --scratch-path build/fuzz -Xswiftc -sanitize=fuzzer --product EftFuzzParsers
-	EFT_FUZZ=1 $(SWIFT) build -c release --scratch-path build/fuzz -Xswiftc -sanitize=fuzzer --product EftFuzzHTTP
-	@scripts/fuzz build/fuzz/release
+	@SWIFT=$(SWIFT) scripts/fuzz
 
 format: ## Formats all Swift sources.
 	$(SWIFT) format format -i -p -r $(SOURCES)

@@ -235,7 +235,7 @@ let package = Package(
     cLanguageStandard: .c17
 )
 
-// Built for `make fuzz` alone, with libFuzzer's counters in every module (`-sanitize=fuzzer`).
+// Built for `make fuzz` alone, with libFuzzer's counters in every module (`scripts/fuzz`).
 if Context.environment["EFT_FUZZ"] != nil {
     package.targets += [
         .systemLibrary(name: "CLibFuzzer", path: "Fuzz/CLibFuzzer"),
