@@ -3,7 +3,7 @@
 
 SWIFT ?= swift
 EFT := .build/release/eft
-SOURCES := Package.swift Sources Tests Benchmarks Examples/library
+SOURCES := Package.swift Sources Tests Benchmarks Examples/library Fuzz
 
 # Where `make install` puts the program; DESTDIR stands for / while a package is made.
 PREFIX ?= /usr/local
@@ -12,7 +12,7 @@ DESTDIR ?=
 STATIC := build/static/release/eft
 
 .PHONY: all setup build static install uninstall deb demo test docs example bench bench-serve \
-    bench-70b format lint model model-12m fixtures clean
+    bench-70b fuzz format lint model model-12m fixtures clean
 
 all: build
 
@@ -57,6 +57,9 @@ bench-serve: build ## 32 requests at once on TinyLlama's shape: engine, server, 
 
 bench-70b: build ## 70 billion weights in 24 GB: Benchmarks/results/70b.md. An hour, 65 GB of disk.
 	@scripts/bench/70b $(EFT)
+
+fuzz: setup ## libFuzzer on everything that reads bytes of others, FUZZ_SECONDS (600) each: see Fuzz/README.md
+	@SWIFT=$(SWIFT) scripts/fuzz
 
 format: ## Formats all Swift sources.
 	$(SWIFT) format format -i -p -r $(SOURCES)

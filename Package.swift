@@ -234,3 +234,23 @@ let package = Package(
     ],
     cLanguageStandard: .c17
 )
+
+// Built for `make fuzz` alone, with libFuzzer's counters in every module (`scripts/fuzz`).
+if Context.environment["EFT_FUZZ"] != nil {
+    package.targets += [
+        .systemLibrary(name: "CLibFuzzer", path: "Fuzz/CLibFuzzer"),
+        .target(
+            name: "EftFuzzDriver", dependencies: ["CLibFuzzer"], path: "Fuzz/Driver",
+            swiftSettings: swiftSettings),
+        .executableTarget(
+            name: "EftFuzzParsers",
+            dependencies: [
+                "EftFuzzDriver", "EftConfig", "EftJinja", "EftGGUF", "EftFormats", "EftTokenizers",
+            ], path: "Fuzz/Parsers",
+            swiftSettings: swiftSettings + [.unsafeFlags(["-parse-as-library"])]),
+        .executableTarget(
+            name: "EftFuzzHTTP", dependencies: ["EftFuzzDriver", "EftConfig", "EftServer"],
+            path: "Fuzz/HTTP",
+            swiftSettings: swiftSettings + [.unsafeFlags(["-parse-as-library"])]),
+    ]
+}

@@ -191,6 +191,8 @@ typedef struct eft_exl2_kernels {
     /// Columns from `first` on, at most EFT_EXL2_COLUMNS; sums[i] = eft_exl2_total of the least sums. `tile`:
     /// [rows][EFT_EXL2_COLUMNS] of workspace.
     void (*fit)(const eft_exl2_fit *fit, size_t first, size_t columns, float *tile, double *sums, uint8_t *choices);
+    /// Columns from `first` on, at most EFT_EXL2_COLUMNS. `tile` as above.
+    void (*fit_columns)(const eft_column_fit *fit, size_t first, size_t columns, float *tile);
     /// Columns from `first` on, at most EFT_EXL2_COLUMNS. `triangle`: [rows][rows], row r holds U[c][r]; `tile`:
     /// [rows][EFT_EXL2_COLUMNS] of workspace.
     void (*correct)(const eft_exl2_rounding *rounding, size_t first, size_t columns, const float *triangle, float *tile);
@@ -198,7 +200,7 @@ typedef struct eft_exl2_kernels {
     /// above.
     void (*descend)(const eft_exl2_descent *descent, size_t first, size_t columns, const float *triangle, float *tile);
     /// A row's numbers become what rounding makes them lose.
-    void (*losses)(size_t columns, unsigned bits, const float *scales, float *w);
+    void (*losses)(size_t columns, unsigned bits, const float *scales, bool exact, float *w);
     /// 32 rows of codes, of which row i begins at codes + i * ldc, to `bits` rows of words.
     void (*pack)(size_t columns, size_t padded, unsigned bits, const uint8_t *codes, size_t ldc, uint32_t *words);
     /// As eft_exl2_values.

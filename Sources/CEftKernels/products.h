@@ -93,6 +93,7 @@ typedef enum eft_coding {
     EFT_CODING_6,
     EFT_CODING_8,
     EFT_CODING_NF4,
+    EFT_CODING_E4M3,
 } eft_coding;
 
 static inline eft_coding eft_coding_of(const eft_weight *w, size_t segment) {
@@ -100,13 +101,14 @@ static inline eft_coding eft_coding_of(const eft_weight *w, size_t segment) {
     if (w->kind == EFT_WEIGHT_F16) return EFT_CODING_F16;
     if (w->kind == EFT_WEIGHT_BF16) return EFT_CODING_BF16;
     if (w->code_book == EFT_CODES_NF4) return EFT_CODING_NF4;
+    if (w->code_book == EFT_CODES_E4M3) return EFT_CODING_E4M3;
     uint32_t bits = w->groups[segment].bits;
     return bits == 8 ? EFT_CODING_8 : (eft_coding)(EFT_CODING_2 + (bits - 2));
 }
 
 /// 32-bit words of a block of a panel.
 static inline size_t eft_block_words(eft_coding coding) {
-    static const uint8_t rows[] = {32, 16, 16, 2, 3, 4, 5, 6, 8, 4};
+    static const uint8_t rows[] = {32, 16, 16, 2, 3, 4, 5, 6, 8, 4, 8};
     return (size_t)rows[coding] * EFT_PANEL;
 }
 

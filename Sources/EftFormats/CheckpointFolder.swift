@@ -16,13 +16,15 @@ package enum CheckpointFolder {
     /// Opens a folder, a weight file, an index file or a GGUF file.
     ///
     /// In a folder it looks, in this order, for `model.safetensors`, its index, shards without an index,
-    /// `output.safetensors` or its shards, any other safetensors files, `pytorch_model.bin`, its index, `adapter_model.safetensors`, `adapter_model.bin`. In an EXL2 folder an index
+    /// `output.safetensors` or its shards, any other safetensors files, `pytorch_model.bin`, its index, the only other `.bin`, `.pt` or `.pth` file of
+    /// tensors, `adapter_model.safetensors`, `adapter_model.bin`, `adapter_model.pt`. In an EXL2 folder an index
     /// that names missing files is ignored: its makers copy the index of the unquantized model along.
+    /// - Parameter headDim: numbers of a head of an adapter's base, which adapters in GGUF files do not say.
     /// - Throws: `FormatError`.
     package static func open(
-        _ path: String, kind: Kind = .model
+        _ path: String, kind: Kind = .model, headDim: Int? = nil
     ) throws(FormatError) -> any CheckpointReader {
-        if GGUFModel.isOne(path) { return try GGUFCheckpoint(path: path) }
+        if GGUFModel.isOne(path) { return try GGUFCheckpoint(path: path, headDim: headDim) }
         guard FileSystem.isFolder(path) else { return try openFile(path) }
         if kind == .model, let reader = try openModel(path) {
             guard let quantization = try quantization(path) else { return reader }
@@ -30,7 +32,7 @@ package enum CheckpointFolder {
                 ? try FP8Checkpoint(reader, quantization)
                 : QuantizedCheckpoint(reader, quantization)
         }
-        for name in ["adapter_model.safetensors", "adapter_model.bin"] {
+        for name in ["adapter_model.safetensors", "adapter_model.bin", "adapter_model.pt"] {
             let file = FileSystem.join(path, name)
             if FileSystem.exists(file) { return try openFile(file) }
         }
@@ -76,7 +78,31 @@ package enum CheckpointFolder {
         if FileSystem.exists(pickleIndex) {
             return try ShardedCheckpoint(folder: folder, index: ShardIndex(path: pickleIndex))
         }
-        return nil
+        return try openPickle(folder)
+    }
+
+    /// Files that trainers leave beside a model.
+    private static let trainerFiles = [
+        "training_args", "optimizer", "scheduler", "scaler", "rng_state", "adapter_model",
+        "consolidated",
+    ]
+
+    /// The only file of tensors that torch wrote under a name of its own; nil where there is none, or more than one.
+    private static func openPickle(_ folder: String) throws(FormatError) -> (any CheckpointReader)?
+    {
+        var found: [String] = []
+        for name in try FileSystem.list(folder)
+        where [".bin", ".pt", ".pth"].contains(where: name.hasSuffix)
+            && !trainerFiles.contains(where: name.hasPrefix)
+        {
+            let path = FileSystem.join(folder, name)
+            guard !FileSystem.isFolder(path), (try? TorchPickle.isOne(path)) ?? false else {
+                continue
+            }
+            found.append(path)
+        }
+        guard let path = found.first, found.count == 1 else { return nil }
+        return try TorchPickle(path: path)
     }
 
     /// The weight files among all safetensors files: the shards of a model, else EXL2's output, else all.

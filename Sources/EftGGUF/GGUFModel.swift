@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// A GGUF file as a Hugging Face folder: the documents that would lie in it.
+// A GGUF file as a Hugging Face or PEFT folder: the documents that would lie in it.
 import EftConfig
 import Synchronization
 
@@ -9,7 +9,7 @@ import Synchronization
     import Darwin
 #endif
 
-/// A language model in a GGUF file, seen as the folder that it stands for.
+/// A language model or an adapter in a GGUF file, seen as the folder that it stands for.
 ///
 /// The folder's path is that of the file; its documents are made when they are read and lie nowhere.
 package final class GGUFModel: Sendable {
@@ -17,20 +17,28 @@ package final class GGUFModel: Sendable {
     package let file: GGUFFile
     /// The tensors under Hugging Face's names, in the order of the file.
     package let views: [GGUFView]
+    /// Whether it is an adapter.
+    package let isAdapter: Bool
     private let config: ConfigNode
 
     /// The documents that a GGUF file may stand for.
     package static let documents = [
         "config.json", "generation_config.json", "tokenizer.json", "tokenizer_config.json",
-        "chat_template.jinja",
+        "chat_template.jinja", "adapter_config.json",
     ]
 
     private init(_ file: GGUFFile) throws(GGUFError) {
+        self.file = file
+        isAdapter = GGUFAdapter.isOne(file)
+        if isAdapter {
+            let adapter = try GGUFAdapter(file)
+            (config, views) = (adapter.config, adapter.views)
+            return
+        }
         let (name, family) = try GGUFFamily.of(file)
         var config = GGUFConfig(file, architecture: name)
         try config.setCommon(family)
         try family.settings(&config)
-        self.file = file
         self.config = ConfigNode(.object(config.object))
         views = try GGUFViews.make(config, family)
     }
@@ -109,9 +117,11 @@ package final class GGUFModel: Sendable {
 
     /// The documents that this file stands for.
     package var names: [String] {
-        Self.documents.filter { name in
+        if isAdapter { return ["adapter_config.json"] }
+        return Self.documents.filter { name in
             switch name {
             case "config.json": true
+            case "adapter_config.json": false
             case "chat_template.jinja": file.metadata["tokenizer.chat_template"]?.text != nil
             default: file.metadata["tokenizer.ggml.tokens"] != nil
             }
@@ -123,7 +133,8 @@ package final class GGUFModel: Sendable {
     package func document(named name: String) throws(GGUFError) -> [UInt8]? {
         guard names.contains(name) else { return nil }
         switch name {
-        case "config.json": return JSONWriter.bytes(config, layout: .indented(2))
+        case "config.json", "adapter_config.json":
+            return JSONWriter.bytes(config, layout: .indented(2))
         case "chat_template.jinja":
             return file.metadata["tokenizer.chat_template"]?.text.map { Array($0.utf8) }
         case "tokenizer.json": return try GGUFTokenizer(file).document()

@@ -21,11 +21,23 @@ package struct GGUFView: Sendable, Hashable {
     let headDim: Int?
     /// What is added to each stored number.
     package let shift: Float
+    /// Whether rows are stored as neighbours rotate together in heads whose width the file does not say; such rows
+    /// cannot be read before `of(headDim:)`.
+    package var hasUnknownHeads = false
 
     /// Whether rows lie in the file in their order.
-    package var isInOrder: Bool { headDim == nil }
+    package var isInOrder: Bool { headDim == nil && !hasUnknownHeads }
     /// Bytes of a stored row.
     package var rowBytes: Int { columns / tensor.type.blockSize * tensor.type.blockBytes }
+
+    /// The view with heads of a width where it was not known; nil when the rows are no whole heads.
+    package func of(headDim: Int) -> GGUFView? {
+        guard hasUnknownHeads else { return self }
+        guard headDim > 0, headDim % 2 == 0, rows % headDim == 0 else { return nil }
+        return GGUFView(
+            name: name, dims: dims, tensor: tensor, part: part, columns: columns, rows: rows,
+            firstRow: firstRow, headDim: headDim, shift: shift)
+    }
 
     /// Where a row lies in its file.
     package func place(ofRow row: Int) -> Range<Int> {

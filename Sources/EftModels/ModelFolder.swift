@@ -34,6 +34,12 @@ package struct ModelFolder: Sendable {
         let isFolder = FileSystem.isFolder(path)
         let configPath = isFolder ? FileSystem.join(path, "config.json") : path
         guard FileSystem.exists(configPath) else {
+            if isFolder, FileSystem.exists(FileSystem.join(path, "adapter_config.json")) {
+                throw ModelError(
+                    .missing,
+                    "this is an adapter; give its base model here, and this as the adapter",
+                    path: path)
+            }
             throw ModelError(
                 .missing, "no config.json here; give the folder of a Hugging Face model", path: path
             )

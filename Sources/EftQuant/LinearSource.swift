@@ -31,8 +31,10 @@ package struct LinearSource: Sendable {
             ? scheme.storedTensors.first?.dtype.rawValue ?? "" : schemeName
     }
 
-    /// Whether the weight can be held in any form: plain numbers, and blocks that are read as such.
-    package var isDense: Bool { scheme is DenseScheme || scheme is GGUFScheme }
+    /// Whether the weight can be held in any form: plain numbers, and blocks and FP8 that are read as such.
+    package var isDense: Bool {
+        scheme is DenseScheme || scheme is GGUFScheme || scheme is FP8Scheme
+    }
 
     /// Bytes in the checkpoint.
     package var storedBytes: Int { scheme.storedBytes }

@@ -15,6 +15,8 @@ static float round_steps(float value, float scale, float middle) {
 
 static float half_value(float steps, float scale) { return eft_f32_of_f16(eft_f16_of_f32(steps * scale)); }
 
+static float value_of(float steps, float scale, bool exact) { return exact ? steps * scale : half_value(steps, scale); }
+
 static void errors(size_t rows, size_t columns, unsigned bits, const float *x, size_t ldx, const float *steps,
                    size_t count, const float *factors, double *sums) {
     float middle = (float)(1u << (bits - 1)), low = -middle, high = middle - 1;
@@ -62,6 +64,28 @@ static void fit(const eft_exl2_fit *f, size_t first, size_t columns, float *tile
     }
 }
 
+static void fit_columns(const eft_column_fit *f, size_t first, size_t columns, float *tile) {
+    (void)tile;
+    float middle = (float)(1u << (f->bits - 1)), low = -middle, high = middle - 1;
+    for (size_t c = 0; c < columns; c++) {
+        float least = INFINITY, choice = 0;
+        for (size_t i = 0; i < f->count; i++) {
+            float scale = eft_f32_of_f16(eft_f16_of_f32(f->largest[first + c] * f->shares[i]));
+            float inverse = 1 / scale, sum = 0;
+            for (size_t r = 0; r < f->rows; r++) {
+                float value = f->x[r * f->columns + first + c], code = value * inverse;
+                code = code > low ? code : low;
+                code = code < high ? code : high;
+                code = (code + EFT_ROUNDER) - EFT_ROUNDER;
+                float distance = code * scale - value;
+                sum += f->row_weights[r] * (distance * distance);
+            }
+            if (sum < least) least = sum, choice = scale;
+        }
+        f->scales[first + c] = choice;
+    }
+}
+
 static void correct(const eft_exl2_rounding *g, size_t first, size_t columns, const float *triangle, float *tile) {
     float middle = (float)(1u << (g->bits - 1));
     for (size_t r = 0; r < g->rows; r++) {
@@ -70,7 +94,7 @@ static void correct(const eft_exl2_rounding *g, size_t first, size_t columns, co
             size_t place = r * g->columns + first + i;
             float w = g->w[place], scale = g->scales[first + i];
             for (size_t c = 0; c < r; c++) w -= above[c] * tile[c * EFT_EXL2_COLUMNS + i];
-            float rounded = round_steps(w, scale, middle), value = half_value(rounded, scale);
+            float rounded = round_steps(w, scale, middle), value = value_of(rounded, scale, g->exact);
             float error = (w - value) / above[r];
             g->codes[place] = (uint8_t)(rounded + middle);
             g->w[place] = value;
@@ -88,16 +112,16 @@ static void descend(const eft_exl2_descent *g, size_t first, size_t columns, con
             float *w = g->w + r * g->ldw + first + i, scale = g->scales[first + i];
             float slope = g->gradient[r * g->columns + first + i];
             for (size_t c = 0; c < r; c++) slope += line[c] * tile[c * EFT_EXL2_COLUMNS + i];
-            float value = half_value(round_steps(*w - slope / line[r], scale, middle), scale);
+            float value = value_of(round_steps(*w - slope / line[r], scale, middle), scale, g->exact);
             g->changes[r * g->columns + first + i] = tile[r * EFT_EXL2_COLUMNS + i] = value - *w;
             *w = value;
         }
     }
 }
 
-static void losses(size_t columns, unsigned bits, const float *scales, float *w) {
+static void losses(size_t columns, unsigned bits, const float *scales, bool exact, float *w) {
     float middle = (float)(1u << (bits - 1));
-    for (size_t i = 0; i < columns; i++) w[i] -= half_value(round_steps(w[i], scales[i], middle), scales[i]);
+    for (size_t i = 0; i < columns; i++) w[i] -= value_of(round_steps(w[i], scales[i], middle), scales[i], exact);
 }
 
 static void pack(size_t columns, size_t padded, unsigned bits, const uint8_t *codes, size_t ldc, uint32_t *words) {
@@ -126,7 +150,7 @@ static void values(size_t columns, unsigned bits, const uint32_t *words, size_t 
     }
 }
 
-static const eft_exl2_kernels scalar = {errors, fit, correct, descend, losses, pack, values};
+static const eft_exl2_kernels scalar = {errors, fit, fit_columns, correct, descend, losses, pack, values};
 
 void eft_exl2_values(eft_isa isa, size_t columns, unsigned bits, const uint32_t *words, size_t ldw, const float *scales,
                      const uint32_t inputs[32], float *out, size_t ldo) {
@@ -145,6 +169,7 @@ typedef struct exl2_job {
     float *out;
     const uint8_t *codes;
     uint32_t *words;
+    bool exact;
     const eft_exl2_rounding *rounding;
     const eft_exl2_descent *descent;
     float *triangle, *tiles;
@@ -235,6 +260,29 @@ void eft_exl2_fit_scales(eft_context *context, const eft_exl2_fit *fit, double *
     }
 }
 
+typedef struct column_fit_job {
+    const eft_exl2_kernels *kernels;
+    const eft_column_fit *fit;
+    float *tiles;
+} column_fit_job;
+
+static void column_fit_task(void *argument, size_t index, size_t worker) {
+    column_fit_job *job = argument;
+    size_t first = index * EFT_EXL2_COLUMNS;
+    job->kernels->fit_columns(job->fit, first, eft_min(EFT_EXL2_COLUMNS, job->fit->columns - first),
+                              job->tiles + worker * job->fit->rows * EFT_EXL2_COLUMNS);
+}
+
+size_t eft_column_fit_workspace(size_t threads, size_t rows) {
+    return threads * rows * EFT_EXL2_COLUMNS * sizeof(float);
+}
+
+void eft_column_fit_scales(eft_context *context, const eft_column_fit *fit, void *workspace) {
+    column_fit_job job = {.kernels = EFT_KERNELS(exl2, context, scalar), .fit = fit, .tiles = workspace};
+    eft_run_tasks(context, eft_ceil_div(fit->columns, EFT_EXL2_COLUMNS), fit->rows * fit->columns * fit->count,
+                  column_fit_task, &job);
+}
+
 // Rounding
 
 static void correct_task(void *argument, size_t index, size_t worker) {
@@ -282,14 +330,16 @@ void eft_exl2_descend(eft_context *context, const eft_exl2_descent *descent, voi
 static void losses_task(void *argument, size_t index, size_t worker) {
     (void)worker;
     exl2_job *job = argument;
-    job->kernels->losses(job->columns, job->bits, job->steps, job->out + index * job->columns);
+    job->kernels->losses(job->columns, job->bits, job->steps, job->exact, job->out + index * job->columns);
 }
 
-void eft_exl2_losses(eft_context *context, size_t rows, size_t columns, unsigned bits, const float *scales, float *w) {
+void eft_exl2_losses(eft_context *context, size_t rows, size_t columns, unsigned bits, const float *scales, bool exact,
+                     float *w) {
     exl2_job job = {.kernels = EFT_KERNELS(exl2, context, scalar),
                     .columns = columns,
                     .bits = bits,
                     .steps = scales,
+                    .exact = exact,
                     .out = w};
     eft_run_tasks(context, rows, rows * columns, losses_task, &job);
 }

@@ -333,7 +333,15 @@ float eft_weight_scale(const eft_weight *w, size_t panel, size_t group, size_t l
     return eft_f32_of_f16(eft_f16_of_f32(code * code * eft_f32_of_f16(step)));
 }
 
+/// An 8-bit floating point number; one with an exponent of zero has no leading one.
+float eft_e4m3_value(uint8_t code) {
+    uint32_t low = code & 0x7f;
+    float value = low < 8 ? (float)low * 0x1p-9f : eft_f32_of_bits((low << 20) + (120u << 23));
+    return code & 0x80 ? -value : value;
+}
+
 float eft_code_value(eft_code_book book, uint32_t bits, uint8_t code) {
+    if (book == EFT_CODES_E4M3) return eft_e4m3_value(code);
     if (book == EFT_CODES_NF4) return eft_nf4_values[code & 15];
     return (float)((int32_t)code - (int32_t)(1u << (bits - 1)));
 }

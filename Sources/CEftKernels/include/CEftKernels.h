@@ -86,6 +86,7 @@ typedef enum eft_weight_kind {
 typedef enum eft_code_book {
     EFT_CODES_SIGNED = 0,  // code - 2^(bits-1), as EXL2
     EFT_CODES_NF4 = 1,     // the 16 values of NF4 (4 bits only)
+    EFT_CODES_E4M3 = 2,    // 8-bit floating point numbers (8 bits only), none of them NaN
 } eft_code_book;
 
 /// How the scales of a panel's 16 outputs in a group are held.
@@ -172,6 +173,10 @@ void eft_nf4_pack(eft_context *context, const eft_weight *w, void *panels, const
 /// everywhere, K a multiple of 32).
 void eft_int8_pack(eft_context *context, const eft_weight *w, void *panels, const int8_t *codes, size_t first,
                    size_t count);
+/// Packs rows of 8-bit floating point numbers [count][K] of the outputs from `first` on, a multiple of 16, into the panels of a
+/// coded weight (8 bits everywhere).
+void eft_fp8_pack(eft_context *context, const eft_weight *w, void *panels, const uint8_t *codes, size_t first,
+                  size_t count);
 /// Packs EXL2's q_weight words [R][ldn] (little-endian bit stream down each column, restarted at each group; columns
 /// beyond N ignored) into panels. `first_rows[g]` is the packed row where group g begins. K is a multiple of 32.
 void eft_exl2_pack(eft_context *context, const eft_weight *w, void *panels, const uint32_t *q_weight,
@@ -640,6 +645,22 @@ typedef struct eft_exl2_fit {
 void eft_exl2_fit_scales(eft_context *context, const eft_exl2_fit *fit, double *sums, uint8_t *choices, void *workspace);
 size_t eft_exl2_fit_workspace(size_t threads, size_t rows, size_t columns, size_t count);
 
+/// The fit of scales that each output has for itself: of the scales half(largest[n] shares[i]) the first under which
+/// sum_r row_weights[r] (q - x)^2 is least, q as above, sums in f32 in order of rows; 0 where all sums are NaN.
+typedef struct eft_column_fit {
+    size_t rows, columns;
+    unsigned bits;
+    const float *x;            // [rows][N]
+    const float *row_weights;  // [rows]
+    const float *largest;      // [N]
+    size_t count;
+    const float *shares;  // [count]
+    float *scales;        // [N]
+} eft_column_fit;
+/// Workspace: eft_column_fit_workspace bytes.
+void eft_column_fit_scales(eft_context *context, const eft_column_fit *fit, void *workspace);
+size_t eft_column_fit_workspace(size_t threads, size_t rows);
+
 /// A group to round by GPTQ (Frantar et al. 2022).
 typedef struct eft_exl2_rounding {
     size_t rows, columns;
@@ -651,9 +672,11 @@ typedef struct eft_exl2_rounding {
     uint8_t *codes;    // [rows][N]
     float *errors;     // [rows][N]: (w - q) / U[r][r]
     double *energies;  // [N]: errors^2 are added
+    bool exact;        // whether values are products in f32, not rounded to halves: GPTQ's files instead of EXL2's
 } eft_exl2_rounding;
 /// Row by row: w[r] -= U[c][r] errors[c] for all c < r in order, then the code clamp(rint(w / s) + 2^(b-1), 0, 2^b - 1)
-/// (that of zero where s is 0) and its value half((code - 2^(b-1)) s). Workspace: eft_exl2_correct_workspace bytes.
+/// (that of zero where s is 0) and its value half((code - 2^(b-1)) s), or the product. Workspace:
+/// eft_exl2_correct_workspace bytes.
 void eft_exl2_correct(eft_context *context, const eft_exl2_rounding *rounding, void *workspace);
 size_t eft_exl2_correct_workspace(size_t threads, size_t rows);
 /// A group of rounded weights whose rows move, one after the other, to where the loss is least: coordinate descent on
@@ -668,12 +691,14 @@ typedef struct eft_exl2_descent {
     float *w;               // [rows] of N values, ldw numbers apart
     size_t ldw;
     float *changes;  // [rows][N]: what the values moved by
+    bool exact;      // as above
 } eft_exl2_descent;
 /// Row by row: slope = gradient[r] + H[r][c] changes[c] for all c < r in order, then w[r] becomes the value, by the rounding
 /// above, of w[r] - slope / H[r][r]. Workspace: eft_exl2_correct_workspace bytes.
 void eft_exl2_descend(eft_context *context, const eft_exl2_descent *descent, void *workspace);
 /// w [rows][N] -= its value by the same rounding, without correction.
-void eft_exl2_losses(eft_context *context, size_t rows, size_t columns, unsigned bits, const float *scales, float *w);
+void eft_exl2_losses(eft_context *context, size_t rows, size_t columns, unsigned bits, const float *scales, bool exact,
+                     float *w);
 /// Codes [rows][N] as words [rows / 32 * bits][padded], streams of bits down the columns; columns from N on hold the code
 /// of zero. rows is a multiple of 32, padded N rounded up to 32.
 void eft_exl2_words(eft_context *context, size_t rows, size_t columns, unsigned bits, const uint8_t *codes,
@@ -727,6 +752,16 @@ bool eft_gguf_values(uint32_t type, size_t blocks, const void *source, float *va
 /// 8-bit floating point numbers (E4M3) times a scale, in f32, rounded to bf16; on the caller's thread. `source` may lie within `target`
 /// where it is not behind what is written.
 void eft_e4m3_to_bf16(size_t count, const uint8_t *source, float scale, void *target);
+
+/// An 8-bit floating point number (E4M3); NaN's codes give 480.
+float eft_e4m3_value(uint8_t code);
+/// Whether none of the 8-bit floating point numbers is NaN; they have no infinities. On the caller's thread.
+bool eft_e4m3_all_numbers(size_t count, const uint8_t *codes);
+/// A row of blocks, x [rows][columns] with rows <= block, as 8-bit floating point numbers and a scale for each `block` columns by
+/// which they are multiplied to be read: f = 448 / (the block's largest magnitude), the number nearest to x f (ties to even),
+/// and 1 / f. Where f is not finite it is 1.
+void eft_fp8_quantize(eft_context *context, size_t rows, size_t columns, size_t block, const float *x, uint8_t *codes,
+                      float *scales);
 
 /// Takes blocks of 64 bytes into a SHA-256 state; false, and nothing is done, where the processor has no instructions for it.
 bool eft_sha256_blocks(uint32_t state[8], const void *data, size_t count);

@@ -93,7 +93,8 @@ static void pack_gradients(eft_form form, bool rounds, size_t rows, const float 
 // Weights to bf16
 // ---------------------------------------------------------------------------------------------------------------------
 
-/// Tables of bf16 numbers: one of 32 that repeats the code book, or two for 6 bits; for NF4 its low parts.
+/// Tables of bf16 numbers: one of 32 that repeats the code book, or two for 6 bits; for NF4 its low parts; of E4M3 the numbers
+/// without a leading one.
 typedef struct tables {
     u32x16 first, second;
 } tables;
@@ -105,6 +106,8 @@ INLINE tables make_tables(const int coding) {
             values[i] = eft_bf16_of_f32(eft_nf4_values[i % 16]);
             values[i + 32] = eft_bf16_of_f32(eft_nf4_values[i % 16] - eft_f32_of_bf16(values[i]));
         }
+    } else if (coding == EFT_CODING_E4M3) {
+        for (int i = 0; i < 8; i++) values[i] = eft_bf16_of_f32((float)i * 0x1p-9f);
     } else if (coding >= EFT_CODING_2 && coding <= EFT_CODING_6) {
         int size = 1 << (coding - EFT_CODING_2 + 2);
         for (int i = 0; i < 64; i++) values[i] = eft_bf16_of_f32((float)(i % size - size / 2));
@@ -112,12 +115,22 @@ INLINE tables make_tables(const int coding) {
     return (tables){LOADW(values), LOADW(values + 32)};
 }
 
+/// The 8-bit floating point numbers in the lowest bits of both halves of each lane.
+INLINE u32x16 e4m3_pairs(u32x16 codes, const tables *tables) {
+    u32x16 low = codes & 0x007f007fu, sign = (codes & 0x00800080u) << 8;
+    u32x16 large = (low << 4) + 0x3c003c00u;
+    __mmask32 is_small = _mm512_cmplt_epu16_mask((__m512i)low, _mm512_set1_epi16(8));
+    return sign | (u32x16)_mm512_mask_permutexvar_epi16((__m512i)large, is_small, (__m512i)low, (__m512i)tables->first);
+}
+
 /// Pair `p` of a block as bf16 pairs. `low`: the low parts of NF4.
 INLINE u32x16 pair_words(const int coding, const uint32_t *block, const int p, const tables *tables, const bool low) {
     if (coding == EFT_CODING_BF16) return LOADW(block + p * EFT_PANEL);
-    const int bits = coding == EFT_CODING_NF4 ? 4 : coding == EFT_CODING_8 ? 8 : coding - EFT_CODING_2 + 2;
+    const bool is_e4m3 = coding == EFT_CODING_E4M3;
+    const int bits = coding == EFT_CODING_NF4 ? 4 : coding == EFT_CODING_8 || is_e4m3 ? 8 : coding - EFT_CODING_2 + 2;
     int shift;
     u32x16 words = pairs_codes(bits, block, p, &shift);
+    if (is_e4m3) return e4m3_pairs(words >> shift, tables);
     if (bits == 8) {
         // Exact in f32, whose high half is then the bf16 number.
         words ^= 0x00800080u << shift;
@@ -167,6 +180,7 @@ static void unpack(const eft_weight *w, eft_form form, bool rounds, size_t panel
     case EFT_CODING_5: unpack_pairs(EFT_CODING_5, false, data, blocks, out); break;
     case EFT_CODING_6: unpack_pairs(EFT_CODING_6, false, data, blocks, out); break;
     case EFT_CODING_8: unpack_pairs(EFT_CODING_8, false, data, blocks, out); break;
+    case EFT_CODING_E4M3: unpack_pairs(EFT_CODING_E4M3, false, data, blocks, out); break;
     case EFT_CODING_NF4:
         if (form == EFT_FORM_SPLIT_2)
             unpack_pairs(EFT_CODING_NF4, true, data, blocks, out);
@@ -420,6 +434,7 @@ DIRECT_BOTH(6)
 DIRECT_BOTH(8)
 DIRECT(NF4, 1, 1)
 DIRECT(NF4, 2, 2)
+DIRECT_BOTH(E4M3)
 
 #define DIRECT_ROW(C, X)                                                                                               \
     {                                                                                                                  \
@@ -432,6 +447,7 @@ static const segment_function segment_functions[][2][3][2] = {
     {DIRECT_ROW(3, 1), DIRECT_ROW(3, 2)},       {DIRECT_ROW(4, 1), DIRECT_ROW(4, 2)},
     {DIRECT_ROW(5, 1), DIRECT_ROW(5, 2)},       {DIRECT_ROW(6, 1), DIRECT_ROW(6, 2)},
     {DIRECT_ROW(8, 1), DIRECT_ROW(8, 2)},       {DIRECT_ROW(NF4, 1), DIRECT_ROW(NF4, 2)},
+    {DIRECT_ROW(E4M3, 1), DIRECT_ROW(E4M3, 2)},
 };
 
 static void direct(const eft_direct_call *call) {

@@ -69,7 +69,7 @@ struct AdapterWeights {
     init(folder: String, base: DecoderDescription) throws {
         let config = try AdapterConfig.read(folder: folder)
         let stacked = StackedAdapters(config.targetParameters, base)
-        checkpoint = try AdapterFile.open(folder, stacked)
+        checkpoint = try AdapterFile.open(folder, stacked, base)
         var modules: [String: Module] = [:]
         var unused = Set(checkpoint.tensors.map(\.name) + checkpoint.opaqueTensors.map(\.name))
         for (name, inputs, outputs) in AdapterWeights.extents(base) {

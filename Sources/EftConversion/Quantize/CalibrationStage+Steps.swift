@@ -19,10 +19,10 @@ extension CalibrationStage {
     ) throws -> (linears: [QuantizeReport.Linear], error: Double) {
         var original: RowWalk?
         if let reference, let keptOfReference {
-            original = try RowWalk(reference, index, kept: keptOfReference, quantized: nil)
+            original = try RowWalk(reference, index, kept: keptOfReference, quantizer: nil)
         }
         let walks = Walks(
-            quantized: try RowWalk(rows, index, kept: kept, quantized: quantizer.folder),
+            quantized: try RowWalk(rows, index, kept: kept, quantizer: quantizer),
             original: original)
         let name = model.layerName(index)
         func step(_ row: Int) throws {
@@ -48,7 +48,7 @@ extension CalibrationStage {
         // The unquantized model's states where they are there.
         let plain =
             try walks.original
-            ?? RowWalk(rows, walks.quantized.index, kept: walks.quantized.kept, quantized: nil)
+            ?? RowWalk(rows, walks.quantized.index, kept: walks.quantized.kept, quantizer: nil)
         var errors: [Double] = []
         var first = 0
         func place(_ count: Int) -> Matrix {

@@ -45,7 +45,7 @@ final class CalibrationStage {
         self.job = job
         rows = try LayerCalibration(job, rows: job.calibration, stem: CalibrationStage.stem)
         reference =
-            job.plan.options.recipe.compensates
+            job.plan.options.compensates
             ? try LayerCalibration(
                 job, rows: job.calibration, stem: CalibrationStage.referenceStem,
                 runner: rows.runner)
@@ -56,7 +56,7 @@ final class CalibrationStage {
                 job.folder.description, lengths: lengths, folder: job.work.path,
                 backend: job.backend)
         }
-        let pauses = job.plan.options.recipe.pauses
+        let pauses = job.plan.options.pauses
         kept = pauses ? try paused() : nil
         keptOfReference = pauses && reference != nil ? try paused() : nil
         wanted = try Matrix(
@@ -64,7 +64,7 @@ final class CalibrationStage {
             columns: job.folder.description.shape.hidden, ledger: job.backend.ledger)
         quantizer = LinearQuantizer(
             checkpoint: job.checkpoint, folder: job.work.outTensors,
-            recipe: job.plan.options.recipe.rounding, backend: job.backend)
+            recipe: job.plan.options.rounding, backend: job.backend)
     }
 
     /// Writes the inputs of the first layer.
@@ -140,7 +140,7 @@ final class CalibrationStage {
         let layer = try rows.runner.layer(index, vectors: job.checkpoint) { name in
             let path = quantizer.path(name)
             // A mixture's router is not quantized.
-            return FileSystem.exists(path) ? try SafetensorsFile(path: path) : job.checkpoint
+            return FileSystem.exists(path) ? try quantizer.written(path) : job.checkpoint
         }
         var errors: [Double] = []
         try rows.carry(index, through: layer) { row, value in
@@ -164,14 +164,16 @@ final class CalibrationStage {
 
     // MARK: Head
 
-    /// Quantizes the head, and tells the perplexity of the first rows.
+    /// Quantizes the head where the form does, and tells the perplexity of the first rows.
     func quantizeHead(
         advance: Advance
     ) throws -> (QuantizeReport.Linear?, perplexity: Double?) {
         let target = job.plan.head
         let norm = try rows.runner.norm(model.finalNorm, job.checkpoint)
         // A shared one is there since before the layers.
-        if job.plan.sharesEmbedding { return (nil, try perplexity(target, norm)) }
+        if job.plan.sharesEmbedding || !job.plan.quantizesHead {
+            return (nil, try perplexity(target, norm))
+        }
         var hessian: Hessian? = try rows.collectHead()
         try hessian?.factor(module: target.name, recipe: quantizer.recipe, backend: backend)
         guard let factored = hessian else { preconditionFailure("no Hessian of the head") }
@@ -181,10 +183,13 @@ final class CalibrationStage {
         return (linear, try perplexity(target, norm))
     }
 
-    /// A weight that is quantized already.
+    /// The head as the finished model has it, or another weight that is quantized already.
     private func load(_ target: LinearQuantizer.Target) throws -> PackedWeight {
-        try LinearSource(
-            module: target.name, checkpoint: SafetensorsFile(path: quantizer.path(target.name)),
+        let isQuantized = job.plan.quantizesHead
+        return try LinearSource(
+            module: isQuantized ? target.name : target.source,
+            checkpoint: isQuantized
+                ? quantizer.written(quantizer.path(target.name)) : job.checkpoint,
             inputs: target.inputs, outputs: target.outputs
         ).load(as: .asStored, backend: backend)
     }

@@ -18,17 +18,20 @@ struct CodeDescent {
     let hessian: Hessian
     let table: EXL2Table
     let passes: Int
+    /// Whether values are not rounded to halves.
+    let isExact: Bool
     let backend: CPUBackend
     private let columns: Int
 
     /// Prepares for weights of groups whose inputs have a Hessian, factored.
     init(
-        hessian: Hessian, table: EXL2Table, passes: Int, backend: CPUBackend,
-        columns: Int = blockColumns
+        hessian: Hessian, table: EXL2Table, passes: Int, isExact: Bool = false,
+        backend: CPUBackend, columns: Int = blockColumns
     ) {
         self.hessian = hessian
         self.table = table
         self.passes = passes
+        self.isExact = isExact
         self.backend = backend
         self.columns = columns
     }
@@ -37,12 +40,13 @@ struct CodeDescent {
     typealias Wanted = (_ outputs: Range<Int>, _ block: Matrix) throws -> Void
 
     /// Bytes of the scales and losses that are kept until then, and of a block, under `.workspace`.
+    /// - Parameter scaleBytes: those of a group's scale for an output.
     static func byteCount(
-        table: EXL2Table, outputs: Int, threads: Int
+        table: EXL2Table, outputs: Int, scaleBytes: Int = 1, threads: Int
     ) -> (kept: Int, block: Int) {
         let width = min(blockColumns, outputs)
         return (
-            (table.groups.count + MemoryLayout<Double>.stride) * outputs,
+            (scaleBytes * table.groups.count + MemoryLayout<Double>.stride) * outputs,
             (2 * table.inputs + table.largestGroup) * width * 4
                 + eft_exl2_correct_workspace(threads, table.largestGroup)
         )
@@ -158,7 +162,7 @@ private struct Block {
                 scales: values.baseAddress, hessian: hessian + first * inputs + first, ldh: inputs,
                 gradient: gradient.pointer + first * outputs.count,
                 w: weights.pointer + first * weights.columns + outputs.lowerBound,
-                ldw: weights.columns, changes: changes.pointer)
+                ldw: weights.columns, changes: changes.pointer, exact: descent.isExact)
             eft_exl2_descend(descent.backend.context, &task, workspace.base)
         }
     }

@@ -37,7 +37,7 @@ struct EmbeddingStage {
             hessian = try Hessian(size: target.inputs, ledger: job.backend.ledger)
             hessian.addIdentity(share: 1)
         }
-        let recipe = job.plan.options.recipe.rounding
+        let recipe = job.plan.options.rounding
         try hessian.factor(module: target.name, recipe: recipe, backend: job.backend)
         let linear = try LinearQuantizer(
             checkpoint: job.checkpoint, folder: job.work.outTensors, recipe: recipe,

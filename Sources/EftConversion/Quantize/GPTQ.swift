@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// GPTQ (Frantar et al. 2022) with the group scales of EXL2, found on the weights as they are corrected.
+// GPTQ (Frantar et al. 2022) with group scales that are found on the weights as they are corrected.
 import CEftKernels
 import EftQuant
 import EftTensor
@@ -27,7 +27,8 @@ package struct GPTQ {
     package static func searchByteCount(table: EXL2Table, outputs: Int, threads: Int) -> Int {
         max(
             ScaleSearch.byteCount(columns: outputs),
-            ScaleFit.byteCount(rows: table.largestGroup, columns: outputs, threads: threads))
+            ScaleFit.byteCount(rows: table.largestGroup, columns: outputs, threads: threads),
+            ColumnFit.byteCount(rows: table.largestGroup, columns: outputs, threads: threads))
     }
 
     private let weights: Matrix
@@ -70,7 +71,7 @@ package struct GPTQ {
     ///   - refine: is called before anything is packed.
     /// - Throws: `ConversionError` (`numbers`), `TensorError`, and what `refine` throws.
     package func quantize(
-        factor: UnsafePointer<Float>, into packer: EXL2Packer?, refine: Refinement? = nil
+        factor: UnsafePointer<Float>, into packer: (any LinearPacker)?, refine: Refinement? = nil
     ) throws -> Result {
         var energies = [Double](repeating: 0, count: weights.columns)
         var kept: [GroupScales] = []
@@ -113,15 +114,24 @@ package struct GPTQ {
 
     private func scales(_ index: Int, _ factor: UnsafePointer<Float>) throws -> GroupScales {
         let (first, group) = (table.firstRows[index], table.groups[index])
-        guard recipe.scales == .losses else { return try search(first, group) }
+        guard recipe.scales != .clipping else { return try search(first, group) }
         let weights = (first..<first + group.rows).map { row in
             let pivot = factor[row * self.weights.rows + row]
             return 1 / (pivot * pivot)
         }
+        if recipe.scales == .own { return try fitColumns(first, group, weights) }
         return try ScaleFit.search(
             self.weights.pointer + first * self.weights.columns, rows: group.rows,
             columns: self.weights.columns, rowWeights: weights, bits: group.bits,
             backend: backend)
+    }
+
+    private func fitColumns(
+        _ first: Int, _ group: EXL2Group, _ rowWeights: [Float]
+    ) throws -> GroupScales {
+        try ColumnFit.search(
+            weights.pointer + first * weights.columns, rows: group.rows, columns: weights.columns,
+            rowWeights: rowWeights, bits: group.bits, backend: backend)
     }
 
     private func search(_ first: Int, _ group: EXL2Group) throws -> GroupScales {
@@ -148,14 +158,14 @@ package struct GPTQ {
     }
 
     private func store(
-        _ index: Int, _ group: EXL2Group, _ scales: GroupScales, into packer: EXL2Packer
+        _ index: Int, _ group: EXL2Group, _ scales: GroupScales, into packer: any LinearPacker
     ) {
         let count = group.rows * weights.columns
-        packer.setGroup(
-            index,
+        packer.take(
+            group: index,
             codes: UnsafeBufferPointer(
                 start: codes.base.assumingMemoryBound(to: UInt8.self), count: count),
-            scaleCodes: scales.codes, scaleMax: scales.scaleMax, workers: backend)
+            scales: scales, workers: backend)
     }
 
     /// Quantizes the rows of a group and corrects those that follow within it; adds to each output's squared errors.
@@ -171,7 +181,7 @@ package struct GPTQ {
                     scales: scales.baseAddress, factor: factor + first * inputs + first,
                     ldf: inputs, w: weights.pointer + first * outputs,
                     codes: codes.base.assumingMemoryBound(to: UInt8.self), errors: errors.pointer,
-                    energies: energies.baseAddress)
+                    energies: energies.baseAddress, exact: recipe.isExact)
                 eft_exl2_correct(backend.context, &rounding, workspace.base)
             }
         }
@@ -185,10 +195,13 @@ package struct GPTQ {
         let outputs = weights.columns
         for (index, group) in table.groups.enumerated() {
             let first = table.firstRows[index]
-            let scales = try search(first, group)
+            let scales =
+                try recipe.scales == .own
+                ? fitColumns(first, group, [Float](repeating: 1, count: group.rows))
+                : search(first, group)
             eft_exl2_losses(
                 backend.context, group.rows, outputs, UInt32(group.bits), scales.values,
-                weights.pointer + first * outputs)
+                recipe.isExact, weights.pointer + first * outputs)
         }
     }
 }

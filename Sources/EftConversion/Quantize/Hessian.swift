@@ -97,7 +97,7 @@ package final class Hessian {
 
     private var diagonal: [Float] { (0..<size).map { values[$0 * size + $0] } }
 
-    /// Orders inputs by activity and turns the matrix into the factor.
+    /// Orders inputs by activity, where the recipe says so, and turns the matrix into the factor.
     /// - Throws: `ConversionError` (`numbers`) when it has no inverse; `TensorError`.
     package func factor(
         module: String, recipe: QuantizerRecipe = .exllamav2, backend: CPUBackend
@@ -107,7 +107,7 @@ package final class Hessian {
             throw ConversionError(
                 .numbers, "its inputs hold infinite or NaN values in calibration", tensor: module)
         }
-        permute(on: backend)
+        if recipe.isSorted { permute(on: backend) }
         let original = diagonal
         activities = original
         let step = Hessian.damping(recipe.damping, original)
@@ -123,7 +123,7 @@ package final class Hessian {
             tensor: module)
     }
 
-    /// What is added to a falling diagonal.
+    /// What is added to a diagonal.
     private static func damping(
         _ damping: QuantizerRecipe.Damping, _ diagonal: [Float]
     ) -> Double {
@@ -132,7 +132,8 @@ package final class Hessian {
         case .mean(let share): return max(share * mean, 1e-5)
         case .median(let share):
             // Where most inputs are dead the mean bounds it.
-            return max(share * Double(diagonal[diagonal.count / 2]), 1e-4 * mean, 1e-5)
+            let median = diagonal.sorted(by: >)[diagonal.count / 2]
+            return max(share * Double(median), 1e-4 * mean, 1e-5)
         }
     }
 

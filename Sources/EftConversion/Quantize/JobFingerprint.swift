@@ -18,6 +18,11 @@ struct JobFingerprint {
         job["in_dir"] = ConfigNode(.string(input))
         job["cal_dataset"] = ConfigNode(.string(calibration.name))
         job["cal_path"] = calibration.path.map { ConfigNode($0) } ?? .null
+        job["format"] = ConfigNode(options.form.name)
+        if let settings = options.form.gptq {
+            job["group_size"] = ConfigNode(settings.groupSize)
+            job["act_order"] = ConfigNode(.bool(settings.isActivityOrdered))
+        }
         job["bits"] = ConfigNode(.real(options.bits))
         job["recipe"] = ConfigNode(options.recipe.rawValue)
         job["dataset_rows"] = ConfigNode(.integer(calibration.rows.count))
@@ -40,9 +45,12 @@ struct JobFingerprint {
     /// A digest of model, calibration and options; of weights, the first bytes of each tensor.
     func text() throws -> String {
         var digest = Fingerprint()
-        let version = options.recipe.pauses ? 3 : 2
+        let version = options.pauses ? 3 : 2
         digest.add("\(version) \(options.recipe.rawValue) \(options.bits) \(options.headBits)")
         digest.add("\(options.measurementRows) \(options.measurementLength)")
+        if let settings = options.form.gptq {
+            digest.add("gptq \(settings.groupSize) \(settings.isActivityOrdered)")
+        }
         if options.quantizesEmbedding { digest.add("embedding") }
         if options.ropeScale != nil || options.ropeAlpha != nil {
             digest.add("\(options.ropeScale ?? 1) \(options.ropeAlpha ?? 1)")

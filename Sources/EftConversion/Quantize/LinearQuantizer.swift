@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// One linear layer from its stored weight to the tensors of EXL2 on the disk.
+// One linear layer from its stored weight to its quantized tensors on the disk.
 import CEftKernels
 import EftFormats
 import EftModels
@@ -65,10 +65,14 @@ package struct LinearQuantizer {
         let table = EXL2Table(groups)
         let run = runBytes(inputs: inputs, outputs: outputs)
         let gptq = GPTQ.byteCount(table: table, outputs: outputs, threads: threads)
-        let packing = EXL2Packer.byteCount(table: table, outputs: outputs)
+        let packing =
+            recipe.scales == .own
+            ? GPTQPacker.byteCount(table: table, outputs: outputs)
+            : EXL2Packer.byteCount(table: table, outputs: outputs)
         // Scales are searched for while no run of outputs is held.
         let searching = GPTQ.searchByteCount(table: table, outputs: outputs, threads: threads)
-        let descent = CodeDescent.byteCount(table: table, outputs: outputs, threads: threads)
+        let descent = CodeDescent.byteCount(
+            table: table, outputs: outputs, scaleBytes: recipe.scaleBytes, threads: threads)
         let isDescending = recipe.descents > 0
         // A copy of what was aimed at stands beside weights that were adjusted.
         return (adjusting ? 2 : 1) * inputs * outputs * 4 + gptq + packing
@@ -131,8 +135,7 @@ package struct LinearQuantizer {
             wanted = try matrix(target)
             wanted?.pointer.update(from: weights.pointer, count: weights.count)
         }
-        let packer = try EXL2Packer(
-            table: table, outputs: target.outputs, ledger: backend.ledger)
+        let packer = try packer(table, target, hessian)
         let result = try gptq.quantize(
             factor: hessian.values, into: packer,
             refine: try descent(target, source, weights, wanted, table, hessian))
@@ -143,10 +146,7 @@ package struct LinearQuantizer {
         let error = max(result.energy - hessian.damp * change, 0)
         return QuantizeReport.Linear(
             name: target.name, inputs: target.inputs, outputs: target.outputs,
-            bitsPerWeight: Double(
-                EXL2Geometry.storedBits(
-                    groups: target.groups, inputs: target.inputs, outputs: target.outputs,
-                    bias: target.hasBias)) / Double(target.inputs * target.outputs),
+            bitsPerWeight: Double(storedBits(target)) / Double(target.inputs * target.outputs),
             error: norm > 0 ? error / norm : 0, roundingError: rounding)
     }
 
@@ -168,9 +168,36 @@ package struct LinearQuantizer {
         try load()
         let norm = hessian.energy(sample, backend: backend)
         try load()
-        try GPTQ(weights: sample, table: table, backend: backend).replaceByRoundingErrors()
+        try GPTQ(weights: sample, table: table, recipe: recipe, backend: backend)
+            .replaceByRoundingErrors()
         let lost = hessian.energy(sample, backend: backend)
         return norm > 0 ? lost / norm : 0
+    }
+
+    private func packer(
+        _ table: EXL2Table, _ target: Target, _ hessian: Hessian
+    ) throws(TensorError) -> any LinearPacker {
+        recipe.scales == .own
+            ? try GPTQPacker(
+                table: table, outputs: target.outputs, permutation: hessian.permutation,
+                ledger: backend.ledger)
+            : try EXL2Packer(table: table, outputs: target.outputs, ledger: backend.ledger)
+    }
+
+    private func storedBits(_ target: Target) -> Int {
+        recipe.scales == .own
+            ? GPTQPacker.storedBits(
+                table: EXL2Table(target.groups), outputs: target.outputs, bias: target.hasBias)
+            : EXL2Geometry.storedBits(
+                groups: target.groups, inputs: target.inputs, outputs: target.outputs,
+                bias: target.hasBias)
+    }
+
+    /// The file of a layer that was quantized.
+    /// - Throws: `FormatError`.
+    func written(_ path: String) throws -> any CheckpointReader {
+        let file = try SafetensorsFile(path: path)
+        return recipe.scales == .own ? QuantizedCheckpoint(file, GPTQPacker.form) : file
     }
 
     /// What lowers the loss of GPTQ's result further; nil where the recipe does without.
@@ -180,9 +207,11 @@ package struct LinearQuantizer {
     ) throws -> GPTQ.Refinement? {
         guard recipe.descents > 0 else { return nil }
         let descent = CodeDescent(
-            hessian: hessian, table: table, passes: recipe.descents, backend: backend)
+            hessian: hessian, table: table, passes: recipe.descents, isExact: recipe.isExact,
+            backend: backend)
         let bytes = CodeDescent.byteCount(
-            table: table, outputs: target.outputs, threads: backend.threads)
+            table: table, outputs: target.outputs, scaleBytes: recipe.scaleBytes,
+            threads: backend.threads)
         let kept = try LedgerEntry(bytes.kept, ledger: backend.ledger, purpose: .workspace)
         return { scales in
             defer { withExtendedLifetime(kept) {} }
@@ -256,7 +285,7 @@ package struct LinearQuantizer {
     }
 
     private func write(
-        _ target: Target, _ packer: EXL2Packer, permutation: [UInt32], _ folder: String
+        _ target: Target, _ packer: any LinearPacker, permutation: [UInt32], _ folder: String
     ) throws {
         var bias: [UInt16]?
         if target.hasBias {
@@ -269,7 +298,7 @@ package struct LinearQuantizer {
             }
         }
         let tensors = try packer.tensors(
-            module: target.name, permutation: permutation, bias: bias)
+            module: target.name, permutation: permutation, bias: bias, workers: backend)
         let writer = try SafetensorsWriter(
             folder: folder, baseName: target.name, tensors: tensors.map(\.info),
             maxShardBytes: .max)
@@ -284,7 +313,7 @@ package struct LinearQuantizer {
         _ target: Target, _ source: LinearSource, _ weights: Matrix, _ places: [UInt32],
         path: String
     ) throws -> Double {
-        let file = try SafetensorsFile(path: path)
+        let file = try written(path)
         let written = try LinearSource(
             module: target.name, checkpoint: file, inputs: target.inputs, outputs: target.outputs)
         let run = try run(target)

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// A model folder to EXL2: measured, then quantized layer by layer, resumable at the last finished layer.
+// A model folder to EXL2 or GPTQ: measured, then quantized layer by layer, resumable at the last finished layer.
 import EftConfig
 import EftFormats
 import EftModels
@@ -48,7 +48,7 @@ package final class QuantizeJob {
         try OutputFolder.requireApart(work, from: [input])
         if let output {
             try OutputFolder.requireApart(output, from: [input, work])
-            try OutputFolder.requireNoOtherWeights(output, stem: "output")
+            try OutputFolder.requireNoOtherWeights(output, stem: options.form.fileStem)
         }
         let folder = try ModelFolder.open(input)
             .adapted(by: options.adapter.map { [$0] } ?? [])
@@ -67,7 +67,7 @@ package final class QuantizeJob {
         self.calibration = calibration
         measurementRows = calibration.selecting(
             options.measurementRows, length: options.measurementLength,
-            spread: options.recipe == .eft)
+            spread: options.recipe == .eft && options.form == .exl2)
         self.backend = backend
         self.output = output ?? work
         writesFolder = output != nil
@@ -175,9 +175,9 @@ package final class QuantizeJob {
     package static func stateBytes(
         _ description: DecoderDescription, options: QuantizeOptions, tokens: Int
     ) -> Int {
-        let chains = options.recipe.compensates ? 2 : 1
+        let chains = options.compensates ? 2 : 1
         let paused =
-            options.recipe.pauses ? PausedRows.byteCount(description, tokens: tokens) : 0
+            options.pauses ? PausedRows.byteCount(description, tokens: tokens) : 0
         return chains * (2 * tokens * description.shape.hidden * 4 + paused)
     }
 
@@ -208,7 +208,9 @@ package final class QuantizeJob {
         try FileSystem.createFolder(work.outTensors)
         try computeLayers(monitor)
         if plan.options.measurementOutput != nil { return report }
-        if state.progress == .compile || !isWritten { try EXL2FolderWriter(self).write(monitor) }
+        if state.progress == .compile || !isWritten {
+            try QuantizedFolderWriter(self).write(monitor)
+        }
         try note(.finished)
         for stem in [
             CalibrationStage.stem, CalibrationStage.referenceStem, EmbeddingStage.stem,
@@ -245,8 +247,7 @@ package final class QuantizeJob {
     private var isWritten: Bool {
         guard let found = try? CheckpointFolder.open(output) else { return false }
         let hasConfig = FileSystem.exists(FileSystem.join(output, "config.json"))
-        return found.find(plan.head.name + ".q_weight") != nil
-            && (hasConfig || !writesFolder)
+        return found.find(plan.lastTensor) != nil && (hasConfig || !writesFolder)
     }
 
     private func findSensitivities(_ progress: JobProgress) throws {

@@ -15,9 +15,9 @@ extension QuantizePlan {
             layouts.insert(dense(dtype, linear))
             guard !linear.role.isRouter else { continue }
             // Any of the widths may come; scratch grows with the width of a code.
-            layouts.insert(EXL2Table(target(linear).groups).layout(outputs: linear.outputs))
+            layouts.insert(layout(target(linear)))
         }
-        let head = EXL2Table(head.groups).layout(outputs: description.vocabulary)
+        let head = quantizesHead ? layout(head) : denseHead(dtype)
         let headRows = LossHead.chunkRows(vocabulary: description.vocabulary, rows: length)
         let products = DecoderScratch(
             linears: layouts, head: head, rows: length, headRows: headRows)
@@ -95,7 +95,7 @@ extension QuantizePlan {
         let foldsHead = folding.tensors.contains(headSource + ".weight")
         var moments = layerMoments(stored: dtype, length: length, threads: backend.threads)
             .map { carrying + reading + $0 }
-        moments += headMoments(length: length, threads: backend.threads)
+        moments += headMoments(stored: dtype, length: length, threads: backend.threads)
             .map { carrying + (foldsHead ? reading : MemoryTable()) + $0 }
         if options.measures {
             let length = min(length, options.measurementLength)
@@ -124,7 +124,7 @@ extension QuantizePlan {
     private func carried(length: Int, tokens: Int?) -> MemoryTable {
         let lengths = [Int](repeating: length, count: QuantizePlan.reportRows)
         let kept = min(tokens ?? .max, reported(lengths).reduce(0, +))
-        let chains = options.recipe.compensates ? 2 : 1
+        let chains = options.compensates ? 2 : 1
         return MemoryTable([
             .activations: (2 * chains * length + kept) * description.shape.hidden * 4
                 + BlockRunner.byteCount(description, length: length)
@@ -172,7 +172,7 @@ extension QuantizePlan {
 
     /// What stands beside the fixed part while a layer is worked on.
     private func layerMoments(stored dtype: DType, length: Int, threads: Int) -> [MemoryTable] {
-        guard options.recipe.pauses else {
+        guard options.pauses else {
             return momentsAtOnce(stored: dtype, threads: threads)
         }
         return description.distinctLayers.flatMap {
@@ -185,7 +185,7 @@ extension QuantizePlan {
     ) -> Int {
         LinearQuantizer.byteCount(
             inputs: linear.inputs, outputs: linear.outputs, groups: target(linear).groups,
-            recipe: options.recipe.rounding, adjusting: adjusting, threads: threads)
+            recipe: options.rounding, adjusting: adjusting, threads: threads)
     }
 
     /// Bytes of some linear layers in memory, quantized or as they are stored.
@@ -195,8 +195,7 @@ extension QuantizePlan {
         linears.reduce(0) { sum, linear in
             let layout =
                 quantized && !linear.role.isRouter
-                ? EXL2Table(target(linear).groups).layout(outputs: linear.outputs)
-                : dense(dtype, linear)
+                ? layout(target(linear)) : dense(dtype, linear)
             return sum + layout.byteCount
         }
     }
@@ -235,7 +234,7 @@ extension QuantizePlan {
     private func momentsInSteps(
         _ layer: Int, stored dtype: DType, length: Int, threads: Int
     ) -> [MemoryTable] {
-        let compensates = options.recipe.compensates
+        let compensates = options.compensates
         let chains = compensates ? 2 : 1
         func weights(to pause: LayerPause) -> Int {
             let linears = RowWalk.linears(to: pause, layer, description)
@@ -244,9 +243,12 @@ extension QuantizePlan {
         }
         // The whole layer, unquantized and quantized, one after the other: of their values errors are told.
         let linears = description.linears(layer: layer)
+        let loading =
+            linears.filter { !$0.role.isRouter }.map { loadBytes(target($0)) }.max() ?? 0
         var moments = [false, true].map {
             MemoryTable([
-                .weights: vectorBytes + bytes(linears, stored: dtype, quantized: $0)
+                .weights: vectorBytes + bytes(linears, stored: dtype, quantized: $0),
+                .workspace: loading,
             ])
         }
         let groups = QuantizePlan.siblings(layer, description)
@@ -255,7 +257,7 @@ extension QuantizePlan {
             let hessians = chains * Hessian.byteCount(inputs)
             moments.append(
                 MemoryTable([
-                    .weights: weights(to: pause), .workspace: hessians,
+                    .weights: weights(to: pause), .workspace: hessians + loading,
                     .activations: compensates ? length * inputs * 4 : 0,
                 ]))
             let most = linears.map { quantizing($0, adjusting: compensates, threads: threads) }
@@ -267,23 +269,32 @@ extension QuantizePlan {
                 MemoryTable([
                     .weights: vectorBytes + bytes(linears, stored: dtype, quantized: true),
                     .workspace: Hessian.byteCount(output.inputs)
-                        + quantizing(output, adjusting: false, threads: threads),
+                        + max(loading, quantizing(output, adjusting: false, threads: threads)),
                 ]))
         }
         return moments
     }
 
-    private func headMoments(length: Int, threads: Int) -> [MemoryTable] {
+    private func headMoments(stored dtype: DType, length: Int, threads: Int) -> [MemoryTable] {
         let head = head
-        let quantizing = LinearQuantizer.byteCount(
-            inputs: head.inputs, outputs: head.outputs, groups: head.groups,
-            recipe: options.recipe.rounding, threads: threads)
-        let layout = EXL2Table(head.groups).layout(outputs: head.outputs)
         let losses = LossHead.byteCount(
             vocabulary: description.vocabulary, rows: length, description.logits, backward: false)
+        guard quantizesHead else {
+            return [
+                MemoryTable([
+                    .activations: losses, .weights: denseHead(dtype).byteCount,
+                    .workspace: DenseScheme.scratchBytes(
+                        stored: dtype, as: .asStored, inputs: description.shape.hidden,
+                        outputs: description.vocabulary),
+                ])
+            ]
+        }
+        let quantizing = LinearQuantizer.byteCount(
+            inputs: head.inputs, outputs: head.outputs, groups: head.groups,
+            recipe: options.rounding, threads: threads)
         return [
             MemoryTable([.workspace: Hessian.byteCount(head.inputs) + quantizing]),
-            MemoryTable([.activations: losses, .weights: layout.byteCount]),
+            MemoryTable([.activations: losses, .weights: layout(head).byteCount]),
         ]
     }
 

@@ -2,12 +2,14 @@
 // How a model is to be quantized.
 import EftQuant
 
-/// Options of a quantization to EXL2.
+/// Options of a quantization.
 package struct QuantizeOptions: Sendable, Hashable {
     /// Bits on disk of a weight of the decoder's linear layers, scales counted; with the recipe `uniform` the width of
     /// their codes: 2, 3, 4, 5, 6 or 8.
     package var bits: Double
-    /// How widths are chosen and weights rounded.
+    /// The form of the files.
+    package var form = QuantizeForm.exl2
+    /// How widths are chosen and weights rounded, in EXL2.
     package var recipe: QuantizeRecipe
     /// Width of the head, as the format's options for heads name it.
     package var headBits: Int
@@ -53,12 +55,27 @@ package struct QuantizeOptions: Sendable, Hashable {
     }
 
     /// The width of all layers; nil when widths are chosen.
-    package var uniformBits: Int? { recipe == .uniform ? Int(exactly: bits) : nil }
+    package var uniformBits: Int? {
+        recipe == .uniform || form != .exl2 ? Int(exactly: bits) : nil
+    }
+
+    /// How numbers are rounded.
+    var rounding: QuantizerRecipe {
+        form.gptq.map { .gptq(sorted: $0.isActivityOrdered) } ?? recipe.rounding
+    }
+
+    /// Whether the weights of a layer make up for what the quantized layers before it have changed of its inputs.
+    var compensates: Bool { form != .exl2 || recipe.compensates }
+
+    /// Whether rows wait before each group of linear layers and go on with its quantized weights.
+    var pauses: Bool { form != .exl2 || recipe.pauses }
 
     /// Refuses widths and sizes that cannot be.
     /// - Throws: `ConversionError` (`usage`).
     package func check() throws(ConversionError) {
-        if recipe == .uniform {
+        if let settings = form.gptq {
+            try check(settings)
+        } else if recipe == .uniform {
             guard let uniformBits, EXL2Geometry.uniformWidths.contains(uniformBits) else {
                 throw ConversionError(
                     .usage,
@@ -89,6 +106,23 @@ package struct QuantizeOptions: Sendable, Hashable {
         }
     }
 
+    private func check(_ settings: GPTQSettings) throws(ConversionError) {
+        guard let uniformBits, GPTQSettings.widths.contains(uniformBits) else {
+            throw ConversionError(.usage, "-b \(bits): GPTQ has codes of 2, 3, 4 or 8 bits")
+        }
+        guard GPTQSettings.groupSizes.contains(settings.groupSize) else {
+            throw ConversionError(
+                .usage,
+                "--group-size \(settings.groupSize): GPTQ's groups have 32, 64 or 128 inputs")
+        }
+        guard !quantizesEmbedding, measurement == nil, measurementOutput == nil else {
+            throw ConversionError(
+                .usage,
+                "GPTQ has one width and leaves the embedding as it is; leave out -m, -om and --quantize-embedding"
+            )
+        }
+    }
+
     /// Whether the job measures the model.
-    var measures: Bool { recipe.measures && measurement == nil }
+    var measures: Bool { form == .exl2 && recipe.measures && measurement == nil }
 }

@@ -30,7 +30,7 @@ struct QuantizePlan {
 
     /// Of the first rows, how many tokens' values are kept.
     func reported(_ lengths: [Int]) -> [Int] {
-        options.recipe.pauses
+        options.pauses
             ? QuantizePlan.reportedTokens(lengths) : Array(lengths.prefix(QuantizePlan.reportRows))
     }
 
@@ -44,6 +44,10 @@ struct QuantizePlan {
         for linear in blocks.flatMap(\.linears) where linear.inputs % 32 != 0 {
             throw QuantizePlan.unfit(linear.name, linear.inputs)
         }
+        if let settings = options.form.gptq {
+            try chooseGroups(of: settings)
+            return
+        }
         guard description.shape.hidden % 32 == 0 else {
             throw QuantizePlan.unfit(description.headName, description.shape.hidden)
         }
@@ -53,9 +57,25 @@ struct QuantizePlan {
         }
     }
 
+    /// Parts the inputs of all layers into groups of one width and size.
+    private mutating func chooseGroups(of settings: GPTQSettings) throws(ConversionError) {
+        let (size, bits) = (settings.groupSize, options.uniformBits ?? 4)
+        for linear in blocks.flatMap(\.linears) {
+            guard linear.outputs % 32 == 0 else {
+                throw ConversionError(
+                    .unsupported,
+                    "GPTQ holds layers of a multiple of 32 outputs, this one has \(linear.outputs); "
+                        + "write EXL2 instead", tensor: linear.name)
+            }
+            groups[linear.name] = stride(from: 0, to: linear.inputs, by: size).map {
+                EXL2Group(bits: bits, rows: min(size, linear.inputs - $0))
+            }
+        }
+    }
+
     private static func unfit(_ name: String, _ inputs: Int) -> ConversionError {
         ConversionError(
-            .unsupported, "EXL2 holds layers of a multiple of 32 inputs, this one has \(inputs)",
+            .unsupported, "quantized layers have a multiple of 32 inputs, this one has \(inputs)",
             tensor: name)
     }
 
@@ -90,6 +110,30 @@ struct QuantizePlan {
         }
     }
 
+    /// How a quantized layer is held in memory while it runs.
+    func layout(_ target: LinearQuantizer.Target) -> WeightLayout {
+        let table = EXL2Table(target.groups)
+        guard let settings = options.form.gptq else {
+            return table.layout(outputs: target.outputs)
+        }
+        return GPTQPacker.layout(
+            table: table, outputs: target.outputs, isPermuted: settings.isActivityOrdered)
+    }
+
+    /// Temporary bytes of loading a quantized layer; EXL2 takes few.
+    func loadBytes(_ target: LinearQuantizer.Target) -> Int {
+        guard let settings = options.form.gptq else { return 0 }
+        return GPTQPacker.loadBytes(
+            table: EXL2Table(target.groups), outputs: target.outputs,
+            isPermuted: settings.isActivityOrdered)
+    }
+
+    /// A tensor that the finished folder ends with.
+    var lastTensor: String {
+        let last = blocks.last?.linears.last?.name ?? ""
+        return options.form == .exl2 ? head.name + ".q_weight" : last + ".qweight"
+    }
+
     /// The widest groups that a layer can come to have, with the most scales.
     private static func widest(_ inputs: Int) -> [EXL2Group] {
         let section = EXL2Section(bits: 8, groupSize: 32, proportion: 1)
@@ -109,6 +153,9 @@ struct QuantizePlan {
             name: linear.name, source: linear.name, inputs: linear.inputs,
             outputs: linear.outputs, hasBias: linear.hasBias, groups: groups)
     }
+
+    /// Whether the head is quantized; GPTQ's files leave it as it is.
+    var quantizesHead: Bool { options.form == .exl2 }
 
     /// Whether embedding and head are one quantized weight.
     var sharesEmbedding: Bool { options.quantizesEmbedding && description.tiedEmbeddings }
@@ -177,7 +224,8 @@ struct QuantizePlan {
 
     /// Weights of all linear layers and the head, and of the embedding where it is quantized for itself.
     var weightCount: Int {
-        let ends = options.quantizesEmbedding && !sharesEmbedding ? 2 : 1
+        let ends =
+            (quantizesHead ? 1 : 0) + (options.quantizesEmbedding && !sharesEmbedding ? 1 : 0)
         return layerWeights + ends * description.shape.hidden * description.vocabulary
     }
 

@@ -30,6 +30,7 @@ package struct QuantizeSettings: Sendable, Hashable {
                 rows: try job.required("dataset_rows").int(in: sizes),
                 length: try job.required("length").int(in: sizes),
                 maxShardBytes: shard == 0 ? .max : shard << 20)
+            options.form = try form(job)
             options.measurementRows = try job.int(
                 "measurement_rows", default: options.measurementRows, in: sizes)
             options.measurementLength = try job.int(
@@ -46,6 +47,19 @@ package struct QuantizeSettings: Sendable, Hashable {
         } catch let error as ConfigError {
             throw ConversionError(
                 .damaged, "the job is damaged (\(error)); start anew with -nr", path: work)
+        }
+    }
+
+    private static func form(_ job: ConfigCursor) throws(ConfigError) -> QuantizeForm {
+        switch try job.string("format", default: "exl2") {
+        case "exl2": return .exl2
+        case "gptq":
+            return .gptq(
+                GPTQSettings(
+                    groupSize: try job.required("group_size").int(in: 1...(1 << 20)),
+                    isActivityOrdered: try job.bool("act_order", default: false)))
+        case let other:
+            throw try job.required("format").error(.badValue, "unknown format \(other)")
         }
     }
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// How the numbers of an EXL2 matrix are chosen; the format is the same.
+// How the numbers of a quantized matrix are chosen.
 
-/// How a matrix is quantized to EXL2.
+/// How a matrix is quantized.
 package struct QuantizerRecipe: Sendable, Hashable {
     /// How the scales of a group are chosen.
     package enum Scales: Sendable, Hashable {
@@ -11,6 +11,8 @@ package struct QuantizerRecipe: Sendable, Hashable {
         /// rounding error of each row loses of the outputs, have the least sum; and the group that largest scale under
         /// which these sums are least.
         case losses
+        /// By what the errors cost, with a scale of its own for each output in half precision, as GPTQ's files have it.
+        case own
     }
 
     /// What is added to the diagonal of a Hessian before its inverse is taken.
@@ -27,6 +29,13 @@ package struct QuantizerRecipe: Sendable, Hashable {
     package let damping: Damping
     /// Passes of coordinate descent over the codes, behind GPTQ.
     package let descents: Int
+    /// Whether inputs are quantized by falling activity, or in their order.
+    package var isSorted = true
+
+    /// Whether values are codes times scales as they are, not rounded to halves: what readers of the files compute.
+    var isExact: Bool { scales == .own }
+    /// Bytes of a group's scale for an output.
+    var scaleBytes: Int { scales == .own ? 2 : 1 }
 
     /// What ExLlamaV2's converter does.
     package static let exllamav2 = QuantizerRecipe(
@@ -34,4 +43,10 @@ package struct QuantizerRecipe: Sendable, Hashable {
     /// What loses least of the outputs on text that calibration never saw.
     package static let eft = QuantizerRecipe(
         scales: .losses, damping: .median(0.3), descents: 3)
+
+    /// The same with the scales of GPTQ's files.
+    package static func gptq(sorted: Bool) -> QuantizerRecipe {
+        QuantizerRecipe(
+            scales: .own, damping: .median(0.3), descents: 3, isSorted: sorted)
+    }
 }

@@ -94,21 +94,21 @@ struct RowWalk {
     let kept: PausedRows
     /// The layer's inputs.
     private let states: HiddenStates
-    /// Where linear layers are that are quantized; nil in the unquantized model.
-    private let quantized: String?
+    /// What has quantized linear layers; nil in the unquantized model.
+    private let quantizer: LinearQuantizer?
 
     private var model: DecoderDescription { rows.job.folder.description }
     private var isParallel: Bool { model.shape.isParallel }
 
     /// Begins with the layer's inputs.
-    /// - Parameter quantized: the folder of quantized linear layers; nil in the unquantized model.
+    /// - Parameter quantizer: what has quantized linear layers; nil in the unquantized model.
     init(
-        _ rows: LayerCalibration, _ index: Int, kept: PausedRows, quantized: String?
+        _ rows: LayerCalibration, _ index: Int, kept: PausedRows, quantizer: LinearQuantizer?
     ) throws {
         self.rows = rows
         self.index = index
         self.kept = kept
-        self.quantized = quantized
+        self.quantizer = quantizer
         states = try rows.states(index)
     }
 
@@ -176,9 +176,8 @@ struct RowWalk {
         return try rows.runner.layer(
             index, vectors: checkpoint, needed: { needed[$0] != nil },
             checkpoint: { name in
-                guard let quantized, needed[name] == false else { return checkpoint }
-                return try SafetensorsFile(
-                    path: FileSystem.join(quantized, name + ".safetensors"))
+                guard let quantizer, needed[name] == false else { return checkpoint }
+                return try quantizer.written(quantizer.path(name))
             })
     }
 
@@ -187,7 +186,7 @@ struct RowWalk {
     private func x(_ row: Int) -> Matrix { rows.input.rows(0..<rows.lengths[row]) }
 
     private func pass(_ row: Int) -> LayerPass {
-        rows.runner.state(tokens: rows.lengths[row], .rough(quantized: quantized != nil))
+        rows.runner.state(tokens: rows.lengths[row], .rough(quantized: quantizer != nil))
     }
 
     /// Brings a row to a pause, from where it stood at the one before.

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// The scales of one EXL2 group: a code for each output and one maximum, found by a search over 97 clippings.
+// The scales of one group; EXL2's: a code for each output and one maximum, found by a search over 97 clippings.
 import CEftKernels
 import EftFormats
 import EftQuant
@@ -15,16 +15,20 @@ package struct GroupScales: Sendable {
     package let values: [Float]
     /// Which clipping won, 0...96.
     package let gridIndex: Int
+    /// Half bits of the scales that outputs have for themselves, in GPTQ's files; empty in EXL2's.
+    package var own: [UInt16] = []
 
-    /// What a reader computes of the codes of some outputs.
+    /// What a reader computes for some outputs.
     func decoded(_ outputs: Range<Int>) -> [Float] {
+        if !own.isEmpty { return own[outputs].map(ElementConversion.float(half:)) }
         let table = EXL2Scale.table(scaleMax: scaleMax).map(ElementConversion.float(half:))
         return codes[outputs].map { table[Int($0) - 1] }
     }
 
     /// The same without the values, which are four times as large as the codes.
     var stored: GroupScales {
-        GroupScales(codes: codes, scaleMax: scaleMax, values: [], gridIndex: gridIndex)
+        GroupScales(
+            codes: codes, scaleMax: scaleMax, values: [], gridIndex: gridIndex, own: own)
     }
 }
 

@@ -18,15 +18,21 @@ package final class GGUFCheckpoint: CheckpointReader {
     private let views: [String: (info: TensorInfo, view: GGUFView)]
 
     /// Opens a file, or all files of a model.
+    /// - Parameter headDim: numbers of a head of the base, for an adapter whose file does not say it.
     /// - Throws: `FormatError`.
-    package init(path: String) throws(FormatError) {
+    package init(path: String, headDim: Int? = nil) throws(FormatError) {
         let model: GGUFModel
         do throws(GGUFError) { model = try GGUFModel.open(path) } catch { throw FormatError(error) }
         var parts: [MappedFile] = []
         for part in model.file.parts { parts.append(try MappedFile(path: part.path)) }
         var (infos, opaque): ([TensorInfo], [OpaqueTensor]) = ([], [])
         var views: [String: (TensorInfo, GGUFView)] = [:]
-        for view in model.views {
+        for stored in model.views {
+            guard let view = headDim.map({ stored.of(headDim: $0) }) ?? stored else {
+                throw FormatError(
+                    .damaged, "has \(stored.rows) rows, which are no heads of the base model",
+                    path: path, tensor: stored.name)
+            }
             guard view.tensor.bytes.upperBound <= parts[view.part].byteCount else {
                 throw FormatError(
                     .damaged, "the file became shorter while in use", path: parts[view.part].path)
@@ -89,6 +95,14 @@ package final class GGUFCheckpoint: CheckpointReader {
 
     package func releasePages(of name: String) {}
 
+    private func requireKnownHeads(_ view: GGUFView) throws(FormatError) {
+        guard view.hasUnknownHeads else { return }
+        throw FormatError(
+            .unsupported,
+            "the order of its rows follows from the base model, with which the adapter must be opened",
+            path: path, tensor: view.name)
+    }
+
     package func blockType(of name: String) -> GGUFTensorType? {
         guard let view = views[name]?.view, view.tensor.type.isQuantized else { return nil }
         return view.tensor.type
@@ -98,6 +112,7 @@ package final class GGUFCheckpoint: CheckpointReader {
         _ name: String, rows: Range<Int>, into target: UnsafeMutableRawBufferPointer
     ) throws(FormatError) {
         guard let view = views[name]?.view else { return _ = try tensor(name) }
+        try requireKnownHeads(view)
         let width = view.rowBytes
         precondition(
             rows.lowerBound >= 0 && rows.upperBound <= view.rows
@@ -132,6 +147,7 @@ package final class GGUFCheckpoint: CheckpointReader {
             range.lowerBound >= 0 && range.upperBound <= info.byteCount
                 && target.count == range.count,
             "bytes \(range) of \(info.byteCount) into \(target.count)")
+        try requireKnownHeads(view)
         guard !range.isEmpty else { return }
         let file = parts[view.part]
         if Self.isPlain(view) {

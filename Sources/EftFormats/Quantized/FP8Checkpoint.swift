@@ -4,12 +4,13 @@ import CEftKernels
 import EftTensor
 
 /// Shows the FP8 weights of a checkpoint as the bf16 numbers that they stand for: number x scale, in f32, rounded to bf16. Nothing is
-/// kept; what is asked for is read.
+/// kept; what is asked for is read. Codes and scales themselves are found under names of their own (`codes`, `scales`), but not
+/// listed.
 ///
 /// `<module>.weight` [N, K] in F8_E4M3 beside `<module>.weight_scale_inv` [N / rows, K / columns] (DeepSeek, Qwen, transformers: a scale
 /// for each block, by which numbers are multiplied in spite of its name) or `<module>.weight_scale` (compressed-tensors, FBGEMM: one
 /// for all, for each row, or for each block). Scales of activations are not shown: products are computed with activations as they are.
-final class FP8Checkpoint: CheckpointView {
+package final class FP8Checkpoint: CheckpointView {
     /// A weight and the scales of its blocks.
     private struct Scaled {
         /// As it is shown.
@@ -21,11 +22,16 @@ final class FP8Checkpoint: CheckpointView {
         let stride: Int
     }
 
+    /// The name under which a weight's codes are found: F8_E4M3 [N, K].
+    package static func codes(_ weight: String) -> String { weight + "#codes" }
+    /// The name under which a weight's scales are found: real numbers [row blocks, column blocks].
+    package static func scales(_ weight: String) -> String { weight + "#scales" }
+
     private static let suffixes = ["_scale_inv", "_scale"]
 
-    let base: any CheckpointReader
-    let quantization: StoredQuantization?
-    let tensors: [TensorInfo]
+    package let base: any CheckpointReader
+    package let quantization: StoredQuantization?
+    package let tensors: [TensorInfo]
     private let scaled: [String: Scaled]
     private let hidden: Set<String>
 
@@ -104,28 +110,65 @@ final class FP8Checkpoint: CheckpointView {
         return length
     }
 
+    /// Rows and columns that share a scale of a weight whose scales are [row blocks, column blocks]; nil when there are none such.
+    package static func block(
+        of weight: TensorInfo, scales: TensorInfo, _ quantization: StoredQuantization?
+    ) -> (rows: Int, columns: Int)? {
+        let (dims, grid, block) = (
+            weight.shape.dims, scales.shape.dims, quantization?.blockSize
+        )
+        guard dims.count == 2, grid.count == 2,
+            let rows = length(dims[0], grid[0], block?.first),
+            let columns = length(dims[1], grid[1], block?.last)
+        else { return nil }
+        return (rows, columns)
+    }
+
+    /// What a name of codes or scales stands for.
+    private func own(_ name: String) -> (info: TensorInfo, stored: String)? {
+        guard let mark = name.lastIndex(of: "#") else { return nil }
+        let weight = String(name[..<mark])
+        guard let found = scaled[weight] else { return nil }
+        if name == FP8Checkpoint.codes(weight) {
+            return (try? TensorInfo(name: name, dtype: .f8e4m3, shape: found.info.shape)).map {
+                ($0, weight)
+            }
+        }
+        guard name == FP8Checkpoint.scales(weight), found.stride > 0 else { return nil }
+        let shape = Shape(found.scales.shape.count / found.stride, found.stride)
+        return (try? TensorInfo(name: name, dtype: found.scales.dtype, shape: shape)).map {
+            ($0, found.scales.name)
+        }
+    }
+
     // MARK: CheckpointReader
 
-    func find(_ name: String) -> TensorInfo? {
-        hidden.contains(name) ? nil : scaled[name]?.info ?? base.find(name)
+    package func find(_ name: String) -> TensorInfo? {
+        if hidden.contains(name) { return nil }
+        return scaled[name]?.info ?? base.find(name) ?? own(name)?.info
     }
 
-    func releasePages(of name: String) { base.releasePages(of: name) }
-
-    func place(of name: String) -> (path: String, bytes: Range<Int>)? {
-        scaled[name] == nil ? base.place(of: name) : nil
+    package func releasePages(of name: String) {
+        base.releasePages(of: own(name)?.stored ?? name)
     }
 
-    func withBytes<R>(
+    package func place(of name: String) -> (path: String, bytes: Range<Int>)? {
+        if let own = own(name) { return base.place(of: own.stored) }
+        return scaled[name] == nil ? base.place(of: name) : nil
+    }
+
+    package func withBytes<R>(
         of name: String, _ body: (UnsafeRawBufferPointer) throws -> R
     ) throws -> R {
+        if let own = own(name) { return try base.withBytes(of: own.stored, body) }
         guard scaled[name] != nil else { return try base.withBytes(of: name, body) }
         return try bytes(of: name).withUnsafeBytes(body)
     }
 
-    func read(
+    package func read(
         _ name: String, bytes range: Range<Int>, into target: UnsafeMutableRawBufferPointer
     ) throws(FormatError) {
+        if let own = own(name) { return try base.read(own.stored, bytes: range, into: target) }
         guard let weight = scaled[name] else {
             return try base.read(name, bytes: range, into: target)
         }

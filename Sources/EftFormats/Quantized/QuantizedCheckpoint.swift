@@ -3,31 +3,33 @@
 import EftTensor
 
 /// A checkpoint whose folder describes the form of its weights; its tensors are the stored ones.
-final class QuantizedCheckpoint: CheckpointView {
-    let base: any CheckpointReader
-    let quantization: StoredQuantization?
+package final class QuantizedCheckpoint: CheckpointView {
+    package let base: any CheckpointReader
+    package let quantization: StoredQuantization?
 
     /// Puts a description beside a checkpoint.
-    init(_ base: any CheckpointReader, _ quantization: StoredQuantization) {
+    package init(_ base: any CheckpointReader, _ quantization: StoredQuantization) {
         self.base = base
         self.quantization = quantization
     }
 
-    func find(_ name: String) -> TensorInfo? { base.find(name) }
+    package func find(_ name: String) -> TensorInfo? { base.find(name) }
 
-    func read(
+    package func read(
         _ name: String, bytes range: Range<Int>, into target: UnsafeMutableRawBufferPointer
     ) throws(FormatError) {
         try base.read(name, bytes: range, into: target)
     }
 
-    func withBytes<R>(
+    package func withBytes<R>(
         of name: String, _ body: (UnsafeRawBufferPointer) throws -> R
     ) throws -> R {
         try base.withBytes(of: name, body)
     }
 
-    func releasePages(of name: String) { base.releasePages(of: name) }
+    package func releasePages(of name: String) { base.releasePages(of: name) }
 
-    func place(of name: String) -> (path: String, bytes: Range<Int>)? { base.place(of: name) }
+    package func place(of name: String) -> (path: String, bytes: Range<Int>)? {
+        base.place(of: name)
+    }
 }

@@ -12,16 +12,24 @@ extension GGUFFamily {
                 path: file.path)
         }
         let type = file.metadata["general.type"]?.text ?? "model"
-        if type == "adapter" {
-            throw GGUFError(
-                .unsupported,
-                "this is an adapter in llama.cpp's form, which is not read; take PEFT's folder of it",
-                path: file.path)
-        }
         if type == "imatrix" || name == "clip" {
             let what = name == "clip" ? "the part of a model that sees pictures" : "statistics"
             throw GGUFError(
                 .unsupported, "this file is \(what); give the one with the language model",
+                path: file.path)
+        }
+        return try named(file, hasExperts: (file.metadata["llama.expert_count"]?.whole ?? 0) > 0)
+    }
+
+    /// The family that a file's architecture means.
+    /// - Parameter hasExperts: whether a model in Llama's form is a mixture.
+    /// - Throws: `GGUFError` (`unsupported`, `missing`).
+    static func named(
+        _ file: GGUFFile, hasExperts: Bool
+    ) throws(GGUFError) -> (name: String, family: GGUFFamily) {
+        guard let name = file.metadata["general.architecture"]?.text else {
+            throw GGUFError(
+                .missing, "the file does not say what it is (general.architecture)",
                 path: file.path)
         }
         guard var family = all[name] else {
@@ -30,9 +38,7 @@ extension GGUFFamily {
                 "models of the architecture '\(name.prefix(100))' are not read from GGUF files; read are "
                     + all.keys.sorted().joined(separator: ", "), path: file.path)
         }
-        if name == "llama", (file.metadata["llama.expert_count"]?.whole ?? 0) > 0 {
-            family = mixtral
-        }
+        if name == "llama", hasExperts { family = mixtral }
         if name == "olmo2", file.metadata["olmo2.attention.sliding_window"] != nil {
             family = olmo3
         }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// PEFT adapter folders: adapter_config.json and adapter_model.safetensors.
+// PEFT adapter folders: adapter_config.json and adapter_model.safetensors; llama.cpp's files are read as such.
 import EftConfig
 import EftFormats
 import EftNN
@@ -33,7 +33,7 @@ package enum AdapterFile {
                 path: folder)
         }
         let stacked = StackedAdapters(config.targetParameters, decoder.description)
-        let checkpoint = try open(folder, stacked)
+        let checkpoint = try open(folder, stacked, decoder.description)
         var unused = Set(checkpoint.tensors.map(\.name))
         let slot = decoder.freeAdapterSlot
         var loaded: [(Linear, LoRA)] = []
@@ -96,9 +96,10 @@ package enum AdapterFile {
     /// Opens the tensors of an adapter, those of stacked ones as parts of their own.
     /// - Throws: `FormatError`, and `ModelError` when they do not fit the model.
     package static func open(
-        _ folder: String, _ stacked: StackedAdapters
+        _ folder: String, _ stacked: StackedAdapters, _ base: DecoderDescription
     ) throws -> any CheckpointReader {
-        let checkpoint = try CheckpointFolder.open(folder, kind: .adapter)
+        let checkpoint = try CheckpointFolder.open(
+            folder, kind: .adapter, headDim: base.shape.headDim)
         guard !stacked.isEmpty else { return checkpoint }
         return try StackedAdapterCheckpoint(checkpoint, stacked.products)
     }
@@ -170,7 +171,7 @@ package enum AdapterFile {
     ) throws -> AdapterExtents {
         let config = try AdapterConfig.read(folder: folder)
         let stacked = StackedAdapters(config.targetParameters, description)
-        let checkpoint = try open(folder, stacked)
+        let checkpoint = try open(folder, stacked, description)
         var (places, magnitudes): ([String: Int], [String: Int]) = ([:], [:])
         var shared: Set<String> = []
         for layer in 0..<description.layers {

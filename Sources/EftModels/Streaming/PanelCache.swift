@@ -223,7 +223,7 @@ extension WeightLayout {
         case .f16: words.append("f16")
         case .bf16: words.append("bf16")
         case .coded(let book, let scales, let groups, let permuted):
-            words += ["coded", book == .nf4 ? "nf4" : "signed", scales.rawValue]
+            words += ["coded", "\(book)", scales.rawValue]
             // Runs of equal groups as `count*blocks:bits`.
             var start = 0
             while start < groups.count {

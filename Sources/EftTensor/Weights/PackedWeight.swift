@@ -142,7 +142,12 @@ extension WeightLayout {
         case .bf16: weight.kind = EFT_WEIGHT_BF16
         case .coded(let book, let scales, let groups, _):
             weight.kind = EFT_WEIGHT_CODED
-            weight.code_book = book == .nf4 ? EFT_CODES_NF4 : EFT_CODES_SIGNED
+            weight.code_book =
+                switch book {
+                case .signed: EFT_CODES_SIGNED
+                case .nf4: EFT_CODES_NF4
+                case .e4m3: EFT_CODES_E4M3
+                }
             weight.scale_type = scales.kernelValue
             weight.group_count = groups.count
         }

@@ -76,6 +76,8 @@ package struct WeightLayout: Sendable, Hashable {
         case signed
         /// The 16 values of NF4.
         case nf4
+        /// 8-bit floating point numbers (E4M3).
+        case e4m3
     }
 
     /// Consecutive blocks of 32 inputs that share a width in bits and, for each output, a scale.

@@ -35,7 +35,7 @@ struct AdapterTargets: Sendable {
             let config = try AdapterConfig.read(folder: folder)
             let stacked = StackedAdapters(config.targetParameters, description)
             (self.config, self.stacked) = (config, stacked)
-            let checkpoint = try AdapterFile.open(folder, stacked)
+            let checkpoint = try AdapterFile.open(folder, stacked, description)
             let linears = (0..<description.layers).flatMap { description.linears(layer: $0) }
             var named = (linears.map(\.name) + [description.headName]).filter {
                 checkpoint.find(AdapterFile.prefix + $0 + AdapterFile.suffixes.a) != nil

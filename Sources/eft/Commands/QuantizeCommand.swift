@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// eft quantize: a 16-bit model to EXL2.
+// eft quantize: a 16-bit model to EXL2, GPTQ or FP8.
 import EftCommandLine
 import EftConfig
 import EftConversion
@@ -23,7 +23,8 @@ enum QuantizeCommand: Command {
 
     static let specification = CommandSpecification(
         name: "quantize",
-        abstract: "Quantize a model to EXL2 by GPTQ, at 2 to 8 bits a weight.",
+        abstract:
+            "Quantize a model by GPTQ, to EXL2 at 2 to 8 bits a weight or to GPTQ's own files, or round it to FP8.",
         discussion:
             "Layer by layer, on calibration text: one layer's weights are in memory at a time. A run that "
             + "was stopped goes on at the last finished layer when it is started again with the same "
@@ -38,6 +39,12 @@ enum QuantizeCommand: Command {
             Example(
                 "eft quantize -i ./llama -o ./work -cf ./llama-3bit -b 3 -hb 8 -c rows.jsonl -r 200",
                 "3 bits, 200 calibration rows"),
+            Example(
+                "eft quantize -i ./llama -o ./work -cf ./llama-gptq --format gptq --act-order",
+                "4 bits in groups of 128, for transformers, vLLM and others"),
+            Example(
+                "eft quantize -i ./llama -o ./llama-fp8 --format fp8",
+                "8-bit floating point numbers with a scale for 128 x 128 of them"),
         ],
         options: [
             OptionSpecification(
@@ -56,9 +63,26 @@ enum QuantizeCommand: Command {
                     "a LoRA adapter to fold into the 16-bit model as it is read; no merged copy is written",
                 completion: .folder),
             OptionSpecification(
+                "--format", kind: .value("NAME"),
+                help:
+                    "the form of the files: exl2; gptq, which transformers, vLLM and others load; fp8, as DeepSeek and Qwen publish "
+                    + "theirs, which takes no calibration: -o is then the folder to write",
+                defaultText: "exl2", choices: ["exl2", "gptq", "fp8"]),
+            OptionSpecification(
+                "--group-size", kind: .value("N"),
+                help:
+                    "inputs that share a scale in GPTQ's files, or rows and columns in FP8's: 32, 64 or 128",
+                defaultText: "128"),
+            OptionSpecification(
+                "--act-order",
+                help:
+                    "quantize and group the inputs of GPTQ's files by falling activity (desc_act): a little nearer to the "
+                    + "original, slower with some readers"),
+            OptionSpecification(
                 "-b", "--bits", kind: .value("N"),
-                help: "bits of a weight of the decoder's layers, such as 2.4 or 4.65",
-                defaultText: "4.125; 4 with --recipe uniform"),
+                help:
+                    "bits of a weight of the decoder's layers, such as 2.4 or 4.65; 2, 3, 4 or 8 in GPTQ's files",
+                defaultText: "4.125; 4 with --recipe uniform and in GPTQ's files"),
             OptionSpecification(
                 "--recipe", kind: .value("NAME"),
                 help:
@@ -132,6 +156,7 @@ enum QuantizeCommand: Command {
         ] + noEffect.map(\.specification))
 
     static func run(_ arguments: ParsedArguments) throws {
+        if arguments.string("format") == "fp8" { return try writeFP8(arguments) }
         let isJSON = arguments.flag("json")
         if let notice = IneffectiveOption.notice(noEffect, arguments), !isJSON {
             TerminalOutput.standardError.writeLine("note: \(notice)")
@@ -186,17 +211,36 @@ enum QuantizeCommand: Command {
         from input: String, to output: String
     ) {
         watch.describe(
-            [
-                "output": ConfigNode(output), "bits": ConfigNode(options.bits),
-                "recipe": ConfigNode(options.recipe.rawValue),
-                "head_bits": ConfigNode(options.headBits),
-                "rows": ConfigNode(calibration.rows.count),
-                "length": ConfigNode(calibration.longest),
-                "calibration": ConfigNode(calibration.name),
-            ],
-            "would quantize \(input) to \(formatTrimmed(options.bits, decimals: 3)) bits, the head to \(options.headBits), on "
+            description(options, calibration, output),
+            "would quantize \(input) to \(formatTrimmed(options.bits, decimals: 3)) bits, \(ends(options)), on "
                 + "\(calibration.rows.count) rows of \(calibration.longest) tokens of \(calibration.name), to "
                 + output)
+    }
+
+    private static func description(
+        _ options: QuantizeOptions, _ calibration: CalibrationRows, _ output: String
+    ) -> ConfigObject {
+        var object: ConfigObject = [
+            "output": ConfigNode(output), "format": ConfigNode(options.form.name),
+            "bits": ConfigNode(options.bits),
+        ]
+        if let settings = options.form.gptq {
+            object["group_size"] = ConfigNode(settings.groupSize)
+            object["act_order"] = ConfigNode(.bool(settings.isActivityOrdered))
+        } else {
+            object["recipe"] = ConfigNode(options.recipe.rawValue)
+            object["head_bits"] = ConfigNode(options.headBits)
+        }
+        object["rows"] = ConfigNode(calibration.rows.count)
+        object["length"] = ConfigNode(calibration.longest)
+        object["calibration"] = ConfigNode(calibration.name)
+        return object
+    }
+
+    private static func ends(_ options: QuantizeOptions) -> String {
+        guard let settings = options.form.gptq else { return "the head to \(options.headBits)" }
+        let order = settings.isActivityOrdered ? " by activity" : ""
+        return "in GPTQ's groups of \(settings.groupSize)\(order)"
     }
 
     /// The job that was begun in the work folder, where the command line wants to go on with it.
@@ -228,7 +272,8 @@ enum QuantizeCommand: Command {
         let recipe =
             arguments.string("recipe").flatMap { QuantizeRecipe(rawValue: $0) }
             ?? earlier?.recipe ?? .eft
-        let usualBits = recipe == .uniform ? 4 : 4.125
+        let form = try form(arguments, earlier)
+        let usualBits = recipe == .uniform || form != .exl2 ? 4 : 4.125
         let bits = try arguments.double(
             "bits", default: fitting ?? earlier?.bits ?? usualBits, in: 0...32)
         let usual = earlier.map { $0.maxShardBytes == .max ? 0 : $0.maxShardBytes >> 20 }
@@ -244,6 +289,7 @@ enum QuantizeCommand: Command {
                 in: 2...(1 << 20)),
             maxShardBytes: shard == 0 ? .max : shard << 20,
             startsAnew: arguments.flag("no-resume"))
+        options.form = form
         options.measurementRows = try arguments.int(
             "measurement-rows", default: earlier?.measurementRows ?? options.measurementRows,
             in: 1...(1 << 20))
@@ -260,6 +306,35 @@ enum QuantizeCommand: Command {
         options.ropeAlpha =
             try arguments.double("rope-alpha", in: 0.01...1000) ?? earlier?.ropeAlpha
         return options
+    }
+
+    /// The form of the files.
+    /// - Throws: `UsageError` for options that the form does not have.
+    private static func form(
+        _ arguments: ParsedArguments, _ earlier: QuantizeOptions?
+    ) throws -> QuantizeForm {
+        let name = arguments.string("format") ?? earlier?.form.name ?? "exl2"
+        guard name == "gptq" else {
+            for option in ["group-size", "act-order"] where arguments.isGiven(option) {
+                throw arguments.error(option, "is not for EXL2; give --format gptq too")
+            }
+            return .exl2
+        }
+        let foreign = [
+            "recipe", "head-bits", "quantize-embedding", "measurement", "output-measurement",
+            "measurement-rows", "measurement-length", "fit",
+        ]
+        for option in foreign where arguments.isGiven(option) {
+            throw arguments.error(
+                option,
+                "is for EXL2: GPTQ's files have one width, and leave embedding and head as they are"
+            )
+        }
+        let usual = earlier?.form.gptq ?? GPTQSettings()
+        return .gptq(
+            GPTQSettings(
+                groupSize: try arguments.int("group-size", default: usual.groupSize, in: 32...128),
+                isActivityOrdered: arguments.flag("act-order") || usual.isActivityOrdered))
     }
 
     /// The file of -om; a folder stands for measurement.json in it.

@@ -119,6 +119,66 @@ struct EXL2QuantizerTests {
         }
     }
 
+    @Test(arguments: shapes, widths)
+    func `scales of single columns are the same at every level, and lose least by the definition`(
+        _ shape: (Int, Int), bits: UInt32
+    ) throws {
+        let (rows, columns) = shape
+        var noise = Noise(rows + 7 * columns)
+        var x = noise.numbers(rows * columns, scale: 0.5)
+        // A column of nothing.
+        if columns > 3 { for row in 0..<rows { x[row * columns + 3] = 0 } }
+        let weights = noise.numbers(rows).map { abs($0) + 0.01 }
+        let largest = (0..<columns).map { column in
+            (0..<rows).reduce(0) { max($0, abs(x[$1 * columns + column])) }
+                / (Float((1 << bits) - 1) / 2)
+        }
+        let shares: [Float] = [0.3, 0.5, 0.7, 0.9, 1, 1.2]
+        func fitted(_ level: KernelLevel, threads: Int) throws -> [Float] {
+            var scales = [Float](repeating: -1, count: columns)
+            var workspace = [UInt8](repeating: 0, count: eft_column_fit_workspace(threads, rows))
+            try level.run(threads: threads) { context in
+                x.withUnsafeBufferPointer { x in
+                    weights.withUnsafeBufferPointer { weights in
+                        largest.withUnsafeBufferPointer { largest in
+                            shares.withUnsafeBufferPointer { shares in
+                                scales.withUnsafeMutableBufferPointer { scales in
+                                    var fit = eft_column_fit(
+                                        rows: rows, columns: columns, bits: bits,
+                                        x: x.baseAddress, row_weights: weights.baseAddress,
+                                        largest: largest.baseAddress, count: shares.count,
+                                        shares: shares.baseAddress, scales: scales.baseAddress)
+                                    eft_column_fit_scales(context, &fit, &workspace)
+                                }
+                            }
+                        }
+                    }
+                }
+            }
+            return scales
+        }
+        let wanted = try fitted(KernelLevel.all[0], threads: 1)
+        for level in KernelLevel.all { #expect(try fitted(level, threads: 2) == wanted) }
+        let middle = Double(1 << (bits - 1))
+        for column in 0..<columns {
+            func loss(_ scale: Float) -> Double {
+                (0..<rows).reduce(0) { sum, row in
+                    let value = Double(x[row * columns + column])
+                    let code = (value / Double(scale)).rounded(.toNearestOrEven)
+                    let distance = max(-middle, min(code, middle - 1)) * Double(scale) - value
+                    return sum + Double(weights[row]) * distance * distance
+                }
+            }
+            guard largest[column] > 0 else {
+                #expect(wanted[column] == 0)
+                continue
+            }
+            let tried = shares.map { Float(Float16(largest[column] * $0)) }
+            #expect(tried.contains(wanted[column]))
+            #expect(loss(wanted[column]) <= (tried.map(loss).min() ?? 0) * 1.0001)
+        }
+    }
+
     /// What GPTQ's correction of a group leaves.
     private struct Corrected: Equatable {
         let w: [Float]
@@ -131,7 +191,8 @@ struct EXL2QuantizerTests {
         _ context: OpaquePointer, _ rows: Int, _ columns: Int, _ bits: UInt32, _ scales: [Float],
         _ factor: [Float], _ w: UnsafeMutableBufferPointer<Float>,
         _ codes: UnsafeMutableBufferPointer<UInt8>, _ errors: UnsafeMutableBufferPointer<Float>,
-        _ energies: UnsafeMutableBufferPointer<Double>, _ workspace: UnsafeMutableRawPointer
+        _ energies: UnsafeMutableBufferPointer<Double>, _ workspace: UnsafeMutableRawPointer,
+        exact: Bool
     ) {
         scales.withUnsafeBufferPointer { scales in
             factor.withUnsafeBufferPointer { factor in
@@ -139,7 +200,7 @@ struct EXL2QuantizerTests {
                     rows: rows, columns: columns, bits: bits, scales: scales.baseAddress,
                     factor: factor.baseAddress, ldf: rows, w: w.baseAddress,
                     codes: codes.baseAddress, errors: errors.baseAddress,
-                    energies: energies.baseAddress)
+                    energies: energies.baseAddress, exact: exact)
                 eft_exl2_correct(context, &rounding, workspace)
             }
         }
@@ -158,6 +219,8 @@ struct EXL2QuantizerTests {
         _ shape: (Int, Int), bits: UInt32
     ) throws {
         let (rows, columns) = shape
+        // Some shapes for values of GPTQ's files, which are not rounded to halves.
+        let exact = (rows + columns) % 2 == 1
         var noise = Noise(rows * columns)
         let w = noise.numbers(rows * columns, scale: 0.5)
         let factor = Self.factor(rows, &noise)
@@ -175,7 +238,7 @@ struct EXL2QuantizerTests {
                             energies.withUnsafeMutableBufferPointer { energies in
                                 Self.correct(
                                     context, rows, columns, bits, scales, factor, w, codes, errors,
-                                    energies, &workspace)
+                                    energies, &workspace, exact: exact)
                             }
                         }
                     }
@@ -189,7 +252,7 @@ struct EXL2QuantizerTests {
         let isHeld = wanted.w.indices.allSatisfy { place in
             let value = (Float(wanted.codes[place]) - middle) * scales[place % columns]
             return UInt32(wanted.codes[place]) < 1 << bits
-                && wanted.w[place] == Float(Float16(value))
+                && wanted.w[place] == (exact ? value : Float(Float16(value)))
         }
         #expect(isHeld)
         // W - Q = U' E.
@@ -226,13 +289,14 @@ struct EXL2QuantizerTests {
         _ shape: (Int, Int), bits: UInt32
     ) throws {
         let (rows, columns) = shape
+        let exact = columns % 2 == 1
         var noise = Noise(rows * columns + 7)
         let wanted = noise.numbers(rows * columns, scale: 0.5)
         let hessian = Self.hessian(rows, &noise)
         let scales = Self.scales(columns, bits: bits)
         var start = wanted
         try KernelLevel.all[0].run(threads: 1) {
-            eft_exl2_losses($0, rows, columns, bits, scales, &start)
+            eft_exl2_losses($0, rows, columns, bits, scales, false, &start)
         }
         // Plainly rounded, in rows that are two numbers longer.
         let ldw = columns + 2
@@ -272,7 +336,8 @@ struct EXL2QuantizerTests {
                                         rows: rows, columns: columns, bits: bits,
                                         scales: scales.baseAddress, hessian: hessian.baseAddress,
                                         ldh: rows, gradient: gradient.baseAddress,
-                                        w: w.baseAddress, ldw: ldw, changes: changes.baseAddress)
+                                        w: w.baseAddress, ldw: ldw, changes: changes.baseAddress,
+                                        exact: exact)
                                     eft_exl2_descend(context, &descent, &workspace)
                                 }
                             }
@@ -319,16 +384,17 @@ struct EXL2QuantizerTests {
         var noise = Noise(rows + 3 * columns)
         let x = noise.numbers(rows * columns, scale: 0.5)
         let scales = Self.scales(columns, bits: bits)
-        for level in KernelLevel.all {
+        for (level, exact) in KernelLevel.all.flatMap({ [($0, false), ($0, true)] }) {
             var losses = x
             try level.run(threads: 2) {
-                eft_exl2_losses($0, rows, columns, bits, scales, &losses)
+                eft_exl2_losses($0, rows, columns, bits, scales, exact, &losses)
             }
             let middle = Float(1 << (bits - 1))
             let isRight = x.indices.allSatisfy { index in
                 let scale = scales[index % columns]
                 let steps = scale > 0 ? (x[index] / scale).rounded(.toNearestOrEven) : 0
-                let held = Float(Float16(max(-middle, min(steps, middle - 1)) * scale))
+                let value = max(-middle, min(steps, middle - 1)) * scale
+                let held = exact ? value : Float(Float16(value))
                 return losses[index] == x[index] - held
             }
             #expect(isRight)

@@ -5,7 +5,7 @@ import Testing
 
 /// What a test weight is made of.
 enum WeightForm: Sendable, CaseIterable, CustomTestStringConvertible {
-    case f32, f16, bf16, codes2, codes3, codes4, codes5, codes6, codes8, nf4, mixed
+    case f32, f16, bf16, codes2, codes3, codes4, codes5, codes6, codes8, nf4, e4m3, mixed
     /// Blocks with scales of their own, by the widths of GGUF's K types; and of those with two halves a block.
     case k2, k3, k4, k5, k6, offset4, offset5
 
@@ -23,6 +23,7 @@ enum WeightForm: Sendable, CaseIterable, CustomTestStringConvertible {
         case .codes6: [(6, 3)]
         case .codes8: [(8, 20)]
         case .nf4: [(4, 2)]
+        case .e4m3: [(8, 4)]
         case .mixed: [(8, 1), (6, 2), (5, 1), (4, 3), (3, 17), (2, 2)]
         case .k2: [(2, 1)]
         case .k3: [(3, 1)]
@@ -144,7 +145,8 @@ final class TestWeight {
         _ form: WeightForm, _ noise: inout Noise, _ order: [UInt32], _ scaleForm: TestScales
     ) {
         weight.kind = EFT_WEIGHT_CODED
-        weight.code_book = form == .nf4 ? EFT_CODES_NF4 : EFT_CODES_SIGNED
+        weight.code_book =
+            form == .nf4 ? EFT_CODES_NF4 : form == .e4m3 ? EFT_CODES_E4M3 : EFT_CODES_SIGNED
         weight.scale_type = scaleForm.type
         var groups: [eft_group] = []
         var block: UInt32 = 0, row: UInt32 = 0
@@ -193,7 +195,9 @@ final class TestWeight {
                 record.storeBytes(of: step.bitPattern, toByteOffset: 8, as: UInt16.self)
                 for b in 0..<Int(group.blocks) {
                     let block = (0..<512).map { _ in
-                        UInt8(noise.bits() % (1 << UInt64(group.bits)))
+                        let code = UInt8(noise.bits() % (1 << UInt64(group.bits)))
+                        // Two codes of E4M3 are NaN.
+                        return form == .e4m3 && code & 0x7F == 0x7F ? code ^ 1 : code
                     }
                     let rows = Int(group.row_offset) + b * Int(group.bits)
                     eft_codes_pack(
@@ -297,18 +301,31 @@ final class TestWeight {
         _ laneScales: UnsafePointer<Float>, _ order: [UInt32]
     ) {
         let nf4 = withUnsafeBytes(of: eft_nf4_values) { Array($0.bindMemory(to: Float.self)) }
+        func value(_ code: UInt8) -> Float {
+            if weight.code_book == EFT_CODES_E4M3 { return e4m3(code) }
+            return weight.code_book == EFT_CODES_NF4
+                ? nf4[Int(code)] : Float(Int(code) - (1 << (Int(group.bits) - 1)))
+        }
         for k in 0..<32 {
             let input = order[block * 32 + k]
             for lane in 0..<16 where input < inputs && panel * 16 + lane < outputs {
                 let code = codes[k * 16 + lane]
                 let at = Int(input) * outputs + panel * 16 + lane
-                codeValues[at] =
-                    weight.code_book == EFT_CODES_NF4
-                    ? nf4[Int(code)] : Float(Int(code) - (1 << (Int(group.bits) - 1)))
+                codeValues[at] = value(code)
                 scales[at] = laneScales[lane]
             }
         }
     }
+}
+
+/// An 8-bit floating point number: a sign, four bits of exponent, three of mantissa.
+func e4m3(_ code: UInt8) -> Float {
+    let (exponent, mantissa) = (Int(code >> 3 & 15), Float(code & 7) / 8)
+    let size =
+        exponent == 0
+        ? Float(sign: .plus, exponent: -6, significand: mantissa)
+        : Float(sign: .plus, exponent: exponent - 7, significand: 1 + mantissa)
+    return code & 0x80 == 0 ? size : -size
 }
 
 /// Nearest bf16 number, ties to even.

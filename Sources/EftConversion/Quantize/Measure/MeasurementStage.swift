@@ -49,7 +49,7 @@ final class MeasurementStage {
         self.rows = try LayerCalibration(job, rows: rows, stem: MeasurementStage.stem)
         quantizer = LinearQuantizer(
             checkpoint: job.checkpoint, folder: job.work.candidates,
-            recipe: job.plan.options.recipe.rounding, backend: job.backend)
+            recipe: job.plan.options.rounding, backend: job.backend)
     }
 
     /// Writes the inputs of the first layer.

@@ -1,14 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
-// The finished EXL2 folder, put together from the quantized layers and the rest of the source.
+// The finished folder, put together from the quantized layers and the rest of the source.
 import EftConfig
 import EftFormats
 import EftModels
 import EftTensor
 
-/// Writes `output.safetensors` (or shards), `config.json` with `quantization_config`, and all other files.
+/// Writes `output.safetensors` (EXL2) or `model.safetensors` (GPTQ), or shards, `config.json` with `quantization_config`, and
+/// all other files.
 ///
-/// Norms are in f16, and so is an embedding that is not quantized; quantized layers are copied as they are.
-struct EXL2FolderWriter {
+/// Norms are in f16, and so are an embedding and a head that are not quantized; quantized layers are copied as they are.
+struct QuantizedFolderWriter {
     private let job: QuantizeJob
     private var model: DecoderDescription { job.folder.description }
 
@@ -29,7 +30,7 @@ struct EXL2FolderWriter {
             try TensorInfo(name: $0.info.name, dtype: $0.dtype, shape: $0.info.shape)
         }
         let writer = try SafetensorsWriter(
-            folder: job.output, baseName: "output", tensors: outputs,
+            folder: job.output, baseName: job.plan.options.form.fileStem, tensors: outputs,
             maxShardBytes: job.plan.options.maxShardBytes)
         var casters: [String: TensorCaster] = [:]
         for item in items {
@@ -52,7 +53,8 @@ struct EXL2FolderWriter {
             if let adapter = job.plan.options.adapter {
                 try OutputFolder.copyTokenizer(from: adapter, to: job.output)
             }
-            try config().write(to: job.output, indent: 4)
+            try config().write(
+                to: job.output, indent: job.plan.options.form == .exl2 ? 4 : 2)
         }
         try writer.finish()
     }
@@ -108,11 +110,39 @@ struct EXL2FolderWriter {
             try norm(norms.feedForwardValue)
         }
         try norm(model.finalNorm)
-        if !job.plan.sharesEmbedding { try quantized(model.headName) }
+        if job.plan.quantizesHead {
+            if !job.plan.sharesEmbedding { try quantized(model.headName) }
+        } else if !model.tiedEmbeddings {
+            try plain(model.headName + ".weight")
+        }
+        // A quantized head's bias stands beside its codes.
+        if model.headBias, !job.plan.quantizesHead { try plain(model.headName + ".bias") }
         return items
     }
 
     private func config() throws -> ConfigEditor {
+        var editor = try ConfigEditor(job.folder.config)
+        editor.set("quantization_config", ConfigNode(.object(block)))
+        if job.plan.options.form != .exl2 { editor.setDType(.f16) }
+        return editor
+    }
+
+    /// What the config says of the weights.
+    private var block: ConfigObject {
+        guard let settings = job.plan.options.form.gptq else { return exl2Block }
+        var block = ConfigObject()
+        block["quant_method"] = "gptq"
+        block["bits"] = ConfigNode(.integer(job.plan.options.uniformBits ?? 4))
+        block["group_size"] = ConfigNode(.integer(settings.groupSize))
+        block["desc_act"] = ConfigNode(.bool(settings.isActivityOrdered))
+        block["sym"] = ConfigNode(.bool(true))
+        block["lm_head"] = ConfigNode(.bool(false))
+        block["checkpoint_format"] = "gptq"
+        block["pack_dtype"] = "int32"
+        return block
+    }
+
+    private var exl2Block: ConfigObject {
         var calibration = ConfigObject()
         calibration["rows"] = ConfigNode(.integer(job.calibration.rows.count))
         calibration["length"] = ConfigNode(.integer(job.calibration.longest))
@@ -123,8 +153,6 @@ struct EXL2FolderWriter {
         block["bits"] = ConfigNode(.real(job.plan.options.bits))
         block["head_bits"] = ConfigNode(.integer(job.plan.options.headBits))
         block["calibration"] = ConfigNode(.object(calibration))
-        var editor = try ConfigEditor(job.folder.config)
-        editor.set("quantization_config", ConfigNode(.object(block)))
-        return editor
+        return block
     }
 }
