@@ -34,7 +34,7 @@ package enum ProcessMemory {
             case .training: 3456 << 10
             case .evaluation: 2560 << 10
             case .copying: 1792 << 10
-            case .quantizing: 4352 << 10
+            case .quantizing: 3328 << 10
             }
         }
 

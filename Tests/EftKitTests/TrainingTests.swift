@@ -105,6 +105,38 @@ struct TrainingTests {
             try await model.complete("Once upon a time", options: .init(maxTokens: 4)).tokens > 0)
     }
 
+    @Test func `GPTQ and FP8 folders are written and run`() async throws {
+        let folder = try TemporaryFolder()
+        var options = QuantizationOptions.gptq(groupSize: 64, isActivityOrdered: true)
+        options.rows = 4
+        options.rowLength = 64
+        let result = try await ModelFiles.quantize(
+            KitModel.folder, into: folder.path + "/gptq", workFolder: folder.path + "/work",
+            calibration: Fixtures.packageRoot + "/Examples/demo/calibration.txt",
+            options: options)
+        #expect(result.bitsPerWeight > 4.25 && result.bitsPerWeight < 5)
+        try await ModelFiles.quantizeToFP8(
+            KitModel.folder, into: folder.path + "/fp8", blockSize: 64)
+        for (name, method) in [("gptq", "gptq"), ("fp8", "fp8")] {
+            let path = folder.path + "/" + name
+            let config = try ConfigFile.read(path + "/config.json")
+            let form = try config.required("quantization_config")
+            #expect(try form.required("quant_method").string() == method)
+            let model = try await LanguageModel.load(path, options: KitModel.options)
+            #expect(
+                try await model.complete("Once upon a time", options: .init(maxTokens: 4)).tokens
+                    > 0)
+        }
+        options.format = .gptq(groupSize: 48)
+        let failure = await #expect(throws: EftError.self) {
+            try await ModelFiles.quantize(
+                KitModel.folder, into: folder.path + "/no", workFolder: folder.path + "/no-work",
+                calibration: Fixtures.packageRoot + "/Examples/demo/calibration.txt",
+                options: options)
+        }
+        #expect(failure?.message.contains("32, 64 or 128") == true)
+    }
+
     @Test func `a loaded model is served beside its use in the program`() async throws {
         let model = try await KitModel.load()
         let server = try model.serve(ModelServerOptions(port: 0))

@@ -113,12 +113,15 @@ extension QuantizePlan {
 
     /// What the job knows of each linear layer until its end: the options that were measured with their errors, and reports.
     private var kept: MemoryTable {
-        guard options.measures else { return MemoryTable([:]) }
-        return MemoryTable([.workspace: description.linearCount * QuantizePlan.measuredBytes])
+        let each =
+            QuantizePlan.reportBytes + (options.measures ? QuantizePlan.measuredBytes : 0)
+        return MemoryTable([.workspace: description.linearCount * each])
     }
 
     /// As measured for the options of the tables.
     private static let measuredBytes = 20 << 10
+    /// What a linear layer's report and gaps between its buffers were measured to take.
+    private static let reportBytes = 5 << 10
 
     /// States of one row before and after a layer, of the rows of which errors are told, and the activations.
     private func carried(length: Int, tokens: Int?) -> MemoryTable {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// A 16-bit model to EXL2.
+// A 16-bit model to EXL2, GPTQ or FP8.
 import EftConversion
 import EftModels
 import EftTokenizers
@@ -14,13 +14,27 @@ public enum QuantizationRecipe: String, Sendable, Hashable, CaseIterable {
     case uniform
 }
 
-/// How a model is quantized to EXL2.
+/// The form of the files of a quantized model.
+public enum QuantizationFormat: Sendable, Hashable {
+    /// ExLlamaV2's, whose layers have widths of their own.
+    case exl2
+    /// AutoGPTQ's and GPTQModel's, which transformers and vLLM load: one width of 2, 3, 4 or 8 bits.
+    /// - Parameters:
+    ///   - groupSize: inputs that share a scale: 32, 64 or 128.
+    ///   - isActivityOrdered: whether inputs are quantized and grouped by falling activity (`desc_act`).
+    case gptq(groupSize: Int = 128, isActivityOrdered: Bool = false)
+}
+
+/// How a model is quantized by GPTQ.
 public struct QuantizationOptions: Sendable, Hashable {
-    /// Bits of a weight of the decoder's layers, such as 2.4 or 4.65; the recipe `uniform` takes 2, 3, 4, 5, 6 or 8.
+    /// The form of the files.
+    public var format = QuantizationFormat.exl2
+    /// Bits of a weight of the decoder's layers, such as 2.4 or 4.65; the recipe `uniform` takes 2, 3, 4, 5, 6 or 8, GPTQ's files
+    /// 2, 3, 4 or 8.
     public var bits = 4.125
-    /// How widths are chosen and weights rounded.
+    /// How widths are chosen and weights rounded, in EXL2.
     public var recipe = QuantizationRecipe.eft
-    /// Bits of a weight of the head.
+    /// Bits of a weight of the head, in EXL2.
     public var headBits = 6
     /// Calibration rows.
     public var rows = 100
@@ -37,6 +51,23 @@ public struct QuantizationOptions: Sendable, Hashable {
         self.recipe = recipe
         self.headBits = headBits
     }
+
+    /// Writes GPTQ's files.
+    public static func gptq(
+        bits: Int = 4, groupSize: Int = 128, isActivityOrdered: Bool = false
+    ) -> QuantizationOptions {
+        var options = QuantizationOptions(bits: Double(bits))
+        options.format = .gptq(groupSize: groupSize, isActivityOrdered: isActivityOrdered)
+        return options
+    }
+
+    fileprivate var form: QuantizeForm {
+        switch format {
+        case .exl2: .exl2
+        case .gptq(let size, let isOrdered):
+            .gptq(GPTQSettings(groupSize: size, isActivityOrdered: isOrdered))
+        }
+    }
 }
 
 /// What a quantization came to.
@@ -50,7 +81,7 @@ public struct QuantizationResult: Sendable, Hashable {
 }
 
 extension ModelFiles {
-    /// Quantizes a 16-bit model to EXL2 by GPTQ, layer by layer.
+    /// Quantizes a 16-bit model by GPTQ, layer by layer, to EXL2 or to GPTQ's own files.
     /// - Parameters:
     ///   - input: the model's folder.
     ///   - output: the folder to write.
@@ -69,10 +100,11 @@ extension ModelFiles {
             let device = try FileWork(options.memoryLimit)
             let folder = try ModelFolder.open(input)
             let length = options.rowLength ?? min(2048, folder.description.contextLength)
-            let internalOptions = QuantizeOptions(
+            var internalOptions = QuantizeOptions(
                 bits: options.bits,
                 recipe: QuantizeRecipe(rawValue: options.recipe.rawValue) ?? .eft,
                 headBits: options.headBits, rows: options.rows, length: length)
+            internalOptions.form = options.form
             try internalOptions.check()
             let tokenizer = try Tokenizer.load(folder: folder.path)
             let rows = try CalibrationRows(
@@ -89,6 +121,31 @@ extension ModelFiles {
                 errors: Dictionary(
                     report.linears.map { ($0.name, $0.error.squareRoot()) },
                     uniquingKeysWith: { first, _ in first }))
+        }
+    }
+
+    /// Rounds a 16-bit model to 8-bit floating point (E4M3) with a scale for each block, as DeepSeek and Qwen publish theirs.
+    /// - Parameters:
+    ///   - input: the model's folder.
+    ///   - output: the folder to write.
+    ///   - blockSize: rows and columns that share a scale: 32, 64 or 128.
+    ///   - memoryLimit: most bytes to hold; the machine's memory less a margin when nil.
+    ///   - onProgress: receives bytes that are written.
+    /// - Returns: the names of the weight files that were written.
+    /// - Throws: `EftError`. A canceled run goes on when it is started again.
+    @discardableResult
+    public static func quantizeToFP8(
+        _ input: String, into output: String, blockSize: Int = 128, memoryLimit: Int? = nil,
+        onProgress: ProgressHandler? = nil
+    ) async throws(EftError) -> [String] {
+        try await Background.run { flag in
+            let device = try FileWork(memoryLimit)
+            let folder = try ModelFolder.open(input, scores: true)
+            let converter = try FP8Converter(
+                folder, output: output, block: blockSize, backend: device.backend)
+            try device.requireFit(
+                "quantize to FP8", FP8Converter.memory(folder.description, block: blockSize))
+            return try converter.run(ConversionMonitor(flag, onProgress))
         }
     }
 }
