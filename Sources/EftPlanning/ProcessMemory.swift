@@ -31,7 +31,7 @@ package enum ProcessMemory {
             switch self {
             case .generation: 3264 << 10
             case .conversation: 3712 << 10
-            case .training: 3456 << 10
+            case .training: 3712 << 10
             case .evaluation: 2560 << 10
             case .copying: 1792 << 10
             case .quantizing: 3328 << 10
@@ -53,8 +53,8 @@ package enum ProcessMemory {
         /// beside each layer than one pass over a text does.
         fileprivate var weightGap: Int {
             switch self {
-            case .generation, .conversation: 2560
-            case .evaluation, .training, .copying, .quantizing: 2048
+            case .generation, .conversation: 4096
+            case .evaluation, .training, .copying, .quantizing: 3072
             }
         }
     }
