@@ -133,16 +133,10 @@ package final class CheckpointConverter {
         // A single file is made in a folder beside it, and takes its name in the end.
         let place = writesFile ? output + ".eft-work" : output
         let folder = try UnfinishedFolder(output: place, stem: baseName, identity: identity())
-        if folder.isWhole {
-            folder.notice.map(monitor.note)
-        } else {
-            let shard = writesFile ? Int.max : options.maxShardBytes
-            let writer = try folder.writer(tensors, maxShardBytes: shard)
-            folder.notice.map(monitor.note)
-            try writeWeights(to: writer, monitor)
-            try folder.finish(writer) { if !writesFile { try writeOtherFiles(to: $0) } }
-        }
-        let files = try folder.publish()
+        let files = try folder.run(
+            tensors, maxShardBytes: writesFile ? .max : options.maxShardBytes, monitor,
+            weights: { try writeWeights(to: $0, monitor) },
+            others: { if !writesFile { try writeOtherFiles(to: $0) } })
         guard writesFile, let file = files.first else { return files }
         try FileSystem.move(file, to: output)
         try FileSystem.removeFolder(place)

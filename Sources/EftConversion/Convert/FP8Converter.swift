@@ -56,7 +56,7 @@ package final class FP8Converter {
         }
         // Experts that stand in one tensor stay as they are.
         let checkpoint = (shown as? StackedCheckpoint)?.base ?? shown
-        let modules = Set(FP8Converter.linears(folder.description).map { $0.name + ".weight" })
+        let modules = Set(folder.description.roundedLinears.map { $0.name + ".weight" })
         items = try checkpoint.tensors.map { source in
             guard modules.contains(source.name), source.dtype.isFloatingPoint else {
                 return Item(source: source, tensors: [source])
@@ -85,14 +85,6 @@ package final class FP8Converter {
         }.count
     }
 
-    /// The layers that are quantized: a router decides much, and is small.
-    private static func linears(
-        _ description: DecoderDescription
-    ) -> [DecoderDescription.LinearShape] {
-        (0..<description.layers).flatMap { description.linears(layer: $0) }
-            .filter { !$0.role.isRouter && !description.isStacked($0) }
-    }
-
     private static func tensors(
         of source: TensorInfo, block: Int
     ) throws(FormatError) -> [TensorInfo] {
@@ -114,7 +106,7 @@ package final class FP8Converter {
 
     /// Most bytes that `run` takes, by purpose.
     package static func memory(_ description: DecoderDescription, block: Int) -> MemoryTable {
-        let most = linears(description).reduce(0) {
+        let most = description.roundedLinears.reduce(0) {
             max($0, workBytes(inputs: $1.inputs, outputs: $1.outputs, block: block))
         }
         return MemoryTable([.workspace: most, .window: TensorCaster.byteCount])
@@ -136,16 +128,9 @@ package final class FP8Converter {
             instructionSet: backend.instructionSet)
         try identity.add(input: folder.path, as: "input")
         let unfinished = try UnfinishedFolder(output: output, stem: "model", identity: identity)
-        if unfinished.isWhole {
-            unfinished.notice.map(monitor.note)
-        } else {
-            let writer = try unfinished.writer(
-                items.flatMap(\.tensors), maxShardBytes: maxShardBytes)
-            unfinished.notice.map(monitor.note)
-            try writeWeights(to: writer, monitor)
-            try unfinished.finish(writer, others: writeOtherFiles)
-        }
-        return try unfinished.publish()
+        return try unfinished.run(
+            items.flatMap(\.tensors), maxShardBytes: maxShardBytes, monitor,
+            weights: { try writeWeights(to: $0, monitor) }, others: writeOtherFiles)
     }
 
     private func writeWeights(to writer: SafetensorsWriter, _ monitor: ConversionMonitor) throws {

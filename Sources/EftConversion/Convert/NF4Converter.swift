@@ -51,7 +51,7 @@ package final class NF4Converter {
         self.backend = backend
         self.checkpoint = checkpoint
         var modules: [String: String] = [:]
-        for linear in NF4Converter.linears(folder.description) {
+        for linear in folder.description.roundedLinears {
             modules[linear.name + ".weight"] = linear.name
         }
         groups = try checkpoint.tensors.map { source in
@@ -60,14 +60,6 @@ package final class NF4Converter {
         }
         byteCount = try groups.flatMap(\.tensors).totalByteCount()
         try OutputFolder.requireNoOtherWeights(output, stem: "model")
-    }
-
-    /// The layers that are quantized: a router decides much, and is small.
-    private static func linears(
-        _ description: DecoderDescription
-    ) -> [DecoderDescription.LinearShape] {
-        (0..<description.layers).flatMap { description.linears(layer: $0) }
-            .filter { !$0.role.isRouter && !description.isStacked($0) }
     }
 
     /// Most bytes that `run` takes, by purpose, for weights stored as `dtype`.
@@ -90,16 +82,9 @@ package final class NF4Converter {
             instructionSet: backend.instructionSet)
         try identity.add(input: folder.path, as: "input")
         let unfinished = try UnfinishedFolder(output: output, stem: "model", identity: identity)
-        if unfinished.isWhole {
-            unfinished.notice.map(monitor.note)
-        } else {
-            let writer = try unfinished.writer(
-                groups.flatMap(\.tensors), maxShardBytes: maxShardBytes)
-            unfinished.notice.map(monitor.note)
-            try writeWeights(to: writer, monitor)
-            try unfinished.finish(writer, others: writeOtherFiles)
-        }
-        return try unfinished.publish()
+        return try unfinished.run(
+            groups.flatMap(\.tensors), maxShardBytes: maxShardBytes, monitor,
+            weights: { try writeWeights(to: $0, monitor) }, others: writeOtherFiles)
     }
 
     private func writeWeights(to writer: SafetensorsWriter, _ monitor: ConversionMonitor) throws {

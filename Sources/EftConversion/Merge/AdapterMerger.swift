@@ -158,15 +158,9 @@ package final class AdapterMerger {
     package func run(_ monitor: ConversionMonitor = ConversionMonitor()) throws -> [String] {
         let unfinished = try UnfinishedFolder(
             output: output, stem: "model", identity: identity())
-        if unfinished.isWhole {
-            unfinished.notice.map(monitor.note)
-        } else {
-            let writer = try unfinished.writer(tensors, maxShardBytes: options.maxShardBytes)
-            unfinished.notice.map(monitor.note)
-            try writeWeights(to: writer, monitor)
-            try unfinished.finish(writer, others: writeOtherFiles)
-        }
-        return try unfinished.publish()
+        return try unfinished.run(
+            tensors, maxShardBytes: options.maxShardBytes, monitor,
+            weights: { try writeWeights(to: $0, monitor) }, others: writeOtherFiles)
     }
 
     private func identity() throws -> JobIdentity {
