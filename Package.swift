@@ -100,7 +100,7 @@ let package = Package(
             "EftConversion",
             [
                 "EftTensor", "EftConfig", "EftFormats", "EftTokenizers", "EftQuant", "EftNN",
-                "EftModels", "CEftKernels", "CLAPACK",
+                "EftModels", "CEftKernels",
             ], testable: true),
         layer(
             "EftTraining",

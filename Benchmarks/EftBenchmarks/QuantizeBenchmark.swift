@@ -35,7 +35,6 @@ package struct QuantizeBenchmark {
     /// Runs all steps, then the whole on the same layer.
     /// - Throws: `TensorError`, `ConversionError`.
     package func run() throws -> [BenchmarkResult] {
-        LinearAlgebra.useThreads(1)
         var results: [BenchmarkResult] = []
         let hessian = try hessian(&results)
         let gptq = try GPTQ(weights: weights, table: table, backend: backend)

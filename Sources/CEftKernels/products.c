@@ -80,19 +80,15 @@ void eft_matmul(eft_context *context, const eft_weight *w, eft_precision precisi
     eft_matmul_together(context, &product, 1, precision, rows, x, ldx, workspace);
 }
 
-void eft_matmul_gated(eft_context *context, eft_product gate, eft_product up, eft_activation kind,
+bool eft_matmul_gated(eft_context *context, eft_product gate, eft_product up, eft_activation kind,
                       eft_precision precision, size_t rows, const float *x, size_t ldx, void *workspace) {
     const eft_product products[] = {gate, up};
     eft_form form;
     const eft_product_table *table = eft_product_table_for(context->isa, &gate.w, precision, false, &form);
-    if (table != NULL && rows > 0 && share_packing(&gate.w, &up.w)) {
-        const eft_gate unit = {eft_activation_kernels_of(context->isa), kind};
-        eft_fast_matmul(context, table, form, products, 2, &unit, eft_rounds(&gate.w, precision), rows, x, ldx,
-                        workspace);
-        return;
-    }
-    eft_matmul_together(context, products, 2, precision, rows, x, ldx, workspace);
-    eft_activate(context, kind, rows, gate.w.outputs, gate.y, gate.ldy, up.y, up.ldy, gate.y, gate.ldy);
+    if (table == NULL || !share_packing(&gate.w, &up.w)) return false;
+    const eft_gate unit = {eft_activation_kernels_of(context->isa), kind};
+    eft_fast_matmul(context, table, form, products, 2, &unit, eft_rounds(&gate.w, precision), rows, x, ldx, workspace);
+    return true;
 }
 
 size_t eft_matmul_transposed_workspace(const eft_context *context, const eft_weight *w, eft_precision precision,

@@ -308,6 +308,8 @@ static void direct_job(void *argument, size_t index, size_t worker) {
     const eft_product *product = product_of_job(f, index, &first);
     size_t panels = eft_min(panels_of(&product->w) - first, f->job_panels);
     for (size_t i = 0; i <= last; i++) {
+        // The second of a gated pair is done with when the job is: its memory serves every round.
+        size_t first_row = i == 0 ? f->first_row : 0;
         eft_direct_call call = {
             .w = &product[i].w,
             .form = f->form,
@@ -317,7 +319,7 @@ static void direct_job(void *argument, size_t index, size_t worker) {
             .rows = f->rows,
             .height = f->height,
             .x = f->packed,
-            .y = product[i].y + f->first_row * product[i].ldy,
+            .y = product[i].y + first_row * product[i].ldy,
             .ldy = product[i].ldy,
             .accumulate = product[i].accumulate,
         };
@@ -325,8 +327,8 @@ static void direct_job(void *argument, size_t index, size_t worker) {
     }
     if (f->gate == NULL) return;
     size_t column = first * EFT_PANEL, columns = eft_min(product->w.outputs - column, panels * EFT_PANEL);
-    for (size_t r = f->first_row; r < f->first_row + f->rows; r++) {
-        float *y = product->y + r * product->ldy + column;
+    for (size_t r = 0; r < f->rows; r++) {
+        float *y = product->y + (f->first_row + r) * product->ldy + column;
         f->gate->kernels->forward(f->gate->kind, columns, y, product[1].y + r * product[1].ldy + column, y);
     }
 }

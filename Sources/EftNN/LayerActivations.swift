@@ -17,8 +17,11 @@ package final class LayerActivations: Sendable {
     let middle: Matrix
     let normedMiddle: Matrix
     let gate: Matrix
-    let up: Matrix
     let activated: Matrix
+    /// The MLP's product beside the gate, or the only one of an MLP without a gate. See `up(rows:width:)`.
+    private let up: Matrix
+    /// The memory of queries, keys, values and attention's value, where it is the product's.
+    private let lent: Buffer?
     let logSumExp: Matrix?
     /// The value of a product that holds queries, keys and values, or of one that holds both factors of an MLP: they take
     /// turns. In a backward pass its gradient.
@@ -63,12 +66,21 @@ package final class LayerActivations: Sendable {
         return fused.narrowed(rows: rows, columns: columns)
     }
 
+    /// Where the product beside a gate stands, of an MLP of some width; in a pass that no backward pass follows, of as many
+    /// rows as there is memory for.
+    func up(rows: Int, width: Int) -> Matrix {
+        guard let lent else { return up.narrowed(rows: rows, columns: width) }
+        return Matrix(
+            sharing: lent, rows: min(rows, max(lent.floatCount / width, 1)), columns: width)
+    }
+
     /// All bytes for batches of at most `rows` rows.
     package static func byteCount(rows: Int, shape: DecoderShape, backward: Bool) -> Int {
         // Without a backward pass the last product's input takes the place of a factor that stands alone.
-        let inner = shape.fusesGateUp ? 1 : shape.isGated ? 2 : 1
+        let inner = shape.fusesGateUp ? 1 : shape.isGated && backward ? 2 : 1
+        let heads = HeadMemory(rows: rows, shape, backward: backward).count
         let always =
-            shape.hidden + 2 * shape.queryWidth + 2 * shape.keyWidth + shape.fusedWidth
+            shape.hidden + shape.fusedWidth
             + inner * shape.widestMLP + (shape.hasBranch ? shape.hidden : 0)
         let plainHeads = shape.normsHeads ? shape.queryWidth + shape.keyWidth : 0
         let kept =
@@ -76,7 +88,7 @@ package final class LayerActivations: Sendable {
             ? (2 + (shape.hasBranch ? 1 : 0) + (shape.normsValues ? 1 : 0)) * shape.hidden
                 + (shape.fusesGateUp ? 0 : shape.widestMLP) + plainHeads : 0
         let sums = backward || shape.hasSinks ? shape.heads : 0
-        return rows * (always + kept + sums) * 4
+        return (heads + rows * (always + kept + sums)) * 4
             + LatentActivations.byteCount(rows: rows, shape, backward: backward)
             + LinearActivations.byteCount(rows: rows, shape, backward: backward)
             + GatedValues.byteCount(rows: rows, shape, backward: backward)
@@ -96,11 +108,14 @@ package final class LayerActivations: Sendable {
             try Matrix(rows: rows, columns: columns, ledger: ledger, residency: residency)
         }
         normedInput = try matrix(shape.hidden)
-        query = try matrix(shape.queryWidth)
-        key = try matrix(shape.keyWidth)
-        value = try matrix(shape.keyWidth)
-        attention = try matrix(shape.queryWidth)
-        up = try matrix(shape.fusesGateUp ? 0 : shape.widestMLP)
+        let heads = HeadMemory(rows: rows, shape, backward: backward)
+        let memory = try Buffer(
+            byteCount: heads.count * 4, ledger: ledger, purpose: .activations,
+            residency: residency)
+        (query, key) = (heads.query(memory), heads.key(memory))
+        (value, attention) = (heads.value(memory), heads.attention(memory))
+        lent = heads.isLent ? memory : nil
+        up = try matrix(heads.isLent || shape.fusesGateUp ? 0 : shape.widestMLP)
         gate = shape.isGated && !shape.fusesGateUp ? try matrix(shape.widestMLP) : up
         logSumExp = backward || shape.hasSinks ? try matrix(shape.heads) : nil
         fused = shape.fusedWidth > 0 ? try matrix(shape.fusedWidth) : nil
@@ -137,6 +152,43 @@ package final class LayerActivations: Sendable {
             normedValue = nil
             plainHeads = nil
         }
+    }
+}
+
+/// The memory of queries, keys, values and attention's value.
+///
+/// Without a backward pass nobody reads them once attention's value is added, so that the product beside an MLP's gate may
+/// stand there; kernels that gate at once need no place for it.
+private struct HeadMemory {
+    /// Whether the product beside a gate stands there too.
+    let isLent: Bool
+    /// Numbers.
+    let count: Int
+    private let rows: Int
+    private let shape: DecoderShape
+
+    /// Fewest rows of the product for which there is memory, if batches have as many: weights are unpacked for each part.
+    private static let leastRows = 64
+
+    init(rows: Int, _ shape: DecoderShape, backward: Bool) {
+        (self.rows, self.shape) = (rows, shape)
+        isLent = !backward && shape.isGated && !shape.fusesGateUp
+        let heads = 2 * rows * (shape.queryWidth + shape.keyWidth)
+        let product = min(rows, HeadMemory.leastRows) * shape.widestMLP
+        count = isLent ? max(heads, product) : heads
+    }
+
+    func query(_ memory: Buffer) -> Matrix { part(memory, shape.queryWidth, after: 0) }
+    func key(_ memory: Buffer) -> Matrix { part(memory, shape.keyWidth, after: shape.queryWidth) }
+    func value(_ memory: Buffer) -> Matrix {
+        part(memory, shape.keyWidth, after: shape.queryWidth + shape.keyWidth)
+    }
+    func attention(_ memory: Buffer) -> Matrix {
+        part(memory, shape.queryWidth, after: shape.queryWidth + 2 * shape.keyWidth)
+    }
+
+    private func part(_ memory: Buffer, _ columns: Int, after before: Int) -> Matrix {
+        Matrix(sharing: memory, offset: rows * before, rows: rows, columns: columns)
     }
 }
 

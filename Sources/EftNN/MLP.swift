@@ -62,16 +62,15 @@ package struct MLP: Sendable {
         func place(_ matrix: Matrix) -> Matrix { inner(matrix, rows: x.rows) }
         switch factors {
         case .apart(let gate, let up):
-            let (g, u) = (place(acts.gate), place(acts.up))
-            if !acts.backward, gate.isPlain(pass), up.isPlain(pass) {
-                try pass.backend.multiplyGated(
-                    x, gate: gate.weight, up: up.weight, activation, into: activated, scratch: u)
-            } else {
-                try Linear.forward([gate, up], x, into: [g, u], pass)
-                pass.backend.activate(activation, gate: g, up: u, into: activated)
-            }
+            let isPlain = !acts.backward && gate.isPlain(pass) && up.isPlain(pass)
+            let isDone =
+                try isPlain
+                && pass.backend.multiplyGated(
+                    x, gate: gate.weight, up: up.weight, activation, into: activated,
+                    scratch: acts.up(rows: x.rows, width: width))
+            if !isDone { try activate(gate, up, x, acts, pass) }
         case .plain(let up):
-            let u = place(acts.up)
+            let u = place(acts.gate)
             try up.forward(x, into: u, pass)
             pass.backend.activate(activation, gate: u, up: nil, into: activated)
         case .fused(let linear):
@@ -80,6 +79,22 @@ package struct MLP: Sendable {
             pass.backend.activate(activation, both: both, into: activated)
         }
         try observer?([down], activated)
+    }
+
+    /// Fills what the last product needs from both factors, in as many parts as the place of the second one asks for.
+    private func activate(
+        _ gate: Linear, _ up: Linear, _ x: Matrix, _ acts: LayerActivations, _ pass: Pass
+    ) throws {
+        let most = max(acts.up(rows: x.rows, width: width).rows, 1)
+        let parts = (x.rows + most - 1) / most
+        for part in 0..<parts {
+            let rows = x.rows * part / parts..<x.rows * (part + 1) / parts
+            let g = inner(acts.gate, rows: x.rows).rows(rows)
+            let u = acts.up(rows: rows.count, width: width)
+            try Linear.forward([gate, up], x.rows(rows), into: [g, u], pass.part(rows))
+            pass.backend.activate(
+                activation, gate: g, up: u, into: inner(acts.activated, rows: x.rows).rows(rows))
+        }
     }
 
     /// y (+)= the last product of what `activate` filled.
@@ -103,13 +118,13 @@ package struct MLP: Sendable {
             inner(acts.activated, rows: x.rows), dy: dy, into: dActivated, accumulate: false, pass)
         switch factors {
         case .apart(let gate, let up):
-            let (g, u) = (place(acts.gate), place(acts.up))
+            let (g, u) = (place(acts.gate), acts.up(rows: x.rows, width: width))
             pass.backend.activateBackward(
                 activation, gate: g, up: u, dy: dActivated, dgate: g, dup: u)
             try gate.backward(x, dy: g, into: dx, accumulate: false, pass)
             try up.backward(x, dy: u, into: dx, accumulate: true, pass)
         case .plain(let up):
-            let u = place(acts.up)
+            let u = place(acts.gate)
             pass.backend.activateBackward(
                 activation, gate: u, up: nil, dy: dActivated, dgate: u, dup: nil)
             try up.backward(x, dy: u, into: dx, accumulate: false, pass)

@@ -39,6 +39,13 @@ package final class Parameter: @unchecked Sendable {
         gradient = try Buffer(byteCount: value.byteCount, ledger: ledger, purpose: .gradients)
     }
 
+    /// Wraps values and a gradient that stand somewhere already.
+    package init(name: String, value: Buffer, gradient: Buffer, shape: ParameterShape) {
+        precondition(shape.storedCount == value.floatCount && value.byteCount == gradient.byteCount)
+        (self.name, self.value, self.gradient, self.shape) = (name, value, gradient, shape)
+        decays = false
+    }
+
     /// Wraps a matrix of an adapter, and takes memory for the gradient.
     /// - Throws: `TensorError` when the gradient does not fit the ledger.
     package convenience init(

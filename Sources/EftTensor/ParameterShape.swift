@@ -22,6 +22,8 @@ package struct ParameterShape: Sendable, Hashable {
     package let order: Order
     /// Whether each row belongs to a token: an embedding or a head, which some optimizers treat otherwise.
     package var isOfVocabulary = false
+    /// Whether it is one of the weights for which an optimizer does what it does not for all (GaLore).
+    package var isTarget = false
 
     private init(rows: Int, columns: Int, order: Order) {
         precondition(rows > 0 && columns >= 0, "a shape without rows")

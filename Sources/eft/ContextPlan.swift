@@ -15,6 +15,8 @@ struct ContextPlan {
     var most: Int
     /// Sequences at once.
     var sequences = 1
+    /// Tokens of all prompts together, where they are known: no more rows are read at once.
+    var promptTokens: Int?
 
     /// Most tokens of the model's context, or of the context that was asked for.
     /// - Throws: `UsageError` for a context that the model does not have.
@@ -37,6 +39,16 @@ struct ContextPlan {
     ///
     /// Where not even that fits in memory, layers are streamed.
     func need(
+        _ arguments: ParsedArguments, _ model: inout LoadedModel
+    ) throws -> GenerationNeed {
+        var need = try fittingNeed(arguments, &model)
+        if let promptTokens {
+            need.prefillChunk = max(min(need.prefillChunk, promptTokens), sequences)
+        }
+        return need
+    }
+
+    private func fittingNeed(
         _ arguments: ParsedArguments, _ model: inout LoadedModel
     ) throws -> GenerationNeed {
         let description = model.folder.description

@@ -53,9 +53,9 @@ struct RunPlan {
         // A limit that nobody asked for gives way to memory, down to a short answer.
         let short = min(longest + max(Self.usualLimits.text, parameters.minTokens), most)
         let isFixed = arguments.isGiven("max-seq-len") || given != nil
-        let length = try arguments.int("max-seq-len", in: 1...(1 << 24)) ?? most
         need = try ContextPlan(
-            least: isFixed ? length : short, most: length, sequences: prompts.count
+            least: isFixed ? most : short, most: most, sequences: prompts.count,
+            promptTokens: prompts.reduce(0) { $0 + $1.tokens.count }
         ).need(arguments, &model)
         self.model = model
         requests = prompts.map { prompt in

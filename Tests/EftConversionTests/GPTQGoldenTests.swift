@@ -112,10 +112,10 @@ struct GPTQGoldenTests {
         let packer = try EXL2Packer(table: table, outputs: dims[1], ledger: nil)
         let gptq = try GPTQ(weights: weights, table: table, backend: backend)
         load()
-        let norm = hessian.energy(weights, backend: backend)
+        let norm = try hessian.energy(weights, backend: backend)
         load()
         try gptq.replaceByRoundingErrors()
-        let rounding = (hessian.energy(weights, backend: backend) / norm).squareRoot()
+        let rounding = try (hessian.energy(weights, backend: backend) / norm).squareRoot()
         load()
         let result = try gptq.quantize(factor: hessian.values, into: packer)
         for tensor in try packer.tensors(module: "b\(bits)", permutation: hessian.permutation) {

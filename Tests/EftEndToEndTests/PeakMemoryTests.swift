@@ -126,17 +126,14 @@ struct PeakMemoryTests {
         try Peaks.check(arguments, isUsed: isUsed)
     }
 
-    @Test func `a run that fills a large cache holds what was planned, within 6 %`() throws {
+    @Test func `a run that fills a large cache holds what was planned, and hardly less`() throws {
         let models = try SmallModels(["exl2": .exl2(bits: 4)])
         let text = String(repeating: "The quick brown fox. ", count: 120)
-        for type in ["f32", "q8"] {
-            let peaks = try check(
-                [
-                    "run", "-m", models.folder.file("exl2"), "-p", text, "-t", "8", "--ignore-eos",
-                    "--kv-cache-dtype", type,
-                ], isUsed: false)
-            // What loading takes for a while stands in the plan beside the cache.
-            #expect(peaks.planned - peaks.measured <= peaks.planned / 100 * 6)
+        for type in [KVType.f32, .bf16, .q8, .q6, .q4] {
+            _ = try check([
+                "run", "-m", models.folder.file("exl2"), "-p", text, "-t", "8", "--ignore-eos",
+                "--kv-cache-dtype", type.rawValue,
+            ])
         }
     }
 
@@ -154,12 +151,13 @@ struct PeakMemoryTests {
         let models = try SmallModels(["bf16": .bf16])
         let run = ["run", "-m", models.folder.file("bf16"), "-p", "The quick brown fox", "-t", "3"]
         let whole = try check(run)
-        _ = try check(
-            run + ["-l", "1500", "--kv-cache-dtype", "q8"], isUsed: false)
+        // Of a context no more is planned than prompt and answer can fill.
+        let long = try check(run + ["-l", "1500"])
+        #expect(long.planned <= whole.planned + (256 << 10))
         _ = try check(run + memory(150, of: whole, devices: 3, caches: caches))
         _ = try check(run + memory(60, of: whole, caches: caches))
         _ = try check(run + memory(90, of: whole, devices: 2, caches: caches))
-        let narrow = try check(run + ["--load-in-4bit", "-l", "200"], isUsed: false)
+        let narrow = try check(run + ["--load-in-4bit", "-l", "200"])
         _ = try check(run + ["--load-in-4bit"] + memory(80, of: narrow, caches: caches))
     }
 
@@ -172,11 +170,7 @@ struct PeakMemoryTests {
         _ = try check(nf4 + memory(70, of: check(nf4), caches: caches))
         let run = ["run", "-m", models.folder.file("exl2")] + prompt
         let whole = try check(run)
-        for type in [KVType.bf16, .q8, .q6, .q4] {
-            _ = try check(
-                run + ["-l", "2000", "--kv-cache-dtype", type.rawValue], isUsed: false)
-        }
-        _ = try check(run + ["-p", "One", "-p", "Two", "-l", "400"], isUsed: false)
+        _ = try check(run + ["-p", "One", "-p", "Two", "-l", "400"])
         _ = try check(run + memory(140, of: whole, devices: 2, caches: caches))
         // The second time nothing is written.
         for _ in 0..<2 { _ = try check(run + memory(65, of: whole, caches: caches)) }

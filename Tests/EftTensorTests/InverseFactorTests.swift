@@ -52,7 +52,6 @@ import Testing
         for threads in 1...3 {
             let (matrix, _) = try symmetric(420)
             let backend = try CPUBackend(threads: threads)
-            LinearAlgebra.useThreads(1)
             #expect(try InverseFactor(size: 420, backend: backend).find(matrix.pointer))
             found.append((0..<matrix.count).map { matrix.pointer[$0] })
         }

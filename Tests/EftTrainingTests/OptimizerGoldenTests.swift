@@ -70,7 +70,7 @@ import Testing
                         : .matrix(rows: extents[0], columns: extents[1])
                 }
             let parameter = try Parameter(
-                name: "p\(place)",
+                name: "p\(place).weight",
                 value: Buffer(
                     byteCount: shape.storedCount * 4, ledger: backend.ledger, purpose: .adapters),
                 shape: shape, decays: true, ledger: backend.ledger)
@@ -116,7 +116,7 @@ import Testing
         #expect(found.count == expected.count && error <= tolerance * scale, "\(what): \(error)")
     }
 
-    @Test func `there are cases`() { #expect(Self.cases.count == 21) }
+    @Test func `there are cases`() { #expect(Self.cases.count == 27) }
 
     @Test(arguments: cases, [false, true])
     func `ten steps are those of the package`(_ golden: Case, _ inPanels: Bool) throws {
@@ -233,7 +233,7 @@ import Testing
         let settings = try Self.settings(golden.keys, output: folder.path)
         let need = try settings.optimizer.rule().need(isPaged: false)
         let parameters = try Self.parameters(golden.shapes, inPanels: true, backend)
-        let shapes = parameters.map(\.shape)
+        let shapes = parameters.map { settings.optimizer.shape(of: $0) }
         let before = backend.ledger.peakTotal
         let optimizer = try Optimizer(
             parameters: parameters, settings: settings, devices: [backend])

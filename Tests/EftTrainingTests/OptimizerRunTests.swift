@@ -21,6 +21,22 @@ import Testing
     func `a run holds what was stated, and goes on where it was stopped`(
         _ name: String, _ adapter: String?
     ) throws {
+        try checkGoingOn(name, adapter)
+    }
+
+    /// Projections of some layers, of all, and on both sides; new ones before and after the run is stopped.
+    @Test(arguments: [
+        "galore_adamw\noptim_target_modules: [self_attn, 'model.layers.0.mlp.*']\noptim_args: rank=4, update_proj_gap=3",
+        "galore_adafactor\noptim_target_modules: all-linear\noptim_args: rank=500, update_proj_gap=1, proj_type=full",
+        "galore_adamw_8bit\noptim_target_modules: '.*(down|up)_proj'\noptim_args: rank=8, proj_type=left",
+    ])
+    func `projected gradients hold what was stated, and go on where they were stopped`(
+        _ lines: String
+    ) throws {
+        try checkGoingOn(lines, nil)
+    }
+
+    private func checkGoingOn(_ name: String, _ adapter: String?) throws {
         let folder = try SmallJob.workplace()
         let optimizer = "optimizer: \(name)\nembedding_lr_scale: 0.5\n"
         let weights = adapter == nil ? "model.safetensors" : "adapter_model.safetensors"
@@ -79,7 +95,19 @@ import Testing
     }
 
     @Test(arguments: [
-        ("optimizer: galore_adamw", "adamw_bnb_8bit"), ("optimizer: adamw_torhc", "did you mean"),
+        ("optimizer: galore_adamw", "optim_target_modules"),
+        ("optimizer: apollo_adamw", "galore_adamw"),
+        ("optimizer: galore_adamw\noptim_target_modules: ['(']", "regular expression"),
+        ("optimizer: galore_adamw\noptim_target_modules: mlp\noptim_args: rank=0", "'rank'"),
+        (
+            "optimizer: galore_adamw\noptim_target_modules: mlp\noptim_args: proj_type=up",
+            "reverse_std"
+        ),
+        (
+            "optimizer: galore_adafactor\noptim_target_modules: mlp\nadapter: lora\nlora_r: 4\nlora_alpha: 8",
+            "remove adapter"
+        ),
+        ("optimizer: adamw_torhc", "did you mean"),
         ("optimizer: sgd\noptim_args: {beta1: 3}", "'beta1'"),
         ("optimizer: sgd\noptim_args: momentum", "name=value"),
         ("optimizer: sgd\noptim_args: momentum=two", "'momentum'"),
@@ -98,6 +126,33 @@ import Testing
         let mapping = try config("optimizer: sgd\noptim_args: {momentum: 0.9, nesterov: true}")
         #expect(line.optimizer.arguments == ["momentum": "0.9", "nesterov": "True"])
         #expect(mapping.training.optimizer.arguments == ["momentum": "0.9", "nesterov": "true"])
+    }
+
+    @Test(arguments: [
+        ("all-linear", "lm_head.weight", true), ("all-linear", "model.embed_tokens.weight", false),
+        ("[attn, mlp]", "model.layers.3.self_attn.q_proj.weight", true),
+        ("[q_proj]", "model.layers.3.self_attn.k_proj.weight", false),
+        ("[q_proj]", "model.layers.3.self_attn.q_proj.bias", false),
+        ("q_proj", "model.layers.3.self_attn.q_proj.weight", false),
+        ("'.*q_proj'", "model.layers.3.self_attn.q_proj.weight", true),
+        ("['.*[.]1[.].*q_proj']", "model.layers.3.self_attn.q_proj.weight", false),
+        ("['.*[.]1[.].*q_proj']", "model.layers.1.self_attn.q_proj.weight", true),
+    ])
+    func `targets are those of transformers`(
+        _ targets: String, _ name: String, _ isOne: Bool
+    ) throws {
+        let lines = "optimizer: galore_adamw\noptim_target_modules: \(targets)"
+        let isTarget = try #require(try config(lines).training.optimizer.need().isTarget)
+        #expect(isTarget(name) == isOne)
+    }
+
+    @Test func `a projected weight has the state of few numbers`() throws {
+        let lines = "optimizer: galore_adamw\noptim_target_modules: all-linear\noptim_args: rank=16"
+        let need = try config(lines).training.optimizer.need()
+        var shape = ParameterShape.panels(outputs: 256, inputs: 512)
+        #expect(need.stateBytes(shape) == 8 * 256 * 512)
+        shape.isTarget = true
+        #expect(need.stateBytes(shape) == 4 * 16 * 256 + 8 * 16 * 512)
     }
 
     // MARK: Rates

@@ -220,9 +220,12 @@ typedef enum eft_activation {
     EFT_CLAMPED = 5,    // x / (1 + exp(-1.702 x)) of min(x, 7); the other factor is kept in -7...7, and 1 added to it
     EFT_SIGMOID = 6,    // 1 / (1 + exp(-x))
 } eft_activation;
-/// f(gate) * up of two products of the same x with equal outputs and no `accumulate`, into the y of `gate`, with the
-/// same bits as eft_activate of both; the y of `up` holds anything afterwards. The workspace is that of the larger product.
-void eft_matmul_gated(eft_context *context, eft_product gate, eft_product up, eft_activation kind,
+/// Most rows of the second product that eft_matmul_gated writes.
+enum { EFT_GATED_ROWS = 4 };
+/// f(gate) * up of two products of the same x with equal outputs and no `accumulate`, into the y of `gate`, with the same
+/// bits as eft_activate of both. The y of `up` is memory of min(rows, EFT_GATED_ROWS) rows; the workspace is that of the
+/// larger product. Returns false, and does nothing, where the two cannot be computed together.
+bool eft_matmul_gated(eft_context *context, eft_product gate, eft_product up, eft_activation kind,
                       eft_precision precision, size_t rows, const float *x, size_t ldx, void *workspace);
 /// dx[T][K] (+)= dy[T][N] W'.
 size_t eft_matmul_transposed_workspace(const eft_context *context, const eft_weight *w,

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Coordinate descent over the codes of a quantized matrix, behind GPTQ.
 import CEftKernels
-import CLAPACK
 import EftFormats
 import EftQuant
 import EftTensor
@@ -66,7 +65,7 @@ struct CodeDescent {
                 let outputs = first..<min(first + columns, weights.columns)
                 let block = try Block(self, matrix, weights, outputs)
                 try wanted(outputs, block.difference)
-                block.begin()
+                try block.begin()
                 for _ in 0..<passes { try block.descend(scales) }
                 energies += block.energies
             }
@@ -109,30 +108,23 @@ private struct Block {
     }
 
     /// Takes the difference and its gradient.
-    func begin() {
+    func begin() throws(TensorError) {
         for row in 0..<inputs {
             let values = weights.pointer + row * weights.columns + outputs.lowerBound
             let line = difference.pointer + row * outputs.count
             for column in 0..<outputs.count { line[column] = values[column] - line[column] }
         }
         gradient.zero()
-        addProduct(hessian, inputs, difference.pointer, to: gradient.pointer)
+        try addProduct(hessian, inputs, difference.pointer, to: gradient.pointer)
     }
 
     /// y += H x for a block of H on its diagonal, of which the lower triangle is there.
     private func addProduct(
         _ block: UnsafePointer<Float>, _ rows: Int, _ x: UnsafePointer<Float>,
         to y: UnsafeMutablePointer<Float>
-    ) {
-        nonisolated(unsafe) let (block, x, y) = (block, x, y)
-        let (columns, task, stride) = (outputs.count, Hessian.taskColumns, blasint(inputs))
-        descent.backend.parallelFor((columns + task - 1) / task) { index in
-            let first = index * task
-            cblas_ssymm(
-                CblasRowMajor, CblasLeft, CblasLower, blasint(rows),
-                blasint(min(task, columns - first)), 1, block, stride, x + first,
-                blasint(columns), 1, y + first, blasint(columns))
-        }
+    ) throws(TensorError) {
+        try TriangularProducts(block, size: rows, stride: inputs, backend: descent.backend)
+            .addSymmetric(x, to: y, columns: outputs.count)
     }
 
     /// One pass over all groups.
@@ -177,7 +169,7 @@ private struct Block {
         try descent.backend.gemm(
             first, width, rows, alpha: 1, MatrixPart(own, stride: size, transposed: true), moved,
             addingTo: gradient.pointer, stride: width)
-        addProduct(own + first, rows, changes.pointer, to: gradient.pointer + first * width)
+        try addProduct(own + first, rows, changes.pointer, to: gradient.pointer + first * width)
         try descent.backend.gemm(
             size - end, width, rows, alpha: 1,
             MatrixPart(hessian + end * size + first, stride: size), moved,

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // How the inputs of a linear layer differ from the unquantized model's, and weights that make up for it.
 import CEftKernels
-import CLAPACK
 import EftTensor
 
 /// C = sum over calibration rows of Q'(X - Q) / rows, Q being the inputs of a linear layer as they come from quantized layers
@@ -76,17 +75,10 @@ package final class CrossHessian {
             MatrixPart(weights.pointer, stride: columns), addingTo: change.pointer,
             stride: columns)
         // (H + damp I)^-1 = U'U
-        nonisolated(unsafe) let (factor, numbers) = (hessian.values, change.pointer)
-        let width = Hessian.taskColumns
-        backend.parallelFor((columns + width - 1) / width) { index in
-            let first = index * width
-            for transposition in [CblasNoTrans, CblasTrans] {
-                cblas_strmm(
-                    CblasRowMajor, CblasLeft, CblasUpper, transposition, CblasNonUnit,
-                    blasint(size), blasint(min(width, columns - first)), 1, factor, blasint(size),
-                    numbers + first, blasint(columns))
-            }
-        }
+        let factor = TriangularProducts(
+            hessian.values, size: size, stride: size, backend: backend)
+        try factor.multiply(change.pointer, columns: columns)
+        try factor.multiplyTransposed(change.pointer, columns: columns)
         eft_add_scaled(
             backend.context, weights.count, share, change.pointer, weights.pointer)
     }

@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
 // The Hessian of a linear layer's output error, and the factor of its inverse that GPTQ walks along.
-import CLAPACK
 import EftTensor
 
 /// H = sum over calibration rows of X'X / rows, X being the inputs of a linear layer; then, in the same memory, the
@@ -198,19 +197,13 @@ package final class Hessian {
     }
 
     /// tr(D'HD) of a matrix `[K][N]` in the order of `permutation`, without the damping; overwrites it.
-    package func energy(_ matrix: Matrix, backend: CPUBackend) -> Double {
+    /// - Throws: `TensorError` when memory does not suffice.
+    package func energy(_ matrix: Matrix, backend: CPUBackend) throws(TensorError) -> Double {
         precondition(matrix.rows == size && damp > 0, "before the factor is there")
         precondition(matrix.buffer.byteCount == matrix.count * 4, "a part of a matrix")
         let plain = backend.sumOfSquares(matrix.buffer)
-        let (columns, width) = (matrix.columns, Hessian.taskColumns)
-        nonisolated(unsafe) let (factor, numbers) = (values, matrix.pointer)
-        backend.parallelFor((columns + width - 1) / width) { index in
-            let first = index * width
-            cblas_strsm(
-                CblasRowMajor, CblasLeft, CblasUpper, CblasTrans, CblasNonUnit, blasint(size),
-                blasint(min(width, columns - first)), 1, factor, blasint(size),
-                numbers + first, blasint(columns))
-        }
+        try TriangularProducts(values, size: size, stride: size, backend: backend)
+            .solveTransposed(matrix.pointer, columns: matrix.columns)
         return max(backend.sumOfSquares(matrix.buffer) - damp * plain, 0)
     }
 }

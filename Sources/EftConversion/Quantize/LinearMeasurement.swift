@@ -46,7 +46,7 @@ extension LinearQuantizer {
             let (original, weights) = (try matrix(target), try matrix(target))
             try load(try source(target), target, hessian.places, into: original)
             weights.pointer.update(from: original.pointer, count: original.count)
-            let norm = hessian.energy(weights, backend: backend)
+            let norm = try hessian.energy(weights, backend: backend)
             return try tables.map { table in
                 weights.pointer.update(from: original.pointer, count: original.count)
                 let gptq = try GPTQ(

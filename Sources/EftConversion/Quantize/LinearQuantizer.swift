@@ -127,7 +127,7 @@ package struct LinearQuantizer {
         let gptq = try GPTQ(
             weights: weights, table: table, recipe: recipe, backend: backend)
         try load(source, target, hessian.places, into: weights)
-        let norm = hessian.energy(weights, backend: backend)
+        let norm = try hessian.energy(weights, backend: backend)
         try load(source, target, hessian.places, into: weights)
         var wanted: Matrix?
         if let adjust {
@@ -166,11 +166,11 @@ package struct LinearQuantizer {
                 source, target, hessian.places, outputs: first..<first + count, into: sample)
         }
         try load()
-        let norm = hessian.energy(sample, backend: backend)
+        let norm = try hessian.energy(sample, backend: backend)
         try load()
         try GPTQ(weights: sample, table: table, recipe: recipe, backend: backend)
             .replaceByRoundingErrors()
-        let lost = hessian.energy(sample, backend: backend)
+        let lost = try hessian.energy(sample, backend: backend)
         return norm > 0 ? lost / norm : 0
     }
 

@@ -226,10 +226,6 @@ package final class QuantizeJob {
         case .compile, .finished: return
         case .sensitivity, .measure, .layer: break
         }
-        // The library works on blocks, each in a worker of the backend's: threads of its own would be in their way.
-        LinearAlgebra.useThreads(1)
-        let reserved = try LedgerEntry(
-            plan.linearAlgebraBytes(on: backend), ledger: backend.ledger, purpose: .workspace)
         try backend.reserveScratch(
             plan.scratchBytes(
                 stored: try storedType(), length: calibration.longest, on: backend))
@@ -240,7 +236,6 @@ package final class QuantizeJob {
             try quantize(from: first, progress)
             try note(.compile)
         }
-        withExtendedLifetime(reserved) {}
     }
 
     /// Whether the output of a finished job is still there.

@@ -47,6 +47,7 @@ extension QuantizePlan {
             return max(
                 most, sums.map { $0.gramScratchBytes(rows: length, columns: inputs) }.max() ?? 0,
                 InverseFactor.scratchBytes(size: inputs, on: backend),
+                TriangularProducts.scratchBytes(size: inputs, columns: outputs, on: backend),
                 backend.gemmScratchBytes(m: inputs, n: outputs, k: inputs))
         }
     }
@@ -68,10 +69,15 @@ extension QuantizePlan {
             outputs: description.vocabulary)
     }
 
-    /// What the linear-algebra library takes by itself.
-    func linearAlgebraBytes(on backend: CPUBackend) -> Int {
-        let size = description.distinctLinears.map(\.inputs).max() ?? 0
-        return LinearAlgebra.workspaceBytes(threads: backend.threads, size: size)
+    /// What factors and products with them take for a while.
+    private var triangleBytes: Int {
+        let linears = description.distinctLinears.map { ($0.inputs, $0.outputs) }
+        let head = (description.shape.hidden, description.vocabulary)
+        return (linears + [head]).reduce(0) { most, extents in
+            max(
+                most, InverseFactor.byteCount(size: extents.0),
+                TriangularProducts.byteCount(size: extents.0, columns: extents.1))
+        }
     }
 
     /// Most bytes that the job takes, by purpose: the neediest moment.
@@ -88,7 +94,7 @@ extension QuantizePlan {
             scratchBytes(stored: dtype, length: length, on: backend), folding.scratchBytes)
         let scratch = MemoryTable([
             .adapters: folding.heldBytes,
-            .workspace: products + linearAlgebraBytes(on: backend),
+            .workspace: products + triangleBytes,
         ])
         let reading = MemoryTable([.window: folding.readingBytes])
         let carrying = scratch + carried(length: length, tokens: tokens) + kept

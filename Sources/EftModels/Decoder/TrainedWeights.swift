@@ -33,12 +33,17 @@ package enum TrainedWeights: Sendable, Hashable {
     /// The shapes of what is trained.
     ///
     /// A tied head has no weight of its own; it is trained with the embedding.
+    /// - Parameter isTarget: see `OptimizerNeed`.
     package func shapes(
-        _ description: DecoderDescription, _ layouts: DecoderLayouts
+        _ description: DecoderDescription, _ layouts: DecoderLayouts,
+        isTarget: ((_ name: String) -> Bool)? = nil
     ) -> TrainedShapes {
-        if case .all = self { return layouts.trainedShapes(description) }
+        if case .all = self, isTarget == nil { return layouts.trainedShapes(description) }
         func chosen(_ shape: ParameterShape, _ name: String) -> [ParameterShape] {
-            contains(name) ? [shape] : []
+            guard contains(name) else { return [] }
+            var shape = shape
+            shape.isTarget = shape.isMatrix && isTarget?(name) ?? false
+            return [shape]
         }
         let layers = (0..<layouts.layerCount).map { layer -> [ParameterShape] in
             if isEmpty { return [] }

@@ -153,7 +153,8 @@ package struct PlacementTask {
         let (description, layouts, backend, adapters) = (description, layouts, backend, adapters)
         let (training, rounding) = (trained.scratch(description), rounding)
         let memory = TrainingMemory(
-            trained.shapes(description, layouts) + adapters.trainedShapes, optimizer, on: backend)
+            trained.shapes(description, layouts, isTarget: optimizer.isTarget)
+                + adapters.trainedShapes, optimizer, on: backend)
         return place(canStream: canStream && training != .full) { [generation] device, part in
             var scratch = DecoderScratch(
                 layouts, part: part, rows: need.rows,

@@ -35,7 +35,7 @@ package struct TrainedShapes: Sendable, Hashable {
 
 extension DecoderLayouts {
     /// The shapes of all weights, when they are trained themselves.
-    package func trainedShapes(_ description: DecoderDescription) -> TrainedShapes {
+    func trainedShapes(_ description: DecoderDescription) -> TrainedShapes {
         let all = layers.enumerated().map { index, layouts in
             let norms = description.norms(layer: index).flatMap { norm in
                 norm.parts.map { _ in ParameterShape.vector(norm.count) }
@@ -67,6 +67,10 @@ package struct OptimizerNeed: Sendable {
     package var scratchBytes: @Sendable (ParameterShape) -> Int
     /// Scratch memory of the device that the products of a step take.
     package var productBytes: @Sendable (ParameterShape, any Backend) -> Int
+    /// Bytes that the linear-algebra library takes in the step of a tensor.
+    package var libraryBytes: @Sendable (ParameterShape, any Backend) -> Int
+    /// Whether a weight is one for which it does what it does not for all (`ParameterShape.isTarget`); none when nil.
+    package var isTarget: (@Sendable (_ name: String) -> Bool)?
     /// Whether the state stands in a file.
     package var isPaged: Bool
 
@@ -75,12 +79,14 @@ package struct OptimizerNeed: Sendable {
         isPaged: Bool = false,
         stateBytes: @escaping @Sendable (ParameterShape) -> Int,
         scratchBytes: @escaping @Sendable (ParameterShape) -> Int = { _ in 0 },
-        productBytes: @escaping @Sendable (ParameterShape, any Backend) -> Int = { _, _ in 0 }
+        productBytes: @escaping @Sendable (ParameterShape, any Backend) -> Int = { _, _ in 0 },
+        libraryBytes: @escaping @Sendable (ParameterShape, any Backend) -> Int = { _, _ in 0 }
     ) {
         self.isPaged = isPaged
         self.stateBytes = stateBytes
         self.scratchBytes = scratchBytes
         self.productBytes = productBytes
+        self.libraryBytes = libraryBytes
     }
 
     /// AdamW with two moments in f32.
@@ -102,6 +108,8 @@ package struct TrainedBytes: Sendable, Hashable {
     package var largestState = 0
     /// The most that a step takes for a while.
     package var scratch = 0
+    /// The most that the linear-algebra library takes in a step.
+    package var library = 0
     /// The most scratch memory of the device that the products of a step take.
     package var products = 0
 
@@ -116,6 +124,7 @@ package struct TrainedBytes: Sendable, Hashable {
             state += bytes
             largestState = max(largestState, roundUp(bytes, to: SpillFile.alignment))
             scratch = max(scratch, optimizer.scratchBytes(shape))
+            library = max(library, optimizer.libraryBytes(shape, backend))
             products = max(products, optimizer.productBytes(shape, backend))
         }
     }
@@ -126,13 +135,14 @@ package struct TrainedBytes: Sendable, Hashable {
         a.state += b.state
         a.largestState = max(a.largestState, b.largestState)
         a.scratch = max(a.scratch, b.scratch)
+        a.library = max(a.library, b.library)
         a.products = max(a.products, b.products)
     }
 
     /// What stands in memory from the first step on. Paged state is brought there a tensor at a time.
     package func table(isPaged: Bool) -> MemoryTable {
         MemoryTable([
-            .gradients: gradients, .optimizer: (isPaged ? largestState : state) + scratch,
+            .gradients: gradients, .optimizer: (isPaged ? largestState : state) + scratch + library,
         ])
     }
 }

@@ -29,11 +29,15 @@ package protocol Backend: AnyObject, Sendable {
     /// y (+)= x W for each weight: x `[T][K]`, y `[T][N]`. Products of the same x take less time together than one by one.
     func multiply(_ x: Matrix, _ weights: [PackedWeight], into y: [Matrix], accumulate: Bool)
         throws(TensorError)
-    /// y = f(x G) * (x U), the same bits as `multiply` and `activate` give; `scratch` has the form of y and holds anything
-    /// afterwards.
+    /// Most rows of memory that `multiplyGated` takes for its second product.
+    var gatedRows: Int { get }
+    /// y = f(x G) * (x U), the same bits as `multiply` and `activate` give.
+    /// - Parameter scratch: memory of at least min(T, `gatedRows`) rows of y; holds anything afterwards.
+    /// - Returns: false where the two products cannot be computed together; nothing is done then.
     func multiplyGated(
         _ x: Matrix, gate: PackedWeight, up: PackedWeight, _ activation: Activation, into y: Matrix,
-        scratch: Matrix) throws(TensorError)
+        scratch: Matrix
+    ) throws(TensorError) -> Bool
     /// dx (+)= dy W': dy `[T][N]`, dx `[T][K]`.
     func multiplyTransposed(
         _ dy: Matrix, _ weight: PackedWeight, into dx: Matrix, accumulate: Bool) throws(TensorError)

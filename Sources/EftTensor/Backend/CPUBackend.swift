@@ -138,16 +138,23 @@ package final class CPUBackend: Backend {
         }
     }
 
+    package var gatedRows: Int { Int(EFT_GATED_ROWS) }
+
     package func multiplyGated(
         _ x: Matrix, gate: PackedWeight, up: PackedWeight, _ activation: Activation, into y: Matrix,
         scratch other: Matrix
-    ) throws(TensorError) {
-        let workspace = try scratch(for: [gate, up], rows: x.rows)
-        withProducts(x, [gate, up], into: [y, other], accumulate: false) { products in
-            eft_matmul_gated(
-                context, products[0], products[1], activation.kernelValue, precision.kernelValue,
-                x.rows, x.pointer, x.columns, workspace.base)
+    ) throws(TensorError) -> Bool {
+        precondition(x.rows == y.rows && other.rows >= min(x.rows, gatedRows))
+        for (weight, value) in [(gate, y), (up, other)] {
+            precondition(x.columns == weight.inputs && value.columns == weight.outputs)
         }
+        func product(_ weight: PackedWeight, _ y: Matrix) -> eft_product {
+            eft_product(w: weight.descriptor, y: y.pointer, ldy: y.columns, accumulate: false)
+        }
+        let workspace = try scratch(for: [gate, up], rows: x.rows)
+        return eft_matmul_gated(
+            context, product(gate, y), product(up, other), activation.kernelValue,
+            precision.kernelValue, x.rows, x.pointer, x.columns, workspace.base)
     }
 
     /// Scratch of products of the same rows.

@@ -1,18 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
 // The factor of a symmetric matrix's inverse, in place and on all workers.
-import CLAPACK
 
 /// Finds the upper triangle U with U'U = A^-1 of a symmetric positive definite matrix.
 ///
 /// Were A read from its end, its Cholesky factor L would be lower with L L' = A, and the inverse of L is U, read from its end:
-/// one factor and one triangular inverse, instead of a factor, an inverse and the factor of that. The library works on
-/// blocks, each on one thread.
+/// one factor and one triangular inverse, instead of a factor, an inverse and the factor of that. All but blocks along the
+/// diagonal are products of rectangles.
 package struct InverseFactor {
-    /// Rows of the blocks along the diagonal.
+    /// Columns of a block.
     private static let block = 128
-    /// Columns of C of a product, and rows or columns of a task.
+    /// Rows of a product with a triangle.
     private static let part = 256
-    private static let task = 64
 
     private let size: Int
     private let backend: CPUBackend
@@ -25,18 +23,45 @@ package struct InverseFactor {
 
     /// Scratch of the products.
     package static func scratchBytes(size: Int, on backend: CPUBackend) -> Int {
-        backend.gemmScratchBytes(m: size, n: min(size, part), k: block)
+        let columns = min(size, block)
+        return max(
+            backend.gemmScratchBytes(m: size, n: columns, k: size),
+            backend.gemmScratchBytes(m: size, n: columns, k: columns))
+    }
+
+    /// Bytes of memory that finding takes besides.
+    package static func byteCount(size: Int) -> Int {
+        let (rows, square) = (min(size, block), min(size, part))
+        return (size * rows + square * square + rows * rows) * 4
+    }
+
+    /// Memory of one search.
+    private struct Memory {
+        /// What stands below a block `[K][block]`.
+        let panel: UnsafeMutablePointer<Float>
+        /// A square on the diagonal.
+        let square: UnsafeMutablePointer<Float>
+        /// The inverse of a block.
+        let inverse: UnsafeMutablePointer<Float>
     }
 
     /// Turns the upper triangle of A into U; what lies below the diagonal stays.
     /// - Returns: false when A is not positive definite; the triangle then holds anything.
-    /// - Throws: `TensorError` when scratch memory does not suffice.
+    /// - Throws: `TensorError` when memory does not suffice.
     package func find(_ a: UnsafeMutablePointer<Float>) throws(TensorError) -> Bool {
+        let buffer = try Buffer(
+            byteCount: Self.byteCount(size: size), ledger: backend.ledger, purpose: .workspace)
+        defer { withExtendedLifetime(buffer) {} }
+        let panel = buffer.floats
+        let square = panel + size * min(size, Self.block)
+        let side = min(size, Self.part)
+        let memory = Memory(panel: panel, square: square, inverse: square + side * side)
         var numbers = UnsafeMutableBufferPointer(start: a, count: size * size)
         // The upper triangle becomes the lower one, of the matrix read from its end.
         numbers.reverse()
         defer { numbers.reverse() }
-        guard try factor(a), try invert(a) else { return false }
+        guard try factor(a, memory) else { return false }
+        try invert(a, memory)
         return (0..<size).allSatisfy { row in
             let value = a[row * size + row]
             return value.isFinite && value > 0
@@ -44,91 +69,102 @@ package struct InverseFactor {
     }
 
     /// The lower triangle L with L L' = A.
-    private func factor(_ a: UnsafeMutablePointer<Float>) throws(TensorError) -> Bool {
+    private func factor(
+        _ a: UnsafeMutablePointer<Float>, _ memory: Memory
+    ) throws(TensorError) -> Bool {
         for first in stride(from: 0, to: size, by: Self.block) {
             let rows = min(Self.block, size - first)
-            let end = first + rows
-            // By columns, as the library counts, a lower triangle by rows is the upper one.
-            guard
-                LAPACKE_spotrf(
-                    LAPACK_COL_MAJOR, CChar(UInt8(ascii: "U")), Int32(rows),
-                    a + first * size + first, Int32(size)) == 0
-            else { return false }
-            guard end < size else { break }
-            solve(a, below: first, rows)
-            updateCorners(a, from: first, rows)
-            for column in stride(from: end, to: size - Self.part, by: Self.part) {
-                let (left, below) = (a + column * size + first, column + Self.part)
-                try backend.gemm(
-                    size - below, Self.part, rows, alpha: -1,
-                    MatrixPart(a + below * size + first, stride: size),
-                    MatrixPart(left, stride: size, transposed: true),
-                    addingTo: a + below * size + column, stride: size)
+            let (end, own) = (first + rows, a + first * size)
+            try subtractSquares(own, before: first, rows, memory)
+            try backend.gemm(
+                size - end, rows, first, alpha: -1, MatrixPart(a + end * size, stride: size),
+                MatrixPart(own, stride: size, transposed: true),
+                addingTo: a + end * size + first, stride: size)
+            guard TriangularBlock.factor(own + first, rows: rows, stride: size) else {
+                return false
             }
+            guard end < size else { break }
+            TriangularBlock.invert(
+                own + first, rows: rows, stride: size, into: memory.inverse)
+            let below = a + end * size + first
+            take(below, rows, size - end, to: memory.panel)
+            try backend.gemm(
+                size - end, rows, rows, alpha: 1, MatrixPart(memory.panel, stride: rows),
+                MatrixPart(memory.inverse, stride: rows, transposed: true), addingTo: below,
+                stride: size)
         }
         return true
     }
 
-    /// What stands below a block of L, times the inverse of the block's transpose.
-    private func solve(_ a: UnsafeMutablePointer<Float>, below first: Int, _ count: Int) {
-        nonisolated(unsafe) let a = a
-        let (size, end, task) = (size, first + count, Self.task)
-        backend.parallelFor((size - end + task - 1) / task) { index in
-            let row = end + index * task
-            cblas_strsm(
-                CblasRowMajor, CblasRight, CblasLower, CblasTrans, CblasNonUnit,
-                blasint(min(task, size - row)), blasint(count), 1, a + first * size + first,
-                blasint(size), a + row * size + first, blasint(size))
+    /// Takes from a block on the diagonal what its rows of L say, in its lower triangle alone.
+    private func subtractSquares(
+        _ own: UnsafeMutablePointer<Float>, before first: Int, _ rows: Int, _ memory: Memory
+    ) throws(TensorError) {
+        guard first > 0 else { return }
+        memory.square.update(repeating: 0, count: rows * rows)
+        try backend.gemm(
+            rows, rows, first, alpha: 1, MatrixPart(own, stride: size),
+            MatrixPart(own, stride: size, transposed: true), addingTo: memory.square, stride: rows)
+        for row in 0..<rows {
+            for column in 0...row {
+                own[row * size + first + column] -= memory.square[row * rows + column]
+            }
         }
     }
 
-    /// The blocks on the diagonal that a block column of L changes: only their lower triangles, beside which others' numbers
-    /// stand.
-    private func updateCorners(
-        _ a: UnsafeMutablePointer<Float>, from first: Int, _ count: Int
+    /// The inverse of L, columns from right to left: with the inverse X of what stands behind a block B of L, and C below B,
+    /// the inverse has -X C B^-1 below B^-1.
+    private func invert(
+        _ a: UnsafeMutablePointer<Float>, _ memory: Memory
+    ) throws(TensorError) {
+        let blocks = (size + Self.block - 1) / Self.block
+        for first in (0..<blocks).reversed().map({ $0 * Self.block }) {
+            let rows = min(Self.block, size - first)
+            let (end, corner) = (first + rows, a + first * size + first)
+            TriangularBlock.invert(corner, rows: rows, stride: size, into: memory.inverse)
+            for row in 0..<rows {
+                (corner + row * size).update(from: memory.inverse + row * rows, count: row + 1)
+            }
+            let below = a + end * size + first
+            take(below, rows, size - end, to: memory.panel)
+            try backend.gemm(
+                size - end, rows, rows, alpha: 1, MatrixPart(memory.panel, stride: rows),
+                MatrixPart(memory.inverse, stride: rows), addingTo: below, stride: size)
+            take(below, rows, size - end, to: memory.panel)
+            for row in stride(from: end, to: size, by: Self.part) {
+                try subtractProduct(a, row, end, rows, from: a + row * size + first, memory)
+            }
+        }
+    }
+
+    /// Takes rows of X times what `panel` holds from a place; X is a lower triangle that begins at `end`.
+    private func subtractProduct(
+        _ a: UnsafeMutablePointer<Float>, _ row: Int, _ end: Int, _ columns: Int,
+        from target: UnsafeMutablePointer<Float>, _ memory: Memory
+    ) throws(TensorError) {
+        let count = min(Self.part, size - row)
+        try backend.gemm(
+            count, columns, row - end, alpha: -1, MatrixPart(a + row * size + end, stride: size),
+            MatrixPart(memory.panel, stride: columns), addingTo: target, stride: size)
+        memory.square.update(repeating: 0, count: count * count)
+        for index in 0..<count {
+            (memory.square + index * count).update(
+                from: a + (row + index) * size + row, count: index + 1)
+        }
+        try backend.gemm(
+            count, columns, count, alpha: -1, MatrixPart(memory.square, stride: count),
+            MatrixPart(memory.panel + (row - end) * columns, stride: columns), addingTo: target,
+            stride: size)
+    }
+
+    /// Moves columns of A to memory, and leaves zeros.
+    private func take(
+        _ start: UnsafeMutablePointer<Float>, _ columns: Int, _ rows: Int,
+        to panel: UnsafeMutablePointer<Float>
     ) {
-        nonisolated(unsafe) let a = a
-        let (size, end, part) = (size, first + count, Self.part)
-        backend.parallelFor((size - end + part - 1) / part) { index in
-            let row = end + index * part
-            cblas_ssyrk(
-                CblasRowMajor, CblasLower, CblasNoTrans, blasint(min(part, size - row)),
-                blasint(count), -1, a + row * size + first, blasint(size), 1,
-                a + row * size + row, blasint(size))
+        for row in 0..<rows {
+            (panel + row * columns).update(from: start + row * size, count: columns)
+            (start + row * size).update(repeating: 0, count: columns)
         }
-    }
-
-    /// The inverse of L, columns from left to right: those of a block need L from there on alone.
-    private func invert(_ a: UnsafeMutablePointer<Float>) throws(TensorError) -> Bool {
-        nonisolated(unsafe) let a = a
-        let (size, task) = (size, Self.task)
-        for first in stride(from: 0, to: size, by: Self.part) {
-            let columns = min(Self.part, size - first)
-            let end = first + columns
-            let corner = a + first * size + first
-            guard
-                LAPACKE_strtri(
-                    LAPACK_COL_MAJOR, CChar(UInt8(ascii: "U")), CChar(UInt8(ascii: "N")),
-                    Int32(columns), corner, Int32(size)) == 0
-            else { return false }
-            guard end < size else { break }
-            nonisolated(unsafe) let inverse = corner
-            backend.parallelFor((size - end + task - 1) / task) { index in
-                let row = end + index * task
-                cblas_strmm(
-                    CblasRowMajor, CblasRight, CblasLower, CblasNoTrans, CblasNonUnit,
-                    blasint(min(task, size - row)), blasint(columns), -1, inverse, blasint(size),
-                    a + row * size + first, blasint(size))
-            }
-            backend.parallelFor((columns + task - 1) / task) { index in
-                let column = index * task
-                cblas_strsm(
-                    CblasRowMajor, CblasLeft, CblasLower, CblasNoTrans, CblasNonUnit,
-                    blasint(size - end), blasint(min(task, columns - column)), 1,
-                    a + end * size + end, blasint(size), a + end * size + first + column,
-                    blasint(size))
-            }
-        }
-        return true
     }
 }

@@ -33,9 +33,6 @@ package struct LowRank: Sendable {
         self.ledger = ledger
     }
 
-    /// Rows of W, or columns, that become 64-bit numbers at a time.
-    private static let chunk = 256
-
     /// Bytes that the library takes for packing and never gives back, once it has worked on a matrix of this form: as measured for
     /// ranks up to 512 and sides up to 32,000.
     package static func libraryBytes(
@@ -53,17 +50,14 @@ package struct LowRank: Sendable {
         switch method {
         case .singular:
             let turned = inputs <= outputs ? 4 * rank * outputs : 0
-            return 8 * size * size + max(8 * size * chunk, 8 * size * rank + turned)
-                + eigenBytes(size)
+            return 8 * size * size + max(8 * size * SymmetricMatrix.chunk, 8 * size * rank + turned)
+                + SymmetricMatrix.libraryBytes(size)
         case .randomized:
-            return 4 * rank * (outputs + inputs) + 16 * rank * rank + eigenBytes(rank)
-                + factorBytes(rank)
+            return 4 * rank * (outputs + inputs) + 16 * rank * rank
+                + SymmetricMatrix.libraryBytes(rank) + factorBytes(rank)
         case .orthogonal: return 4 * rank * outputs + factorBytes(rank)
         }
     }
-
-    /// What dsyevr takes: 26 numbers a row, more with blocks, and 10 integers.
-    private static func eigenBytes(_ size: Int) -> Int { size * (80 * 8 + 14 * 4) + (1 << 12) }
 
     /// What sgeqrf and sorgqr take, in blocks of at most 64.
     private static func factorBytes(_ rank: Int) -> Int { 4 * rank * 66 + (1 << 12) }
@@ -81,8 +75,9 @@ package struct LowRank: Sendable {
         precondition(b.rows == outputs && b.columns == rank)
         let own =
             switch method {
-            case .singular: LowRank.eigenBytes(min(outputs, inputs))
-            case .randomized: LowRank.eigenBytes(rank) + LowRank.factorBytes(rank)
+            case .singular: SymmetricMatrix.libraryBytes(min(outputs, inputs))
+            case .randomized:
+                SymmetricMatrix.libraryBytes(rank) + LowRank.factorBytes(rank)
             case .orthogonal: LowRank.factorBytes(rank)
             }
         let library = try LedgerEntry(own, ledger: ledger, purpose: .workspace)
@@ -101,20 +96,14 @@ package struct LowRank: Sendable {
         let isTall = inputs <= outputs
         let gram = try doubles(size * size)
         do {
-            let part = try doubles(LowRank.chunk * size)
-            let count = isTall ? outputs : inputs
-            for first in stride(from: 0, to: count, by: LowRank.chunk) {
-                let width = min(LowRank.chunk, count - first)
-                copy(w, rows: isTall, first, width, to: part.doubles)
-                // Rows of W or columns of it, row by row of `part` either way.
-                cblas_dsyrk(
-                    CblasRowMajor, CblasLower, CblasTrans, blasint(size), blasint(width), 1,
-                    part.doubles, blasint(size), 1, gram.doubles, blasint(size))
-            }
+            let part = try doubles(SymmetricMatrix.chunk * size)
+            SymmetricMatrix.addSquares(of: w, to: gram.doubles, part: part.doubles)
         }
-        guard let (vectors, values) = try largest(gram, size: size, count: rank) else {
-            return false
-        }
+        let vectors = try doubles(size * rank)
+        guard
+            let values = SymmetricMatrix.largest(
+                gram.doubles, size: size, count: rank, vectors: vectors.doubles)
+        else { return false }
         // The short side's vectors stand in A or B; products with W give the other side, times the values.
         for index in 0..<rank {
             for place in 0..<size {
@@ -142,35 +131,6 @@ package struct LowRank: Sendable {
             for column in 0..<inputs { a.pointer[index * inputs + column] *= ofA }
             for row in 0..<outputs { b.pointer[row * rank + index] *= ofB }
         }
-    }
-
-    /// The largest eigenvalues, falling, and their vectors row by row, of a symmetric matrix in its lower triangle, which is
-    /// overwritten; nil when they are not found.
-    private func largest(
-        _ matrix: Buffer, size: Int, count: Int
-    ) throws(TensorError) -> (vectors: Buffer, values: [Double])? {
-        let vectors = try doubles(size * count)
-        var values = [Double](repeating: 0, count: size)
-        var support = [Int32](repeating: 0, count: 2 * max(count, 1))
-        var found: Int32 = 0
-        let n = Int32(size)
-        // The lower triangle by rows is the upper one by columns.
-        let status = LAPACKE_dsyevr(
-            LAPACK_COL_MAJOR, CChar(UInt8(ascii: "V")), CChar(UInt8(ascii: "I")),
-            CChar(UInt8(ascii: "U")), n, matrix.doubles, n, 0, 0, n - Int32(count) + 1, n, 0,
-            &found, &values, vectors.doubles, n, &support)
-        guard status == 0, found == Int32(count) else { return nil }
-        let chosen = values.prefix(count).map { max($0, 0) }
-        guard chosen.allSatisfy(\.isFinite) else { return nil }
-        for low in 0..<count / 2 {
-            let high = count - 1 - low
-            for place in 0..<size {
-                let value = vectors.doubles[low * size + place]
-                vectors.doubles[low * size + place] = vectors.doubles[high * size + place]
-                vectors.doubles[high * size + place] = value
-            }
-        }
-        return (vectors, chosen.reversed())
     }
 
     // MARK: Random ranges
@@ -207,9 +167,11 @@ package struct LowRank: Sendable {
                 gram.doubles[i * rank + j] = sum
             }
         }
-        guard let (vectors, squares) = try largest(gram, size: rank, count: rank) else {
-            return false
-        }
+        let vectors = try doubles(rank * rank)
+        guard
+            let squares = SymmetricMatrix.largest(
+                gram.doubles, size: rank, count: rank, vectors: vectors.doubles)
+        else { return false }
         turn(short, by: vectors, into: isTall ? .a : .b, a, b)
         turn(long, by: vectors, into: isTall ? .b : .a, a, b)
         scale(a, b, squares.map { $0.squareRoot() }, exact: isTall ? .b : .a)
@@ -328,20 +290,6 @@ package struct LowRank: Sendable {
 
     private func floats(_ count: Int) throws(TensorError) -> Buffer {
         try Buffer(byteCount: count * 4, ledger: ledger, purpose: .workspace)
-    }
-
-    /// Rows of W, or the rows of its transpose, in 64 bits.
-    private func copy(
-        _ w: Matrix, rows: Bool, _ first: Int, _ count: Int,
-        to target: UnsafeMutablePointer<Double>
-    ) {
-        let size = rows ? inputs : outputs
-        for index in 0..<count {
-            for place in 0..<size {
-                let at = rows ? (first + index) * inputs + place : place * inputs + first + index
-                target[index * size + place] = Double(w.pointer[at])
-            }
-        }
     }
 
     /// B = W A', by way of A W': for a narrow product of many rows the library packs all of W.

@@ -27,6 +27,8 @@ package final class Buffer: @unchecked Sendable {
     package let ledger: MemoryLedger?
     private let purpose: MemoryPurpose
     private let isMapped: Bool
+    /// Whose memory this one's is a part of.
+    private let whole: Buffer?
 
     /// From this size on memory is taken from the operating system directly, as the allocator would do from there on, with a page of
     /// its own around each.
@@ -47,6 +49,7 @@ package final class Buffer: @unchecked Sendable {
         self.ledger = ledger
         self.purpose = purpose
         self.byteCount = byteCount
+        whole = nil
         isMapped = byteCount >= Buffer.mapThreshold || (pageAligned && byteCount > 0)
         guard let base = Buffer.allocate(byteCount, mapped: isMapped, residency, workers)
         else {
@@ -57,6 +60,14 @@ package final class Buffer: @unchecked Sendable {
             )
         }
         self.base = base
+    }
+
+    /// A part of another buffer's memory, which lives as long as this one, and which the ledger knows already.
+    package init(part range: Range<Int>, of whole: Buffer) {
+        precondition(range.lowerBound >= 0 && range.upperBound <= whole.byteCount, "a part outside")
+        (ledger, purpose, byteCount) = (whole.ledger, whole.purpose, range.count)
+        (self.whole, isMapped) = (whole, false)
+        base = whole.base + range.lowerBound
     }
 
     private static func allocate(
@@ -129,6 +140,7 @@ package final class Buffer: @unchecked Sendable {
     private static let systemPage = max(4096, sysconf(Int32(_SC_PAGESIZE)))
 
     deinit {
+        guard whole == nil else { return }
         if isMapped { munmap(base, byteCount) } else { free(base) }
         ledger?.release(byteCount, for: purpose)
     }

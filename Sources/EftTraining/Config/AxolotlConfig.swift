@@ -87,6 +87,7 @@ package struct AxolotlConfig: Sendable {
         try settleRollouts()
         try settleQuantization()
         try settleLayerSampling()
+        try checkOptimizerTargets()
         try settleRestarts()
         try settleAnswers()
         notices += data.datasets.flatMap(\.notices) + data.testDatasets.flatMap(\.notices)

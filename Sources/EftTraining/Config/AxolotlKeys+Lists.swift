@@ -14,7 +14,7 @@ extension AxolotlKeys {
         dataset_exact_deduplication shuffle_merged_datasets shuffle_before_merging_datasets
         micro_batch_size gradient_accumulation_steps batch_size num_epochs max_steps learning_rate
         lr_scheduler warmup_steps warmup_ratio cosine_min_lr_ratio cosine_constant_lr_ratio
-        optimizer optim_args weight_decay adam_beta1 adam_beta2 adam_beta3 adam_epsilon adam_epsilon2
+        optimizer optim_args optim_target_modules weight_decay adam_beta1 adam_beta2 adam_beta3 adam_epsilon adam_epsilon2
         max_grad_norm bf16 bfloat16 fp16
         float16 float32 gradient_checkpointing activation_offloading seed logging_steps
         eval_strategy evaluation_strategy eval_steps evals_per_epoch eval_on_start save_strategy
@@ -135,7 +135,6 @@ extension AxolotlKeys {
     static let notices: [(String, String)] =
         words(
             """
-            optim_target_modules
             metric_for_best_model greater_is_better save_first_step
             shrink_embeddings fp8 fp8_config gpt_layer_norm
             use_pose pose_split_on_token_ids pose_max_context_len pose_num_chunks scaling_softmax

@@ -17,6 +17,7 @@ extension OptimizerSettings {
             throw try config.required("optimizer").error(
                 .badValue, OptimizerTable.refusal(of: name))
         }
+        targets = try OptimizerTargets(config)
         let given = try config.optional("optim_args")
         if let given, given.asksForSomething { arguments = try Self.arguments(given) }
         do { _ = try rule() } catch {

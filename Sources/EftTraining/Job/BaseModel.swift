@@ -230,9 +230,12 @@ package struct BaseModel: Sendable {
             : try DecoderLayouts(DecoderLoader(folder: folder, options: options))
     }
 
-    /// The shapes of what is trained: of an adapter, and of weights themselves.
-    func trainedShapes(_ adapter: AdapterExtents?) throws -> TrainedShapes {
-        let weights = try options.trained.shapes(folder.description, layouts())
+    /// The shapes of what is trained, as an optimizer sees them: of an adapter, and of weights themselves.
+    func trainedShapes(
+        _ adapter: AdapterExtents?, for optimizer: OptimizerSettings
+    ) throws -> TrainedShapes {
+        let weights = try options.trained.shapes(
+            folder.description, layouts(), isTarget: optimizer.need().isTarget)
         return adapter.map { weights + $0.trainedShapes } ?? weights
     }
 

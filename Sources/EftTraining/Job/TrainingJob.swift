@@ -397,7 +397,8 @@ package final class TrainingJob {
             let optimizer = config.training.optimizer
             guard optimizer.isPaged else { return plan.spilledBytes }
             let extents = adapter?.extents(base.folder.description, base.trainedTokens)
-            return plan.spilledBytes + (try optimizer.stateBytes(base.trainedShapes(extents)))
+            let shapes = try base.trainedShapes(extents, for: optimizer)
+            return plan.spilledBytes + (try optimizer.stateBytes(shapes))
         }
     }
 

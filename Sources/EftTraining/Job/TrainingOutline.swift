@@ -121,7 +121,8 @@ package struct TrainingOutline {
     /// Bytes of the optimizer's state, wherever it stands.
     package var stateBytes: Int {
         get throws {
-            try config.training.optimizer.stateBytes(base.trainedShapes(adapter))
+            let optimizer = config.training.optimizer
+            return try optimizer.stateBytes(base.trainedShapes(adapter, for: optimizer))
         }
     }
 

@@ -18,9 +18,12 @@ package final class Optimizer {
     package var steps = 0
     private let settings: TrainingSettings
     private let rates: [ParameterRate]
+    private let shapes: [ParameterShape]
     private let devices: [any Backend]
     /// Temporary memory of each device, by its account.
     private var scratch: [ObjectIdentifier: Buffer] = [:]
+    /// What the linear-algebra library takes in a step.
+    private var library: [LedgerEntry] = []
 
     /// Takes memory for the state: in a temporary file in the output folder when the optimizer is paged.
     /// - Parameters:
@@ -39,7 +42,8 @@ package final class Optimizer {
         let rule = try settings.optimizer.rule()
         self.rule = rule
         rates = parameters.map { ParameterRate($0, settings) }
-        layouts = parameters.map { StateLayout(rule.state(of: $0.shape)) }
+        shapes = parameters.map { settings.optimizer.shape(of: $0) }
+        layouts = shapes.map { StateLayout(rule.state(of: $0)) }
         let sizes = layouts.map(\.byteCount)
         states =
             isPaged ?? settings.optimizer.isPaged
@@ -50,10 +54,16 @@ package final class Optimizer {
 
     private func takeScratch() throws {
         for device in devices {
-            let own = parameters.filter { $0.gradient.ledger === device.ledger }
-            let products = Set(own.map(\.shape)).map { rule.productBytes(for: $0, on: device) }
+            let own = Set(
+                zip(parameters, shapes).filter { $0.0.gradient.ledger === device.ledger }.map(\.1))
+            let products = own.map { rule.productBytes(for: $0, on: device) }
             if let most = products.max(), most > 0 { try device.reserveScratch(most) }
-            guard let most = own.map({ rule.scratchBytes(for: $0.shape) }).max(), most > 0
+            if let most = own.map({ rule.libraryBytes(for: $0, on: device) }).max(), most > 0 {
+                LinearAlgebra.useThreads((device as? CPUBackend)?.threads ?? 1)
+                library.append(
+                    try LedgerEntry(most, ledger: device.ledger, purpose: .optimizer))
+            }
+            guard let most = own.map({ rule.scratchBytes(for: $0) }).max(), most > 0
             else { continue }
             scratch[ObjectIdentifier(device.ledger)] = try Buffer(
                 byteCount: most, ledger: device.ledger, purpose: .optimizer)
@@ -96,7 +106,8 @@ package final class Optimizer {
         let parameter = parameters[index]
         let device = devices.first { $0.ledger === parameter.gradient.ledger } ?? devices[0]
         return UpdateTarget(
-            parameter: parameter, state: ParameterState(buffer: state, layout: layouts[index]),
+            parameter: parameter, shape: shapes[index],
+            state: ParameterState(buffer: state, layout: layouts[index]),
             scratch: scratch[ObjectIdentifier(device.ledger)], backend: device)
     }
 

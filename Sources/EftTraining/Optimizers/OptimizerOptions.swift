@@ -2,6 +2,7 @@
 // What a configuration says of its optimizer.
 import EftConfig
 import EftModels
+import EftNN
 import EftTensor
 
 /// An optimizer by its name, with what is said of it.
@@ -18,6 +19,8 @@ package struct OptimizerSettings: Sendable, Hashable {
     package var epsilon: Double?
     /// A second one.
     package var epsilon2: Double?
+    /// `optim_target_modules`.
+    package var targets: OptimizerTargets?
     /// `optim_args`.
     package var arguments: [String: String] = [:]
 
@@ -50,7 +53,17 @@ package struct OptimizerSettings: Sendable, Hashable {
 
     /// What the planner is told.
     package func need() throws(TrainingError) -> OptimizerNeed {
-        try rule().need(isPaged: isPaged)
+        var need = try rule().need(isPaged: isPaged)
+        if let targets { need.isTarget = { targets.contains(parameter: $0) } }
+        return need
+    }
+
+    /// The shape of a parameter as the rule is to see it.
+    package func shape(of parameter: Parameter) -> ParameterShape {
+        var shape = parameter.shape
+        shape.isTarget =
+            shape.isMatrix && targets?.contains(parameter: parameter.name) ?? false
+        return shape
     }
 
     /// Bytes of the state of a whole run, wherever it stands.
@@ -106,6 +119,15 @@ package struct OptimizerOptions {
         case "false", "0", "no": return false
         default: throw error(name, "must be true or false")
         }
+    }
+
+    /// One of some words of `optim_args`; nil when it is not there.
+    mutating func word(_ name: String, of words: [String]) throws(TrainingError) -> String? {
+        guard let text = take(name) else { return nil }
+        guard words.contains(text) else {
+            throw error(name, "must be one of " + words.joined(separator: ", "))
+        }
+        return text
     }
 
     /// An error about an argument.

@@ -62,6 +62,20 @@ enum OptimizerTable {
         OptimizerChoice("schedule_free_adamw", ScheduleFreeAdamW.init),
         OptimizerChoice("came_pytorch", isAxolotls: true, CAME.init),
         OptimizerChoice("muon", betas: (0.95, 0.95), Muon.init),
+        OptimizerChoice("galore_adamw galore_adamw_layerwise", epsilon: 1e-6) {
+            (options) throws(TrainingError) in
+            var adamW = AdamW(&options)
+            adamW.correctsEpsilon = false
+            return try GaLore(adamW, decaysLast: true, &options)
+        },
+        OptimizerChoice("galore_adamw_8bit galore_adamw_8bit_layerwise", bits: 8) {
+            (options) throws(TrainingError) in
+            try GaLore(AdamW(&options), decaysLast: true, &options)
+        },
+        OptimizerChoice("galore_adafactor galore_adafactor_layerwise") {
+            (options) throws(TrainingError) in
+            try GaLore(Adafactor(&options), decaysLast: false, &options)
+        },
     ]
 
     /// The optimizer of a name.
@@ -76,7 +90,8 @@ enum OptimizerTable {
         let isLowRank = ["galore", "apollo"].contains { name.contains($0) }
         let instead =
             isLowRank
-            ? "; for little memory there are adapter: qlora, adafactor and adamw_bnb_8bit" : near
+            ? "; for little memory there are galore_adamw, adamw_bnb_8bit, adafactor and adapter: qlora"
+            : near
         return "the optimizer '\(excerpt(name))' is not supported\(instead); there are "
             + names.joined(separator: ", ")
     }

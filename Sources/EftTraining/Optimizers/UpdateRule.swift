@@ -16,6 +16,8 @@ package protocol UpdateRule: Sendable {
     func scratchBytes(for shape: ParameterShape) -> Int
     /// Scratch memory that the products of a step take of the device.
     func productBytes(for shape: ParameterShape, on backend: any Backend) -> Int
+    /// Bytes that the linear-algebra library takes in the step of a parameter.
+    func libraryBytes(for shape: ParameterShape, on backend: any Backend) -> Int
     /// Changes a parameter and its state; may leave anything in the gradient.
     /// - Throws: `TensorError` when products lack memory.
     func update(_ target: UpdateTarget, _ step: OptimizerStep) throws(TensorError)
@@ -27,14 +29,16 @@ extension UpdateRule {
     package var averages: Bool { false }
     package func scratchBytes(for shape: ParameterShape) -> Int { 0 }
     package func productBytes(for shape: ParameterShape, on backend: any Backend) -> Int { 0 }
+    package func libraryBytes(for shape: ParameterShape, on backend: any Backend) -> Int { 0 }
     package func average(_ target: UpdateTarget) {}
 
     /// What the planner is told.
     package func need(isPaged: Bool) -> OptimizerNeed {
         OptimizerNeed(
             isPaged: isPaged, stateBytes: { StateLayout(state(of: $0)).byteCount },
-            scratchBytes: { scratchBytes(for: $0) }, productBytes: { productBytes(for: $0, on: $1) }
-        )
+            scratchBytes: { scratchBytes(for: $0) },
+            productBytes: { productBytes(for: $0, on: $1) },
+            libraryBytes: { libraryBytes(for: $0, on: $1) })
     }
 }
 
@@ -62,6 +66,8 @@ package struct OptimizerStep: Sendable {
 package struct UpdateTarget {
     /// The parameter.
     package let parameter: Parameter
+    /// Its shape, marked where it is one of the optimizer's targets.
+    package let shape: ParameterShape
     /// What is kept of it.
     package let state: ParameterState
     /// Temporary memory, of at least what the rule states.

@@ -9,6 +9,8 @@ struct AdamW: UpdateRule {
     var epsilon: Double
     /// Whether the means stand in 8 bits.
     var isCoded: Bool
+    /// Whether epsilon is added to the corrected root, as in PyTorch, or to the root as it is kept.
+    var correctsEpsilon = true
 
     init(_ options: inout OptimizerOptions) {
         beta1 = options.settings.beta1 ?? options.choice.betas.first
@@ -27,18 +29,12 @@ struct AdamW: UpdateRule {
     }
 
     func update(_ target: UpdateTarget, _ step: OptimizerStep) {
-        update(target, step, epsilonIsCorrected: true)
-    }
-
-    /// - Parameter epsilonIsCorrected: whether epsilon is added to the corrected root, as in PyTorch, or to the root as
-    ///   it is kept.
-    func update(_ target: UpdateTarget, _ step: OptimizerStep, epsilonIsCorrected: Bool) {
         var change = UpdateStep(.adamW, rate: step.learningRate / step.correction(beta1))
         change.gradientScale = step.gradientScale
         change.keep = step.keep
         (change.beta1, change.beta2) = (beta1, beta2)
         change.correction2 = step.correction(beta2).squareRoot()
-        change.epsilon = epsilonIsCorrected ? epsilon : epsilon / change.correction2
+        change.epsilon = correctsEpsilon ? epsilon : epsilon / change.correction2
         target.apply(change, ["exp_avg", "exp_avg_sq"])
     }
 }

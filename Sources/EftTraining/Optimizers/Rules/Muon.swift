@@ -18,6 +18,7 @@ struct Muon: UpdateRule {
         iterations = try options.count("ns_steps") ?? 5
         guard iterations <= 100 else { throw options.error("ns_steps", "must be at most 100") }
         rest = AdamW(&options)
+        rest.correctsEpsilon = false
     }
 
     let name = "muon"
@@ -49,7 +50,7 @@ struct Muon: UpdateRule {
     func update(_ target: UpdateTarget, _ step: OptimizerStep) throws(TensorError) {
         let shape = target.parameter.shape
         guard isOrthogonal(shape), let scratch = target.scratch else {
-            return rest.update(target, step, epsilonIsCorrected: false)
+            return rest.update(target, step)
         }
         var change = UpdateStep(.nesterov, rate: 0)
         change.gradientScale = step.gradientScale
