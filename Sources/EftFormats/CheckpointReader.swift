@@ -166,8 +166,10 @@ extension CheckpointReader {
             range.lowerBound >= 0 && range.upperBound <= info.shape.count
                 && target.count == range.count, "elements \(range) of \(info)")
         let width = info.dtype.byteWidth
-        var scratch = [UInt8](repeating: 0, count: min(range.count * width, 1 << 18))
-        let step = max(scratch.count / width, 1)
+        // Of a size that the allocator keeps: fresh pages for each call would take longer than the numbers.
+        let size = min(range.count * width, 1 << 16)
+        var scratch = [UInt8](unsafeUninitializedCapacity: size) { $1 = size }
+        let step = max(size / width, 1)
         var done = 0
         while done < range.count {
             let count = min(step, range.count - done)
