@@ -185,6 +185,25 @@ struct ExpertModel {
         }
     }
 
+    // If the longest unused of all layers left, each expert would leave just before it is needed again.
+    @Test func `a token that needs one place too many does not read all its experts again`() throws
+    {
+        let stored = try StreamModel(type: "mixtral")
+        let model = try ExpertModel(stored.path)
+        let perToken = 2 * StreamModel.layers
+        let decoder = try model.decoder(slots: perToken - 1)
+        let stream = try #require(decoder.expertStreams.first)
+        _ = try decoder.allLogits([5])
+        #expect(stream.statistics.expertsRead == perToken)
+        for _ in 0..<20 {
+            let before = stream.statistics
+            _ = try decoder.allLogits([5])
+            let pass = stream.statistics - before
+            #expect(pass.expertsUsed == perToken)
+            #expect(pass.expertsRead > 0 && pass.expertsRead < perToken / 2)
+        }
+    }
+
     /// Damages one expert after the other: a pass that does not choose it never sees it.
     @Test(arguments: ["mixtral", "qwen3-moe", "gpt-oss"])
     func `only experts that are chosen are looked at`(_ family: String) throws {
