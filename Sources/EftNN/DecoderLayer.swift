@@ -24,7 +24,7 @@ package final class DecoderLayer: @unchecked Sendable {
     /// What attention's softmax counts besides, in models that have it.
     package let sinks: AttentionSinks?
     /// What follows attention.
-    package let feedForward: FeedForward
+    package private(set) var feedForward: FeedForward
 
     /// What follows attention in a layer.
     package enum FeedForward: Sendable {
@@ -82,6 +82,15 @@ package final class DecoderLayer: @unchecked Sendable {
 
     /// Sees the inputs of linear layers as they are computed; calibration collects them.
     package typealias Observer = (_ layers: [Linear], _ input: Matrix) throws -> Void
+
+    /// Leaves it to a source to bring the layer's experts into memory.
+    package func takeExperts(from source: any ExpertSource) {
+        guard case .mixture(var mixture) = feedForward else {
+            preconditionFailure("layer \(index) has no experts")
+        }
+        mixture.source = source
+        feedForward = .mixture(mixture)
+    }
 
     // MARK: Forward
 

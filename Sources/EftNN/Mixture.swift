@@ -17,6 +17,8 @@ package struct Mixture: Sendable {
     package let shape: MixtureShape
     /// Added to the scores by which experts are chosen; nil where there is none.
     package let correction: Buffer?
+    /// What brings experts into memory; nil where all are there.
+    package var source: (any ExpertSource)?
     private let routing: Routing
 
     /// Puts a mixture together.
@@ -59,8 +61,15 @@ package struct Mixture: Sendable {
     ) throws {
         guard let own = acts.mixture else { return }
         let choices = choices(own.logits.rows(0..<x.rows))
-        for (expert, choice) in zip(experts, choices) where !choice.rows.isEmpty {
-            let part = pass.packed(choice.rows)
+        source?.begin(
+            choices.enumerated().compactMap { index, choice in
+                choice.rows.last.map { (expert: index, lastRow: $0) }
+            })
+        defer { source?.end() }
+        for (index, choice) in choices.enumerated() where !choice.rows.isEmpty {
+            try source?.acquire(index)
+            defer { source?.release(index) }
+            let (expert, part) = (experts[index], pass.packed(choice.rows))
             let input = own.input.rows(0..<choice.rows.count)
             let value = own.value.rows(0..<choice.rows.count)
             input.pack(choice.rows, of: x)

@@ -86,12 +86,12 @@ private struct Pair {
         var found: (model: StagePlan, reference: StagePlan)?
         func consider(_ candidate: (model: StagePlan, reference: StagePlan)?) {
             guard let candidate else { return }
-            if let best = found, Pair.reads(best) <= Pair.reads(candidate) { return }
+            if let best = found, Pair.reads(best, rows) <= Pair.reads(candidate, rows) { return }
             found = candidate
         }
         consider(modelFirst(rows))
         for part in (1...Pair.parts).reversed() {
-            if let found, Pair.reads(found) == 0 { break }
+            if let found, Pair.reads(found, rows) == 0 { break }
             consider(referenceFirst(rows, part: part))
         }
         return found
@@ -131,8 +131,12 @@ private struct Pair {
     }
 
     /// Bytes that a window reads from disk.
-    private static func reads(_ pair: (model: StagePlan, reference: StagePlan)) -> Int {
-        [pair.model, pair.reference].reduce(0) { $0 + ($1.placement?.forwardReads ?? 0) }
+    private static func reads(
+        _ pair: (model: StagePlan, reference: StagePlan), _ rows: Int
+    ) -> Double {
+        [pair.model, pair.reference].reduce(0) {
+            $0 + ($1.placement?.usualReads(rows: rows) ?? 0)
+        }
     }
 }
 

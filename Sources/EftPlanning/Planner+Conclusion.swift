@@ -241,6 +241,11 @@ private struct ConclusionWriter {
 
     private func layersFromDisk(_ stage: StagePlan) -> String {
         guard let placement = stage.placement else { return "layers are read from disk" }
+        guard placement.expertCount == 0 else {
+            return
+                "of \(placement.expertCount) experts \(placement.expertSlots) are in memory, and the others that are "
+                + "chosen are read from disk (at most \(formatBytes(placement.forwardReads())))"
+        }
         return "\(placement.streamed.count) of \(placement.layers) layers are read from disk"
     }
 }

@@ -137,6 +137,11 @@ package struct StagePlan: Sendable, Hashable {
         if let placement, placement.isStreaming {
             object["resident_layers"] = ConfigNode(.integer(placement.residentLayers))
             object["streamed_layers"] = ConfigNode(.integer(placement.streamed.count))
+            if placement.expertCount > 0 {
+                object["experts"] = ConfigNode(.integer(placement.expertCount))
+                object["experts_in_memory"] = ConfigNode(.integer(placement.expertSlots))
+            }
+            object["read_bytes_per_token"] = ConfigNode(.integer(placement.forwardReads()))
         }
         if devices.count > 1 {
             object["devices"] = ConfigNode(

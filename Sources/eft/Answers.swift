@@ -219,7 +219,8 @@ extension Answers.Report {
         object["bytes_per_pass"] = ConfigNode(passBytes)
         if let streaming {
             object["streaming"] = streaming.node
-            object["streamed_bytes_per_pass"] = ConfigNode(budget.plan.placement?.forwardReads ?? 0)
+            object["streamed_bytes_per_pass"] = ConfigNode(
+                budget.plan.placement?.forwardReads() ?? 0)
         }
         object["peak_memory_planned"] = ConfigNode(budget.peaks.planned)
         object["peak_memory_measured"] = ConfigNode(budget.peaks.measured)

@@ -10,13 +10,19 @@ extension StreamStatistics {
     var sentence: String {
         "\(formatBytes(bytes)) streamed at \(formatFixed(rate / 1e9, decimals: 2)) GB/s, "
             + "\(formatFixed(overlap * 100, decimals: 0)) % of the reading while others computed"
+            + (expertsUsed > 0 ? ", \(expertsRead) of \(expertsUsed) experts read" : "")
     }
 
     /// For machines.
     var node: ConfigNode {
-        [
+        var object: ConfigObject = [
             "bytes": ConfigNode(bytes), "bytes_per_second": ConfigNode(rate),
             "wait_seconds": ConfigNode(waitSeconds), "overlap": ConfigNode(overlap),
         ]
+        if expertsUsed > 0 {
+            object["experts_used"] = ConfigNode(expertsUsed)
+            object["experts_read"] = ConfigNode(expertsRead)
+        }
+        return ConfigNode(.object(object))
     }
 }

@@ -177,6 +177,49 @@ struct PeakMemoryTests {
         _ = try check(run + memory(100, of: whole, devices: 2, caches: caches))
     }
 
+    @Test func `experts that are read when they are chosen take the places that were planned`()
+        throws
+    {
+        let caches = try TemporaryFolder()
+        let shape = NamedShape(
+            name: "many-experts", family: .qwen2MoE(experts: 16, expertsPerRow: 2, shared: 1024),
+            vocabulary: 4096, hidden: 512, intermediate: 512, layers: 5, heads: 8, kvHeads: 4,
+            headDim: 64, ropeTheta: 10000, context: 512, tied: false)
+        let models = try SmallModels(["bf16": .bf16, "nf4": .nf4], shape: shape)
+        for name in ["bf16", "nf4"] {
+            let folder = models.folder.file(name)
+            let run = ["run", "-m", folder, "-p", "The quick brown fox", "-t", "40"]
+            let whole = try check(run, isUsed: false)
+            // A short answer does not need all places; a text with many kinds of tokens does.
+            for percent in [85, 65] {
+                _ = try check(run + memory(percent, of: whole, caches: caches), isUsed: false)
+            }
+            // Two devices, and two sequences at once.
+            _ = try check(
+                run + ["-p", "One"] + memory(110, of: whole, devices: 2, caches: caches),
+                isUsed: false)
+            let eval = [
+                "eval", "-m", folder, "--data", models.folder.file("text.txt"), "--length", "128",
+            ]
+            let scored = try check(eval, isUsed: false)
+            _ = try check(eval + memory(70, of: scored, caches: caches))
+        }
+        let run = ["run", "-m", models.folder.file("bf16"), "-p", "Fox", "-t", "30", "--json"]
+        let whole = try Peaks(Array(run.dropLast()))
+        let program = try Program(run + memory(60, of: whole, caches: caches))
+        let answer = ConfigCursor(try JSONParser.parse(program.output))
+        let streaming = try answer.required("streaming")
+        let (used, read) = (
+            try streaming.required("experts_used").int(),
+            try streaming.required("experts_read").int()
+        )
+        #expect(used > 30 * 5 * 2 && read > 0 && read < used)
+        // 3 matrices of 512 x 512 in 16 bits an expert, and 2 of 5 layers a token.
+        let bytes = 3 * 512 * 512 * 2
+        #expect(try streaming.required("bytes").int() == read * bytes)
+        #expect(try answer.required("streamed_bytes_per_pass").int() == 10 * bytes)
+    }
+
     @Test func `a score holds no more than was planned, and hardly less`() throws {
         let caches = try TemporaryFolder()
         let models = try SmallModels(["exl2": .exl2(bits: 4)])

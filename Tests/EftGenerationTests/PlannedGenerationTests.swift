@@ -48,6 +48,13 @@ import Testing
                     Run(model: "demo", held: held, devices: devices, room: room, adapters: 2))
             }
         }
+        // Their experts are read when they are chosen.
+        for model in ["mixtral", "qwen3-moe", "gpt-oss"] {
+            for (devices, room) in [(1, 97), (2, 190)] {
+                runs.append(
+                    Run(model: "architectures/" + model, devices: devices, room: room))
+            }
+        }
         return runs
     }()
 
@@ -60,7 +67,8 @@ import Testing
     private func setting(_ run: Run) throws -> Setting {
         let path =
             run.model == "demo"
-            ? Fixtures.packageRoot + "/Examples/demo/model" : Fixtures.path("models/\(run.model)")
+            ? Fixtures.packageRoot + "/Examples/demo/model"
+            : Fixtures.path(run.model.contains("/") ? run.model : "models/\(run.model)")
         let loader = try DecoderLoader(
             folder: ModelFolder.open(path), options: LoadOptions(linears: run.held))
         let layouts = try DecoderLayouts(loader)

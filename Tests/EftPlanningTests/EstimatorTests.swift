@@ -142,7 +142,7 @@ import Testing
         let description = Self.deep
         let layouts = try DecoderLayouts(description, format: .dense(.bf16))
         let placement = layouts.streaming(6)
-        let bytes = Double(placement.forwardReads)
+        let bytes = Double(placement.forwardReads())
         var estimator = Estimator(
             calibration: Self.calibration([.bf16: Self.rates(vector: 1e6, transposed: 1e12)]),
             description: description)
@@ -165,6 +165,35 @@ import Testing
         let fast = try #require(
             estimator.decodeStep(context: 0, layouts: layouts, placement: placement))
         #expect(fast == resident && fast.limit == .memory)
+    }
+
+    @Test func `experts that are chosen are read before they compute`() throws {
+        var description = Self.deep
+        description.shape.mixture = MixtureShape(experts: 8, expertsPerRow: 2)
+        let layouts = try DecoderLayouts(description, format: .dense(.bf16))
+        // 8 layers of 8 experts, each of 12 whole pages.
+        let bytes = Double(3 * 8192 * 2)
+        let device = try #require(layouts.streamingExperts(slots: 16))
+        let placement = WeightPlacement(devices: [device])
+        #expect(placement.expertCount == 64 && placement.expertSlots == 16)
+        #expect(placement.windowBytes == 16 * Int(bytes))
+        #expect(placement.forwardReads() == 16 * Int(bytes))
+        #expect(placement.forwardReads(rows: 3) == 48 * Int(bytes))
+        #expect(placement.forwardReads(rows: 1000) == 64 * Int(bytes))
+        #expect(placement.summary.contains("16 of 64 experts in memory"))
+        #expect(placement.summary.contains("at most \(formatBytes(16 * Int(bytes))) a token"))
+        var estimator = Estimator(
+            calibration: Self.calibration([.bf16: Self.rates(vector: 1e6)]),
+            description: description)
+        #expect(estimator.decodeStep(context: 0, layouts: layouts, placement: placement) == nil)
+        let resident = try #require(
+            estimator.decodeStep(context: 0, layouts: layouts, placement: layouts.resident))
+        estimator.streamingDisk = Calibration.DiskRates(read: 1e5, write: 1)
+        // A quarter of the experts is in memory.
+        let step = try #require(
+            estimator.decodeStep(context: 0, layouts: layouts, placement: placement))
+        #expect(same(step.seconds, resident.seconds + 16 * bytes * 0.75 / 1e5))
+        #expect(step.limit == .disk)
     }
 
     private static var deep: DecoderDescription {

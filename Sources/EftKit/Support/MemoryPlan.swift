@@ -25,7 +25,7 @@ public struct MemoryPlan: Sendable, Hashable, CustomStringConvertible {
     public let fits: Bool
     /// Bytes that are written to disk.
     public let diskBytes: Int
-    /// Layers that are read from disk in each pass, because they do not fit in memory.
+    /// Layers that are read from disk in each pass, whole or the experts that are chosen, because they do not fit in memory.
     public let streamedLayers: Int
     /// What would make work fit that does not; nil when it fits or nothing was found.
     public let remedy: String?

@@ -11,7 +11,7 @@ extension Decoder {
 
     /// What streaming came to so far, of all devices; nil when nothing is streamed.
     package var streamStatistics: StreamStatistics? {
-        let all = streams.compactMap { $0?.statistics }
+        let all = streams.compactMap { $0?.statistics } + expertStreams.map(\.statistics)
         return all.isEmpty ? nil : all.reduce(StreamStatistics(), +)
     }
 

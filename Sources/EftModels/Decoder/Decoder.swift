@@ -21,8 +21,10 @@ package final class Decoder: @unchecked Sendable {
     package let positions: LearnedPositions?
     /// Layers in order; the weights of streamed ones can be used inside `withLayer` only.
     package let layers: [DecoderLayer]
-    /// What streams the layers of each device; nil where all stand in memory.
+    /// What streams whole layers of each device; nil where none are.
     package let streams: [LayerStream?]
+    /// What streams experts alone, of the devices where they are.
+    package let expertStreams: [ExpertStream]
     /// The norm before the head.
     package let finalNorm: Norm
     /// The head; its weight is the embedding when they are tied.
@@ -55,7 +57,8 @@ package final class Decoder: @unchecked Sendable {
     package init(
         description: DecoderDescription, devices: [any Backend], parts: [DecoderPart],
         embedding: PackedWeight, positions: LearnedPositions? = nil, layers: [DecoderLayer],
-        finalNorm: Norm, head: Linear, streams: [LayerStream?], endsAdapter: String? = nil
+        finalNorm: Norm, head: Linear, streams: [LayerStream?], expertStreams: [ExpertStream] = [],
+        endsAdapter: String? = nil
     ) {
         precondition((positions != nil) == (description.positions != nil), "as described")
         precondition(devices.count == parts.count && devices.count == streams.count)
@@ -69,6 +72,7 @@ package final class Decoder: @unchecked Sendable {
         self.finalNorm = finalNorm
         self.head = head
         self.streams = streams
+        self.expertStreams = expertStreams
         self.endsAdapter = endsAdapter
     }
 

@@ -90,7 +90,7 @@ package struct DecoderLoader {
 
     // MARK: Load
 
-    /// Loads everything on one device, but for the weights of streamed layers, which must be in the cache by now.
+    /// Loads everything on one device, but for streamed weights, which must be in the cache by now.
     /// - Parameters:
     ///   - streaming: which layers are streamed; none when nil.
     ///   - progress: called after each layer with how many are done.
@@ -104,7 +104,7 @@ package struct DecoderLoader {
             progress: progress)
     }
 
-    /// Loads parts of the decoder on devices, but for the weights of streamed layers, which must be in the cache by now.
+    /// Loads parts of the decoder on devices, but for streamed weights, which must be in the cache by now.
     /// - Parameters:
     ///   - parts: what each device holds; together all layers, in order.
     ///   - streaming: which layers are streamed; none when nil.
@@ -116,20 +116,20 @@ package struct DecoderLoader {
     ) throws -> Decoder {
         // What is temporary while weights change their form would stay beside all that is to come.
         defer { Heap.giveBack() }
-        let streamed = Set(streaming?.placement.streamed ?? [])
+        let streamed = streaming?.placement.streamedParts ?? [:]
         var ends = Ends()
         var layers: [DecoderLayer] = []
         for (device, part) in zip(devices, parts) where !part.isEmpty {
-            let resident = part.layers.filter { !streamed.contains($0) }
             let ahead = try readingAhead(
-                layers: resident, ends: endNames(part), ledger: device.ledger)
+                layers: Array(part.layers), without: streamed, ends: endNames(part),
+                ledger: device.ledger)
             if part.holdsEmbedding {
                 ends.embedding = try ahead.end(.embedding, device)
                 ends.positions = try positions(device)
             }
             for index in part.layers {
                 layers.append(
-                    try ahead.layer(index, isStreamed: streamed.contains(index), backend: device))
+                    try ahead.layer(index, streamed: streamed[index], backend: device))
                 // Gaps that temporary memory leaves between a layer's small weights add up over the layers.
                 Heap.giveBack()
                 try progress?(layers.count, description.layers)
@@ -152,7 +152,9 @@ package struct DecoderLoader {
             positions: ends.positions, layers: layers, finalNorm: norm,
             head: Linear(
                 name: description.headName, ordinal: 0, weight: head, bias: ends.bias),
-            streams: try streams(streaming, layers, devices), endsAdapter: folder.endsAdapter)
+            streams: try streams(streaming, layers, devices),
+            expertStreams: try expertStreams(streaming, layers, devices),
+            endsAdapter: folder.endsAdapter)
     }
 
     /// Embedding, head and the norm before it, while they are loaded.
@@ -195,18 +197,36 @@ package struct DecoderLoader {
         _ base: StreamedBase?, _ layers: [DecoderLayer], _ devices: [CPUBackend]
     ) throws -> [LayerStream?] {
         try devices.indices.map { device in
-            guard let base, base.placement.devices[device].isStreaming else { return nil }
+            guard let base, !base.placement.devices[device].streamedWhole.isEmpty else {
+                return nil
+            }
             return try LayerStream(
                 base, device: device, layers: layers, ledger: devices[device].ledger)
         }
     }
 
+    private func expertStreams(
+        _ base: StreamedBase?, _ layers: [DecoderLayer], _ devices: [CPUBackend]
+    ) throws -> [ExpertStream] {
+        try devices.indices.compactMap { device in
+            guard let base, let experts = base.placement.devices[device].experts else { return nil }
+            return try ExpertStream(
+                base, device: device, experts, layers: layers, ledger: devices[device].ledger)
+        }
+    }
+
     /// The same loader with the weights of some layers read ahead, in the order in which they are loaded.
-    /// - Parameter ends: those of embedding and head that are loaded too, before and after the layers.
+    /// - Parameters:
+    ///   - streamed: what of the layers is not loaded.
+    ///   - ends: those of embedding and head that are loaded too, before and after the layers.
     func readingAhead(
-        layers: [Int], ends: [End], ledger: MemoryLedger?
+        layers: [Int], without streamed: [Int: StreamedPart] = [:], ends: [End],
+        ledger: MemoryLedger?
     ) throws -> DecoderLoader {
-        var sources = try layers.flatMap { try description.linears(layer: $0).map(source) }
+        var sources = try layers.flatMap { layer in
+            try description.linears(layer: layer)
+                .filter { streamed[layer]?.contains($0) != true }.map(source)
+        }
         if ends.contains(.embedding) {
             sources.insert(try endSource(description.embeddingName), at: 0)
         }
@@ -228,11 +248,11 @@ package struct DecoderLoader {
     }
 
     private func layer(
-        _ index: Int, isStreamed: Bool, backend: CPUBackend
+        _ index: Int, streamed: StreamedPart?, backend: CPUBackend
     ) throws -> DecoderLayer {
         try description.makeLayer(index) { shape, ordinal in
             let weight =
-                isStreamed
+                streamed?.contains(shape) == true
                 ? try PackedWeight(streamed: layout(shape))
                 : try weight(shape, backend: backend)
             return Linear(

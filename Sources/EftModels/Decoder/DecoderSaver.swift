@@ -82,7 +82,7 @@ package struct DecoderSaver {
     /// Writes `model.safetensors` (or shards with an index) into a folder.
     /// - Throws: `FormatError`, `TensorError`, `ModelError` when layers are streamed.
     package func save(to folder: String) throws {
-        guard decoder.streams.allSatisfy({ $0 == nil }) else {
+        guard decoder.streams.allSatisfy({ $0 == nil }), decoder.expertStreams.isEmpty else {
             throw ModelError(
                 .unsupported,
                 "a streamed model is not written again; its own folder has its weights")

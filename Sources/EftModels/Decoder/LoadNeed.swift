@@ -13,6 +13,8 @@ package struct LoadNeed: Sendable, Hashable {
         package var scratch = 0
         /// Bytes in files that are read ahead.
         package var ahead = 0
+        /// Whether it is a part of an expert.
+        package var isExpert = false
     }
 
     /// The embedding.
@@ -51,7 +53,11 @@ package struct LoadNeed: Sendable, Hashable {
         for layer in part.layers where layer < layers.count {
             // A layer's norms come before its weights.
             held += layerVectorBytes
-            if !streamed.contains(layer) { layers[layer].forEach(load) }
+            let isStreamed = streamed.contains(layer)
+            for step in layers[layer]
+            where !isStreamed || placement.experts != nil && !step.isExpert {
+                load(step)
+            }
         }
         if part.holdsHead { load(head) }
         return max(peak, held) + ReadAheadCheckpoint.scratchBytes(ahead) - missing(part)
@@ -80,7 +86,9 @@ extension DecoderLoader {
             need.layers.append(
                 try description.linears(layer: layer).map { linear in
                     let source = try source(linear)
-                    return try step(source, as: target(linear))
+                    var step = try step(source, as: target(linear))
+                    step.isExpert = linear.expert != nil
+                    return step
                 })
         }
         if !description.tiedEmbeddings { need.head = try endStep(description.headName) }

@@ -46,7 +46,8 @@ package struct PlacementTask {
 
     /// Places a decoder on devices that hold what `need` states for their part.
     private func place(
-        canStream: Bool, _ need: @escaping (_ device: Int, _ part: DecoderPart) -> MemoryTable
+        canStream: Bool, expertsAlone: Bool = false,
+        _ need: @escaping (_ device: Int, _ part: DecoderPart) -> MemoryTable
     ) -> PlacedMemory {
         let (load, adapters, programBytes) = (load, adapters, programBytes)
         let (starting, kept) = (starting, kept)
@@ -61,7 +62,7 @@ package struct PlacementTask {
         }
         let search = PlacementSearch(
             layouts: layouts, limits: limits, weightLimits: weightLimits, canStream: canStream,
-            others: others,
+            expertsAlone: expertsAlone, others: others,
             whole: { others, placement in
                 guard !placement.part.isEmpty else { return others }
                 var all = PlacementSearch.sum(others, placement)
@@ -108,7 +109,7 @@ package struct PlacementTask {
         need.adapters = adapters.widths
         need.adaptsHead = adapters.head > 0
         let (description, layouts, backend) = (description, layouts, backend)
-        return place(canStream: true) { [need] _, part in
+        return place(canStream: true, expertsAlone: true) { [need] _, part in
             var table = need.memory(description, part: part)
             table[.workspace] = need.scratch(layouts, part: part, on: backend)
             return table
@@ -121,7 +122,7 @@ package struct PlacementTask {
         rows: Int, sequences: Int = 1, kvType: KVType = .f32
     ) -> PlacedMemory {
         let (description, layouts, backend, adapters) = (description, layouts, backend, adapters)
-        return place(canStream: true) { _, part in
+        return place(canStream: true, expertsAlone: true) { _, part in
             var scratch = DecoderScratch(
                 layouts, part: part, rows: rows,
                 headRows: LossHead.chunkRows(vocabulary: description.headOutputs, rows: rows),

@@ -33,6 +33,8 @@ package struct PlacementSearch {
     package var weightLimits: [Int]?
     /// Whether layers may be streamed (frozen ones may).
     package var canStream = true
+    /// Whether experts may be streamed without the rest of their layers, which passes forward alone can do.
+    package var expertsAlone = false
     /// Everything that a device holds beside weights and window.
     package var others: (_ device: Int, _ part: DecoderPart) -> MemoryTable
     /// A device's table once its weights stand; adds weights and window to the others unless replaced.
@@ -41,6 +43,7 @@ package struct PlacementSearch {
     /// States a search; see the properties.
     package init(
         layouts: DecoderLayouts, limits: [Int], weightLimits: [Int]? = nil, canStream: Bool = true,
+        expertsAlone: Bool = false,
         others: @escaping (_ device: Int, _ part: DecoderPart) -> MemoryTable,
         whole: @escaping (_ others: MemoryTable, _ placement: DevicePlacement) -> MemoryTable =
             PlacementSearch.sum
@@ -50,6 +53,7 @@ package struct PlacementSearch {
         self.limits = limits
         self.weightLimits = weightLimits
         self.canStream = canStream
+        self.expertsAlone = expertsAlone
         self.others = others
         self.whole = whole
     }
@@ -176,7 +180,7 @@ package struct PlacementSearch {
             var placement = sizes.resident(part)
             var table = whole(others, placement)
             if streaming, table.total > limits[device], !part.isEmpty {
-                placement = sizes.placement(of: part) {
+                placement = sizes.placement(of: part, expertsAlone: expertsAlone) {
                     whole(others, $0).total <= limits[device]
                 }
                 table = whole(others, placement)

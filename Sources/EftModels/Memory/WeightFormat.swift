@@ -40,6 +40,8 @@ package struct DecoderLayouts: Sendable {
     package let embedding: WeightLayout
     /// The linear layers of each decoder layer.
     package let layers: [[WeightLayout]]
+    /// Which of them are experts', of each decoder layer; nil where it has none.
+    package let experts: [ExpertLayers?]
     /// Number of decoder layers.
     package var layerCount: Int { layers.count }
     /// All linear layers inside the decoder layers.
@@ -81,6 +83,7 @@ package struct DecoderLayouts: Sendable {
             defer { rest = rest.dropFirst(count) }
             return Array(rest.prefix(count))
         }
+        experts = (0..<description.layers).map(description.experts)
         isTied = description.tiedEmbeddings
         head = isTied ? all[0].layout : rest.first ?? all[0].layout
         positionBytes = description.positionBytes
@@ -101,6 +104,7 @@ package struct DecoderLayouts: Sendable {
         layers = (0..<description.layers).map { layer in
             firsts.firstIndex(of: description.shape(layer: layer)).map { kinds[$0] } ?? []
         }
+        experts = (0..<description.layers).map(description.experts)
         positionBytes = description.positionBytes
         layerVectorBytes = description.layerVectorBytes
         finalNormBytes = description.finalNormBytes

@@ -35,45 +35,6 @@ package struct StreamedBase: Sendable {
     }
 }
 
-/// What streaming came to.
-package struct StreamStatistics: Sendable, Hashable {
-    /// Bytes read.
-    package var bytes = 0
-    /// Seconds that the readers were reading.
-    package var readSeconds = 0.0
-    /// Seconds that the computation waited for a layer.
-    package var waitSeconds = 0.0
-
-    /// Nothing was read.
-    package init() {}
-
-    /// Bytes per second while reading; 0 when nothing was read.
-    package var rate: Double { readSeconds > 0 ? Double(bytes) / readSeconds : 0 }
-
-    /// The share of the reading that went on while others computed.
-    package var overlap: Double {
-        readSeconds > 0 ? max(0, min(1, 1 - waitSeconds / readSeconds)) : 0
-    }
-
-    /// What both came to.
-    package static func + (a: StreamStatistics, b: StreamStatistics) -> StreamStatistics {
-        var sum = a
-        sum.bytes += b.bytes
-        sum.readSeconds += b.readSeconds
-        sum.waitSeconds += b.waitSeconds
-        return sum
-    }
-
-    /// What came after an earlier state.
-    package static func - (a: StreamStatistics, b: StreamStatistics) -> StreamStatistics {
-        var rest = a
-        rest.bytes -= b.bytes
-        rest.readSeconds -= b.readSeconds
-        rest.waitSeconds -= b.waitSeconds
-        return rest
-    }
-}
-
 /// The streamed layers of one device's part of a decoder. One pass at a time.
 ///
 /// A pass says in which order it will need layers (`begin`), and then asks for each one (`acquire`) and gives it back

@@ -112,7 +112,7 @@ package struct PanelCache: Sendable {
 
     /// Bytes that making layers will write.
     package func bytesToWrite(_ layers: [Int]) -> Int {
-        missing(layers).reduce(0) { $0 + records[$1].byteCount + PanelFile.footerBytes }
+        missing(layers).reduce(0) { $0 + records[$1].fileBytes }
     }
 
     /// Makes those of `layers` that are missing, one weight at a time; see the other form.

@@ -9,7 +9,8 @@ import EftTensor
 /// | bytes | content |
 /// |---|---|
 /// | 0 ..< n | the layer's record (`LayerRecord`), padded with zeros |
-/// | n ..< n + 4096 | JSON: format version, fingerprint of the cache, layer, n, XXH64 of the record; then spaces |
+/// | n ..< m | where there are experts, the XXH64 of each one's part of the record, 8 bytes, padded to whole pages; else m is n |
+/// | m ..< m + 4096 | JSON: format version, fingerprint of the cache, layer, n, XXH64 of the record and of the table; then spaces |
 package final class PanelFile: Sendable {
     /// Bytes of the footer.
     package static let footerBytes = DirectFile.alignment
@@ -24,6 +25,8 @@ package final class PanelFile: Sendable {
     package var path: String { file.path }
     private let file: DirectFile
     private let checksum: String
+    /// Of each expert.
+    private let expertChecksums: [UInt64]
 
     /// What a footer says.
     struct Footer: Hashable {
@@ -31,14 +34,17 @@ package final class PanelFile: Sendable {
         var layer: Int
         var byteCount: Int
         var checksum: String
+        /// Of the table of experts; nil where there is none.
+        var table: String?
 
         var bytes: [UInt8] {
-            let node: ConfigNode = [
+            var object: ConfigObject = [
                 "format": "eft-panels", "version": ConfigNode(PanelFile.version),
                 "fingerprint": ConfigNode(fingerprint), "layer": ConfigNode(layer),
                 "bytes": ConfigNode(byteCount), "xxh64": ConfigNode(checksum),
             ]
-            let text = Array(JSONWriter.text(node).utf8)
+            if let table { object["experts"] = ConfigNode(table) }
+            let text = Array(JSONWriter.text(ConfigNode(.object(object))).utf8)
             return text + [UInt8](repeating: 0x20, count: PanelFile.footerBytes - text.count)
         }
     }
@@ -50,21 +56,23 @@ package final class PanelFile: Sendable {
         path: String, layer: Int, record: LayerRecord, fingerprint: String, direct: Bool = true
     ) throws {
         let file = try DirectFile(path: path, direct: direct)
-        guard file.byteCount == record.byteCount + PanelFile.footerBytes else {
+        guard file.byteCount == record.fileBytes else {
             throw PanelFile.damaged("has \(file.byteCount) bytes", path)
         }
-        let page = try Buffer(
-            byteCount: PanelFile.footerBytes, ledger: nil, purpose: .window, pageAligned: true)
-        let bytes = try withExtendedLifetime(page) {
-            try file.read(at: record.byteCount, into: page.bytes)
-            return Array(page.bytes)
+        let size = record.tableBytes + PanelFile.footerBytes
+        let end = try Buffer(byteCount: size, ledger: nil, purpose: .window, pageAligned: true)
+        let all = try withExtendedLifetime(end) {
+            try file.read(at: record.byteCount, into: end.bytes)
+            return Array(end.bytes)
         }
+        let (table, bytes) = (all.prefix(record.tableBytes), Array(all[record.tableBytes...]))
         guard
             let cursor = try? ConfigCursor(JSONParser.parse(bytes)),
             let checksum = try? cursor.required("xxh64").string(), checksum.utf8.count == 16
         else { throw PanelFile.damaged("has no readable footer", path) }
         let expected = Footer(
-            fingerprint: fingerprint, layer: layer, byteCount: record.byteCount, checksum: checksum)
+            fingerprint: fingerprint, layer: layer, byteCount: record.byteCount, checksum: checksum,
+            table: table.isEmpty ? nil : XXH64.hex(table.withUnsafeBytes { XXH64.hash($0) }))
         guard expected.bytes == bytes else {
             throw PanelFile.damaged("was made of other weights", path)
         }
@@ -72,6 +80,9 @@ package final class PanelFile: Sendable {
         self.layer = layer
         self.record = record
         self.checksum = checksum
+        expertChecksums = (0..<(record.experts?.count ?? 0)).map { expert in
+            table[8 * expert..<8 * expert + 8].reversed().reduce(0) { $0 << 8 | UInt64($1) }
+        }
     }
 
     /// Reads the record into memory that begins at a page.
@@ -100,67 +111,38 @@ package final class PanelFile: Sendable {
         return true
     }
 
+    /// Reads the record of one expert into memory that begins at a page.
+    /// - Parameters:
+    ///   - verify: whether to check it against its checksum and layouts.
+    ///   - shouldStop: asked now and then; when it says yes, false is returned and the memory holds anything.
+    /// - Throws: as the other form.
+    package func read(
+        expert: Int, into target: UnsafeMutableRawBufferPointer, verify: Bool,
+        shouldStop: () -> Bool = { false }
+    ) throws(FormatError) -> Bool {
+        guard let experts = record.experts, expertChecksums.indices.contains(expert) else {
+            preconditionFailure("layer \(layer) has no expert \(expert)")
+        }
+        let place = record.bytes(ofExpert: expert)
+        let target = UnsafeMutableRawBufferPointer(rebasing: target[..<place.count])
+        guard try file.read(at: place.lowerBound, into: target, shouldStop: shouldStop) else {
+            return false
+        }
+        guard verify else { return true }
+        let bytes = UnsafeRawBufferPointer(target)
+        guard XXH64.hash(bytes) == expertChecksums[expert] else {
+            throw PanelFile.damaged("does not match its checksum of expert \(expert)", path)
+        }
+        for linear in experts.linears(of: expert) {
+            let own = bytes[(record.offsets[linear] - place.lowerBound)...]
+            guard record.layouts[linear].hasSoundTables(UnsafeRawBufferPointer(rebasing: own))
+            else { throw PanelFile.damaged("holds tables of other weights", path) }
+        }
+        return true
+    }
+
     private static func damaged(_ what: String, _ path: String) -> FormatError {
         FormatError(
             .damaged, "this file of the cache \(what); remove it, and it is made again", path: path)
-    }
-}
-
-/// Writes one file of the panel cache, weight by weight.
-struct PanelFileWriter {
-    private let output: OutputFile
-    private let record: LayerRecord
-    private let layer: Int
-    private let fingerprint: String
-    private var checksum = XXH64()
-    private var position = 0
-    private static let zeros = [UInt8](repeating: 0, count: DirectFile.alignment)
-
-    /// Begins a file.
-    /// - Throws: `FormatError` (`io`).
-    init(path: String, layer: Int, record: LayerRecord, fingerprint: String) throws(FormatError) {
-        output = try OutputFile(path: path)
-        self.record = record
-        self.layer = layer
-        self.fingerprint = fingerprint
-    }
-
-    /// Appends the layer's next weight.
-    /// - Throws: `FormatError` (`io`).
-    mutating func append(_ weight: PackedWeight) throws(FormatError) {
-        for part in weight.recordParts { try append(part.bytes) }
-        try output.flush()
-    }
-
-    /// Appends a part and zeros up to the next multiple of 64 bytes.
-    private mutating func append(_ bytes: UnsafeRawBufferPointer) throws(FormatError) {
-        let whole = bytes.count / WeightRecord.alignment * WeightRecord.alignment
-        let body = UnsafeRawBufferPointer(rebasing: bytes[..<whole])
-        checksum.update(body)
-        try output.write(body)
-        position += bytes.count
-        guard whole < bytes.count else { return }
-        var rest = Array(bytes[whole...])
-        rest += PanelFileWriter.zeros[..<(WeightRecord.alignment - rest.count)]
-        try write(rest)
-        position += whole + WeightRecord.alignment - bytes.count
-    }
-
-    private mutating func write(_ bytes: [UInt8]) throws(FormatError) {
-        bytes.withUnsafeBytes { checksum.update($0) }
-        try output.write(bytes)
-    }
-
-    /// Ends the record, writes the footer, and gives the file its name.
-    /// - Throws: `FormatError` (`io`).
-    mutating func publish() throws(FormatError) {
-        precondition(position <= record.byteCount, "more weights than the record has")
-        try write(Array(PanelFileWriter.zeros[..<(record.byteCount - position)]))
-        let footer = PanelFile.Footer(
-            fingerprint: fingerprint, layer: layer, byteCount: record.byteCount,
-            checksum: XXH64.hex(checksum.finish()))
-        try output.write(footer.bytes)
-        try output.flush()
-        try output.publish()
     }
 }

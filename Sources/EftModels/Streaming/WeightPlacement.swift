@@ -3,25 +3,16 @@
 import EftFormats
 import EftTensor
 
-/// The record of one decoder layer: the records of its linear layers, one after the other.
-package struct LayerRecord: Sendable, Hashable {
-    /// Layouts of the linear layers, in the order of the computation.
-    package let layouts: [WeightLayout]
-    /// Where each one's record begins.
-    package let offsets: [Int]
-    /// Bytes of the record, a multiple of what direct reads ask for.
-    package let byteCount: Int
+/// What of a layer is streamed.
+package enum StreamedPart: Sendable, Hashable {
+    /// All linear layers.
+    case layer
+    /// Those of experts.
+    case experts
 
-    /// The record of layers of given layouts.
-    package init(_ layouts: some Sequence<WeightLayout>) {
-        self.layouts = Array(layouts)
-        var (offsets, end) = ([Int](), 0)
-        for layout in self.layouts {
-            offsets.append(end)
-            end += WeightRecord(layout).byteCount
-        }
-        self.offsets = offsets
-        byteCount = roundUp(end, to: DirectFile.alignment)
+    /// Whether a linear layer is streamed.
+    func contains(_ linear: DecoderDescription.LinearShape) -> Bool {
+        self == .layer || linear.expert != nil
     }
 }
 
@@ -31,7 +22,7 @@ package struct DevicePlacement: Sendable, Hashable {
     package let part: DecoderPart
     /// Layers of the part that are streamed, ascending; none when all stay in memory.
     package let streamed: [Int]
-    /// Layers that the window holds; 0 when none is streamed.
+    /// Layers that the window holds; 0 when none is streamed whole.
     package let slots: Int
     /// Bytes of all weights that stay in memory.
     package let weightBytes: Int
@@ -39,9 +30,14 @@ package struct DevicePlacement: Sendable, Hashable {
     package let windowBytes: Int
     /// Bytes on disk of the streamed layers in panel form.
     package let diskBytes: Int
+    /// The experts of the streamed layers, where those alone are streamed and the rest of the layers stays; nil where whole layers
+    /// pass through the window.
+    package var experts: ExpertPlacement?
 
     /// Whether any layer is streamed.
     package var isStreaming: Bool { !streamed.isEmpty }
+    /// Layers that are streamed whole.
+    package var streamedWhole: [Int] { experts == nil ? streamed : [] }
 }
 
 /// Where the weights of a decoder's layers stand during a run, device by device.
@@ -63,6 +59,16 @@ package struct WeightPlacement: Sendable, Hashable {
     package var streamed: [Int] { devices.flatMap(\.streamed) }
     /// Whether any layer is streamed.
     package var isStreaming: Bool { devices.contains(where: \.isStreaming) }
+    /// What is streamed, by layer.
+    var streamedParts: [Int: StreamedPart] {
+        var parts: [Int: StreamedPart] = [:]
+        for device in devices {
+            for layer in device.streamed {
+                parts[layer] = device.experts == nil ? .layer : .experts
+            }
+        }
+        return parts
+    }
     /// Layers that stay in memory.
     package var residentLayers: Int { layers - streamed.count }
     /// Bytes of all weights that stay in memory.
@@ -75,27 +81,62 @@ package struct WeightPlacement: Sendable, Hashable {
     /// Bytes that a pass there and back reads: layers in the window at a turn are used again.
     package var trainingReads: Int {
         devices.reduce(0) { sum, device in
-            guard device.isStreaming else { return sum }
+            guard !device.streamedWhole.isEmpty else { return sum }
             let layer = device.windowBytes / device.slots
             return sum + 2 * max(0, device.streamed.count - device.slots) * layer
         }
     }
 
-    /// Bytes that a pass forward reads.
-    package var forwardReads: Int {
-        devices.reduce(0) {
-            $0 + ($1.isStreaming ? $1.streamed.count * ($1.windowBytes / $1.slots) : 0)
+    /// Bytes that a pass forward of so many rows reads at most: every streamed layer, or every expert that rows can choose, none of
+    /// them in memory.
+    package func forwardReads(rows: Int = 1) -> Int {
+        devices.reduce(0) { sum, device in
+            guard device.isStreaming else { return sum }
+            if let experts = device.experts { return sum + experts.mostReads(rows: rows) }
+            return sum + device.streamed.count * (device.windowBytes / device.slots)
         }
     }
+
+    /// Bytes that a pass forward of so many rows reads, when rows choose experts evenly and as many of those as there are places
+    /// are in memory.
+    package func usualReads(rows: Int) -> Double {
+        devices.reduce(0) { sum, device in
+            if let experts = device.experts { return sum + experts.usualReads(rows: rows) }
+            guard device.isStreaming else { return sum }
+            return sum + Double(device.streamed.count * (device.windowBytes / device.slots))
+        }
+    }
+
+    /// Experts that are streamed alone, on all devices.
+    package var expertCount: Int { devices.reduce(0) { $0 + ($1.experts?.count ?? 0) } }
+    /// Those of them for which memory has a place.
+    package var expertSlots: Int { devices.reduce(0) { $0 + ($1.experts?.slots ?? 0) } }
 
     /// The placement in words, such as `3 of 80 layers resident, 77 streamed through a window of 2`.
     package var summary: String {
         guard isStreaming else { return "all \(layers) layers resident" }
-        let windows = devices.filter(\.isStreaming)
+        return [wholeSummary, expertSummary].compactMap(\.self).joined(separator: "; ")
+    }
+
+    private var wholeSummary: String? {
+        let windows = devices.filter { !$0.streamedWhole.isEmpty }
+        guard !windows.isEmpty else { return nil }
         let slots = windows.map { "\($0.slots)" }.joined(separator: "+")
-        return "\(residentLayers) of \(layers) layers resident, \(streamed.count) streamed through "
-            + (windows.count == 1 ? "a window" : "windows") + " of \(slots) "
-            + "(\(formatBytes(windowBytes)))"
+        let bytes = windows.reduce(0) { $0 + $1.windowBytes }
+        return "\(residentLayers) of \(layers) layers resident, "
+            + "\(windows.reduce(0) { $0 + $1.streamed.count }) streamed through "
+            + (windows.count == 1 ? "a window" : "windows") + " of \(slots) (\(formatBytes(bytes)))"
+    }
+
+    /// Such as `1290 of 6144 experts in memory (3.1 GiB), the others read when they are chosen: at most 960 MiB a token`.
+    private var expertSummary: String? {
+        let windows = devices.filter { $0.experts != nil }
+        guard !windows.isEmpty else { return nil }
+        let bytes = windows.reduce(0) { $0 + $1.windowBytes }
+        let reads = windows.reduce(0) { $0 + ($1.experts?.mostReads(rows: 1) ?? 0) }
+        return
+            "\(expertSlots) of \(expertCount) experts in memory (\(formatBytes(bytes))), the others read when they "
+            + "are chosen: at most \(formatBytes(reads)) a token"
     }
 }
 
@@ -107,7 +148,7 @@ extension DecoderLayouts {
 
     /// The records of all layers.
     package var records: [LayerRecord] {
-        (0..<layerCount).map { LayerRecord(linears(of: $0..<$0 + 1)) }
+        layers.indices.map { LayerRecord(layers[$0], experts: experts[$0]) }
     }
 
     /// All layers in memory, on one device.
@@ -140,20 +181,21 @@ struct LayerSizes {
     /// Weights of a layer in memory, norms and biases left out.
     private let held: [Int]
     /// Its record.
-    private let records: [Int]
+    let records: [LayerRecord]
 
     init(_ layouts: DecoderLayouts) {
         self.layouts = layouts
-        let records = layouts.records
+        records = layouts.records
         held = records.map { $0.layouts.reduce(0) { $0 + $1.byteCount } }
-        self.records = records.map(\.byteCount)
     }
 
     /// Bytes of the linear layers of some decoder layers.
     func held(_ layers: Range<Int>) -> Int { held[layers].reduce(0, +) }
 
     /// Bytes of the smallest window for any layer.
-    var smallestWindow: Int { (records.max() ?? 0) * WeightPlacement.smallestWindow }
+    var smallestWindow: Int {
+        (records.map(\.byteCount).max() ?? 0) * WeightPlacement.smallestWindow
+    }
 
     /// All layers of a part in memory.
     func resident(_ part: DecoderPart) -> DevicePlacement {
@@ -173,17 +215,28 @@ struct LayerSizes {
         let streamed = (0..<count).map {
             part.layers.lowerBound + (($0 + 1) * total + count - 1) / count - 1
         }
-        let largest = streamed.reduce(0) { max($0, records[$1]) }
+        let largest = streamed.reduce(0) { max($0, records[$1].byteCount) }
         return DevicePlacement(
             part: part, streamed: streamed, slots: slots,
             weightBytes: all.weightBytes - streamed.reduce(0) { $0 + held[$1] },
             windowBytes: slots * largest,
-            diskBytes: streamed.reduce(0) { $0 + records[$1] + PanelFile.footerBytes })
+            diskBytes: streamed.reduce(0) { $0 + records[$1].fileBytes })
     }
 
-    /// The placement with most layers in memory of those that `fits` accepts; when it accepts none, the one that takes
-    /// least.
+    /// The placement with most in memory of those that `fits` accepts; when it accepts none, the one that takes least.
+    /// - Parameter expertsAlone: whether experts may be streamed without the rest of their layers.
     func placement(
+        of part: DecoderPart, expertsAlone: Bool, where fits: (DevicePlacement) -> Bool
+    ) -> DevicePlacement {
+        guard expertsAlone, let experts = experts(of: part, where: fits) else {
+            return whole(of: part, where: fits)
+        }
+        if fits(experts) { return experts }
+        let whole = whole(of: part, where: fits)
+        return fits(whole) || whole.heldBytes < experts.heldBytes ? whole : experts
+    }
+
+    private func whole(
         of part: DecoderPart, where fits: (DevicePlacement) -> Bool
     ) -> DevicePlacement {
         var last = resident(part)

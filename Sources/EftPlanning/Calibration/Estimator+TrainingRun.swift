@@ -118,7 +118,7 @@ extension Estimator {
             + attention(rows: pass.length, firstPosition: 0) * Double(pass.sequences)
             + calibration.product(layouts.head, rows: chunk, precision)
             * (Double(rows) / Double(chunk))
-        guard let disk = streaming(placement, .forward) else { return nil }
+        guard let disk = streaming(placement, .forward, rows: rows) else { return nil }
         return (cost * Double(pass.micros)).estimate(tokens: pass.tokens, disk: disk)
     }
 }

@@ -8,7 +8,7 @@ import EftTensor
 ///
 /// A product of one row costs its weights' bytes by the rate that was measured for their form; one of many rows the
 /// larger of that and its operations by theirs. Streamed layers are read while others compute, so that the slower of
-/// the two counts. The estimates leave out start-up, loading, sampling and tokenizing.
+/// the two counts; of experts that are streamed alone, those count that rows choose evenly beside those in memory. The estimates leave out start-up, loading, sampling and tokenizing.
 package struct Estimator: Sendable {
     /// The machine.
     package let calibration: Calibration
@@ -50,11 +50,11 @@ package struct Estimator: Sendable {
             let rows = min(chunk, tokens - first)
             cost += layers(layouts, rows: rows)
             cost += attention(rows: rows, firstPosition: first)
-            guard let seconds = streaming(placement, .forward) else { return nil }
+            guard let seconds = streaming(placement, .forward, rows: rows) else { return nil }
             disk += seconds
             first += rows
         }
-        return cost.estimate(tokens: tokens, disk: disk)
+        return estimate(cost, tokens: tokens, disk: disk, placement)
     }
 
     /// One step of decoding: a token for each of `sequences` sequences that hold `context` tokens each.
@@ -74,7 +74,9 @@ package struct Estimator: Sendable {
             layers: 0..<description.layers)
         cost.memory += Double(2 * (states ?? 0)) / calibration.limits.readBandwidth
         cost.memory += Double(cache) / calibration.limits.readBandwidth
-        return streaming(placement, .forward).map { cost.estimate(tokens: sequences, disk: $0) }
+        return streaming(placement, .forward, rows: sequences).map {
+            estimate(cost, tokens: sequences, disk: $0, placement)
+        }
     }
 
     // MARK: Training
@@ -129,7 +131,7 @@ package struct Estimator: Sendable {
         cost += elementwise(rows: rows) * 2
         cost += attentionBackward(batch)
         cost += loss(layouts.head, rows: rows, isFull: batch.rank == 0)
-        return streaming(placement, .forwardAndBackward).map {
+        return streaming(placement, .forwardAndBackward, rows: rows).map {
             (cost * Double(batch.joined)).estimate(tokens: rows * batch.joined, disk: $0)
         }
     }
@@ -283,11 +285,26 @@ package struct Estimator: Sendable {
         calibration.product(layout, rows: rows, precision, backward: backward)
     }
 
-    /// Seconds of reading the streamed layers of a pass; 0 when all are in memory, nil when the disk is not known.
-    func streaming(_ placement: WeightPlacement?, _ walk: LayerWalk) -> Double? {
+    /// Which experts are read is known only once the layer's attention has been computed: their reading adds to the computation
+    /// where whole layers' goes on beside it.
+    private func estimate(
+        _ cost: ComputeCost, tokens: Int, disk: Double, _ placement: WeightPlacement?
+    ) -> StageEstimate {
+        guard placement.map({ $0.expertCount > 0 }) ?? false else {
+            return cost.estimate(tokens: tokens, disk: disk)
+        }
+        let seconds = cost.seconds + disk
+        return StageEstimate(
+            seconds: seconds, tokensPerSecond: Double(tokens) / seconds,
+            limit: disk > cost.seconds ? .disk : cost.estimate().limit)
+    }
+
+    /// Seconds of reading what is streamed in a pass of so many rows; 0 when all is in memory, nil when the disk is not known.
+    func streaming(_ placement: WeightPlacement?, _ walk: LayerWalk, rows: Int) -> Double? {
         guard let placement, placement.isStreaming else { return 0 }
         guard let streamingDisk else { return nil }
-        let bytes = walk == .forward ? placement.forwardReads : placement.trainingReads
-        return Double(bytes) / streamingDisk.read
+        let bytes =
+            walk == .forward ? placement.usualReads(rows: rows) : Double(placement.trainingReads)
+        return bytes / streamingDisk.read
     }
 }

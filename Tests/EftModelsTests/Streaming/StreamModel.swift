@@ -175,10 +175,11 @@ struct StreamModel {
 
 extension Decoder {
     /// Logits of all rows of a sequence.
-    func allLogits(_ ids: [Int32] = StreamModel.ids) throws -> [Float] {
-        let batch = DecoderBatch(sequences: [ids])
+    func allLogits(_ ids: [Int32] = StreamModel.ids, slots: [Int] = []) throws -> [Float] {
+        let batch = DecoderBatch(sequences: [ids], slots: slots)
         let workspace = try DecoderWorkspace(
-            DecoderWorkspaceNeed(rows: ids.count, logitRows: ids.count), decoder: self)
+            DecoderWorkspaceNeed(
+                rows: ids.count, logitRows: ids.count, adapters: adapterWidths), decoder: self)
         let cache = try PassCache(
             pageCount: pageCount(tokens: ids.count) + 1, shape: description.shape,
             backward: false, ledger: nil)
