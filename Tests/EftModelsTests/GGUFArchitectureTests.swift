@@ -118,6 +118,28 @@ import Testing
         }
     }
 
+    @Test(arguments: GGUFRecipe.names)
+    func `a damaged file is refused or read, and nothing else`(_ name: String) throws {
+        let temporary = try TemporaryFolder()
+        let path = try GGUFRecipe.make(name, in: temporary)
+        let bytes = try FileSystem.read(path)
+        let head = try GGUFFile(path: path).tensors.map(\.tensor.bytes.lowerBound).min() ?? 0
+        var random = SplitMix64(seed: 11)
+        var refused = 0
+        for _ in 0..<150 {
+            let damaged = try temporary.plainWrite(
+                "damaged.gguf", random.mutated(bytes, headBias: head))
+            do {
+                let checkpoint = try CheckpointFolder.open(damaged)
+                for info in checkpoint.tensors where info.byteCount < 1 << 20 {
+                    _ = try checkpoint.bytes(of: info.name)
+                }
+                _ = try ModelFolder.open(damaged)
+            } catch { refused += 1 }
+        }
+        #expect(refused > 20)
+    }
+
     @Test func `experts in MXFP4 that are put together keep their blocks`() throws {
         let temporary = try TemporaryFolder()
         let model = try ModelFolder.open(GGUFRecipe.make("gpt-oss-mxfp4", in: temporary))
