@@ -176,7 +176,8 @@ let package = Package(
         tests("EftTokenizers", ["EftTensor", "EftConfig", "EftFormats"]),
         tests("EftQuant", ["EftTensor", "EftConfig", "EftGGUF", "EftFormats", "CEftKernels"]),
         tests("EftNN", ["EftTensor", "EftQuant", "CEftKernels"]),
-        tests("EftModels", ["EftTensor", "EftConfig", "EftFormats", "EftQuant", "EftNN"]),
+        tests(
+            "EftModels", ["EftTensor", "EftConfig", "EftGGUF", "EftFormats", "EftQuant", "EftNN"]),
         tests(
             "EftConversion",
             [

@@ -47,9 +47,10 @@ struct GGUFAdapter {
                 views.append(
                     GGUFView(
                         name: "base_model.model.\(module).lora_\(isA ? "A" : "B").weight",
-                        dims: [rows, tensor.columns], tensor: tensor, part: part,
-                        columns: tensor.columns, rows: rows, firstRow: expert * rows,
-                        headDim: nil, shift: 0, hasUnknownHeads: place.turns && !isA))
+                        dims: [rows, tensor.columns],
+                        sources: [GGUFView.Source(tensor: tensor, part: part)],
+                        runs: [GGUFView.Run(first: expert * rows, count: rows)],
+                        columns: tensor.columns, hasUnknownHeads: place.turns && !isA))
                 if !isA { ranks.append((module, tensor.columns)) }
             }
         }
@@ -82,8 +83,11 @@ struct GGUFAdapter {
         var turns = false
         if words.count == 3, words[0] == "blk", let layer = Int(words[1]), layer >= 0 {
             let own = String(words[2])
-            module = (family.names[own] ?? GGUFFamily.layerNames[own]).map {
-                "model.layers.\(layer).\($0)"
+            // Rows that stand in another order there would have to be put in order here.
+            if own != "attn_qkv" || !family.groupsHeads {
+                module = (family.names[own] ?? GGUFFamily.layerNames[own]).map {
+                    "\(family.layersPath).\(layer).\($0)"
+                }
             }
             turns = family.isInterleaved && (own == "attn_q" || own == "attn_k")
         } else if stem == "output" {

@@ -9,7 +9,7 @@ import EftConfig
 extension GGUFConfig {
     /// Sets `rope_theta` and `rope_scaling`.
     /// - Throws: `GGUFError` (`unsupported`) for a scaling that is not known.
-    mutating func setRotary() throws(GGUFError) {
+    mutating func setRotary(_ family: GGUFFamily) throws(GGUFError) {
         set("rope_theta", try number("rope.freq_base") ?? 10000)
         var scaling = ConfigObject()
         let type = file.metadata[key("rope.scaling.type")]?.text ?? "none"
@@ -21,18 +21,26 @@ extension GGUFConfig {
                 scaling["rope_type"] = ConfigNode(.string("linear"))
                 scaling["factor"] = ConfigNode(.real(factor))
             }
-        case "yarn": scaling = try yarn(factor)
+        case "yarn": scaling = try yarn(factor, family)
         case "longrope": break
         default:
             throw file.fault(
                 key("rope.scaling.type"), "is '\(type.prefix(100))', which is not supported",
                 .unsupported)
         }
-        if let factors = try frequencyFactors() { scaling = try stretched(factors) }
+        if let factors = try factors(of: "rope_freqs.weight"), factors.contains(where: { $0 != 1 })
+        {
+            scaling = try stretched(factors)
+        }
+        if let long = try factors(of: "rope_factors_long.weight"),
+            let short = try factors(of: "rope_factors_short.weight")
+        {
+            scaling = try longRope(short, long)
+        }
         if !scaling.isEmpty { set("rope_scaling", ConfigNode(.object(scaling))) }
     }
 
-    private func yarn(_ factor: Double) throws(GGUFError) -> ConfigObject {
+    private func yarn(_ factor: Double, _ family: GGUFFamily) throws(GGUFError) -> ConfigObject {
         var scaling = ConfigObject()
         scaling["rope_type"] = ConfigNode(.string("yarn"))
         scaling["factor"] = ConfigNode(.real(factor))
@@ -48,12 +56,37 @@ extension GGUFConfig {
                 scaling[key] = ConfigNode(.real(value))
             }
         }
+        if !family.truncatesYarn { scaling["truncate"] = ConfigNode(.bool(false)) }
+        if family.isLatent, let tenth = try number("rope.scaling.yarn_log_multiplier") {
+            // A tenth of DeepSeek's second scale, which its models have as the first one too.
+            let scale = ConfigNode(.real((tenth * 1e7).rounded() / 1e6))
+            scaling["mscale"] = scale
+            scaling["mscale_all_dim"] = scale
+        }
+        return scaling
+    }
+
+    /// Two lists of factors, for contexts up to the one that the model was made with and for longer ones.
+    private func longRope(
+        _ short: [Double], _ long: [Double]
+    ) throws(GGUFError) -> ConfigObject {
+        var scaling = ConfigObject()
+        scaling["rope_type"] = ConfigNode(.string("longrope"))
+        scaling["short_factor"] = ConfigNode(.array(short.map { ConfigNode(.real($0)) }))
+        scaling["long_factor"] = ConfigNode(.array(long.map { ConfigNode(.real($0)) }))
+        let (context, original) = (
+            try required("context_length"), try whole("rope.scaling.original_context_length")
+        )
+        scaling["original_max_position_embeddings"] = ConfigNode(.integer(original ?? context))
+        if let value = try number("rope.scaling.attn_factor") {
+            scaling["attention_factor"] = ConfigNode(.real(value))
+        }
         return scaling
     }
 
     /// The numbers by which frequencies are divided, where the file has them as a tensor.
-    private func frequencyFactors() throws(GGUFError) -> [Double]? {
-        guard let index = file.tensors.firstIndex(where: { $0.tensor.name == "rope_freqs.weight" })
+    private func factors(of name: String) throws(GGUFError) -> [Double]? {
+        guard let index = file.tensors.firstIndex(where: { $0.tensor.name == name })
         else { return nil }
         let (part, tensor) = file.tensors[index]
         guard tensor.type == .f32, tensor.dims.count == 1, tensor.columns <= 1 << 16 else {
@@ -69,9 +102,9 @@ extension GGUFConfig {
                     .damaged, "holds numbers that are not positive", path: file.path,
                     tensor: tensor.name)
             }
-            factors.append(Double(factor))
+            factors.append(Double(factor.description) ?? Double(factor))
         }
-        return factors.allSatisfy { $0 == 1 } ? nil : factors
+        return factors
     }
 
     /// The scaling that gives such factors: Llama 3's where they are those of its form, else the factors themselves.

@@ -69,6 +69,14 @@ struct GGUFConfig {
         return number
     }
 
+    /// A truth value of the architecture.
+    /// - Throws: `GGUFError` (`damaged`).
+    func truth(_ name: String) throws(GGUFError) -> Bool? {
+        guard let value = file.metadata[key(name)] else { return nil }
+        guard let truth = value.truth else { throw file.fault(key(name), "is no truth value") }
+        return truth
+    }
+
     /// Truth values, one for each layer.
     /// - Throws: `GGUFError` (`damaged`).
     func flags(_ name: String) throws(GGUFError) -> [Bool]? {
@@ -94,10 +102,10 @@ struct GGUFConfig {
         // Some conversions write what the large models of a family have.
         let up = tensors["blk.0.ffn_up.weight"]
         let width = try required("feed_forward_length")
-        set("intermediate_size", up?.dims[0] ?? width)
+        set("intermediate_size", up.map { $0.dims[0] / (family.fusesGateUp ? 2 : 1) } ?? width)
         set("num_attention_heads", heads)
         set("num_key_value_heads", try whole("attention.head_count_kv") ?? heads)
-        set("head_dim", try headDim())
+        if !family.isLatent { set("head_dim", try headDim()) }
         set("max_position_embeddings", try required("context_length"))
         guard let embedding = tensors["token_embd.weight"], embedding.dims.count == 2 else {
             throw GGUFError(
@@ -111,7 +119,7 @@ struct GGUFConfig {
             set(family.epsilonKey, epsilon)
         }
         if let activation = family.activation { set("hidden_act", activation) }
-        try setRotary()
+        try setRotary(family)
         setTokens()
         set("torch_dtype", "float32")
     }
@@ -128,7 +136,9 @@ struct GGUFConfig {
         let (hidden, heads) = (
             try required("embedding_length"), try required("attention.head_count")
         )
-        let width = try whole("attention.key_length") ?? (hidden / max(heads, 1))
+        // The rows of queries say it where the number of heads does not divide the states.
+        let rows = tensors["blk.0.attn_q.weight"]?.dims[0] ?? hidden
+        let width = try whole("attention.key_length") ?? (rows / max(heads, 1))
         if let values = try whole("attention.value_length"), values != width {
             throw file.fault(
                 key("attention.value_length"),
@@ -145,11 +155,22 @@ struct GGUFConfig {
         }
     }
 
+    /// The part of each head that rotates; nil where the file does not say.
+    func rotaryShare() throws(GGUFError) -> Double? {
+        let width = try headDim()
+        guard let rotated = try whole("rope.dimension_count"), width > 0 else { return nil }
+        return Double(rotated) / Double(width)
+    }
+
     /// Sets `partial_rotary_factor` where a part of each head rotates.
     mutating func setRotaryShare() throws(GGUFError) {
-        let width = try headDim()
-        guard let rotated = try whole("rope.dimension_count"), width > 0 else { return }
-        set("partial_rotary_factor", Double(rotated) / Double(width))
+        if let share = try rotaryShare() { set("partial_rotary_factor", share) }
+    }
+
+    /// Sets `sliding_window` where all layers have it.
+    mutating func setWindow() throws(GGUFError) {
+        let window = try whole("attention.sliding_window") ?? 0
+        set("sliding_window", window > 0 ? ConfigNode(.integer(window)) : ConfigNode(.null))
     }
 
     /// Sets `sliding_window` and which layers have it.

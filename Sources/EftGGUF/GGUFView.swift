@@ -1,238 +1,115 @@
 // SPDX-License-Identifier: Apache-2.0
-// The tensors of a GGUF file under Hugging Face's names, as parts of what the file stores.
+// A tensor of a GGUF file under Hugging Face's name, as parts of what the file stores.
 
-/// A tensor in Hugging Face's form: rows of a stored one, perhaps in another order.
+/// A tensor in Hugging Face's form: rows of stored ones, perhaps in another order.
 package struct GGUFView: Sendable, Hashable {
+    /// A stored tensor.
+    package struct Source: Sendable, Hashable {
+        /// What the file says about it.
+        package let tensor: GGUFTensor
+        /// The file of the model that stores it, counted from 0.
+        package let part: Int
+
+        /// Where a row of so many numbers lies in its file.
+        package func place(ofRow row: Int, columns: Int) -> Range<Int> {
+            let bytes = columns / tensor.type.blockSize * tensor.type.blockBytes
+            let start = tensor.bytes.lowerBound + row * bytes
+            return start..<start + bytes
+        }
+    }
+
+    /// Rows that follow each other in the view, and lie in one stored tensor at equal distances.
+    package struct Run: Sendable, Hashable {
+        /// Which of the sources.
+        package var source = 0
+        /// Where the first of them lies: a row, or a column of a matrix.
+        package var first: Int
+        /// From each to the next.
+        package var step = 1
+        package var count: Int
+        /// The first row of the stored matrix whose columns they are; nil for rows.
+        package var turnedFrom: Int?
+    }
+
+    /// What is done to each stored number.
+    package enum Change: Sendable, Hashable {
+        case none
+        case plus(Float)
+        /// The logarithm of what is stored negated.
+        case logarithm
+    }
+
     /// The name in Hugging Face's form.
     package let name: String
     /// Extents, outermost first.
     package let dims: [Int]
-    /// The stored tensor.
-    package let tensor: GGUFTensor
-    /// The file of the model that stores it, counted from 0.
-    package let part: Int
+    /// Where its rows are stored.
+    package let sources: [Source]
+    /// All rows, in their order.
+    package let runs: [Run]
     /// Numbers of a row.
     package let columns: Int
-    /// Rows.
-    package let rows: Int
-    /// The first of its rows in the stored tensor.
-    let firstRow: Int
-    /// Numbers of a head whose rows are stored as neighbours rotate together; nil for rows in order.
-    let headDim: Int?
-    /// What is added to each stored number.
-    package let shift: Float
+    /// What is done to each number.
+    package var change = Change.none
+    /// Where the numbers of a row lie in a stored row, in their order; empty where they lie so.
+    package var columnRuns: [Range<Int>] = []
     /// Whether rows are stored as neighbours rotate together in heads whose width the file does not say; such rows
     /// cannot be read before `of(headDim:)`.
     package var hasUnknownHeads = false
 
-    /// Whether rows lie in the file in their order.
-    package var isInOrder: Bool { headDim == nil && !hasUnknownHeads }
-    /// Bytes of a stored row.
-    package var rowBytes: Int { columns / tensor.type.blockSize * tensor.type.blockBytes }
+    /// Rows.
+    package var rows: Int { runs.reduce(0) { $0 + $1.count } }
+
+    /// The type of all sources; nil where they differ, and where numbers of a row do not lie together.
+    package var type: GGUFTensorType? {
+        guard let first = sources.first?.tensor.type, columnRuns.isEmpty,
+            sources.allSatisfy({ $0.tensor.type == first }),
+            runs.allSatisfy({ $0.turnedFrom == nil })
+        else { return nil }
+        return first
+    }
+
+    /// The tensor that holds it whole and in order; nil where there is no such tensor.
+    package var whole: Source? {
+        guard runs.count == 1, runs[0].step == 1, type != nil, !hasUnknownHeads else { return nil }
+        return sources[runs[0].source]
+    }
+
+    /// Hands out the parts of runs that a range of rows lies in.
+    /// - Parameter body: gets a run, which of its rows are meant, and the first of them counted in the view.
+    package func forEachRun<Failure: Error>(
+        in rows: Range<Int>,
+        _ body: (_ run: Run, _ part: Range<Int>, _ row: Int) throws(Failure) -> Void
+    ) throws(Failure) {
+        var start = 0
+        for run in runs {
+            if start >= rows.upperBound { return }
+            let part = rows.clamped(to: start..<start + run.count)
+            if !part.isEmpty {
+                try body(run, part.lowerBound - start..<part.upperBound - start, part.lowerBound)
+            }
+            start += run.count
+        }
+    }
 
     /// The view with heads of a width where it was not known; nil when the rows are no whole heads.
     package func of(headDim: Int) -> GGUFView? {
-        guard hasUnknownHeads else { return self }
+        guard hasUnknownHeads, let run = runs.first, runs.count == 1 else { return self }
         guard headDim > 0, headDim % 2 == 0, rows % headDim == 0 else { return nil }
         return GGUFView(
-            name: name, dims: dims, tensor: tensor, part: part, columns: columns, rows: rows,
-            firstRow: firstRow, headDim: headDim, shift: shift)
-    }
-
-    /// Where a row lies in its file.
-    package func place(ofRow row: Int) -> Range<Int> {
-        let start = tensor.bytes.lowerBound + (firstRow + stored(row)) * rowBytes
-        return start..<start + rowBytes
-    }
-
-    /// Where a row lies among the tensor's own.
-    ///
-    /// Number j of a half of a head lies at 2j, or at 2j + 1 for the second half.
-    private func stored(_ row: Int) -> Int {
-        guard let headDim else { return row }
-        let (head, place) = (row / headDim, row % headDim)
-        let half = headDim / 2
-        return head * headDim + 2 * (place % half) + place / half
+            name: name, dims: dims, sources: sources,
+            runs: Run.halves(first: run.first, count: run.count, headDim: headDim),
+            columns: columns, change: change)
     }
 }
 
-/// Makes the views of a model's tensors.
-struct GGUFViews {
-    private let model: String
-    private let family: GGUFFamily
-    private let config: GGUFConfig
-    private let layers: Int
-    private let headDim: Int
-    private var views: [GGUFView] = []
-    private var names: Set<String> = []
-
-    /// Gives every tensor its place.
-    /// - Throws: `GGUFError`; `unsupported` for a tensor that has none.
-    static func make(_ config: GGUFConfig, _ family: GGUFFamily) throws(GGUFError) -> [GGUFView] {
-        var made = GGUFViews(
-            model: config.file.path, family: family, config: config, layers: try config.layers(),
-            headDim: try config.headDim())
-        for (part, tensor) in config.file.tensors { try made.add(tensor, part) }
-        return made.views
-    }
-
-    private mutating func add(_ tensor: GGUFTensor, _ part: Int) throws(GGUFError) {
-        var words = tensor.name.split(separator: ".", omittingEmptySubsequences: false)
-        guard let last = words.last, last == "weight" || last == "bias" else {
-            // Some early files have the frequencies without an ending.
-            if GGUFFamily.passedOver.contains(tensor.name) { return }
-            throw fault(tensor)
+extension GGUFView.Run {
+    /// Rows of heads that are stored as neighbours rotate together: number j of a half of a head lies at 2j, or at 2j + 1 for
+    /// the second half.
+    static func halves(first: Int, count: Int, headDim: Int) -> [GGUFView.Run] {
+        (0..<count / headDim * 2).map { half in
+            GGUFView.Run(
+                first: first + half / 2 * headDim + half % 2, step: 2, count: headDim / 2)
         }
-        words.removeLast()
-        if words.count >= 3, words[0] == "blk", let layer = Int(words[1]) {
-            // Layers behind the last are for predicting further tokens.
-            guard layer < layers else { return }
-            try add(tensor, part, layer: layer, String(words[2]), words.dropFirst(3), String(last))
-            return
-        }
-        let stem = words.joined(separator: ".")
-        if GGUFFamily.passedOver.contains(stem) { return }
-        guard let name = family.outerNames[stem] ?? GGUFFamily.outerNames[stem] else {
-            throw fault(tensor)
-        }
-        try append("\(name).\(last)", tensor, part, shift: shift(name, last == "weight"))
-    }
-
-    // MARK: Layers
-
-    private mutating func add(
-        _ tensor: GGUFTensor, _ part: Int, layer: Int, _ stem: String,
-        _ rest: ArraySlice<Substring>, _ last: String
-    ) throws(GGUFError) {
-        if GGUFFamily.passedOver.contains(stem) { return }
-        let path = "model.layers.\(layer)."
-        switch stem {
-        case "attn_qkv": return try addFused(tensor, part, path, last)
-        case "ffn_gate_up_exps": return try addGateAndUp(tensor, part, path, last)
-        default: break
-        }
-        guard let name = family.names[stem] ?? GGUFFamily.layerNames[stem] else {
-            throw fault(tensor)
-        }
-        if name.contains("*") {
-            if let expert = rest.first.flatMap({ Int($0) }), rest.count == 1 {
-                // Early files have a tensor for each expert.
-                let own = path + name.replacing("*", with: String(expert))
-                return try append("\(own).\(last)", tensor, part)
-            }
-            guard rest.isEmpty else { throw fault(tensor) }
-            return try addExperts(tensor, part, path + name, last, of: nil)
-        }
-        guard rest.isEmpty else { throw fault(tensor) }
-        let turns = family.isInterleaved && (stem == "attn_q" || stem == "attn_k")
-        if stem == "ffn_gate_inp_shexp", tensor.dims.count == 1 {
-            return try append(
-                path + name + "." + last, tensor, part, dims: [1, tensor.dims[0]])
-        }
-        try append(
-            path + name + "." + last, tensor, part, turns: turns,
-            shift: shift(name, last == "weight"))
-    }
-
-    /// Experts that are stored one behind the other; of gate and up in one tensor, one half.
-    private mutating func addExperts(
-        _ tensor: GGUFTensor, _ part: Int, _ name: String, _ last: String, of half: Int?
-    ) throws(GGUFError) {
-        guard tensor.dims.count == 3, half == nil || tensor.dims[1] % 2 == 0 else {
-            throw shapeFault(tensor)
-        }
-        let rows = half == nil ? tensor.dims[1] : tensor.dims[1] / 2
-        for expert in 0..<tensor.dims[0] {
-            let own = name.replacing("*", with: String(expert))
-            try append(
-                "\(own).\(last)", tensor, part,
-                firstRow: expert * tensor.dims[1] + (half ?? 0) * rows,
-                dims: [rows, tensor.columns])
-        }
-    }
-
-    private mutating func addGateAndUp(
-        _ tensor: GGUFTensor, _ part: Int, _ path: String, _ last: String
-    ) throws(GGUFError) {
-        for (half, stem) in ["ffn_gate_exps", "ffn_up_exps"].enumerated() {
-            guard let name = family.names[stem] ?? GGUFFamily.layerNames[stem] else { continue }
-            try addExperts(tensor, part, path + name, last, of: half)
-        }
-    }
-
-    /// Queries, keys and values in one tensor.
-    private mutating func addFused(
-        _ tensor: GGUFTensor, _ part: Int, _ path: String, _ last: String
-    ) throws(GGUFError) {
-        let heads = try config.required("attention.head_count")
-        let kvHeads = try config.whole("attention.head_count_kv") ?? heads
-        let widths = [heads, kvHeads, kvHeads].map { $0 * headDim }
-        let isBias = tensor.dims.count == 1
-        guard tensor.dims.count <= 2, tensor.dims[0] == widths.reduce(0, +) else {
-            throw shapeFault(tensor)
-        }
-        var first = 0
-        for (width, stem) in zip(widths, ["attn_q", "attn_k", "attn_v"]) {
-            guard let name = family.names[stem] ?? GGUFFamily.layerNames[stem] else { continue }
-            try append(
-                path + name + "." + last, tensor, part, firstRow: first,
-                dims: isBias ? [width] : [width, tensor.columns],
-                turns: family.isInterleaved && stem != "attn_v")
-            first += width
-        }
-    }
-
-    // MARK: One view
-
-    private func shift(_ name: String, _ isWeight: Bool) -> Float {
-        let isNorm = name.hasSuffix("norm")
-        return family.hasShiftedNorms && isWeight && isNorm ? -1 : 0
-    }
-
-    private mutating func append(
-        _ name: String, _ tensor: GGUFTensor, _ part: Int, firstRow: Int = 0, dims: [Int]? = nil,
-        turns: Bool = false, shift: Float = 0
-    ) throws(GGUFError) {
-        let dims = dims ?? tensor.dims
-        // A part of a list, or one whose rows change their order, has rows of one number.
-        let isCut = dims.count == 1 && (turns || firstRow > 0 || dims != tensor.dims)
-        let columns = isCut ? 1 : dims[dims.count - 1]
-        let rows = isCut ? dims[0] : dims.dropLast().reduce(1, *)
-        guard !isCut || !tensor.type.isQuantized else { throw shapeFault(tensor) }
-        if turns {
-            guard headDim % 2 == 0, headDim > 0, rows % headDim == 0, dims.count <= 2 else {
-                throw shapeFault(tensor)
-            }
-        }
-        guard names.insert(name).inserted else {
-            throw GGUFError(
-                .damaged, "two tensors stand for \(name)", path: model, tensor: tensor.name)
-        }
-        views.append(
-            GGUFView(
-                name: name, dims: dims, tensor: tensor, part: part, columns: columns, rows: rows,
-                firstRow: firstRow, headDim: turns ? headDim : nil, shift: shift))
-    }
-
-    private init(
-        model: String, family: GGUFFamily, config: GGUFConfig, layers: Int, headDim: Int
-    ) {
-        self.model = model
-        self.family = family
-        self.config = config
-        self.layers = layers
-        self.headDim = headDim
-    }
-
-    private func fault(_ tensor: GGUFTensor) -> GGUFError {
-        GGUFError(
-            .unsupported, "has no place in a model of the type \(family.modelType)", path: model,
-            tensor: String(tensor.name.prefix(100)))
-    }
-
-    private func shapeFault(_ tensor: GGUFTensor) -> GGUFError {
-        GGUFError(
-            .damaged, "has extents \(tensor.dims), which do not fit its place", path: model,
-            tensor: String(tensor.name.prefix(100)))
     }
 }

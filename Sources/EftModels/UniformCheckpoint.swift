@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // A checkpoint whose matrices stand by inputs, or whose names lack their root, seen as others are.
 import EftFormats
+import EftGGUF
 import EftTensor
 
 /// Shows matrices that a checkpoint has as [inputs, outputs] (GPT-2) as [outputs, inputs], and names without the
@@ -71,6 +72,16 @@ package final class UniformCheckpoint: CheckpointView {
 
     package func place(of name: String) -> (path: String, bytes: Range<Int>)? {
         turned[name] == nil ? base.place(of: stored(name)) : nil
+    }
+
+    package func blockType(of name: String) -> GGUFTensorType? {
+        turned[name] == nil ? base.blockType(of: stored(name)) : nil
+    }
+
+    package func readBlocks(
+        _ name: String, rows: Range<Int>, into target: UnsafeMutableRawBufferPointer
+    ) throws(FormatError) {
+        try base.readBlocks(stored(name), rows: rows, into: target)
     }
 
     package func withBytes<R>(

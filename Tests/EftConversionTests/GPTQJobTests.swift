@@ -152,7 +152,7 @@ struct GPTQJobTests {
         #expect(!biases.isEmpty)
         for info in biases { #expect(try out.tensor(info.name).dtype == .f16) }
         let error = try TinyModel.error(folder)
-        #expect(error < 0.02)
+        #expect(error < 0.025)
     }
 
     @Test func `experts are quantized one by one, and routers stay`() throws {

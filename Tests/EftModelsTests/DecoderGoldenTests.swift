@@ -22,7 +22,8 @@ struct GoldenModel {
     ) throws {
         let backend = try CPUBackend(
             threads: threads, precision: precision, instructionSet: instructionSet)
-        let model = try ModelFolder.open(Fixtures.path(folder), overrides: overrides)
+        let path = folder.hasPrefix("/") ? folder : Fixtures.path(folder)
+        let model = try ModelFolder.open(path, overrides: overrides)
             .adapted(by: adapter.map { [$0] } ?? [])
         decoder = try DecoderLoader(folder: model, options: options).load(backend: backend)
         self.golden = try CheckpointFolder.open(

@@ -52,9 +52,6 @@ static void q8_0(const uint8_t *b, float *y) {
 }
 
 static const int8_t iq4_values[16] = {-127, -104, -83, -65, -49, -35, -22, -10, 1, 13, 25, 38, 53, 69, 89, 113};
-/// The values of E2M1, doubled.
-static const int8_t e2m1_values[16] = {0, 1, 2, 3, 4, 6, 8, 12, 0, -1, -2, -3, -4, -6, -8, -12};
-
 static void from_table(const int8_t *values, float d, const uint8_t *codes, int count, float *y) {
     for (int i = 0; i < count; i++) {
         y[i] = d * (float)values[codes[i] & 15];
@@ -64,15 +61,7 @@ static void from_table(const int8_t *values, float d, const uint8_t *codes, int 
 
 static void iq4_nl(const uint8_t *b, float *y) { from_table(iq4_values, load_f16(b), b + 2, 16, y); }
 
-/// Half of 2^(x - 127).
-static float half_e8m0(uint8_t x) {
-    uint32_t bits = x < 2 ? 0x00200000u << x : (uint32_t)(x - 1) << 23;
-    float value;
-    memcpy(&value, &bits, 4);
-    return value;
-}
-
-static void mxfp4(const uint8_t *b, float *y) { from_table(e2m1_values, half_e8m0(b[0]), b + 1, 16, y); }
+static void mxfp4(const uint8_t *b, float *y) { from_table(eft_gguf_e2m1_values, eft_gguf_half_e8m0(b[0]), b + 1, 16, y); }
 
 /// Half of an unsigned E4M3.
 static float half_e4m3(uint8_t x) {
@@ -87,7 +76,7 @@ static float half_e4m3(uint8_t x) {
 
 /// Four scales, then four times eight bytes with number i in the low four bits and number i + 8 in the high ones.
 static void nvfp4(const uint8_t *b, float *y) {
-    for (int j = 0; j < 4; j++) from_table(e2m1_values, half_e4m3(b[j]), b + 4 + 8 * j, 8, y + 16 * j);
+    for (int j = 0; j < 4; j++) from_table(eft_gguf_e2m1_values, half_e4m3(b[j]), b + 4 + 8 * j, 8, y + 16 * j);
 }
 
 // ---------------------------------------------------------------------------------------------------------------------

@@ -10,11 +10,12 @@ import EftNN
     import Glibc
 #endif
 
-/// Writes the settings of a model that llama.cpp reads.
+/// Writes the settings of a model that llama.cpp reads, by the keys that its own conversion writes.
 struct GGUFSettings {
-    private let folder: ModelFolder
-    private let names: GGUFNames
-    private var writer = GGUFHeaderWriter()
+    let folder: ModelFolder
+    let names: GGUFNames
+    private(set) var writer = GGUFHeaderWriter()
+    private var keys: Set<String> = []
 
     /// The settings of a model's head, without its tokenizer.
     /// - Throws: `ConversionError` (`unsupported`) for what llama.cpp's architecture has no word for, `ConfigError`.
@@ -22,7 +23,8 @@ struct GGUFSettings {
         _ folder: ModelFolder, _ names: GGUFNames, mix: GGUFMix
     ) throws -> GGUFHeaderWriter {
         var settings = GGUFSettings(folder: folder, names: names)
-        try settings.add(mix)
+        settings.addGeneral(mix)
+        try settings.addFamily()
         return settings.writer
     }
 
@@ -31,123 +33,155 @@ struct GGUFSettings {
         self.names = names
     }
 
-    private mutating func set(_ name: String, _ value: GGUFHeaderWriter.Value) {
+    var model: DecoderDescription { folder.description }
+
+    /// Sets a key of the architecture; one that is there stays as it is.
+    mutating func set(_ name: String, _ value: GGUFHeaderWriter.Value) {
+        guard keys.insert(name).inserted else { return }
         writer.set("\(names.architecture).\(name)", value)
     }
 
-    private mutating func add(_ mix: GGUFMix) throws {
-        let model = folder.description
-        let shape = model.shape
+    mutating func set(_ name: String, text: String) { set(name, .text(Array(text.utf8))) }
+
+    private mutating func addGeneral(_ mix: GGUFMix) {
         writer.set("general.architecture", .text(Array(names.architecture.utf8)))
         writer.set("general.type", .text(Array("model".utf8)))
         writer.set("general.name", .text(Array(FileSystem.name(of: folder.path).utf8)))
         writer.set("general.file_type", .whole(mix.fileType))
         writer.set("general.quantization_version", .whole(2))
+    }
+
+    func fault(_ message: String) -> ConversionError {
+        ConversionError(.unsupported, message, path: folder.path)
+    }
+
+    // MARK: What config.json says
+
+    /// The settings of the language where a model sees too.
+    private func config() throws -> ConfigCursor {
+        try folder.config.optional("text_config") ?? folder.config
+    }
+
+    func has(_ key: String) throws -> Bool { try config().optional(key) != nil }
+
+    /// The first of some keys that is there.
+    func whole(_ keys: String...) throws -> Int? {
+        for key in keys { if let value = try config().optional(key)?.int() { return value } }
+        return nil
+    }
+
+    func number(_ key: String) throws -> Double? { try config().optional(key)?.double() }
+    func truth(_ key: String) throws -> Bool? { try config().optional(key)?.bool() }
+
+    private func rope(_ key: String) throws -> ConfigCursor? {
+        let rope = try config().optional("rope_parameters") ?? config().optional("rope_scaling")
+        return try rope?.optional(key) ?? rope?.optional("full_attention")?.optional(key)
+    }
+
+    // MARK: What most architectures have
+
+    /// The keys that the conversion writes of all models, but for some families with lists of their own.
+    mutating func addCommon() throws {
+        let shape = model.shape
         set("block_count", .whole(model.layers))
         set("context_length", .whole(model.contextLength))
         set("embedding_length", .whole(shape.hidden))
-        set("feed_forward_length", .whole(shape.intermediate))
+        set(
+            "feed_forward_length",
+            .whole(try whole("intermediate_size", "n_inner") ?? shape.intermediate))
         set("attention.head_count", .whole(shape.heads))
-        set("attention.head_count_kv", .whole(shape.kvHeads))
-        set("attention.key_length", .whole(shape.headDim))
-        set("attention.value_length", .whole(shape.headDim))
-        set("attention.layer_norm_rms_epsilon", .real(Double(model.finalNorm.epsilon)))
-        set("vocab_size", .whole(model.vocabulary))
+        set("attention.head_count_kv", .whole(shape.latent == nil ? shape.kvHeads : 1))
         try addRotary()
-        try addExperts()
-        try addOwn()
+        try addEpsilons()
+        if let experts = shape.mixture {
+            set("expert_count", .whole(experts.experts))
+            set("expert_used_count", .whole(experts.expertsPerRow))
+        }
+        if let groups = try whole("n_group") { set("expert_group_count", .whole(groups)) }
+        if let groups = try whole("topk_group") { set("expert_group_used_count", .whole(groups)) }
+        if shape.latent == nil, try has("head_dim") { addHeadWidths() }
     }
 
-    private func fault(_ message: String) -> ConversionError {
-        ConversionError(.unsupported, message, path: folder.path)
+    mutating func addHeadWidths() {
+        set("attention.key_length", .whole(model.shape.headDim))
+        set("attention.value_length", .whole(model.shape.headDim))
+    }
+
+    mutating func addEpsilons() throws {
+        let epsilon = GGUFHeaderWriter.Value.real(Double(model.finalNorm.epsilon))
+        let isLayer = model.norms.kind == .layer && names.architecture != "phimoe"
+        if !isLayer { set("attention.layer_norm_rms_epsilon", epsilon) }
+        // Some configurations have a number for the other kind of norm too, which the conversion takes over.
+        for key in ["rms_norm_eps", "norm_eps"] where isLayer {
+            if let value = try number(key) {
+                set("attention.layer_norm_rms_epsilon", .real(value))
+            }
+        }
+        if isLayer { set("attention.layer_norm_epsilon", epsilon) }
+    }
+
+    /// `vocab_size` and `rope.dimension_count`, as files of Llama's kin have them.
+    mutating func addLlama() {
+        set("vocab_size", .whole(model.vocabulary))
+        set("rope.dimension_count", .whole(model.rotary.headDim))
     }
 
     // MARK: Rotary embedding
 
     private mutating func addRotary() throws {
-        let rotary = folder.description.rotary
-        set("rope.dimension_count", .whole(rotary.headDim))
-        set("rope.freq_base", .real(rotary.theta))
-        switch rotary.scaling {
+        switch model.rotary.scaling {
         case .none, .llama3: break
         case .linear(let factor):
-            set("rope.scaling.type", .text(Array("linear".utf8)))
+            set("rope.scaling.type", text: "linear")
             set("rope.scaling.factor", .real(factor))
         case .yarn(let yarn):
-            set("rope.scaling.type", .text(Array("yarn".utf8)))
+            set("rope.scaling.type", text: "yarn")
             set("rope.scaling.factor", .real(yarn.factor))
             set("rope.scaling.original_context_length", .whole(yarn.originalContext))
+            if let value = try rope("attention_factor")?.double() {
+                set("rope.scaling.yarn_attn_factor", .real(value))
+            }
             set("rope.scaling.yarn_beta_fast", .real(yarn.betaFast))
             set("rope.scaling.yarn_beta_slow", .real(yarn.betaSlow))
         case .dynamic, .long:
             throw fault("this scaling of rotary embeddings has no place in a GGUF file")
         }
-        for other in folder.description.otherRotaries where other.scaling != .none {
+        for other in model.otherRotaries where other.scaling != .none {
             throw fault("a second rotary embedding that is scaled has no place in a GGUF file")
         }
+        set("rope.freq_base", .real(model.rotary.theta))
+        if let other = model.otherRotaries.first { set("rope.freq_base_swa", .real(other.theta)) }
     }
 
-    /// By what each frequency is divided, where the file has that as a tensor (Llama 3).
-    static func frequencyFactors(_ rotary: RotaryEmbedding) -> [Float]? {
-        guard case .llama3(let factor, let low, let high, let context) = rotary.scaling else {
-            return nil
-        }
-        return (0..<rotary.headDim / 2).map { index in
-            let share = 2 * Double(index) / Double(rotary.headDim)
-            let wave = 2 * Double.pi * pow(rotary.theta, share)
-            if wave < Double(context) / high { return 1 }
-            if wave > Double(context) / low { return Float(factor) }
-            let smooth = (Double(context) / wave - low) / (high - low)
-            return Float(1 / ((1 - smooth) / factor + smooth))
-        }
+    /// The second of DeepSeek's scales.
+    func latentScale() throws -> Double? { try rope("mscale_all_dim")?.double() }
+
+    /// How many frequencies belong to time, height and width of what a model sees.
+    func ropeSections() throws -> [Int32]? {
+        guard let list = try rope("mrope_section") else { return nil }
+        let sections = try list.elements().prefix(4).map { Int32(clamping: try $0.int()) }
+        return sections + [Int32](repeating: 0, count: 4 - sections.count)
     }
 
-    // MARK: Mixtures, and what families have of their own
-
-    private mutating func addExperts() throws {
-        guard let mixture = folder.description.shape.mixture else { return }
-        set("expert_count", .whole(mixture.experts))
-        set("expert_used_count", .whole(mixture.expertsPerRow))
-        if names.architecture != "llama" {
-            set("expert_feed_forward_length", .whole(folder.description.shape.intermediate))
-        }
-        if let shared = mixture.shared {
-            set("expert_shared_feed_forward_length", .whole(shared.intermediate))
-        }
-    }
-
-    private mutating func addOwn() throws {
-        let config = folder.config
-        switch names.architecture {
-        case "llama":
-            if try config.optional("sliding_window")?.int() ?? 0 > 0 {
-                throw fault(
-                    "llama.cpp reads Mistral without windows, and this model has some (sliding_window)"
-                )
+    /// Tensors of numbers by which frequencies are divided.
+    static func factors(_ rotary: RotaryEmbedding) -> [(name: String, numbers: [Float])] {
+        switch rotary.scaling {
+        case .llama3(let factor, let low, let high, let context):
+            let numbers = (0..<rotary.headDim / 2).map { index -> Float in
+                let share = 2 * Double(index) / Double(rotary.headDim)
+                let wave = 2 * Double.pi * pow(rotary.theta, share)
+                if wave < Double(context) / high { return 1 }
+                if wave > Double(context) / low { return Float(factor) }
+                let smooth = (Double(context) / wave - low) / (high - low)
+                return Float(1 / ((1 - smooth) / factor + smooth))
             }
-        case "gemma2", "gemma3":
-            for key in ["attn_logit_softcapping", "final_logit_softcapping"] {
-                if let cap = try config.optional(key)?.double() { set(key, .real(cap)) }
-            }
-            if let window = try config.optional("sliding_window")?.int() {
-                set("attention.sliding_window", .whole(window))
-            }
-            if names.architecture == "gemma3", let local = folder.description.otherRotaries.first {
-                set("rope.freq_base_swa", .real(local.theta))
-            }
-        case "granite":
-            for (key, name) in [
-                ("attention_multiplier", "attention.scale"),
-                ("embedding_multiplier", "embedding_scale"),
-                ("residual_multiplier", "residual_scale"), ("logits_scaling", "logit_scale"),
-            ] {
-                if let value = try config.optional(key)?.double() { set(name, .real(value)) }
-            }
-        case "qwen2", "qwen3", "qwen2moe", "qwen3moe":
-            if folder.description.kinds.contains(where: { $0.window != nil }) {
-                throw fault("llama.cpp reads Qwen without windows, and this model uses some")
-            }
-        default: break
+            return [("rope_freqs.weight", numbers)]
+        case .long(let long):
+            return [
+                ("rope_factors_long.weight", long.longFactors.map { Float($0) }),
+                ("rope_factors_short.weight", long.shortFactors.map { Float($0) }),
+            ]
+        default: return []
         }
     }
 }

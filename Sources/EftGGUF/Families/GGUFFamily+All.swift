@@ -38,11 +38,26 @@ extension GGUFFamily {
                 "models of the architecture '\(name.prefix(100))' are not read from GGUF files; read are "
                     + all.keys.sorted().joined(separator: ", "), path: file.path)
         }
-        if name == "llama", hasExperts { family = mixtral }
-        if name == "olmo2", file.metadata["olmo2.attention.sliding_window"] != nil {
-            family = olmo3
+        switch name {
+        case "llama" where hasExperts: family = mixtral
+        case "olmo2" where file.metadata["olmo2.attention.sliding_window"] != nil: family = olmo3
+        case "falcon" where holds(file, "attn_norm_2.weight"): family = falconTwoNorms
+        case "deepseek2":
+            if (file.metadata["deepseek2.expert_count"]?.whole ?? 0) == 0 {
+                family = youtu
+            } else if holds(file, "exp_probs_b.bias")
+                || file.metadata["deepseek2.expert_gating_func"]?.whole == 2
+            {
+                family = deepSeek3
+            }
+        default: break
         }
         return (name, family)
+    }
+
+    /// Whether a layer has a tensor.
+    private static func holds(_ file: GGUFFile, _ ending: String) -> Bool {
+        file.tensors.contains { $0.tensor.name.hasSuffix("." + ending) }
     }
 
     /// All architectures by the name that llama.cpp has for them.
@@ -53,11 +68,16 @@ extension GGUFFamily {
         "olmoe": olmoE, "smollm3": smolLM3, "granite": granite, "command-r": commandR,
         "cohere2": cohere2, "starcoder2": starcoder2, "stablelm": stableLM, "phi2": phi2,
         "nemotron": nemotron, "exaone4": exaone4, "arcee": arcee, "seed_oss": seedOSS,
-        "ernie4_5": ernie45, "hunyuan-dense": hunYuan,
+        "ernie4_5": ernie45, "hunyuan-dense": hunYuan, "phi3": phi3, "chatglm": glm, "glm4": glm4,
+        "gptneox": gptNeoX, "gpt2": gpt2, "starcoder": starcoder, "falcon": falcon,
+        "internlm2": internLM2, "baichuan": baichuan, "mistral3": mistral3, "gpt-oss": gptOss,
+        "granitemoe": graniteMoE, "glm4moe": glm4MoE, "dots1": dots1, "ernie4_5-moe": ernie45MoE,
+        "phimoe": phiMoE, "deepseek2": deepSeek2, "minicpm3": miniCPM3, "qwen3next": qwen3Next,
+        "qwen35": qwen35, "qwen35moe": qwen35MoE,
     ]
 
     /// Biases as the tensors say.
-    private static func setBiases(_ config: inout GGUFConfig) {
+    static func setBiases(_ config: inout GGUFConfig) {
         config.set("attention_bias", config.has("blk.0.attn_q.bias"))
         config.set("mlp_bias", config.has("blk.0.ffn_up.bias"))
     }
@@ -80,15 +100,16 @@ extension GGUFFamily {
         settings: { (config) throws(GGUFError) in
             try config.setExperts(count: "num_local_experts", width: nil)
             config.set("sliding_window", ConfigNode(.null))
-        },
-        names: [
-            "ffn_gate_inp": "block_sparse_moe.gate",
-            "ffn_gate_exps": "block_sparse_moe.experts.*.w1",
-            "ffn_up_exps": "block_sparse_moe.experts.*.w3",
-            "ffn_down_exps": "block_sparse_moe.experts.*.w2",
-            "ffn_gate": "block_sparse_moe.experts.*.w1", "ffn_up": "block_sparse_moe.experts.*.w3",
-            "ffn_down": "block_sparse_moe.experts.*.w2",
-        ])
+        }, names: mixtralNames)
+
+    static let mixtralNames = [
+        "ffn_gate_inp": "block_sparse_moe.gate",
+        "ffn_gate_exps": "block_sparse_moe.experts.*.w1",
+        "ffn_up_exps": "block_sparse_moe.experts.*.w3",
+        "ffn_down_exps": "block_sparse_moe.experts.*.w2",
+        "ffn_gate": "block_sparse_moe.experts.*.w1", "ffn_up": "block_sparse_moe.experts.*.w3",
+        "ffn_down": "block_sparse_moe.experts.*.w2",
+    ]
 
     private static let qwen2 = GGUFFamily(modelType: "qwen2", className: "Qwen2ForCausalLM")
 
@@ -194,14 +215,18 @@ extension GGUFFamily {
         modelType: "granite", className: "GraniteForCausalLM", isInterleaved: true,
         settings: { (config) throws(GGUFError) in
             setBiases(&config)
-            for (name, key) in [
-                ("attention.scale", "attention_multiplier"),
-                ("embedding_scale", "embedding_multiplier"),
-                ("residual_scale", "residual_multiplier"), ("logit_scale", "logits_scaling"),
-            ] {
-                if let value = try config.number(name) { config.set(key, value) }
-            }
+            try setGraniteFactors(&config)
         })
+
+    static func setGraniteFactors(_ config: inout GGUFConfig) throws(GGUFError) {
+        for (name, key) in [
+            ("attention.scale", "attention_multiplier"),
+            ("embedding_scale", "embedding_multiplier"),
+            ("residual_scale", "residual_multiplier"), ("logit_scale", "logits_scaling"),
+        ] {
+            if let value = try config.number(name) { config.set(key, value) }
+        }
+    }
 
     private static let commandR = GGUFFamily(
         modelType: "cohere", className: "CohereForCausalLM", isLayerNorm: true,

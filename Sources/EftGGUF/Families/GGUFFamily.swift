@@ -24,6 +24,27 @@ struct GGUFFamily: Sendable {
     var names: [String: String] = [:]
     /// Names of other tensors where they differ.
     var outerNames: [String: String] = [:]
+    /// The list of layers.
+    var layersPath = "model.layers"
+    /// Names of a layer's tensors that have another ending than the file's, by their name with its ending.
+    var endings: [String: String] = [:]
+    /// Modules whose rows are those of several tensors, which stand in this order.
+    var joined: [String: [String]] = [:]
+    /// Whether one product makes both factors of an MLP.
+    var fusesGateUp = false
+    /// Whether queries, keys and values in one product stand head of keys by head of keys, and all queries first in the file.
+    var groupsHeads = false
+    /// Whether keys and values come from one short vector.
+    var isLatent = false
+    /// Norms that are stored as they are where the others have one added.
+    var plainNorms: [String] = []
+    /// Whether the frequencies between which YaRN changes are whole ones.
+    var truncatesYarn = true
+    /// Gives a tensor its place in a way of the family's own; false for those that have none.
+    var special:
+        @Sendable (inout GGUFViews, GGUFViews.Stored, _ path: String) throws(GGUFError) -> Bool = {
+            _, _, _ throws(GGUFError) in false
+        }
 
     /// Names of a layer's tensors in Llama's form and in what many families add to it.
     static let layerNames = [
@@ -44,6 +65,13 @@ struct GGUFFamily: Sendable {
     static let outerNames = [
         "token_embd": "model.embed_tokens", "output_norm": "model.norm", "output": "lm_head",
     ]
+
+    /// The extents of a vector in Hugging Face's form.
+    func endingDims(_ name: String, _ dims: [Int]) -> [Int] {
+        if name.hasSuffix("conv1d.weight"), dims.count == 2 { return [dims[0], 1, dims[1]] }
+        let count = dims.reduce(1, *)
+        return name.hasSuffix("moe_statics.e_score_correction_bias") ? [1, count] : [count]
+    }
 
     /// Tensors that say nothing about weights: the configuration says it.
     static let passedOver: Set = [

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // A checkpoint whose experts stand in one tensor together, seen as if each matrix were a tensor of its own.
 import EftFormats
+import EftGGUF
 import EftTensor
 
 /// Shows the parts of stacked tensors under the names of linear layers: `<expert's path>.weight` [outputs, inputs] and
@@ -128,6 +129,17 @@ package final class StackedCheckpoint: CheckpointView {
         guard isInOrder(part), let place = base.place(of: part.tensor) else { return nil }
         let first = place.bytes.lowerBound + part.place * part.info.byteCount
         return (place.path, first..<first + part.info.byteCount)
+    }
+
+    /// Experts that the checkpoint has one by one keep their blocks.
+    package func blockType(of name: String) -> GGUFTensorType? {
+        parts[name] == nil ? base.blockType(of: name) : nil
+    }
+
+    package func readBlocks(
+        _ name: String, rows: Range<Int>, into target: UnsafeMutableRawBufferPointer
+    ) throws(FormatError) {
+        try base.readBlocks(name, rows: rows, into: target)
     }
 
     package func withBytes<R>(

@@ -20,6 +20,8 @@ package struct BlockForm: Sendable {
         switch type {
         case .q4_0: (bits, scales) = (4, .f16)
         case .q5_0: (bits, scales) = (5, .f16)
+        // Its values are integers from -12 to 12 times a power of two.
+        case .mxfp4: (bits, scales) = (5, .f16)
         case .q8_0: (bits, scales) = (8, .f16)
         case .q4_1: (bits, scales) = (4, .offset)
         case .q5_1: (bits, scales) = (5, .offset)
