@@ -30,7 +30,7 @@ package enum ProcessMemory {
         fileprivate var growth: Int {
             switch self {
             case .generation: 3264 << 10
-            case .conversation: 3712 << 10
+            case .conversation: 3968 << 10
             case .training: 3712 << 10
             case .evaluation: 2560 << 10
             case .copying: 1792 << 10

@@ -194,7 +194,7 @@ struct VerbMemoryTests {
 
     /// Messages of which the last ones no longer fit the context beside the first.
     private static let messages =
-        String(repeating: "A long message about foxes. ", count: 12) + "\n"
+        String(repeating: "A long message about foxes. ", count: 5) + "\n"
         + (1...6).map { "Message \($0) of a long conversation about foxes.\n" }.joined()
     private static let template =
         "{% for message in messages %}{{ message.role }}: {{ message.content }}\n{% endfor %}assistant:"

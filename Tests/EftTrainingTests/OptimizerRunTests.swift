@@ -104,7 +104,7 @@ import Testing
             "reverse_std"
         ),
         (
-            "optimizer: galore_adafactor\noptim_target_modules: mlp\nadapter: lora\nlora_r: 4\nlora_alpha: 8",
+            "optimizer: galore_adafactor\noptim_target_modules: mlp\nadapter: lora\nlora_r: 4\nlora_alpha: 8\nlora_target_linear: true",
             "remove adapter"
         ),
         ("optimizer: adamw_torhc", "did you mean"),
