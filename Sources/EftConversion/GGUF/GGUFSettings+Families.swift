@@ -84,14 +84,19 @@ extension GGUFSettings {
         set("attention.layer_norm_epsilon", .real(Double(model.finalNorm.epsilon)))
     }
 
-    private mutating func addGemma() throws {
+    /// What the converters of Gemma and MiniCPM 3 begin with, in their order.
+    private mutating func addSizes(kvHeads: Int) throws {
         set("context_length", .whole(model.contextLength))
         set("embedding_length", .whole(model.shape.hidden))
         set("block_count", .whole(model.layers))
         set("feed_forward_length", .whole(model.shape.intermediate))
         set("attention.head_count", .whole(model.shape.heads))
-        set("attention.head_count_kv", .whole(model.shape.kvHeads))
+        set("attention.head_count_kv", .whole(kvHeads))
         try addEpsilons()
+    }
+
+    private mutating func addGemma() throws {
+        try addSizes(kvHeads: model.shape.kvHeads)
         addHeadWidths()
         guard names.architecture == "gemma2" else { return }
         for key in ["attn_logit_softcapping", "final_logit_softcapping"] {
@@ -129,13 +134,7 @@ extension GGUFSettings {
             throw fault(
                 "llama.cpp's minicpm3 has queries from a short vector, and this model has not")
         }
-        set("context_length", .whole(model.contextLength))
-        set("embedding_length", .whole(model.shape.hidden))
-        set("block_count", .whole(model.layers))
-        set("feed_forward_length", .whole(model.shape.intermediate))
-        set("attention.head_count", .whole(model.shape.heads))
-        set("attention.head_count_kv", .whole(model.shape.heads))
-        try addEpsilons()
+        try addSizes(kvHeads: model.shape.heads)
         set("vocab_size", .whole(model.vocabulary))
         set("attention.q_lora_rank", .whole(rank))
         set("attention.kv_lora_rank", .whole(latent.rank))

@@ -87,10 +87,10 @@ struct GGUFTensorWriter {
                     part, wanted, of: source, chunk: chunk, columns: columns, into: values,
                     scratch)
             }
-            BlockJob(
+            let rows = BlockRows(
                 type: tensor.type, values: values.pointer, columns: columns, blocks: blocks.base,
-                rowBytes: rowBytes
-            ).run(rows: chunk.count, backend)
+                rowBytes: rowBytes)
+            backend.parallelFor(chunk.count) { rows.fill($0) }
             if tensor.type == .f16 {
                 try Numbers.requireFinite(
                     blocks.base, chunk.count * columns,
@@ -183,25 +183,15 @@ struct GGUFTensorWriter {
         return numbers
     }
 
-    /// Rows of numbers to rows of blocks, on all workers.
-    private struct BlockJob: @unchecked Sendable {
+    /// Rows of numbers, and where their blocks go.
+    private struct BlockRows {
         let type: GGUFTensorType
         let values: UnsafeMutablePointer<Float>
         let columns: Int
         let blocks: UnsafeMutableRawPointer
         let rowBytes: Int
 
-        func run(rows: Int, _ backend: CPUBackend) {
-            withUnsafePointer(to: self) { job in
-                eft_parallel_for(
-                    backend.context, rows,
-                    { argument, row, _ in
-                        argument?.assumingMemoryBound(to: BlockJob.self).pointee.row(row)
-                    }, UnsafeMutableRawPointer(mutating: job))
-            }
-        }
-
-        private func row(_ row: Int) {
+        func fill(_ row: Int) {
             let source = values + row * columns
             let target = blocks + row * rowBytes
             let numbers = UnsafeBufferPointer(start: source, count: columns)

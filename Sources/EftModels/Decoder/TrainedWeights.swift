@@ -38,7 +38,6 @@ package enum TrainedWeights: Sendable, Hashable {
         _ description: DecoderDescription, _ layouts: DecoderLayouts,
         isTarget: ((_ name: String) -> Bool)? = nil
     ) -> TrainedShapes {
-        if case .all = self, isTarget == nil { return layouts.trainedShapes(description) }
         func chosen(_ shape: ParameterShape, _ name: String) -> [ParameterShape] {
             guard contains(name) else { return [] }
             var shape = shape

@@ -34,25 +34,6 @@ package struct TrainedShapes: Sendable, Hashable {
 }
 
 extension DecoderLayouts {
-    /// The shapes of all weights, when they are trained themselves.
-    func trainedShapes(_ description: DecoderDescription) -> TrainedShapes {
-        let all = layers.enumerated().map { index, layouts in
-            let norms = description.norms(layer: index).flatMap { norm in
-                norm.parts.map { _ in ParameterShape.vector(norm.count) }
-            }
-            let biased = description.linears(layer: index).filter(\.hasBias)
-            let vectors = description.vectors(layer: index).filter(\.isTrained)
-            return layouts.map(\.trainedShape) + biased.map { .vector($0.outputs) } + norms
-                + vectors.map { .vector($0.count) }
-        }
-        return TrainedShapes(
-            layers: all,
-            embedding: [embedding.trainedShape.ofVocabulary] + description.positionShapes,
-            head: description.finalNorm.parts.map { _ in .vector(description.finalNorm.count) }
-                + (isTied ? [] : [headShape(description)])
-                + (description.headHasBias ? [.vector(description.headOutputs)] : []))
-    }
-
     /// The shape of a head that is no embedding.
     func headShape(_ description: DecoderDescription) -> ParameterShape {
         description.scores == nil ? head.trainedShape.ofVocabulary : head.trainedShape
