@@ -23,18 +23,18 @@ package enum ProcessMemory {
         case training
         /// Tensors from one file to another.
         case copying
-        /// Quantizing with GPTQ, which uses the linear-algebra library.
+        /// Quantizing with GPTQ.
         case quantizing
 
         /// The most by which the program was measured to grow from its plan on (docs/memory.md), with some room.
         fileprivate var growth: Int {
             switch self {
-            case .generation: 3264 << 10
-            case .conversation: 3968 << 10
-            case .training: 3712 << 10
-            case .evaluation: 2560 << 10
+            case .generation: 3392 << 10
+            case .conversation: 3712 << 10
+            case .training: 3328 << 10
+            case .evaluation: 2624 << 10
             case .copying: 1792 << 10
-            case .quantizing: 3328 << 10
+            case .quantizing: 2560 << 10
             }
         }
 
@@ -48,25 +48,22 @@ package enum ProcessMemory {
 
         /// The most by which the program was measured to grow while it loads weights.
         private static let loading = 2304 << 10
-
-        /// What the allocator takes around the buffers of a weight: pages that are begun, and gaps. Generation keeps more
-        /// beside each layer than one pass over a text does.
-        fileprivate var weightGap: Int {
-            switch self {
-            case .generation, .conversation: 4096
-            case .evaluation, .training, .copying, .quantizing: 3072
-            }
-        }
     }
+
+    /// What the allocator takes around the buffers of a weight: pages that are begun, and gaps.
+    private static let weightGap = 3072
 
     /// Bytes of a worker's stack and its small objects.
     private static let workerBytes = 24 << 10
 
     /// What the program itself will hold while it works: what it holds now, and by how much the work will make it grow
     /// outside of the ledgers, by pages of code that are used for the first time, stacks of threads and small objects.
+    ///
+    /// Memory that was freed is given back first: what reading files left behind is no part of what the program holds.
     /// - Parameter weights: linear layers that are loaded, each with buffers of its own.
     package static func program(for work: Work, threads: Int, weights: Int = 0) -> Int {
-        resident + work.growth + threads * workerBytes + weights * work.weightGap
+        Heap.giveBack()
+        return resident + work.growth + threads * workerBytes + weights * weightGap
     }
 
     /// What a training run holds beyond what was planned before its data were read, and how much of it comes only after loading.
@@ -92,7 +89,7 @@ package enum ProcessMemory {
     private static let engineBytes = 1 << 20
 
     /// What the allocator takes around a weight with adapters, their gradients and moments, and what saving them takes.
-    private static let trainedGap = 4608
+    private static let trainedGap = 6656
 
     /// The most resident bytes so far.
     package static var peakResident: Int { ResidentMemory.peak }

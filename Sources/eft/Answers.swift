@@ -28,6 +28,11 @@ struct Answers {
         need.pages * ServeRequirements.tableBytes + bytes(tokens: tokens)
     }
 
+    /// Bytes that sampling takes outside of the ledgers, one sequence after the other.
+    static func samplingBytes(_ parameters: GenerationParameters, vocabulary: Int) -> Int {
+        parameters.temperature > 0 ? vocabulary * SequenceSampler.temporaryBytes : 0
+    }
+
     /// Bytes that the texts of answers take outside of the ledgers.
     /// - Parameter tokens: most tokens of all answers together.
     static func bytes(tokens: Int) -> Int { tokens * tokenBytes }

@@ -15,6 +15,8 @@ struct ContextPlan {
     var most: Int
     /// Sequences at once.
     var sequences = 1
+    /// Bytes that sampling takes outside of the ledgers.
+    var samplingBytes = 0
     /// Tokens of all prompts together, where they are known: no more rows are read at once.
     var promptTokens: Int?
 
@@ -67,7 +69,7 @@ struct ContextPlan {
         var (need, summary) = try model.fit(
             FitRequirements(
                 least: asked ?? least, most: asked ?? description.contextLength, kvTypes: types,
-                sequences: sequences), reserving: Answers.bytes(tokens: most * sequences))
+                sequences: sequences), reserving: reservedBytes)
         need.adapters = model.adapterExtents.widths
         if !(arguments.declares("json") && arguments.flag("json")) {
             TerminalOutput.standardError.writeLine("fit: \(summary)")
@@ -75,10 +77,13 @@ struct ContextPlan {
         return need
     }
 
+    /// Bytes outside of the ledgers.
+    private var reservedBytes: Int { Answers.bytes(tokens: most * sequences) + samplingBytes }
+
     private func longestFitting(_ model: LoadedModel, _ kvType: KVType) throws -> Int? {
         let candidate = FitCandidate(
             name: "", layouts: model.layouts, load: try model.loader.loadNeed())
-        let planner = model.planner(reserving: Answers.bytes(tokens: most * sequences))
+        let planner = model.planner(reserving: reservedBytes)
         return planner.fit(
             [candidate], adapters: model.adapterExtents,
             requirements: FitRequirements(

@@ -201,12 +201,15 @@ struct LoadedModel {
     }
 
     /// Plans generation of at most so many tokens with adapters, shows the plan, and refuses what does not fit.
+    /// - Parameter sampling: bytes that sampling takes outside of the ledgers.
     /// - Throws: `BudgetError`.
     func planGeneration(
-        _ name: String, _ need: GenerationNeed, tokens: Int,
+        _ name: String, _ need: GenerationNeed, tokens: Int, sampling: Int = 0,
         for work: ProcessMemory.Work = .generation, quiet: Bool = false
     ) throws -> (plan: StagePlan, streaming: StreamedBase?, budget: Budget) {
-        let plan = planner(for: work, reserving: Answers.bytes(need, tokens: tokens)).run(
+        let plan = planner(
+            for: work, reserving: Answers.bytes(need, tokens: tokens) + sampling
+        ).run(
             name: name, layouts: layouts, adapters: adapterExtents, load: try loader.loadNeed(),
             need: need)
         let streaming = try streaming(plan)

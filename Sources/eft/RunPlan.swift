@@ -13,6 +13,7 @@ struct RunPlan {
     private let frame: PromptFrame
     private let prompts: [PromptFrame.Framed]
     private let need: GenerationNeed
+    private let samplingBytes: Int
     private var requests: [GenerationRequest] = []
     /// Most tokens of an answer that the command line, or its default, allows; nil for no limit but the context.
     private let limit: Int?
@@ -53,9 +54,11 @@ struct RunPlan {
         // A limit that nobody asked for gives way to memory, down to a short answer.
         let short = min(longest + max(Self.usualLimits.text, parameters.minTokens), most)
         let isFixed = arguments.isGiven("max-seq-len") || given != nil
+        samplingBytes = Answers.samplingBytes(
+            parameters, vocabulary: model.folder.description.vocabulary)
         need = try ContextPlan(
             least: isFixed ? most : short, most: most, sequences: prompts.count,
-            promptTokens: prompts.reduce(0) { $0 + $1.tokens.count }
+            samplingBytes: samplingBytes, promptTokens: prompts.reduce(0) { $0 + $1.tokens.count }
         ).need(arguments, &model)
         self.model = model
         requests = prompts.map { prompt in
@@ -70,7 +73,7 @@ struct RunPlan {
         let tokens = requests.reduce(0) { $0 + $1.parameters.maxTokens }
         let isJSON = arguments.flag("json")
         let (plan, streaming, budget) = try model.planGeneration(
-            "run", need, tokens: tokens, quiet: isJSON)
+            "run", need, tokens: tokens, sampling: samplingBytes, quiet: isJSON)
         let start = ContinuousClock.now
         let (decoder, slots) = try model.load(plan, streaming, quiet: isJSON)
         let loadSeconds = (ContinuousClock.now - start).seconds

@@ -149,9 +149,7 @@ struct VerbMemoryTests {
         ]
         for (beta, keys) in [("0.1", SmallModels.lora), ("0.1", SmallModels.qlora), ("0", [])] {
             let trl = ("trl", block.replacing("BETA", with: beta))
-            // A context that is not filled leaves a part of the cache untouched.
-            try Peaks.check(
-                ["train", models.config("grpo", base: "base", run + [trl] + keys)], isUsed: false)
+            try Peaks.check(["train", models.config("grpo", base: "base", run + [trl] + keys)])
         }
     }
 
@@ -162,14 +160,13 @@ struct VerbMemoryTests {
         let models = try models(shape)
         let (base, adapter) = (models.folder.file("base"), models.folder.file("adapter"))
         let text = models.folder.file("text.txt")
-        // What the linear-algebra library keeps for packing is a bound.
         for keys in [
             [("peft_init_lora_weights", "pissa")], [("peft_init_lora_weights", "olora")],
             [("peft", "{loftq_config: {loftq_bits: 4}}")],
         ] {
-            try Peaks.check(
-                ["train", models.config("adapter", base: "base", SmallModels.lora + keys)],
-                isUsed: false)
+            try Peaks.check([
+                "train", models.config("adapter", base: "base", SmallModels.lora + keys),
+            ])
         }
         for keys in [
             SmallModels.qlora + [("peft_use_dora", "true"), ("lora_dropout", "0.1")],
@@ -183,18 +180,16 @@ struct VerbMemoryTests {
             ["eval", "-m", base, "--data", text, "--length", "128", "--adapter", adapter])
         try Peaks.check(
             ["merge", "--base", base, "--adapter", adapter, "-o", models.folder.file("merged")])
-        // The last module that is folded in stays in memory until the next one is read.
-        try Peaks.check(
-            [
-                "quantize", "-i", base, "--adapter", adapter, "-c", text, "-l", "64", "-r", "4",
-                "--recipe", "uniform", "-o", models.folder.file("work"), "-cf",
-                models.folder.file("quantized"),
-            ], isUsed: false)
+        try Peaks.check([
+            "quantize", "-i", base, "--adapter", adapter, "-c", text, "-l", "64", "-r", "4",
+            "--recipe", "uniform", "-o", models.folder.file("work"), "-cf",
+            models.folder.file("quantized"),
+        ])
     }
 
-    /// Messages of which the last ones no longer fit the context beside the first.
+    /// Messages of which the first fills the context nearly, so that the others do not fit beside it.
     private static let messages =
-        String(repeating: "A long message about foxes. ", count: 5) + "\n"
+        String(repeating: "A long message about foxes. ", count: 8) + "About foxes.\n"
         + (1...6).map { "Message \($0) of a long conversation about foxes.\n" }.joined()
     private static let template =
         "{% for message in messages %}{{ message.role }}: {{ message.content }}\n{% endfor %}assistant:"
@@ -209,13 +204,11 @@ struct VerbMemoryTests {
             "chat", "-m", models.folder.file("base"), "--chat-template", template, "-t", "48",
             "--ignore-eos", "--no-history",
         ]
-        // A short prompt leaves a part of what a long one would take untouched.
-        try Peaks.check(chat, isUsed: false, input: Self.messages)
+        try Peaks.check(chat, input: Self.messages)
         let adapter = ["--adapter", "own=" + models.folder.file("adapter")]
-        try Peaks.check(chat + adapter, isUsed: false, input: Self.messages)
+        try Peaks.check(chat + adapter, input: Self.messages)
         try Peaks.check(
-            chat + ["--load-in-4bit", "--kv-cache-dtype", "q8"], isUsed: false,
-            input: Self.messages)
+            chat + ["--load-in-4bit", "--kv-cache-dtype", "q8"], input: Self.messages)
     }
 
     @Test(arguments: PlannedShape.all)
@@ -292,9 +285,7 @@ struct VerbMemoryTests {
         for info in source.tensors {
             #expect(try written.bytes(of: info.name) == source.bytes(of: info.name), "\(info.name)")
         }
-        // Gathering is planned with more room than these small matrices need.
-        let peaks = try Peaks(["run", "-m", folder, "-p", "Fox", "-t", "8"])
-        #expect(peaks.measured <= peaks.planned && peaks.planned - peaks.measured <= 6 << 20)
+        try Peaks.check(["run", "-m", folder, "-p", "Fox", "-t", "8"])
     }
 }
 

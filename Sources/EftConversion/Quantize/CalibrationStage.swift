@@ -51,7 +51,7 @@ final class CalibrationStage {
                 runner: rows.runner)
             : nil
         let lengths = rows.lengths
-        func paused() throws(FormatError) -> PausedRows {
+        func paused() throws -> PausedRows {
             try PausedRows(
                 job.folder.description, lengths: lengths, folder: job.work.path,
                 backend: job.backend)

@@ -58,10 +58,14 @@ package struct LinearQuantizer {
     private static let runCount = 1 << 20
 
     /// Most bytes that quantizing a layer takes besides its Hessian, under `.workspace`.
+    /// - Parameters:
+    ///   - adjusting: whether weights make up for what came before, so that codes are sought for others than those stored.
+    ///   - reading: bytes that reading stored weights takes for a while.
     package static func byteCount(
         inputs: Int, outputs: Int, groups: [EXL2Group], recipe: QuantizerRecipe,
-        adjusting: Bool = false, threads: Int
+        adjusting: Bool = false, reading: Int = 0, threads: Int
     ) -> Int {
+        let weights = inputs * outputs * 4
         let table = EXL2Table(groups)
         let run = runBytes(inputs: inputs, outputs: outputs)
         let gptq = GPTQ.byteCount(table: table, outputs: outputs, threads: threads)
@@ -73,11 +77,21 @@ package struct LinearQuantizer {
         let searching = GPTQ.searchByteCount(table: table, outputs: outputs, threads: threads)
         let descent = CodeDescent.byteCount(
             table: table, outputs: outputs, scaleBytes: recipe.scaleBytes, threads: threads)
-        let isDescending = recipe.descents > 0
-        // A copy of what was aimed at stands beside weights that were adjusted.
-        return (adjusting ? 2 : 1) * inputs * outputs * 4 + gptq + packing
-            + (isDescending ? descent.kept : 0)
-            + max(run, searching, isDescending ? descent.block + run : 0)
+        let (kept, block) = recipe.descents > 0 ? (descent.kept, descent.block) : (0, 0)
+        // The energy of the weights is found before there are codes, the products of the descent need no copy.
+        let solving = TriangularProducts.byteCount(size: inputs, columns: outputs)
+        let multiplying = TriangularProducts.byteCount(
+            size: inputs, columns: outputs, copiesRows: false)
+        let held = weights + gptq + packing + kept
+        let direct = max(
+            weights + gptq + solving,
+            held + max(searching, block + max(run + reading, multiplying)))
+        guard adjusting else { return direct }
+        // Once weights were adjusted, a copy of what was aimed at stands beside them, and those stored are not read again.
+        let change = CrossHessian.adjustingByteCount(inputs: inputs, outputs: outputs)
+        return max(
+            direct, weights + gptq + change + solving,
+            held + weights + max(run, searching, block + multiplying))
     }
 
     /// The file of a layer, in the quantizer's folder or another one.

@@ -69,17 +69,6 @@ extension QuantizePlan {
             outputs: description.vocabulary)
     }
 
-    /// What factors and products with them take for a while.
-    private var triangleBytes: Int {
-        let linears = description.distinctLinears.map { ($0.inputs, $0.outputs) }
-        let head = (description.shape.hidden, description.vocabulary)
-        return (linears + [head]).reduce(0) { most, extents in
-            max(
-                most, InverseFactor.byteCount(size: extents.0),
-                TriangularProducts.byteCount(size: extents.0, columns: extents.1))
-        }
-    }
-
     /// Most bytes that the job takes, by purpose: the neediest moment.
     /// - Parameters:
     ///   - dtype: the type of the stored weights.
@@ -94,13 +83,14 @@ extension QuantizePlan {
             scratchBytes(stored: dtype, length: length, on: backend), folding.scratchBytes)
         let scratch = MemoryTable([
             .adapters: folding.heldBytes,
-            .workspace: products + triangleBytes,
+            .workspace: products,
         ])
         let reading = MemoryTable([.window: folding.readingBytes])
         let carrying = scratch + carried(length: length, tokens: tokens) + kept
         let foldsHead = folding.tensors.contains(headSource + ".weight")
-        var moments = layerMoments(stored: dtype, length: length, threads: backend.threads)
-            .map { carrying + reading + $0 }
+        var moments = layerMoments(
+            stored: dtype, length: length, reading: folding.readingBytes, threads: backend.threads
+        ).map { carrying + $0 }
         moments += headMoments(stored: dtype, length: length, threads: backend.threads)
             .map { carrying + (foldsHead ? reading : MemoryTable()) + $0 }
         if options.measures {
@@ -127,16 +117,18 @@ extension QuantizePlan {
     /// As measured for the options of the tables.
     private static let measuredBytes = 20 << 10
     /// What a linear layer's report and gaps between its buffers were measured to take.
-    private static let reportBytes = 5 << 10
+    private static let reportBytes = 10 << 10
 
     /// States of one row before and after a layer, of the rows of which errors are told, and the activations.
     private func carried(length: Int, tokens: Int?) -> MemoryTable {
         let lengths = [Int](repeating: length, count: QuantizePlan.reportRows)
         let kept = min(tokens ?? .max, reported(lengths).reduce(0, +))
         let chains = options.compensates ? 2 : 1
+        let pausing =
+            options.pauses ? chains * PausedRows.narrowBytes(description, length: length) : 0
         return MemoryTable([
             .activations: (2 * chains * length + kept) * description.shape.hidden * 4
-                + BlockRunner.byteCount(description, length: length)
+                + BlockRunner.byteCount(description, length: length) + pausing
         ])
     }
 
@@ -180,21 +172,27 @@ extension QuantizePlan {
     }
 
     /// What stands beside the fixed part while a layer is worked on.
-    private func layerMoments(stored dtype: DType, length: Int, threads: Int) -> [MemoryTable] {
+    /// - Parameter reading: bytes that reading an adapted weight takes for a while.
+    private func layerMoments(
+        stored dtype: DType, length: Int, reading: Int, threads: Int
+    ) -> [MemoryTable] {
+        func quantizing(_ linear: DecoderDescription.LinearShape, adjusting: Bool) -> Int {
+            max(
+                InverseFactor.byteCount(size: linear.inputs),
+                LinearQuantizer.byteCount(
+                    inputs: linear.inputs, outputs: linear.outputs, groups: target(linear).groups,
+                    recipe: options.rounding, adjusting: adjusting, reading: reading,
+                    threads: threads))
+        }
         guard options.pauses else {
-            return momentsAtOnce(stored: dtype, threads: threads)
+            return momentsAtOnce(stored: dtype, reading: reading) {
+                quantizing($0, adjusting: false)
+            }
         }
         return description.distinctLayers.flatMap {
-            momentsInSteps($0.layer, stored: dtype, length: length, threads: threads)
+            momentsInSteps(
+                $0.layer, stored: dtype, length: length, reading: reading, quantizing)
         }
-    }
-
-    private func quantizing(
-        _ linear: DecoderDescription.LinearShape, adjusting: Bool, threads: Int
-    ) -> Int {
-        LinearQuantizer.byteCount(
-            inputs: linear.inputs, outputs: linear.outputs, groups: target(linear).groups,
-            recipe: options.rounding, adjusting: adjusting, threads: threads)
     }
 
     /// Bytes of some linear layers in memory, quantized or as they are stored.
@@ -215,22 +213,25 @@ extension QuantizePlan {
     }
 
     /// Where all Hessians of a layer are collected, then all its linear layers quantized.
-    private func momentsAtOnce(stored dtype: DType, threads: Int) -> [MemoryTable] {
+    private func momentsAtOnce(
+        stored dtype: DType, reading: Int,
+        _ quantizing: (DecoderDescription.LinearShape) -> Int
+    ) -> [MemoryTable] {
         var moments = [
-            MemoryTable([.weights: layerBytes(stored: dtype), .workspace: hessianBytes])
+            MemoryTable([
+                .weights: layerBytes(stored: dtype), .window: reading, .workspace: hessianBytes,
+            ])
         ]
         for kind in description.distinctLayers {
             let siblings = QuantizePlan.siblings(kind.layer, description)
             var hessians = Self.hessianBytes(siblings)
             for linears in siblings {
-                let most = linears.map { quantizing($0, adjusting: false, threads: threads) }.max()
+                let most = linears.map(quantizing).max()
                 moments.append(MemoryTable([.workspace: hessians + (most ?? 0)]))
                 hessians -= Hessian.byteCount(Self.inputs(linears))
             }
         }
-        moments += expertMoments(stored: dtype) {
-            quantizing($0, adjusting: false, threads: threads)
-        }
+        moments += expertMoments(stored: dtype, quantizing)
         // The quantized layer, which is run after it.
         let quantized = description.largest {
             bytes(description.linears(layer: $0), stored: dtype, quantized: true)
@@ -241,7 +242,8 @@ extension QuantizePlan {
 
     /// Where each group of linear layers is quantized before the rows go on.
     private func momentsInSteps(
-        _ layer: Int, stored dtype: DType, length: Int, threads: Int
+        _ layer: Int, stored dtype: DType, length: Int, reading: Int,
+        _ quantizing: (DecoderDescription.LinearShape, _ adjusting: Bool) -> Int
     ) -> [MemoryTable] {
         let compensates = options.compensates
         let chains = compensates ? 2 : 1
@@ -257,7 +259,7 @@ extension QuantizePlan {
         var moments = [false, true].map {
             MemoryTable([
                 .weights: vectorBytes + bytes(linears, stored: dtype, quantized: $0),
-                .workspace: loading,
+                .window: reading, .workspace: loading,
             ])
         }
         let groups = QuantizePlan.siblings(layer, description)
@@ -266,10 +268,11 @@ extension QuantizePlan {
             let hessians = chains * Hessian.byteCount(inputs)
             moments.append(
                 MemoryTable([
-                    .weights: weights(to: pause), .workspace: hessians + loading,
+                    .weights: weights(to: pause), .window: reading,
+                    .workspace: hessians + loading,
                     .activations: compensates ? length * inputs * 4 : 0,
                 ]))
-            let most = linears.map { quantizing($0, adjusting: compensates, threads: threads) }
+            let most = linears.map { quantizing($0, compensates) }
             moments.append(MemoryTable([.workspace: hessians + (most.max() ?? 0)]))
         }
         if let output = QuantizePlan.expertOutputs(layer, description).first {
@@ -278,7 +281,7 @@ extension QuantizePlan {
                 MemoryTable([
                     .weights: vectorBytes + bytes(linears, stored: dtype, quantized: true),
                     .workspace: Hessian.byteCount(output.inputs)
-                        + max(loading, quantizing(output, adjusting: false, threads: threads)),
+                        + max(loading + reading, quantizing(output, false)),
                 ]))
         }
         return moments
@@ -302,7 +305,10 @@ extension QuantizePlan {
             inputs: head.inputs, outputs: head.outputs, groups: head.groups,
             recipe: options.rounding, threads: threads)
         return [
-            MemoryTable([.workspace: Hessian.byteCount(head.inputs) + quantizing]),
+            MemoryTable([
+                .workspace: Hessian.byteCount(head.inputs)
+                    + max(InverseFactor.byteCount(size: head.inputs), quantizing)
+            ]),
             MemoryTable([.activations: losses, .weights: layout(head).byteCount]),
         ]
     }
@@ -319,7 +325,10 @@ extension QuantizePlan {
             ])
         ]
         func measuring(_ linear: DecoderDescription.LinearShape) -> Int {
-            MeasurementStage.byteCount(linear, options.recipe, threads: threads)
+            max(
+                InverseFactor.byteCount(size: linear.inputs),
+                MeasurementStage.byteCount(linear, options.recipe, threads: threads)
+                    + TriangularProducts.byteCount(size: linear.inputs, columns: linear.outputs))
         }
         let groups = description.distinctLayers.flatMap {
             QuantizePlan.siblings($0.layer, description)

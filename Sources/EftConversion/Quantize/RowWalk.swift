@@ -24,37 +24,56 @@ final class PausedRows {
     /// Where each row begins in each place of parts, in bytes.
     private let places: [[Int]]
     private let isParallel: Bool
+    /// Numbers in bf16 on their way to the file and back.
+    private let narrow: Buffer
 
+    /// Takes room on the disk, and the memory of `narrowBytes`.
+    /// - Throws: `FormatError` where the disk is full, `TensorError` when the memory does not fit.
     init(
         _ model: DecoderDescription, lengths: [Int], folder: String, backend: CPUBackend
-    ) throws(FormatError) {
+    ) throws {
         self.backend = backend
         isParallel = model.shape.isParallel
-        let widths = PausedRows.widths(model)
         var end = 0
-        places = widths.map { width in
+        places = PausedRows.tokenBytes(model).map { bytes in
             lengths.map { length in
-                defer { end += length * width * 4 }
+                defer { end += length * bytes }
                 return end
             }
         }
+        narrow = try Buffer(
+            byteCount: PausedRows.narrowBytes(model, length: lengths.max() ?? 0),
+            ledger: backend.ledger, purpose: .activations)
         file = try SpillFile(folder: folder, byteCount: end, cached: true)
     }
 
-    /// Numbers of a token in each place: the MLP's last product reads when attention's is done, but in parallel layers.
-    private static func widths(_ model: DecoderDescription) -> [Int] {
-        let layers = model.distinctLayers.map(\.layer)
-        func widest(_ role: DecoderDescription.Role) -> Int {
-            layers.map { model.linear(role, layer: $0).inputs }.max() ?? 0
-        }
-        let (attended, activated) = (widest(.output), widest(.down))
+    /// Bytes of a token in each place: the MLP's last product reads when attention's is done, but in parallel layers.
+    ///
+    /// What a product reads is rounded there to 8 bits or to bf16 in any case, and waits in bf16.
+    private static func tokenBytes(_ model: DecoderDescription) -> [Int] {
+        let (attended, activated) = (widest(.output, model), widest(.down, model))
         return model.shape.isParallel
-            ? [activated, attended] : [max(activated, attended), model.shape.hidden]
+            ? [2 * activated, 2 * attended]
+            : [2 * max(activated, attended), 4 * model.shape.hidden]
+    }
+
+    private static func widest(
+        _ role: DecoderDescription.Role, _ model: DecoderDescription
+    ) -> Int {
+        model.largest { model.linear(role, layer: $0).inputs }
+    }
+
+    /// Most numbers that are rounded at once.
+    private static let narrowCount = 1 << 19
+
+    /// Bytes of memory for rows of so many tokens, under `.activations`.
+    static func narrowBytes(_ model: DecoderDescription, length: Int) -> Int {
+        2 * min(narrowCount, length * max(widest(.output, model), widest(.down, model)))
     }
 
     /// Bytes on the disk for so many tokens.
     static func byteCount(_ model: DecoderDescription, tokens: Int) -> Int {
-        widths(model).reduce(0) { $0 + $1 * 4 * tokens }
+        tokenBytes(model).reduce(0) { $0 + $1 * tokens }
     }
 
     private func offset(of part: Part, _ row: Int) -> Int {
@@ -66,23 +85,55 @@ final class PausedRows {
     }
 
     func write(_ part: Part, _ row: Int, _ values: Matrix) throws {
-        let place = offset(of: part, row)
-        nonisolated(unsafe) let bytes = UnsafeMutableRawBufferPointer(
-            start: values.pointer, count: values.count * 4)
-        try backend.forEachPiece(of: bytes.count) { piece in
-            try file.write(
-                UnsafeRawBufferPointer(rebasing: bytes[piece]), at: place + piece.lowerBound)
+        try forEachRun(of: part, row, values) { numbers, bytes, place in
+            if part != .middle {
+                backend.convert(
+                    count: numbers.count, from: numbers.baseAddress ?? values.pointer, .f32,
+                    to: narrow.base, .bf16)
+            }
+            nonisolated(unsafe) let bytes = bytes
+            try backend.forEachPiece(of: bytes.count) { piece in
+                try file.write(
+                    UnsafeRawBufferPointer(rebasing: bytes[piece]), at: place + piece.lowerBound)
+            }
         }
     }
 
     func read(_ part: Part, _ row: Int, into values: Matrix) throws {
+        try forEachRun(of: part, row, values) { numbers, bytes, place in
+            nonisolated(unsafe) let bytes = bytes
+            try backend.forEachPiece(of: bytes.count) { piece in
+                try file.read(
+                    at: place + piece.lowerBound,
+                    into: UnsafeMutableRawBufferPointer(rebasing: bytes[piece]))
+            }
+            if part != .middle {
+                backend.convert(
+                    count: numbers.count, from: narrow.base, .bf16,
+                    to: numbers.baseAddress ?? values.pointer, .f32)
+            }
+        }
+    }
+
+    /// Shows runs of a row's numbers with their bytes in memory as they stand in the file, and the place there.
+    private func forEachRun(
+        of part: Part, _ row: Int, _ values: Matrix,
+        _ body: (
+            _ numbers: UnsafeMutableBufferPointer<Float>, _ bytes: UnsafeMutableRawBufferPointer,
+            _ place: Int
+        ) throws -> Void
+    ) throws {
+        let all = UnsafeMutableBufferPointer(start: values.pointer, count: values.count)
         let place = offset(of: part, row)
-        nonisolated(unsafe) let bytes = UnsafeMutableRawBufferPointer(
-            start: values.pointer, count: values.count * 4)
-        try backend.forEachPiece(of: bytes.count) { piece in
-            try file.read(
-                at: place + piece.lowerBound,
-                into: UnsafeMutableRawBufferPointer(rebasing: bytes[piece]))
+        guard part != .middle else {
+            return try body(all, UnsafeMutableRawBufferPointer(all), place)
+        }
+        for first in stride(from: 0, to: all.count, by: PausedRows.narrowCount) {
+            let run = first..<min(first + PausedRows.narrowCount, all.count)
+            try body(
+                UnsafeMutableBufferPointer(rebasing: all[run]),
+                UnsafeMutableRawBufferPointer(start: narrow.base, count: 2 * run.count),
+                place + 2 * first)
         }
     }
 }

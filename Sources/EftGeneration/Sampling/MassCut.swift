@@ -29,6 +29,7 @@ struct MassCut {
             ).tokens
         }
         var items: [Item] = []
+        items.reserveCapacity(places.count)
         for place in places where keys[Int(place)] < bracket.high {
             items.append(
                 Item(

@@ -25,6 +25,9 @@ import EftTensor
 ///
 /// A copy is cheap; it shares the history until either accepts a token.
 package struct SequenceSampler: Sendable {
+    /// Bytes that a sample takes for a while for each token of the vocabulary, where a temperature leaves all of them.
+    package static let temporaryBytes = 32
+
     private let parameters: GenerationParameters
     private let edits: LogitEdits
     private let temperature: Float

@@ -99,7 +99,7 @@ extension TrainingJob {
                 : description.scores == nil
                     ? 0 : DecoderSaver.scratchBytes([layouts.head], config.outputType),
             canStream: base.canStream,
-            generation: generation(config, lengths))
+            generation: generation(config, description, lengths))
         need.joined = joined
         return TrainingPlan(
             placed: placed, joined: joined, spilledBytes: need.diskBytes(description))
@@ -107,11 +107,12 @@ extension TrainingJob {
 
     /// What completing prompts holds beside training; nil in a run that completes none.
     private static func generation(
-        _ config: AxolotlConfig, _ lengths: ExampleLengths?
+        _ config: AxolotlConfig, _ description: DecoderDescription, _ lengths: ExampleLengths?
     ) -> GenerationNeed? {
         let longest = lengths?.longest ?? config.training.sequenceLen
         return config.training.rollouts?.need(
-            longest: longest, config.training, kvType: config.kvType)
+            lengths, config.training, kvType: config.kvType,
+            sharesPages: description.states(sequences: 1) == nil)
             ?? config.training.answers?.need(longest: longest, kvType: config.kvType)
     }
 

@@ -350,7 +350,8 @@ package final class TrainingJob {
         }
         let sampling = CompletionSampling(
             need: rollouts.need(
-                longest: data.lengths.longest, settings, kvType: config.kvType), slots: slots,
+                data.lengths, settings, kvType: config.kvType,
+                sharesPages: base.folder.description.states(sequences: 1) == nil), slots: slots,
             endTokens: examples.endIDs)
         let tools = RolloutTools(
             source: try completions(decoder, sampling),

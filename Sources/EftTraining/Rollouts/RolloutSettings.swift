@@ -83,14 +83,33 @@ package struct RolloutSettings: Sendable, Hashable {
     }
 
     /// What sampling holds beside training.
-    /// - Parameter longest: tokens of the longest prompt.
-    func need(longest: Int, _ settings: TrainingSettings, kvType: KVType) -> GenerationNeed {
-        let sequences = min(prompts(settings) * numGenerations, Self.mostAtOnce)
+    /// - Parameters:
+    ///   - lengths: of the prompts; nil before they are known.
+    ///   - sharesPages: whether completions of a prompt have its keys and values in common.
+    func need(
+        _ lengths: ExampleLengths?, _ settings: TrainingSettings, kvType: KVType,
+        sharesPages: Bool
+    ) -> GenerationNeed {
+        let longest = lengths?.longest ?? settings.sequenceLen
+        let count = prompts(settings)
+        let sequences = min(count * numGenerations, Self.mostAtOnce)
         // Each prompt is read once, for all of its completions.
-        let rows = prompts(settings) * longest + sequences
-        return GenerationNeed(
+        let rows = count * longest + sequences
+        var need = GenerationNeed(
             contextLength: longest + maxCompletionLength, sequences: sequences,
             prefillChunk: min(rows, 512), kvType: kvType)
+        if let lengths, sharesPages, count * numGenerations <= Self.mostAtOnce {
+            let most = Set(lengths.train + lengths.validation).map(pages(prompt:)).max()
+            need.cachePages = most.map { max(count * $0, pageCount(tokens: need.contextLength)) }
+        }
+        return need
+    }
+
+    /// Pages of all completions of a prompt, whose full pages they share, but not the one of its last token.
+    private func pages(prompt: Int) -> Int {
+        let shared = max(prompt - 1, 0) / pageTokens
+        let each = pageCount(tokens: prompt + maxCompletionLength) - shared
+        return shared + numGenerations * each
     }
 
     // MARK: Configuration

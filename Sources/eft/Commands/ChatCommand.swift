@@ -64,11 +64,13 @@ enum ChatCommand: Command {
         let context = try ContextPlan.longest(arguments, model.folder.description)
         let isAsked = arguments.isGiven("max-seq-len")
         let most = isAsked ? context : min(context, usualContext)
+        let sampling = Answers.samplingBytes(
+            parameters, vocabulary: model.folder.description.vocabulary)
         let need = try ContextPlan(
-            least: isAsked ? most : min(leastContext, most), most: most
+            least: isAsked ? most : min(leastContext, most), most: most, samplingBytes: sampling
         ).need(arguments, &model)
         let (plan, streaming, budget) = try model.planGeneration(
-            "chat", need, tokens: need.contextLength, for: .conversation)
+            "chat", need, tokens: need.contextLength, sampling: sampling, for: .conversation)
         let (decoder, slots) = try model.load(plan, streaming, quiet: false)
         let generator = try Generator(decoder: decoder, need: need, keepingPrefixes: true)
         let reasoning = ReasoningFormat.format(inTemplate: templates.source)
