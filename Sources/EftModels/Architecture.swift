@@ -70,6 +70,8 @@ package enum ArchitectureRegistry {
         Qwen3Next.self,
         Qwen35.self,
         Qwen35MoE.self,
+        LFM2.self,
+        LFM2MoE.self,
     ]
 
     /// Describes the model of a `config.json`.

@@ -125,7 +125,7 @@ extension DecoderDescription {
             attention: row(norms.attention),
             queryVector: vectorNorm(path + norms.queryVector, shape.latent?.queryRank),
             latentVector: vectorNorm(path + norms.latentVector, shape.latent?.rank),
-            linearValue: layerShape.linear.map {
+            linearValue: layerShape.mixer?.delta.map {
                 NormShape(
                     name: path + norms.linearValue, count: $0.delta.valueDim, kind: .rms,
                     hasBias: false, offset: 0, epsilon: shape.normEpsilon)

@@ -11,7 +11,7 @@ extension DecoderDescription {
             case sinks
             /// Added to the scores by which experts are chosen.
             case correction
-            /// Of linear attention: the convolution's weight, each head's rate of decay, and what is added before it.
+            /// Of what keeps a state: the convolution's weight, and of linear attention each head's rate of decay, and what is added before it.
             case convolution
             case rate
             case decayBias
@@ -39,7 +39,10 @@ extension DecoderDescription {
                 VectorShape(role: role, name: layerName(layer) + "." + name, extents: extents))
         }
         if shape.hasSinks { add(.sinks, names.sinks, [shape.heads]) }
-        if let linear = shape.linear {
+        if let convolution = shape.mixer?.convolution {
+            add(.convolution, names.convolution, [convolution.width, 1, convolution.taps])
+        }
+        if let linear = shape.mixer?.delta {
             add(.convolution, names.convolution, [linear.mixedWidth, 1, linear.taps])
             add(.rate, names.rate, [linear.delta.valueHeads])
             add(.decayBias, names.decayBias, [linear.delta.valueHeads])

@@ -20,6 +20,8 @@ package enum AttentionProjections: Sendable {
     case latent(LatentProjections)
     /// Of linear attention, which has a state in the place of keys and values.
     case linear(LinearAttention)
+    /// Of a short convolution, whose last rows take the place of keys and values.
+    case convolution(ShortConvolution)
 
     /// The linear layers, in the order of the computation.
     package var linears: [Linear] {
@@ -28,6 +30,7 @@ package enum AttentionProjections: Sendable {
         case .fused(let linear, _): [linear]
         case .latent(let latent): latent.linears
         case .linear(let linear): linear.linears
+        case .convolution(let convolution): [convolution.product]
         }
     }
 
@@ -42,14 +45,17 @@ package enum AttentionProjections: Sendable {
         switch self {
         case .latent(let latent): latent.norms
         case .linear(let linear): [linear.norm]
-        case .apart, .fused: []
+        case .apart, .fused, .convolution: []
         }
     }
 
     /// What is neither a linear layer nor a norm.
     var vectors: [TrainedVector] {
-        if case .linear(let linear) = self { return linear.vectors }
-        return []
+        switch self {
+        case .linear(let linear): linear.vectors
+        case .convolution(let convolution): [convolution.convolution]
+        case .apart, .fused, .latent: []
+        }
     }
 }
 
@@ -107,7 +113,7 @@ extension DecoderLayer {
         _ input: Matrix, into heads: HeadMatrices, _ state: LayerPass, _ observer: Observer? = nil
     ) throws {
         switch projections {
-        case .linear: preconditionFailure("linear attention has no keys")
+        case .linear, .convolution: preconditionFailure("what keeps a state has no keys")
         case .latent(let latent): try project(latent, input, into: heads, state, observer)
         case .apart(let query, let key, let value) where shape.gatesValues:
             let rows = 0..<input.rows
@@ -135,7 +141,7 @@ extension DecoderLayer {
         switch projections {
         case .latent(let latent):
             try projectBackward(latent, input, gradients, into: dInput, state)
-        case .linear: preconditionFailure("linear attention has no keys")
+        case .linear, .convolution: preconditionFailure("what keeps a state has no keys")
         case .apart(let query, let key, let value):
             var dq = gradients.query
             if let gated = gatedValues(state) {

@@ -119,7 +119,8 @@ struct GGUFTensorList {
         case .output: return one(model.isLinear(layer) ? "ssm_out" : "attn_output")
         case .mixed: return mixedStems(linear)
         case .valueGate: return one("attn_gate")
-        case .strength: return one(model.shape.linear?.isGrouped == true ? "ssm_ba" : "ssm_beta")
+        case .strength:
+            return one(model.shape.mixer?.delta?.isGrouped == true ? "ssm_ba" : "ssm_beta")
         case .decay: return one("ssm_alpha")
         case .router: return one("ffn_gate_inp")
         case .gate: return one(isExpert ? "ffn_gate_exps" : "ffn_gate")
@@ -151,7 +152,7 @@ struct GGUFTensorList {
     }
 
     private func mixedStems(_ linear: DecoderDescription.LinearShape) -> [(String, [Int])] {
-        guard let attention = model.shape.linear, attention.isGrouped else {
+        guard let attention = model.shape.mixer?.delta, attention.isGrouped else {
             return [("attn_qkv", [linear.outputs, linear.inputs])]
         }
         return [

@@ -83,7 +83,14 @@ extension DecoderDescription {
                 norm: norm)
         }
         func projections() throws -> AttentionProjections {
-            if let linear = shape.linear, let linearNorm,
+            if shape.mixer?.convolution != nil {
+                let product = try part(.mixed)
+                if let convolution = try trainedVector(.convolution, decays: true) {
+                    return .convolution(
+                        ShortConvolution(product: product, convolution: convolution))
+                }
+            }
+            if let linear = shape.mixer?.delta, let linearNorm,
                 let attention = try linearAttention(linear, linearNorm)
             {
                 return .linear(attention)

@@ -268,7 +268,7 @@ package struct Estimator: Sendable {
     /// Operations on the states of linear attention in all layers, at the rate of attention: each number of a state is
     /// multiplied four times and added to three sums a row.
     private func linearOperations(rows: Int) -> Double {
-        guard let linear = shape.linear else { return 0 }
+        guard let linear = shape.mixer?.delta else { return 0 }
         let states = Double(linear.delta.valueHeads * linear.delta.keyDim * linear.delta.valueDim)
         let layers = description.layers - description.pagedLayers(0..<description.layers)
         return 7 * states * Double(rows * layers)
