@@ -66,6 +66,7 @@ package enum ArchitectureRegistry {
         MiniCPM3.self,
         PhiMoE.self,
         GraniteMoE.self,
+        GraniteHybrid.self,
         GptOss.self,
         Qwen3Next.self,
         Qwen35.self,

@@ -76,6 +76,9 @@ extension DecoderDescription {
             return "linear by the gated delta rule \(share) "
                 + "(\(linear.delta.valueHeads / linear.delta.keyHeads) heads of values share keys, "
                 + "convolution over \(linear.taps) rows)"
+        case .space(let space):
+            return "state space (Mamba 2) in its place \(share) (\(space.rule.valueHeads) heads in "
+                + "\(space.rule.keyHeads) groups, convolution over \(space.taps) rows)"
         case .convolution(let convolution):
             return "a gated convolution over \(convolution.taps) rows in its place \(share)"
         }
@@ -84,6 +87,7 @@ extension DecoderDescription {
     private var positionForm: String {
         if positions != nil { return "learned" }
         let still = (0..<layers).count { kind(layer: $0).rotary == nil && !isLinear($0) }
+        if still > 0, still == pagedLayers(0..<layers) { return "none" }
         return DecoderDescription.list([
             "rotary" + (rotary.interleaved ? " of neighbours" : ""),
             rotary.headDim == shape.headDim

@@ -94,7 +94,7 @@ package struct DecoderDescription: Sendable, Hashable {
         case latentDown
         case latentUp
         case output
-        /// From states to queries, keys and values of linear attention or to all that a short convolution reads, to what weighs its values, and to the gates of its
+        /// From states to queries, keys and values of linear attention or to all that a short convolution or a state-space layer reads, to what weighs its values, and to the gates of its
         /// rule; a product that holds several has the name of its first.
         case mixed
         case valueGate
@@ -375,6 +375,8 @@ package struct DecoderDescription: Sendable, Hashable {
         case .query: (shape.hidden, shape.gatesValues ? 2 * shape.queryWidth : shape.queryWidth)
         case .mixed where shape.mixer?.convolution != nil:
             (shape.hidden, 3 * (shape.mixer?.convolution?.width ?? 0))
+        case .mixed where shape.mixer?.space != nil:
+            (shape.hidden, shape.mixer?.space?.productWidth ?? 0)
         case .mixed:
             (shape.hidden, linear.mixedWidth + (linear.isGrouped ? linear.valueWidth : 0))
         case .valueGate: (shape.hidden, linear.valueWidth)
@@ -382,6 +384,8 @@ package struct DecoderDescription: Sendable, Hashable {
         case .decay: (shape.hidden, linear.delta.valueHeads)
         case .output where shape.mixer?.convolution != nil:
             (shape.mixer?.convolution?.width ?? 0, shape.hidden)
+        case .output where shape.mixer?.space != nil:
+            (shape.mixer?.space?.width ?? 0, shape.hidden)
         case .output where shape.mixer != nil: (linear.valueWidth, shape.hidden)
         case .key, .value: (shape.hidden, shape.keyWidth)
         case .queryKeyValue: (shape.hidden, shape.queryWidth + 2 * shape.keyWidth)

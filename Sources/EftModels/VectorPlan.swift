@@ -15,6 +15,9 @@ extension DecoderDescription {
             case convolution
             case rate
             case decayBias
+            /// Of a state-space layer: the convolution's bias, and how much of x itself each head adds.
+            case convolutionBias
+            case skip
         }
 
         /// What it does.
@@ -41,6 +44,13 @@ extension DecoderDescription {
         if shape.hasSinks { add(.sinks, names.sinks, [shape.heads]) }
         if let convolution = shape.mixer?.convolution {
             add(.convolution, names.convolution, [convolution.width, 1, convolution.taps])
+        }
+        if let space = shape.mixer?.space {
+            add(.convolution, names.convolution, [space.mixedWidth, 1, space.taps])
+            if space.hasBias { add(.convolutionBias, names.convolutionBias, [space.mixedWidth]) }
+            add(.rate, names.rate, [space.rule.valueHeads])
+            add(.decayBias, names.decayBias, [space.rule.valueHeads])
+            add(.skip, names.skip, [space.rule.valueHeads])
         }
         if let linear = shape.mixer?.delta {
             add(.convolution, names.convolution, [linear.mixedWidth, 1, linear.taps])

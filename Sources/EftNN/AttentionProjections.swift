@@ -22,6 +22,8 @@ package enum AttentionProjections: Sendable {
     case linear(LinearAttention)
     /// Of a short convolution, whose last rows take the place of keys and values.
     case convolution(ShortConvolution)
+    /// Of a state-space layer, which has a state in the place of keys and values.
+    case space(StateSpace)
 
     /// The linear layers, in the order of the computation.
     package var linears: [Linear] {
@@ -31,6 +33,7 @@ package enum AttentionProjections: Sendable {
         case .latent(let latent): latent.linears
         case .linear(let linear): linear.linears
         case .convolution(let convolution): [convolution.product]
+        case .space(let space): [space.product]
         }
     }
 
@@ -45,6 +48,7 @@ package enum AttentionProjections: Sendable {
         switch self {
         case .latent(let latent): latent.norms
         case .linear(let linear): [linear.norm]
+        case .space(let space): [space.norm]
         case .apart, .fused, .convolution: []
         }
     }
@@ -54,6 +58,7 @@ package enum AttentionProjections: Sendable {
         switch self {
         case .linear(let linear): linear.vectors
         case .convolution(let convolution): [convolution.convolution]
+        case .space(let space): space.vectors
         case .apart, .fused, .latent: []
         }
     }
@@ -113,7 +118,8 @@ extension DecoderLayer {
         _ input: Matrix, into heads: HeadMatrices, _ state: LayerPass, _ observer: Observer? = nil
     ) throws {
         switch projections {
-        case .linear, .convolution: preconditionFailure("what keeps a state has no keys")
+        case .linear, .convolution, .space:
+            preconditionFailure("what keeps a state has no keys")
         case .latent(let latent): try project(latent, input, into: heads, state, observer)
         case .apart(let query, let key, let value) where shape.gatesValues:
             let rows = 0..<input.rows
@@ -141,7 +147,8 @@ extension DecoderLayer {
         switch projections {
         case .latent(let latent):
             try projectBackward(latent, input, gradients, into: dInput, state)
-        case .linear, .convolution: preconditionFailure("what keeps a state has no keys")
+        case .linear, .convolution, .space:
+            preconditionFailure("what keeps a state has no keys")
         case .apart(let query, let key, let value):
             var dq = gradients.query
             if let gated = gatedValues(state) {

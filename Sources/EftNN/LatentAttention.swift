@@ -252,6 +252,7 @@ extension DecoderLayer {
                 switch mixer {
                 case .delta: acts.linear?.values
                 case .convolution: acts.convolution?.values
+                case .space: acts.space?.values
                 }
             } ?? nil
         return

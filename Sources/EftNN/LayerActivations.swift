@@ -39,6 +39,8 @@ package final class LayerActivations: Sendable {
     let linear: LinearActivations?
     /// What a short convolution needs.
     let convolution: ShortConvolutionActivations?
+    /// What a state-space layer needs.
+    let space: StateSpaceActivations?
     /// What attention with weighed values needs.
     let gated: GatedValues?
     /// What a mixture of experts needs; one expert computes at a time.
@@ -94,6 +96,7 @@ package final class LayerActivations: Sendable {
             + LatentActivations.byteCount(rows: rows, shape, backward: backward)
             + LinearActivations.byteCount(rows: rows, shape, backward: backward)
             + ShortConvolutionActivations.byteCount(rows: rows, shape, backward: backward)
+            + StateSpaceActivations.byteCount(rows: rows, shape, backward: backward)
             + GatedValues.byteCount(rows: rows, shape, backward: backward)
             + (shape.mixture.map {
                 MixtureActivations.byteCount(rows: rows, hidden: shape.hidden, $0)
@@ -130,6 +133,8 @@ package final class LayerActivations: Sendable {
         linear = try LinearActivations(
             rows: rows, shape, backward: backward, ledger: ledger, residency: residency)
         convolution = try ShortConvolutionActivations(
+            rows: rows, shape, backward: backward, ledger: ledger, residency: residency)
+        space = try StateSpaceActivations(
             rows: rows, shape, backward: backward, ledger: ledger, residency: residency)
         gated = try GatedValues(
             rows: rows, shape, attention: attention, backward: backward, ledger: ledger,

@@ -8,12 +8,15 @@ package enum StateMixerShape: Sendable, Hashable {
     case delta(LinearAttentionShape)
     /// A short convolution between two gates.
     case convolution(ShortConvolutionShape)
+    /// A state-space layer.
+    case space(StateSpaceShape)
 
     /// Numbers that a layer keeps of a sequence.
     package var stateFloats: Int {
         switch self {
         case .delta(let linear): linear.stateFloats
         case .convolution(let convolution): convolution.stateFloats
+        case .space(let space): space.stateFloats
         }
     }
 
@@ -28,6 +31,15 @@ package enum StateMixerShape: Sendable, Hashable {
         if case .convolution(let convolution) = self { return convolution }
         return nil
     }
+
+    /// The widths of a state-space layer; nil of another form.
+    package var space: StateSpaceShape? {
+        if case .space(let space) = self { return space }
+        return nil
+    }
+
+    /// How states change from row to row; nil where only rows are kept.
+    package var rule: DeltaShape? { delta?.delta ?? space?.rule }
 }
 
 extension DecoderLayer {
@@ -37,6 +49,7 @@ extension DecoderLayer {
         switch projections {
         case .linear(let linear): try mix(linear, input, state, observer)
         case .convolution(let convolution): try mix(convolution, input, state, observer)
+        case .space(let space): try mix(space, input, state, observer)
         case .apart, .fused, .latent: return false
         }
         return true
@@ -52,6 +65,7 @@ extension DecoderLayer {
         case .linear(let linear): try mixBackward(linear, input, dy, into: dInput, state)
         case .convolution(let convolution):
             try mixBackward(convolution, input, dy, into: dInput, state)
+        case .space(let space): try mixBackward(space, input, dy, into: dInput, state)
         case .apart, .fused, .latent: return false
         }
         return true

@@ -94,6 +94,8 @@ struct GGUFTensorList {
                 add(block + "ssm_conv1d.weight", [vector.extents[0], count / vector.extents[0]])
             case .rate: add(block + "ssm_a", [count])
             case .decayBias: add(block + "ssm_dt.bias", [count])
+            case .convolutionBias: add(block + "ssm_conv1d.bias", [count])
+            case .skip: add(block + "ssm_d", [count])
             }
         }
     }

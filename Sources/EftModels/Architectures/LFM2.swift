@@ -31,10 +31,12 @@ package enum LFM2: Architecture {
         traits.normsHeads = true
         traits.epsilonKey = "norm_eps"
         traits.epsilon = 1e-5
-        traits.tied = try config.bool("tie_embedding", default: true)
+        traits.tied = true
         traits.theta = 1_000_000
         traits.context = 128_000
         var description = try FamilyConfig.describe(config, traits)
+        description.tiedEmbeddings = try config.bool(
+            "tie_embedding", default: description.tiedEmbeddings)
         let taps =
             try config.optional("conv_L_cache") == nil
             ? 3 : FamilyConfig.extent("conv_L_cache", config, most: RowConvolution.mostTaps)
@@ -53,8 +55,12 @@ package enum LFM2: Architecture {
         return description
     }
 
-    /// Numbers inside the MLP: two thirds of what the config says, times a factor, rounded up.
+    /// Numbers inside the MLP: two thirds of what the config says, times a factor and rounded up where it has one.
     private static func adjusted(_ width: Int, _ config: ConfigCursor) throws -> Int {
+        let isScaled =
+            try config.optional("block_ffn_dim_multiplier") != nil
+            || !config.hasKey("block_ffn_dim_multiplier")
+        guard isScaled else { return max(2 * width / 3, 1) }
         let factor = try FamilyConfig.factor("block_ffn_dim_multiplier", config, default: 1)
         let multiple =
             try config.optional("block_multiple_of") == nil
