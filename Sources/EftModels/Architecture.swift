@@ -66,10 +66,13 @@ package enum ArchitectureRegistry {
         MiniCPM3.self,
         PhiMoE.self,
         GraniteMoE.self,
+        GraniteHybrid.self,
         GptOss.self,
         Qwen3Next.self,
         Qwen35.self,
         Qwen35MoE.self,
+        LFM2.self,
+        LFM2MoE.self,
     ]
 
     /// Describes the model of a `config.json`.

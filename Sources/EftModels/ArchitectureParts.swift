@@ -65,18 +65,29 @@ extension DecoderDescription {
             shape.attentionCap.map { "scores capped at \($0)" },
             shape.hasSinks ? "sinks" : nil,
             shape.gatesValues ? "values weighed by sigmoids" : nil,
-            shape.linear.map { linear in
-                let count = (0..<layers).count { isLinear($0) }
-                return "linear by the gated delta rule in \(count) of \(layers) layers "
-                    + "(\(linear.delta.valueHeads / linear.delta.keyHeads) heads of values share keys, "
-                    + "convolution over \(linear.taps) rows)"
-            },
+            shape.mixer.map { form($0, layers: (0..<layers).count { isLinear($0) }) },
         ])
+    }
+
+    private func form(_ mixer: StateMixerShape, layers count: Int) -> String {
+        let share = "in \(count) of \(layers) layers"
+        switch mixer {
+        case .delta(let linear):
+            return "linear by the gated delta rule \(share) "
+                + "(\(linear.delta.valueHeads / linear.delta.keyHeads) heads of values share keys, "
+                + "convolution over \(linear.taps) rows)"
+        case .space(let space):
+            return "state space (Mamba 2) in its place \(share) (\(space.rule.valueHeads) heads in "
+                + "\(space.rule.keyHeads) groups, convolution over \(space.taps) rows)"
+        case .convolution(let convolution):
+            return "a gated convolution over \(convolution.taps) rows in its place \(share)"
+        }
     }
 
     private var positionForm: String {
         if positions != nil { return "learned" }
         let still = (0..<layers).count { kind(layer: $0).rotary == nil && !isLinear($0) }
+        if still > 0, still == pagedLayers(0..<layers) { return "none" }
         return DecoderDescription.list([
             "rotary" + (rotary.interleaved ? " of neighbours" : ""),
             rotary.headDim == shape.headDim

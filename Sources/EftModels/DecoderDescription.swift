@@ -94,7 +94,7 @@ package struct DecoderDescription: Sendable, Hashable {
         case latentDown
         case latentUp
         case output
-        /// From states to queries, keys and values of linear attention, to what weighs its values, and to the gates of its
+        /// From states to queries, keys and values of linear attention or to all that a short convolution or a state-space layer reads, to what weighs its values, and to the gates of its
         /// rule; a product that holds several has the name of its first.
         case mixed
         case valueGate
@@ -241,16 +241,16 @@ package struct DecoderDescription: Sendable, Hashable {
         let hasExperts: Bool
     }
 
-    /// Whether a layer has linear attention.
+    /// Whether a layer keeps a state in the place of keys and values.
     package func isLinear(_ layer: Int) -> Bool {
-        shape.linear != nil && kind(layer: layer).isLinear
+        shape.mixer != nil && kind(layer: layer).isLinear
     }
 
-    /// What generation keeps of sequences beside pages; nil where no layer has linear attention.
+    /// What generation keeps of sequences beside pages; nil where no layer keeps a state.
     package func states(sequences: Int) -> StateNeed? {
-        shape.linear.map { linear in
+        shape.mixer.map { mixer in
             StateNeed(
-                sequences: sequences, floats: linear.stateFloats,
+                sequences: sequences, floats: mixer.stateFloats,
                 layers: (0..<layers).map(isLinear))
         }
     }
@@ -302,8 +302,8 @@ package struct DecoderDescription: Sendable, Hashable {
     }
 
     private var linearRoles: [Role] {
-        shape.linear?.isGrouped == true
-            ? [.mixed, .strength] : [.mixed, .valueGate, .strength, .decay]
+        guard let delta = shape.mixer?.delta else { return [.mixed] }
+        return delta.isGrouped ? [.mixed, .strength] : [.mixed, .valueGate, .strength, .decay]
     }
 
     /// The linear layers of attention, those together that read the same, in the order of the computation.
@@ -367,18 +367,26 @@ package struct DecoderDescription: Sendable, Hashable {
         let shared = shape.mixture?.shared?.intermediate ?? 0
         let latent = shape.latent
         let linear =
-            shape.linear
+            shape.mixer?.delta
             ?? LinearAttentionShape(
                 delta: DeltaShape(keyHeads: 1, valueHeads: 1, keyDim: 1, valueDim: 1), taps: 1,
                 isGrouped: false)
         return switch role {
         case .query: (shape.hidden, shape.gatesValues ? 2 * shape.queryWidth : shape.queryWidth)
+        case .mixed where shape.mixer?.convolution != nil:
+            (shape.hidden, 3 * (shape.mixer?.convolution?.width ?? 0))
+        case .mixed where shape.mixer?.space != nil:
+            (shape.hidden, shape.mixer?.space?.productWidth ?? 0)
         case .mixed:
             (shape.hidden, linear.mixedWidth + (linear.isGrouped ? linear.valueWidth : 0))
         case .valueGate: (shape.hidden, linear.valueWidth)
         case .strength: (shape.hidden, linear.delta.valueHeads * (linear.isGrouped ? 2 : 1))
         case .decay: (shape.hidden, linear.delta.valueHeads)
-        case .output where shape.linear != nil: (linear.valueWidth, shape.hidden)
+        case .output where shape.mixer?.convolution != nil:
+            (shape.mixer?.convolution?.width ?? 0, shape.hidden)
+        case .output where shape.mixer?.space != nil:
+            (shape.mixer?.space?.width ?? 0, shape.hidden)
+        case .output where shape.mixer != nil: (linear.valueWidth, shape.hidden)
         case .key, .value: (shape.hidden, shape.keyWidth)
         case .queryKeyValue: (shape.hidden, shape.queryWidth + 2 * shape.keyWidth)
         case .queryDown: (shape.hidden, latent?.queryRank ?? 0)

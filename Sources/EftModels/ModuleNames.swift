@@ -28,8 +28,10 @@ extension DecoderDescription {
         package var decay = "linear_attn.in_proj_a"
         package var linearOutput = "linear_attn.out_proj"
         package var convolution = "linear_attn.conv1d.weight"
+        package var convolutionBias = "linear_attn.conv1d.bias"
         package var rate = "linear_attn.A_log"
         package var decayBias = "linear_attn.dt_bias"
+        package var skip = "linear_attn.D"
 
         /// Names of Llama's form.
         package init() {}

@@ -26,7 +26,7 @@ package struct NormPlan: Sendable, Hashable {
     package var queryVector = "self_attn.q_a_layernorm"
     package var latentVector = "self_attn.kv_a_layernorm"
     package var vectorEpsilon: Float = 1e-6
-    /// Of the values of linear attention; checkpoints hold its weight as it is.
+    /// Of the values of linear attention or of a state-space layer; checkpoints hold its weight as it is.
     package var linearValue = "linear_attn.norm"
     /// Whether queries and keys are normed in all heads at once.
     package var normsHeadsTogether = false
@@ -125,11 +125,12 @@ extension DecoderDescription {
             attention: row(norms.attention),
             queryVector: vectorNorm(path + norms.queryVector, shape.latent?.queryRank),
             latentVector: vectorNorm(path + norms.latentVector, shape.latent?.rank),
-            linearValue: layerShape.linear.map {
-                NormShape(
-                    name: path + norms.linearValue, count: $0.delta.valueDim, kind: .rms,
-                    hasBias: false, offset: 0, epsilon: shape.normEpsilon)
-            },
+            linearValue: (layerShape.mixer?.delta?.delta.valueDim
+                ?? layerShape.mixer?.space?.width).map {
+                    NormShape(
+                        name: path + norms.linearValue, count: $0, kind: .rms,
+                        hasBias: false, offset: 0, epsilon: shape.normEpsilon)
+                },
             query: layerShape.normsHeads ? headNorm(path + norms.query, heads: shape.heads) : nil,
             key: layerShape.normsHeads ? headNorm(path + norms.key, heads: shape.kvHeads) : nil,
             attentionValue: row(norms.attentionValue), feedForward: row(norms.feedForward),

@@ -51,7 +51,7 @@ enum UnknownArchitecture {
         (
             [
                 "mamba", "mamba2", "falcon_mamba", "jamba", "bamba", "zamba", "zamba2", "falcon_h1",
-                "nemotron_h", "granitemoehybrid", "lfm2", "lfm2_moe", "recurrent_gemma", "rwkv",
+                "nemotron_h", "recurrent_gemma", "rwkv",
             ], "layers with a state instead of attention"
         ),
         (["bloom", "mpt"], "positions by the distance of tokens (alibi)"),

@@ -11,10 +11,13 @@ extension DecoderDescription {
             case sinks
             /// Added to the scores by which experts are chosen.
             case correction
-            /// Of linear attention: the convolution's weight, each head's rate of decay, and what is added before it.
+            /// Of what keeps a state: the convolution's weight, and of linear attention each head's rate of decay, and what is added before it.
             case convolution
             case rate
             case decayBias
+            /// Of a state-space layer: the convolution's bias, and how much of x itself each head adds.
+            case convolutionBias
+            case skip
         }
 
         /// What it does.
@@ -39,7 +42,17 @@ extension DecoderDescription {
                 VectorShape(role: role, name: layerName(layer) + "." + name, extents: extents))
         }
         if shape.hasSinks { add(.sinks, names.sinks, [shape.heads]) }
-        if let linear = shape.linear {
+        if let convolution = shape.mixer?.convolution {
+            add(.convolution, names.convolution, [convolution.width, 1, convolution.taps])
+        }
+        if let space = shape.mixer?.space {
+            add(.convolution, names.convolution, [space.mixedWidth, 1, space.taps])
+            if space.hasBias { add(.convolutionBias, names.convolutionBias, [space.mixedWidth]) }
+            add(.rate, names.rate, [space.rule.valueHeads])
+            add(.decayBias, names.decayBias, [space.rule.valueHeads])
+            add(.skip, names.skip, [space.rule.valueHeads])
+        }
+        if let linear = shape.mixer?.delta {
             add(.convolution, names.convolution, [linear.mixedWidth, 1, linear.taps])
             add(.rate, names.rate, [linear.delta.valueHeads])
             add(.decayBias, names.decayBias, [linear.delta.valueHeads])

@@ -20,6 +20,10 @@ package enum AttentionProjections: Sendable {
     case latent(LatentProjections)
     /// Of linear attention, which has a state in the place of keys and values.
     case linear(LinearAttention)
+    /// Of a short convolution, whose last rows take the place of keys and values.
+    case convolution(ShortConvolution)
+    /// Of a state-space layer, which has a state in the place of keys and values.
+    case space(StateSpace)
 
     /// The linear layers, in the order of the computation.
     package var linears: [Linear] {
@@ -28,6 +32,8 @@ package enum AttentionProjections: Sendable {
         case .fused(let linear, _): [linear]
         case .latent(let latent): latent.linears
         case .linear(let linear): linear.linears
+        case .convolution(let convolution): [convolution.product]
+        case .space(let space): [space.product]
         }
     }
 
@@ -42,14 +48,19 @@ package enum AttentionProjections: Sendable {
         switch self {
         case .latent(let latent): latent.norms
         case .linear(let linear): [linear.norm]
-        case .apart, .fused: []
+        case .space(let space): [space.norm]
+        case .apart, .fused, .convolution: []
         }
     }
 
     /// What is neither a linear layer nor a norm.
     var vectors: [TrainedVector] {
-        if case .linear(let linear) = self { return linear.vectors }
-        return []
+        switch self {
+        case .linear(let linear): linear.vectors
+        case .convolution(let convolution): [convolution.convolution]
+        case .space(let space): space.vectors
+        case .apart, .fused, .latent: []
+        }
     }
 }
 
@@ -107,7 +118,8 @@ extension DecoderLayer {
         _ input: Matrix, into heads: HeadMatrices, _ state: LayerPass, _ observer: Observer? = nil
     ) throws {
         switch projections {
-        case .linear: preconditionFailure("linear attention has no keys")
+        case .linear, .convolution, .space:
+            preconditionFailure("what keeps a state has no keys")
         case .latent(let latent): try project(latent, input, into: heads, state, observer)
         case .apart(let query, let key, let value) where shape.gatesValues:
             let rows = 0..<input.rows
@@ -135,7 +147,8 @@ extension DecoderLayer {
         switch projections {
         case .latent(let latent):
             try projectBackward(latent, input, gradients, into: dInput, state)
-        case .linear: preconditionFailure("linear attention has no keys")
+        case .linear, .convolution, .space:
+            preconditionFailure("what keeps a state has no keys")
         case .apart(let query, let key, let value):
             var dq = gradients.query
             if let gated = gatedValues(state) {

@@ -77,9 +77,8 @@ extension DecoderLayer {
     ) throws {
         let (pass, acts, backend) = (state.pass, state.activations, state.pass.backend)
         let rows = 0..<gradient.rows
-        if case .linear(let linear) = projections {
-            let dInput = gradients.normed.rows(rows)
-            try mixBackward(linear, keptAttentionInput(x, state), dy, into: dInput, state)
+        let dInput = gradients.normed.rows(rows)
+        if try mixStatesBackward(keptAttentionInput(x, state), dy, into: dInput, state) {
             return add(rowNorms.attention, x, dInput, to: gradient, backend)
         }
         let attended = acts.attention.rows(rows)
@@ -110,7 +109,6 @@ extension DecoderLayer {
         finishBackward(dq, headNorms?.query, acts.plainHeads?.query.rows(rows), state)
         finishBackward(dk, headNorms?.key, acts.plainHeads?.key.rows(rows), state)
         let input = keptAttentionInput(x, state)
-        let dInput = gradients.normed.rows(rows)
         try projectBackward(
             input, HeadMatrices(query: dq, key: dk, value: dv), into: dInput, state)
         add(rowNorms.attention, x, dInput, to: gradient, backend)

@@ -11,7 +11,9 @@ extension DecoderLayer {
     }
 
     private var linearShape: LinearAttentionShape {
-        guard let linear = shape.linear else { preconditionFailure("a layer of another form") }
+        guard let linear = shape.mixer?.delta else {
+            preconditionFailure("a layer of another form")
+        }
         return linear
     }
 
@@ -140,19 +142,8 @@ extension DecoderLayer {
             backend.convolve(
                 convolution(linear, mixed, columns, before: before), into: target.rows(run.rows))
         }
-        guard let tail else { return }
-        let (kept, width) = (linearShape.taps - 1, mixed.columns)
-        for row in 0..<kept {
-            // Counted from the rows that stood there before.
-            let source = mixed.rows + row
-            let target = tail + row * width
-            if source >= kept {
-                target.update(from: mixed.pointer + (source - kept) * width, count: width)
-            } else if before != nil {
-                target.update(from: tail + source * width, count: width)
-            } else {
-                target.update(repeating: 0, count: width)
-            }
+        tail.map {
+            keepLast(linearShape.taps - 1, of: mixed, in: $0, isFirst: run.firstPosition == 0)
         }
     }
 

@@ -55,8 +55,8 @@ package final class DecoderLayer: @unchecked Sendable {
                 && shape.normsValues == (rowNorms.feedForwardValue != nil),
             "norms of values as the shape says")
         precondition(
-            shape.linear == nil || !(shape.hasSinks || shape.normsHeads || shape.gatesValues),
-            "linear attention has neither scores nor keys")
+            shape.mixer == nil || !(shape.hasSinks || shape.normsHeads || shape.gatesValues),
+            "what keeps a state has neither scores nor keys")
         precondition(
             rowNorms.feedForward != nil || shape.hasBranch,
             "a value is added where its input stands")
@@ -134,8 +134,7 @@ package final class DecoderLayer: @unchecked Sendable {
         precondition(!acts.backward, "rows that are left out have no gradient")
         let (rows, keptRows) = (0..<x.rows, 0..<kept.count)
         let input = attentionInput(x, state)
-        if case .linear(let linear) = projections {
-            try mix(linear, input, state, nil)
+        if try mixStates(input, state, nil) {
             guard !kept.isEmpty else { return }
             let values = outputInput(rows, state)
             values.pack(kept, of: values)
@@ -259,9 +258,7 @@ package final class DecoderLayer: @unchecked Sendable {
     func weigh(_ x: Matrix, _ state: LayerPass, _ observer: Observer?) throws {
         let (acts, rows) = (state.activations, 0..<x.rows)
         let input = attentionInput(x, state)
-        if case .linear(let linear) = projections {
-            return try mix(linear, input, state, observer)
-        }
+        if try mixStates(input, state, observer) { return }
         try observer?(projections.stages[0], input)
         let (plain, v) = (acts.unnormedHeads(rows), acts.value.rows(rows))
         try project(

@@ -84,7 +84,7 @@ package struct LayerKind: Sendable, Hashable {
     package var rotary: Int?
     /// Whether it has experts, in a model that has some.
     package var hasExperts = true
-    /// Whether it keeps a state in the place of keys and values, in a model with linear attention.
+    /// Whether it keeps a state in the place of keys and values, in a model some of whose layers do.
     package var isLinear = false
 
     /// A layer that sees all positions and rotates by the first embedding, where not said otherwise.
@@ -137,8 +137,8 @@ package struct DecoderShape: Sendable, Hashable {
     package var latent: LatentShape?
     /// Whether sigmoids weigh attention's values, which stand behind each head's queries in their product.
     package var gatesValues = false
-    /// The widths of linear attention; nil where no layer has it.
-    package var linear: LinearAttentionShape?
+    /// What takes attention's place in layers that keep a state; nil where no layer does.
+    package var mixer: StateMixerShape?
     /// The experts among which each row chooses; nil where one MLP serves all rows.
     package var mixture: MixtureShape?
     /// Numbers inside the MLP of layers without experts, where others have them.
@@ -178,12 +178,12 @@ package struct DecoderShape: Sendable, Hashable {
             shape.mixture = nil
             shape.intermediate = denseIntermediate ?? intermediate
         }
-        guard linear != nil else { return shape }
+        guard mixer != nil else { return shape }
         if kind.isLinear {
             shape.gatesValues = false
             shape.normsHeads = false
         } else {
-            shape.linear = nil
+            shape.mixer = nil
         }
         return shape
     }

@@ -247,9 +247,16 @@ extension DecoderLayer {
     /// without what fills heads up.
     func outputInput(_ rows: Range<Int>, _ state: LayerPass) -> Matrix {
         let acts = state.activations
-        let linear = shape.linear == nil ? nil : acts.linear
+        let mixed =
+            shape.mixer.map { mixer in
+                switch mixer {
+                case .delta: acts.linear?.values
+                case .convolution: acts.convolution?.values
+                case .space: acts.space?.values
+                }
+            } ?? nil
         return
-            (linear?.values ?? gatedValues(state)?.values ?? acts.latent?.values ?? acts.attention)
+            (mixed ?? gatedValues(state)?.values ?? acts.latent?.values ?? acts.attention)
             .rows(rows)
     }
 

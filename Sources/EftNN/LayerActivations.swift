@@ -37,6 +37,10 @@ package final class LayerActivations: Sendable {
     let latent: LatentActivations?
     /// What linear attention needs.
     let linear: LinearActivations?
+    /// What a short convolution needs.
+    let convolution: ShortConvolutionActivations?
+    /// What a state-space layer needs.
+    let space: StateSpaceActivations?
     /// What attention with weighed values needs.
     let gated: GatedValues?
     /// What a mixture of experts needs; one expert computes at a time.
@@ -91,6 +95,8 @@ package final class LayerActivations: Sendable {
         return (heads + rows * (always + kept + sums)) * 4
             + LatentActivations.byteCount(rows: rows, shape, backward: backward)
             + LinearActivations.byteCount(rows: rows, shape, backward: backward)
+            + ShortConvolutionActivations.byteCount(rows: rows, shape, backward: backward)
+            + StateSpaceActivations.byteCount(rows: rows, shape, backward: backward)
             + GatedValues.byteCount(rows: rows, shape, backward: backward)
             + (shape.mixture.map {
                 MixtureActivations.byteCount(rows: rows, hidden: shape.hidden, $0)
@@ -125,6 +131,10 @@ package final class LayerActivations: Sendable {
         latent = try LatentActivations(
             rows: rows, shape, backward: backward, ledger: ledger, residency: residency)
         linear = try LinearActivations(
+            rows: rows, shape, backward: backward, ledger: ledger, residency: residency)
+        convolution = try ShortConvolutionActivations(
+            rows: rows, shape, backward: backward, ledger: ledger, residency: residency)
+        space = try StateSpaceActivations(
             rows: rows, shape, backward: backward, ledger: ledger, residency: residency)
         gated = try GatedValues(
             rows: rows, shape, attention: attention, backward: backward, ledger: ledger,

@@ -155,7 +155,7 @@ final class LinearActivations: Sendable {
     }
 
     static func byteCount(rows: Int, _ shape: DecoderShape, backward: Bool) -> Int {
-        guard let linear = shape.linear else { return 0 }
+        guard let linear = shape.mixer?.delta else { return 0 }
         let (keys, values, heads) = (linear.keyWidth, linear.valueWidth, linear.delta.valueHeads)
         let grouped = linear.isGrouped ? linear.mixedWidth + values + 2 * heads : 0
         let always = grouped + linear.mixedWidth + 2 * keys + 3 * values + 4 * heads
@@ -169,7 +169,7 @@ final class LinearActivations: Sendable {
         rows: Int, _ shape: DecoderShape, backward: Bool, ledger: MemoryLedger?,
         residency: Buffer.Residency
     ) throws(TensorError) {
-        guard let linear = shape.linear else { return nil }
+        guard let linear = shape.mixer?.delta else { return nil }
         func matrix(_ columns: Int) throws(TensorError) -> Matrix {
             try Matrix(rows: rows, columns: columns, ledger: ledger, residency: residency)
         }

@@ -246,10 +246,10 @@ struct ServeOptions {
 
     /// What of the options does not hold for a model; nil where all do.
     func note(_ model: DecoderDescription) -> String? {
-        guard model.shape.linear != nil, arguments.flag("enable-prefix-caching", default: true)
+        guard model.shape.mixer != nil, arguments.flag("enable-prefix-caching", default: true)
         else { return nil }
         return
-            "this model's linear attention keeps a state for each request; prompts that begin alike are read "
+            "layers of this model keep a state for each request; prompts that begin alike are read "
             + "again each time (no prefix caching)"
     }
 
@@ -288,7 +288,7 @@ struct ServeOptions {
             "long-prefill-token-threshold", default: 0, in: 0...(1 << 24))
         // States that layers keep stand in no page.
         configuration.prefixCaching =
-            model.folder.description.shape.linear == nil
+            model.folder.description.shape.mixer == nil
             && arguments.flag("enable-prefix-caching", default: true)
         if let seconds = try arguments.double("kv-cache-idle-time", in: 0...1e7) {
             configuration.idlePageTime = .seconds(seconds)

@@ -75,7 +75,11 @@ struct MixtureJobTests {
         }
     }
 
-    @Test(arguments: ["mixtral", "qwen2_moe", "qwen3_moe", "olmoe"], QuantizeRecipe.allCases)
+    @Test(
+        arguments: [
+            "mixtral", "qwen2_moe", "qwen3_moe", "olmoe", "lfm2", "lfm2_moe", "granitemoehybrid",
+        ],
+        QuantizeRecipe.allCases)
     func `all linear layers of every family are quantized, within what was stated`(
         type: String, recipe: QuantizeRecipe
     ) throws {

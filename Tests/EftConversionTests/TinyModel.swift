@@ -19,12 +19,18 @@ enum TinyModel {
     ) throws -> String {
         let path = folder.file("model")
         try FileSystem.createFolder(path)
+        // One MLP instead of experts in one tensor.
+        let experts = type == "granitemoehybrid" ? 0 : 2
+        let types =
+            type == "granitemoehybrid" ? #""layer_types": ["mamba", "attention"],"# : ""
         let config = """
             {"architectures": ["LlamaForCausalLM"], "model_type": "\(type)", "vocab_size": \(vocabulary),
              "hidden_size": 64, "intermediate_size": 96, "num_hidden_layers": 2,
              "num_attention_heads": 4, "head_dim": 16,
              "moe_intermediate_size": 96, "shared_expert_intermediate_size": 32,
-             "num_local_experts": 2, "num_experts_per_tok": \(expertsPerToken), "num_key_value_heads": 2, "max_position_embeddings": 128,
+             "num_local_experts": \(experts), "num_experts": 2, "num_dense_layers": 0,
+             \(types) "mamba_n_heads": 4, "mamba_d_state": 16, "shared_intermediate_size": 96,
+             "full_attn_idxs": [1], "block_auto_adjust_ff_dim": false, "num_experts_per_tok": \(expertsPerToken), "num_key_value_heads": 2, "max_position_embeddings": 128,
              "rms_norm_eps": 1e-5, "rope_theta": 10000.0, "tie_word_embeddings": \(tied),
              "attention_bias": \(bias), "initializer_range": 0.1, "torch_dtype": "bfloat16"}
             """

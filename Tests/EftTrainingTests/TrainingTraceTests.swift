@@ -12,6 +12,8 @@ import Testing
 @Suite struct TrainingTraceTests {
     /// A trace made by PyTorch: see scripts/fixtures/README.md.
     struct Trace {
+        /// Where it is not that of all traces.
+        var rate: Double?
         let examples: [TrainingExample]
         let losses: [Double]
         let norms: [Double]
@@ -19,7 +21,27 @@ import Testing
 
         init(_ folder: String, prefix: String = "") throws {
             golden = try CheckpointFolder.open(Fixtures.path("\(folder)/training.safetensors"))
-            let golden = golden
+            examples = try Trace.examples(golden)
+            let json = try ConfigFile.read(Fixtures.path("\(folder)/training.json"))
+            losses = try json.required("losses" + prefix).doubles()
+            norms = try json.optional("grad_norms" + prefix)?.doubles() ?? []
+        }
+
+        /// The trace of a model of `architectures`.
+        init(architecture: String) throws {
+            golden = try CheckpointFolder.open(
+                Fixtures.path("architectures/\(architecture)/lora-training.safetensors"))
+            examples = try Trace.examples(golden)
+            let json = try ConfigFile.read(Fixtures.path("architecture-traces/losses.json"))
+                .required("losses").required(architecture)
+            rate = try json.required("lr").double()
+            losses = try json.required("f32").doubles()
+            norms = []
+        }
+
+        private static func examples(
+            _ golden: any CheckpointReader
+        ) throws -> [TrainingExample] {
             func integers(_ name: String) throws -> [Int32] {
                 let info = try golden.tensor(name)
                 return try golden.bytes(of: name).withUnsafeBytes { raw in
@@ -28,13 +50,10 @@ import Testing
                     }
                 }
             }
-            examples = try (0..<2).map {
+            return try (0..<2).map {
                 TrainingExample(
                     tokens: try integers("ids_\($0)"), labels: try integers("labels_\($0)"))
             }
-            let json = try ConfigFile.read(Fixtures.path("\(folder)/training.json"))
-            losses = try json.required("losses" + prefix).doubles()
-            norms = try json.optional("grad_norms" + prefix)?.doubles() ?? []
         }
     }
 
@@ -134,6 +153,17 @@ import Testing
         settings.gradientCheckpointing = checkpointing ? .memory : .none
         try follow(trace, decoder, settings, slots: [slot], tolerance: 1e-4)
         try expectFinals(decoder.parameters, trace)
+    }
+
+    /// All but those whose losses depend on the last digits: see scripts/fixtures/architecture_traces.py.
+    @Test(arguments: Fixtures.architectures.filter { !["mixtral", "phimoe"].contains($0) })
+    func `training an adapter of each architecture follows PEFT`(_ name: String) throws {
+        let decoder = try decoder("architectures/\(name)")
+        let slot = try attach("architectures/\(name)/adapter", to: decoder)
+        let trace = try Trace(architecture: name)
+        var settings = Self.settings
+        settings.learningRate = try #require(trace.rate)
+        try follow(trace, decoder, settings, slots: [slot], tolerance: 1e-4)
     }
 
     @Test(arguments: [

@@ -99,8 +99,9 @@ static void gates_task(void *argument, size_t index, size_t worker) {
     for (size_t t = index * job->rows_a_task; t < end; t++)
         for (size_t h = 0; h < g->heads; h++) {
             size_t i = t * g->heads + h;
-            g->decay[i] = expf(-expf(g->rate[h]) * soft_plus(g->a[i] + g->bias[h]));
-            g->strength[i] = sigmoid(g->b[i]);
+            float x = soft_plus(g->a[i] + g->bias[h]);
+            g->decay[i] = expf(-expf(g->rate[h]) * x);
+            g->strength[i] = g->b == NULL ? x : sigmoid(g->b[i]);
         }
 }
 
@@ -117,11 +118,11 @@ static void gates_back_task(void *argument, size_t h, size_t worker) {
     for (size_t t = 0; t < g->rows; t++) {
         size_t i = t * g->heads + h;
         float x = g->a[i] + g->bias[h], slope = -job->ddecay[i] * g->decay[i] * speed;
-        float da = slope * (x > 20 ? 1 : sigmoid(x));
+        float da = (g->b == NULL ? slope + job->dstrength[i] : slope) * (x > 20 ? 1 : sigmoid(x));
         of_rate += slope * soft_plus(x);
         of_bias += da;
         g->a[i] = da;
-        g->b[i] = job->dstrength[i] * g->strength[i] * (1 - g->strength[i]);
+        if (g->b != NULL) g->b[i] = job->dstrength[i] * g->strength[i] * (1 - g->strength[i]);
     }
     if (job->drate != NULL) job->drate[h] += of_rate;
     if (job->dbias != NULL) job->dbias[h] += of_bias;

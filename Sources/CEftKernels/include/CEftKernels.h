@@ -297,6 +297,7 @@ void eft_activate_backward(eft_context *context, eft_activation kind, size_t row
 /// Linear attention by the gated delta rule. Value head h goes with key head h / (value_heads / key_heads).
 typedef struct eft_delta {
     size_t key_heads, value_heads, key_dim, value_dim;
+    bool adds;  // what the state holds for a key is not taken away: a state-space layer (Mamba 2)
 } eft_delta;
 
 /// Rows of one sequence: q and k [T][key_heads * key_dim], v and out [T][value_heads * value_dim], decay and strength
@@ -319,13 +320,13 @@ typedef struct eft_delta_gradients {
 /// For each head a state of key_dim x value_dim: columns in blocks of 32, each block row by row.
 size_t eft_delta_state_floats(const eft_delta *delta);
 size_t eft_delta_scratch_floats(const eft_delta *delta, size_t rows);
-/// Row by row: S = decay S; S += k (strength (v - S'k))'; out = S'q.
+/// Row by row: S = decay S; S += k (strength (v - S'k))'; out = S'q. Where it adds, S'k counts as 0.
 void eft_delta_forward(eft_context *context, const eft_delta *delta, const eft_delta_run *run);
 void eft_delta_backward(eft_context *context, const eft_delta *delta, const eft_delta_run *run,
                         const eft_delta_gradients *gradients);
 
 /// What the gates of the delta rule are made of, [T][heads] each: decay = exp(-exp(rate) softplus(a + bias)),
-/// strength = sigmoid(b).
+/// strength = sigmoid(b), or the soft plus itself where b is NULL.
 typedef struct eft_delta_gates {
     size_t rows, heads;
     float *a, *b;

@@ -236,7 +236,7 @@ extension GGUFSettings {
     }
 
     private mutating func addLinear() throws {
-        guard let linear = model.shape.linear else { return }
+        guard let linear = model.shape.mixer?.delta else { return }
         try addExpertWidths()
         set("ssm.conv_kernel", .whole(linear.taps))
         set("ssm.state_size", .whole(linear.delta.keyDim))

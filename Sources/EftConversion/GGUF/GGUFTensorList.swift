@@ -94,6 +94,8 @@ struct GGUFTensorList {
                 add(block + "ssm_conv1d.weight", [vector.extents[0], count / vector.extents[0]])
             case .rate: add(block + "ssm_a", [count])
             case .decayBias: add(block + "ssm_dt.bias", [count])
+            case .convolutionBias: add(block + "ssm_conv1d.bias", [count])
+            case .skip: add(block + "ssm_d", [count])
             }
         }
     }
@@ -119,7 +121,8 @@ struct GGUFTensorList {
         case .output: return one(model.isLinear(layer) ? "ssm_out" : "attn_output")
         case .mixed: return mixedStems(linear)
         case .valueGate: return one("attn_gate")
-        case .strength: return one(model.shape.linear?.isGrouped == true ? "ssm_ba" : "ssm_beta")
+        case .strength:
+            return one(model.shape.mixer?.delta?.isGrouped == true ? "ssm_ba" : "ssm_beta")
         case .decay: return one("ssm_alpha")
         case .router: return one("ffn_gate_inp")
         case .gate: return one(isExpert ? "ffn_gate_exps" : "ffn_gate")
@@ -151,7 +154,7 @@ struct GGUFTensorList {
     }
 
     private func mixedStems(_ linear: DecoderDescription.LinearShape) -> [(String, [Int])] {
-        guard let attention = model.shape.linear, attention.isGrouped else {
+        guard let attention = model.shape.mixer?.delta, attention.isGrouped else {
             return [("attn_qkv", [linear.outputs, linear.inputs])]
         }
         return [

@@ -95,7 +95,7 @@ struct QuantizedFolderWriter {
             for shape in [norms.attentionValue, norms.feedForward] { try norm(shape) }
             for vector in model.vectors(layer: layer) {
                 // A rate of decay is an exponent: half precision would change what a state forgets.
-                let isRate = vector.role == .rate || vector.role == .decayBias
+                let isRate = [.rate, .decayBias, .skip].contains(vector.role)
                 try plain(vector.name, as: isRate ? .f32 : .f16)
             }
             if model.shape(layer: layer).mixture != nil {

@@ -50,7 +50,7 @@ package final class EngineCore {
             )
         }
         guard
-            decoder.description.shape.linear == nil
+            decoder.description.shape.mixer == nil
                 || configuration.maxSequences <= need.sequences
         else {
             throw GenerationError(
@@ -84,9 +84,9 @@ package final class EngineCore {
     /// Refuses models whose layers keep states: a draft that does not come true would stay in them.
     /// - Throws: `GenerationError` that says so.
     package static func checkDrafts(_ model: DecoderDescription) throws(GenerationError) {
-        guard model.shape.linear == nil else {
+        guard model.shape.mixer == nil else {
             throw GenerationError(
-                "drafts of next tokens do not go with linear attention, whose states cannot take back a "
+                "drafts of next tokens do not go with layers that keep a state, which cannot take back a "
                     + "draft that was wrong; leave the drafts (--speculative-model) out")
         }
     }

@@ -74,7 +74,7 @@ package struct ChoiceEvaluator {
     package init(decoder: Decoder, slots: [Int], rows: Int) throws {
         self.slots = slots
         self.rows = rows
-        isSharing = decoder.description.shape.linear == nil
+        isSharing = decoder.description.shape.mixer == nil
         let chunk = LossHead.chunkRows(vocabulary: decoder.description.vocabulary, rows: rows)
         try decoder.reserveScratch(rows: rows, headRows: chunk)
         pass = try EvaluationPass(

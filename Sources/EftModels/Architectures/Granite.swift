@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Granite 3 and 4, but for those with state-space layers.
+// Granite 3.
 import EftConfig
 import EftNN
 
@@ -38,12 +38,20 @@ package enum GraniteMoE: Architecture {
         let hasShared = try config.required("model_type").string() == "granitemoeshared"
         let name = hasShared ? "GraniteMoeSharedForCausalLM" : "GraniteMoeForCausalLM"
         var description = try Granite.describe(config, name)
-        try MixtureConfig.read(config, into: &description)
+        try readExperts(config, into: &description)
         if hasShared, try config.optional("shared_intermediate_size")?.int() != 0 {
             description.shape.mixture?.shared = MixtureShape.SharedExpert(
                 intermediate: try FamilyConfig.extent("shared_intermediate_size", config),
                 isWeighed: false)
         }
+        return description
+    }
+
+    /// Experts, each factor and each last product of all in one tensor.
+    static func readExperts(
+        _ config: ConfigCursor, into description: inout DecoderDescription
+    ) throws {
+        try MixtureConfig.read(config, into: &description)
         description.shape.fusesGateUp = true
         description.mlpBias = false
         description.mlpNames.path = "block_sparse_moe.experts"
@@ -56,6 +64,5 @@ package enum GraniteMoE: Architecture {
             down: .init(weight: "block_sparse_moe.output_linear.weight"))
         stack.module = "block_sparse_moe.experts"
         description.stack = stack
-        return description
     }
 }

@@ -40,7 +40,7 @@ package enum Qwen3Next: Architecture {
         }
         description.norms.offset = 1
         description.shape.gatesValues = true
-        description.shape.linear = try LinearConfig.read(config, isGrouped: isGrouped)
+        description.shape.mixer = .delta(try LinearConfig.read(config, isGrouped: isGrouped))
         description.kinds = try LinearConfig.kinds(config, layers: description.layers)
         return description
     }

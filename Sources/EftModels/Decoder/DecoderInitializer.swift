@@ -91,7 +91,8 @@ extension Decoder {
             } norm: {
                 try norm($0)
             } vector: { shape in
-                let numbers = try vector(shape.count, shape.role == .decayBias ? 1 : 0)
+                let isOne = shape.role == .decayBias || shape.role == .skip
+                let numbers = try vector(shape.count, isOne ? 1 : 0)
                 for place in 0..<shape.count {
                     switch shape.role {
                     case .convolution:
@@ -99,7 +100,7 @@ extension Decoder {
                             generator.normal() * description.initializerRange)
                     // The rate itself is even between 0 and 16.
                     case .rate: numbers.floats[place] = Float(log(16 * generator.uniform()))
-                    case .sinks, .correction, .decayBias: break
+                    case .sinks, .correction, .decayBias, .convolutionBias, .skip: break
                     }
                 }
                 return numbers

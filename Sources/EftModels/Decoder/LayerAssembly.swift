@@ -83,7 +83,29 @@ extension DecoderDescription {
                 norm: norm)
         }
         func projections() throws -> AttentionProjections {
-            if let linear = shape.linear, let linearNorm,
+            if shape.mixer?.convolution != nil {
+                let product = try part(.mixed)
+                if let convolution = try trainedVector(.convolution, decays: true) {
+                    return .convolution(
+                        ShortConvolution(product: product, convolution: convolution))
+                }
+            }
+            if shape.mixer?.space != nil, let linearNorm {
+                let product = try part(.mixed)
+                let convolution = try trainedVector(.convolution, decays: true)
+                let convolutionBias = try trainedVector(.convolutionBias, decays: false)
+                if let convolution, let rate = try trainedVector(.rate, decays: true),
+                    let bias = try trainedVector(.decayBias, decays: false),
+                    let skip = try trainedVector(.skip, decays: true)
+                {
+                    return .space(
+                        StateSpace(
+                            product: product, convolution: convolution,
+                            convolutionBias: convolutionBias, rate: rate, bias: bias, skip: skip,
+                            norm: linearNorm))
+                }
+            }
+            if let linear = shape.mixer?.delta, let linearNorm,
                 let attention = try linearAttention(linear, linearNorm)
             {
                 return .linear(attention)

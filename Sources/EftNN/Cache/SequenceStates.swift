@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// What layers with linear attention keep of each sequence.
+// What layers keep of each sequence that have something else in the place of attention.
 import EftTensor
 import Synchronization
 

@@ -265,11 +265,11 @@ package struct Estimator: Sendable {
                 / calibration.attention.forward)
     }
 
-    /// Operations on the states of linear attention in all layers, at the rate of attention: each number of a state is
+    /// Operations on the states of linear attention or of state-space layers in all layers, at the rate of attention: each number of a state is
     /// multiplied four times and added to three sums a row.
     private func linearOperations(rows: Int) -> Double {
-        guard let linear = shape.linear else { return 0 }
-        let states = Double(linear.delta.valueHeads * linear.delta.keyDim * linear.delta.valueDim)
+        guard let rule = shape.mixer?.rule else { return 0 }
+        let states = Double(rule.valueHeads * rule.keyDim * rule.valueDim)
         let layers = description.layers - description.pagedLayers(0..<description.layers)
         return 7 * states * Double(rows * layers)
     }

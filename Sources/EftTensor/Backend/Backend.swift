@@ -121,9 +121,9 @@ package protocol Backend: AnyObject, Sendable {
 
     // MARK: Linear attention
 
-    /// decay = exp(-exp(rate) softplus(a + bias)) and strength = sigmoid(b), `[T][H]` each.
+    /// decay = exp(-exp(rate) softplus(a + bias)) and strength = sigmoid(b), or that soft plus without b; `[T][H]` each.
     func deltaGates(
-        a: Matrix, b: Matrix, rate: Buffer, bias: Buffer, decay: Matrix, strength: Matrix)
+        a: Matrix, b: Matrix?, rate: Buffer, bias: Buffer, decay: Matrix, strength: Matrix)
     /// a and b become their gradients; adds to the gradients of rate and bias, when given.
     func deltaGatesBackward(
         _ gates: DeltaGates, ddecay: Matrix, dstrength: Matrix, rateGradient: Buffer?,

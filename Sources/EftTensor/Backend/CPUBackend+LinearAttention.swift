@@ -4,7 +4,7 @@ import CEftKernels
 
 extension CPUBackend {
     package func deltaGates(
-        a: Matrix, b: Matrix, rate: Buffer, bias: Buffer, decay: Matrix, strength: Matrix
+        a: Matrix, b: Matrix?, rate: Buffer, bias: Buffer, decay: Matrix, strength: Matrix
     ) {
         let gates = DeltaGates(a: a, b: b, rate: rate, bias: bias, decay: decay, strength: strength)
         withUnsafePointer(to: gates.kernelValue) { eft_delta_gate(context, $0) }
@@ -74,9 +74,11 @@ extension DeltaGates {
         let heads = rate.floatCount
         precondition(bias.floatCount == heads)
         precondition(
-            [a, b, decay, strength].allSatisfy { $0.columns == heads && $0.rows == a.rows })
+            [a, b ?? a, decay, strength].allSatisfy {
+                $0.columns == heads && $0.rows == a.rows
+            })
         return eft_delta_gates(
-            rows: a.rows, heads: heads, a: a.pointer, b: b.pointer,
+            rows: a.rows, heads: heads, a: a.pointer, b: b?.pointer,
             rate: UnsafePointer(rate.floats), bias: UnsafePointer(bias.floats),
             decay: decay.pointer, strength: strength.pointer)
     }

@@ -9,14 +9,17 @@ package struct DeltaShape: Sendable, Hashable {
     /// Numbers of a head of queries and keys, and of values.
     package let keyDim: Int
     package let valueDim: Int
+    /// Whether what the state holds for a key stays: a state-space layer (Mamba 2), and not the delta rule.
+    package let adds: Bool
 
     /// Makes a shape.
-    package init(keyHeads: Int, valueHeads: Int, keyDim: Int, valueDim: Int) {
+    package init(keyHeads: Int, valueHeads: Int, keyDim: Int, valueDim: Int, adds: Bool = false) {
         precondition(keyHeads > 0 && valueHeads % keyHeads == 0 && keyDim > 0 && valueDim > 0)
         self.keyHeads = keyHeads
         self.valueHeads = valueHeads
         self.keyDim = keyDim
         self.valueDim = valueDim
+        self.adds = adds
     }
 
     /// Numbers of the states of all heads.
@@ -30,7 +33,8 @@ package struct DeltaShape: Sendable, Hashable {
     /// The kernels' description.
     var kernelValue: eft_delta {
         eft_delta(
-            key_heads: keyHeads, value_heads: valueHeads, key_dim: keyDim, value_dim: valueDim)
+            key_heads: keyHeads, value_heads: valueHeads, key_dim: keyDim, value_dim: valueDim,
+            adds: adds)
     }
 }
 
@@ -63,7 +67,8 @@ package struct DeltaRows: Sendable {
 /// Gates and what they were made of.
 package struct DeltaGates: Sendable {
     package let a: Matrix
-    package let b: Matrix
+    /// Nil where strength is made of `a` too.
+    package let b: Matrix?
     package let rate: Buffer
     package let bias: Buffer
     package let decay: Matrix
@@ -71,7 +76,7 @@ package struct DeltaGates: Sendable {
 
     /// Puts gates together.
     package init(
-        a: Matrix, b: Matrix, rate: Buffer, bias: Buffer, decay: Matrix, strength: Matrix
+        a: Matrix, b: Matrix?, rate: Buffer, bias: Buffer, decay: Matrix, strength: Matrix
     ) {
         self.a = a
         self.b = b

@@ -47,6 +47,10 @@ import Testing
             ("too few pages", rig(sequences: 5, pages: 5)),
             ("one thread", rig(threads: 1)),
             ("linear attention last", rig("qwen3-5-moe", batch: 9)),
+            ("short convolutions", rig("lfm2", sequences: 3, batch: 7)),
+            ("short convolutions of 4 rows", rig("lfm2-moe", batch: 3)),
+            ("state spaces", rig("granitemoehybrid", sequences: 3, batch: 7)),
+            ("state spaces last", rig("granitemoehybrid-dense", batch: 3)),
         ] as [(String, EngineRig)])
     func `tokens and probabilities do not depend on the batch`(
         _ name: String, _ rig: EngineRig

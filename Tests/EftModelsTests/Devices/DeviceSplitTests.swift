@@ -54,7 +54,9 @@ import Testing
     }
 
     private static let models =
-        StoredForm.allCases.map { ($0, "qwen3") } + [(.exl2, "qwen3_next")]
+        StoredForm.allCases.map { ($0, "qwen3") } + [
+            (.exl2, "qwen3_next"), (.exl2, "lfm2"), (.exl2, "granitemoehybrid"),
+        ]
 
     @Test(arguments: models, splits)
     func `any division gives the logits of one device, bit for bit`(
@@ -76,7 +78,8 @@ import Testing
     @Test(
         arguments: [
             (StoredForm.f32, "qwen3"), (.storedNF4, "qwen3"), (.exl2, "qwen3"),
-            (.storedNF4, "qwen3_next"),
+            (.storedNF4, "qwen3_next"), (.storedNF4, "lfm2"),
+            (.storedNF4, "granitemoehybrid"),
         ], splits)
     func `any division gives the gradients of one device, bit for bit`(
         _ model: (form: StoredForm, type: String), _ split: Split

@@ -45,15 +45,21 @@ struct StreamModel {
     /// Writes the weights, also over others.
     func write(seed: UInt64) throws {
         try FileSystem.createFolder(path)
+        // One MLP instead of experts in one tensor.
+        let experts = type == "granitemoehybrid" ? 0 : 3
+        let kinds = (0..<StreamModel.layers).map { $0 % 3 == 1 ? "attention" : "mamba" }
+        let types = type == "granitemoehybrid" ? "\"layer_types\": \(kinds)," : ""
         let config = """
-            {"model_type": "\(type)", "head_dim": 16, "num_local_experts": 3, "num_experts_per_tok": 2,
+            {"model_type": "\(type)", "head_dim": 16, "num_local_experts": \(experts), "num_experts_per_tok": 2,
              "vocab_size": \(StreamModel.vocabulary), "hidden_size": 64, "intermediate_size": 96,
              "num_hidden_layers": \(StreamModel.layers), "num_attention_heads": 4,
              "num_key_value_heads": 2, "max_position_embeddings": 128, "rms_norm_eps": 1e-5,
              "rope_theta": 10000.0, "tie_word_embeddings": false, "attention_bias": true,
              "moe_intermediate_size": 96, "shared_expert_intermediate_size": 96,
              "linear_num_key_heads": 2, "linear_num_value_heads": 4, "linear_key_head_dim": 16,
-             "linear_value_head_dim": 16, "initializer_range": 0.1}
+             "linear_value_head_dim": 16, "initializer_range": 0.1,
+             \(types) "mamba_n_heads": 4, "mamba_d_state": 16, "shared_intermediate_size": 96,
+             "full_attn_idxs": [1, 4], "block_auto_adjust_ff_dim": false}
             """
         try AtomicFile.write(FileSystem.join(path, "config.json"), config)
         let backend = try CPUBackend(threads: 2)

@@ -10,7 +10,9 @@ import Testing
 @Suite struct StreamingTests {
     // MARK: Equality
 
-    @Test(arguments: StoredForm.allCases, ["qwen3", "mixtral", "qwen3_next"])
+    @Test(
+        arguments: StoredForm.allCases,
+        ["qwen3", "mixtral", "qwen3_next", "lfm2", "granitemoehybrid"])
     func `streamed logits are resident ones, bit for bit`(
         _ form: StoredForm, _ type: String
     ) throws {
@@ -32,7 +34,10 @@ import Testing
 
     @Test(
         arguments: StoredForm.allCases,
-        [("qwen3", true), ("qwen3", false), ("mixtral", true), ("qwen3_next", true)])
+        [
+            ("qwen3", true), ("qwen3", false), ("mixtral", true), ("qwen3_next", true),
+            ("lfm2", true), ("granitemoehybrid", true),
+        ])
     func `streamed gradients are resident ones, bit for bit`(
         _ form: StoredForm, _ model: (type: String, checkpointing: Bool)
     ) throws {

@@ -37,9 +37,10 @@ struct DeltaRuleTests {
         let rows: Int
         var q, k, v, decay, strength: [Float]
 
-        init(_ shape: [Int], seed: Int = 3) {
+        init(_ shape: [Int], seed: Int = 3, adds: Bool) {
             delta = eft_delta(
-                key_heads: shape[0], value_heads: shape[1], key_dim: shape[2], value_dim: shape[3])
+                key_heads: shape[0], value_heads: shape[1], key_dim: shape[2], value_dim: shape[3],
+                adds: adds)
             rows = shape[4]
             var noise = Noise(seed)
             let keys = rows * shape[0] * shape[2]
@@ -111,7 +112,8 @@ struct DeltaRuleTests {
                             state[i][c] *= decay[place]
                             memory += state[i][c] * k[keys + i]
                         }
-                        let more = (v[place * dv + c] - memory) * strength[place]
+                        let taken = delta.adds ? 0 : memory
+                        let more = (v[place * dv + c] - taken) * strength[place]
                         var sum = 0.0
                         for i in 0..<dk {
                             state[i][c] += k[keys + i] * more
@@ -127,36 +129,43 @@ struct DeltaRuleTests {
 
     @Test(arguments: KernelLevel.all, shapes)
     func `rows equal the definition`(_ level: KernelLevel, _ shape: [Int]) throws {
-        let world = World(shape)
-        let state = Numbers(world.stateFloats)
-        let found = try world.forward(level, 0..<world.rows, state: state)
-        let wanted = world.wanted(
-            world.q.doubles, world.k.doubles, world.v.doubles, world.decay.doubles,
-            world.strength.doubles)
-        #expect(distance(found, wanted) < 1e-5)
+        for adds in [false, true] {
+            let world = World(shape, adds: adds)
+            let state = Numbers(world.stateFloats)
+            let found = try world.forward(level, 0..<world.rows, state: state)
+            let wanted = world.wanted(
+                world.q.doubles, world.k.doubles, world.v.doubles, world.decay.doubles,
+                world.strength.doubles)
+            #expect(distance(found, wanted) < 1e-5)
+        }
     }
 
     @Test(arguments: KernelLevel.all, shapes)
     func `neither parts nor threads nor the level change a bit`(
         _ level: KernelLevel, _ shape: [Int]
     ) throws {
-        let world = World(shape)
-        let (state, parted) = (Numbers(world.stateFloats), Numbers(world.stateFloats))
-        let whole = try world.forward(.scalar, 0..<world.rows, state: state)
-        var all: [Float] = []
-        var first = 0
-        for size in [1, 2, 64, 7, 1000] where first < world.rows {
-            let range = first..<min(first + size, world.rows)
-            all += try world.forward(level, threads: size % 3 + 1, range, state: parted)
-            first = range.upperBound
+        for adds in [false, true] {
+            let world = World(shape, adds: adds)
+            let (state, parted) = (Numbers(world.stateFloats), Numbers(world.stateFloats))
+            let whole = try world.forward(.scalar, 0..<world.rows, state: state)
+            var all: [Float] = []
+            var first = 0
+            for size in [1, 2, 64, 7, 1000] where first < world.rows {
+                let range = first..<min(first + size, world.rows)
+                all += try world.forward(level, threads: size % 3 + 1, range, state: parted)
+                first = range.upperBound
+            }
+            #expect(sameBits(all, whole))
+            #expect(sameBits(parted.array, state.array))
         }
-        #expect(sameBits(all, whole))
-        #expect(sameBits(parted.array, state.array))
     }
 
     @Test(arguments: KernelLevel.all, [[1, 2, 3, 34, 5], [2, 4, 4, 3, 67]])
     func `gradients equal differences`(_ level: KernelLevel, _ shape: [Int]) throws {
-        let world = World(shape)
+        for adds in [false, true] { try compareGradients(level, World(shape, adds: adds)) }
+    }
+
+    private func compareGradients(_ level: KernelLevel, _ world: World) throws {
         var noise = Noise(11)
         let pull = noise.numbers(world.v.count)
         let gradients = try world.backward(level, dout: pull)
@@ -235,8 +244,11 @@ struct DeltaRuleTests {
         }
     }
 
-    @Test(arguments: KernelLevel.all)
-    func `gates equal their definition and have its gradients`(_ level: KernelLevel) throws {
+    /// With a strength of its own, and with the step of a state space as the strength.
+    @Test(arguments: KernelLevel.all, [true, false])
+    func `gates equal their definition and have its gradients`(
+        _ level: KernelLevel, _ isApart: Bool
+    ) throws {
         var noise = Noise(4)
         let (rows, heads) = (7, 3)
         var a = noise.numbers(rows * heads, scale: 4)
@@ -247,11 +259,13 @@ struct DeltaRuleTests {
         func wanted(
             _ a: [Double], _ b: [Double], _ rate: [Double], _ bias: [Double]
         ) -> (decay: [Double], strength: [Double]) {
-            (
-                a.indices.map { i in
-                    let x = a[i] + bias[i % heads]
-                    return exp(-exp(rate[i % heads]) * (x > 20 ? x : log(1 + exp(x))))
-                }, b.map { 1 / (1 + exp(-$0)) }
+            let steps = a.indices.map { i in
+                let x = a[i] + bias[i % heads]
+                return x > 20 ? x : log(1 + exp(x))
+            }
+            return (
+                steps.enumerated().map { exp(-exp(rate[$0 % heads]) * $1) },
+                isApart ? b.map { 1 / (1 + exp(-$0)) } : steps
             )
         }
         let inputs = [a.doubles, b.doubles, rate.doubles, bias.doubles]
@@ -260,7 +274,7 @@ struct DeltaRuleTests {
         let (decay, strength) = (Numbers(rows * heads), Numbers(rows * heads))
         let sums = [0, 1].map { _ in Numbers([Float](repeating: 0, count: heads)) }
         var gates = eft_delta_gates(
-            rows: rows, heads: heads, a: sources[0].pointer, b: sources[1].pointer,
+            rows: rows, heads: heads, a: sources[0].pointer, b: isApart ? sources[1].pointer : nil,
             rate: constants[0].reading, bias: constants[1].reading, decay: decay.pointer,
             strength: strength.pointer)
         try level.run { context in
@@ -272,7 +286,8 @@ struct DeltaRuleTests {
         let values = wanted(inputs[0], inputs[1], inputs[2], inputs[3])
         #expect(distance(decay.array, values.decay) < 1e-6)
         #expect(distance(strength.array, values.strength) < 1e-6)
-        for (place, gradient) in (sources + sums).map(\.array).enumerated() {
+        for (place, gradient) in (sources + sums).map(\.array).enumerated()
+        where isApart || place != 1 {
             for index in gradient.indices {
                 func moved(_ step: Double) -> Double {
                     var all = inputs
