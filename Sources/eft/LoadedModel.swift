@@ -206,7 +206,9 @@ struct LoadedModel {
         _ name: String, _ need: GenerationNeed, tokens: Int,
         for work: ProcessMemory.Work = .generation, quiet: Bool = false
     ) throws -> (plan: StagePlan, streaming: StreamedBase?, budget: Budget) {
-        let plan = planner(for: work, reserving: Answers.bytes(need, tokens: tokens)).run(
+        let plan = planner(
+            for: work, reserving: Answers.bytes(need, folder.description, tokens: tokens)
+        ).run(
             name: name, layouts: layouts, adapters: adapterExtents, load: try loader.loadNeed(),
             need: need)
         let streaming = try streaming(plan)

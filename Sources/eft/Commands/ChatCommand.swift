@@ -64,9 +64,11 @@ enum ChatCommand: Command {
         let context = try ContextPlan.longest(arguments, model.folder.description)
         let isAsked = arguments.isGiven("max-seq-len")
         let most = isAsked ? context : min(context, usualContext)
-        let need = try ContextPlan(
-            least: isAsked ? most : min(leastContext, most), most: most
-        ).need(arguments, &model)
+        var wanted = ContextPlan(
+            least: isAsked ? most : min(leastContext, most), most: most)
+        // The end of the last prompt, where the answer is shown without its thoughts, and the end of the answer.
+        if model.folder.description.shape.linear != nil { wanted.stateSnapshots = 2 }
+        let need = try wanted.need(arguments, &model)
         let (plan, streaming, budget) = try model.planGeneration(
             "chat", need, tokens: need.contextLength, for: .conversation)
         let (decoder, slots) = try model.load(plan, streaming, quiet: false)
