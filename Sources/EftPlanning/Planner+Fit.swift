@@ -40,6 +40,8 @@ package struct FitRequirements: Sendable, Hashable {
     package var kvTypes: [KVType]
     /// Sequences at once.
     package var sequences: Int
+    /// States that are kept of what conversations begin with, where layers have linear attention.
+    package var stateSnapshots = 0
 
     /// A context that is long enough: a longer one is not worth narrower keys and values.
     package static let enough = 8192
@@ -89,12 +91,15 @@ extension Planner {
         _ kvType: KVType
     ) -> GenerationNeed? {
         func need(_ context: Int) -> GenerationNeed {
-            GenerationNeed(
+            var need = GenerationNeed(
                 contextLength: context, sequences: requirements.sequences, kvType: kvType)
+            need.stateSnapshots = requirements.stateSnapshots
+            return need
         }
         func fits(_ context: Int) -> Bool {
             var planner = self
-            planner.programBytes += need(context).pages * ServeRequirements.tableBytes
+            planner.programBytes +=
+                need(context).tablePages(description) * ServeRequirements.tableBytes
             let plan = planner.run(
                 name: "", layouts: candidate.layouts, adapters: adapters, load: candidate.load,
                 need: need(context), seekingRemedy: false)

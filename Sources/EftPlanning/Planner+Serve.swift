@@ -20,12 +20,35 @@ package struct ServeRequirements: Sendable {
     package var cacheBytes: Int?
     /// Pages of the cache; goes before `cacheBytes`.
     package var cachePages: Int?
+    /// States that may be kept of what prompts begin with, where layers have linear attention: fewer where they do not fit.
+    package var stateSnapshots = 0
+    /// Whether sequences may go back by some tokens, where layers have linear attention.
+    package var hasStateBackups = false
 
     /// States requirements.
     package init(maxSequences: Int, maxBatchedTokens: Int, kvType: KVType) {
         self.maxSequences = maxSequences
         self.maxBatchedTokens = maxBatchedTokens
         self.kvType = kvType
+    }
+
+    /// States of linear attention that are kept for prompts that begin alike at most.
+    private static let mostSnapshots = 16
+
+    /// Keeps states of prompts and answers, where there is room: two for each sequence at once, up to a number.
+    package mutating func keepStates() {
+        stateSnapshots = min(2 * maxSequences, ServeRequirements.mostSnapshots)
+    }
+
+    /// What generation needs with a number of pages.
+    func need(length: Int, pages: Int) -> GenerationNeed {
+        var need = GenerationNeed(
+            contextLength: length, sequences: maxSequences, prefillChunk: maxBatchedTokens,
+            kvType: kvType, cachePages: pages,
+            logitRows: min(maxSequences, ServeRequirements.logitRows))
+        need.stateSnapshots = stateSnapshots
+        need.hasStateBackups = hasStateBackups
+        return need
     }
 
     /// Rows of logits that are computed at once: sequences beyond them are served in parts.
@@ -57,18 +80,29 @@ extension Planner {
         layouts: DecoderLayouts, adapters: AdapterExtents? = nil, load: LoadNeed = LoadNeed(),
         requirements: ServeRequirements
     ) -> ServePlan {
+        var requirements = requirements
+        if description.shape.linear == nil { requirements.stateSnapshots = 0 }
+        while true {
+            let plan = serve(layouts, adapters, load, requirements)
+            let fits = plan.stage.fits(limits) && plan.stage.streaming == nil
+            guard !fits, requirements.stateSnapshots > 0 else { return plan }
+            requirements.stateSnapshots /= 2
+        }
+    }
+
+    /// The same with all states that are asked for.
+    private func serve(
+        _ layouts: DecoderLayouts, _ adapters: AdapterExtents?, _ load: LoadNeed,
+        _ requirements: ServeRequirements
+    ) -> ServePlan {
         let length = min(
             requirements.maxModelLength ?? description.contextLength, description.contextLength)
         func planned(length: Int, pages: Int) -> ServePlan {
-            var need = GenerationNeed(
-                contextLength: length, sequences: requirements.maxSequences,
-                prefillChunk: requirements.maxBatchedTokens, kvType: requirements.kvType,
-                cachePages: pages,
-                logitRows: min(requirements.maxSequences, ServeRequirements.logitRows))
+            var need = requirements.need(length: length, pages: pages)
             need.adapters = adapters?.widths ?? AdapterWidths()
             var stage = serving(
                 need, layouts: layouts, adapters: adapters, load: load,
-                tables: pages * ServeRequirements.tableBytes)
+                tables: need.tablePages(description) * ServeRequirements.tableBytes)
             stage.detail =
                 "\(pages * pageTokens) tokens of cache, \(requirements.maxSequences) at once"
             return ServePlan(need: need, stage: stage)
@@ -76,7 +110,7 @@ extension Planner {
         func fits(_ plan: ServePlan, streaming: Bool) -> Bool {
             plan.stage.fits(limits) && (streaming || plan.stage.streaming == nil)
         }
-        if let pages = pages(requirements) {
+        if let pages = pages(requirements, length: length) {
             return planned(length: min(length, max(pages, 1) * pageTokens), pages: max(pages, 1))
         }
         let least = planned(length: length, pages: pageCount(tokens: length))
@@ -100,13 +134,19 @@ extension Planner {
     }
 
     /// Pages that were asked for.
-    private func pages(_ requirements: ServeRequirements) -> Int? {
+    private func pages(_ requirements: ServeRequirements, length: Int) -> Int? {
         if let pages = requirements.cachePages { return pages }
-        let page = PagedCache.byteCount(
-            pages: 1, layers: description.pagedLayers(0..<description.layers),
-            shape: description.shape,
-            kvType: requirements.kvType)
-        return requirements.cacheBytes.map { $0 / max(page, 1) }
+        return requirements.cacheBytes.map { bytes in
+            func takes(_ pages: Int) -> Int {
+                requirements.need(length: length, pages: pages)
+                    .cacheBytes(description, layers: 0..<description.layers)
+            }
+            // Layers with a window take no more beyond some number of pages: then as many as all sequences can fill.
+            let whole = pageCount(tokens: length) * requirements.maxSequences
+            let each = max(takes(2 * whole + 1) - takes(2 * whole), 0)
+            let most = each > 0 ? max(1, bytes / each) : whole
+            return takes(1) > bytes ? 0 : ServePlan.most(1...most) { takes($0) <= bytes }
+        }
     }
 
     /// The longest context below a length that fits; nil when not even a page does.

@@ -24,8 +24,10 @@ struct Answers {
 
     /// Bytes that pages' tables and the texts of answers take outside of the ledgers.
     /// - Parameter tokens: most tokens of all answers together.
-    static func bytes(_ need: GenerationNeed, tokens: Int) -> Int {
-        need.pages * ServeRequirements.tableBytes + bytes(tokens: tokens)
+    static func bytes(
+        _ need: GenerationNeed, _ description: DecoderDescription, tokens: Int
+    ) -> Int {
+        need.tablePages(description) * ServeRequirements.tableBytes + bytes(tokens: tokens)
     }
 
     /// Bytes that sampling takes outside of the ledgers, one sequence after the other.

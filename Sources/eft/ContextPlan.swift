@@ -19,6 +19,8 @@ struct ContextPlan {
     var samplingBytes = 0
     /// Tokens of all prompts together, where they are known: no more rows are read at once.
     var promptTokens: Int?
+    /// States that are kept of what conversations begin with, where layers have linear attention.
+    var stateSnapshots = 0
 
     /// Most tokens of the model's context, or of the context that was asked for.
     /// - Throws: `UsageError` for a context that the model does not have.
@@ -59,6 +61,7 @@ struct ContextPlan {
             var need = GenerationNeed(
                 contextLength: least, sequences: sequences, kvType: kvType,
                 adapters: model.adapterExtents.widths)
+            need.stateSnapshots = stateSnapshots
             if most > least { need.contextLength = try longestFitting(model, kvType) ?? least }
             return need
         }
@@ -66,10 +69,12 @@ struct ContextPlan {
             ForeignOptions.namesCacheType(arguments)
             ? [kvType] : FitRequirements.kvTypes(headDim: description.shape.headDim)
         let asked = try arguments.int("max-seq-len", in: 1...(1 << 24))
+        var requirements = FitRequirements(
+            least: asked ?? least, most: asked ?? description.contextLength, kvTypes: types,
+            sequences: sequences)
+        requirements.stateSnapshots = stateSnapshots
         var (need, summary) = try model.fit(
-            FitRequirements(
-                least: asked ?? least, most: asked ?? description.contextLength, kvTypes: types,
-                sequences: sequences), reserving: reservedBytes)
+            requirements, reserving: reservedBytes)
         need.adapters = model.adapterExtents.widths
         if !(arguments.declares("json") && arguments.flag("json")) {
             TerminalOutput.standardError.writeLine("fit: \(summary)")
@@ -84,10 +89,11 @@ struct ContextPlan {
         let candidate = FitCandidate(
             name: "", layouts: model.layouts, load: try model.loader.loadNeed())
         let planner = model.planner(reserving: reservedBytes)
+        var requirements = FitRequirements(
+            least: least, most: most, kvTypes: [kvType], sequences: sequences)
+        requirements.stateSnapshots = stateSnapshots
         return planner.fit(
-            [candidate], adapters: model.adapterExtents,
-            requirements: FitRequirements(
-                least: least, most: most, kvTypes: [kvType], sequences: sequences)
+            [candidate], adapters: model.adapterExtents, requirements: requirements
         )?.need.contextLength
     }
 }

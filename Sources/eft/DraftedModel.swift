@@ -18,17 +18,24 @@ struct DraftedModel {
     let byteCount: Int
 
     /// Opens the model's folder and reads tables, no weights.
+    /// - Parameter tokens: most tokens that are drafted at once.
     /// - Throws: errors of reading them.
-    init(_ path: String, _ model: LoadedModel, sequences: Int, kvType: KVType, length: Int) throws {
+    init(
+        _ path: String, _ model: LoadedModel, sequences: Int, kvType: KVType, length: Int,
+        tokens: Int
+    ) throws {
         let folder = try ModelFolder.open(path)
         loader = try DecoderLoader(folder: folder, options: LoadOptions(linears: .asStored))
         let shape = folder.description.shape
         // A few whole sequences; when more want drafts than that, some go without.
-        need = GenerationNeed(
+        var need = GenerationNeed(
             contextLength: length, sequences: sequences, prefillChunk: max(128, sequences),
             kvType: kvType.holds(headDim: shape.headDim) ? kvType : .bf16,
             cachePages: pageCount(tokens: length) * min(sequences, 8),
             logitRows: min(sequences, ServeRequirements.logitRows))
+        need.ahead = tokens
+        need.hasStateBackups = true
+        self.need = need
         let planner = Planner(
             description: folder.description, limits: [.max], programBytes: 0,
             backend: model.devices[0])

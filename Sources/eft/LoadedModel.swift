@@ -208,7 +208,8 @@ struct LoadedModel {
         for work: ProcessMemory.Work = .generation, quiet: Bool = false
     ) throws -> (plan: StagePlan, streaming: StreamedBase?, budget: Budget) {
         let plan = planner(
-            for: work, reserving: Answers.bytes(need, tokens: tokens) + sampling
+            for: work,
+            reserving: Answers.bytes(need, folder.description, tokens: tokens) + sampling
         ).run(
             name: name, layouts: layouts, adapters: adapterExtents, load: try loader.loadNeed(),
             need: need)

@@ -232,26 +232,32 @@ struct ServeOptions {
     /// The draft model, when one is asked for.
     func draft(_ model: LoadedModel) throws -> DraftedModel? {
         guard arguments.isGiven("speculative-model") else { return nil }
-        try EngineCore.checkDrafts(model.folder.description)
         if draftsFromText { return nil }
         let description = model.folder.description
         return try DraftedModel(
             arguments.model("speculative-model"), model, sequences: sequences,
             kvType: CommonOptions.cacheType(arguments, description),
-            length: min(maxModelLength ?? .max, description.contextLength))
+            length: min(maxModelLength ?? .max, description.contextLength), tokens: draftTokens)
+    }
+
+    /// Most tokens that are drafted in a step for each sequence.
+    private var draftTokens: Int {
+        get throws { try arguments.int("num-speculative-tokens", default: 4, in: 1...32) }
     }
 
     /// Whether drafts come from the sequences themselves.
     var draftsFromText: Bool { arguments.string("speculative-model") == DraftedModel.ngram }
 
-    /// What of the options does not hold for a model; nil where all do.
-    func note(_ model: DecoderDescription) -> String? {
-        guard model.shape.mixer != nil, arguments.flag("enable-prefix-caching", default: true)
+    /// What of the options does not hold for a model in the memory that there is; nil where all do.
+    func note(_ model: DecoderDescription, _ plan: ServePlan) -> String? {
+        guard model.shape.mixer != nil, sharesPrefixes, plan.need.stateSnapshots == 0
         else { return nil }
         return
-            "layers of this model keep a state for each request; prompts that begin alike are read "
-            + "again each time (no prefix caching)"
+            "layers of this model keep a state for each request, and there is no room for further ones; prompts that "
+            + "begin alike are read again each time (no prefix caching)"
     }
+
+    private var sharesPrefixes: Bool { arguments.flag("enable-prefix-caching", default: true) }
 
     /// The cache and everything around it.
     /// - Parameter draft: what stands beside the model.
@@ -273,6 +279,8 @@ struct ServeOptions {
         }
         requirements.cacheBytes = try arguments.memorySize("kv-cache-memory-bytes")?.bytes
         requirements.cachePages = try arguments.int("num-gpu-blocks-override", in: 1...(1 << 30))
+        if sharesPrefixes { requirements.keepStates() }
+        requirements.hasStateBackups = arguments.isGiven("speculative-model")
         let beside = ServedProgram.bytes(model.tokenizer) + (draft?.byteCount ?? 0)
         return model.planner(reserving: beside).serve(
             layouts: model.layouts, adapters: model.adapterExtents,
@@ -286,16 +294,12 @@ struct ServeOptions {
             maxBatchedTokens: plan.need.rows)
         configuration.longPrefillThreshold = try arguments.int(
             "long-prefill-token-threshold", default: 0, in: 0...(1 << 24))
-        // States that layers keep stand in no page.
-        configuration.prefixCaching =
-            model.folder.description.shape.mixer == nil
-            && arguments.flag("enable-prefix-caching", default: true)
+        configuration.prefixCaching = sharesPrefixes
         if let seconds = try arguments.double("kv-cache-idle-time", in: 0...1e7) {
             configuration.idlePageTime = .seconds(seconds)
         }
         if arguments.isGiven("speculative-model") {
-            configuration.draftTokens = try arguments.int(
-                "num-speculative-tokens", default: 4, in: 1...32)
+            configuration.draftTokens = try draftTokens
         }
         configuration.policy =
             arguments.string("scheduling-policy").flatMap(SchedulingPolicy.init) ?? .fcfs

@@ -46,6 +46,13 @@ struct PlannedShape: CustomTestStringConvertible, Sendable {
             vocabulary: 4096, hidden: 512, intermediate: 512, layers: 3, heads: 8, kvHeads: 4,
             headDim: 64, ropeTheta: 10000, context: 256, tied: false))
 
+    /// A window in most layers, far shorter than the context.
+    static let windowed = PlannedShape(
+        shape: NamedShape(
+            name: "windowed", family: .gemma3(window: 64), vocabulary: 4096, hidden: 256,
+            intermediate: 512, layers: 12, heads: 8, kvHeads: 8, headDim: 64, ropeTheta: 10000,
+            context: 4096, tied: true))
+
     static let dense = [head, tied, deep, wide, capped]
     static let all = dense + [experts]
 }
@@ -234,6 +241,24 @@ struct VerbMemoryTests {
         try Peaks.check(["eval", "-m", output, "--tasks", models.folder.file("questions.jsonl")])
         let wide = ["-o", models.folder.file("work8"), "-cf", models.folder.file("quantized8")]
         try Peaks.check(quantize + wide + ["--recipe", "uniform", "-b", "8", "-hb", "8"])
+    }
+
+    @Test func `keys and values of a long text behind short windows`() throws {
+        let models = try models(.windowed)
+        let text = String(repeating: "The quick brown fox jumps. ", count: 100)
+        for type in ["f32", "q8"] {
+            try Peaks.check([
+                "run", "-m", models.folder.file("base"), "-p", text, "-t", "48", "--ignore-eos",
+                "--kv-cache-dtype", type,
+            ])
+        }
+        // A conversation that is longer than its windows, and shorter than its context.
+        let template = try models.folder.write("chat.jinja", Self.template)
+        let chat = [
+            "chat", "-m", models.folder.file("base"), "--chat-template", template, "-t", "48",
+            "--ignore-eos", "--no-history", "--max-seq-len", "1024",
+        ]
+        try Peaks.check(chat, isUsed: false, input: Self.messages)
     }
 
     /// A budget below the plan is refused before any work, not passed on the way.

@@ -89,4 +89,54 @@ import Testing
         #expect(bytes.need.pages == (8 << 20) / (8 * 4 * 64 * 4 * 16))
         #expect(bytes.need.contextLength <= bytes.cacheTokens)
     }
+
+    /// The plan of a server with windows in all layers but two, within a number of bytes of cache if given.
+    private func windowed(
+        sequences: Int, _ change: (inout ServeRequirements) -> Void = { _ in }
+    ) throws -> (plan: ServePlan, description: DecoderDescription) {
+        var description = description()
+        description.contextLength = 4096
+        description.kinds = (0..<8).map { LayerKind(window: $0 % 4 == 3 ? nil : 128) }
+        let limit = 200 << 20
+        let planner = Planner(
+            description: description, limits: [limit], programBytes: 1 << 20,
+            backend: try CPUBackend(threads: 1))
+        var requirements = ServeRequirements(
+            maxSequences: sequences, maxBatchedTokens: 64, kvType: .bf16)
+        change(&requirements)
+        let plan = planner.serve(
+            layouts: try DecoderLayouts(description, format: .dense(.bf16)),
+            requirements: requirements)
+        #expect(plan.stage.fits([limit]))
+        return (plan, description)
+    }
+
+    @Test func `windows leave room for more tokens`() throws {
+        let (plan, description) = try windowed(sequences: 8)
+        let pages = plan.need.pagePlan(description)
+        // 9 sequences of 128 positions with begun pages at both ends, and 64 rows.
+        #expect(pages.groups.map(\.pages) == [plan.need.pages, 9 * 10 + 4])
+        #expect(plan.need.pages == 8 * 256)
+        let page = PagedCache.byteCount(
+            pages: 1, layers: 1, shape: description.shape, kvType: .bf16)
+        #expect(
+            plan.stage.memory[.kvCache] == (2 * plan.need.pages + 6 * 94) * page)
+        // Few pages are fewer than the windows could need.
+        let small = try windowed(sequences: 8) { $0.cachePages = 60 }
+        #expect(small.plan.stage.memory[.kvCache] == 8 * 60 * page)
+    }
+
+    @Test(arguments: [1, 3, 100, 700, 1500])
+    func `bytes of cache become as many pages as they hold`(_ kilobytes: Int) throws {
+        let bytes = kilobytes << 14
+        let (plan, description) = try windowed(sequences: 8) { $0.cacheBytes = bytes }
+        let need = plan.need
+        func takes(_ pages: Int) -> Int {
+            var need = need
+            need.cachePages = pages
+            return need.cacheBytes(description, layers: 0..<8)
+        }
+        #expect(takes(need.pages + 1) > bytes)
+        #expect(need.pages == 1 || takes(need.pages) <= bytes)
+    }
 }

@@ -23,7 +23,7 @@ package struct NamedShape: Sendable {
         /// Capped scores and logits, a window in every other layer.
         case gemma2
         /// A window in five layers of six.
-        case gemma3
+        case gemma3(window: Int = 1024)
         /// Experts as wide as `intermediate`.
         case qwen3MoE(experts: Int, expertsPerRow: Int)
         /// The same beside an MLP that acts on all rows.
@@ -71,7 +71,7 @@ package struct NamedShape: Sendable {
             intermediate: 14336, layers: 32, heads: 32, kvHeads: 8, headDim: 128,
             ropeTheta: 1_000_000, context: 32768, tied: false),
         NamedShape(
-            name: "gemma-3-4b", family: .gemma3, vocabulary: 262_208, hidden: 2560,
+            name: "gemma-3-4b", family: .gemma3(), vocabulary: 262_208, hidden: 2560,
             intermediate: 10240, layers: 34, heads: 8, kvHeads: 4, headDim: 256,
             ropeTheta: 1_000_000, context: 131_072, tied: true),
         NamedShape(
@@ -129,10 +129,10 @@ extension NamedShape.Family {
                 ("rms_norm_eps", 1e-6), ("sliding_window", 4096),
                 ("hidden_activation", "gelu_pytorch_tanh"),
             ]
-        case .gemma3:
+        case .gemma3(let window):
             [
                 ("architectures", ["Gemma3ForCausalLM"]), ("model_type", "gemma3_text"),
-                ("rms_norm_eps", 1e-6), ("sliding_window", 1024),
+                ("rms_norm_eps", 1e-6), ("sliding_window", ConfigNode(window)),
                 ("hidden_activation", "gelu_pytorch_tanh"),
             ]
         case .qwen3MoE(let experts, let chosen):

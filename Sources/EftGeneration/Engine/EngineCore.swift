@@ -75,27 +75,26 @@ package final class EngineCore {
     package var hasWork: Bool { !scheduler.isEmpty }
 
     /// Drafts next tokens from what the sequences have said before.
-    /// - Throws: `GenerationError` for models that cannot take a draft back.
+    /// - Throws: `GenerationError` where no memory was taken to take a draft back.
     package func useNGramDrafts() throws(GenerationError) {
-        try EngineCore.checkDrafts(decoder.description)
+        try checkDrafts()
         drafts = NGramDrafts()
     }
 
-    /// Refuses models whose layers keep states: a draft that does not come true would stay in them.
-    /// - Throws: `GenerationError` that says so.
-    package static func checkDrafts(_ model: DecoderDescription) throws(GenerationError) {
-        guard model.shape.mixer == nil else {
+    /// A draft that does not come true stays in the states that layers keep, unless there is a second one to go back to.
+    private func checkDrafts() throws(GenerationError) {
+        guard cache.goesBack else {
             throw GenerationError(
-                "drafts of next tokens do not go with layers that keep a state, which cannot take back a "
-                    + "draft that was wrong; leave the drafts (--speculative-model) out")
+                "drafts of next tokens need a second state of each sequence in a model whose layers keep states, for "
+                    + "which no memory was taken")
         }
     }
 
     /// Drafts next tokens by a smaller model.
-    /// - Throws: `TensorError` when its cache does not fit, `GenerationError` for a model of another vocabulary.
+    /// - Throws: `TensorError` when its cache does not fit, `GenerationError` for a model of another vocabulary, and where
+    ///   no memory was taken to take a draft back.
     package func useDrafts(of decoder: Decoder, need: GenerationNeed) throws {
-        try EngineCore.checkDrafts(self.decoder.description)
-        try EngineCore.checkDrafts(decoder.description)
+        try checkDrafts()
         drafts = try DraftModel(
             decoder: decoder, need: need, vocabulary: self.decoder.description.vocabulary)
     }
@@ -314,11 +313,12 @@ package final class EngineCore {
         let pooled = EngineCore.pooledRows(rows, batch)
         let looked = Set(requests.map(\.row)).union(pooled.joined())
         let start = ContinuousClock.now
+        for row in rows where row.drafts > 0 { cache.backUp(sequence: row.sequence.id) }
         let hidden = try decoder.forward(
             batch, keeping: looked.sorted(), cache: cache, workspace: workspace)
         step.computing += .now - start
         // Before the samples, which may end a sequence; drafts that come true are published in the next step.
-        for row in rows where !cache.keepsStates {
+        for row in rows where cache.keepsPrefixes {
             let (sequence, own) = (row.sequence, row.count - row.drafts)
             cache.withTable {
                 $0.publish(
@@ -391,11 +391,38 @@ package final class EngineCore {
         let sequence = row.sequence
         let before = sequence.computed
         sequence.computed = min(before + row.count, sequence.tokens.count - 1)
+        if cache.keepsStates, sequence.computed < before + row.count {
+            // A draft did not come true: the tokens that did are read again.
+            cache.restore(sequence: sequence.id)
+            sequence.computed = before
+        }
         sequence.drafts = []
         let promptLeft = max(0, sequence.group.request.prompt.count - before)
         step.promptTokens += min(promptLeft, row.count)
         if sequence.computed >= sequence.group.request.prompt.count {
             sequence.group.hasPrompt = true
         }
+        // Others may begin with parts of the prompt; of the answer they have all or nothing.
+        cache.withTable {
+            $0.trim(
+                sequence: sequence.id, computed: sequence.computed,
+                prompt: sequence.group.request.prompt.count)
+        }
+        keepState(sequence)
+    }
+
+    /// Keeps the state behind the prompt's last full page, and behind the last one of the answer so far.
+    private func keepState(_ sequence: EngineSequence) {
+        let prompt = sequence.group.lastPromptPage
+        guard cache.keepsStates, cache.keepsPrefixes, sequence.computed >= prompt,
+            sequence.computed % pageTokens == 0
+        else { return }
+        cache.withTable {
+            $0.publish(
+                sequence: sequence.id, tokens: sequence.tokens, computed: sequence.computed)
+        }
+        cache.keepState(
+            sequence: sequence.id, computed: sequence.computed,
+            isAnswer: sequence.computed > prompt)
     }
 }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // One continuation of a prompt, while it waits and while it runs.
 import EftNN
+import EftTensor
 
 /// A request with its samples.
 final class RequestGroup {
@@ -49,6 +50,9 @@ final class RequestGroup {
     var wantsScores: Bool {
         request.pooling == nil && request.parameters.promptLogprobs != nil && !hasPrompt
     }
+
+    /// Where the last page of the prompt ends that other sequences can take: the prompt's last token is always computed.
+    var lastPromptPage: Int { (request.prompt.count - 1) / pageTokens * pageTokens }
 
     /// Whether the prompt must be computed from its first token on.
     var readsWhole: Bool { wantsScores || request.pooling == .mean }

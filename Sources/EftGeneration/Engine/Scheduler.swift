@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Who computes how many tokens in the next step.
 import EftNN
+import EftTensor
 
 /// Part of a sequence in a step.
 struct ScheduledRows {
@@ -86,19 +87,34 @@ struct Scheduler {
     }
 
     /// Tokens of a prompt that a step takes at most.
-    private func part(_ pending: Int, _ budget: Int) -> Int {
+    private func part(_ sequence: EngineSequence, _ budget: Int) -> Int {
         let threshold = configuration.longPrefillThreshold
-        return min(pending, budget, threshold > 0 ? threshold : .max)
+        let most = min(sequence.pending, budget, threshold > 0 ? threshold : .max)
+        // A state is kept behind the prompt's last full page, where somebody may go on from it.
+        let stop = sequence.group.lastPromptPage - sequence.computed
+        guard cache.keepsStates, cache.keepsPrefixes, stop > 0,
+            configuration.prefixCaching || sequence.group.request.samples > 1
+        else { return most }
+        return min(most, stop)
+    }
+
+    /// Drafts that are welcome after so many tokens: where layers keep states, none beyond the end of a page, since states
+    /// are kept there.
+    private func mostDrafts(_ sequence: EngineSequence, _ count: Int) -> Int {
+        guard cache.keepsStates else { return .max }
+        let slots = (sequence.computed + count) % pageTokens
+        return cache.goesBack ? (pageTokens - slots) % pageTokens : 0
     }
 
     /// Gives a running sequence its share, if need be at the cost of those behind it.
     private mutating func extend(_ sequence: EngineSequence, _ step: inout Step) {
         guard sequence.isRunning, step.budget > 0 else { return }
-        let count = part(sequence.pending, step.budget)
+        let count = part(sequence, step.budget)
         // Drafts are welcome where they cost nobody else a page.
         var drafts = 0
         if count == sequence.pending {
-            drafts = min(sequence.drafts.count, step.budget - count)
+            drafts = min(
+                sequence.drafts.count, step.budget - count, mostDrafts(sequence, count))
             let most = sequence.computed + count + drafts
             if drafts > 0, !cache.extend(sequence: sequence.id, to: most) { drafts = 0 }
         }
@@ -135,17 +151,17 @@ struct Scheduler {
                 continue
             }
             guard hasRoom(for: sequence) else { return }
-            waiting.remove(at: place)
             let most = mostCached(sequence)
-            sequence.computed = cache.withTable {
-                $0.begin(
-                    sequence: sequence.id, root: sequence.group.root, tokens: sequence.tokens,
-                    most: most)
-            }
-            let count = part(sequence.pending, step.budget)
+            sequence.computed = cache.begin(
+                sequence: sequence.id, root: sequence.group.root, tokens: sequence.tokens,
+                most: most)
+            let count = part(sequence, step.budget)
             guard cache.extend(sequence: sequence.id, to: sequence.computed + count) else {
-                preconditionFailure("a sequence has no room that was counted before")
+                cache.release(sequence: sequence.id)
+                sequence.computed = 0
+                return
             }
+            waiting.remove(at: place)
             sequence.isRunning = true
             Scheduler.insert(sequence, into: &running, configuration.policy)
             step.add(sequence, count, drafts: 0)
@@ -166,9 +182,9 @@ struct Scheduler {
         }
     }
 
-    /// The tokens of a sequence that pages of others may hold: none where layers keep states, which stand in no page.
+    /// The tokens of a sequence that pages of others may hold: none where layers keep states and no copies of them.
     private func mostCached(_ sequence: EngineSequence) -> Int {
-        sequence.group.readsWhole || cache.keepsStates ? 0 : sequence.tokens.count - 1
+        sequence.group.readsWhole || !cache.keepsPrefixes ? 0 : sequence.tokens.count - 1
     }
 
     /// Pages of a sequence's tokens and the next one.

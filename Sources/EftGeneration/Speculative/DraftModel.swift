@@ -15,9 +15,12 @@ final class DraftModel: DraftProposer {
     private let headRows: Int
     /// Tokens of each sequence that stand in this model's pages.
     private var held: [Int: [Int32]] = [:]
+    /// How many tokens of each sequence its state was kept behind, in a model with linear attention.
+    private var backedUp: [Int: Int] = [:]
 
     /// Takes the memory that `need` states.
-    /// - Throws: `TensorError` when it does not fit the ledger, `GenerationError` for another vocabulary.
+    /// - Throws: `TensorError` when it does not fit the ledger, `GenerationError` for another vocabulary or where no memory
+    ///   was taken to take a draft back.
     init(decoder: Decoder, need: GenerationNeed, vocabulary: Int) throws {
         guard decoder.description.vocabulary == vocabulary else {
             throw GenerationError(
@@ -27,6 +30,11 @@ final class DraftModel: DraftProposer {
         self.decoder = decoder
         headRows = need.headRows
         cache = try decoder.cache(need)
+        guard cache.goesBack else {
+            throw GenerationError(
+                "a draft model with linear attention needs a second state of each sequence, for which no memory was taken"
+            )
+        }
         workspace = try DecoderWorkspace(need.workspace, decoder: decoder)
         try decoder.reserveScratch(rows: need.rows, headRows: need.headRows)
     }
@@ -34,6 +42,7 @@ final class DraftModel: DraftProposer {
     func forget(_ sequence: Int) {
         cache.release(sequence: sequence)
         held[sequence] = nil
+        backedUp[sequence] = nil
     }
 
     func giveBack(unusedSince time: ContinuousClock.Instant) {
@@ -58,10 +67,16 @@ final class DraftModel: DraftProposer {
             works.append(work)
         }
         var going = works.indices.filter { works[$0].most > 0 }
-        while !going.isEmpty {
-            let isReady = try advance(&works, going)
-            // Who has more to read than a batch holds reads on next time.
-            going = isReady.filter { works[$0].drafts.count < works[$0].most }
+        do {
+            while !going.isEmpty {
+                let isReady = try advance(&works, going)
+                // Who has more to read than a batch holds reads on next time.
+                going = isReady.filter { works[$0].drafts.count < works[$0].most }
+            }
+        } catch {
+            // Some layers' states may have gone on, others not.
+            if cache.keepsStates { for work in works { forget(work.sequence) } }
+            throw error
         }
         var drafts: [[Int32]] = queries.map { _ in [] }
         for work in works {
@@ -80,13 +95,36 @@ final class DraftModel: DraftProposer {
         {
             common += 1
         }
-        guard cache.extend(sequence: query.sequence, to: query.tokens.count + query.most) else {
+        guard cache.canHold(sequence: query.sequence) else { return nil }
+        common = goBack(query.sequence, to: common, of: known.count)
+        // What came true before is never taken back, so that nothing was left that is needed again.
+        let isHeld = cache.withTable { table in
+            if !table.reaches(sequence: query.sequence, position: common) {
+                table.release(sequence: query.sequence)
+                common = 0
+            }
+            table.trim(sequence: query.sequence, computed: common, prompt: 0)
+            return table.reserve(sequence: query.sequence, to: query.tokens.count + query.most)
+        }
+        guard isHeld else {
             forget(query.sequence)
             return nil
         }
         return Work(
             query: index, sequence: query.sequence, tokens: query.tokens, computed: common,
             most: query.most, sampler: query.sampler)
+    }
+
+    /// Takes drafts back that did not come true.
+    /// - Returns: the tokens that the sequence's pages and state hold, `common` of `known` at most.
+    private func goBack(_ sequence: Int, to common: Int, of known: Int) -> Int {
+        guard cache.keepsStates, common < known else { return common }
+        if let count = backedUp[sequence], count <= common {
+            cache.restore(sequence: sequence)
+            return count
+        }
+        forget(sequence)
+        return 0
     }
 
     /// Computes a batch, and samples a token for each sequence that is read to its end.
@@ -96,21 +134,28 @@ final class DraftModel: DraftProposer {
         var runs: [DecoderBatch.Run] = []
         var ready: [(work: Int, row: Int)] = []
         for index in going {
-            let pending = works[index].tokens.count - works[index].computed
+            let (sequence, first) = (works[index].sequence, works[index].computed)
+            let pending = works[index].tokens.count - first
             let count = min(pending, workspace.rows - tokens.count)
             guard count > 0 else { continue }
-            let first = works[index].computed
+            guard cache.extend(sequence: sequence, to: first + count) else { continue }
             runs.append(
                 DecoderBatch.Run(
-                    sequence: works[index].sequence,
-                    rows: tokens.count..<tokens.count + count, firstPosition: first))
+                    sequence: sequence, rows: tokens.count..<tokens.count + count,
+                    firstPosition: first))
             tokens += works[index].tokens[first..<first + count]
             works[index].computed += count
             if count == pending { ready.append((index, tokens.count - 1)) }
         }
+        guard !tokens.isEmpty else { return [] }
         let batch = DecoderBatch(tokens: tokens, runs: runs)
         let hidden = try decoder.forward(
             batch, keeping: ready.map(\.row), cache: cache, workspace: workspace)
+        for item in ready where cache.keepsStates && works[item.work].drafts.isEmpty {
+            // From here on everything is a draft.
+            cache.backUp(sequence: works[item.work].sequence)
+            backedUp[works[item.work].sequence] = works[item.work].computed
+        }
         for first in stride(from: 0, to: ready.count, by: headRows) {
             let part = ready[first..<min(first + headRows, ready.count)]
             let logits = try decoder.logits(

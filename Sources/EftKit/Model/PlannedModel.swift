@@ -126,6 +126,7 @@ extension ModelOptions {
             kvType: type)
         requirements.maxModelLength = contextLength
         requirements.mayShorten = contextLength == nil
+        requirements.keepStates()
         return requirements
     }
 }

@@ -21,6 +21,12 @@ package struct GenerationNeed: Sendable, Hashable {
     package var cachePages: Int?
     /// Most rows of logits computed at once; one for each sequence when nil.
     package var logitRows: Int?
+    /// Tokens that each sequence may run ahead of those that are certain, besides the rows of a pass.
+    package var ahead = 0
+    /// States that are kept of what sequences begin with, where layers have linear attention.
+    package var stateSnapshots = 0
+    /// Whether sequences may go back by some tokens, where layers have linear attention.
+    package var hasStateBackups = false
 
     /// States a need.
     package init(
@@ -38,10 +44,55 @@ package struct GenerationNeed: Sendable, Hashable {
 
     /// Most rows of a batch: no more than all sequences can have.
     package var rows: Int { max(min(prefillChunk, contextLength * sequences), sequences) }
-    /// Pages of the cache.
+    /// Pages of the cache, for each layer that sees all positions.
     package var pages: Int { cachePages ?? pageCount(tokens: contextLength) * sequences }
     /// Most rows that the head sees at once.
     package var headRows: Int { logitRows ?? sequences }
+
+    /// What sequences ask of layers with a window.
+    private var windowDemand: WindowDemand {
+        WindowDemand(sequences: sequences, rows: rows, ahead: ahead)
+    }
+
+    /// The pages of all layers: those with a window hold what it reaches.
+    package func pagePlan(_ description: DecoderDescription) -> PagePlan {
+        PagePlan(
+            pages: pages,
+            kinds: (0..<description.layers).map { layer in
+                var kind = description.kind(layer: layer)
+                kind.isLinear = description.isLinear(layer)
+                return kind
+            }, demand: windowDemand)
+    }
+
+    /// Pages of all groups of layers of `pagePlan`, for which tables are kept.
+    package func tablePages(_ description: DecoderDescription) -> Int {
+        guard description.kinds.contains(where: { $0.window != nil }) else { return pages }
+        return pagePlan(description).tablePages
+    }
+
+    /// The states of layers with linear attention; nil where there are none.
+    package func states(_ description: DecoderDescription) -> StateNeed? {
+        var need = description.states(sequences: sequences)
+        need?.snapshots = stateSnapshots
+        need?.hasBackups = hasStateBackups
+        return need
+    }
+
+    /// Bytes of keys and values in some layers, as `pagePlan` has them: asked for many times while layers are placed.
+    package func cacheBytes(_ description: DecoderDescription, layers: Range<Int>) -> Int {
+        let pageBytes = kvType.pageBytes(
+            kvHeads: description.shape.kvHeads, headDim: description.shape.headDim)
+        guard description.kinds.contains(where: { $0.window != nil }) else {
+            return pages * pageBytes * description.pagedLayers(layers)
+        }
+        let (pages, demand) = (pages, windowDemand)
+        return layers.reduce(0) { sum, layer in
+            guard !description.isLinear(layer) else { return sum }
+            let window = description.kind(layer: layer).window
+            return sum + pageBytes * (window.map { min(pages, demand.pages(window: $0)) } ?? pages)
+        }
+    }
 
     /// The need of the forward pass.
     package var workspace: DecoderWorkspaceNeed {
@@ -53,10 +104,8 @@ package struct GenerationNeed: Sendable, Hashable {
     /// Bytes by purpose on the device of a part, without scratch memory.
     package func memory(_ description: DecoderDescription, part: DecoderPart) -> MemoryTable {
         MemoryTable([
-            .kvCache: PagedCache.byteCount(
-                pages: pages, layers: description.pagedLayers(part.layers),
-                shape: description.shape, kvType: kvType)
-                + (description.states(sequences: sequences)?.byteCount(layers: part.layers) ?? 0),
+            .kvCache: cacheBytes(description, layers: part.layers)
+                + (states(description)?.byteCount(layers: part.layers) ?? 0),
             .activations: workspace.byteCount(description, part: part),
         ])
     }
@@ -78,7 +127,7 @@ extension Decoder {
     /// - Throws: `TensorError` when it does not fit a ledger.
     package func cache(_ need: GenerationNeed) throws(TensorError) -> PagedCache {
         try PagedCache(
-            pageCount: need.pages, ledgers: layerLedgers, shape: description.shape,
-            kvType: need.kvType, states: description.states(sequences: need.sequences))
+            need.pagePlan(description), ledgers: layerLedgers, shape: description.shape,
+            kvType: need.kvType, states: need.states(description))
     }
 }

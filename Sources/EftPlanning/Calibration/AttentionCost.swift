@@ -9,10 +9,15 @@ enum AttentionCost {
 
 extension DecoderShape {
     /// Operations of causal attention of `rows` tokens of one sequence from a position on: each token's scores and
-    /// values over all tokens up to itself.
-    func attentionOperations(rows: Int, firstPosition: Int) -> Double {
-        let (rows, first) = (Double(rows), Double(firstPosition))
-        let pairs = rows * first + rows * (rows + 1) / 2
+    /// values over all tokens up to itself, or over those of its window.
+    func attentionOperations(rows: Int, firstPosition: Int, window: Int? = nil) -> Double {
+        let last = firstPosition + rows
+        // Rows before the window is full see one position more each.
+        let growing = max(0, min(last, window ?? last) - firstPosition)
+        let seen =
+            Double(growing) * Double(firstPosition)
+            + Double(growing) * Double(growing + 1) / 2
+        let pairs = seen + Double(rows - growing) * Double(min(window ?? last, last))
         return 4 * pairs * Double(queryWidth)
     }
 }

@@ -66,9 +66,12 @@ package struct Estimator: Sendable {
     ) -> StageEstimate? {
         precondition(sequences > 0 && context >= 0, "an empty step")
         var cost = layers(layouts, rows: sequences) + product(layouts.head, rows: sequences)
-        let cache = PagedCache.byteCount(
-            pages: pageCount(tokens: context) * sequences,
-            layers: description.pagedLayers(0..<description.layers), shape: shape, kvType: kvType)
+        let pages = (0..<description.layers).filter { !description.isLinear($0) }
+            .reduce(0) { sum, layer in
+                let window = description.kind(layer: layer).window ?? context
+                return sum + pageCount(tokens: min(context, window)) * sequences
+            }
+        let cache = PagedCache.byteCount(pages: pages, layers: 1, shape: shape, kvType: kvType)
         // A state is read and written.
         let states = description.states(sequences: sequences)?.byteCount(
             layers: 0..<description.layers)
@@ -258,10 +261,15 @@ package struct Estimator: Sendable {
     private static let operations = 14.0
 
     func attention(rows: Int, firstPosition: Int) -> ComputeCost {
-        let operations = shape.attentionOperations(rows: rows, firstPosition: firstPosition)
-        let paged = description.pagedLayers(0..<description.layers)
+        let operations = (0..<description.layers).filter { !description.isLinear($0) }
+            .reduce(0) { sum, layer in
+                sum
+                    + shape.attentionOperations(
+                        rows: rows, firstPosition: firstPosition,
+                        window: description.kind(layer: layer).window)
+            }
         return ComputeCost(
-            arithmetic: (operations * Double(paged) + linearOperations(rows: rows))
+            arithmetic: (operations + linearOperations(rows: rows))
                 / calibration.attention.forward)
     }
 

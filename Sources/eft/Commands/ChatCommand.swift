@@ -66,9 +66,11 @@ enum ChatCommand: Command {
         let most = isAsked ? context : min(context, usualContext)
         let sampling = Answers.samplingBytes(
             parameters, vocabulary: model.folder.description.vocabulary)
-        let need = try ContextPlan(
-            least: isAsked ? most : min(leastContext, most), most: most, samplingBytes: sampling
-        ).need(arguments, &model)
+        var wanted = ContextPlan(
+            least: isAsked ? most : min(leastContext, most), most: most, samplingBytes: sampling)
+        // The end of the last prompt, where the answer is shown without its thoughts, and the end of the answer.
+        if model.folder.description.shape.mixer != nil { wanted.stateSnapshots = 2 }
+        let need = try wanted.need(arguments, &model)
         let (plan, streaming, budget) = try model.planGeneration(
             "chat", need, tokens: need.contextLength, sampling: sampling, for: .conversation)
         let (decoder, slots) = try model.load(plan, streaming, quiet: false)

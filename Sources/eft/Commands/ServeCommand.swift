@@ -51,9 +51,11 @@ enum ServeCommand: Command {
             reserving: options.reservedAdapters)
         try QuantizationOption.check(arguments, model.folder)
         let program = ServedProgram(arguments: arguments, options: options, model: model)
-        if let note = options.note(model.folder.description) { output.writeLine("note: \(note)") }
         let draft = try options.draft(model)
         let plan = try options.plan(model, draft)
+        if let note = options.note(model.folder.description, plan) {
+            output.writeLine("note: \(note)")
+        }
         let streaming = try model.streaming(plan.stage)
         let budget = model.budget(plan.stage, streaming)
         try budget.announce()

@@ -63,6 +63,9 @@ struct EngineRig: Sendable {
     var threads = 2
     var adapterRank = 0
     var kvType = KVType.bf16
+    /// States that are kept for others to go on from, and whether drafts can be taken back, with linear attention.
+    var snapshots = 0
+    var hasBackups = false
     var configure: @Sendable (inout EngineConfiguration) -> Void = { _ in }
 
     func decoder() throws -> Decoder {
@@ -74,10 +77,12 @@ struct EngineRig: Sendable {
         var configuration = EngineConfiguration(
             maxModelLength: context, maxSequences: sequences, maxBatchedTokens: batch)
         configure(&configuration)
-        let need = GenerationNeed(
+        var need = GenerationNeed(
             contextLength: context, sequences: sequences, prefillChunk: batch, kvType: kvType,
             adapters: AdapterWidths(rank: adapterRank), cachePages: pages,
             logitRows: min(sequences, 3))
+        need.stateSnapshots = snapshots
+        need.hasStateBackups = hasBackups
         return try EngineCore(
             decoder: decoder ?? self.decoder(), need: need, configuration: configuration)
     }
