@@ -78,5 +78,7 @@ static inline __m512i emulated_set1_epi64(long long x) {
 #define _mm512_permutexvar_ps simde_mm512_permutexvar_ps
 #define _mm512_permutexvar_epi16 simde_mm512_permutexvar_epi16
 #define _mm512_permutex2var_epi16 simde_mm512_permutex2var_epi16
+#define _mm512_shuffle_epi8 simde_mm512_shuffle_epi8
+#define _mm512_broadcast_i32x4 simde_mm512_broadcast_i32x4
 
 #endif

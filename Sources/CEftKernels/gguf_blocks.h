@@ -33,15 +33,4 @@ static inline void eft_gguf_k_scale(const uint8_t scales[12], size_t group, uint
     *low = (uint8_t)(rest >> 4 | (scales[group] >> 2 & 0x30));
 }
 
-/// The values of E2M1, doubled.
-static const int8_t eft_gguf_e2m1_values[16] = {0, 1, 2, 3, 4, 6, 8, 12, 0, -1, -2, -3, -4, -6, -8, -12};
-
-/// Half of 2^(x - 127).
-static inline float eft_gguf_half_e8m0(uint8_t x) {
-    uint32_t bits = x < 2 ? 0x00200000u << x : (uint32_t)(x - 1) << 23;
-    float value;
-    memcpy(&value, &bits, 4);
-    return value;
-}
-
 #endif

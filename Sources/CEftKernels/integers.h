@@ -18,7 +18,8 @@
 static inline int eft_steps_in_row(uint32_t bits) { return bits == 2 ? 4 : bits == 4 ? 2 : 1; }
 
 static inline bool eft_fits_integers(const eft_weight *w) {
-    if (w->kind != EFT_WEIGHT_CODED || w->code_book != EFT_CODES_SIGNED) return false;
+    if (w->kind != EFT_WEIGHT_CODED) return false;
+    if (w->code_book != EFT_CODES_SIGNED && w->code_book != EFT_CODES_E2M1) return false;
     for (size_t g = 0; g < w->group_count; g++)
         if (w->groups[g].blocks > EFT_INT16_BLOCKS) return false;
     return true;
@@ -50,18 +51,26 @@ __attribute__((always_inline)) static inline float eft_integers_quantize(float m
     return largest / most;
 }
 
+/// What is taken for the zero point of E2M1, whose integers are looked up and so can begin anywhere.
+#define EFT_E2M1_ZERO 16
+
+/// The zero point of a group's codes, as they enter a product.
+static inline int32_t eft_zero_point(const eft_weight *w, uint32_t bits) {
+    return w->code_book == EFT_CODES_E2M1 ? EFT_E2M1_ZERO : 1 << (bits - 1);
+}
+
 /// -z times the sum of a part's integers.
 __attribute__((always_inline)) static inline int32_t eft_integers_start(size_t count, const int16_t *integers,
-                                                                       uint32_t bits) {
+                                                                       int32_t zero) {
     int32_t sum = 0;
     for (size_t k = 0; k < count; k++) sum += integers[k];
-    return -sum * (1 << (bits - 1));
+    return -sum * zero;
 }
 
 /// What a part's packing has beside its scale: what takes the zero point away, or where there are offsets the sum of its numbers.
 __attribute__((always_inline)) static inline uint32_t eft_integers_head(eft_scale_type type, float scale, size_t count,
-                                                                       const int16_t *integers, uint32_t bits) {
-    if (!eft_has_offsets(type)) return (uint32_t)eft_integers_start(count, integers, bits);
+                                                                       const int16_t *integers, int32_t zero) {
+    if (!eft_has_offsets(type)) return (uint32_t)eft_integers_start(count, integers, zero);
     int32_t sum = 0;
     for (size_t k = 0; k < count; k++) sum += integers[k];
     return eft_bits_of_f32(scale * (float)sum);

@@ -127,4 +127,15 @@ static inline uint16_t eft_f16_of_f32(float x) {
     return (uint16_t)(sign | ((rounded - 0x38000000u) >> 13));
 }
 
+/// Twice the numbers of E2M1: a sign, two bits of exponent, one of mantissa.
+static const int8_t eft_e2m1_values[16] = {0, 1, 2, 3, 4, 6, 8, 12, 0, -1, -2, -3, -4, -6, -8, -12};
+
+/// The exponent of E8M0 that is no number.
+#define EFT_E8M0_NONE 255
+
+/// Half of 2^(x - 127).
+static inline float eft_half_e8m0(uint8_t x) {
+    return eft_f32_of_bits(x < 2 ? 0x00200000u << x : (uint32_t)(x - 1) << 23);
+}
+
 #endif

@@ -22,8 +22,10 @@ const eft_product_table *eft_product_table_for(eft_isa isa, const eft_weight *w,
     // Scaled weights of blocks would need three dot products of a pair for two multiply-adds.
     bool splits = w != NULL && eft_scales_blocks(w->scale_type) && precision != EFT_PRECISION_BF16;
     if (isa == EFT_ISA_AVX512_BF16 && !splits && w != NULL && (w->kind == EFT_WEIGHT_BF16 || w->kind == EFT_WEIGHT_CODED)) {
-        // Integers of up to 8 bits and numbers of E4M3 are bf16 numbers; values of NF4, and scaled ones, are not.
-        bool exact = w->kind == EFT_WEIGHT_BF16 || (!transposed && w->code_book != EFT_CODES_NF4);
+        // Integers of up to 8 bits and numbers of E4M3 are bf16 numbers; values of NF4 and FP4, and scaled ones, are not, but for powers of two.
+        bool is_table = w->code_book == EFT_CODES_NF4 || w->code_book == EFT_CODES_FP4;
+        bool plain = !is_table && (!transposed || w->scale_type == EFT_SCALES_E8M0);
+        bool exact = w->kind == EFT_WEIGHT_BF16 || plain;
         *form = precision == EFT_PRECISION_BF16 ? EFT_FORM_BF16 : exact ? EFT_FORM_SPLIT_1 : EFT_FORM_SPLIT_2;
         return &eft_products_avx512_bf16[*form - EFT_FORM_BF16];
     }

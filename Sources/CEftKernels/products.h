@@ -94,6 +94,8 @@ typedef enum eft_coding {
     EFT_CODING_8,
     EFT_CODING_NF4,
     EFT_CODING_E4M3,
+    EFT_CODING_E2M1,
+    EFT_CODING_FP4,
 } eft_coding;
 
 static inline eft_coding eft_coding_of(const eft_weight *w, size_t segment) {
@@ -102,13 +104,26 @@ static inline eft_coding eft_coding_of(const eft_weight *w, size_t segment) {
     if (w->kind == EFT_WEIGHT_BF16) return EFT_CODING_BF16;
     if (w->code_book == EFT_CODES_NF4) return EFT_CODING_NF4;
     if (w->code_book == EFT_CODES_E4M3) return EFT_CODING_E4M3;
+    if (w->code_book == EFT_CODES_E2M1) return EFT_CODING_E2M1;
+    if (w->code_book == EFT_CODES_FP4) return EFT_CODING_FP4;
     uint32_t bits = w->groups[segment].bits;
     return bits == 8 ? EFT_CODING_8 : (eft_coding)(EFT_CODING_2 + (bits - 2));
 }
 
+/// The 16 values of a code book that are no integers; NULL of others.
+__attribute__((always_inline)) static inline const float *eft_coding_values(const int coding) {
+    return coding == EFT_CODING_NF4 ? eft_nf4_values : coding == EFT_CODING_FP4 ? eft_fp4_values : NULL;
+}
+
+/// Width of the codes.
+__attribute__((always_inline)) static inline int eft_coding_bits(const int coding) {
+    if (coding == EFT_CODING_NF4 || coding == EFT_CODING_E2M1 || coding == EFT_CODING_FP4) return 4;
+    return coding == EFT_CODING_8 || coding == EFT_CODING_E4M3 ? 8 : coding - EFT_CODING_2 + 2;
+}
+
 /// 32-bit words of a block of a panel.
 static inline size_t eft_block_words(eft_coding coding) {
-    static const uint8_t rows[] = {32, 16, 16, 2, 3, 4, 5, 6, 8, 4, 8};
+    static const uint8_t rows[] = {32, 16, 16, 2, 3, 4, 5, 6, 8, 4, 8, 4, 4};
     return (size_t)rows[coding] * EFT_PANEL;
 }
 
@@ -131,7 +146,7 @@ static inline bool eft_has_halves(eft_scale_type type) { return type >= EFT_SCAL
 
 /// Bytes of the scales of a panel in a group, or in all that share a record.
 static inline size_t eft_scale_bytes(eft_scale_type type) {
-    static const uint16_t bytes[] = {64, 32, EFT_EXL2_SCALES, 64, 320, 288, 320};
+    static const uint16_t bytes[] = {64, 32, EFT_EXL2_SCALES, EFT_PANEL, 64, 320, 288, 320};
     return bytes[type];
 }
 

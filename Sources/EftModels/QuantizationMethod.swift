@@ -35,9 +35,9 @@ enum QuantizationMethod {
     }
 
     private static func checkBitsAndBytes(_ quantization: ConfigCursor) throws {
-        let type = try quantization.string("bnb_4bit_quant_type", default: "nf4")
+        let type = try quantization.string("bnb_4bit_quant_type", default: "fp4")
         let isFourBit = try quantization.bool("load_in_4bit", default: false)
-        guard !isFourBit || type == "nf4" else {
+        guard !isFourBit || type == "nf4" || type == "fp4" else {
             throw fault("4-bit weights of bitsandbytes in '\(excerpt(type))'", quantization)
         }
     }
@@ -45,7 +45,7 @@ enum QuantizationMethod {
     private static func fault(_ what: String, _ config: ConfigCursor) -> ModelError {
         ModelError(
             .unsupported,
-            "\(what) are not read; read are 16-bit and f32 weights, bitsandbytes NF4 and LLM.int8, EXL2, GPTQ, AWQ, FP8 and "
+            "\(what) are not read; read are 16-bit and f32 weights, bitsandbytes' NF4, FP4 and LLM.int8, EXL2, GPTQ, AWQ, FP8 and "
                 + "compressed-tensors. Take the unquantized model, and eft quantize or --load-in-4bit to make it small",
             path: config.file)
     }

@@ -34,7 +34,7 @@ extension Planner {
     package func choice(
         _ report: PlanReport, _ subject: PlanSubject, generation: GenerationNeed
     ) -> RunChoice? {
-        let asIs: StageKind = subject.hasWeights ? .runStored : .runDense
+        let asIs: StageKind = report.stage(.runStored) == nil ? .runDense : .runStored
         let quantized: [StageKind] =
             isQuantizable(subject)
             ? Planner.advisedWidths.map { .runEXL2(bits: $0) } : subject.isDense ? [.runNF4] : []

@@ -116,7 +116,7 @@ private struct ConclusionWriter {
     }
 
     private var nothingFits: PlanConclusion.Item {
-        var kinds: [StageKind] = [subject.hasWeights ? .runStored : .runDense]
+        var kinds: [StageKind] = [report.stage(.runStored) == nil ? .runDense : .runStored]
         if subject.isDense { kinds.append(.runNF4) }
         if planner.isQuantizable(subject) {
             kinds += EXL2Geometry.uniformWidths.map { .runEXL2(bits: $0) }

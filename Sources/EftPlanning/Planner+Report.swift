@@ -57,7 +57,12 @@ extension Planner {
         }
         var formats: [(StageKind, PlannedFormat)] = [
             (.runDense, .dense(.bf16)), (.runNF4, .nf4(ends: .bf16)),
+            (.runFP8, .fp8(group: 128, ends: .bf16)),
+            (.runGPTQ(bits: 4), .gptq(PlannedFormat.GPTQForm(), ends: .f16)),
         ]
+        if folder.checkpoint == nil, let published = try folder.publishedFormat() {
+            formats.insert((.runStored, published), at: 0)
+        }
         formats += EXL2Geometry.uniformWidths.reversed().map { bits in
             (
                 .runEXL2(bits: bits),

@@ -81,7 +81,7 @@ extension Planner {
         requirements: ServeRequirements
     ) -> ServePlan {
         var requirements = requirements
-        if description.shape.linear == nil { requirements.stateSnapshots = 0 }
+        if description.shape.mixer == nil { requirements.stateSnapshots = 0 }
         while true {
             let plan = serve(layouts, adapters, load, requirements)
             let fits = plan.stage.fits(limits) && plan.stage.streaming == nil

@@ -15,7 +15,7 @@ package enum StageKind: Sendable, Hashable {
     case convert
     /// A quantization with this many calibration rows, each of this many tokens.
     case quantize(bits: Int, rows: Int, length: Int)
-    /// Text from weights as the folder holds them.
+    /// Text from weights as the folder holds them, or as config.json says that it would.
     case runStored
     /// Text from 16-bit weights.
     case runDense
@@ -23,13 +23,17 @@ package enum StageKind: Sendable, Hashable {
     case runNF4
     /// Text from weights quantized to a width.
     case runEXL2(bits: Int)
+    /// Text from weights quantized to GPTQ's codes of a width.
+    case runGPTQ(bits: Int)
+    /// Text from weights in 8-bit floating point.
+    case runFP8
     /// Several requests at once, on weights as one of the kinds above has them.
     indirect case serve(StageKind, sequences: Int)
 
     /// Whether the stage makes text, for one request or several.
     package var isGeneration: Bool {
         switch self {
-        case .runStored, .runDense, .runNF4, .runEXL2, .serve: true
+        case .runStored, .runDense, .runNF4, .runEXL2, .runGPTQ, .runFP8, .serve: true
         default: false
         }
     }

@@ -27,6 +27,7 @@ package struct LinearSource: Sendable {
     /// What the stored form is called in reports: the type of numbers or blocks, or the form's name.
     package var formName: String {
         if let blocks = scheme as? GGUFScheme { return blocks.typeName }
+        if let codes = scheme as? NF4Scheme { return codes.formName }
         return scheme is DenseScheme
             ? scheme.storedTensors.first?.dtype.rawValue ?? "" : schemeName
     }

@@ -123,6 +123,27 @@ struct HubTests {
         #expect(weightBytes == 2_100_000)
     }
 
+    @Test func `a text is scored by the name of its data set`() throws {
+        let rows = (0..<4).map { #"{"text": "Once upon a time there was a newt \#($0)."}"# }
+            .joined(separator: "\n")
+        hub.add(
+            "org/texts", kind: .dataset,
+            [
+                TestHub.File("data/train.jsonl", "not needed"),
+                TestHub.File("data/test.jsonl", Array(rows.utf8), isLarge: true),
+            ])
+        let words = ["eval", "-m", "org/demo", "--json", "--data"]
+        let local = try home.write("texts.jsonl", rows)
+        let scores = try [local, "org/texts", "org/texts"].map { data in
+            let result = try Program(words + [data], environment: environment)
+            #expect(result.status == 0, "\(result.errors)")
+            return try ConfigCursor(JSONParser.parse(Array(result.output.utf8)))
+                .required("perplexity").double()
+        }
+        #expect(Set(scores).count == 1)
+        #expect(!hub.visits.contains { $0.path.hasSuffix("train.jsonl") })
+    }
+
     @Test func `a configuration names its base and its data`() throws {
         let rows = (0..<4).map { #"{"text": "Once upon a time there was a newt \#($0)."}"# }
         hub.add(

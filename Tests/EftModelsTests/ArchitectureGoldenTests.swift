@@ -338,7 +338,7 @@ import Testing
         ("{\"quant_method\": \"hqq\", \"bits\": 4}", "HQQ"),
         ("{\"quant_method\": \"aqlm\"}", "AQLM"), ("{\"quant_method\": \"mxfp4\"}", "MXFP4"),
         ("{\"quant_method\": \"new\"}", "new"),
-        ("{\"load_in_4bit\": true, \"bnb_4bit_quant_type\": \"fp4\"}", "fp4"),
+        ("{\"load_in_4bit\": true, \"bnb_4bit_quant_type\": \"int4\"}", "int4"),
     ])
     func `weights of a form that is not read are refused with what to take`(
         _ value: String, _ name: String
@@ -355,6 +355,7 @@ import Testing
         "{\"quant_method\": \"gptq\", \"bits\": 4}", "{\"quant_method\": \"awq\"}",
         "{\"quant_method\": \"fp8\"}",
         "{\"load_in_4bit\": true, \"bnb_4bit_quant_type\": \"nf4\"}",
+        "{\"load_in_4bit\": true, \"bnb_4bit_quant_type\": \"fp4\"}",
         "{\"quant_method\": \"bitsandbytes\", \"load_in_8bit\": true}",
     ])
     func `weights of a form that is read are not`(_ value: String) throws {

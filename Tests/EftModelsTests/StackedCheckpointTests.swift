@@ -68,6 +68,28 @@ struct StackedCheckpointTests {
         }
     }
 
+    @Test func `experts in blocks stay so in memory, with the same numbers`() throws {
+        let folder = try Self.folder("gpt-oss-mxfp4")
+        let shown = try #require(folder.checkpoint)
+        let backend = try CPUBackend(threads: 2, precision: .f32)
+        let experts = folder.description.linears(layer: 1).filter { $0.expert != nil }
+        #expect(!experts.isEmpty)
+        for linear in experts {
+            let source = try LinearSource(
+                module: linear.name, checkpoint: shown, inputs: linear.inputs,
+                outputs: linear.outputs)
+            #expect(source.formName == "MXFP4")
+            let weight = try source.load(as: .asStored, backend: backend)
+            let panels = Double(weight.layout.panels * 16) * Double(linear.inputs)
+            let held = weight.layout.byteCount - weight.layout.tableBytes
+            #expect(Double(held) * 8 == 4.25 * panels)
+            let numbers = try shown.floats(of: linear.name + ".weight")
+            let out = try Matrix(rows: linear.outputs, columns: linear.inputs, ledger: nil)
+            backend.gather(weight, rows: (0..<linear.outputs).map(Int32.init), into: out)
+            #expect(out.array == numbers)
+        }
+    }
+
     @Test(arguments: names)
     func `any part of the bytes is that of the whole`(_ name: String) throws {
         let shown = try #require(try Self.folder(name).checkpoint)

@@ -225,6 +225,28 @@ import Testing
         #expect(report.stages.allSatisfy { $0.memory.total > 1 << 40 })
     }
 
+    @Test(arguments: [
+        "architectures/gpt-oss-mxfp4", "quantized-models/gptq", "quantized-models/fp8",
+    ])
+    func `a config is planned in the format that it names`(_ name: String) throws {
+        let folder = try ModelFolder.open(Fixtures.path(name))
+        let stored = try DecoderLayouts(DecoderLoader(folder: folder))
+        let bare = try ModelFolder.open(Fixtures.path(name + "/config.json"), needsWeights: false)
+        #expect(bare.checkpoint == nil)
+        let format = try #require(try bare.publishedFormat())
+        let planned = try DecoderLayouts(bare.description, format: format)
+        #expect(planned.layers == stored.layers)
+        let report = try planner(bare, limit: 1 << 30).report(
+            folder: bare,
+            training: Planner.TrainingOptions(rank: 8, sequenceLen: 64, microBatchSize: 1),
+            generation: GenerationNeed(contextLength: 64))
+        let stage = try #require(report.stage(.runStored))
+        #expect(stage.memory[.weights] == planned.byteCount)
+        for kind in [StageKind.runFP8, .runGPTQ(bits: 4)] {
+            #expect(try #require(report.stage(kind)).memory[.weights] > 0)
+        }
+    }
+
     @Test func `a bare config is planned in every format`() throws {
         let folder = try ModelFolder.open(
             Fixtures.packageRoot + "/Examples/demo/model/config.json", needsWeights: false)

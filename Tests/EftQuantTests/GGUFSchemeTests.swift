@@ -116,9 +116,7 @@ struct GGUFSchemeTests {
             // Scales of blocks are bytes where the file has six bits.
             let padded = Double(weight.layout.panels * 16) / Double(Self.n)
             let held = Double(weight.layout.byteCount - weight.layout.tableBytes)
-            // Four bits of MXFP4 are integers of five, and an exponent is a half.
-            let most = type.0 == .mxfp4 ? 1.3 : 1.04
-            #expect(held <= most * padded * Double(source.storedBytes))
+            #expect(held <= 1.04 * padded * Double(source.storedBytes))
         }
         for (start, part) in zip(
             stride(from: 0, to: checkpoint.values.count, by: 32),
@@ -207,12 +205,14 @@ struct GGUFSchemeTests {
         let halves: [(GGUFTensorType, [Int])] = [
             (.q4_0, [1]), (.q4_1, [1, 3]), (.q5_0, [1]), (.q5_1, [1, 3]), (.q8_0, [1]),
             (.q2_K, [81, 83]), (.q3_K, [109]), (.q4_K, [1, 3]), (.q5_K, [1, 3]), (.q6_K, [209]),
+            (.mxfp4, [0]),
         ]
         for (type, half) in halves.flatMap({ type, all in all.map { (type, $0) } }) {
             var checkpoint = try BlockCheckpoint(
                 type, rows: Self.n, columns: Self.k,
                 halves: halves.first { $0.0 == type }?.1 ?? [])
-            checkpoint.blocks[checkpoint.blocks.count - type.blockBytes + half] = 0x7C
+            checkpoint.blocks[checkpoint.blocks.count - type.blockBytes + half] =
+                type == .mxfp4 ? 0xFF : 0x7C
             let source = try source(checkpoint)
             let error = #expect(throws: FormatError.self) {
                 try source.load(as: .asStored, backend: CPUBackend(threads: 1))

@@ -43,7 +43,8 @@ struct NF4HostileTests {
     }
 
     @Test(arguments: [
-        (#""nf4""#, #""fp4""#, FormatError.Code.unsupported, "quant_type"),
+        (#""nf4""#, #""af4""#, FormatError.Code.unsupported, "quant_type"),
+        (#""nf4""#, #""fp4""#, .unsupported, "FP4"),
         (#""blocksize": 64"#, #""blocksize": 0"#, .unsupported, "blocksize"),
         (#""blocksize": 64"#, #""blocksize": -64"#, .unsupported, "blocksize"),
         (#""blocksize": 64"#, #""blocksize": 48"#, .unsupported, "blocksize"),
@@ -133,7 +134,7 @@ struct NF4HostileTests {
         #expect(refusal(of: checkpoint)?.code == .unsupported)
     }
 
-    @Test func `FP4 is named as such`() throws {
+    @Test func `a state of FP4 that speaks of NF4 is refused`() throws {
         var checkpoint = try checkpoint()
         try checkpoint.copy(
             NF4HostileTests.stateName, from: checkpoint,
@@ -141,7 +142,7 @@ struct NF4HostileTests {
         checkpoint.remove(NF4HostileTests.stateName)
         let error = refusal(of: checkpoint)
         #expect(error?.code == .unsupported)
-        #expect(error?.message.contains("FP4") == true)
+        #expect(error?.message.contains("NF4") == true)
     }
 
     @Test func `codes in a tensor of another type are the same bytes`() throws {

@@ -61,7 +61,7 @@ static void from_table(const int8_t *values, float d, const uint8_t *codes, int 
 
 static void iq4_nl(const uint8_t *b, float *y) { from_table(iq4_values, load_f16(b), b + 2, 16, y); }
 
-static void mxfp4(const uint8_t *b, float *y) { from_table(eft_gguf_e2m1_values, eft_gguf_half_e8m0(b[0]), b + 1, 16, y); }
+static void mxfp4(const uint8_t *b, float *y) { from_table(eft_e2m1_values, eft_half_e8m0(b[0]), b + 1, 16, y); }
 
 /// Half of an unsigned E4M3.
 static float half_e4m3(uint8_t x) {
@@ -76,7 +76,7 @@ static float half_e4m3(uint8_t x) {
 
 /// Four scales, then four times eight bytes with number i in the low four bits and number i + 8 in the high ones.
 static void nvfp4(const uint8_t *b, float *y) {
-    for (int j = 0; j < 4; j++) from_table(eft_gguf_e2m1_values, half_e4m3(b[j]), b + 4 + 8 * j, 8, y + 16 * j);
+    for (int j = 0; j < 4; j++) from_table(eft_e2m1_values, half_e4m3(b[j]), b + 4 + 8 * j, 8, y + 16 * j);
 }
 
 // ---------------------------------------------------------------------------------------------------------------------

@@ -21,14 +21,6 @@ static void q5_codes(const uint8_t *high, uint8_t *codes) {
     for (int i = 0; i < EFT_BLOCK; i++) put(codes, i, found[i]);
 }
 
-/// The values of E2M1, doubled, are integers of five bits.
-static void e2m1_codes(const uint8_t *bytes, uint8_t *codes) {
-    for (int i = 0; i < 16; i++) {
-        put(codes, i, (uint32_t)(eft_gguf_e2m1_values[bytes[i] & 15] + 16));
-        put(codes, i + 16, (uint32_t)(eft_gguf_e2m1_values[bytes[i] >> 4] + 16));
-    }
-}
-
 static void q2_K(const uint8_t *b, size_t part, uint8_t *codes) {
     const uint8_t *q = b + 16 + 32 * (part / 4);
     for (int i = 0; i < 32; i++) put(codes, i, q[i] >> (2 * (part % 4)) & 3);
@@ -62,7 +54,7 @@ static void read_codes(uint32_t type, const uint8_t *b, size_t part, uint8_t *co
     case EFT_GGUF_Q4_1: nibbles(b + 4, codes); break;
     case EFT_GGUF_Q5_0: q5_codes(b + 2, codes); break;
     case EFT_GGUF_Q5_1: q5_codes(b + 4, codes); break;
-    case EFT_GGUF_MXFP4: e2m1_codes(b + 1, codes); break;
+    case EFT_GGUF_MXFP4: nibbles(b + 1, codes); break;
     case EFT_GGUF_Q8_0:
         for (int i = 0; i < 32; i++) put(codes, i, b[2 + i] ^ 128u);
         break;
@@ -86,13 +78,6 @@ static bool put_halves(uint8_t *halves, size_t lane, const uint8_t *first, const
     return put_half(halves + 2 * EFT_PANEL, lane, second) && finite;
 }
 
-/// Stores a power of two for a lane; those below the smallest half become zero, and false where it exceeds the largest.
-static bool put_power(uint8_t *halves, size_t lane, uint8_t exponent) {
-    uint16_t half = eft_f16_of_f32(eft_gguf_half_e8m0(exponent));
-    uint8_t bytes[2] = {(uint8_t)half, (uint8_t)(half >> 8)};
-    return put_half(halves, lane, bytes);
-}
-
 /// The scales of a lane of a stored block, into the panel's record.
 static bool read_scales(uint32_t type, const uint8_t *b, size_t lane, uint8_t *record) {
     const size_t d = 2 * EFT_PANEL;
@@ -101,7 +86,9 @@ static bool read_scales(uint32_t type, const uint8_t *b, size_t lane, uint8_t *r
     case EFT_GGUF_Q4_0:
     case EFT_GGUF_Q5_0:
     case EFT_GGUF_Q8_0: return put_half(record, lane, b);
-    case EFT_GGUF_MXFP4: return put_power(record, lane, b[0]);
+    case EFT_GGUF_MXFP4:
+        record[lane] = b[0];
+        return b[0] != EFT_E8M0_NONE;
     case EFT_GGUF_Q4_1:
     case EFT_GGUF_Q5_1: return put_halves(record, lane, b, b + 2);
     case EFT_GGUF_Q2_K:
@@ -139,7 +126,7 @@ static const panel_form forms[] = {
     [EFT_GGUF_Q4_K] = {EFT_SCALES_K_OFFSET, 4, 144},
     [EFT_GGUF_Q5_K] = {EFT_SCALES_K_OFFSET, 5, 176},
     [EFT_GGUF_Q6_K] = {EFT_SCALES_K_HALVES, 6, 210},
-    [EFT_GGUF_MXFP4] = {EFT_SCALES_F16, 5, 17},
+    [EFT_GGUF_MXFP4] = {EFT_SCALES_E8M0, 4, 17},
 };
 
 typedef struct pack_job {

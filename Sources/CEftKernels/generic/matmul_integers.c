@@ -47,7 +47,7 @@ static void row_block(const integers_job *job, size_t panel, size_t s, const flo
     eft_weight_codes(job->w, panel, s, group->first_block, codes);
     for (size_t part = 0; part < parts; part++) {
         const int16_t *first = integers + part * inputs;
-        int32_t sum = 0, start = offsets ? 0 : eft_integers_start(inputs, first, group->bits);
+        int32_t sum = 0, start = offsets ? 0 : eft_integers_start(inputs, first, eft_zero_point(job->w, group->bits));
         for (size_t k = 0; k < inputs; k++) sum += first[k];
         for (size_t lane = 0; lane < EFT_PANEL; lane++) {
             float scale, offset;

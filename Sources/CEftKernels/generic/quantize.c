@@ -24,6 +24,11 @@ const float eft_nf4_values[16] = {
     1.0f,
 };
 
+const float eft_fp4_values[16] = {
+    0, 0.0625f / 12, 8.0f / 12, 1, 4.0f / 12, 0.5f, 2.0f / 12, 0.25f,
+    0, -0.0625f / 12, -8.0f / 12, -1, -4.0f / 12, -0.5f, -2.0f / 12, -0.25f,
+};
+
 #define MIDPOINT(a, b) (((a) + (b)) / 2)
 const float eft_nf4_midpoints[15] = {
     MIDPOINT(-1.0f, -0.6961928009986877f),

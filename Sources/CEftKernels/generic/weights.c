@@ -323,6 +323,7 @@ void eft_block_scaling(const eft_weight *w, size_t panel, size_t group, size_t h
 float eft_weight_scale(const eft_weight *w, size_t panel, size_t group, size_t lane) {
     if (eft_scales_blocks(w->scale_type)) return 1;
     const uint8_t *scales = eft_scale_data(w, panel, group);
+    if (w->scale_type == EFT_SCALES_E8M0) return eft_half_e8m0(scales[lane]);
     if (w->scale_type != EFT_SCALES_EXL2)
         return read_number(scales, w->scale_type == EFT_SCALES_F32 ? EFT_F32 : EFT_F16, lane);
     uint32_t words[2];
@@ -343,6 +344,8 @@ float eft_e4m3_value(uint8_t code) {
 float eft_code_value(eft_code_book book, uint32_t bits, uint8_t code) {
     if (book == EFT_CODES_E4M3) return eft_e4m3_value(code);
     if (book == EFT_CODES_NF4) return eft_nf4_values[code & 15];
+    if (book == EFT_CODES_E2M1) return eft_e2m1_values[code & 15];
+    if (book == EFT_CODES_FP4) return eft_fp4_values[code & 15];
     return (float)((int32_t)code - (int32_t)(1u << (bits - 1)));
 }
 

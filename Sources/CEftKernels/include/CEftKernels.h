@@ -87,6 +87,8 @@ typedef enum eft_code_book {
     EFT_CODES_SIGNED = 0,  // code - 2^(bits-1), as EXL2
     EFT_CODES_NF4 = 1,     // the 16 values of NF4 (4 bits only)
     EFT_CODES_E4M3 = 2,    // 8-bit floating point numbers (8 bits only), none of them NaN
+    EFT_CODES_E2M1 = 3,    // twice the 4-bit floating point numbers (4 bits only): integers from -12 to 12
+    EFT_CODES_FP4 = 4,     // the 16 values of bitsandbytes' FP4 (4 bits only)
 } eft_code_book;
 
 /// How the scales of a panel's 16 outputs in a group are held.
@@ -96,13 +98,14 @@ typedef enum eft_scale_type {
     /// EFT_EXL2_SCALES bytes, as EXL2 stores them: two 32-bit words of codes less one (lane i: word i % 2, bit 4 * (i / 2)), then
     /// the group's largest scale over 256 as f16, m. A scale is half((code)^2 * m), code 1...16.
     EFT_SCALES_EXL2 = 2,
+    EFT_SCALES_E8M0 = 3,  // [16] bytes x, a scale is 2^(x - 128): half of MXFP4's, whose code book is doubled; 255 is none
     // Scales of single blocks, as GGUF stores them; each group is one block. A weight is scale * code + offset, with an
     // unsigned code, or where there are no offsets scale * (code - 2^(bits-1)). With halves a block's first 16 inputs have other scales than
     // its last. The scales of eight blocks are products of a panel's 16 f16 numbers d, and the offsets of -m, with small integers.
-    EFT_SCALES_OFFSET = 3,           // a block: [16] f16 scales, [16] f16 offsets (Q4_1, Q5_1)
-    EFT_SCALES_K_OFFSET = 4,         // 8 blocks: d, m, [8][16] bytes for scales, [8][16] for offsets (Q4_K, Q5_K)
-    EFT_SCALES_K_HALVES = 5,         // 8 blocks: d, [8][2 halves][16] signed bytes (Q3_K, Q6_K)
-    EFT_SCALES_K_OFFSET_HALVES = 6,  // 8 blocks: d, m, [8][2 halves][16] bytes: low four bits for scales, high ones for offsets (Q2_K)
+    EFT_SCALES_OFFSET = 4,           // a block: [16] f16 scales, [16] f16 offsets (Q4_1, Q5_1)
+    EFT_SCALES_K_OFFSET = 5,         // 8 blocks: d, m, [8][16] bytes for scales, [8][16] for offsets (Q4_K, Q5_K)
+    EFT_SCALES_K_HALVES = 6,         // 8 blocks: d, [8][2 halves][16] signed bytes (Q3_K, Q6_K)
+    EFT_SCALES_K_OFFSET_HALVES = 7,  // 8 blocks: d, m, [8][2 halves][16] bytes: low four bits for scales, high ones for offsets (Q2_K)
 } eft_scale_type;
 #define EFT_EXL2_SCALES 10
 /// Blocks that share d and m.
@@ -138,7 +141,7 @@ typedef struct eft_weight {
 typedef enum eft_precision {
     EFT_PRECISION_BF16 = 0,  // activations rounded to bf16
     EFT_PRECISION_F32 = 1,   // activations in f32, or split in two bf16 numbers (high and low part)
-    /// y = x W with signed codes in groups of at most EFT_INT16_BLOCKS blocks: activations as 16-bit integers with a scale
+    /// y = x W with signed codes, or those of E2M1, in groups of at most EFT_INT16_BLOCKS blocks: activations as 16-bit integers with a scale
     /// for each row and group, sums of a group in exact integers, the same bits on every level. Other products in f32. Where blocks
     /// have scales of their own, offsets multiply the sum of the row's integers.
     EFT_PRECISION_INT16 = 2,
@@ -606,6 +609,8 @@ void eft_attention_backward(eft_context *context, const eft_attention *attention
 
 /// The 16 values of NF4, and the 15 decision points between them (Dettmers et al. 2023, as bitsandbytes 0.49.1).
 extern const float eft_nf4_values[16];
+/// The 16 values of FP4 as bitsandbytes has them: a sign, and 0, 1/192, 2/3, 1, 1/3, 1/2, 1/6, 1/4.
+extern const float eft_fp4_values[16];
 extern const float eft_nf4_midpoints[15];
 
 /// NF4 of `count` numbers in blocks of `block_size`: value * (1/absmax) in f32, element 2i in the high nibble of byte i.

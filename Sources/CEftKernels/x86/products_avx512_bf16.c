@@ -93,7 +93,7 @@ static void pack_gradients(eft_form form, bool rounds, size_t rows, const float 
 // Weights to bf16
 // ---------------------------------------------------------------------------------------------------------------------
 
-/// Tables of bf16 numbers: one of 32 that repeats the code book, or two for 6 bits; for NF4 its low parts; of E4M3 the numbers
+/// Tables of bf16 numbers: one of 32 that repeats the code book, or two for 6 bits; for NF4 and FP4 their low parts; of E4M3 the numbers
 /// without a leading one.
 typedef struct tables {
     u32x16 first, second;
@@ -101,13 +101,16 @@ typedef struct tables {
 
 INLINE tables make_tables(const int coding) {
     uint16_t values[64] = {0};
-    if (coding == EFT_CODING_NF4) {
+    const float *book = eft_coding_values(coding);
+    if (book != NULL) {
         for (size_t i = 0; i < 32; i++) {
-            values[i] = eft_bf16_of_f32(eft_nf4_values[i % 16]);
-            values[i + 32] = eft_bf16_of_f32(eft_nf4_values[i % 16] - eft_f32_of_bf16(values[i]));
+            values[i] = eft_bf16_of_f32(book[i % 16]);
+            values[i + 32] = eft_bf16_of_f32(book[i % 16] - eft_f32_of_bf16(values[i]));
         }
     } else if (coding == EFT_CODING_E4M3) {
         for (int i = 0; i < 8; i++) values[i] = eft_bf16_of_f32((float)i * 0x1p-9f);
+    } else if (coding == EFT_CODING_E2M1) {
+        for (int i = 0; i < 32; i++) values[i] = eft_bf16_of_f32(eft_e2m1_values[i % 16]);
     } else if (coding >= EFT_CODING_2 && coding <= EFT_CODING_6) {
         int size = 1 << (coding - EFT_CODING_2 + 2);
         for (int i = 0; i < 64; i++) values[i] = eft_bf16_of_f32((float)(i % size - size / 2));
@@ -123,11 +126,11 @@ INLINE u32x16 e4m3_pairs(u32x16 codes, const tables *tables) {
     return sign | (u32x16)_mm512_mask_permutexvar_epi16((__m512i)large, is_small, (__m512i)low, (__m512i)tables->first);
 }
 
-/// Pair `p` of a block as bf16 pairs. `low`: the low parts of NF4.
+/// Pair `p` of a block as bf16 pairs. `low`: the low parts of NF4 and FP4.
 INLINE u32x16 pair_words(const int coding, const uint32_t *block, const int p, const tables *tables, const bool low) {
     if (coding == EFT_CODING_BF16) return LOADW(block + p * EFT_PANEL);
     const bool is_e4m3 = coding == EFT_CODING_E4M3;
-    const int bits = coding == EFT_CODING_NF4 ? 4 : coding == EFT_CODING_8 || is_e4m3 ? 8 : coding - EFT_CODING_2 + 2;
+    const int bits = eft_coding_bits(coding);
     int shift;
     u32x16 words = pairs_codes(bits, block, p, &shift);
     if (is_e4m3) return e4m3_pairs(words >> shift, tables);
@@ -181,11 +184,18 @@ static void unpack(const eft_weight *w, eft_form form, bool rounds, size_t panel
     case EFT_CODING_6: unpack_pairs(EFT_CODING_6, false, data, blocks, out); break;
     case EFT_CODING_8: unpack_pairs(EFT_CODING_8, false, data, blocks, out); break;
     case EFT_CODING_E4M3: unpack_pairs(EFT_CODING_E4M3, false, data, blocks, out); break;
+    case EFT_CODING_E2M1: unpack_pairs(EFT_CODING_E2M1, false, data, blocks, out); break;
     case EFT_CODING_NF4:
         if (form == EFT_FORM_SPLIT_2)
             unpack_pairs(EFT_CODING_NF4, true, data, blocks, out);
         else
             unpack_pairs(EFT_CODING_NF4, false, data, blocks, out);
+        break;
+    case EFT_CODING_FP4:
+        if (form == EFT_FORM_SPLIT_2)
+            unpack_pairs(EFT_CODING_FP4, true, data, blocks, out);
+        else
+            unpack_pairs(EFT_CODING_FP4, false, data, blocks, out);
         break;
     default: break;  // bf16 panels are used as they are; f32 and f16 ones are multiplied in f32
     }
@@ -435,6 +445,9 @@ DIRECT_BOTH(8)
 DIRECT(NF4, 1, 1)
 DIRECT(NF4, 2, 2)
 DIRECT_BOTH(E4M3)
+DIRECT_BOTH(E2M1)
+DIRECT(FP4, 1, 1)
+DIRECT(FP4, 2, 2)
 
 #define DIRECT_ROW(C, X)                                                                                               \
     {                                                                                                                  \
@@ -447,7 +460,8 @@ static const segment_function segment_functions[][2][3][2] = {
     {DIRECT_ROW(3, 1), DIRECT_ROW(3, 2)},       {DIRECT_ROW(4, 1), DIRECT_ROW(4, 2)},
     {DIRECT_ROW(5, 1), DIRECT_ROW(5, 2)},       {DIRECT_ROW(6, 1), DIRECT_ROW(6, 2)},
     {DIRECT_ROW(8, 1), DIRECT_ROW(8, 2)},       {DIRECT_ROW(NF4, 1), DIRECT_ROW(NF4, 2)},
-    {DIRECT_ROW(E4M3, 1), DIRECT_ROW(E4M3, 2)},
+    {DIRECT_ROW(E4M3, 1), DIRECT_ROW(E4M3, 2)}, {DIRECT_ROW(E2M1, 1), DIRECT_ROW(E2M1, 2)},
+    {DIRECT_ROW(FP4, 1), DIRECT_ROW(FP4, 2)},
 };
 
 static void direct(const eft_direct_call *call) {

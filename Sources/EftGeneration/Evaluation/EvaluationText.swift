@@ -7,9 +7,12 @@ import EftTokenizers
 /// Texts to score.
 package enum EvaluationText {
     /// Tokens of a UTF-8 text file, or of the `text` of all rows of a `.jsonl` or `.parquet` file one after the other.
+    /// - Parameter isRows: whether the file holds rows whatever its name ends in.
     /// - Throws: `ConfigError` for unreadable files, `FormatError`, `TokenizerError`.
-    package static func tokens(_ path: String, tokenizer: Tokenizer) throws -> [Int32] {
-        if path.hasSuffix(".jsonl") || DataRows.isParquet(path) {
+    package static func tokens(
+        _ path: String, tokenizer: Tokenizer, isRows: Bool = false
+    ) throws -> [Int32] {
+        if isRows || path.hasSuffix(".jsonl") || DataRows.isParquet(path) {
             let rows = try DataRows(path)
             var tokens: [Int32] = []
             while let row = try rows.next() {

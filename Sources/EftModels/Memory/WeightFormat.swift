@@ -13,6 +13,32 @@ package enum PlannedFormat: Sendable, Hashable {
     /// EXL2 at a width, or at a mean of two widths; the head at a width of its own, and so the embedding, unless it is in
     /// f16.
     case exl2(bits: Double, headBits: Int, quantizesEmbedding: Bool = false)
+    /// GPTQ's codes with a scale in half precision for so many inputs; embedding and head dense.
+    case gptq(GPTQForm, ends: DType)
+    /// 8-bit floating point with a scale for so many inputs; embedding and head dense.
+    case fp8(group: Int, ends: DType)
+    /// Experts in 4 bits, of which 32 share a power of two, as gpt-oss is published; all else dense.
+    case mxfp4(ends: DType)
+
+    /// How GPTQ holds weights.
+    package struct GPTQForm: Sendable, Hashable {
+        /// Bits of a code in the files.
+        package var bits = 4
+        /// Inputs that share a scale.
+        package var group = 128
+        /// Whether all zero points are the middle of the codes; else a code takes one bit more in memory.
+        package var isSymmetric = true
+        /// Whether groups are of inputs in another order than theirs.
+        package var isOrdered = false
+
+        /// The form that `eft quantize --format gptq` writes.
+        package init() {}
+
+        /// Width of a code in memory; nil where numbers are held.
+        var width: Int? {
+            [2, 3, 4, 5, 6, 8].first { $0 >= (isSymmetric ? bits : bits + 1) }
+        }
+    }
 
     /// The word for plans.
     package var name: String {
@@ -20,6 +46,9 @@ package enum PlannedFormat: Sendable, Hashable {
         case .dense(let dtype): dtype.rawValue.lowercased()
         case .nf4: "NF4"
         case .exl2(let bits, _, _): "EXL2 \(Int(exactly: bits).map { "\($0)" } ?? "\(bits)") bits"
+        case .gptq(let form, _): "GPTQ \(form.bits) bits"
+        case .fp8: "FP8"
+        case .mxfp4: "MXFP4 experts"
         }
     }
 }
@@ -28,7 +57,9 @@ extension PlannedFormat {
     /// The type of the weights that are not quantized.
     fileprivate var endType: DType {
         switch self {
-        case .dense(let dtype), .nf4(let dtype): dtype
+        case .dense(let dtype), .nf4(let dtype), .gptq(_, let dtype), .fp8(_, let dtype),
+            .mxfp4(let dtype):
+            dtype
         case .exl2: .f16
         }
     }
@@ -109,7 +140,8 @@ package struct DecoderLayouts: Sendable {
         layerVectorBytes = description.layerVectorBytes
         finalNormBytes = description.finalNormBytes
         switch format {
-        case .dense(let dtype), .nf4(let dtype):
+        case .dense, .nf4, .gptq, .fp8, .mxfp4:
+            let dtype = format.endType
             embedding = DecoderLayouts.dense(dtype, hidden, vocabulary)
             head = DecoderLayouts.dense(dtype, hidden, description.headOutputs)
             isTied = description.tiedEmbeddings
@@ -141,7 +173,33 @@ package struct DecoderLayouts: Sendable {
                 throw unfit(format, inputs)
             }
             return EXL2Table(groups).layout(outputs: outputs)
+        case .gptq(let form, _):
+            guard let width = form.width else { return dense(.f16, inputs, outputs) }
+            return try coded(
+                format, linear, .signed, .f16, bits: width, blocks: form.group / 32,
+                permuted: form.isOrdered)
+        case .fp8(let group, _):
+            return try coded(format, linear, .e4m3, .f32, bits: 8, blocks: group / 32)
+        case .mxfp4(let dtype):
+            guard linear.expert != nil else { return dense(dtype, inputs, outputs) }
+            return try coded(format, linear, .e2m1, .e8m0, bits: 4, blocks: 1)
         }
+    }
+
+    /// Codes in groups of so many blocks of 32 inputs, the last one shorter.
+    private static func coded(
+        _ format: PlannedFormat, _ linear: DecoderDescription.LinearShape,
+        _ book: WeightLayout.CodeBook, _ scales: WeightLayout.ScaleForm, bits: Int, blocks: Int,
+        permuted: Bool = false
+    ) throws -> WeightLayout {
+        guard linear.inputs % 32 == 0, blocks > 0 else { throw unfit(format, linear.inputs) }
+        let all = linear.inputs / 32
+        let groups = stride(from: 0, to: all, by: blocks).map {
+            WeightLayout.Group(blocks: min(blocks, all - $0), bits: bits)
+        }
+        return WeightLayout(
+            .coded(book: book, scales: scales, groups: groups, permuted: permuted),
+            inputs: linear.inputs, outputs: linear.outputs)
     }
 
     private static func dense(_ dtype: DType, _ inputs: Int, _ outputs: Int) -> WeightLayout {

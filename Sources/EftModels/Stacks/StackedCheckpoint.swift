@@ -7,7 +7,7 @@ import EftTensor
 /// Shows the parts of stacked tensors under the names of linear layers: `<expert's path>.weight` [outputs, inputs] and
 /// `.bias`. Parts are read where they stand; nothing is kept.
 ///
-/// Blocks of 32 numbers in 4 bits with a power of two each (MXFP4) are shown as the bf16 numbers that they mean.
+/// Blocks of 32 numbers in 4 bits with a power of two each (MXFP4) are shown as the bf16 numbers that they mean, and as GGUF's blocks.
 package final class StackedCheckpoint: CheckpointView {
     /// The checkpoint as it is.
     package let base: any CheckpointReader
@@ -73,6 +73,12 @@ package final class StackedCheckpoint: CheckpointView {
                                 : [part.count * linear.outputs, linear.inputs]))
                     try add(name, info.dtype, matrix, tensor.weight, .matrix)
                 } else if part.count == 1, let info = base.find(blocks.0) {
+                    guard linear.inputs % 32 == 0 else {
+                        throw FormatError(
+                            .unsupported,
+                            "holds blocks of 32 numbers, which rows of \(linear.inputs) are not made of",
+                            path: base.path, tensor: info.name)
+                    }
                     let shape = [mixture.experts, linear.outputs, linear.inputs / 32]
                     try Self.check(info, base, shape + [16], .u8)
                     try Self.check(base.tensor(blocks.1), base, shape, .u8)
@@ -133,13 +139,27 @@ package final class StackedCheckpoint: CheckpointView {
 
     /// Experts that the checkpoint has one by one keep their blocks.
     package func blockType(of name: String) -> GGUFTensorType? {
-        parts[name] == nil ? base.blockType(of: name) : nil
+        guard let part = parts[name] else { return base.blockType(of: name) }
+        if case .blocks = part.form { return .mxfp4 }
+        return nil
     }
 
     package func readBlocks(
         _ name: String, rows: Range<Int>, into target: UnsafeMutableRawBufferPointer
     ) throws(FormatError) {
-        try base.readBlocks(name, rows: rows, into: target)
+        guard let part = parts[name], case .blocks(let scales) = part.form else {
+            return try base.readBlocks(name, rows: rows, into: target)
+        }
+        let width = part.linear.inputs / 32 * MXFP4.blockBytes
+        precondition(target.count == rows.count * width, "size of the target")
+        var stored = StoredRow(blocks: part.linear.inputs / 32)
+        for (place, row) in rows.enumerated() {
+            try read(part, scales, row: row, into: &stored)
+            MXFP4.interleave(
+                stored,
+                into: UnsafeMutableRawBufferPointer(
+                    rebasing: target[place * width..<(place + 1) * width]))
+        }
     }
 
     package func withBytes<R>(
@@ -219,46 +239,42 @@ package final class StackedCheckpoint: CheckpointView {
     ) throws(FormatError) {
         let width = part.linear.inputs * part.info.dtype.byteWidth
         var decoded = [UInt16](repeating: 0, count: part.linear.inputs)
+        var blocks = StoredRow(blocks: part.linear.inputs / 32)
         try forEachRow(part, range) { (row, bytes, place) throws(FormatError) in
-            let stored =
-                part.expert * part.linear.outputs + stack.place(ofOutput: row, part.linear)
             let goal = UnsafeMutableRawBufferPointer(
                 rebasing: target[place..<place + bytes.count])
             guard case .blocks(let scales) = part.form else {
-                let first = stored * width
+                let first = storedRow(part, row) * width
                 return try base.read(
                     part.tensor, bytes: first + bytes.lowerBound..<first + bytes.upperBound,
                     into: goal)
             }
-            try decode(part.tensor, scales, row: stored, into: &decoded)
+            try read(part, scales, row: row, into: &blocks)
+            MXFP4.decode(blocks, into: &decoded)
             decoded.withUnsafeBytes { goal.copyBytes(from: $0[bytes]) }
         }
     }
 
-    /// A row of blocks as bf16 numbers.
-    private func decode(
-        _ tensor: String, _ scales: String, row: Int, into numbers: inout [UInt16]
+    /// The row of the tensor that holds a row of a part.
+    private func storedRow(_ part: Part, _ row: Int) -> Int {
+        part.expert * part.linear.outputs + stack.place(ofOutput: row, part.linear)
+    }
+
+    /// Reads the codes and exponents of a row of blocks.
+    private func read(
+        _ part: Part, _ scales: String, row: Int, into stored: inout StoredRow
     ) throws(FormatError) {
-        let count = numbers.count / 32
-        func bytes(_ name: String, _ size: Int) throws(FormatError) -> [UInt8] {
-            var bytes = [UInt8](repeating: 0, count: size)
+        let place = storedRow(part, row)
+        func fill(_ name: String, _ bytes: inout [UInt8]) throws(FormatError) {
+            let size = bytes.count
             try bytes.withUnsafeMutableBufferPointer { (target) throws(FormatError) in
                 try base.read(
-                    name, bytes: row * size..<(row + 1) * size,
+                    name, bytes: place * size..<(place + 1) * size,
                     into: UnsafeMutableRawBufferPointer(target))
             }
-            return bytes
         }
-        let (codes, exponents) = (try bytes(tensor, count * 16), try bytes(scales, count))
-        for block in 0..<count {
-            for pair in 0..<16 {
-                let code = codes[block * 16 + pair]
-                let place = block * 32 + 2 * pair
-                let table = Int(exponents[block]) << 4
-                numbers[place] = MXFP4.numbers[table | Int(code & 15)]
-                numbers[place + 1] = MXFP4.numbers[table | Int(code >> 4)]
-            }
-        }
+        try fill(part.tensor, &stored.codes)
+        try fill(scales, &stored.exponents)
     }
 
     /// Rows of matrices that are [inputs][outputs]: a run of columns of each stored row.
@@ -297,22 +313,5 @@ package final class StackedCheckpoint: CheckpointView {
                 }
             }
         }
-    }
-}
-
-/// Numbers of 4 bits (a sign, 2 of exponent, 1 of mantissa) of which 32 share a power of two.
-enum MXFP4 {
-    /// The numbers without their sign, as f32 bits: 0, 0.5, 1, 1.5, 2, 3, 4, 6.
-    private static let values: [Float] = [0, 0.5, 1, 1.5, 2, 3, 4, 6]
-
-    /// The bf16 numbers of all codes for all exponents, those of an exponent together.
-    static let numbers = (0..<4096).map { bf16(UInt8($0 & 15), exponent: UInt8($0 >> 4)) }
-
-    /// A code times 2 to the power of `exponent` - 127, as the bits of a bf16 number.
-    static func bf16(_ code: UInt8, exponent: UInt8) -> UInt16 {
-        let value = values[Int(code & 7)]
-        let scaled = Float(sign: .plus, exponent: Int(exponent) - 127, significand: value)
-        let bits = UInt16(truncatingIfNeeded: scaled.bitPattern >> 16)
-        return code & 8 == 0 ? bits : bits | 0x8000
     }
 }

@@ -9,9 +9,10 @@ extension WeightLayout {
         case .f32: return [(.f32, 1, 1)]
         case .f16: return [(.f16, 1, 1)]
         case .bf16: return [(.bf16, 1, 1)]
-        case .coded(.nf4, _, _, _): return [(.nf4, 1, 1)]
+        case .coded(.nf4, _, _, _), .coded(.fp4, _, _, _): return [(.nf4, 1, 1)]
         // Unpacked with about as many operations.
         case .coded(.e4m3, _, _, _): return [(.exl2(bits: 8), 1, 1)]
+        case .coded(.e2m1, _, _, _): return [(.exl2(bits: 4), 1, 1)]
         case .coded(.signed, _, let groups, _):
             var blocks: [Int: Int] = [:]
             for group in groups { blocks[group.bits, default: 0] += group.blocks }

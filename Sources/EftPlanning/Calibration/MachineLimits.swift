@@ -28,10 +28,14 @@ package struct MachineLimits: Sendable, Hashable {
     /// The peak that bounds products with weights of a format, at the precision of a backend.
     package func peak(_ format: PlannedFormat, _ precision: ActivationPrecision) -> Peak {
         switch format {
-        case .exl2 where precision == .int8 && int8Peak > 0:
+        case .exl2 where precision == .int8 && int8Peak > 0,
+            .gptq where precision == .int8 && int8Peak > 0,
+            .mxfp4 where precision == .int8 && int8Peak > 0:
             Peak(value: int8Peak, name: "int8 peak")
         // Where there are no dot products of bytes, those of pairs multiply 8-bit activations too.
-        case .exl2 where (precision == .int16 || precision == .int8) && int16Peak > 0:
+        case .exl2 where (precision == .int16 || precision == .int8) && int16Peak > 0,
+            .gptq where (precision == .int16 || precision == .int8) && int16Peak > 0,
+            .mxfp4 where (precision == .int16 || precision == .int8) && int16Peak > 0:
             Peak(value: int16Peak, name: "int16 peak")
         case .dense(.f32), .dense(.f16): Peak(value: fmaPeak, name: "FMA peak")
         default:

@@ -21,6 +21,9 @@ package enum RandomWeights {
             switch scaleForm {
             case .f32:
                 weight.scales.floats.update(repeating: 0.02, count: weight.scales.floatCount)
+            case .e8m0:
+                // 2^-8.
+                weight.scales.bytes.initializeMemory(as: UInt8.self, repeating: 120)
             case .offset, .kOffset, .kHalves, .kOffsetHalves:
                 // Bytes of either half of 0x0080, a subnormal half, are small enough as codes as well.
                 let step = UInt16(0x0080).littleEndian

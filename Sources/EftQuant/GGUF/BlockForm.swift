@@ -12,16 +12,18 @@ package struct BlockForm: Sendable {
 
     /// Width of a code.
     package let bits: Int
+    /// What a code means; unsigned where scales have offsets.
+    let book: WeightLayout.CodeBook
     /// How the scales are held.
     let scales: WeightLayout.ScaleForm
 
     /// The form of a type; nil for one whose numbers are not codes times a scale.
     init?(_ type: GGUFTensorType) {
+        book = type == .mxfp4 ? .e2m1 : .signed
         switch type {
         case .q4_0: (bits, scales) = (4, .f16)
         case .q5_0: (bits, scales) = (5, .f16)
-        // Its values are integers from -12 to 12 times a power of two.
-        case .mxfp4: (bits, scales) = (5, .f16)
+        case .mxfp4: (bits, scales) = (4, .e8m0)
         case .q8_0: (bits, scales) = (8, .f16)
         case .q4_1: (bits, scales) = (4, .offset)
         case .q5_1: (bits, scales) = (5, .offset)
@@ -39,7 +41,7 @@ package struct BlockForm: Sendable {
         let group = WeightLayout.Group(blocks: 1, bits: bits)
         return WeightLayout(
             .coded(
-                book: .signed, scales: scales,
+                book: book, scales: scales,
                 groups: [WeightLayout.Group](repeating: group, count: inputs / 32), permuted: false
             ), inputs: inputs, outputs: outputs)
     }

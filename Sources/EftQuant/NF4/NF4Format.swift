@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// NF4 as bitsandbytes stores it: sizes, names, and the panels that hold it in memory.
+// NF4 and FP4 as bitsandbytes stores them: sizes, names, and the panels that hold it in memory.
 import CEftKernels
 import EftTensor
 
@@ -17,6 +17,11 @@ package enum NF4Format {
     /// The code book, 16 values in ascending order.
     package static var values: [Float] {
         withUnsafeBytes(of: eft_nf4_values) { Array($0.bindMemory(to: Float.self)) }
+    }
+
+    /// The 16 values of FP4, whose codes stand in the same form.
+    package static var fp4Values: [Float] {
+        withUnsafeBytes(of: eft_fp4_values) { Array($0.bindMemory(to: Float.self)) }
     }
 
     /// The signed 8-bit map of the second quantization, 256 values in ascending order.
@@ -45,7 +50,8 @@ package enum NF4Format {
 
     /// The panels that hold an NF4 matrix: codes where rows divide in blocks of 32, else values of the original type.
     package static func layout(
-        inputs: Int, outputs: Int, blockSize: Int, original: DType
+        inputs: Int, outputs: Int, blockSize: Int, original: DType,
+        book: WeightLayout.CodeBook = .nf4
     ) -> WeightLayout {
         guard let size = groupInputs(inputs: inputs, blockSize: blockSize) else {
             return WeightLayout(original.denseFormat, inputs: inputs, outputs: outputs)
@@ -53,7 +59,7 @@ package enum NF4Format {
         let group = WeightLayout.Group(blocks: size / Int(EFT_BLOCK), bits: 4)
         let groups = [WeightLayout.Group](repeating: group, count: inputs / size)
         return WeightLayout(
-            .coded(book: .nf4, scales: .f32, groups: groups, permuted: false), inputs: inputs,
+            .coded(book: book, scales: .f32, groups: groups, permuted: false), inputs: inputs,
             outputs: outputs)
     }
 }

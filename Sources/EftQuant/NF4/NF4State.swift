@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// The JSON of `<module>.weight.quant_state.bitsandbytes__nf4`.
+// The JSON of `<module>.weight.quant_state.bitsandbytes__nf4`, and of `__fp4`.
 import EftConfig
 import EftFormats
 import EftTensor
@@ -20,6 +20,8 @@ package struct NF4State: Sendable, Hashable {
         }
     }
 
+    /// Whether codes are those of FP4, and not of NF4.
+    package let isFP4: Bool
     /// Numbers in a block: a multiple of 32 up to 4096.
     package let blockSize: Int
     /// The type of the weight before quantization.
@@ -30,7 +32,10 @@ package struct NF4State: Sendable, Hashable {
     package let nested: Nested?
 
     /// Describes a weight.
-    package init(blockSize: Int, dtype: DType, shape: [Int], nested: Nested?) {
+    package init(
+        blockSize: Int, dtype: DType, shape: [Int], nested: Nested?, isFP4: Bool = false
+    ) {
+        self.isFP4 = isFP4
         self.blockSize = blockSize
         self.dtype = dtype
         self.shape = shape
@@ -46,9 +51,11 @@ package struct NF4State: Sendable, Hashable {
     package init(json: [UInt8]) throws(ConfigError) {
         let top = ConfigCursor(try JSONParser.parse(json, maximumDepth: 8))
         let kind = try top.required("quant_type")
-        guard try kind.string() == "nf4" else {
-            throw kind.error(.badValue, "only nf4 is read, not \(try kind.string())")
+        let name = try kind.string()
+        guard name == "nf4" || name == "fp4" else {
+            throw kind.error(.badValue, "nf4 and fp4 are read, not \(excerpt(name))")
         }
+        isFP4 = name == "fp4"
         let size = try top.required("blocksize")
         blockSize = try size.int()
         guard blockSize % 32 == 0, (32...4096).contains(blockSize) else {
@@ -88,7 +95,7 @@ package struct NF4State: Sendable, Hashable {
     package var json: String {
         let name = NF4State.types.first { $0.dtype == dtype }?.name ?? "float32"
         var text = """
-            {"quant_type": "nf4", "blocksize": \(blockSize), "dtype": "\(name)", \
+            {"quant_type": "\(isFP4 ? "fp4" : "nf4")", "blocksize": \(blockSize), "dtype": "\(name)", \
             "shape": [\(shape.map(String.init).joined(separator: ", "))]
             """
         if let nested {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Weights of GGUF files: blocks of quantized numbers.
+// Weights of GGUF files, and of others that show them so: blocks of quantized numbers.
 import CEftKernels
 import EftFormats
 import EftGGUF
@@ -38,7 +38,7 @@ package struct GGUFScheme: QuantScheme {
     package var storedTensors: [TensorInfo] { [info] }
     /// Blocks are read by themselves.
     package var tensorsInOrder: [TensorInfo] { [] }
-    package var valueType: DType { .f32 }
+    package var valueType: DType { info.dtype }
     package var storedBytes: Int { module.outputs * rowBytes }
 
     /// Bytes of the blocks of a row.

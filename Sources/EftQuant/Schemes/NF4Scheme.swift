@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
-// NF4 weights of bitsandbytes checkpoints: `<module>.weight` with packed codes, and its quantization state.
+// NF4 and FP4 weights of bitsandbytes checkpoints: `<module>.weight` with packed codes, and its quantization state.
 import CEftKernels
 import EftConfig
 import EftFormats
 import EftTensor
 
-/// A weight that bitsandbytes quantized to NF4; `NF4Writer` lists its tensors.
+/// A weight that bitsandbytes quantized to NF4 or FP4, which differ by their 16 values; `NF4Writer` lists its tensors.
 package struct NF4Scheme: QuantScheme {
     package static let name = "NF4"
     /// What follows `<module>.weight` in the name of the tensor that holds the state.
@@ -26,13 +26,13 @@ package struct NF4Scheme: QuantScheme {
     }
 
     package init(_ module: LinearModule) throws {
-        guard module.checkpoint.find(module.name + ".weight" + NF4Scheme.fp4StateSuffix) == nil
-        else {
-            throw module.error(
-                .unsupported, "weight",
-                "is quantized to FP4; only NF4 is read (bnb_4bit_quant_type: nf4)")
-        }
         let state = try NF4Scheme.readState(module)
+        let isNamedFP4 = NF4Scheme.stateName(module).hasSuffix(NF4Scheme.fp4StateSuffix)
+        guard state.isFP4 == isNamedFP4 else {
+            throw module.error(
+                .unsupported, NF4Scheme.stateName(module),
+                "speaks of \(state.name), which its name does not")
+        }
         guard state.shape == [module.outputs, module.inputs] else {
             throw module.wrongShape(
                 "weight", found: state.shape, expected: [module.outputs, module.inputs])
@@ -49,9 +49,10 @@ package struct NF4Scheme: QuantScheme {
         // A model that is saved in 16 bits has its scales and tables in 16 bits too: bitsandbytes widens the scales, and
         // knows the code book by itself.
         let map = try module.realTensor("weight.quant_map", [16])
-        let values = NF4Format.values.map(map.dtype.rounded)
+        let values = state.values.map(map.dtype.rounded)
         guard try module.checkpoint.floats(of: map.name) == values else {
-            throw module.error(.unsupported, "weight.quant_map", "is not the code book of NF4")
+            throw module.error(
+                .unsupported, "weight.quant_map", "is not the code book of \(state.name)")
         }
         let blocks = NF4Format.blocks(count, size: state.blockSize)
         var stored = [info, map]
@@ -66,7 +67,7 @@ package struct NF4Scheme: QuantScheme {
             nested = value
             stored += tensors
         }
-        stored.append(try module.tensor("weight" + NF4Scheme.stateSuffix, .u8))
+        stored.append(try module.tensor(NF4Scheme.stateName(module), .u8))
         self.module = module
         self.info = info
         self.state = state
@@ -74,8 +75,15 @@ package struct NF4Scheme: QuantScheme {
         storedTensors = stored
     }
 
+    /// The name of the tensor that holds the state, below the module's.
+    private static func stateName(_ module: LinearModule) -> String {
+        let fp4 = "weight" + fp4StateSuffix
+        return module.checkpoint.find("\(module.name).\(fp4)") == nil
+            ? "weight" + stateSuffix : fp4
+    }
+
     private static func readState(_ module: LinearModule) throws(FormatError) -> NF4State {
-        let suffix = "weight" + stateSuffix
+        let suffix = stateName(module)
         let info = try module.tensor(suffix, .u8)
         guard info.byteCount <= stateLimit else {
             throw module.error(.damaged, suffix, "is too long for a quantization state")
@@ -102,6 +110,9 @@ package struct NF4Scheme: QuantScheme {
         return (nested, [absmax, map])
     }
 
+    /// The form's name: NF4 or FP4.
+    package var formName: String { state.name }
+
     package var tensorsInOrder: [TensorInfo] { [info] }
     package var valueType: DType { state.dtype }
 
@@ -110,11 +121,11 @@ package struct NF4Scheme: QuantScheme {
     private var heldLayout: WeightLayout {
         NF4Format.layout(
             inputs: module.inputs, outputs: module.outputs, blockSize: state.blockSize,
-            original: state.dtype)
+            original: state.dtype, book: state.isFP4 ? .fp4 : .nf4)
     }
 
     package func layout(as target: WeightTarget) throws -> WeightLayout {
-        try module.requireAsStored(target, scheme: NF4Scheme.name)
+        try module.requireAsStored(target, scheme: state.name)
         return heldLayout
     }
 
@@ -230,7 +241,7 @@ package struct NF4Scheme: QuantScheme {
         let blocks = elements.lowerBound / size..<NF4Format.blocks(elements.upperBound, size: size)
         var absmax = [Float](repeating: 0, count: blocks.count)
         try absmax.withUnsafeMutableBufferPointer { try scales.read(blocks, into: $0) }
-        let values = NF4Format.values
+        let values = state.values
         for (index, block) in blocks.enumerated() {
             let scale = absmax[index]
             for element in elements.clamped(to: block * size..<(block + 1) * size) {
@@ -241,6 +252,14 @@ package struct NF4Scheme: QuantScheme {
             }
         }
     }
+}
+
+extension NF4State {
+    /// What the form is called.
+    var name: String { isFP4 ? "FP4" : NF4Scheme.name }
+
+    /// What the 16 codes stand for.
+    var values: [Float] { isFP4 ? NF4Format.fp4Values : NF4Format.values }
 }
 
 extension DType {

@@ -147,6 +147,8 @@ extension WeightLayout {
                 case .signed: EFT_CODES_SIGNED
                 case .nf4: EFT_CODES_NF4
                 case .e4m3: EFT_CODES_E4M3
+                case .e2m1: EFT_CODES_E2M1
+                case .fp4: EFT_CODES_FP4
                 }
             weight.scale_type = scales.kernelValue
             weight.group_count = groups.count

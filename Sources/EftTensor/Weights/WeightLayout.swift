@@ -21,6 +21,8 @@ package struct WeightLayout: Sendable, Hashable {
         case f16
         /// Four bits each and a half a group, as EXL2 stores them.
         case exl2
+        /// A byte each, the exponent of a power of two (MXFP4).
+        case e8m0
         /// A half each, and another that is added; a group is a block of 32 inputs, its codes unsigned (GGUF's Q4_1, Q5_1).
         case offset
         /// A byte each, and another for what is taken away, with two halves for eight groups of one block (Q4_K, Q5_K).
@@ -36,6 +38,7 @@ package struct WeightLayout: Sendable, Hashable {
             case .f32, .offset: 64
             case .f16: 32
             case .exl2: Int(EFT_EXL2_SCALES)
+            case .e8m0: Int(EFT_PANEL)
             case .kOffset, .kOffsetHalves: 320
             case .kHalves: 288
             }
@@ -44,7 +47,7 @@ package struct WeightLayout: Sendable, Hashable {
         /// Groups whose scales are one record.
         package var groupsPerRecord: Int {
             switch self {
-            case .f32, .f16, .exl2, .offset: 1
+            case .f32, .f16, .exl2, .e8m0, .offset: 1
             case .kOffset, .kHalves, .kOffsetHalves: Int(EFT_K_BLOCKS)
             }
         }
@@ -52,7 +55,7 @@ package struct WeightLayout: Sendable, Hashable {
         /// Whether each block has scales of its own, as GGUF's types have: groups of one block each.
         package var areOfBlocks: Bool {
             switch self {
-            case .f32, .f16, .exl2: false
+            case .f32, .f16, .exl2, .e8m0: false
             case .offset, .kOffset, .kHalves, .kOffsetHalves: true
             }
         }
@@ -62,6 +65,7 @@ package struct WeightLayout: Sendable, Hashable {
             case .f32: EFT_SCALES_F32
             case .f16: EFT_SCALES_F16
             case .exl2: EFT_SCALES_EXL2
+            case .e8m0: EFT_SCALES_E8M0
             case .offset: EFT_SCALES_OFFSET
             case .kOffset: EFT_SCALES_K_OFFSET
             case .kHalves: EFT_SCALES_K_HALVES
@@ -78,6 +82,10 @@ package struct WeightLayout: Sendable, Hashable {
         case nf4
         /// 8-bit floating point numbers (E4M3).
         case e4m3
+        /// Twice the 4-bit floating point numbers (E2M1).
+        case e2m1
+        /// The 16 values of bitsandbytes' FP4.
+        case fp4
     }
 
     /// Consecutive blocks of 32 inputs that share a width in bits and, for each output, a scale.

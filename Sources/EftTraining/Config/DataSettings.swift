@@ -166,6 +166,12 @@ package struct DatasetEntry: Sendable {
         "max_completion_length", "train_on_last_step_only",
     ]
 
+    /// The rows of one split of a data set, by its name on the hub.
+    package init(name: String, split: String) throws(ConfigError) {
+        let entry: ConfigObject = ["path": ConfigNode(name), "split": ConfigNode(split)]
+        try self.init(ConfigCursor(ConfigNode(.object(entry))))
+    }
+
     /// - Parameter fallback: the type of an entry that names none.
     init(_ cursor: ConfigCursor, type fallback: ConfigCursor? = nil) throws(ConfigError) {
         self.cursor = cursor

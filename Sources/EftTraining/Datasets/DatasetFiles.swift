@@ -14,7 +14,7 @@ package enum DatasetFiles {
 
     /// The files of an entry, in order.
     /// - Throws: `ConfigError` when there are none, with what to do.
-    static func find(
+    package static func find(
         _ entry: DatasetEntry, cache: HubCache? = .ofUser
     ) throws -> [String] {
         var path = entry.path

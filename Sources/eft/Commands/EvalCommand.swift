@@ -40,7 +40,9 @@ enum EvalCommand: Command {
             CommonOptions.cacheFolder,
             OptionSpecification(
                 "--data", kind: .value("FILE"),
-                help: "a UTF-8 text, or .jsonl or .parquet rows with a text", completion: .file),
+                help:
+                    "a UTF-8 text, or .jsonl or .parquet rows with a text, or the name of a data set on the hub whose "
+                    + "rows have one: its test split where there is one", completion: .file),
             OptionSpecification(
                 "--compare", kind: .value("REFERENCE"),
                 help: "a model with the same tokens, usually the 16-bit original, to compare with",

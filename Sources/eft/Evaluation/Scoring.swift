@@ -31,9 +31,12 @@ struct Scoring {
         // Learned positions end where the context does.
         let most = model.positions == nil ? 2048 : max(2, min(2048, model.contextLength))
         let length = try arguments.int("length", default: most, in: 2...(1 << 20))
-        let file = try arguments.required("data")
-        let tokens = try during("reading \(file)") {
-            try EvaluationText.tokens(file, tokenizer: tokenizer)
+        let data = try arguments.required("data")
+        let files = try (arguments.source as? HubModels)?.texts(data) ?? [data]
+        let tokens = try during("reading \(data)") {
+            try files.flatMap {
+                try EvaluationText.tokens($0, tokenizer: tokenizer, isRows: files != [data])
+            }
         }
         return (tokens, min(length, tokens.count))
     }

@@ -24,6 +24,36 @@ enum HubDatasets {
         }
     }
 
+    /// The files of a data set to score: of its test split, else its validation split, else of all that it has.
+    /// - Throws: `HubError`, `ConfigError`.
+    static func files(toScore data: String, _ fetcher: HubFetcher) throws -> [String] {
+        let entries = try ["test", "validation", "train"].map {
+            try DatasetEntry(name: data, split: $0)
+        }
+        guard let name = try DatasetFiles.missingName(entries[0]) else {
+            return try DatasetFiles.find(entries[0])
+        }
+        if fetcher.settings.offlineVariable != nil {
+            let there = try entries.first { try DatasetFiles.missingName($0) == nil }
+            return try DatasetFiles.find(there ?? entries[0])
+        }
+        var found = entries[0]
+        _ = try fetcher.fetch(
+            HubRepository(.dataset, name), revision: name.revision, label: name.description
+        ) { (listing) throws(HubError) in
+            let paths = listing.files.map(\.path)
+            for entry in entries {
+                let chosen = DatasetFiles.chosen(entry, among: paths)
+                guard chosen.isEmpty else {
+                    found = entry
+                    return Set(chosen)
+                }
+            }
+            throw none(name, listing, "of a kind that is read")
+        }
+        return try DatasetFiles.find(found)
+    }
+
     /// Fetches all files of a data set that hold rows, of one form.
     /// - Throws: `HubError`.
     static func fetchAll(

@@ -55,6 +55,15 @@ struct HubModels: ModelSource {
         return try fetcher.texts(name)
     }
 
+    /// The files of a text to score: the file that is named, or those of a data set of the hub.
+    func texts(_ data: String) throws -> [String] {
+        guard !FileSystem.exists(data), DataRows.form(of: data) == nil,
+            HubName(data, kind: .dataset) != nil
+        else { return [data] }
+        defer { reporter.clear() }
+        return try HubDatasets.files(toScore: data, fetcher)
+    }
+
     /// A model without its weights, for planning; nil for what is on this machine or no name.
     func skeleton(_ text: String) throws -> HubSkeleton? {
         var looking = arguments

@@ -261,14 +261,14 @@ import Testing
         let folder = try ModelFolder.open(Fixtures.path("architectures/qwen3-next"))
         let decoder = try DecoderLoader(folder: folder).load(
             backend: CPUBackend(ledger: ledger, threads: 1))
-        let linear = try #require(decoder.description.shape.linear)
+        let mixer = try #require(decoder.description.shape.mixer)
         for (snapshots, hasBackups, places) in [(0, false, 3), (5, false, 8), (2, true, 8)] {
             var need = GenerationNeed(contextLength: 32, sequences: 3, prefillChunk: 8)
             need.stateSnapshots = snapshots
             need.hasStateBackups = hasBackups
             let cache = try decoder.cache(need)
             let page = KVType.bf16.pageBytes(kvHeads: 2, headDim: 8)
-            let bytes = 6 * page + places * linear.stateFloats * 4
+            let bytes = 6 * page + places * mixer.stateFloats * 4
             #expect(ledger.current[.kvCache] == bytes && cache.keepsStates)
             #expect(
                 need.memory(decoder.description, part: decoder.description.wholePart)[.kvCache]

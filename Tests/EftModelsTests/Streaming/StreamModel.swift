@@ -17,6 +17,22 @@ enum StoredForm: String, CaseIterable, Sendable {
     case storedNF4
     /// EXL2 of mixed widths, with a permutation.
     case exl2
+    /// GPTQ's codes of 4 bits with zero points, in groups of 32 inputs.
+    case gptq
+    /// AWQ's, likewise.
+    case awq
+    /// 8-bit floating point with a scale for each 32 x 32 numbers.
+    case fp8
+
+    /// What `config.json` says of the weights; empty where it says nothing.
+    var configuration: String {
+        switch self {
+        case .gptq: #"{"quant_method": "gptq", "bits": 4, "group_size": 32, "sym": false}"#
+        case .awq: #"{"quant_method": "awq", "bits": 4, "group_size": 32, "version": "gemm"}"#
+        case .fp8: #"{"quant_method": "fp8", "weight_block_size": [32, 32]}"#
+        default: ""
+        }
+    }
 
     var options: LoadOptions {
         LoadOptions(linears: self == .loadedNF4 ? .nf4(doubleQuantization: true) : .asStored)
@@ -49,6 +65,9 @@ struct StreamModel {
         let experts = type == "granitemoehybrid" ? 0 : 3
         let kinds = (0..<StreamModel.layers).map { $0 % 3 == 1 ? "attention" : "mamba" }
         let types = type == "granitemoehybrid" ? "\"layer_types\": \(kinds)," : ""
+        let quantization =
+            form.configuration.isEmpty
+            ? "" : ", \"quantization_config\": " + form.configuration
         let config = """
             {"model_type": "\(type)", "head_dim": 16, "num_local_experts": \(experts), "num_experts_per_tok": 2,
              "vocab_size": \(StreamModel.vocabulary), "hidden_size": 64, "intermediate_size": 96,
@@ -59,7 +78,7 @@ struct StreamModel {
              "linear_num_key_heads": 2, "linear_num_value_heads": 4, "linear_key_head_dim": 16,
              "linear_value_head_dim": 16, "initializer_range": 0.1,
              \(types) "mamba_n_heads": 4, "mamba_d_state": 16, "shared_intermediate_size": 96,
-             "full_attn_idxs": [1, 4], "block_auto_adjust_ff_dim": false}
+             "full_attn_idxs": [1, 4], "block_auto_adjust_ff_dim": false\(quantization)}
             """
         try AtomicFile.write(FileSystem.join(path, "config.json"), config)
         let backend = try CPUBackend(threads: 2)
@@ -70,7 +89,7 @@ struct StreamModel {
             for index in 0..<values.floatCount { values.floats[index] = Float(index % 7) * 0.01 }
         }
         let dense = folder.file("dense")
-        let target = form == .storedNF4 || form == .exl2 ? dense : path
+        let target = [.f32, .bf16, .loadedNF4].contains(form) ? path : dense
         try FileSystem.createFolder(target)
         try DecoderSaver(
             decoder: decoder, backend: backend, dtype: form == .f32 ? .f32 : .bf16
@@ -83,13 +102,15 @@ struct StreamModel {
         _ source: any CheckpointReader, _ description: DecoderDescription, _ backend: CPUBackend
     ) throws {
         let linears = (0..<description.layers).flatMap { description.linears(layer: $0) }
-            .filter { !$0.role.isRouter }
+            .filter { !$0.role.isRouter && $0.outputs % 8 == 0 }
         var tensors: [EncodedTensor] = []
         var seed: UInt64 = 1
         for linear in linears {
-            if form == .exl2 {
-                tensors += try exl2(linear, seed: &seed)
-            } else {
+            switch form {
+            case .exl2: tensors += try exl2(linear, seed: &seed)
+            case .gptq, .awq, .fp8:
+                tensors += try StoredCodes(linear, seed: &seed).tensors(form)
+            default:
                 let matrix = try NF4Matrix(
                     quantizing: source.tensor(linear.name + ".weight"), of: source,
                     doubleQuantization: true, backend: backend)

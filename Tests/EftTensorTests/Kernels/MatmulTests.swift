@@ -53,7 +53,8 @@ struct MatmulTests {
                 let expected = Self.wanted(product, w, rounded: rounded, rows: 3, x: x)
                 // Integers are off by half a step of their group's largest number.
                 let isCoded =
-                    Self.isInteger(precision) && !form.isDense && form != .nf4 && form != .e4m3
+                    Self.isInteger(precision) && !form.isDense && form != .nf4 && form != .fp4
+                    && form != .e4m3
                 // The scales of blocks have both signs, and terms cancel.
                 let factor = form.blockScales == nil ? 1.0 : 4
                 let limit = factor * (precision == EFT_PRECISION_INT8 ? 0.25 : 1e-3)
@@ -79,7 +80,7 @@ struct MatmulTests {
         try compare(level, deep, rows: 26, cuts: [1, 4, 12, 25])
     }
 
-    @Test(arguments: KernelLevel.all, [WeightForm.f32, .bf16, .codes4, .nf4, .e4m3])
+    @Test(arguments: KernelLevel.all, [WeightForm.f32, .bf16, .codes4, .nf4, .e4m3, .e2m1])
     func `more rows than one round, more outputs than one fold`(
         level: KernelLevel, form: WeightForm
     ) throws {

@@ -76,7 +76,9 @@ struct MatmulTogetherTests {
     ]
     private static let product = Product(transposed: false)
 
-    @Test(arguments: KernelLevel.all, [WeightForm.f32, .f16, .bf16, .codes4, .nf4, .e4m3, .mixed])
+    @Test(
+        arguments: KernelLevel.all,
+        [WeightForm.f32, .f16, .bf16, .codes4, .nf4, .e4m3, .e2m1, .mixed])
     func `products at once have the bits of each alone`(
         level: KernelLevel, form: WeightForm
     ) throws {
@@ -108,7 +110,7 @@ struct MatmulTogetherTests {
         }
     }
 
-    @Test(arguments: KernelLevel.all, [WeightForm.f32, .bf16, .codes4, .nf4, .e4m3, .mixed])
+    @Test(arguments: KernelLevel.all, [WeightForm.f32, .bf16, .codes4, .nf4, .e4m3, .e2m1, .mixed])
     func `a gated pair has the bits of both products and the gated unit, or is left alone`(
         level: KernelLevel, form: WeightForm
     ) throws {

@@ -5,7 +5,7 @@ import Testing
 
 /// What a test weight is made of.
 enum WeightForm: Sendable, CaseIterable, CustomTestStringConvertible {
-    case f32, f16, bf16, codes2, codes3, codes4, codes5, codes6, codes8, nf4, e4m3, mixed
+    case f32, f16, bf16, codes2, codes3, codes4, codes5, codes6, codes8, nf4, fp4, e4m3, e2m1, mixed
     /// Blocks with scales of their own, by the widths of GGUF's K types; and of those with two halves a block.
     case k2, k3, k4, k5, k6, offset4, offset5
 
@@ -22,8 +22,9 @@ enum WeightForm: Sendable, CaseIterable, CustomTestStringConvertible {
         case .codes5: [(5, 1)]
         case .codes6: [(6, 3)]
         case .codes8: [(8, 20)]
-        case .nf4: [(4, 2)]
+        case .nf4, .fp4: [(4, 2)]
         case .e4m3: [(8, 4)]
+        case .e2m1: [(4, 1)]
         case .mixed: [(8, 1), (6, 2), (5, 1), (4, 3), (3, 17), (2, 2)]
         case .k2: [(2, 1)]
         case .k3: [(3, 1)]
@@ -49,13 +50,18 @@ enum WeightForm: Sendable, CaseIterable, CustomTestStringConvertible {
 
 /// How the scales of a test weight are held.
 enum TestScales: CaseIterable, Sendable {
-    case f32, f16, exl2
+    case f32, f16, exl2, e8m0
 
     /// A form for a case that is one of many.
     init(turn: Int) { self = Self.allCases[turn % 3] }
 
     var type: eft_scale_type {
-        [EFT_SCALES_F32, EFT_SCALES_F16, EFT_SCALES_EXL2][Self.allCases.firstIndex(of: self) ?? 0]
+        switch self {
+        case .f32: EFT_SCALES_F32
+        case .f16: EFT_SCALES_F16
+        case .exl2: EFT_SCALES_EXL2
+        case .e8m0: EFT_SCALES_E8M0
+        }
     }
 }
 
@@ -109,13 +115,14 @@ final class TestWeight {
         } else if let scales = form.blockScales {
             fillBlocks(form, scales, &noise, order)
         } else {
-            fillCoded(form, &noise, order, scaleForm)
+            fillCoded(form, &noise, order, form == .e2m1 ? .e8m0 : scaleForm)
         }
     }
 
     /// Whether the product with 16-bit activations runs in integers.
     var isExactInIntegers: Bool {
-        weight.kind == EFT_WEIGHT_CODED && weight.code_book == EFT_CODES_SIGNED
+        weight.kind == EFT_WEIGHT_CODED
+            && (weight.code_book == EFT_CODES_SIGNED || weight.code_book == EFT_CODES_E2M1)
             && (0..<weight.group_count).allSatisfy { weight.groups[$0].blocks <= EFT_INT16_BLOCKS }
     }
 
@@ -146,7 +153,13 @@ final class TestWeight {
     ) {
         weight.kind = EFT_WEIGHT_CODED
         weight.code_book =
-            form == .nf4 ? EFT_CODES_NF4 : form == .e4m3 ? EFT_CODES_E4M3 : EFT_CODES_SIGNED
+            switch form {
+            case .nf4: EFT_CODES_NF4
+            case .fp4: EFT_CODES_FP4
+            case .e4m3: EFT_CODES_E4M3
+            case .e2m1: EFT_CODES_E2M1
+            default: EFT_CODES_SIGNED
+            }
         weight.scale_type = scaleForm.type
         var groups: [eft_group] = []
         var block: UInt32 = 0, row: UInt32 = 0
@@ -169,11 +182,13 @@ final class TestWeight {
         let wide = keep(panelCount * groups.count * 64, of: Float.self)
         let half = keep(panelCount * groups.count * 32, of: Float16.self)
         let codes = keep(panelCount * groups.count * 10, of: UInt8.self)
+        let exponents = keep(panelCount * groups.count * 16, of: UInt8.self)
         weight.scales =
             switch scaleForm {
             case .f32: UnsafeRawPointer(wide)
             case .f16: UnsafeRawPointer(half)
             case .exl2: UnsafeRawPointer(codes)
+            case .e8m0: UnsafeRawPointer(exponents)
             }
         for panel in 0..<panelCount {
             for (g, group) in groups.enumerated() {
@@ -188,6 +203,11 @@ final class TestWeight {
                         ? Float16(Float((code + 1) * (code + 1)) * Float(step))
                         : Float16(0.02 + 0.01 * noise.number())
                     wide[at + lane] = Float(half[at + lane])
+                    exponents[at + lane] = UInt8(118 + noise.bits() % 8)
+                    if scaleForm == .e8m0 {
+                        wide[at + lane] = Float(
+                            sign: .plus, exponent: Int(exponents[at + lane]) - 128, significand: 1)
+                    }
                     words[lane % 2] |= UInt32(code) << UInt32(4 * (lane / 2))
                 }
                 let record = UnsafeMutableRawPointer(codes + at / 16 * 10)
@@ -303,6 +323,8 @@ final class TestWeight {
         let nf4 = withUnsafeBytes(of: eft_nf4_values) { Array($0.bindMemory(to: Float.self)) }
         func value(_ code: UInt8) -> Float {
             if weight.code_book == EFT_CODES_E4M3 { return e4m3(code) }
+            if weight.code_book == EFT_CODES_E2M1 { return 2 * e2m1(code) }
+            if weight.code_book == EFT_CODES_FP4 { return fp4(code) }
             return weight.code_book == EFT_CODES_NF4
                 ? nf4[Int(code)] : Float(Int(code) - (1 << (Int(group.bits) - 1)))
         }
@@ -326,6 +348,18 @@ func e4m3(_ code: UInt8) -> Float {
         ? Float(sign: .plus, exponent: -6, significand: mantissa)
         : Float(sign: .plus, exponent: exponent - 7, significand: 1 + mantissa)
     return code & 0x80 == 0 ? size : -size
+}
+
+/// A number of bitsandbytes' FP4.
+func fp4(_ code: UInt8) -> Float {
+    let size: Float = [0, 0.0625, 8, 12, 4, 6, 2, 3][Int(code & 7)] / 12
+    return code & 8 == 0 ? size : -size
+}
+
+/// A 4-bit floating point number: a sign, two bits of exponent, one of mantissa.
+func e2m1(_ code: UInt8) -> Float {
+    let size: Float = [0, 0.5, 1, 1.5, 2, 3, 4, 6][Int(code & 7)]
+    return code & 8 == 0 ? size : -size
 }
 
 /// Nearest bf16 number, ties to even.
