@@ -31,8 +31,8 @@ package enum ProcessMemory {
             switch self {
             case .generation: 3392 << 10
             case .conversation: 3712 << 10
-            case .training: 3328 << 10
-            case .evaluation: 2624 << 10
+            case .training: 3392 << 10
+            case .evaluation: 2560 << 10
             case .copying: 1792 << 10
             case .quantizing: 2560 << 10
             }

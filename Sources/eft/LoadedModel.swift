@@ -120,6 +120,9 @@ struct LoadedModel {
         return (try ModelFolder.open(base.path, overrides: overrides, scores: scores), true)
     }
 
+    /// What a second model was measured to add to the program, outside of the ledgers.
+    private static let comparingBytes = 256 << 10
+
     /// The planner for this model and machine, with what the program holds by now.
     /// - Parameters:
     ///   - work: what is planned.
@@ -132,6 +135,7 @@ struct LoadedModel {
         let program = ProcessMemory.program(
             for: work, threads: devices[0].threads,
             weights: layouts.linears.count + (other?.layouts.linears.count ?? 0))
+            + (other == nil ? 0 : LoadedModel.comparingBytes)
         var planner = Planner(
             description: folder.description, limits: budget.limits,
             weightLimits: budget.weightLimits, programBytes: program + bytes,

@@ -252,13 +252,14 @@ struct VerbMemoryTests {
                 "--kv-cache-dtype", type,
             ])
         }
-        // A conversation that is longer than its windows, and shorter than its context.
+        // A conversation that is longer than its windows, and nearly fills its context.
         let template = try models.folder.write("chat.jinja", Self.template)
         let chat = [
             "chat", "-m", models.folder.file("base"), "--chat-template", template, "-t", "48",
             "--ignore-eos", "--no-history", "--max-seq-len", "1024",
         ]
-        try Peaks.check(chat, isUsed: false, input: Self.messages)
+        let messages = String(repeating: "A long message about foxes. ", count: 33) + "\nAnd then?\n"
+        try Peaks.check(chat, input: messages)
     }
 
     /// A budget below the plan is refused before any work, not passed on the way.
@@ -310,7 +311,9 @@ struct VerbMemoryTests {
         for info in source.tensors {
             #expect(try written.bytes(of: info.name) == source.bytes(of: info.name), "\(info.name)")
         }
-        try Peaks.check(["run", "-m", folder, "-p", "Fox", "-t", "8"])
+        // What reading the archive's tables took is still counted where it was just given back.
+        let peaks = try Peaks(["run", "-m", folder, "-p", "Fox", "-t", "8"])
+        #expect(peaks.measured <= peaks.planned && peaks.planned - peaks.measured <= 6 << 20)
     }
 }
 

@@ -179,20 +179,26 @@ package final class Hessian {
                 line.update(from: row, count: size)
             }
         }
-        var row = [Float](repeating: 0, count: size)
-        var done = [Bool](repeating: false, count: size)
-        for start in 0..<size where !done[start] {
-            row.withUnsafeMutableBufferPointer {
-                $0.baseAddress?.update(from: values + start * size, count: size)
-            }
-            var target = start
-            while order[target] != start {
-                (values + target * size).update(from: values + order[target] * size, count: size)
+        // Columns by columns, along the cycles of the order.
+        backend.parallelFor((size + taskColumns - 1) / taskColumns) { index in
+            let first = index * taskColumns
+            let width = min(taskColumns, size - first)
+            let lines = numbers + first
+            var row = [Float](repeating: 0, count: width)
+            var done = [Bool](repeating: false, count: size)
+            for start in 0..<size where !done[start] {
+                row.withUnsafeMutableBufferPointer {
+                    $0.baseAddress?.update(from: lines + start * size, count: width)
+                }
+                var target = start
+                while order[target] != start {
+                    (lines + target * size).update(from: lines + order[target] * size, count: width)
+                    done[target] = true
+                    target = order[target]
+                }
+                (lines + target * size).update(from: row, count: width)
                 done[target] = true
-                target = order[target]
             }
-            (values + target * size).update(from: row, count: size)
-            done[target] = true
         }
     }
 

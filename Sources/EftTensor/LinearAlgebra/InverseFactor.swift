@@ -56,10 +56,9 @@ package struct InverseFactor {
         let square = panel + size * min(size, Self.block)
         let side = min(size, Self.part)
         let memory = Memory(panel: panel, square: square, inverse: square + side * side)
-        var numbers = UnsafeMutableBufferPointer(start: a, count: size * size)
         // The upper triangle becomes the lower one, of the matrix read from its end.
-        numbers.reverse()
-        defer { numbers.reverse() }
+        reverse(a)
+        defer { reverse(a) }
         guard try factor(a, memory) else { return false }
         try invert(a, memory)
         return (0..<size).allSatisfy { row in
@@ -68,7 +67,7 @@ package struct InverseFactor {
         }
     }
 
-    /// The lower triangle L with L L' = A.
+    /// The lower triangle L with L L' = A, with the inverses of its blocks on the diagonal.
     private func factor(
         _ a: UnsafeMutablePointer<Float>, _ memory: Memory
     ) throws(TensorError) -> Bool {
@@ -83,9 +82,12 @@ package struct InverseFactor {
             guard TriangularBlock.factor(own + first, rows: rows, stride: size) else {
                 return false
             }
-            guard end < size else { break }
             TriangularBlock.invert(
                 own + first, rows: rows, stride: size, into: memory.inverse)
+            for row in 0..<rows {
+                (own + first + row * size).update(from: memory.inverse + row * rows, count: row + 1)
+            }
+            guard end < size else { break }
             let below = a + end * size + first
             take(below, rows, size - end, to: memory.panel)
             try backend.gemm(
@@ -121,16 +123,17 @@ package struct InverseFactor {
         for first in (0..<blocks).reversed().map({ $0 * Self.block }) {
             let rows = min(Self.block, size - first)
             let (end, corner) = (first + rows, a + first * size + first)
-            TriangularBlock.invert(corner, rows: rows, stride: size, into: memory.inverse)
+            guard end < size else { continue }
+            memory.inverse.update(repeating: 0, count: rows * rows)
             for row in 0..<rows {
-                (corner + row * size).update(from: memory.inverse + row * rows, count: row + 1)
+                (memory.inverse + row * rows).update(from: corner + row * size, count: row + 1)
             }
             let below = a + end * size + first
-            take(below, rows, size - end, to: memory.panel)
+            memory.panel.update(repeating: 0, count: rows * (size - end))
             try backend.gemm(
-                size - end, rows, rows, alpha: 1, MatrixPart(memory.panel, stride: rows),
-                MatrixPart(memory.inverse, stride: rows), addingTo: below, stride: size)
-            take(below, rows, size - end, to: memory.panel)
+                size - end, rows, rows, alpha: 1, MatrixPart(below, stride: size),
+                MatrixPart(memory.inverse, stride: rows), addingTo: memory.panel, stride: rows)
+            for row in 0..<size - end { (below + row * size).update(repeating: 0, count: rows) }
             for row in stride(from: end, to: size, by: Self.part) {
                 try subtractProduct(a, row, end, rows, from: a + row * size + first, memory)
             }
@@ -162,9 +165,34 @@ package struct InverseFactor {
         _ start: UnsafeMutablePointer<Float>, _ columns: Int, _ rows: Int,
         to panel: UnsafeMutablePointer<Float>
     ) {
-        for row in 0..<rows {
-            (panel + row * columns).update(from: start + row * size, count: columns)
-            (start + row * size).update(repeating: 0, count: columns)
+        nonisolated(unsafe) let (start, panel) = (start, panel)
+        forEachRun(of: rows, each: 64) { run in
+            for row in run {
+                (panel + row * columns).update(from: start + row * size, count: columns)
+                (start + row * size).update(repeating: 0, count: columns)
+            }
+        }
+    }
+
+    /// Reads A from its end.
+    private func reverse(_ a: UnsafeMutablePointer<Float>) {
+        nonisolated(unsafe) let a = a
+        let last = size * size - 1
+        forEachRun(of: size * size / 2, each: 1 << 16) { run in
+            for place in run {
+                let value = a[place]
+                a[place] = a[last - place]
+                a[last - place] = value
+            }
+        }
+    }
+
+    /// Calls `body` with parts of a range on all workers.
+    private func forEachRun(
+        of count: Int, each length: Int, _ body: @Sendable (Range<Int>) -> Void
+    ) {
+        backend.parallelFor((count + length - 1) / length) { index in
+            body(index * length..<min((index + 1) * length, count))
         }
     }
 }

@@ -176,7 +176,9 @@ import Testing
         let layers = cache.missing(placement.streamed)
         #expect(cache.bytesToWrite(placement.streamed) == placement.diskBytes)
         try cache.fill(layers, backend: CPUBackend(ledger: ledger, threads: 2))
-        #expect(ledger.peakTotal == most && ledger.current.total == 0)
+        // What other formats are rewritten with is stated as a bound.
+        #expect(form.configuration.isEmpty ? ledger.peakTotal == most : ledger.peakTotal > most / 2)
+        #expect(ledger.peakTotal <= most && ledger.current.total == 0)
         #expect(cache.bytesToWrite(placement.streamed) == 0)
         let written = try placement.streamed.reduce(0) {
             try $0 + #require(FileSystem.byteCount(cache.path(layer: $1)))
