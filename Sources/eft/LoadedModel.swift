@@ -132,9 +132,10 @@ struct LoadedModel {
         for work: ProcessMemory.Work = .generation, beside other: LoadedModel? = nil,
         reserving bytes: Int = 0
     ) -> Planner {
-        let program = ProcessMemory.program(
-            for: work, threads: devices[0].threads,
-            weights: layouts.linears.count + (other?.layouts.linears.count ?? 0))
+        let program =
+            ProcessMemory.program(
+                for: work, threads: devices[0].threads,
+                weights: layouts.linears.count + (other?.layouts.linears.count ?? 0))
             + (other == nil ? 0 : LoadedModel.comparingBytes)
         var planner = Planner(
             description: folder.description, limits: budget.limits,

@@ -258,8 +258,8 @@ struct VerbMemoryTests {
             "chat", "-m", models.folder.file("base"), "--chat-template", template, "-t", "48",
             "--ignore-eos", "--no-history", "--max-seq-len", "1024",
         ]
-        let messages = String(repeating: "A long message about foxes. ", count: 33) + "\nAnd then?\n"
-        try Peaks.check(chat, input: messages)
+        let long = String(repeating: "A long message about foxes. ", count: 33)
+        try Peaks.check(chat, input: long + "\nAnd then?\n")
     }
 
     /// A budget below the plan is refused before any work, not passed on the way.
