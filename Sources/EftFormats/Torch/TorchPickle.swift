@@ -79,6 +79,8 @@ package final class TorchPickle: CheckpointReader {
         }
         tensors = infos
         self.views = views
+        // The system may have mapped far more than the tables that were read.
+        file.release(0..<file.byteCount)
     }
 
     /// Whether a file is to be read as a PyTorch checkpoint, by its first bytes and its name.
