@@ -11,14 +11,6 @@ import Testing
 struct LatentAttentionTests {
     private static let names = ["deepseek-v2", "deepseek-v3", "minicpm3"]
 
-    private func describe(_ name: String, _ more: String) throws -> DecoderDescription {
-        let path = Fixtures.path("architectures/\(name)/config.json")
-        var node = try ConfigCursor(JSONParser.parse(FileSystem.read(path))).object()
-        let changes = try ConfigCursor(JSONParser.parse(Array(more.utf8))).object()
-        for (key, value) in changes.entries { node[key] = value }
-        return try ArchitectureRegistry.describe(ConfigCursor(ConfigNode(node)))
-    }
-
     /// DeepSeek's own code scales scores by the square of YaRN's second scale in both generations.
     @Test(arguments: ["deepseek-v2", "deepseek-v3"])
     func `the scale of scores follows from YaRN's second scale`(_ name: String) throws {

@@ -11,15 +11,6 @@ import Testing
 @Suite struct LinearAttentionTests {
     static let names = ["qwen3-next", "qwen3-5", "qwen3-5-moe"]
 
-    private func describe(_ name: String, _ more: String) throws -> DecoderDescription {
-        let path = Fixtures.path("architectures/\(name)/config.json")
-        var object = try ConfigCursor(JSONParser.parse(FileSystem.read(path))).object()
-        for entry in try ConfigCursor(JSONParser.parse(Array(more.utf8))).object().entries {
-            object[entry.key] = entry.node
-        }
-        return try ArchitectureRegistry.describe(ConfigCursor(ConfigNode(object)))
-    }
-
     @Test(arguments: [
         ("qwen3-next", #"{"linear_num_value_heads": 3}"#, "linear_num_value_heads"),
         ("qwen3-next", #"{"linear_conv_kernel_dim": 9}"#, "linear_conv_kernel_dim"),
@@ -44,30 +35,6 @@ import Testing
         #expect(model.distinctLayers.map(\.count) == [6, 2])
         let need = try #require(model.states(sequences: 3))
         #expect(need.byteCount(layers: 2..<5) == 2 * 3 * 4 * need.floats)
-    }
-
-    @Test(arguments: names, [true, false])
-    func `activations take the memory that was stated`(_ name: String, _ backward: Bool) throws {
-        let shape = try describe(name, "{}").shape
-        let ledger = MemoryLedger()
-        let acts = try LayerActivations(rows: 5, shape: shape, backward: backward, ledger: ledger)
-        let stated = LayerActivations.byteCount(rows: 5, shape: shape, backward: backward)
-        let used = ledger.peakTotal
-        withExtendedLifetime(acts) { #expect(used == stated) }
-    }
-
-    @Test(arguments: names)
-    func `a cache takes the memory that was stated`(_ name: String) throws {
-        let model = try GoldenModel("architectures/\(name)")
-        let need = GenerationNeed(contextLength: 100, sequences: 3, prefillChunk: 16)
-        let ledger = MemoryLedger()
-        let cache = try PagedCache(
-            pageCount: need.pages, layers: 2, shape: model.decoder.description.shape,
-            kvType: need.kvType, ledger: ledger,
-            states: model.decoder.description.states(sequences: 3))
-        let part = model.decoder.description.wholePart
-        let stated = need.memory(model.decoder.description, part: part)[.kvCache]
-        #expect(ledger.peakTotal == stated && cache.keepsStates)
     }
 
     @Test(arguments: names)

@@ -13,15 +13,6 @@ import Testing
         "lfm2", "lfm2-moe", "granitemoehybrid", "granitemoehybrid-dense",
     ]
 
-    private func describe(_ name: String, _ more: String) throws -> DecoderDescription {
-        let path = Fixtures.path("architectures/\(name)/config.json")
-        var object = try ConfigCursor(JSONParser.parse(FileSystem.read(path))).object()
-        for entry in try ConfigCursor(JSONParser.parse(Array(more.utf8))).object().entries {
-            object[entry.key] = entry.node
-        }
-        return try ArchitectureRegistry.describe(ConfigCursor(ConfigNode(object)))
-    }
-
     @Test(arguments: [
         ("lfm2", #"{"conv_L_cache": 9}"#, "conv_L_cache"),
         ("lfm2", #"{"conv_bias": true}"#, "conv_bias"),
@@ -85,7 +76,7 @@ import Testing
         #expect(all.pagedLayers(0..<2) == 2)
     }
 
-    @Test(arguments: names, [true, false])
+    @Test(arguments: names + LinearAttentionTests.names, [true, false])
     func `activations take the memory that was stated`(_ name: String, _ backward: Bool) throws {
         let shape = try describe(name, "{}").shape
         let ledger = MemoryLedger()
@@ -95,7 +86,7 @@ import Testing
         withExtendedLifetime(acts) { #expect(used == stated) }
     }
 
-    @Test(arguments: names)
+    @Test(arguments: names + LinearAttentionTests.names)
     func `a cache takes the memory that was stated`(_ name: String) throws {
         let model = try GoldenModel("architectures/\(name)")
         let need = GenerationNeed(contextLength: 100, sequences: 3, prefillChunk: 16)

@@ -42,22 +42,13 @@ package enum GraniteHybrid: Architecture {
         var space = LayerKind(rotary: nil)
         space.isLinear = true
         let types = try config.required("layer_types")
-        let names = try types.elements().map { try $0.string() }
-        guard names.count == description.layers else {
-            throw types.error(
-                .badValue,
-                "layer_types has \(names.count) entries, num_hidden_layers says \(description.layers)"
-            )
-        }
-        description.kinds = try names.map { name in
+        description.kinds = try LayerKinds.named(
+            types, layers: description.layers, supported: "attention, mamba"
+        ) { name in
             switch name {
-            case "attention", "full_attention": return attention
-            case "mamba", "linear_attention": return space
-            default:
-                throw ModelError(
-                    .unsupported,
-                    "layers of the type '\(excerpt(name))' are not supported in this family; supported are "
-                        + "attention, mamba", path: config.file)
+            case "attention", "full_attention": attention
+            case "mamba", "linear_attention": space
+            default: nil
             }
         }
         guard description.kinds.contains(where: \.isLinear) else { return }

@@ -86,22 +86,8 @@ package enum LFM2: Architecture {
             let attended = Set(try list.elements().map { try $0.int() })
             return (0..<layers).map { attended.contains($0) ? LayerKind() : convolution }
         }
-        let names = try types.elements().map { try $0.string() }
-        guard names.count == layers else {
-            throw types.error(
-                .badValue,
-                "layer_types has \(names.count) entries, num_hidden_layers says \(layers)")
-        }
-        return try names.map { name in
-            switch name {
-            case "full_attention": return LayerKind()
-            case "conv": return convolution
-            default:
-                throw ModelError(
-                    .unsupported,
-                    "layers of the type '\(excerpt(name))' are not supported in this family; supported are "
-                        + "full_attention, conv", path: config.file)
-            }
+        return try LayerKinds.named(types, layers: layers, supported: "full_attention, conv") {
+            ["full_attention": LayerKind(), "conv": convolution][$0]
         }
     }
 }

@@ -19,14 +19,8 @@ enum LayerKinds {
         guard let types = try config.optional("layer_types") else {
             return try (0..<layers).map { LayerKind(window: isSliding($0) ? try size() : nil) }
         }
-        let names = try types.elements().map { try $0.string() }
-        guard names.count == layers else {
-            throw types.error(
-                .badValue,
-                "layer_types has \(names.count) entries, num_hidden_layers says \(layers)")
-        }
-        return try names.map { name in
-            switch name {
+        return try named(types, layers: layers, supported: "full_attention, sliding_attention") {
+            switch $0 {
             case "full_attention": return LayerKind()
             case "sliding_attention":
                 guard let window = try size() else {
@@ -35,12 +29,35 @@ enum LayerKinds {
                         "layer_types has 'sliding_attention', and there is no sliding_window")
                 }
                 return LayerKind(window: window)
-            default:
+            default: return nil
+            }
+        }
+    }
+
+    /// Reads the kind of each layer by its name.
+    /// - Parameters:
+    ///   - types: `layer_types`.
+    ///   - supported: the names that there are, for the error.
+    ///   - kind: what a name says; nil for one that the family does not have.
+    /// - Throws: `ConfigError` for a list of another length, `ModelError` (`unsupported`) for other names; what `kind` throws.
+    static func named(
+        _ types: ConfigCursor, layers: Int, supported: String,
+        _ kind: (_ name: String) throws -> LayerKind?
+    ) throws -> [LayerKind] {
+        let names = try types.elements().map { try $0.string() }
+        guard names.count == layers else {
+            throw types.error(
+                .badValue,
+                "layer_types has \(names.count) entries, num_hidden_layers says \(layers)")
+        }
+        return try names.map { name in
+            guard let kind = try kind(name) else {
                 throw ModelError(
                     .unsupported,
-                    "layers of the type '\(excerpt(name))' are not supported yet; supported are "
-                        + "full_attention, sliding_attention", path: config.file)
+                    "layers of the type '\(excerpt(name))' are not supported in this family; supported are "
+                        + supported, path: types.file)
             }
+            return kind
         }
     }
 

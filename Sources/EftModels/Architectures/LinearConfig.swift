@@ -47,22 +47,8 @@ enum LinearConfig {
             let interval = try LayerKinds.pattern("full_attention_interval", config, default: 4)
             return (1...layers).map { $0 % interval == 0 ? LayerKind() : linear }
         }
-        let names = try types.elements().map { try $0.string() }
-        guard names.count == layers else {
-            throw types.error(
-                .badValue,
-                "layer_types has \(names.count) entries, num_hidden_layers says \(layers)")
-        }
-        return try names.map { name in
-            switch name {
-            case "full_attention": return LayerKind()
-            case "linear_attention": return linear
-            default:
-                throw ModelError(
-                    .unsupported,
-                    "layers of the type '\(excerpt(name))' are not supported in this family; supported are "
-                        + "full_attention, linear_attention", path: config.file)
-            }
-        }
+        return try LayerKinds.named(
+            types, layers: layers, supported: "full_attention, linear_attention"
+        ) { ["full_attention": LayerKind(), "linear_attention": linear][$0] }
     }
 }
