@@ -29,11 +29,11 @@ package enum ProcessMemory {
         /// The most by which the program was measured to grow from its plan on (docs/memory.md), with some room.
         fileprivate var growth: Int {
             switch self {
-            case .generation: 3392 << 10
-            case .conversation: 3712 << 10
+            case .generation: 3264 << 10
+            case .conversation: 3456 << 10
             case .training: 3392 << 10
             case .evaluation: 2560 << 10
-            case .copying: 1792 << 10
+            case .copying: 1600 << 10
             case .quantizing: 2560 << 10
             }
         }
@@ -86,7 +86,7 @@ package enum ProcessMemory {
     private static let (rowGap, mostGrowingRows) = (16, 1024)
 
     /// Pages of code of the engine, its lists of sequences and what commands are told.
-    private static let engineBytes = 1 << 20
+    private static let engineBytes = 832 << 10
 
     /// What the allocator takes around a weight with adapters, their gradients and moments, and what saving them takes.
     private static let trainedGap = 7168

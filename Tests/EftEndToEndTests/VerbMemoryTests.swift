@@ -168,7 +168,8 @@ struct VerbMemoryTests {
         let (base, adapter) = (models.folder.file("base"), models.folder.file("adapter"))
         let text = models.folder.file("text.txt")
         for keys in [
-            [("peft_init_lora_weights", "pissa")], [("peft_init_lora_weights", "olora")],
+            [("peft_init_lora_weights", "pissa")], [("peft_init_lora_weights", "pissa_niter_4")],
+            [("peft_init_lora_weights", "olora")],
             [("peft", "{loftq_config: {loftq_bits: 4}}")],
         ] {
             try Peaks.check([

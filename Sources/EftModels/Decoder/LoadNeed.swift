@@ -63,8 +63,8 @@ package struct LoadNeed: Sendable, Hashable {
         return max(peak, held) + ReadAheadCheckpoint.scratchBytes(ahead) - missing(part)
     }
 
-    /// What is not there yet of the share of the program, which the first device holds.
-    private func missing(_ part: DecoderPart) -> Int {
+    /// What is not there yet, before a decoder works, of the share of the program, which the first device holds.
+    package func missing(_ part: DecoderPart) -> Int {
         part.holdsEmbedding ? laterProgramBytes : 0
     }
 

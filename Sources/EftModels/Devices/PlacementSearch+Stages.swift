@@ -70,8 +70,8 @@ package struct PlacementTask {
                 // takes counts as far as it passes what the rest takes at another time.
                 let repacking = placement.isStreaming ? load.fillPeak(placement.streamed) : 0
                 let held = all[.weights] + all[.window] + all[.adapters]
-                let before = max(
-                    load.peak(placement), repacking, starting > 0 ? held + starting + kept : 0)
+                let begun = held + starting + kept - load.missing(placement.part)
+                let before = max(load.peak(placement), repacking, starting > 0 ? begun : 0)
                 all[.workspace] += max(0, before - (all.total - all[.program]))
                 return all
             })
@@ -88,7 +88,7 @@ package struct PlacementTask {
         _ placed: PlacedMemory, _ others: (_ device: Int, _ part: DecoderPart) -> MemoryTable
     ) -> Int {
         var (running, loaded, peak) = (0, programBytes, 0)
-        var begun = programBytes + starting + kept
+        var begun = programBytes + starting + kept - load.laterProgramBytes
         for (device, placement) in placed.placement.devices.enumerated() {
             running += PlacementSearch.sum(others(device, placement.part), placement).total
             guard !placement.part.isEmpty else { continue }

@@ -33,14 +33,23 @@ package struct LowRank: Sendable {
         self.ledger = ledger
     }
 
-    /// Bytes that the library takes for packing and never gives back, once it has worked on a matrix of this form: as measured for
-    /// ranks up to 512 and sides up to 32,000.
+    /// Bytes that the library takes and never gives back, once it has worked on a matrix of this form: for packing and for code,
+    /// as measured for ranks up to 512 and sides up to 32,000.
     package static func libraryBytes(
         _ method: Method, outputs: Int, inputs: Int, rank: Int, threads: Int
     ) -> Int {
-        threads * ((1 << 20) + 1280 * rank)
-            + (method == .singular ? 2200 * min(outputs, inputs) : 0)
+        let eigenvectors =
+            switch method {
+            case .singular: min(outputs, inputs)
+            case .randomized: rank
+            case .orthogonal: 0
+            }
+        return threads * ((800 << 10) + 1280 * rank) + 2200 * eigenvectors
     }
+
+    /// Numbers of a sum, and columns of a result, that the library is given at a time. It packs what it is given, on some
+    /// processors all of it: in blocks that is the same few bytes everywhere.
+    private static let (blockDepth, blockWidth) = (256, 512)
 
     /// Most bytes that finding takes besides W, A and B, and besides what the library keeps.
     package static func byteCount(
@@ -182,11 +191,39 @@ package struct LowRank: Sendable {
     private func across(
         _ w: Matrix, from source: Matrix, to target: Matrix, startsAtOutputs: Bool
     ) {
-        cblas_sgemm(
-            CblasRowMajor, CblasNoTrans, startsAtOutputs ? CblasNoTrans : CblasTrans, blasint(rank),
-            blasint(target.columns), blasint(source.columns), 1, source.pointer,
-            blasint(source.columns), w.pointer, blasint(inputs), 0, target.pointer,
-            blasint(target.columns))
+        multiply(
+            source.columns, target,
+            left: { (CblasNoTrans, source.pointer + $0, source.columns) },
+            right: { depth, column in
+                startsAtOutputs
+                    ? (CblasNoTrans, w.pointer + depth * inputs + column)
+                    : (CblasTrans, w.pointer + column * inputs + depth)
+            })
+    }
+
+    /// Fills a matrix of r rows with a product, block by block.
+    /// - Parameters:
+    ///   - count: numbers of each sum.
+    ///   - left: the first factor from a place of the sums on, with the step between its rows.
+    ///   - right: W from a place of the sums and a column of the result on.
+    private func multiply(
+        _ count: Int, _ target: Matrix,
+        left: (Int) -> (CBLAS_TRANSPOSE, UnsafeMutablePointer<Float>, Int),
+        right: (Int, Int) -> (CBLAS_TRANSPOSE, UnsafeMutablePointer<Float>)
+    ) {
+        for column in stride(from: 0, to: target.columns, by: Self.blockWidth) {
+            let width = min(Self.blockWidth, target.columns - column)
+            for depth in stride(from: 0, to: count, by: Self.blockDepth) {
+                let (turned, numbers, step) = left(depth)
+                let (across, weights) = right(depth, column)
+                cblas_sgemm(
+                    CblasRowMajor, turned, across, blasint(rank), blasint(width),
+                    blasint(min(Self.blockDepth, count - depth)), 1, numbers, blasint(step),
+                    weights,
+                    blasint(inputs), depth == 0 ? 0 : 1, target.pointer + column,
+                    blasint(target.columns))
+            }
+        }
     }
 
     /// Makes rows orthonormal by QR of their transpose.
@@ -292,7 +329,7 @@ package struct LowRank: Sendable {
         try Buffer(byteCount: count * 4, ledger: ledger, purpose: .workspace)
     }
 
-    /// B = W A', by way of A W': for a narrow product of many rows the library packs all of W.
+    /// B = W A', by way of A W': the library packs blocks of A, not of W's many rows.
     private func product(_ w: Matrix, _ a: Matrix, into b: Matrix) throws(TensorError) {
         let turned = Matrix(sharing: try floats(rank * outputs), rows: rank, columns: outputs)
         across(w, from: a, to: turned, startsAtOutputs: false)
@@ -305,10 +342,10 @@ package struct LowRank: Sendable {
 
     /// A = B' W.
     private func productOfTransposed(_ b: Matrix, _ w: Matrix, into a: Matrix) {
-        cblas_sgemm(
-            CblasRowMajor, CblasTrans, CblasNoTrans, blasint(rank), blasint(inputs),
-            blasint(outputs), 1, b.pointer, blasint(rank), w.pointer, blasint(inputs), 0,
-            a.pointer, blasint(inputs))
+        multiply(
+            outputs, a,
+            left: { (CblasTrans, b.pointer + $0 * rank, rank) },
+            right: { (CblasNoTrans, w.pointer + $0 * inputs + $1) })
     }
 }
 
