@@ -11,7 +11,7 @@ DESTDIR ?=
 # A program with Swift's libraries inside is built beside .build, which it would otherwise make stale.
 STATIC := build/static/release/eft
 
-.PHONY: all setup build static install uninstall deb demo test docs example bench bench-serve \
+.PHONY: all setup build static install uninstall deb demo test test-arm64 docs example bench bench-serve \
     bench-70b fuzz format lint model model-12m fixtures clean
 
 all: build
@@ -42,6 +42,10 @@ demo: build ## From a base model to a fine-tuned, merged, quantized one, in a sm
 test: ## All tests, with a summary; all output is in .build/test.log.
 	@scripts/setup browser
 	@SWIFT=$(SWIFT) scripts/test
+
+test-arm64: ## The kernels for 64-bit Arm processors against the scalar ones, under emulation on other machines.
+	@scripts/setup arm64
+	@scripts/check-arm64.sh
 
 docs: setup ## The documentation of the Swift library, as a web site: build/docs
 	@SWIFT=$(SWIFT) scripts/docs build/docs

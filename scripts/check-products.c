@@ -236,7 +236,7 @@ static void check_gemm(eft_context *scalar, eft_context *fast, size_t m, size_t 
 
 int main(int count, char **arguments) {
     eft_isa isa = eft_isa_best();
-    for (int i = 0; i <= (int)EFT_ISA_AVX512_BF16; i++)
+    for (int i = 0; i <= (int)EFT_ISA_NEON_I8MM; i++)
         if (count > 1 && strcmp(arguments[1], eft_isa_name((eft_isa)i)) == 0) isa = (eft_isa)i;
     eft_context *scalar = eft_context_create(EFT_ISA_SCALAR, 2);
 #ifdef EFT_EMULATE_AVX512

@@ -38,27 +38,50 @@ static bool has_fast_bf16(void) {
     uint32_t a, b, c, d;
     return !__get_cpuid(0, &a, &b, &c, &d) || b != signature_INTEL_ebx;
 }
+#elif EFT_ARM64
+#include <sys/auxv.h>
+
+eft_isa eft_isa_best(void) {
+    const unsigned long i8mm = 1ul << 13;  // HWCAP2_I8MM
+    return (getauxval(AT_HWCAP2) & i8mm) != 0 ? EFT_ISA_NEON_I8MM : EFT_ISA_NEON;
+}
+static bool has_fast_bf16(void) { return true; }
 #else
 eft_isa eft_isa_best(void) { return EFT_ISA_SCALAR; }
 static bool has_fast_bf16(void) { return true; }
 #endif
 
-static const char *const names[] = {"scalar", "avx2", "avx512", "avx512_vnni", "avx512_bf16"};
+static const struct {
+    eft_isa isa;
+    const char *name;
+} levels[] = {
+    {EFT_ISA_SCALAR, "scalar"},           {EFT_ISA_AVX2, "avx2"},
+    {EFT_ISA_AVX512, "avx512"},           {EFT_ISA_AVX512_VNNI, "avx512_vnni"},
+    {EFT_ISA_AVX512_BF16, "avx512_bf16"}, {EFT_ISA_NEON, "neon"},
+    {EFT_ISA_NEON_I8MM, "neon_i8mm"},
+};
+#define LEVELS (sizeof levels / sizeof levels[0])
 
 const char *eft_isa_name(eft_isa isa) {
-    return (size_t)isa < sizeof names / sizeof names[0] ? names[isa] : "unknown";
+    for (size_t i = 0; i < LEVELS; i++)
+        if (levels[i].isa == isa) return levels[i].name;
+    return "unknown";
+}
+
+bool eft_isa_is_available(eft_isa isa) {
+    return isa == EFT_ISA_SCALAR || ((isa >= EFT_ISA_NEON) == EFT_ARM64 && isa >= EFT_ISA_SCALAR && isa <= eft_isa_best());
 }
 
 eft_isa eft_isa_default(void) {
     eft_isa best = eft_isa_best();
     const char *asked = getenv("EFT_ISA");
-    for (int isa = EFT_ISA_SCALAR; asked != NULL && isa <= (int)best; isa++)
-        if (strcmp(asked, names[isa]) == 0) return (eft_isa)isa;
+    for (size_t i = 0; asked != NULL && i < LEVELS; i++)
+        if (strcmp(asked, levels[i].name) == 0 && eft_isa_is_available(levels[i].isa)) return levels[i].isa;
     return best == EFT_ISA_AVX512_BF16 && !has_fast_bf16() ? EFT_ISA_AVX512_VNNI : best;
 }
 
 eft_context *eft_context_create(eft_isa isa, size_t threads) {
-    if (isa < EFT_ISA_SCALAR || isa > eft_isa_best()) return NULL;
+    if (!eft_isa_is_available(isa)) return NULL;
     eft_context *context = calloc(1, sizeof *context);
     if (context == NULL) return NULL;
     context->isa = isa;

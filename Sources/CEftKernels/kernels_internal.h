@@ -12,6 +12,11 @@
 #else
 #define EFT_X86 0
 #endif
+#if defined(__aarch64__)
+#define EFT_ARM64 1
+#else
+#define EFT_ARM64 0
+#endif
 
 typedef struct eft_pool eft_pool;
 
@@ -51,13 +56,17 @@ typedef uint16_t u16x16u __attribute__((vector_size(32), aligned(2), may_alias))
 #define EFT_TARGET_AVX512 EFT_TARGET_AVX2
 #define EFT_TARGET_AVX512_VNNI EFT_TARGET_AVX2
 #define EFT_TARGET_AVX512_BF16 EFT_TARGET_AVX2
-#define EFT_PIN(x) ((void)(x))
 #else
 #define EFT_TARGET_AVX512 EFT_TARGET_AVX2 ",avx512f,avx512bw,avx512vl,avx512dq"
 #define EFT_TARGET_AVX512_VNNI EFT_TARGET_AVX512 ",avx512vnni"
 #define EFT_TARGET_AVX512_BF16 EFT_TARGET_AVX512_VNNI ",avx512bf16,avx512vbmi"
+#endif
+
+#if EFT_X86 && !defined(EFT_EMULATE_AVX512)
 /// Holds the order of the computations of a vector that lives in a register.
 #define EFT_PIN(x) __asm__ volatile("" : "+v"(x))
+#else
+#define EFT_PIN(x) ((void)(x))
 #endif
 
 /// Fetches a line for a store: it becomes this core's own, whichever core wrote it last.

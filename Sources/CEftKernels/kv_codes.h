@@ -10,10 +10,10 @@
 // | codes of keys [D][16 tokens]        | D * 16 * key_bits/8  |
 // | scales of keys [D/32][16] f16       | D                    |
 // | codes of values [16][D]             | D * 16 * value_bits/8|
-// | scales of values [16][D/32] f16     | D                    |
+// | scales of values [D/32][16] f16     | D                    |
 //
-// 4-bit keys: byte i of 8 holds tokens i (low) and i + 8. 4-bit values: byte i of a run's 16 holds elements i and i + 16.
-// A number is (code - 2^(bits-1)) * scale.
+// A number is its code times the scale. 8-bit codes are two's complement, those of 4 bits have 8 added. 4-bit keys: byte t of 16
+// holds token t of one number of the head (low) and of the next. 4-bit values: byte i of a run's 16 holds elements i and i + 16.
 #ifndef EFT_KV_CODES_H
 #define EFT_KV_CODES_H
 
@@ -84,7 +84,7 @@ KV_INLINE uint16_t eft_kv_clip(float plain, const float *x) {
     return best;
 }
 
-/// Quantizes a run in place of codes; returns the scale as f16. What is not finite makes the scale NaN.
+/// Quantizes a run to codes from zero up; returns the scale as f16. What is not finite makes the scale NaN.
 KV_INLINE uint16_t eft_kv_quantize(uint32_t bits, const float *x, uint8_t codes[EFT_KV_RUN]) {
     uint32_t most = 0;
     for (size_t i = 0; i < EFT_KV_RUN; i++) {
@@ -121,16 +121,16 @@ KV_INLINE void eft_kv_write_token(const eft_attention *a, eft_kv_head head, size
         for (size_t i = 0; i < EFT_KV_RUN; i++) {
             size_t d = run * EFT_KV_RUN + i;
             if (a->key_bits == 8) {
-                head.key_codes[d * EFT_PAGE + slot] = codes[i];
+                head.key_codes[d * EFT_PAGE + slot] = codes[i] ^ 0x80;
                 continue;
             }
-            uint8_t *byte = &head.key_codes[d * EFT_PAGE / 2 + slot % 8];
-            *byte = (uint8_t)(slot < 8 ? (*byte & 0xf0) | codes[i] : (*byte & 0x0f) | codes[i] << 4);
+            uint8_t *byte = &head.key_codes[d / 2 * EFT_PAGE + slot];
+            *byte = (uint8_t)(d % 2 == 0 ? (*byte & 0xf0) | codes[i] : (*byte & 0x0f) | codes[i] << 4);
         }
-        head.value_scales[slot * (dim / EFT_KV_RUN) + run] = eft_kv_quantize(a->value_bits, v + run * EFT_KV_RUN, codes);
+        head.value_scales[run * EFT_PAGE + slot] = eft_kv_quantize(a->value_bits, v + run * EFT_KV_RUN, codes);
         uint8_t *target = head.value_codes + (slot * dim + run * EFT_KV_RUN) * a->value_bits / 8;
         if (a->value_bits == 8)
-            memcpy(target, codes, EFT_KV_RUN);
+            for (size_t i = 0; i < EFT_KV_RUN; i++) target[i] = codes[i] ^ 0x80;
         else
             for (size_t i = 0; i < EFT_KV_RUN / 2; i++) target[i] = (uint8_t)(codes[i] | codes[i + 16] << 4);
     }
@@ -143,25 +143,26 @@ KV_INLINE void eft_kv_dequantize(const eft_attention *a, eft_kv_head head, float
     for (size_t run = 0; run < runs; run++) {
         float scales[EFT_PAGE];
         for (size_t t = 0; t < EFT_PAGE; t++) scales[t] = eft_f32_of_f16(head.key_scales[run * EFT_PAGE + t]);
-        for (size_t d = run * EFT_KV_RUN; d < (run + 1) * EFT_KV_RUN; d++) {
-            float *target = keys + d * EFT_PAGE;
+        for (size_t d = run * EFT_KV_RUN; d < (run + 1) * EFT_KV_RUN; d += 2) {
+            float *first = keys + d * EFT_PAGE, *second = first + EFT_PAGE;
             if (a->key_bits == 8) {
-                const uint8_t *codes = head.key_codes + d * EFT_PAGE;
-                for (size_t t = 0; t < EFT_PAGE; t++) target[t] = (float)((int32_t)codes[t] - 128) * scales[t];
+                const int8_t *codes = (const int8_t *)head.key_codes + d * EFT_PAGE;
+                for (size_t t = 0; t < EFT_PAGE; t++) first[t] = (float)codes[t] * scales[t];
+                for (size_t t = 0; t < EFT_PAGE; t++) second[t] = (float)codes[t + EFT_PAGE] * scales[t];
             } else {
-                const uint8_t *codes = head.key_codes + d * EFT_PAGE / 2;
-                for (size_t t = 0; t < 8; t++) target[t] = (float)((int32_t)(codes[t] & 15) - 8) * scales[t];
-                for (size_t t = 0; t < 8; t++) target[t + 8] = (float)((int32_t)(codes[t] >> 4) - 8) * scales[t + 8];
+                const uint8_t *codes = head.key_codes + d / 2 * EFT_PAGE;
+                for (size_t t = 0; t < EFT_PAGE; t++) first[t] = (float)((int32_t)(codes[t] & 15) - 8) * scales[t];
+                for (size_t t = 0; t < EFT_PAGE; t++) second[t] = (float)((int32_t)(codes[t] >> 4) - 8) * scales[t];
             }
         }
     }
     for (size_t t = 0; t < EFT_PAGE; t++)
         for (size_t run = 0; run < runs; run++) {
-            float scale = eft_f32_of_f16(head.value_scales[t * runs + run]);
+            float scale = eft_f32_of_f16(head.value_scales[run * EFT_PAGE + t]);
             float *target = values + t * dim + run * EFT_KV_RUN;
             const uint8_t *codes = head.value_codes + (t * dim + run * EFT_KV_RUN) * a->value_bits / 8;
             if (a->value_bits == 8) {
-                for (size_t i = 0; i < EFT_KV_RUN; i++) target[i] = (float)((int32_t)codes[i] - 128) * scale;
+                for (size_t i = 0; i < EFT_KV_RUN; i++) target[i] = (float)(int8_t)codes[i] * scale;
             } else {
                 for (size_t i = 0; i < 16; i++) target[i] = (float)((int32_t)(codes[i] & 15) - 8) * scale;
                 for (size_t i = 0; i < 16; i++) target[i + 16] = (float)((int32_t)(codes[i] >> 4) - 8) * scale;

@@ -227,7 +227,8 @@ static inline double eft_exl2_total(const float sums[EFT_EXL2_COLUMNS]) {
 
 #define EFT_FAMILY(family)                                \
     extern const eft_##family##_kernels eft_##family##_avx2; \
-    extern const eft_##family##_kernels eft_##family##_avx512;
+    extern const eft_##family##_kernels eft_##family##_avx512; \
+    extern const eft_##family##_kernels eft_##family##_neon;
 EFT_FAMILY(convert)
 EFT_FAMILY(norm)
 EFT_FAMILY(layer_norm)
@@ -250,6 +251,8 @@ EFT_FAMILY(sampling)
     ((level) >= EFT_ISA_AVX512 ? &eft_##family##_avx512    \
      : (level) >= EFT_ISA_AVX2 ? &eft_##family##_avx2      \
                                : &(scalar))
+#elif EFT_ARM64
+#define EFT_KERNELS_AT(family, level, scalar) ((level) >= EFT_ISA_NEON ? &eft_##family##_neon : &(scalar))
 #else
 #define EFT_KERNELS_AT(family, level, scalar) ((void)(level), &(scalar))
 #endif

@@ -4,6 +4,8 @@
 
 #if EFT_X86
 #include <immintrin.h>
+#elif EFT_ARM64
+#include "arm64/neon.h"
 #endif
 
 typedef struct limit_task {
@@ -137,6 +139,51 @@ static float int16_avx2(size_t rounds) {
 #endif
 
 /// Runs `body` once on each worker; what it computed is added up, so that it is not left out.
+#if EFT_ARM64
+static float fma_neon(size_t rounds) {
+    float32x4_t sums[CHAINS], factor = vdupq_n_f32(0.999f), one = vdupq_n_f32(1.0f);
+    for (int c = 0; c < CHAINS; c++) sums[c] = vdupq_n_f32((float)c);
+    for (size_t r = 0; r < rounds; r++) {
+#pragma clang loop unroll(full)
+        for (int c = 0; c < CHAINS; c++) sums[c] = vfmaq_f32(one, sums[c], factor);
+    }
+    for (int c = 1; c < CHAINS; c++) sums[0] = vaddq_f32(sums[0], sums[c]);
+    return vgetq_lane_f32(sums[0], 0);
+}
+
+static float int16_neon(size_t rounds) {
+    int32x4_t sums[CHAINS];
+    for (int c = 0; c < CHAINS; c++) sums[c] = vdupq_n_s32(c);
+    for (size_t r = 0; r < rounds; r++) {
+#pragma clang loop unroll(full)
+        for (int c = 0; c < CHAINS; c++) sums[c] = neon_add_pairs(sums[c], (int16x8_t)sums[c], vdupq_n_s16(1));
+    }
+    for (int c = 1; c < CHAINS; c++) sums[0] = vaddq_s32(sums[0], sums[c]);
+    return (float)vgetq_lane_s32(sums[0], 0);
+}
+
+#pragma clang attribute push(__attribute__((target("i8mm"))), apply_to = function)
+static float int8_neon(size_t rounds) {
+    int32x4_t sums[CHAINS];
+    for (int c = 0; c < CHAINS; c++) sums[c] = vdupq_n_s32(c);
+    for (size_t r = 0; r < rounds; r++) {
+#pragma clang loop unroll(full)
+        for (int c = 0; c < CHAINS; c++) sums[c] = vusdotq_s32(sums[c], (uint8x16_t)sums[c], vdupq_n_s8(1));
+    }
+    for (int c = 1; c < CHAINS; c++) sums[0] = vaddq_s32(sums[0], sums[c]);
+    return (float)vgetq_lane_s32(sums[0], 0);
+}
+#pragma clang attribute pop
+
+static uint64_t read_neon(const unsigned char *data, size_t bytes) {
+    uint8x16_t sums[4] = {vdupq_n_u8(0), vdupq_n_u8(0), vdupq_n_u8(0), vdupq_n_u8(0)};
+    for (size_t i = 0; i + 64 <= bytes; i += 64)
+        for (int j = 0; j < 4; j++) sums[j] = veorq_u8(sums[j], vld1q_u8(data + i + 16 * j));
+    for (int j = 1; j < 4; j++) sums[0] = veorq_u8(sums[0], sums[j]);
+    return vgetq_lane_u64((uint64x2_t)sums[0], 0);
+}
+#endif
+
 static void run_on_all(eft_context *context, size_t rounds, eft_body body, float *sink) {
     limit_task task = {.rounds = rounds, .isa = context->isa};
     eft_parallel_for(context, context->threads, body, &task);
@@ -152,6 +199,9 @@ static void fma_body(void *argument, size_t index, size_t worker) {
     if (task->isa >= EFT_ISA_AVX512) sum = fma_avx512(task->rounds);
     else if (task->isa == EFT_ISA_AVX2) sum = fma_avx2(task->rounds);
     else
+#elif EFT_ARM64
+    if (task->isa >= EFT_ISA_NEON) sum = fma_neon(task->rounds);
+    else
 #endif
         sum = fma_scalar(task->rounds);
     task->sums[index % 256] = sum;
@@ -159,7 +209,7 @@ static void fma_body(void *argument, size_t index, size_t worker) {
 
 double eft_limit_fma(eft_context *context, size_t rounds, float *sink) {
     run_on_all(context, rounds, fma_body, sink);
-    size_t lanes = context->isa >= EFT_ISA_AVX512 ? 16 : context->isa == EFT_ISA_AVX2 ? 8 : 1;
+    size_t lanes = context->isa >= EFT_ISA_NEON ? 4 : context->isa >= EFT_ISA_AVX512 ? 16 : context->isa == EFT_ISA_AVX2 ? 8 : 1;
     return 2.0 * CHAINS * (double)lanes * (double)rounds * (double)context->threads;
 }
 
@@ -174,7 +224,7 @@ static void bf16_body(void *argument, size_t index, size_t worker) {
 }
 
 double eft_limit_bf16(eft_context *context, size_t rounds, float *sink) {
-    if (context->isa < EFT_ISA_AVX512_BF16) return 0;
+    if (context->isa != EFT_ISA_AVX512_BF16) return 0;
     run_on_all(context, rounds, bf16_body, sink);
     return 2.0 * CHAINS * 32.0 * (double)rounds * (double)context->threads;
 }
@@ -187,6 +237,8 @@ static void int16_body(void *argument, size_t index, size_t worker) {
     if (task->isa >= EFT_ISA_AVX512_VNNI) sum = int16_vnni(task->rounds);
     else if (task->isa == EFT_ISA_AVX512) sum = int16_avx512(task->rounds);
     else sum = int16_avx2(task->rounds);
+#elif EFT_ARM64
+    sum = int16_neon(task->rounds);
 #endif
     task->sums[index % 256] = sum;
 }
@@ -194,7 +246,7 @@ static void int16_body(void *argument, size_t index, size_t worker) {
 double eft_limit_int16(eft_context *context, size_t rounds, float *sink) {
     if (context->isa < EFT_ISA_AVX2) return 0;
     run_on_all(context, rounds, int16_body, sink);
-    double pairs = context->isa >= EFT_ISA_AVX512 ? 16 : 8;
+    double pairs = context->isa >= EFT_ISA_NEON ? 4 : context->isa >= EFT_ISA_AVX512 ? 16 : 8;
     return 4.0 * CHAINS * pairs * (double)rounds * (double)context->threads;
 }
 
@@ -203,15 +255,18 @@ static void int8_body(void *argument, size_t index, size_t worker) {
     limit_task *task = argument;
 #if EFT_X86
     task->sums[index % 256] = int8_vnni(task->rounds);
+#elif EFT_ARM64
+    task->sums[index % 256] = int8_neon(task->rounds);
 #else
     task->sums[index % 256] = 0;
 #endif
 }
 
 double eft_limit_int8(eft_context *context, size_t rounds, float *sink) {
-    if (context->isa < EFT_ISA_AVX512_VNNI) return 0;
+    if (context->isa < EFT_ISA_AVX512_VNNI || context->isa == EFT_ISA_NEON) return 0;
     run_on_all(context, rounds, int8_body, sink);
-    return 8.0 * CHAINS * 16.0 * (double)rounds * (double)context->threads;
+    double lanes = context->isa >= EFT_ISA_NEON ? 4 : 16;
+    return 8.0 * CHAINS * lanes * (double)rounds * (double)context->threads;
 }
 
 static void read_body(void *argument, size_t index, size_t worker) {
@@ -221,6 +276,9 @@ static void read_body(void *argument, size_t index, size_t worker) {
     uint64_t sum;
 #if EFT_X86
     if (task->isa >= EFT_ISA_AVX2) sum = read_avx2(data, task->bytes_each);
+    else
+#elif EFT_ARM64
+    if (task->isa >= EFT_ISA_NEON) sum = read_neon(data, task->bytes_each);
     else
 #endif
         sum = read_scalar(data, task->bytes_each);

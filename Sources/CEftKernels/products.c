@@ -14,6 +14,9 @@ const eft_product_table *eft_product_table_for(eft_isa isa, const eft_weight *w,
         if (isa >= EFT_ISA_AVX512_VNNI) return bytes ? &eft_products_int8_vnni : &eft_products_int16_vnni;
         if (isa == EFT_ISA_AVX512) return bytes ? &eft_products_int8_avx512 : &eft_products_int16_avx512;
         if (isa == EFT_ISA_AVX2) return bytes ? &eft_products_int8_avx2 : &eft_products_int16_avx2;
+#elif EFT_ARM64
+        if (bytes && isa >= EFT_ISA_NEON_I8MM) return &eft_products_int8_i8mm;
+        if (isa >= EFT_ISA_NEON) return bytes ? &eft_products_int8_neon : &eft_products_int16_neon;
 #endif
         return NULL;
     }
@@ -30,6 +33,9 @@ const eft_product_table *eft_product_table_for(eft_isa isa, const eft_weight *w,
         return &eft_products_avx512_bf16[*form - EFT_FORM_BF16];
     }
     if (isa >= EFT_ISA_AVX512) return &eft_products_avx512;
+#elif EFT_ARM64
+    (void)transposed;
+    if (isa >= EFT_ISA_NEON) return &eft_products_neon;
 #else
     (void)isa, (void)w, (void)precision, (void)transposed;
 #endif

@@ -249,6 +249,7 @@ extern const eft_product_table eft_products_avx2;
 extern const eft_product_table eft_products_avx512;
 extern const eft_product_table eft_products_avx512_bf16[3];  // EFT_FORM_BF16, _SPLIT_1, _SPLIT_2
 extern const eft_product_table eft_products_int16_avx2, eft_products_int16_avx512, eft_products_int16_vnni;
+extern const eft_product_table eft_products_neon, eft_products_int16_neon, eft_products_int8_neon, eft_products_int8_i8mm;
 extern const eft_product_table eft_products_int8_avx2, eft_products_int8_avx512, eft_products_int8_vnni;
 
 /// The table and form for a weight; NULL where the scalar version runs. Without a weight: f32 on both sides.

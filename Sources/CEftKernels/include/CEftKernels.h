@@ -23,22 +23,26 @@ extern "C" {
 // Context: an instruction-set level and a pool of workers
 // ---------------------------------------------------------------------------------------------------------------------
 
-/// Levels of instruction sets, each including those before it.
+/// Levels of instruction sets, each including those before it of the same kind of processor.
 typedef enum eft_isa {
     EFT_ISA_SCALAR = 0,
     EFT_ISA_AVX2 = 1,         // AVX2, FMA, F16C
     EFT_ISA_AVX512 = 2,       // AVX-512 F, BW, VL, DQ
     EFT_ISA_AVX512_VNNI = 3,  // and VNNI
     EFT_ISA_AVX512_BF16 = 4,  // and BF16, VBMI
+    EFT_ISA_NEON = 16,        // of 64-bit Arm processors
+    EFT_ISA_NEON_I8MM = 17,   // and dot products of signed and unsigned bytes
 } eft_isa;
 
 /// The highest level that this machine has.
 eft_isa eft_isa_best(void);
+/// Whether this machine has a level.
+bool eft_isa_is_available(eft_isa isa);
 /// The level to use: the one that the environment variable EFT_ISA names (scalar, avx2, avx512, avx512_vnni,
-/// avx512_bf16) when the machine has it; else the best, without the bf16 dot products of makers who run them slower than
+/// avx512_bf16, neon, neon_i8mm) when the machine has it; else the best, without the bf16 dot products of makers who run them slower than
 /// multiply-adds.
 eft_isa eft_isa_default(void);
-/// "scalar", "avx2", "avx512", "avx512_vnni" or "avx512_bf16".
+/// Its name as EFT_ISA has it; "unknown" for a number that is no level.
 const char *eft_isa_name(eft_isa isa);
 
 typedef struct eft_context eft_context;

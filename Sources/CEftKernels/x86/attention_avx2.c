@@ -10,11 +10,11 @@
 #define EFT_WIDE 0
 
 #pragma clang attribute push(__attribute__((target(EFT_TARGET_AVX2))), apply_to = function)
-#include "vector.inc"
+#include "../vectors/vector.inc"
 
-#include "attention.inc"
-#include "attention_backward.inc"
-#include "attention_pages.inc"
+#include "../vectors/attention.inc"
+#include "../vectors/attention_backward.inc"
+#include "../vectors/attention_pages.inc"
 #pragma clang attribute pop
 
 const eft_attention_kernels eft_attention_avx2 = {attention_forward, attention_backward, write_page, read_page};

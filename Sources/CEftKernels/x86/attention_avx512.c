@@ -4,17 +4,18 @@
 #include "../layer_kernels.h"
 
 #if EFT_X86
+#include <immintrin.h>
 #include <math.h>
 
 /// Whether a vector of 16 lanes is one register, of 32.
 #define EFT_WIDE 1
 
 #pragma clang attribute push(__attribute__((target(EFT_TARGET_AVX512))), apply_to = function)
-#include "vector.inc"
+#include "../vectors/vector.inc"
 
-#include "attention.inc"
-#include "attention_backward.inc"
-#include "attention_pages.inc"
+#include "../vectors/attention.inc"
+#include "../vectors/attention_backward.inc"
+#include "../vectors/attention_pages.inc"
 #pragma clang attribute pop
 
 const eft_attention_kernels eft_attention_avx512 = {attention_forward, attention_backward, write_page, read_page};

@@ -16,9 +16,9 @@
 #define EFT_ROUGH
 
 #pragma clang attribute push(__attribute__((target(EFT_TARGET_AVX512_BF16))), apply_to = function)
-#include "vector.inc"
+#include "../vectors/vector.inc"
 
-#include "attention.inc"
+#include "../vectors/attention.inc"
 
 /// Pairs of dimensions of the widest head, and of the keys of a group.
 #define DIM_PAIRS (EFT_ROUGH_MOST_DIM / 2)

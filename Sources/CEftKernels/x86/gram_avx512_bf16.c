@@ -11,7 +11,7 @@
 #pragma clang attribute push(__attribute__((target(EFT_TARGET_AVX512_BF16))), apply_to = function)
 #define LANES 16
 #define NAME(x) gram_##x
-#include "unpack_f32.inc"
+#include "../vectors/unpack_f32.inc"
 
 /// Rows and panels of a tile of C.
 #define TILE_ROWS 8

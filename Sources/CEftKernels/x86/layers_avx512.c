@@ -9,19 +9,19 @@
 #define EFT_TABLE(family) eft_##family##_avx512
 
 #pragma clang attribute push(__attribute__((target(EFT_TARGET_AVX512))), apply_to = function)
-#include "vector.inc"
+#include "../vectors/vector.inc"
 
-#include "activation.inc"
-#include "convert.inc"
-#include "cross_entropy.inc"
-#include "divergence.inc"
-#include "elementwise.inc"
-#include "layer_norm.inc"
-#include "norm.inc"
-#include "quantize.inc"
-#include "exl2.inc"
-#include "rope.inc"
-#include "sampling.inc"
+#include "../vectors/activation.inc"
+#include "../vectors/convert.inc"
+#include "../vectors/cross_entropy.inc"
+#include "../vectors/divergence.inc"
+#include "../vectors/elementwise.inc"
+#include "../vectors/layer_norm.inc"
+#include "../vectors/norm.inc"
+#include "../vectors/quantize.inc"
+#include "../vectors/exl2.inc"
+#include "../vectors/rope.inc"
+#include "../vectors/sampling.inc"
 #include "../update_rules.inc"
 const eft_updates_kernels EFT_TABLE(updates) = EFT_UPDATE_TABLE;
 #include "../delta_rules.inc"

@@ -11,6 +11,6 @@
 #define MR 6
 #define NAME(x) avx2_##x
 #define avx2_table eft_products_avx2
-#include "products_f32.inc"
+#include "../vectors/products_f32.inc"
 #pragma clang attribute pop
 #endif

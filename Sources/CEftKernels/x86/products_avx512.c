@@ -11,6 +11,6 @@
 #define MR 12
 #define NAME(x) avx512_##x
 #define avx512_table eft_products_avx512
-#include "products_f32.inc"
+#include "../vectors/products_f32.inc"
 #pragma clang attribute pop
 #endif

@@ -14,7 +14,7 @@
 #define LANES 16
 #define MR 12
 #define NAME(x) pairs_##x
-#include "unpack_f32.inc"
+#include "../vectors/unpack_f32.inc"
 
 /// Pairs of inputs of a block.
 #define PAIRS (EFT_BLOCK / 2)

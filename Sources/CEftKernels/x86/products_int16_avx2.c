@@ -15,6 +15,6 @@
 #define PART_BLOCKS EFT_INT16_BLOCKS
 #define STEP 2
 #define DOT(sum, x, w) ((sum) + (VI)_mm256_madd_epi16((__m256i)(x), (__m256i)(w)))
-#include "products_integers.inc"
+#include "../vectors/products_integers.inc"
 #pragma clang attribute pop
 #endif

@@ -28,6 +28,6 @@ static inline __attribute__((always_inline)) __m512i dot_vnni(__m512i sum, __m51
 
 #define DOT_BYTES(sum, u, s) _mm512_dpbusd_epi32((__m512i)(sum), (__m512i)(u), (__m512i)(s))
 
-#include "products_integers.inc"
+#include "../vectors/products_integers.inc"
 #pragma clang attribute pop
 #endif

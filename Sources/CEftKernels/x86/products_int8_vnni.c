@@ -15,6 +15,6 @@
 #define PART_BLOCKS EFT_INT8_BLOCKS
 #define STEP 4
 #define DOT(sum, x, w) _mm512_dpbusd_epi32((__m512i)(sum), (__m512i)(w), (__m512i)(x))
-#include "products_integers.inc"
+#include "../vectors/products_integers.inc"
 #pragma clang attribute pop
 #endif

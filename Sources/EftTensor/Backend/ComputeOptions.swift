@@ -44,6 +44,8 @@ package enum InstructionSet: UInt32, Sendable, CaseIterable, Comparable {
     case avx512 = 2
     case avx512VNNI = 3
     case avx512BF16 = 4
+    case neon = 16
+    case neonI8MM = 17
 
     package static func < (a: InstructionSet, b: InstructionSet) -> Bool { a.rawValue < b.rawValue }
 
@@ -58,7 +60,9 @@ package enum InstructionSet: UInt32, Sendable, CaseIterable, Comparable {
     }
 
     /// All levels that this machine has.
-    package static var available: [InstructionSet] { allCases.filter { $0 <= best } }
+    package static var available: [InstructionSet] {
+        allCases.filter { eft_isa_is_available(eft_isa(rawValue: $0.rawValue)) }
+    }
 
     /// The level's name, as EFT_ISA takes it.
     package var name: String { String(cString: eft_isa_name(eft_isa(rawValue: rawValue))) }

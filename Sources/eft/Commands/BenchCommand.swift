@@ -93,6 +93,7 @@ enum BenchCommand: Command {
         return switch kind {
         case "kernels":
             try KernelBenchmark.run(generating: generating, training: training, limits: limits)
+                + AttentionBenchmark.run(generating, limits)
         case "sampling": try SamplingBenchmark.run()
         case "quantize": try QuantizeBenchmark(generating, limits: limits).run()
         case "decode": [try ModelBenchmark.decode(generating, limits: limits, options: options)]

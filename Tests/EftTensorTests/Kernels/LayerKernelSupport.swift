@@ -9,6 +9,7 @@ struct KernelLevel: Sendable, CustomTestStringConvertible {
 
     /// All levels of this machine.
     static let all = (0...eft_isa_best().rawValue).map { KernelLevel(isa: eft_isa(rawValue: $0)) }
+        .filter { eft_isa_is_available($0.isa) }
     static let scalar = KernelLevel(isa: EFT_ISA_SCALAR)
 
     var testDescription: String { String(cString: eft_isa_name(isa)) }

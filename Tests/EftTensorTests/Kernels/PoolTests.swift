@@ -93,8 +93,15 @@ struct PoolTests {
     }
 
     @Test func `levels have names, and one that the machine lacks is refused`() {
-        let names = (0...4).map { String(cString: eft_isa_name(eft_isa(rawValue: $0))) }
-        #expect(names == ["scalar", "avx2", "avx512", "avx512_vnni", "avx512_bf16"])
+        let levels = [0, 1, 2, 3, 4, 16, 17, 5].map { eft_isa(rawValue: $0) }
+        #expect(
+            levels.map { String(cString: eft_isa_name($0)) } == [
+                "scalar", "avx2", "avx512", "avx512_vnni", "avx512_bf16", "neon", "neon_i8mm",
+                "unknown",
+            ])
+        #expect(eft_isa_is_available(EFT_ISA_SCALAR) && eft_isa_is_available(eft_isa_best()))
+        // No machine has levels of both kinds.
+        #expect(!eft_isa_is_available(EFT_ISA_AVX2) || !eft_isa_is_available(EFT_ISA_NEON))
         #expect(eft_isa_default().rawValue <= eft_isa_best().rawValue)
         if eft_isa_best() != EFT_ISA_AVX512_BF16 {
             #expect(eft_context_create(EFT_ISA_AVX512_BF16, 1) == nil)
