@@ -36,11 +36,13 @@ package final class GGUFConverter {
     }
 
     /// Opens and checks the input; writes nothing but a head that is taken away again.
-    /// - Parameter importance: the file of an importance matrix, for types of blocks.
+    /// - Parameters:
+    ///   - importance: the file of an importance matrix, for types of blocks.
+    ///   - checksShape: whether shapes that llama.cpp does not read are refused.
     /// - Throws: `ConversionError` (`unsupported`) for models that are not written, `TokenizerError`, `FormatError`.
     package init(
         _ folder: ModelFolder, output: String, mix: GGUFMix, importance: String? = nil,
-        backend: CPUBackend
+        checksShape: Bool = true, backend: CPUBackend
     ) throws {
         let type = try folder.config.string("model_type", default: "")
         let description = folder.description
@@ -53,6 +55,7 @@ package final class GGUFConverter {
                 "GGUF files of the model type '\(type)' are not written; written are "
                     + GGUFNames.modelTypes.joined(separator: ", "), path: folder.path)
         }
+        if checksShape { try GGUFShapeCheck.check(folder, architecture: names.architecture) }
         guard let checkpoint = folder.checkpoint else {
             throw ConversionError(.usage, "the folder has no weights", path: folder.path)
         }
