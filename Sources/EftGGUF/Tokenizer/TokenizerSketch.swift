@@ -157,10 +157,10 @@ package struct TokenizerSketch {
             ])
     }
 
-    /// The steps that leave one space between words, and none around the text.
+    /// The steps that leave one space between words, and none around the text; at its end U+2581 counts as one too.
     package static var removesSpaces: [ConfigNode] {
         [
-            replace(#"\A +| +\z"#, isRegex: true, with: ""),
+            replace("\\A +|[ \u{2581}]+\\z", isRegex: true, with: ""),
             replace(" {2,}", isRegex: true, with: " "),
         ]
     }
