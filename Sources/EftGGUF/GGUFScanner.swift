@@ -93,6 +93,14 @@ struct GGUFScanner {
         return String(decoding: bytes, as: UTF8.self)
     }
 
+    /// The next bytes.
+    /// - Throws: `GGUFError` (`damaged`) when there are not as many.
+    mutating func nextBytes(_ count: Int) throws(GGUFError) -> [UInt8] {
+        let place = try load(count)
+        position += count
+        return Array(window[place..<place + count])
+    }
+
     /// Brings bytes from `position` on into the window.
     /// - Returns: where they begin there.
     private mutating func load(_ count: Int) throws(GGUFError) -> Int {

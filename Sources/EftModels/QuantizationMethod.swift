@@ -6,11 +6,11 @@ import EftFormats
 /// The key `quant_method` of `quantization_config`.
 enum QuantizationMethod {
     /// Forms that are read: by their tensors, not by this key.
-    private static let read: Set = ["exl2", "bitsandbytes"]
+    private static let read: Set = ["exl2", "bitsandbytes", "hqq"]
 
     /// What other forms are called.
     private static let names = [
-        "mxfp4": "MXFP4", "exl3": "EXL3", "hqq": "HQQ",
+        "mxfp4": "MXFP4", "exl3": "EXL3",
         "aqlm": "AQLM", "quanto": "Quanto", "eetq": "EETQ", "bitnet": "BitNet", "vptq": "VPTQ",
         "higgs": "HIGGS", "torchao": "torchao",
     ]
@@ -45,7 +45,7 @@ enum QuantizationMethod {
     private static func fault(_ what: String, _ config: ConfigCursor) -> ModelError {
         ModelError(
             .unsupported,
-            "\(what) are not read; read are 16-bit and f32 weights, bitsandbytes' NF4, FP4 and LLM.int8, EXL2, GPTQ, AWQ, FP8 and "
+            "\(what) are not read; read are 16-bit and f32 weights, bitsandbytes' NF4, FP4 and LLM.int8, EXL2, GPTQ, AWQ, HQQ, FP8 and "
                 + "compressed-tensors. Take the unquantized model, and eft quantize or --load-in-4bit to make it small",
             path: config.file)
     }

@@ -72,8 +72,8 @@ extension QuantScheme {
 package enum QuantRegistry {
     /// The forms, most specific names first: the bytes of NF4 and 8-bit weights bear the name of a dense weight.
     package static let all: [any QuantScheme.Type] = [
-        EXL2Scheme.self, GPTQScheme.self, AWQScheme.self, CompressedScheme.self, NF4Scheme.self,
-        Int8Scheme.self, GGUFScheme.self, FP8Scheme.self, DenseScheme.self,
+        EXL2Scheme.self, GPTQScheme.self, AWQScheme.self, CompressedScheme.self, HQQScheme.self,
+        NF4Scheme.self, Int8Scheme.self, GGUFScheme.self, FP8Scheme.self, DenseScheme.self,
     ]
 
     /// Opens a module's weight in whatever form the checkpoint holds it.

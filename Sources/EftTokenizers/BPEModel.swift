@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // Byte-pair encoding: words into token ids by merging pairs in the order of their ranks.
 
-/// The model of a tokenizer.json.
-struct BPEModel: Sendable {
+/// The model of a tokenizer.json of the type BPE.
+final class BPEModel: TokenModel {
     /// What becomes of a character that is not in the vocabulary.
     private enum Unknown: Sendable {
         case dropped
@@ -10,19 +10,17 @@ struct BPEModel: Sendable {
         case missing(String)
     }
 
-    /// The model's tokens.
-    let vocabulary: Vocabulary
+    private let vocabulary: Vocabulary
     private let merges: MergeTable
     private let unknown: Unknown
     private let fuseUnknown: Bool
-    private let byteFallback: Bool
+    /// Tokens of bytes, where unknown characters become those.
+    private let bytes: FallbackBytes?
     private let ignoreMerges: Bool
     /// Whether words are raw bytes, each of which stands for a character of the byte-level alphabet.
-    let isByteLevel: Bool
+    private let isByteLevel: Bool
     /// The token of each byte's character, or -1; used when `isByteLevel`.
     private let byteSymbols: [Int32]
-    /// The token `<0xNN>` of each byte, or -1.
-    private let fallbackSymbols: [Int32]
     /// The bytes of whole tokens, for `ignoreMerges` when `isByteLevel`, and their ids.
     private let wholeWords: ByteStringTable
     private let wholeWordIDs: [Int32]
@@ -32,11 +30,13 @@ struct BPEModel: Sendable {
     /// - Throws: `TokenizerError` for settings that are not supported.
     init(_ document: TokenizerDocument, isByteLevel: Bool) throws(TokenizerError) {
         let node = try document.root.required("model")
-        vocabulary = document.vocabulary
+        let vocabulary = document.vocabulary
+        self.vocabulary = vocabulary
         merges = document.merges
         self.isByteLevel = isByteLevel
         fuseUnknown = try node.bool("fuse_unk", default: false)
-        byteFallback = try node.bool("byte_fallback", default: false)
+        bytes =
+            try node.bool("byte_fallback", default: false) ? FallbackBytes(vocabulary) : nil
         ignoreMerges = try node.bool("ignore_merges", default: false)
         if let place = try node.optional("dropout"), try place.double() != 0 {
             throw place.error(.unsupported, "dropout in a tokenizer is not supported; set it to 0")
@@ -51,12 +51,7 @@ struct BPEModel: Sendable {
         } else {
             unknown = .dropped
         }
-        let vocabulary = self.vocabulary
         byteSymbols = ByteLevelAlphabet.characters.map { vocabulary.id(of: $0) ?? -1 }
-        fallbackSymbols = (0..<256).map { byte in
-            let digits = String(byte, radix: 16, uppercase: true)
-            return vocabulary.id(of: "<0x\(byte < 16 ? "0" : "")\(digits)>") ?? -1
-        }
         var words = ByteStringTable(
             capacity: isByteLevel && ignoreMerges ? vocabulary.count : 0)
         var ids: [Int32] = []
@@ -72,15 +67,17 @@ struct BPEModel: Sendable {
         wholeWordIDs = ids
     }
 
-    /// The merges, the first to be merged first.
-    var rankedMerges: [(left: Int32, right: Int32, id: Int32)] { merges.ranked }
-
-    /// Appends the ids of a word to `ids`.
-    /// - Throws: `TokenizerError` (`text`) when the unknown token is needed and does not exist.
     func encode(
-        _ word: UnsafeBufferPointer<UInt8>, scratch: inout MergeScratch, into ids: inout [Int32]
+        _ word: UnsafeBufferPointer<UInt8>, scratch: inout WordScratch, into ids: inout [Int32]
     ) throws(TokenizerError) {
         if ignoreMerges, let id = wholeWord(word) { return ids.append(id) }
+        try encode(word, &scratch.merging, into: &ids)
+    }
+
+    private func encode(
+        _ word: UnsafeBufferPointer<UInt8>, _ scratch: inout MergeScratch,
+        into ids: inout [Int32]
+    ) throws(TokenizerError) {
         scratch.removeAll()
         if isByteLevel {
             var isComplete = true
@@ -128,8 +125,8 @@ struct BPEModel: Sendable {
                 scratch.append(id)
                 continue
             }
-            if byteFallback, character.allSatisfy({ fallbackSymbols[Int($0)] >= 0 }) {
-                for byte in character { scratch.append(fallbackSymbols[Int(byte)]) }
+            if let bytes, bytes.has(character) {
+                for byte in character { scratch.append(bytes[byte]) }
                 continue
             }
             switch unknown {

@@ -4,7 +4,7 @@
 /// What encoding keeps from one text to the next: room, and the ids of words seen before.
 struct EncoderScratch: Sendable {
     var words = WordCache()
-    var merging = MergeScratch()
+    var word = WordScratch()
     let matcher: MatchState
 
     /// Makes an empty scratch.
@@ -216,11 +216,11 @@ struct EncoderRun {
 
     private mutating func word(_ word: UnsafeBufferPointer<UInt8>) throws(TokenizerError) {
         guard word.count <= WordCache.maximumLength else {
-            return try tokenizer.model.encode(word, scratch: &scratch.merging, into: &ids)
+            return try tokenizer.model.encode(word, scratch: &scratch.word, into: &ids)
         }
         if scratch.words.append(word, to: &ids) { return }
         let start = ids.count
-        try tokenizer.model.encode(word, scratch: &scratch.merging, into: &ids)
+        try tokenizer.model.encode(word, scratch: &scratch.word, into: &ids)
         scratch.words.insert(word, ids[start...])
     }
 

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // Finds and reads the two large parts of tokenizer.json, the vocabulary and the merges, without a tree of nodes.
 
+import EftConfig
+
 /// Walks over JSON bytes, reading strings and integers and skipping the rest.
 ///
 /// Only the vocabulary and the merges are read through this; the remaining document goes to the strict parser.
@@ -66,6 +68,25 @@ struct JSONScanner {
     /// Reads an integer.
     /// - Throws: `TokenizerError` (`malformed`) when there is none.
     mutating func integer(keyPath: @autoclosure () -> String) throws(TokenizerError) -> Int {
+        let text = numeral()
+        guard let value = Int(text), !text.hasPrefix("+") else {
+            throw error("expected an integer, found '\(text)'", keyPath())
+        }
+        return value
+    }
+
+    /// Reads a number.
+    /// - Throws: `TokenizerError` (`malformed`) when there is none or it is too large.
+    mutating func number(keyPath: @autoclosure () -> String) throws(TokenizerError) -> Double {
+        let text = numeral()
+        guard let value = Double(text), value.isFinite, let last = text.utf8.last,
+            last != UInt8(ascii: "."), !text.hasPrefix("+"), !text.hasPrefix(".")
+        else { throw error("expected a finite number, found '\(excerpt(text))'", keyPath()) }
+        return value
+    }
+
+    /// Steps over the characters that numbers have.
+    private mutating func numeral() -> String {
         _ = peek()
         let start = position
         while position < end {
@@ -78,11 +99,7 @@ struct JSONScanner {
             }
             break
         }
-        let text = String(decoding: bytes[start..<position], as: UTF8.self)
-        guard let value = Int(text), !text.hasPrefix("+") else {
-            throw error("expected an integer, found '\(text)'", keyPath())
-        }
-        return value
+        return String(decoding: bytes[start..<position], as: UTF8.self)
     }
 
     /// Steps over any value; faults are left to the strict parser.
@@ -115,10 +132,13 @@ struct JSONScanner {
     }
 
     /// An error with the line of the current position.
-    func error(_ message: String, _ keyPath: @autoclosure () -> String) -> TokenizerError {
+    func error(
+        _ message: String, _ keyPath: @autoclosure () -> String,
+        code: TokenizerError.Code = .malformed
+    ) -> TokenizerError {
         var line = 1
         for index in 0..<min(position, bytes.count) where bytes[index] == 0x0A { line &+= 1 }
-        return TokenizerError(.malformed, message, file: file, keyPath: keyPath(), line: line)
+        return TokenizerError(code, message, file: file, keyPath: keyPath(), line: line)
     }
 
     private mutating func skipString() -> Bool {

@@ -8,7 +8,11 @@ indirect enum Normalizer: Sendable {
     case prepend([UInt8])
     case replace(Pattern?, with: [UInt8])
     case strip(left: Bool, right: Bool)
+    case stripAccents
+    case nmt
+    /// SentencePiece's table of characters as SentencePiece applies it, and as the library does.
     case characters(CharacterMap)
+    case precompiled(CharacterMap)
     case sequence([Normalizer])
 
     /// Reads the `normalizer` of a tokenizer.json.
@@ -21,6 +25,9 @@ indirect enum Normalizer: Sendable {
         case "NFKC": self = .form(.nfkc)
         case "NFKD": self = .form(.nfkd)
         case "Lowercase": self = .lowercase
+        case "StripAccents": self = .stripAccents
+        case "Nmt": self = .nmt
+        case "Precompiled": self = .precompiled(try CharacterMap(node))
         case "Prepend": self = .prepend(Array(try node.string("prepend").utf8))
         case "Replace":
             self = .replace(
@@ -72,6 +79,12 @@ indirect enum Normalizer: Sendable {
             if left { rest = rest.drop(while: \.isWhiteSpace) }
             while right, let last = rest.last, last.isWhiteSpace { rest.removeLast() }
             text = Array(String(rest).utf8)
+        case .stripAccents: Self.keep(&text) { !$0.isOldMark }
+        case .nmt: Self.replaceControls(&text)
+        case .precompiled(let map):
+            guard let result = map.applyToClusters(of: text, most: GrowthLimit.most(original))
+            else { throw GrowthLimit.error(name, original) }
+            text = result
         case .characters(let map):
             guard let result = map.apply(to: text, most: GrowthLimit.most(original)) else {
                 throw GrowthLimit.error(name, original)
@@ -93,6 +106,9 @@ indirect enum Normalizer: Sendable {
         case .prepend: "Prepend"
         case .replace: "Replace"
         case .strip: "Strip"
+        case .stripAccents: "StripAccents"
+        case .nmt: "Nmt"
+        case .precompiled: "Precompiled"
         case .characters: "SentencePiece's table of characters"
         case .sequence: "Sequence"
         }

@@ -81,10 +81,26 @@ struct PostProcessor: Sendable {
             for item in try node.required("processors").elements() {
                 try read(item, into: &templates)
             }
+        case "BertProcessing", "RobertaProcessing":
+            templates.append([
+                .tokens([try pairedID(node, "cls")]), .text, .tokens([try pairedID(node, "sep")]),
+            ])
         case "TemplateProcessing": templates.append(try template(node))
         default:
             throw node.error(.unsupported, "the post-processor '\(type)' is not supported")
         }
+    }
+
+    /// The id in `["token", id]`.
+    private static func pairedID(
+        _ node: TokenizerNode, _ key: String
+    ) throws(TokenizerError) -> Int32 {
+        let place = try node.required(key)
+        let pair = try place.elements()
+        guard pair.count == 2 else {
+            throw place.error(.malformed, "expected a token and its id")
+        }
+        return try pair[1].tokenID()
     }
 
     private static func template(_ node: TokenizerNode) throws(TokenizerError) -> [Piece] {

@@ -25,7 +25,7 @@ extension Tokenizer {
         if let token = added.token(for: id) {
             return Self.end(of: token, in: text, from: start)
         }
-        guard let token = model.vocabulary.token(for: id) else { return nil }
+        guard let token = vocabulary.token(for: id) else { return nil }
         let surface = surface(of: Array(token))
         if Self.stands(surface[...], in: text, at: start) { return start + surface.count }
         guard surface.first == 0x20, Self.stands(surface[1...], in: text, at: start) else {
@@ -36,7 +36,7 @@ extension Tokenizer {
 
     /// The text of a token of the vocabulary, in UTF-8.
     private func surface(of token: [UInt8]) -> [UInt8] {
-        if model.isByteLevel { return ByteLevelAlphabet.decode(token) ?? token }
+        if isByteLevel { return ByteLevelAlphabet.decode(token) ?? token }
         if let byte = Self.fallbackByte(token) { return [byte] }
         var bytes: [UInt8] = []
         var position = 0

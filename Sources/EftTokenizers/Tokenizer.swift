@@ -7,7 +7,11 @@ import Synchronization
 ///
 /// Encoding equals that of the `tokenizers` library. The file's `truncation` and `padding` are not applied.
 package final class Tokenizer: Sendable {
-    let model: BPEModel
+    let model: any TokenModel
+    /// The model's tokens.
+    let vocabulary: Vocabulary
+    /// Whether the model's tokens are spelled in GPT-2's letters for bytes.
+    let isByteLevel: Bool
     let added: AddedVocabulary
     let normalizer: Normalizer?
     let preTokenizer: [PreTokenizerStep]
@@ -70,21 +74,27 @@ package final class Tokenizer: Sendable {
         }
         var isByteLevel = false
         if case .byteLevel? = steps.last { isByteLevel = true }
-        let model = try BPEModel(document, isByteLevel: isByteLevel)
+        let vocabulary = document.vocabulary
+        model =
+            switch document.kind {
+            case .bytePairs: try BPEModel(document, isByteLevel: isByteLevel)
+            case .unigram: try UnigramModel(document, isByteLevel: isByteLevel)
+            }
         let added = try AddedVocabulary(
-            root.optional("added_tokens"), vocabulary: model.vocabulary, normalizer: normalizer)
-        self.model = model
+            root.optional("added_tokens"), vocabulary: vocabulary, normalizer: normalizer)
+        self.vocabulary = vocabulary
+        self.isByteLevel = isByteLevel
         self.added = added
         self.normalizer = normalizer
         preTokenizer = steps
         postProcessor = try PostProcessor(root.optional("post_processor"))
         decoder = try DecoderStep.steps(root.optional("decoder"))
-        idBound = added.tokens.map { Int($0.id) + 1 }.reduce(model.vocabulary.idBound, max)
+        idBound = added.tokens.map { Int($0.id) + 1 }.reduce(vocabulary.idBound, max)
         vocabularySize =
-            model.vocabulary.count
-            + added.tokens.filter { model.vocabulary.id(of: $0.content) == nil }.count
+            vocabulary.count
+            + added.tokens.filter { vocabulary.id(of: $0.content) == nil }.count
         special = try SpecialTokenIDs(folder: folder, usual: usual) { token in
-            added.id(of: token) ?? model.vocabulary.id(of: token)
+            added.id(of: token) ?? vocabulary.id(of: token)
         }
     }
 
@@ -97,14 +107,14 @@ package final class Tokenizer: Sendable {
 
     /// The id of a token as the vocabulary spells it, or nil when there is no such token.
     package func id(for token: String) -> Int32? {
-        added.id(of: token) ?? model.vocabulary.id(of: token)
+        added.id(of: token) ?? vocabulary.id(of: token)
     }
 
     /// Whether decoding can leave the token out.
     package func isSpecial(_ id: Int32) -> Bool { added.token(for: id)?.special ?? false }
 
     func tokenBytes(for id: Int32) -> [UInt8]? {
-        added.token(for: id)?.content ?? model.vocabulary.token(for: id).map { Array($0) }
+        added.token(for: id)?.content ?? vocabulary.token(for: id).map { Array($0) }
     }
 
     // MARK: Encoding
@@ -164,7 +174,7 @@ package final class Tokenizer: Sendable {
             let token = added.tokens[index]
             if skipSpecialTokens && token.special { return }
             if !ByteLevelAlphabet.append(token.content, to: &text) { text += token.content }
-        } else if let token = model.vocabulary.token(for: id) {
+        } else if let token = vocabulary.token(for: id) {
             if !ByteLevelAlphabet.append(token, to: &text) { text += token }
         }
     }

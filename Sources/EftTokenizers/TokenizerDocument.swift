@@ -9,8 +9,12 @@ struct TokenizerDocument {
     let root: TokenizerNode
     /// The model's tokens.
     let vocabulary: Vocabulary
-    /// The model's merges.
+    /// What kind of model it is.
+    let kind: TokenModelKind
+    /// The merges of a model of byte pairs.
     let merges: MergeTable
+    /// The score of each token of a Unigram model, by id.
+    let scores: [Double]
 
     /// Reads a document.
     /// - Throws: `TokenizerError` with key path and line.
@@ -29,11 +33,21 @@ struct TokenizerDocument {
         let node: ConfigNode
         do { node = try JSONParser.parse(rest, file: file) } catch { throw TokenizerError(error) }
         root = TokenizerNode(ConfigCursor(node, file: file))
-        try Self.checkModel(root)
-        guard let words = parts.vocabulary else {
+        let words = parts.vocabulary
+        let isList = words.map { bytes[$0.lowerBound] == UInt8(ascii: "[") } ?? false
+        kind = try Self.kind(root, isList: isList)
+        guard let words, isList == (kind == .unigram) else {
             throw TokenizerError(
-                .malformed, "expected a mapping of tokens to ids", file: file,
-                keyPath: "model.vocab")
+                .malformed,
+                kind == .unigram
+                    ? "expected a list of tokens with their scores"
+                    : "expected a mapping of tokens to ids", file: file, keyPath: "model.vocab")
+        }
+        if kind == .unigram {
+            (vocabulary, scores) = try Self.scored(
+                JSONScanner(bytes, range: words, file: file), words.count)
+            merges = MergeTable(capacity: 0)
+            return
         }
         guard let pairs = parts.merges else {
             throw TokenizerError(
@@ -41,15 +55,22 @@ struct TokenizerDocument {
         }
         vocabulary = try Self.vocabulary(JSONScanner(bytes, range: words, file: file), words.count)
         merges = try Self.merges(JSONScanner(bytes, range: pairs, file: file), vocabulary)
+        scores = []
     }
 
-    private static func checkModel(_ root: TokenizerNode) throws(TokenizerError) {
+    /// The kind of a model; old files do not name it.
+    private static func kind(
+        _ root: TokenizerNode, isList: Bool
+    ) throws(TokenizerError) -> TokenModelKind {
         let model = try root.required("model")
-        if let type = try model.optional("type"), try type.string() != "BPE" {
+        guard let type = try model.optional("type") else { return isList ? .unigram : .bytePairs }
+        guard let kind = TokenModelKind(rawValue: try type.string()) else {
             throw type.error(
                 .unsupported,
-                "the tokenizer model '\(try type.string())' is not supported; only 'BPE' is")
+                "the tokenizer model '\(try type.string())' is not supported; 'BPE' and 'Unigram' are"
+            )
         }
+        return kind
     }
 
     // MARK: Finding the parts
@@ -71,7 +92,8 @@ struct TokenizerDocument {
                 let first = scanner.peek()
                 let start = scanner.position
                 guard scanner.skipValue() else { return false }
-                if key == Array("vocab".utf8), first == UInt8(ascii: "{"), parts.vocabulary == nil {
+                let isPart = first == UInt8(ascii: "{") || first == UInt8(ascii: "[")
+                if key == Array("vocab".utf8), isPart, parts.vocabulary == nil {
                     parts.vocabulary = start..<scanner.position
                 }
                 if key == Array("merges".utf8), first == UInt8(ascii: "["), parts.merges == nil {
@@ -126,6 +148,7 @@ struct TokenizerDocument {
     ) throws(TokenizerError) -> [FileAccess.Edit] {
         guard let range = locate(bytes, file: file).vocabulary else { return [] }
         var scanner = JSONScanner(bytes, range: range, file: file)
+        if scanner.peek() == UInt8(ascii: "[") { return try listed(scanner, replacement) }
         var edits: [FileAccess.Edit] = []
         var token: [UInt8] = []
         guard scanner.take(UInt8(ascii: "{")), !scanner.take(UInt8(ascii: "}")) else { return [] }
@@ -234,5 +257,5 @@ struct TokenizerDocument {
         return id
     }
 
-    private static func text(_ bytes: [UInt8]) -> String { String(decoding: bytes, as: UTF8.self) }
+    static func text(_ bytes: [UInt8]) -> String { String(decoding: bytes, as: UTF8.self) }
 }

@@ -6,7 +6,9 @@ import EftConfig
 /// The tokenizer's files in a model folder.
 package enum TokenizerFiles {
     /// Files that are tokenizers by themselves, in the order in which they are looked for; tiktoken's come last.
-    private static let forms = ["tokenizer.json", "tokenizer.model", "tekken.json"]
+    private static let forms = ["tokenizer.json"] + sentencePieceNames + ["tekken.json"]
+    /// The names of SentencePiece's models.
+    static let sentencePieceNames = ["tokenizer.model", "spiece.model"]
 
     /// The names that are looked for, besides those of tiktoken's files.
     package static let names =

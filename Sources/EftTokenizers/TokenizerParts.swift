@@ -39,10 +39,16 @@ package struct TokenizerParts: Sendable {
                 .unsupported, "a table of characters has no place in the file", file: source.file)
         }
         let document = try TokenizerDocument(source.bytes, file: source.file)
+        guard document.kind == .bytePairs else {
+            throw TokenizerError(
+                .unsupported,
+                "a tokenizer of the type \(document.kind.rawValue) has no place in the file; only BPE has",
+                file: source.file, keyPath: "model.type")
+        }
         let root = document.root
         let tokenizer = try Tokenizer(source, document, folder: folder)
         let model = try root.required("model")
-        isByteLevel = tokenizer.model.isByteLevel
+        isByteLevel = tokenizer.isByteLevel
         ignoresMerges = try model.bool("ignore_merges", default: false)
         unknown =
             try model.optional("unk_token").map { (node) throws(TokenizerError) in
@@ -57,13 +63,13 @@ package struct TokenizerParts: Sendable {
         patterns = try Self.patterns(root.optional("pre_tokenizer"))
         prefixesSpace = try Self.prefixesSpace(tokenizer)
         tokens = Self.tokens(tokenizer, unknown: unknown)
-        merges = tokenizer.model.rankedMerges
+        merges = document.merges.ranked
     }
 
     private static func tokens(
         _ tokenizer: Tokenizer, unknown: Int32?
     ) -> [(text: [UInt8], kind: Kind)?] {
-        let usesBytes = !tokenizer.model.isByteLevel
+        let usesBytes = !tokenizer.isByteLevel
         return (0..<Int32(tokenizer.idBound)).map { id in
             guard let text = tokenizer.tokenBytes(for: id) else { return nil }
             if id == unknown { return (text, .unknown) }
@@ -77,7 +83,7 @@ package struct TokenizerParts: Sendable {
 
     /// Whether a text's tokens begin with what stands for a space that the text does not have.
     private static func prefixesSpace(_ tokenizer: Tokenizer) throws(TokenizerError) -> Bool {
-        guard !tokenizer.model.isByteLevel else { return false }
+        guard !tokenizer.isByteLevel else { return false }
         let first = try tokenizer.encode("a", addSpecialTokens: false).first
         return first.flatMap { tokenizer.tokenBytes(for: $0) }?.starts(with: "\u{2581}".utf8)
             ?? false

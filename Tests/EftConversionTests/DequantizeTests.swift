@@ -16,6 +16,7 @@ struct DequantizeTests {
 
     @Test(arguments: [
         "quantized-models/gptq", "quantized-models/awq", "quantized-models/compressed",
+        "quantized-models/hqq",
         "exl2-model", "nf4-model/bnb-4bit", "int8-model/bnb-8bit",
     ])
     func `all weights come out as the numbers that codes stand for`(name: String) throws {
@@ -32,6 +33,7 @@ struct DequantizeTests {
         if name.hasSuffix("gptq") {
             #expect(new.checkpoint?.tensors.contains { $0.name.hasSuffix(".bias") } == false)
         }
+        #expect(new.checkpoint?.tensors.contains { $0.name.hasSuffix(".nbits") } == false)
         for linear in old.description.linears(layer: 1) {
             func values(_ model: ModelFolder) throws -> [Float] {
                 let checkpoint = try #require(model.checkpoint)

@@ -335,7 +335,7 @@ import Testing
     }
 
     @Test(arguments: [
-        ("{\"quant_method\": \"hqq\", \"bits\": 4}", "HQQ"),
+        ("{\"quant_method\": \"torchao\", \"quant_type\": {}}", "torchao"),
         ("{\"quant_method\": \"aqlm\"}", "AQLM"), ("{\"quant_method\": \"mxfp4\"}", "MXFP4"),
         ("{\"quant_method\": \"new\"}", "new"),
         ("{\"load_in_4bit\": true, \"bnb_4bit_quant_type\": \"int4\"}", "int4"),

@@ -63,6 +63,6 @@ struct GGUFQuantizeTests {
     @Test func `other types are refused`() {
         var bytes = [UInt8](repeating: 0, count: 256)
         let numbers = [Float](repeating: 1, count: 256)
-        #expect(!eft_gguf_quantize(GGUFTensorType.iq4_xs.rawValue, 1, numbers, &bytes))
+        #expect(!eft_gguf_quantize(GGUFTensorType.iq2_xs.rawValue, 1, numbers, &bytes))
     }
 }

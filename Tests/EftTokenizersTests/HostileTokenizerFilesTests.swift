@@ -60,8 +60,9 @@ import Testing
 
     private static let models: [(bytes: [UInt8], code: TokenizerError.Code, message: String)] = [
         ([], .malformed, "has no pieces"),
-        (small + field(2, field(3, 1)), .unsupported, "Unigram"),
-        (small, .unsupported, "Unigram"),
+        (small + field(2, field(3, 1) + field(40, 99)), .malformed, "no piece 99"),
+        (small + field(2, field(40, 0xFFFF_FFFF)), .malformed, "no piece -1"),
+        (small + field(2, field(3, 3)), .unsupported, "words"),
         (small + field(2, field(3, 4)), .unsupported, "characters"),
         (small + field(2, field(3, 77)), .unsupported, "unknown type 77"),
         (small + field(2, field(3, 2) + field(24, 1)), .unsupported, "end of words"),

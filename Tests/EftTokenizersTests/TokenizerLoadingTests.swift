@@ -73,7 +73,8 @@ struct TokenizerLoadingTests {
         (document(merges: #"[["a"]]"#), .malformed, "model.merges[0]"),
         (document(merges: #"[["a","b","ab"]]"#), .malformed, "model.merges[0]"),
         (document(merges: "[7]"), .malformed, "model.merges[0]"),
-        (document(type: "\"Unigram\""), .unsupported, "model.type"),
+        (document(type: "\"WordPiece\""), .unsupported, "model.type"),
+        (document(type: "\"Unigram\""), .malformed, "model.vocab"),
         (document(type: "7"), .malformed, "model.type"),
         (document(model: #","dropout":0.1"#), .unsupported, "model.dropout"),
         (
@@ -85,7 +86,7 @@ struct TokenizerLoadingTests {
             "model.continuing_subword_prefix"
         ),
         (document(model: #","byte_fallback":"yes""#), .malformed, "model.byte_fallback"),
-        (document(normalizer: #"{"type":"Nmt"}"#), .unsupported, "normalizer"),
+        (document(normalizer: #"{"type":"ByteLevel"}"#), .unsupported, "normalizer"),
         (
             document(normalizer: #"{"type":"Sequence","normalizers":[{"type":"Bert"}]}"#),
             .unsupported, "normalizer.normalizers[0]"
@@ -112,7 +113,12 @@ struct TokenizerLoadingTests {
             document(pre: #"{"type":"Metaspace","replacement":"__"}"#), .malformed,
             "pre_tokenizer.replacement"
         ),
-        (document(post: #"{"type":"BertProcessing"}"#), .unsupported, "post_processor"),
+        (document(post: #"{"type":"OtherProcessing"}"#), .unsupported, "post_processor"),
+        (document(post: #"{"type":"BertProcessing"}"#), .malformed, "post_processor"),
+        (
+            document(post: #"{"type":"RobertaProcessing","cls":["a",0],"sep":["b"]}"#), .malformed,
+            "post_processor.sep"
+        ),
         (
             document(
                 post:

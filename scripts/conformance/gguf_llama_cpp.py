@@ -28,19 +28,11 @@ WINDOW = 512
 # How far ahead the likeliest token may be where the first difference stands: llama.cpp rounds activations to 16 or 8 bits.
 MARGINS = {"f16": 0.05, "q8_0": 0.5, "q4_k_m": 0.8}
 FIXTURES = os.path.join(os.path.dirname(__file__), "..", "..", "Tests", "Fixtures")
-# Small models that llama.cpp cannot hold, and why: it knows what the released ones have. The tests compare their files with those of
+# Small models that llama.cpp runs as others, and why. Those that it would not load Eft refuses. The tests compare their files with those of
 # llama.cpp's own conversion.
 LEFT = {
-    "arcee": "biases, which it reads none of", "ernie4-5": "biases, which it reads none of",
-    "deepseek-v2": "no vector of queries, which it takes for models of 26 or 27 layers alone",
-    "exaone4": "windows, which it takes for models of 64 layers alone",
-    "gpt-bigcode": "an MLP that is not four times as wide as the model", "gpt-neox-serial": "attention without biases",
-    "nemotron": "heads that are not a share of the model's width", "olmoe": "fewer heads of keys than of queries",
     "phi3": "a window, which it leaves out",
     "phi3-long": "factors by the length of a text, which it takes by that of the cache",
-    "qwen3-5": "keys and values of linear attention of different widths",
-    "qwen3-5-moe": "keys and values of linear attention of different widths",
-    "qwen3-next": "keys and values of linear attention of different widths",
 }
 # Of these config.json says what no file can.
 LEFT |= dict.fromkeys(["deepseek-v3", "dots1", "falcon", "falcon-new", "minicpm3", "phimoe"], "settings that a file has no key for")

@@ -4,6 +4,7 @@
 
 #include "CEftKernels.h"
 #include "gguf_blocks.h"
+#include "gguf_quantize.h"
 #include "gguf_grids.h"
 #include "kernels_internal.h"
 
@@ -51,7 +52,7 @@ static void q8_0(const uint8_t *b, float *y) {
     for (int i = 0; i < 32; i++) y[i] = (float)(int8_t)b[2 + i] * d;
 }
 
-static const int8_t iq4_values[16] = {-127, -104, -83, -65, -49, -35, -22, -10, 1, 13, 25, 38, 53, 69, 89, 113};
+const int8_t eft_iq4_values[16] = {-127, -104, -83, -65, -49, -35, -22, -10, 1, 13, 25, 38, 53, 69, 89, 113};
 static void from_table(const int8_t *values, float d, const uint8_t *codes, int count, float *y) {
     for (int i = 0; i < count; i++) {
         y[i] = d * (float)values[codes[i] & 15];
@@ -59,7 +60,7 @@ static void from_table(const int8_t *values, float d, const uint8_t *codes, int 
     }
 }
 
-static void iq4_nl(const uint8_t *b, float *y) { from_table(iq4_values, load_f16(b), b + 2, 16, y); }
+static void iq4_nl(const uint8_t *b, float *y) { from_table(eft_iq4_values, load_f16(b), b + 2, 16, y); }
 
 static void mxfp4(const uint8_t *b, float *y) { from_table(eft_e2m1_values, eft_half_e8m0(b[0]), b + 1, 16, y); }
 
@@ -152,7 +153,7 @@ static void iq4_xs(const uint8_t *b, float *y) {
     for (int group = 0; group < 8; group++) {
         int low = b[4 + group / 2] >> (4 * (group % 2)) & 15;
         int scale = (int)((uint32_t)low | (high >> (2 * group) & 3) << 4) - 32;
-        from_table(iq4_values, d * (float)scale, b + 8 + 16 * group, 16, y + 32 * group);
+        from_table(eft_iq4_values, d * (float)scale, b + 8 + 16 * group, 16, y + 32 * group);
     }
 }
 

@@ -5,50 +5,16 @@
 #include <string.h>
 
 #include "CEftKernels.h"
-#include "kernels_internal.h"
-
-static void store_f16(uint8_t *p, float value) {
-    uint16_t half = eft_f16_of_f32(value);
-    p[0] = (uint8_t)half;
-    p[1] = (uint8_t)(half >> 8);
-}
-
-static float halved(float value) { return eft_f32_of_f16(eft_f16_of_f32(value)); }
-
-static int clamped(float value, int low, int high) {
-    float rounded = rintf(value);
-    if (!(rounded > (float)low)) return low;
-    return rounded < (float)high ? (int)rounded : high;
-}
+#include "gguf_quantize.h"
 
 // ---------------------------------------------------------------------------------------------------------------------
 // Blocks of 32
 // ---------------------------------------------------------------------------------------------------------------------
 
-/// The number of the largest magnitude, with its sign; the first of several.
-static float peak(const float *x, int count) {
-    float best = 0;
-    for (int i = 0; i < count; i++)
-        if (fabsf(x[i]) > fabsf(best)) best = x[i];
-    return best;
-}
-
-static float inverse(float value) { return value == 0 ? 0 : 1 / value; }
-
 /// Rounds towards zero, within 0...largest.
 static uint8_t truncated(float value, int largest) {
     if (!(value > 0)) return 0;
     return value < (float)largest ? (uint8_t)value : (uint8_t)largest;
-}
-
-static void put_fours(const uint8_t *codes, uint8_t *bytes) {
-    for (int i = 0; i < 16; i++) bytes[i] = (uint8_t)((codes[i] & 15) | (codes[i + 16] & 15) << 4);
-}
-
-static void put_fifths(const uint8_t *codes, uint8_t *bytes) {
-    uint32_t high = 0;
-    for (int i = 0; i < 32; i++) high |= (uint32_t)(codes[i] >> 4 & 1) << i;
-    for (int i = 0; i < 4; i++) bytes[i] = (uint8_t)(high >> 8 * i);
 }
 
 /// Codes around the middle: the number of the largest magnitude has the lowest code.
@@ -142,15 +108,6 @@ static void fit_above(const float *x, int largest, float *scale, float *low) {
     }
 }
 
-/// Twelve bytes for 8 scales and 8 least numbers of 6 bits.
-static void put_sixes(const uint8_t *scales, const uint8_t *lows, uint8_t *bytes) {
-    for (int j = 0; j < 4; j++) {
-        bytes[j] = (uint8_t)(scales[j] | (scales[j + 4] >> 4) << 6);
-        bytes[j + 4] = (uint8_t)(lows[j] | (lows[j + 4] >> 4) << 6);
-        bytes[j + 8] = (uint8_t)((scales[j + 4] & 15) | (lows[j + 4] & 15) << 4);
-    }
-}
-
 static void parts_above(const float *x, int bits, uint8_t *b) {
     int largest = (1 << bits) - 1;
     float scales[8], lows[8], top_scale = 0, top_low = 0;
@@ -168,17 +125,7 @@ static void parts_above(const float *x, int bits, uint8_t *b) {
         for (int i = 32 * j; i < 32 * j + 32; i++)
             codes[i] = scale > 0 ? (uint8_t)clamped((x[i] + low) / scale, 0, largest) : 0;
     }
-    store_f16(b, d);
-    store_f16(b + 2, m);
-    put_sixes(scale_codes, low_codes, b + 4);
-    uint8_t *high = b + 16, *low = b + (bits == 5 ? 48 : 16);
-    if (bits == 5) memset(high, 0, 32);
-    for (int j = 0; j < 4; j++)
-        for (int i = 0; i < 32; i++) {
-            uint8_t one = codes[64 * j + i], two = codes[64 * j + 32 + i];
-            low[32 * j + i] = (uint8_t)((one & 15) | (two & 15) << 4);
-            if (bits == 5) high[i] |= (uint8_t)((one >> 4) << (2 * j) | (two >> 4) << (2 * j + 1));
-        }
+    put_parts_above(d, m, scale_codes, low_codes, codes, bits, b);
 }
 
 // ---------------------------------------------------------------------------------------------------------------------
@@ -207,24 +154,7 @@ static float fit_around(const float *x) {
 static void q6_k(const float *x, uint8_t *b) {
     float scales[16];
     for (int j = 0; j < 16; j++) scales[j] = fit_around(x + 16 * j);
-    float d = halved(peak(scales, 16) / -128);
-    uint8_t codes[256];
-    for (int j = 0; j < 16; j++) {
-        int code = clamped(scales[j] * inverse(d), -128, 127);
-        b[192 + j] = (uint8_t)(int8_t)code;
-        float id = inverse(d * (float)code);
-        for (int i = 16 * j; i < 16 * j + 16; i++) codes[i] = (uint8_t)(clamped(x[i] * id, -32, 31) + 32);
-    }
-    store_f16(b + 208, d);
-    for (int half = 0; half < 2; half++) {
-        const uint8_t *c = codes + 128 * half;
-        for (int i = 0; i < 32; i++) {
-            b[64 * half + i] = (uint8_t)((c[i] & 15) | (c[i + 64] & 15) << 4);
-            b[64 * half + 32 + i] = (uint8_t)((c[i + 32] & 15) | (c[i + 96] & 15) << 4);
-            b[128 + 32 * half + i] = (uint8_t)(c[i] >> 4 | (c[i + 32] >> 4) << 2 | (c[i + 64] >> 4) << 4
-                                               | (c[i + 96] >> 4) << 6);
-        }
-    }
+    put_q6_k(x, scales, b);
 }
 
 bool eft_gguf_quantize(uint32_t type, size_t blocks, const float *values, void *target) {
@@ -239,7 +169,7 @@ bool eft_gguf_quantize(uint32_t type, size_t blocks, const float *values, void *
         case EFT_GGUF_Q4_K: parts_above(values + 256 * i, 4, b + 144 * i); break;
         case EFT_GGUF_Q5_K: parts_above(values + 256 * i, 5, b + 176 * i); break;
         case EFT_GGUF_Q6_K: q6_k(values + 256 * i, b + 210 * i); break;
-        default: return false;
+        default: return eft_gguf_quantize_iq4(type, blocks, values, target);
         }
     }
     return true;

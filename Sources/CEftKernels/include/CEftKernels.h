@@ -785,8 +785,12 @@ bool eft_sha256_blocks(uint32_t state[8], const void *data, size_t count);
 bool eft_gguf_pack(eft_context *context, const eft_weight *w, uint32_t type, void *panels, void *scales, const void *source,
                    size_t first, size_t count);
 
-/// Finite numbers to consecutive blocks, on the caller's thread: Q4_0, Q4_1, Q5_0, Q5_1, Q8_0, Q4_K, Q5_K, Q6_K. False for other types.
+/// Finite numbers to consecutive blocks, on the caller's thread: Q4_0, Q4_1, Q5_0, Q5_1, Q8_0, Q4_K, Q5_K, Q6_K, IQ4_NL, IQ4_XS. False for
+/// other types.
 bool eft_gguf_quantize(uint32_t type, size_t blocks, const float *values, void *target);
+/// A row of finite numbers to blocks of these types, but for Q8_0, where the error of each column counts as much as its weight, which is
+/// finite and above zero. The row's columns are a multiple of the block's. On the caller's thread. False for other types.
+bool eft_gguf_quantize_weighted(uint32_t type, size_t columns, const float *values, const float *weights, void *target);
 
 // ---------------------------------------------------------------------------------------------------------------------
 // Limits of the machine, for comparison

@@ -82,7 +82,7 @@ package final class CheckpointConverter {
 
     /// Endings of tensors that hold codes.
     private static let marks = [
-        ".q_weight", ".qweight", ".weight_packed", ".SCB", ".quant_state.bitsandbytes__nf4",
+        ".q_weight", ".qweight", ".weight_packed", ".W_q", ".SCB", ".quant_state.bitsandbytes__nf4",
     ]
 
     /// A tensor of codes, where a checkpoint's weights are quantized.

@@ -20,6 +20,7 @@ package final class GGUFConverter {
     private let checkpoint: any CheckpointReader
     private let output: String
     private let mix: GGUFMix
+    private let importance: ImportanceMatrix?
     private let backend: CPUBackend
     /// Lists of numbers that are no weights, which stand first in the file.
     private let factors: [(name: String, numbers: [Float])]
@@ -35,8 +36,14 @@ package final class GGUFConverter {
     }
 
     /// Opens and checks the input; writes nothing but a head that is taken away again.
+    /// - Parameters:
+    ///   - importance: the file of an importance matrix, for types of blocks.
+    ///   - checksShape: whether shapes that llama.cpp does not read are refused.
     /// - Throws: `ConversionError` (`unsupported`) for models that are not written, `TokenizerError`, `FormatError`.
-    package init(_ folder: ModelFolder, output: String, mix: GGUFMix, backend: CPUBackend) throws {
+    package init(
+        _ folder: ModelFolder, output: String, mix: GGUFMix, importance: String? = nil,
+        checksShape: Bool = true, backend: CPUBackend
+    ) throws {
         let type = try folder.config.string("model_type", default: "")
         let description = folder.description
         let hasTwoNorms = description.shape.isParallel && description.norms.feedForward != nil
@@ -48,6 +55,7 @@ package final class GGUFConverter {
                 "GGUF files of the model type '\(type)' are not written; written are "
                     + GGUFNames.modelTypes.joined(separator: ", "), path: folder.path)
         }
+        if checksShape { try GGUFShapeCheck.check(folder, architecture: names.architecture) }
         guard let checkpoint = folder.checkpoint else {
             throw ConversionError(.usage, "the folder has no weights", path: folder.path)
         }
@@ -55,17 +63,38 @@ package final class GGUFConverter {
         self.checkpoint = checkpoint
         self.output = output
         self.mix = mix
+        do throws(GGUFError) {
+            self.importance = try importance.map { (path) throws(GGUFError) in
+                try ImportanceMatrix(path: path)
+            }
+        } catch { throw FormatError(error) }
         self.backend = backend
         var head = try GGUFSettings.write(folder, names, mix: mix)
         try GGUFTokenizerWriter.add(
             folder.tokenizerFolder, vocabulary: description.vocabulary, to: &head)
+        if let importance = self.importance { GGUFSettings.add(importance, to: &head) }
         factors = GGUFSettings.factors(description.rotary)
         tensors =
             try factors.map { .init(name: $0.name, dims: [$0.numbers.count], type: .f32) }
-            + GGUFTensorList.make(folder, names, mix)
+            + GGUFTensorList.make(folder, names, mix, isWeighted: importance != nil)
+        try GGUFConverter.check(self.importance, tensors)
         self.head = head.bytes(tensors)
         origins = GGUFOrigins()
         origins = try checkedOrigins()
+    }
+
+    /// Refuses an importance matrix of another model, which would do nothing.
+    private static func check(
+        _ importance: ImportanceMatrix?, _ tensors: [GGUFHeaderWriter.Tensor]
+    ) throws(ConversionError) {
+        guard let importance else { return }
+        let names = Set(importance.names)
+        guard tensors.contains(where: { names.contains($0.name) }) else {
+            throw ConversionError(
+                .mismatch,
+                "the importance matrix has no numbers for any weight of this model; it was made of another",
+                path: importance.path)
+        }
     }
 
     // MARK: The head
@@ -133,7 +162,8 @@ package final class GGUFConverter {
 
     private var writer: GGUFTensorWriter {
         GGUFTensorWriter(
-            checkpoint: checkpoint, backend: backend, origins: origins, output: output)
+            checkpoint: checkpoint, backend: backend, origins: origins, importance: importance,
+            output: output)
     }
 
     /// Most bytes that `run` takes, by purpose.

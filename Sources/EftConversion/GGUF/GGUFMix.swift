@@ -6,7 +6,7 @@ import EftModels
 /// A mix of types, such as Q4_K_M.
 package enum GGUFMix: String, Sendable, CaseIterable {
     case f32, f16, bf16
-    case q8_0, q6_k, q5_k_m, q5_k_s, q5_1, q5_0, q4_k_m, q4_k_s, q4_1, q4_0
+    case q8_0, q6_k, q5_k_m, q5_k_s, q5_1, q5_0, q4_k_m, q4_k_s, q4_1, q4_0, iq4_nl, iq4_xs
 
     /// The number that stands for the mix in `general.file_type`.
     var fileType: Int {
@@ -23,6 +23,8 @@ package enum GGUFMix: String, Sendable, CaseIterable {
         case .q5_k_s: 16
         case .q5_k_m: 17
         case .q6_k: 18
+        case .iq4_nl: 25
+        case .iq4_xs: 30
         case .bf16: 32
         }
     }
@@ -41,6 +43,8 @@ package enum GGUFMix: String, Sendable, CaseIterable {
         case .q4_k_m, .q4_k_s: .q4_K
         case .q4_1: .q4_1
         case .q4_0: .q4_0
+        case .iq4_nl: .iq4_nl
+        case .iq4_xs: .iq4_xs
         }
     }
 
@@ -50,10 +54,21 @@ package enum GGUFMix: String, Sendable, CaseIterable {
         return fitting(.q6_K, columns)
     }
 
+    /// What decides, besides its place, how finely a weight is held.
+    struct Circumstances {
+        /// Layers of the model.
+        var layers: Int
+        /// Queries that share a key.
+        var sharing: Int
+        /// Whether columns have weights.
+        var isWeighted: Bool
+    }
+
     /// The type of a linear layer's weight: values and the products that end an MLP are finer in the layers that matter most.
     func type(
-        _ role: DecoderDescription.Role, layer: Int, of layers: Int, columns: Int
+        _ role: DecoderDescription.Role, layer: Int, of circumstances: Circumstances, columns: Int
     ) -> GGUFTensorType {
+        let layers = circumstances.layers
         guard role == .value || role == .down else { return fitting(most, columns) }
         let eighth = layers / 8
         let isFirst = layer < eighth
@@ -62,6 +77,11 @@ package enum GGUFMix: String, Sendable, CaseIterable {
         case .q4_k_m, .q5_k_m: return fitting(isFine ? .q6_K : most, columns)
         case .q4_k_s:
             let isFiner = role == .value ? layer < 4 : isFirst
+            return fitting(isFiner ? .q5_K : most, columns)
+        case .iq4_nl, .iq4_xs:
+            let isFiner =
+                role == .value
+                ? circumstances.sharing >= 4 : isFirst && !circumstances.isWeighted
             return fitting(isFiner ? .q5_K : most, columns)
         default: return fitting(most, columns)
         }
@@ -74,6 +94,7 @@ package enum GGUFMix: String, Sendable, CaseIterable {
         switch type {
         case .q4_K: return .q5_0
         case .q5_K: return .q5_1
+        case .iq4_xs: return .iq4_nl
         default: return .q8_0
         }
     }

@@ -17,6 +17,8 @@ extension GGUFSettings {
         case "falcon", "starcoder": return addPlain()
         case "gptneox", "stablelm": return addParallel()
         case "minicpm3": return try addMiniCPM()
+        case "phi2": return try addPhi2()
+        case "chatglm": return try addGLM()
         default: break
         }
         try addCommon()
@@ -62,8 +64,7 @@ extension GGUFSettings {
         set("context_length", .whole(isFalcon ? 2048 : model.contextLength))
         if isFalcon { set("tensor_data_layout", text: "jploski") }
         set("embedding_length", .whole(model.shape.hidden))
-        // What the published models have; the tensors say it.
-        set("feed_forward_length", .whole(4 * model.shape.hidden))
+        set("feed_forward_length", .whole(model.shape.intermediate))
         set("block_count", .whole(model.layers))
         set("attention.head_count", .whole(model.shape.heads))
         set("attention.head_count_kv", .whole(model.shape.kvHeads))
@@ -129,6 +130,33 @@ extension GGUFSettings {
         set("expert_count", .whole(experts.experts))
     }
 
+    private mutating func addPhi2() throws {
+        try refuseScaling()
+        set("context_length", .whole(model.contextLength))
+        set("embedding_length", .whole(model.shape.hidden))
+        set("feed_forward_length", .whole(model.shape.intermediate))
+        set("block_count", .whole(model.layers))
+        set("attention.head_count", .whole(model.shape.heads))
+        set("attention.head_count_kv", .whole(model.shape.kvHeads))
+        set("attention.layer_norm_epsilon", .real(Double(model.finalNorm.epsilon)))
+        set("rope.dimension_count", .whole(model.rotary.headDim))
+        set("rope.freq_base", .real(model.rotary.theta))
+    }
+
+    private mutating func addGLM() throws {
+        try refuseScaling()
+        try addSizes(kvHeads: model.shape.kvHeads)
+        if model.shape.headDim * model.shape.heads != model.shape.hidden { addHeadWidths() }
+        set("rope.dimension_count", .whole(model.rotary.headDim))
+        set("rope.freq_base", .real(model.rotary.theta))
+    }
+
+    private func refuseScaling() throws {
+        guard model.rotary.scaling == .none else {
+            throw fault("this scaling of rotary embeddings has no place in a GGUF file")
+        }
+    }
+
     private mutating func addMiniCPM() throws {
         guard let latent = model.shape.latent, let rank = latent.queryRank else {
             throw fault(
@@ -166,9 +194,7 @@ extension GGUFSettings {
     }
 
     private mutating func addUnscaled() throws {
-        guard model.rotary.scaling == .none else {
-            throw fault("this scaling of rotary embeddings has no place in a GGUF file")
-        }
+        try refuseScaling()
         if let scale = try number("logit_scale") { set("logit_scale", .real(scale)) }
         if names.architecture != "command-r" { addLlama() }
         if names.architecture == "cohere2" { try addWindow() }

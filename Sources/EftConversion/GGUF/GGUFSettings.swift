@@ -51,6 +51,19 @@ struct GGUFSettings {
         writer.set("general.quantization_version", .whole(2))
     }
 
+    /// Says what the scales were chosen by, under llama.cpp's keys.
+    static func add(_ importance: ImportanceMatrix, to head: inout GGUFHeaderWriter) {
+        func text(_ key: String, _ value: String) {
+            head.set("quantize.imatrix.\(key)", .text(Array(value.utf8)))
+        }
+        text("file", FileSystem.name(of: importance.path))
+        if let name = importance.text { text("dataset", name) }
+        head.set("quantize.imatrix.entries_count", .whole(importance.names.count))
+        if let chunks = importance.chunks {
+            head.set("quantize.imatrix.chunks_count", .whole(max(chunks, 0)))
+        }
+    }
+
     func fault(_ message: String) -> ConversionError {
         ConversionError(.unsupported, message, path: folder.path)
     }

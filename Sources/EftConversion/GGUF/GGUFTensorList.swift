@@ -10,21 +10,28 @@ struct GGUFTensorList {
     private let model: DecoderDescription
     private let names: GGUFNames
     private let mix: GGUFMix
+    private let circumstances: GGUFMix.Circumstances
     private(set) var tensors: [GGUFHeaderWriter.Tensor] = []
 
     /// Lists them.
     /// - Throws: `ConversionError` (`unsupported`) for parts that llama.cpp's architecture has no place for.
     static func make(
-        _ folder: ModelFolder, _ names: GGUFNames, _ mix: GGUFMix
+        _ folder: ModelFolder, _ names: GGUFNames, _ mix: GGUFMix, isWeighted: Bool
     ) throws -> [GGUFHeaderWriter.Tensor] {
         var list = GGUFTensorList(
-            path: folder.path, model: folder.description, names: names, mix: mix)
+            path: folder.path, model: folder.description, names: names, mix: mix,
+            isWeighted: isWeighted)
         list.addEnds()
         for layer in 0..<list.model.layers { try list.addLayer(layer) }
         return list.tensors
     }
 
-    private init(path: String, model: DecoderDescription, names: GGUFNames, mix: GGUFMix) {
+    private init(
+        path: String, model: DecoderDescription, names: GGUFNames, mix: GGUFMix, isWeighted: Bool
+    ) {
+        circumstances = GGUFMix.Circumstances(
+            layers: model.layers, sharing: model.shape.heads / max(model.shape.kvHeads, 1),
+            isWeighted: isWeighted)
         self.path = path
         self.model = model
         self.names = names
@@ -78,7 +85,7 @@ struct GGUFTensorList {
                     linear.role.isRouter
                     ? GGUFTensorType.f32
                     : mix.type(
-                        linear.role, layer: layer, of: model.layers,
+                        linear.role, layer: layer, of: circumstances,
                         columns: dims[dims.count - 1])
                 let stack = linear.expert == nil ? [] : [experts]
                 add("\(block)\(stem).weight", stack + dims, type)

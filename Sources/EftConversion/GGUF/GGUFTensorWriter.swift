@@ -15,6 +15,7 @@ struct GGUFTensorWriter {
     let checkpoint: any CheckpointReader
     let backend: CPUBackend
     let origins: GGUFOrigins
+    let importance: ImportanceMatrix?
     /// The file, for errors.
     let output: String
 
@@ -50,9 +51,36 @@ struct GGUFTensorWriter {
         guard origins[tensor.name].contains(where: { $0.matrix != nil }) else { return 0 }
         let columns = tensor.dims[tensor.dims.count - 1]
         return step(tensor) * (columns * 4 + rowBytes(tensor)) + scratch(tensor) * 4
+            + weightCount(tensor) * 4
+    }
+
+    /// Matrices of a tensor that have weights of their own.
+    private func slices(_ tensor: GGUFHeaderWriter.Tensor) -> Int {
+        tensor.dims.count == 3 ? tensor.dims[0] : 1
+    }
+
+    /// Weights of a tensor's columns; none where its type leaves no choice.
+    private func weightCount(_ tensor: GGUFHeaderWriter.Tensor) -> Int {
+        guard importance != nil, tensor.type.isQuantized, tensor.type != .q8_0 else { return 0 }
+        return slices(tensor) * tensor.dims[tensor.dims.count - 1]
     }
 
     // MARK: Writing
+
+    /// How much each column matters; nil where nothing says so.
+    private func weights(_ tensor: GGUFHeaderWriter.Tensor) throws -> Matrix? {
+        let count = weightCount(tensor)
+        guard let importance, count > 0 else { return nil }
+        let (slices, columns) = (slices(tensor), tensor.dims[tensor.dims.count - 1])
+        let weights = try Matrix(
+            rows: slices, columns: columns, ledger: backend.ledger, purpose: .window)
+        do throws(GGUFError) {
+            let isThere = try importance.weights(
+                of: tensor.name, columns: columns, slices: slices,
+                into: UnsafeMutableBufferPointer(start: weights.pointer, count: count))
+            return isThere ? weights : nil
+        } catch { throw FormatError(error) }
+    }
 
     /// Writes a tensor's bytes.
     /// - Parameter advance: is called after each run of rows.
@@ -75,6 +103,8 @@ struct GGUFTensorWriter {
             : try Matrix(rows: extra, columns: 1, ledger: backend.ledger, purpose: .window)
         let blocks = try Buffer(
             byteCount: step * rowBytes, ledger: backend.ledger, purpose: .window)
+        let weights = try weights(tensor)
+        let sliceRows = rows / slices(tensor)
         var sources: [String: LinearSource] = [:]
         for first in stride(from: 0, to: rows, by: step) {
             let chunk = first..<min(first + step, rows)
@@ -89,7 +119,8 @@ struct GGUFTensorWriter {
             }
             let rows = BlockRows(
                 type: tensor.type, values: values.pointer, columns: columns, blocks: blocks.base,
-                rowBytes: rowBytes)
+                rowBytes: rowBytes, weights: weights?.pointer, firstRow: first,
+                sliceRows: sliceRows)
             backend.parallelFor(chunk.count) { rows.fill($0) }
             if tensor.type == .f16 {
                 try Numbers.requireFinite(
@@ -190,6 +221,11 @@ struct GGUFTensorWriter {
         let columns: Int
         let blocks: UnsafeMutableRawPointer
         let rowBytes: Int
+        /// Weights of the columns, for each of the tensor's matrices.
+        let weights: UnsafeMutablePointer<Float>?
+        /// The tensor's row that the first one is, and the rows of a matrix.
+        let firstRow: Int
+        let sliceRows: Int
 
         func fill(_ row: Int) {
             let source = values + row * columns
@@ -201,6 +237,12 @@ struct GGUFTensorWriter {
             case .f16: ElementConversion.encode(numbers, as: .f16, into: bytes)
             case .bf16: ElementConversion.encode(numbers, as: .bf16, into: bytes)
             default:
+                if let weights {
+                    let own = weights + (firstRow + row) / max(sliceRows, 1) * columns
+                    if eft_gguf_quantize_weighted(type.rawValue, columns, source, own, target) {
+                        return
+                    }
+                }
                 _ = eft_gguf_quantize(type.rawValue, columns / type.blockSize, source, target)
             }
         }

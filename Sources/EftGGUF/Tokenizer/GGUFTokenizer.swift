@@ -6,6 +6,8 @@ import EftConfig
 struct GGUFTokenizer {
     private let file: GGUFFile
     private let isSentencePiece: Bool
+    /// Whether the tokens with the best sum of scores are taken, as T5 does, and not merges.
+    private let isUnigram: Bool
     private let cutting: PreTokenization
 
     /// - Throws: `GGUFError` (`unsupported`) for tokenizers of other kinds and ways of cutting words that are not known.
@@ -13,7 +15,11 @@ struct GGUFTokenizer {
         self.file = file
         let key = "tokenizer.ggml.model"
         let model = file.metadata[key]?.text ?? ""
+        isUnigram = model == "t5"
         switch model {
+        case "t5":
+            isSentencePiece = true
+            cutting = PreTokenization(patterns: [], isPlain: true)
         case "llama":
             isSentencePiece = true
             cutting = PreTokenization(patterns: [], addsBOS: true, isPlain: true)
@@ -28,11 +34,11 @@ struct GGUFTokenizer {
             cutting = found
         default:
             let names = [
-                "bert": "WordPiece (bert)", "t5": "Unigram (t5)", "rwkv": "RWKV's",
+                "bert": "WordPiece (bert)", "rwkv": "RWKV's",
                 "none": "none at all", "no_vocab": "none at all",
             ]
             throw file.fault(
-                key, "is \(names[model] ?? "'\(model.prefix(100))'"); read are gpt2 and llama",
+                key, "is \(names[model] ?? "'\(model.prefix(100))'"); read are gpt2, llama and t5",
                 .unsupported)
         }
     }
@@ -45,10 +51,10 @@ struct GGUFTokenizer {
         return id ?? (isSentencePiece ? usual : nil)
     }
 
-    private var bos: Int? { special("bos", 1) }
-    private var eos: Int? { special("eos", 2) }
-    private var unknown: Int? { special("unknown", 0) }
-    private var pad: Int? { special("padding", nil) }
+    private var bos: Int? { special("bos", isUnigram ? nil : 1) }
+    private var eos: Int? { special("eos", isUnigram ? 1 : 2) }
+    private var unknown: Int? { special("unknown", isUnigram ? 2 : 0) }
+    private var pad: Int? { special("padding", isUnigram ? 0 : nil) }
 
     private func adds(_ name: String, _ usual: Bool) -> Bool {
         file.metadata["tokenizer.ggml.add_\(name)"]?.truth ?? usual
@@ -121,7 +127,8 @@ struct GGUFTokenizer {
         }
         let prefixesSpace = isSentencePiece && adds("space_prefix", true)
         if cutting.isPlain {
-            sketch.normalizers = TokenizerSketch.marksSpaces(prefix: prefixesSpace)
+            sketch.normalizers =
+                try characters() + TokenizerSketch.marksSpaces(prefix: prefixesSpace)
             sketch.decoder = TokenizerSketch.plainDecoder(prefixesSpace: prefixesSpace)
             sketch.fallsBackOnBytes = true
             if let unknown, unknown >= 0, unknown < tokens.count {
@@ -132,7 +139,13 @@ struct GGUFTokenizer {
         sketch.ignoresMerges = cutting.ignoresMerges
         sketch.setTemplate(
             first: adds("bos_token", cutting.addsBOS) ? special(bos, tokens) : nil,
-            last: adds("eos_token", false) ? special(eos, tokens) : nil)
+            last: adds("eos_token", isUnigram) ? special(eos, tokens) : nil)
+        if isUnigram {
+            if let twice = tokens.isRepeated.firstIndex(of: true) {
+                throw file.fault("tokenizer.ggml.tokens", "has a token twice, at \(twice)")
+            }
+            sketch.scores = try scores(count: tokens.count)
+        }
         return try sketch.document { writer throws(GGUFError) in
             if isSentencePiece {
                 let merges = tokens.merges(ofScores: try scores(count: tokens.count))
@@ -157,6 +170,34 @@ struct GGUFTokenizer {
         case .normal, .unused, .byte: false
         }
     }
+
+    /// What a Unigram model does to the text before spaces are marked.
+    private func characters() throws(GGUFError) -> [ConfigNode] {
+        guard isUnigram else { return [] }
+        var rules: [ConfigNode] = []
+        let key = "tokenizer.ggml.precompiled_charsmap"
+        if let numbers = try file.numbers(key, limit: Self.mostCharacters), !numbers.isEmpty {
+            var bytes: [UInt8] = []
+            for number in numbers {
+                // Files have them as numbers with a sign, or without.
+                guard number == number.rounded(), (-128...255).contains(number) else {
+                    throw file.fault(key, "holds \(number), which is no byte")
+                }
+                bytes.append(UInt8(truncatingIfNeeded: Int(number)))
+            }
+            rules.append(
+                TokenizerSketch.object(
+                    "Precompiled",
+                    [("precompiled_charsmap", ConfigNode(.string(Base64Text.text(bytes))))]))
+        }
+        if file.metadata["tokenizer.ggml.remove_extra_whitespaces"]?.truth ?? false {
+            rules += TokenizerSketch.removesSpaces
+        }
+        return rules
+    }
+
+    /// The largest table of characters that is read, in bytes.
+    private static let mostCharacters = 1 << 24
 
     // MARK: Merges
 
@@ -184,7 +225,7 @@ struct GGUFTokenizer {
         guard let scores = try file.numbers(key), scores.count == count else {
             throw file.fault(key, "does not have a number for each of \(count) tokens")
         }
-        guard scores.allSatisfy({ !$0.isNaN }) else {
+        guard scores.allSatisfy({ isUnigram ? $0.isFinite : !$0.isNaN }) else {
             throw file.fault(key, "holds what is no number")
         }
         return scores

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// A tokenizer.json of byte-pair encoding in the making.
+// A tokenizer.json in the making.
 import EftConfig
 
 /// The parts of a tokenizer.json, for tokenizers that other files describe.
@@ -48,6 +48,8 @@ package struct TokenizerSketch {
         ])
     /// The token for what is not known.
     package var unknown: ArraySlice<UInt8>?
+    /// The score of each token of a Unigram model; nil for one of byte-pair encoding.
+    package var scores: [Double]?
     /// Whether characters that are no token become tokens of their bytes.
     package var fallsBackOnBytes = false
     /// Whether a word that is a token is never built of merges.
@@ -81,6 +83,10 @@ package struct TokenizerSketch {
         writer.node(postProcessor)
         writer.text(",\"decoder\":")
         writer.node(decoder)
+        if let scores {
+            writeUnigram(scores, &writer)
+            return writer.bytes
+        }
         writer.text(",\"model\":{\"type\":\"BPE\",\"dropout\":null,\"unk_token\":")
         if let unknown { writer.string(unknown) } else { writer.text("null") }
         writer.text(
@@ -91,6 +97,20 @@ package struct TokenizerSketch {
         try merges(&writer)
         writer.text("]}}\n")
         return writer.bytes
+    }
+
+    /// Writes a Unigram model and the end of the document; the places of the tokens are their ids.
+    private func writeUnigram(_ scores: [Double], _ writer: inout DocumentWriter) {
+        let unknown = unknown.flatMap { tokens.id(of: Array($0)) }
+        writer.text(",\"model\":{\"type\":\"Unigram\",\"unk_id\":")
+        writer.text(unknown.map(String.init) ?? "null")
+        writer.text(",\"vocab\":[")
+        for id in 0..<tokens.count {
+            writer.text(id == 0 ? "\n[" : ",\n[")
+            writer.string(tokens[id])
+            writer.text(",\(id < scores.count ? scores[id] : 0)]")
+        }
+        writer.text("],\"byte_fallback\":\(fallsBackOnBytes)}}\n")
     }
 
     private func writeVocabulary(_ writer: inout DocumentWriter) {
@@ -135,6 +155,14 @@ package struct TokenizerSketch {
                 ("pattern", ConfigNode(.object(pattern))),
                 ("content", ConfigNode(.string(content))),
             ])
+    }
+
+    /// The steps that leave one space between words, and none around the text; at its end U+2581 counts as one too.
+    package static var removesSpaces: [ConfigNode] {
+        [
+            replace("\\A +|[ \u{2581}]+\\z", isRegex: true, with: ""),
+            replace(" {2,}", isRegex: true, with: " "),
+        ]
     }
 
     /// The steps that put U+2581 for spaces.

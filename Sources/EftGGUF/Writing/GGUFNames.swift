@@ -27,7 +27,8 @@ package struct GGUFNames: Sendable {
         "youtu": "deepseek2", "glm4_moe": "glm4moe", "dots1": "dots1",
         "ernie4_5_moe": "ernie4_5-moe", "granitemoe": "granitemoe",
         "granitemoeshared": "granitemoe", "gpt_oss": "gpt-oss", "qwen3_next": "qwen3next",
-        "qwen3_5_text": "qwen35", "qwen3_5_moe_text": "qwen35moe",
+        "qwen3_5_text": "qwen35", "qwen3_5_moe_text": "qwen35moe", "phi": "phi2", "glm": "chatglm",
+        "starcoder2": "starcoder2",
     ]
 
     /// Architectures whose files call the norm before the MLP by the place behind attention.

@@ -64,6 +64,55 @@ struct CharacterMap: Sendable {
         return found
     }
 
+    /// Replaces as the `tokenizers` library's normalizer Precompiled does: of a cluster of characters that are seen as one,
+    /// when it is short, by the shortest text of the table that it begins with, else character by character.
+    /// - Parameter most: bytes that the text (valid UTF-8) may become.
+    /// - Returns: nil when it becomes more.
+    func applyToClusters(of text: [UInt8], most: Int) -> [UInt8]? {
+        var result: [UInt8] = []
+        result.reserveCapacity(text.count)
+        for cluster in String(decoding: text, as: UTF8.self) {
+            let bytes = Array(cluster.utf8)
+            if bytes.count < Self.longCluster, let piece = shortestReplacement(of: bytes[...]) {
+                result += piece
+            } else {
+                var position = 0
+                while position < bytes.count {
+                    let end = min(position + utf8Length(bytes[position]), bytes.count)
+                    let character = bytes[position..<end]
+                    result += shortestReplacement(of: character) ?? character
+                    position = end
+                }
+            }
+            guard result.count <= most else { return nil }
+        }
+        return result
+    }
+
+    /// Bytes of a cluster that is not looked for as a whole.
+    private static let longCluster = 6
+
+    /// What stands for the shortest text of the table that some bytes begin with.
+    private func shortestReplacement(of bytes: ArraySlice<UInt8>) -> ArraySlice<UInt8>? {
+        guard let root = units.first else { return nil }
+        var node = Self.offset(root)
+        for byte in bytes {
+            node ^= UInt32(byte)
+            guard byte != 0, node < units.count else { return nil }
+            let unit = units[Int(node)]
+            guard unit & 0x8000_00FF == UInt32(byte) else { return nil }
+            node ^= Self.offset(unit)
+            guard node < units.count else { return nil }
+            if (unit >> 8) & 1 == 1 { return replacement(Int(units[Int(node)] & 0x7FFF_FFFF)) }
+        }
+        return nil
+    }
+
+    /// Whether every text of the table has something that stands for it; a table that was cut short has not.
+    var isWhole: Bool {
+        units.allSatisfy { $0 >> 31 == 0 || Int($0 & 0x7FFF_FFFF) < results.count }
+    }
+
     private static func offset(_ unit: UInt32) -> UInt32 { (unit >> 10) << ((unit >> 6) & 8) }
 
     private static func number(_ bytes: ArraySlice<UInt8>) -> UInt32 {

@@ -182,8 +182,10 @@ struct FolderTokens {
     /// - Parameters:
     ///   - usual: the special tokens where no file names any.
     ///   - addsBOS: whether texts begin with the first one where no file says so.
+    ///   - addsEOS: whether they end with the last one.
     func frame(
-        _ sketch: inout TokenizerSketch, usual: TokenizerSource.Special, addsBOS: Bool
+        _ sketch: inout TokenizerSketch, usual: TokenizerSource.Special, addsBOS: Bool,
+        addsEOS: Bool = false
     ) -> TokenizerSource.Special {
         let special = TokenizerSource.Special(
             bos: Self.text(bos, usual: usual.bos), eos: Self.text(eos, usual: usual.eos),
@@ -198,7 +200,7 @@ struct FolderTokens {
         }
         sketch.setTemplate(
             first: self.addsBOS ?? addsBOS ? token(special.bos) : nil,
-            last: addsEOS ?? false ? token(special.eos) : nil)
+            last: self.addsEOS ?? addsEOS ? token(special.eos) : nil)
         return special
     }
 }

@@ -12,7 +12,19 @@ struct SentencePieceModel {
     }
 
     /// The longest piece, in bytes.
-    private static let longest = 2048
+    private static let longest = 1024
+    /// Classes of transformers that give the pieces other ids, or change the text in their own ways.
+    private static let otherRules = [
+        "Albert", "Barthez", "BigBird", "Camembert", "DebertaV2", "ErnieM", "FNet", "GPTSw3",
+        "LayoutXLM", "M2M100", "MBart", "Marian", "Nllb", "PLBart", "Pegasus", "Reformer",
+        "RemBert",
+        "SeamlessM4T", "Speech2Text", "Udop", "XGLM", "XLMRoberta", "XLNet",
+    ]
+    /// The numbers of the kinds of models.
+    private enum Kind {
+        static let unigram: UInt64 = 1
+        static let bytePairs: UInt64 = 2
+    }
 
     private var pieces: [Piece] = []
     private var type: UInt64 = 1
@@ -28,7 +40,7 @@ struct SentencePieceModel {
     private let file: String
 
     /// Reads a model.
-    /// - Throws: `TokenizerError`; `unsupported` for models that are not of byte-pair encoding.
+    /// - Throws: `TokenizerError`; `unsupported` for models of words and characters.
     init(_ bytes: [UInt8], file: String) throws(TokenizerError) {
         self.file = file
         var reader = ProtobufReader(bytes[...], file: file)
@@ -50,12 +62,16 @@ struct SentencePieceModel {
 
     private func check() throws(TokenizerError) {
         guard !pieces.isEmpty else { throw fault(.malformed, "the model has no pieces") }
-        let names: [UInt64: String] = [1: "Unigram", 3: "words", 4: "characters"]
-        guard type == 2 else {
+        let names: [UInt64: String] = [3: "words", 4: "characters"]
+        guard type == Kind.unigram || type == Kind.bytePairs else {
             throw fault(
                 .unsupported,
-                "this is a SentencePiece model of \(names[type] ?? "the unknown type \(type)"); only models of byte-pair encoding (BPE) are read; save the tokenizer in the fast format"
+                "this is a SentencePiece model of \(names[type] ?? "the unknown type \(type)"); models of byte-pair encoding (BPE) and Unigram are read; save the tokenizer in the fast format"
             )
+        }
+        if type == Kind.unigram, !pieces.indices.contains(unknown) {
+            throw fault(
+                .malformed, "there is no piece \(unknown), which should be the unknown one")
         }
         if suffixesSpace {
             throw fault(.unsupported, "spaces at the end of words are not supported")
@@ -137,10 +153,12 @@ struct SentencePieceModel {
     /// - Throws: `TokenizerError`.
     func source(folder: String) throws(TokenizerError) -> TokenizerSource {
         let settings = try FolderTokens(folder: folder)
-        if settings.className?.hasPrefix("GPTSw3") == true {
+        if let name = settings.className,
+            let other = Self.otherRules.first(where: { name.hasPrefix($0 + "Tokenizer") })
+        {
             throw fault(
                 .unsupported,
-                "the rules of GPTSw3Tokenizer are not known; save it in the fast format")
+                "the rules of \(other)Tokenizer are not known; save it in the fast format")
         }
         let tokens = try tokens(settings)
         var sketch = TokenizerSketch(tokens)
@@ -160,18 +178,46 @@ struct SentencePieceModel {
         }
         if unknown >= 0, unknown < tokens.count { sketch.unknown = tokens[unknown] }
         let usual = TokenizerSource.Special(bos: text(bos), eos: text(eos), pad: text(pad))
-        let special = settings.frame(&sketch, usual: usual, addsBOS: true)
-        let merges = tokens.merges(ofScores: pieces.map { Double($0.score) })
+        // T5's texts end with a token, and have none in front.
+        let isT5 = settings.className?.hasPrefix("T5Tokenizer") == true
+        let special = settings.frame(&sketch, usual: usual, addsBOS: !isT5, addsEOS: isT5)
         var characters: CharacterMap?
         if !characterMap.isEmpty {
-            guard let map = CharacterMap(characterMap) else {
+            guard let map = CharacterMap(characterMap), map.isWhole else {
                 throw fault(.malformed, "the table of characters (precompiled_charsmap) is faulty")
             }
             characters = map
         }
         return TokenizerSource(
-            bytes: sketch.document { $0.merges(merges, of: tokens) }, file: file,
-            isDocument: false, special: special, characters: characters)
+            bytes: try document(&sketch), file: file, isDocument: false, special: special,
+            characters: characters)
+    }
+
+    private func document(_ sketch: inout TokenizerSketch) throws(TokenizerError) -> [UInt8] {
+        let tokens = sketch.tokens
+        guard type == Kind.unigram else {
+            let merges = tokens.merges(ofScores: pieces.map { Double($0.score) })
+            return sketch.document { $0.merges(merges, of: tokens) }
+        }
+        // Tokens behind the last piece get the next ids, as a list of scores has no gaps.
+        for (place, token) in sketch.further.enumerated() where token.id != tokens.count + place {
+            throw fault(
+                .unsupported,
+                "the added token '\(excerpt(String(decoding: token.content, as: UTF8.self)))' has the id \(token.id), where \(tokens.count + place) is next"
+            )
+        }
+        sketch.scores = scores
+        return sketch.document { _ in }
+    }
+
+    /// The scores of a Unigram model; pieces that a user defined have one that ordinary pieces hardly reach.
+    private var scores: [Double] {
+        let best = pieces.lazy.filter { $0.kind == .normal }.map(\.score)
+            .reduce(Float.leastNormalMagnitude, max)
+        return pieces.map { piece in
+            piece.kind == .userDefined
+                ? Double(Float(piece.text.count) * best) - 0.1 : Double(piece.score)
+        }
     }
 
     /// The pieces as tokens; control pieces whose id tokenizer_config.json gives to another text have that text.
@@ -206,10 +252,7 @@ struct SentencePieceModel {
     ) throws(TokenizerError) {
         let prefixes = settings.addsPrefixSpace ?? prefixesSpace
         if removesSpaces {
-            sketch.normalizers = [
-                TokenizerSketch.replace(#"\A +| +\z"#, isRegex: true, with: ""),
-                TokenizerSketch.replace(" {2,}", isRegex: true, with: " "),
-            ]
+            sketch.normalizers = TokenizerSketch.removesSpaces
         }
         if settings.isLegacy {
             sketch.normalizers += TokenizerSketch.marksSpaces(prefix: prefixes)

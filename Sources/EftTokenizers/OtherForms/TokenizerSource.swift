@@ -29,8 +29,9 @@ struct TokenizerSource {
             self.init(bytes: bytes, file: path)
             return
         }
-        let model = folder + "/tokenizer.model"
-        if let bytes = try FileAccess.read(model) {
+        for name in TokenizerFiles.sentencePieceNames {
+            let model = folder + "/" + name
+            guard let bytes = try FileAccess.read(model) else { continue }
             self =
                 TiktokenFile.isOne(bytes)
                 ? try TiktokenFile.source(bytes, file: model, folder: folder)
@@ -52,7 +53,7 @@ struct TokenizerSource {
         guard let name = ranks.first, let bytes = try FileAccess.read(folder + "/" + name) else {
             throw TokenizerError(
                 .unreadable,
-                "there is no tokenizer.json in this folder, and no tokenizer.model, tekken.json or .tiktoken file either; save the tokenizer in the fast format",
+                "there is no tokenizer.json in this folder, and no tokenizer.model, spiece.model, tekken.json or .tiktoken file either; save the tokenizer in the fast format",
                 file: path)
         }
         self = try TiktokenFile.source(bytes, file: folder + "/" + name, folder: folder)

@@ -31,6 +31,9 @@ enum ConvertCommand: Command {
                 "eft convert ./model model.gguf --type q4_k_m",
                 "one file for llama.cpp and Ollama"),
             Example(
+                "eft convert ./model model.gguf --type iq4_xs --imatrix imatrix.gguf",
+                "scales chosen by what matters on a text"),
+            Example(
                 "eft convert ./model ./model-nf4 --dtype nf4",
                 "linear layers in bitsandbytes' NF4 with double quantization"),
         ],
@@ -44,6 +47,11 @@ enum ConvertCommand: Command {
                 "--type", kind: .value("MIX"),
                 help: "how a .gguf file holds weights: " + ConversionOptions.mixNames,
                 defaultText: "16 or 32 bits, as stored"),
+            OptionSpecification(
+                "--imatrix", kind: .value("FILE"),
+                help:
+                    "llama-imatrix's file, .gguf or .dat, of how much each input matters, for the scales of a "
+                    + ".gguf file's blocks"),
             ConversionOptions.shard, ConversionOptions.dryRun, CommonOptions.memory,
             CommonOptions.threads,
             CommonOptions.json,
@@ -65,8 +73,8 @@ enum ConvertCommand: Command {
                 "max-shard-size", "does not go with one output file; give a folder as OUT")
         }
         if output.hasSuffix(".gguf") { return try toGGUF(arguments, output, backend, limit) }
-        if arguments.isGiven("type") {
-            throw arguments.error("type", "is for files that end with .gguf; give one as OUT")
+        for name in ["type", "imatrix"] where arguments.isGiven(name) {
+            throw arguments.error(name, "is for files that end with .gguf; give one as OUT")
         }
         if arguments.string("dtype") == "nf4" {
             guard !OutputFolder.isFile(output) else {
@@ -129,7 +137,7 @@ extension ConvertCommand {
         let folder = try ModelFolder.open(arguments.modelArgument("IN"))
         let converter = try GGUFConverter(
             folder, output: output, mix: ConversionOptions.mix(arguments, folder),
-            backend: backend)
+            importance: arguments.string("imatrix"), backend: backend)
         let watch = try ConversionWatch(
             arguments,
             plan: StagePlan(
