@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Whole models of TinyLlama's shape: decoding, reading a prompt, a QLoRA step.
+// Whole models of a known shape: decoding, reading a prompt, a QLoRA step.
 import EftGeneration
 import EftModels
 import EftNN
@@ -11,8 +11,12 @@ import EftTraining
 package enum ModelBenchmark {
     /// What to run with.
     package struct Options: Sendable {
-        /// Layers of the model; all 22 by default.
-        package var layers = 22
+        /// The model's shape.
+        package var shape = NamedShape.tinyLlama
+        /// Layers of the model; all, or as many as fit, when nil.
+        package var layers: Int?
+        /// Bytes that weights may take where the number of layers is not given.
+        package var weightBytes = (MachineMemory.available ?? .max) / 4 * 3
         /// Tokens decoded.
         package var tokens = 32
         /// Tokens of the prompt, and of each sequence of a training step.
@@ -22,20 +26,78 @@ package enum ModelBenchmark {
         package init() {}
     }
 
-    /// Weights of one token's products, without the embedding look-up.
-    private static func productWeights(_ description: DecoderDescription) -> Double {
-        Double(description.linearWeightCount + description.vocabulary * description.shape.hidden)
+    /// A model in a format, with as many layers as were asked for or fit.
+    private struct Model {
+        let description: DecoderDescription
+        let layouts: DecoderLayouts
+        /// What results call it; nothing for the usual shape.
+        let label: String
+
+        /// - Throws: `ConfigError` or `ModelError` for a shape that the format cannot hold, or of which no layer fits.
+        init(_ options: Options, _ format: PlannedFormat) throws {
+            let shape = options.shape
+            let whole = try DecoderLayouts(shape.description(layers: shape.layers), format: format)
+            let ends = whole.endBytes(.whole(layers: shape.layers))
+            var (fitting, taken) = (0, ends)
+            for layer in whole.layers {
+                taken += layer.reduce(whole.layerVectorBytes) { $0 + $1.byteCount }
+                guard taken <= options.weightBytes else { break }
+                fitting += 1
+            }
+            guard let layers = options.layers ?? (fitting > 0 ? fitting : nil) else {
+                throw ModelError(
+                    .invalidInput,
+                    "not even one layer of \(shape.name) fits the memory that is free; give --layers to try all the same"
+                )
+            }
+            description = try shape.description(layers: layers)
+            layouts = try DecoderLayouts(description, format: format)
+            let share = layers == shape.layers ? "" : " (\(layers) of \(shape.layers) layers)"
+            label =
+                shape.name == NamedShape.tinyLlama.name && share.isEmpty
+                ? "" : shape.name + share + ", "
+        }
+
+        /// A number of all linear layers that a token uses: of experts, of those that it chooses.
+        private func used(_ number: (_ layer: Int, _ linear: Int) -> Int) -> Double {
+            (0..<description.layers).reduce(0.0) { sum, layer in
+                layouts.layers[layer].indices.reduce(sum) { sum, linear in
+                    let experts = layouts.experts[layer]
+                    let share =
+                        experts.map { mixture in
+                            mixture.linears.contains(linear)
+                                ? Double(mixture.perRow) / Double(mixture.count) : 1
+                        } ?? 1
+                    return sum + share * Double(number(layer, linear))
+                }
+            }
+        }
+
+        /// Bytes that decoding reads for a token: all weights but the embedding and experts that are not chosen.
+        var tokenBytes: Double {
+            used { layouts.layers[$0][$1].byteCount } + Double(layouts.head.byteCount)
+                + Double(description.layers * layouts.layerVectorBytes + layouts.finalNormBytes)
+        }
+
+        /// Weights of a token's products inside the layers.
+        var layerWeights: Double {
+            used { layouts.layers[$0][$1].inputs * layouts.layers[$0][$1].outputs }
+        }
+
+        /// Weights of a token's products, without the embedding look-up.
+        var productWeights: Double {
+            layerWeights + Double(description.vocabulary * description.shape.hidden)
+        }
     }
 
     /// Tokens per second of decoding at batch 1, beside bandwidth divided by bytes a token.
     package static func decode(
         _ backend: CPUBackend, limits: MachineLimits, options: Options
     ) throws -> BenchmarkResult {
-        let description = try NamedShape.tinyLlama.description(layers: options.layers)
         let format = PlannedFormat.exl2(bits: 4, headBits: 6)
-        let decoder = try RandomWeights.decoder(description, format: format, backend: backend)
-        let layouts = try DecoderLayouts(description, format: format)
-        let bytes = Double(layouts.byteCount - layouts.embedding.byteCount)
+        let model = try Model(options, format)
+        let decoder = try RandomWeights.decoder(
+            model.description, format: format, backend: backend)
         let need = GenerationNeed(contextLength: options.tokens * 2 + 16)
         let generator = try Generator(decoder: decoder, need: need)
         var times: [Double] = []
@@ -50,16 +112,18 @@ package enum ModelBenchmark {
         }
         let median = times.dropFirst(4).sorted()[max(0, times.count - 4) / 2]
         return BenchmarkResult(
-            "decode, EXL2 4 bits, batch 1, \(backend.precision.rawValue)", 1 / median, "tokens/s",
-            limit: limits.readBandwidth / bytes, limitName: "bandwidth / bytes a token")
+            "decode, \(model.label)EXL2 4 bits, batch 1, \(backend.precision.rawValue)", 1 / median,
+            "tokens/s", limit: limits.readBandwidth / model.tokenBytes,
+            limitName: "bandwidth / bytes a token")
     }
 
     /// Tokens per second of reading a prompt, beside the arithmetic peak.
     package static func prefill(
         _ backend: CPUBackend, limits: MachineLimits, options: Options
     ) throws -> BenchmarkResult {
-        let description = try NamedShape.tinyLlama.description(layers: options.layers)
         let format = PlannedFormat.exl2(bits: 4, headBits: 6)
+        let model = try Model(options, format)
+        let description = model.description
         let decoder = try RandomWeights.decoder(
             description, format: format, backend: backend)
         let tokens = options.promptTokens
@@ -75,21 +139,26 @@ package enum ModelBenchmark {
         let seconds = try Stopwatch.median(3) {
             _ = try decoder.forward(batch, cache: cache, workspace: workspace)
         }
-        let operations = 2 * Double(description.linearWeightCount) * Double(tokens)
+        let operations = 2 * model.layerWeights * Double(tokens)
         return result(
-            "prefill of \(tokens) tokens, EXL2 4 bits, \(backend.precision.rawValue)",
+            "prefill of \(tokens) tokens, \(model.label)EXL2 4 bits, \(backend.precision.rawValue)",
             tokens: Double(tokens), seconds,
             operations: operations, limits.peak(format, backend.precision))
     }
 
-    /// Tokens per second of a QLoRA step, counted as three forward passes.
+    /// Tokens per second of a QLoRA step on all linear layers but experts and what chooses them, counted as three forward
+    /// passes.
     package static func train(
         _ backend: CPUBackend, limits: MachineLimits, options: Options
     ) throws -> BenchmarkResult {
-        let description = try NamedShape.tinyLlama.description(layers: options.layers)
         let format = PlannedFormat.nf4(ends: .bf16)
+        let model = try Model(options, format)
+        let description = model.description
         let decoder = try RandomWeights.decoder(description, format: format, backend: backend)
-        for linear in decoder.linears {
+        let adapted = Set(
+            (0..<description.layers).flatMap { description.linears(layer: $0) }
+                .filter { $0.expert == nil && !$0.role.isRouter }.map(\.name))
+        for linear in decoder.linears where adapted.contains(linear.name) {
             let adapter = try LoRA(
                 inputs: linear.weight.inputs, outputs: linear.weight.outputs, rank: 16, scale: 2,
                 dropout: 0, ledger: backend.ledger)
@@ -123,9 +192,9 @@ package enum ModelBenchmark {
         }
         let tokens = Double(micro.batch.count)
         return result(
-            "QLoRA step on NF4, 2 x \(options.promptTokens) tokens, rank 16, "
+            "QLoRA step on NF4, \(model.label)2 x \(options.promptTokens) tokens, rank 16, "
                 + backend.precision.rawValue, tokens: tokens, seconds,
-            operations: 3 * 2 * productWeights(description) * tokens,
+            operations: 3 * 2 * model.productWeights * tokens,
             limits.peak(format, backend.precision))
     }
 

@@ -41,8 +41,10 @@ extension RandomWeights {
             } norm: {
                 try norm($0)
             } vector: {
-                try Buffer(
+                let numbers = try Buffer(
                     byteCount: $0.count * 4, ledger: backend.ledger, purpose: .weights)
+                numbers.floats.update(repeating: 0, count: $0.count)
+                return numbers
             }
         }
         let head = layouts.isTied ? embedding : try weight(layouts.head)

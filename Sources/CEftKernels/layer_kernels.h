@@ -135,7 +135,8 @@ typedef struct eft_attention_ahead {
 
 /// The first position that a row at `position` sees.
 static inline size_t eft_first_seen(const eft_attention *a, size_t position) {
-    return a->window != 0 && position >= a->window ? position + 1 - a->window : 0;
+    if (a->window == 0 || position < a->window) return 0;
+    return a->is_chunked ? position - position % a->window : position + 1 - a->window;
 }
 
 typedef struct eft_attention_kernels {

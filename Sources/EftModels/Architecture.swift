@@ -73,6 +73,7 @@ package enum ArchitectureRegistry {
         Qwen35MoE.self,
         LFM2.self,
         LFM2MoE.self,
+        Llama4.self,
     ]
 
     /// Describes the model of a `config.json`.

@@ -40,12 +40,14 @@ extension DecoderDescription {
                 : norms.normsHeadsTogether
                     ? "of all heads of queries and keys at once"
                     : "of each head of queries and keys"
+                        + (norms.weighsHeads ? "" : " without weights")
                         + (shape.normsRotatedHeads ? " behind rotation" : ""),
         ])
     }
 
     private var attentionForm: String {
         let windows = (0..<layers).filter { kind(layer: $0).window != nil }
+        let chunks = windows.contains { kind(layer: $0).isChunked }
         let sizes = Set(windows.compactMap { kind(layer: $0).window }).sorted()
         let share = windows.count == layers ? "all layers" : "\(windows.count) of \(layers) layers"
         let biases = [queryKeyValueBias ? "query, key, value" : nil, outputBias ? "output" : nil]
@@ -61,9 +63,10 @@ extension DecoderDescription {
             biases.isEmpty ? nil : "bias on \(biases)",
             sizes.isEmpty
                 ? nil
-                : "window of \(sizes.map(String.init).joined(separator: ", ")) in \(share)",
+                : "\(chunks ? "chunks" : "window") of \(sizes.map(String.init).joined(separator: ", ")) in \(share)",
             shape.attentionCap.map { "scores capped at \($0)" },
             shape.hasSinks ? "sinks" : nil,
+            shape.temperature == nil ? nil : "queries that grow where they do not rotate",
             shape.gatesValues ? "values weighed by sigmoids" : nil,
             shape.mixer.map { form($0, layers: (0..<layers).count { isLinear($0) }) },
         ])
@@ -145,6 +148,7 @@ extension MixtureShape {
             scores, hasCorrection ? "corrected" : nil,
             groups.map { "from \($0.chosen) of \($0.count) groups" },
             scale == 1 ? nil : "times \(scale)",
+            weighsInputs ? "weighed before they compute" : nil,
         ]
         let form = words.compactMap { $0 }.joined(separator: ", ")
         return form.isEmpty ? nil : form

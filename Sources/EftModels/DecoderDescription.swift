@@ -239,6 +239,7 @@ package struct DecoderDescription: Sendable, Hashable {
     private struct LayerForm: Hashable {
         let isLinear: Bool
         let hasExperts: Bool
+        let normsHeads: Bool
     }
 
     /// Whether a layer keeps a state in the place of keys and values.
@@ -263,8 +264,10 @@ package struct DecoderDescription: Sendable, Hashable {
         var kinds: [(layer: Int, count: Int)] = []
         var places: [LayerForm: Int] = [:]
         for layer in 0..<layers {
+            let shape = shape(layer: layer)
             let form = LayerForm(
-                isLinear: isLinear(layer), hasExperts: shape(layer: layer).mixture != nil)
+                isLinear: isLinear(layer), hasExperts: shape.mixture != nil,
+                normsHeads: shape.normsHeads)
             if let place = places[form] {
                 kinds[place].count += 1
             } else {

@@ -58,6 +58,13 @@ extension DecoderDescription {
             let name = names.rooted(root).embedding
             return checkpoint?.tensors.contains { $0.name.hasPrefix(name + ".") } ?? false
         }
-        names = names.rooted(found ?? usual)
+        let root = found ?? usual
+        names = names.rooted(root)
+        // Where the whole language model stands below, the head does too.
+        guard root.hasSuffix(".model") else { return }
+        let head = root.dropLast("model".count) + names.head
+        if checkpoint?.tensors.contains(where: { $0.name.hasPrefix(head + ".") }) ?? false {
+            names.head = String(head)
+        }
     }
 }

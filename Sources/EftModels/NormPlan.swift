@@ -30,6 +30,8 @@ package struct NormPlan: Sendable, Hashable {
     package var linearValue = "linear_attn.norm"
     /// Whether queries and keys are normed in all heads at once.
     package var normsHeadsTogether = false
+    /// Whether the norms of queries and keys have weights.
+    package var weighsHeads = true
 
     /// Llama's form.
     package init() {}
@@ -121,6 +123,7 @@ extension DecoderDescription {
         let path = layerName(layer) + "."
         func row(_ name: String?) -> NormShape? { name.map { rowNorm(path + $0) } }
         let layerShape = self.shape(layer: layer)
+        let weighsHeads = layerShape.normsHeads && norms.weighsHeads
         return LayerNormShapes(
             attention: row(norms.attention),
             queryVector: vectorNorm(path + norms.queryVector, shape.latent?.queryRank),
@@ -131,8 +134,8 @@ extension DecoderDescription {
                         name: path + norms.linearValue, count: $0, kind: .rms,
                         hasBias: false, offset: 0, epsilon: shape.normEpsilon)
                 },
-            query: layerShape.normsHeads ? headNorm(path + norms.query, heads: shape.heads) : nil,
-            key: layerShape.normsHeads ? headNorm(path + norms.key, heads: shape.kvHeads) : nil,
+            query: weighsHeads ? headNorm(path + norms.query, heads: shape.heads) : nil,
+            key: weighsHeads ? headNorm(path + norms.key, heads: shape.kvHeads) : nil,
             attentionValue: row(norms.attentionValue), feedForward: row(norms.feedForward),
             feedForwardValue: row(norms.feedForwardValue))
     }

@@ -55,7 +55,6 @@ enum UnknownArchitecture {
             ], "layers with a state instead of attention"
         ),
         (["bloom", "mpt"], "positions by the distance of tokens (alibi)"),
-        (["llama4", "llama4_text"], "attention in chunks"),
         (["gemma3n", "gemma3n_text"], "layers that share keys and values"),
         (["t5", "bart", "mt5", "whisper"], "an encoder"),
     ]

@@ -106,6 +106,7 @@ extension DecoderLayer {
                 attention, pages: pages, firstPosition: run.firstPosition, k: dk.rows(run.rows),
                 v: dv.rows(run.rows))
         }
+        temper(dq, state)
         finishBackward(dq, headNorms?.query, acts.plainHeads?.query.rows(rows), state)
         finishBackward(dk, headNorms?.key, acts.plainHeads?.key.rows(rows), state)
         let input = keptAttentionInput(x, state)

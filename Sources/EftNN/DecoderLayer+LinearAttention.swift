@@ -26,7 +26,7 @@ extension DecoderLayer {
         let (acts, backend, rows) = (linearActivations(state), state.pass.backend, 0..<input.rows)
         try observer?(linear.linears, input)
         try projectLinear(linear, input, acts, state.pass)
-        let heads = acts.rows.rows(rows)
+        let heads = acts.rule.rows.rows(rows)
         backend.deltaGates(
             a: acts.decaySource.rows(rows), b: acts.strengthSource.rows(rows),
             rate: linear.rate.values, bias: linear.bias.values, decay: heads.decay,
@@ -42,14 +42,9 @@ extension DecoderLayer {
             unit.forwardHeads(plain, into: normed, backend)
         }
         backend.activate(.silu, gate: heads.value, up: nil, into: heads.value)
-        for (run, place) in zip(state.batch.runs, places) {
-            precondition(place != nil || run.firstPosition == 0, "a pass holds whole sequences")
-            backend.deltaRule(
-                linearShape.delta, acts.rows.rows(run.rows), into: acts.core.rows(run.rows),
-                state: place ?? acts.state.floats, isFresh: run.firstPosition == 0)
-        }
+        apply(linearShape.delta, acts.rule, state)
         let normed = acts.normed.rows(rows)
-        linear.norm.forwardHeads(acts.core.rows(rows), into: normed, backend)
+        linear.norm.forwardHeads(acts.rule.core.rows(rows), into: normed, backend)
         let values = acts.values.rows(rows)
         backend.activate(.silu, gate: acts.gate.rows(rows), up: normed, into: values)
         try observer?([output], values)
@@ -137,7 +132,7 @@ extension DecoderLayer {
         let mixed = acts.mixed.rows(run.rows)
         let tail = place.map { $0 + linearShape.delta.stateFloats }
         let before = run.firstPosition == 0 ? nil : tail.map { UnsafePointer($0) }
-        let targets = [acts.plainQuery, acts.plainKey, acts.rows.value]
+        let targets = [acts.plainQuery, acts.plainKey, acts.rule.rows.value]
         for (columns, target) in zip(linearShape.parts, targets) {
             backend.convolve(
                 convolution(linear, mixed, columns, before: before), into: target.rows(run.rows))
@@ -164,7 +159,7 @@ extension DecoderLayer {
         _ state: LayerPass
     ) throws {
         let (acts, pass, backend) = (linearActivations(state), state.pass, state.pass.backend)
-        guard let gradients = acts.gradients else { return }
+        guard let gradients = acts.rule.gradients else { return }
         let rows = 0..<input.rows
         let dValues = gradients.values.rows(rows)
         try output.backward(
@@ -172,14 +167,9 @@ extension DecoderLayer {
         let (gate, normed) = (acts.gate.rows(rows), acts.normed.rows(rows))
         backend.activateBackward(
             .silu, gate: gate, up: normed, dy: dValues, dgate: gate, dup: normed)
-        linear.norm.backwardHeads(acts.core.rows(rows), gradient: normed, backend)
-        for run in state.batch.runs {
-            backend.deltaRuleBackward(
-                linearShape.delta, acts.rows.rows(run.rows), dout: acts.normed.rows(run.rows),
-                into: gradients.rows.rows(run.rows), state: acts.state.floats,
-                scratch: gradients.scratch)
-        }
-        let (heads, slopes) = (acts.rows.rows(rows), gradients.rows.rows(rows))
+        linear.norm.backwardHeads(acts.rule.core.rows(rows), gradient: normed, backend)
+        applyBackward(linearShape.delta, acts.rule, dout: acts.normed, state)
+        let (heads, slopes) = (acts.rule.rows.rows(rows), gradients.rows.rows(rows))
         backend.deltaGatesBackward(
             DeltaGates(
                 a: acts.decaySource.rows(rows), b: acts.strengthSource.rows(rows),
@@ -200,9 +190,9 @@ extension DecoderLayer {
     private func convolveBackward(
         _ linear: LinearAttention, _ acts: LinearActivations, _ state: LayerPass
     ) {
-        guard let slopes = acts.gradients?.rows else { return }
+        guard let slopes = acts.rule.gradients?.rows else { return }
         let backend = state.pass.backend
-        let plain = [acts.plainQuery, acts.plainKey, acts.rows.value]
+        let plain = [acts.plainQuery, acts.plainKey, acts.rule.rows.value]
         let gradients = [slopes.query, slopes.key, slopes.value]
         for run in state.batch.runs {
             let mixed = acts.mixed.rows(run.rows)

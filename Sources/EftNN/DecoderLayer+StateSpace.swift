@@ -27,31 +27,28 @@ extension DecoderLayer {
         try observer?([space.product], input)
         try space.product.forward(input, into: acts.whole.rows(rows), state.pass)
         forEachPiece(acts, rows) { whole, part, count in part.update(from: whole, count: count) }
-        let heads = acts.rows.rows(rows)
+        let heads = acts.rule.rows.rows(rows)
         backend.deltaGates(
             a: acts.step.rows(rows), b: nil, rate: space.rate.values, bias: space.bias.values,
             decay: heads.decay, strength: heads.strength)
         let places = state.cache.states(layer: index, batch: state.batch)
         for (run, place) in zip(state.batch.runs, places) {
-            precondition(place != nil || run.firstPosition == 0, "a pass holds whole sequences")
             let mixed = acts.mixed.rows(run.rows)
             let tail = place.map { $0 + spaceShape.rule.stateFloats }
             let before = run.firstPosition == 0 ? nil : tail.map { UnsafePointer($0) }
-            for (columns, target) in zip(spaceShape.parts, convolved(acts.rows, run.rows)) {
+            for (columns, target) in zip(spaceShape.parts, convolved(acts.rule.rows, run.rows)) {
                 convolve(space, mixed, columns, before: before, into: target, backend)
                 backend.activate(.silu, gate: target, up: nil, into: target)
             }
             tail.map {
                 keepLast(spaceShape.taps - 1, of: mixed, in: $0, isFirst: run.firstPosition == 0)
             }
-            backend.deltaRule(
-                spaceShape.rule, acts.rows.rows(run.rows), into: acts.core.rows(run.rows),
-                state: place ?? acts.state.floats, isFresh: run.firstPosition == 0)
         }
-        let core = acts.core.rows(rows)
+        apply(spaceShape.rule, acts.rule, state)
+        let core = acts.rule.core.rows(rows)
         forEachHead(rows) { head, place, count in
             let factor = space.skip.values.floats[head]
-            let x = acts.rows.value.pointer
+            let x = acts.rule.rows.value.pointer
             for index in place..<place + count { core.pointer[index] += factor * x[index] }
         }
         let weighed = acts.weighed.rows(rows)
@@ -121,23 +118,18 @@ extension DecoderLayer {
         _ space: StateSpace, _ input: Matrix, _ dy: Matrix, into dInput: Matrix, _ state: LayerPass
     ) throws {
         let (acts, pass, backend) = (spaceActivations(state), state.pass, state.pass.backend)
-        guard let gradients = acts.gradients else { return }
+        guard let gradients = acts.rule.gradients else { return }
         let rows = 0..<input.rows
         let (dValues, gate, core) = (
-            gradients.values.rows(rows), acts.gate.rows(rows), acts.core.rows(rows)
+            gradients.values.rows(rows), acts.gate.rows(rows), acts.rule.core.rows(rows)
         )
         try output.backward(
             acts.values.rows(rows), dy: dy, into: dValues, accumulate: false, pass)
         space.norm.backwardHeads(acts.weighed.rows(rows), gradient: dValues, backend)
         backend.activateBackward(.silu, gate: gate, up: core, dy: dValues, dgate: gate, dup: core)
-        for run in state.batch.runs {
-            backend.deltaRuleBackward(
-                spaceShape.rule, acts.rows.rows(run.rows), dout: acts.core.rows(run.rows),
-                into: gradients.rows.rows(run.rows), state: acts.state.floats,
-                scratch: gradients.scratch)
-        }
+        applyBackward(spaceShape.rule, acts.rule, dout: acts.rule.core, state)
         skipBackward(space, acts, gradients, rows)
-        let (heads, slopes) = (acts.rows.rows(rows), gradients.rows.rows(rows))
+        let (heads, slopes) = (acts.rule.rows.rows(rows), gradients.rows.rows(rows))
         backend.deltaGatesBackward(
             DeltaGates(
                 a: acts.step.rows(rows), b: nil, rate: space.rate.values, bias: space.bias.values,
@@ -153,10 +145,10 @@ extension DecoderLayer {
     /// What x adds by itself.
     private func skipBackward(
         _ space: StateSpace, _ acts: StateSpaceActivations,
-        _ gradients: StateSpaceActivations.Gradients, _ rows: Range<Int>
+        _ gradients: RuleActivations.Gradients, _ rows: Range<Int>
     ) {
         let (x, slope, dx) = (
-            acts.rows.value.pointer, acts.core.pointer, gradients.rows.value.pointer
+            acts.rule.rows.value.pointer, acts.rule.core.pointer, gradients.rows.value.pointer
         )
         let ofSkip = space.skip.parameter?.activeGradient
         forEachHead(rows) { head, place, count in
@@ -173,12 +165,12 @@ extension DecoderLayer {
     /// From the gradients of what the rule reads to those of what the convolution saw, of one sequence.
     private func convolveBackward(
         _ space: StateSpace, _ acts: StateSpaceActivations,
-        _ gradients: StateSpaceActivations.Gradients, _ rows: Range<Int>, _ backend: any Backend
+        _ gradients: RuleActivations.Gradients, _ rows: Range<Int>, _ backend: any Backend
     ) {
         let mixed = acts.mixed.rows(rows)
         let ofBias = space.convolutionBias?.parameter?.activeGradient
         let slopes = convolved(gradients.rows, rows)
-        let plain = convolved(acts.rows, rows)
+        let plain = convolved(acts.rule.rows, rows)
         for ((columns, sums), slope) in zip(zip(spaceShape.parts, plain), slopes) {
             // The sums are computed again in the place of what became of them.
             convolve(space, mixed, columns, into: sums, backend)

@@ -77,7 +77,7 @@ package final class DecoderLayer: @unchecked Sendable {
     package var vectors: [TrainedVector] { projections.vectors }
     /// All norms, in the order in which they are asked for when a layer is put together.
     package var norms: [Norm] {
-        rowNorms.inOrder(heads: projections.norms + (headNorms.map { [$0.query, $0.key] } ?? []))
+        rowNorms.inOrder(heads: projections.norms + (headNorms?.weighted ?? []))
     }
 
     /// Sees the inputs of linear layers as they are computed; calibration collects them.
@@ -161,6 +161,7 @@ package final class DecoderLayer: @unchecked Sendable {
             q.pack(kept, of: acts.query)
         }
         finish(q, headNorms?.query, into: q, rest)
+        temper(q, rest)
         try weigh(keptRows, runs(rest), rest, nil)
         try finishLast(left, rest)
     }
@@ -260,11 +261,15 @@ package final class DecoderLayer: @unchecked Sendable {
         let input = attentionInput(x, state)
         if try mixStates(input, state, observer) { return }
         try observer?(projections.stages[0], input)
-        let (plain, v) = (acts.unnormedHeads(rows), acts.value.rows(rows))
+        let plain =
+            headNorms == nil
+            ? (query: acts.query.rows(rows), key: acts.key.rows(rows)) : acts.unnormedHeads(rows)
+        let v = acts.value.rows(rows)
         try project(
             input, into: HeadMatrices(query: plain.query, key: plain.key, value: v), state,
             observer)
         finish(plain.query, headNorms?.query, into: acts.query.rows(rows), state)
+        temper(acts.query.rows(rows), state)
         finish(plain.key, headNorms?.key, into: acts.key.rows(rows), state)
         try weigh(rows, writeKeysAndValues(rows, state), state, observer)
     }
@@ -289,7 +294,7 @@ package final class DecoderLayer: @unchecked Sendable {
 
     /// The attention's extents over pages of a type.
     func attention(_ type: KVType) -> AttentionShape {
-        shape.attention(kvType: type, window: kind.window)
+        shape.attention(kvType: type, window: kind.window, isChunked: kind.isChunked)
     }
 
     /// Returns the runs of the batch.

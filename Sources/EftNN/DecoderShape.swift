@@ -14,6 +14,8 @@ package struct MixtureShape: Sendable, Hashable {
     package var scale: Float = 1
     /// The groups of experts of which only some are chosen from; nil where there are none.
     package var groups: Groups?
+    /// Whether an expert's weight multiplies its input, and not its value.
+    package var weighsInputs = false
     /// Whether a number for each expert is added to the scores by which experts are chosen.
     package var hasCorrection = false
     /// The MLP that acts on all rows beside the experts; nil where there is none.
@@ -80,6 +82,10 @@ package struct MixtureShape: Sendable, Hashable {
 package struct LayerKind: Sendable, Hashable {
     /// Positions that a row sees, its own included; all when nil.
     package var window: Int?
+    /// Whether sequences are cut into chunks of that many positions, of which a row sees those of its own.
+    package var isChunked = false
+    /// Whether queries and keys are normed, in a model that norms some.
+    package var normsHeads = true
     /// Which of the model's rotary embeddings turns queries and keys; none when nil.
     package var rotary: Int?
     /// Whether it has experts, in a model that has some.
@@ -127,6 +133,8 @@ package struct DecoderShape: Sendable, Hashable {
     package var hasSinks = false
     /// What the MLP does with a number.
     package var activation = Activation.silu
+    /// What queries of layers that do not rotate are multiplied by; nil where they stay.
+    package var temperature: QueryTemperature?
     /// Whether the MLP multiplies two products.
     package var isGated = true
     /// How one product holds queries, keys and values; nil where each has one of its own.
@@ -174,6 +182,8 @@ package struct DecoderShape: Sendable, Hashable {
     /// The shape of a layer of a kind.
     package func layer(_ kind: LayerKind) -> DecoderShape {
         var shape = self
+        if !kind.normsHeads { shape.normsHeads = false }
+        if kind.rotary != nil { shape.temperature = nil }
         if mixture != nil, !kind.hasExperts {
             shape.mixture = nil
             shape.intermediate = denseIntermediate ?? intermediate
@@ -196,10 +206,12 @@ package struct DecoderShape: Sendable, Hashable {
     package var hasBranch: Bool { normsValues || isParallel || residualScale != 1 }
 
     /// The attention's extents with keys and values of a type.
-    package func attention(kvType: KVType, window: Int? = nil) -> AttentionShape {
+    package func attention(
+        kvType: KVType, window: Int? = nil, isChunked: Bool = false
+    ) -> AttentionShape {
         AttentionShape(
             heads: heads, kvHeads: kvHeads, headDim: headDim,
             scale: attentionScale ?? 1 / Float(headDim).squareRoot(), kvType: kvType,
-            window: window, softCap: attentionCap)
+            window: window, isChunked: isChunked, softCap: attentionCap)
     }
 }

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // The norms of one decoder layer.
+import EftTensor
 
 /// The norms of whole rows; nil where a model has none at that place.
 package struct LayerNorms: Sendable {
@@ -36,10 +37,26 @@ package struct HeadNorms: Sendable {
     package let query: Norm
     /// The same of keys.
     package let key: Norm
+    /// Whether their weights are the model's own, and not ones.
+    private let isWeighted: Bool
 
     /// Pairs two norms.
     package init(query: Norm, key: Norm) {
         self.query = query
         self.key = key
+        isWeighted = true
     }
+
+    /// Norms without weights, of heads of D numbers.
+    /// - Throws: `TensorError` when there is no memory.
+    package init(headDim: Int, epsilon: Float) throws(TensorError) {
+        let ones = try Buffer(byteCount: headDim * 4, ledger: nil, purpose: .weights)
+        for index in 0..<headDim { ones.floats[index] = 1 }
+        query = Norm(name: "", epsilon: epsilon, weight: ones)
+        key = query
+        isWeighted = false
+    }
+
+    /// Those that a checkpoint has.
+    var weighted: [Norm] { isWeighted ? [query, key] : [] }
 }

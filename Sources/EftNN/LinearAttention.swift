@@ -137,32 +137,21 @@ final class LinearActivations: Sendable {
     /// Queries and keys behind the convolution, before their heads get length one.
     let plainQuery: Matrix
     let plainKey: Matrix
-    /// What the rule reads.
-    let rows: DeltaRows
+    /// What the rule reads and gives.
+    let rule: RuleActivations
     /// What it gives, normed, and weighed.
-    let core: Matrix
     let normed: Matrix
     let values: Matrix
-    /// The states of a sequence that no cache keeps.
-    let state: Buffer
-    /// For the backward pass.
-    let gradients: Gradients?
-
-    struct Gradients: Sendable {
-        let rows: DeltaRows
-        let values: Matrix
-        let scratch: Buffer
-    }
 
     static func byteCount(rows: Int, _ shape: DecoderShape, backward: Bool) -> Int {
         guard let linear = shape.mixer?.delta else { return 0 }
         let (keys, values, heads) = (linear.keyWidth, linear.valueWidth, linear.delta.valueHeads)
         let grouped = linear.isGrouped ? linear.mixedWidth + values + 2 * heads : 0
-        let always = grouped + linear.mixedWidth + 2 * keys + 3 * values + 4 * heads
-        // Plain heads, normed and weighed values have places of their own, and so have gradients.
-        let kept = backward ? 4 * keys + 4 * values + 2 * heads : 0
-        let scratch = backward ? linear.delta.scratchFloats(rows: rows) : 0
-        return (rows * (always + kept) + linear.delta.stateFloats + scratch) * 4
+        let always = grouped + linear.mixedWidth + values + 2 * heads
+        // Plain heads, normed and weighed values have places of their own.
+        let kept = backward ? 2 * keys + 2 * values : 0
+        return rows * (always + kept) * 4
+            + RuleActivations.byteCount(rows: rows, linear.delta, backward: backward)
     }
 
     init?(
@@ -173,16 +162,6 @@ final class LinearActivations: Sendable {
         func matrix(_ columns: Int) throws(TensorError) -> Matrix {
             try Matrix(rows: rows, columns: columns, ledger: ledger, residency: residency)
         }
-        func buffer(_ floats: Int) throws(TensorError) -> Buffer {
-            try Buffer(
-                byteCount: floats * 4, ledger: ledger, purpose: .activations, residency: residency)
-        }
-        func deltaRows() throws(TensorError) -> DeltaRows {
-            DeltaRows(
-                query: try matrix(linear.keyWidth), key: try matrix(linear.keyWidth),
-                value: try matrix(linear.valueWidth), decay: try matrix(linear.delta.valueHeads),
-                strength: try matrix(linear.delta.valueHeads))
-        }
         let heads = linear.delta.valueHeads
         states = linear.isGrouped ? try matrix(linear.mixedWidth + linear.valueWidth) : nil
         gates = linear.isGrouped ? try matrix(2 * heads) : nil
@@ -190,22 +169,11 @@ final class LinearActivations: Sendable {
         gate = try matrix(linear.valueWidth)
         decaySource = try matrix(heads)
         strengthSource = try matrix(heads)
-        self.rows = try deltaRows()
-        core = try matrix(linear.valueWidth)
+        rule = try RuleActivations(
+            rows: rows, linear.delta, backward: backward, ledger: ledger, residency: residency)
         values = backward ? try matrix(linear.valueWidth) : gate
-        state = try buffer(linear.delta.stateFloats)
-        if backward {
-            plainQuery = try matrix(linear.keyWidth)
-            plainKey = try matrix(linear.keyWidth)
-            normed = try matrix(linear.valueWidth)
-            gradients = Gradients(
-                rows: try deltaRows(), values: try matrix(linear.valueWidth),
-                scratch: try buffer(linear.delta.scratchFloats(rows: rows)))
-        } else {
-            plainQuery = self.rows.query
-            plainKey = self.rows.key
-            normed = core
-            gradients = nil
-        }
+        plainQuery = backward ? try matrix(linear.keyWidth) : rule.rows.query
+        plainKey = backward ? try matrix(linear.keyWidth) : rule.rows.key
+        normed = backward ? try matrix(linear.valueWidth) : rule.core
     }
 }

@@ -72,12 +72,13 @@ package struct Mixture: Sendable {
             let (expert, part) = (experts[index], pass.packed(choice.rows))
             let input = own.input.rows(0..<choice.rows.count)
             let value = own.value.rows(0..<choice.rows.count)
-            input.pack(choice.rows, of: x)
+            pack(choice, of: x, into: input, pass.backend)
             try expert.activate(input, acts, part, observer)
             try expert.finish(into: value, accumulate: false, acts, part)
             for (place, row) in choice.rows.enumerated() {
                 pass.backend.addScaled(
-                    value.rows(place..<place + 1), factor: choice.weights[place],
+                    value.rows(place..<place + 1),
+                    factor: shape.weighsInputs ? 1 : choice.weights[place],
                     to: y.rows(row..<row + 1))
             }
         }
@@ -91,12 +92,27 @@ package struct Mixture: Sendable {
         _ observer: DecoderLayer.Observer
     ) throws {
         guard let own = acts.mixture else { return }
-        let rows = choices(own.logits.rows(0..<x.rows))[index].rows
-        guard !rows.isEmpty else { return }
-        let input = own.input.rows(0..<rows.count)
-        input.pack(rows, of: x)
+        let choice = choices(own.logits.rows(0..<x.rows))[index]
+        guard !choice.rows.isEmpty else { return }
+        let input = own.input.rows(0..<choice.rows.count)
+        pack(choice, of: x, into: input, pass.backend)
         try withoutActuallyEscaping(observer) {
-            try experts[index].activate(input, acts, pass.packed(rows), $0)
+            try experts[index].activate(input, acts, pass.packed(choice.rows), $0)
+        }
+    }
+
+    /// Gathers what an expert reads.
+    private func pack(
+        _ choice: Choice, of x: Matrix, into input: Matrix, _ backend: any Backend
+    ) {
+        input.pack(choice.rows, of: x)
+        if shape.weighsInputs { weigh(input, choice, backend) }
+    }
+
+    /// Multiplies each row by its weight.
+    private func weigh(_ rows: Matrix, _ choice: Choice, _ backend: any Backend) {
+        for (place, weight) in choice.weights.enumerated() {
+            backend.scale(rows.rows(place..<place + 1), by: weight)
         }
     }
 
@@ -122,18 +138,23 @@ package struct Mixture: Sendable {
             let (input, value) = (own.input.rows(rows), own.value.rows(rows))
             let gradient = experts[index].inner(dActivated, rows: rows.count)
             let activated = experts[index].inner(acts.activated, rows: rows.count)
-            input.pack(choice.rows, of: x)
+            pack(choice, of: x, into: input, backend)
             try experts[index].activate(input, acts, part, nil)
             value.pack(choice.rows, of: dy)
-            for place in rows {
-                backend.scale(value.rows(place..<place + 1), by: choice.weights[place])
-            }
+            if !shape.weighsInputs { weigh(value, choice, backend) }
             let biased = experts[index].biasProducts(value)
             try experts[index].backward(
                 input, dy: value, into: value, dActivated: dActivated, acts, part)
             for (place, row) in choice.rows.enumerated() {
-                backend.addScaled(
-                    value.rows(place..<place + 1), factor: 1, to: dx.rows(row..<row + 1))
+                let slope = value.rows(place..<place + 1)
+                if shape.weighsInputs {
+                    logits.pointer[row * logits.columns + index] = Mixture.dot(
+                        slope, input.rows(place..<place + 1))
+                    backend.addScaled(
+                        slope, factor: choice.weights[place], to: dx.rows(row..<row + 1))
+                    continue
+                }
+                backend.addScaled(slope, factor: 1, to: dx.rows(row..<row + 1))
                 // The last product is linear, so the weight's gradient times the weight needs no value of the expert.
                 let product = Mixture.dot(
                     gradient.rows(place..<place + 1), activated.rows(place..<place + 1))

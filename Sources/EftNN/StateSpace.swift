@@ -81,31 +81,18 @@ final class StateSpaceActivations: Sendable {
     let gate: Matrix
     let mixed: Matrix
     let step: Matrix
-    /// What the rule reads, and what it gives.
-    let rows: DeltaRows
-    let core: Matrix
+    /// What the rule reads and gives.
+    let rule: RuleActivations
     /// That weighed, and what the last product reads.
     let weighed: Matrix
     let values: Matrix
-    /// The states of a sequence that no cache keeps.
-    let state: Buffer
-    /// For the backward pass.
-    let gradients: Gradients?
-
-    struct Gradients: Sendable {
-        let rows: DeltaRows
-        let values: Matrix
-        let scratch: Buffer
-    }
 
     static func byteCount(rows: Int, _ shape: DecoderShape, backward: Bool) -> Int {
         guard let space = shape.mixer?.space else { return 0 }
-        let (keys, width, heads) = (space.keyWidth, space.width, space.rule.valueHeads)
-        let always =
-            2 * space.productWidth + 2 * keys + 2 * width + 2 * heads
-        let kept = backward ? 4 * width + 2 * keys + 2 * heads : 0
-        let scratch = backward ? space.rule.scratchFloats(rows: rows) : 0
-        return (rows * (always + kept) + space.rule.stateFloats + scratch) * 4
+        let always = 2 * space.productWidth
+        let kept = backward ? 2 * space.width : 0
+        return rows * (always + kept) * 4
+            + RuleActivations.byteCount(rows: rows, space.rule, backward: backward)
     }
 
     init?(
@@ -116,34 +103,13 @@ final class StateSpaceActivations: Sendable {
         func matrix(_ columns: Int) throws(TensorError) -> Matrix {
             try Matrix(rows: rows, columns: columns, ledger: ledger, residency: residency)
         }
-        func buffer(_ floats: Int) throws(TensorError) -> Buffer {
-            try Buffer(
-                byteCount: floats * 4, ledger: ledger, purpose: .activations, residency: residency)
-        }
-        let heads = space.rule.valueHeads
-        func deltaRows() throws(TensorError) -> DeltaRows {
-            DeltaRows(
-                query: try matrix(space.keyWidth), key: try matrix(space.keyWidth),
-                value: try matrix(space.width), decay: try matrix(heads),
-                strength: try matrix(heads))
-        }
         whole = try matrix(space.productWidth)
         gate = try matrix(space.width)
         mixed = try matrix(space.mixedWidth)
-        step = try matrix(heads)
-        self.rows = try deltaRows()
-        core = try matrix(space.width)
-        state = try buffer(space.rule.stateFloats)
-        if backward {
-            weighed = try matrix(space.width)
-            values = try matrix(space.width)
-            gradients = Gradients(
-                rows: try deltaRows(), values: try matrix(space.width),
-                scratch: try buffer(space.rule.scratchFloats(rows: rows)))
-        } else {
-            weighed = gate
-            values = gate
-            gradients = nil
-        }
+        step = try matrix(space.rule.valueHeads)
+        rule = try RuleActivations(
+            rows: rows, space.rule, backward: backward, ledger: ledger, residency: residency)
+        weighed = backward ? try matrix(space.width) : gate
+        values = backward ? try matrix(space.width) : gate
     }
 }

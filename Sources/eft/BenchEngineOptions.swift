@@ -13,9 +13,7 @@ enum BenchEngineOptions {
         OptionSpecification(
             "-m", "--model", kind: .value("DIR"), help: "a model's folder, instead of --shape",
             completion: .folder),
-        OptionSpecification(
-            "--shape", kind: .value("NAME"), help: "a known model's shape, with random weights",
-            defaultText: NamedShape.tinyLlama.name, choices: NamedShape.all.map(\.name)),
+        BenchOptions.shape,
         BenchOptions.layers,
         BenchOptions.bits,
         EngineOptions.maxBatchedTokens(default: 2048),
@@ -40,8 +38,7 @@ enum BenchEngineOptions {
             return try DecoderLoader(folder: ModelFolder.open(arguments.model("model"))).load(
                 backend: backend)
         }
-        let name = arguments.string("shape", default: NamedShape.tinyLlama.name)
-        let shape = NamedShape.all.first { $0.name == name } ?? .tinyLlama
+        let shape = BenchOptions.shape(arguments)
         let layers = try arguments.int(
             "layers", default: shape.layers, in: BenchCommand.layerRange)
         let bits = try arguments.double("bits", default: 4, in: 2...8)

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Bounds of an engine, for every verb that has one, under vLLM's names.
+import EftBenchmarks
 import EftCommandLine
 
 enum EngineOptions {
@@ -24,6 +25,16 @@ enum EngineOptions {
 
 /// What several benchmarks are asked for.
 enum BenchOptions {
+    static let shape = OptionSpecification(
+        "--shape", kind: .value("NAME"), help: "a known model's shape, with random weights",
+        defaultText: NamedShape.tinyLlama.name, choices: NamedShape.all.map(\.name))
+
+    /// The shape that was asked for.
+    static func shape(_ arguments: ParsedArguments) -> NamedShape {
+        let name = arguments.string("shape", default: NamedShape.tinyLlama.name)
+        return NamedShape.all.first { $0.name == name } ?? .tinyLlama
+    }
+
     static let layers = OptionSpecification(
         "--layers", kind: .value("N"), help: "layers of the shape", defaultText: "all")
     static let bits = OptionSpecification(

@@ -78,6 +78,7 @@ struct MixtureJobTests {
     @Test(
         arguments: [
             "mixtral", "qwen2_moe", "qwen3_moe", "olmoe", "lfm2", "lfm2_moe", "granitemoehybrid",
+            "llama4_text",
         ],
         QuantizeRecipe.allCases)
     func `all linear layers of every family are quantized, within what was stated`(

@@ -10,7 +10,9 @@ import EftTestSupport
 import Testing
 
 struct StackedCheckpointTests {
-    private static let names = ["granitemoe", "granitemoeshared", "gpt-oss", "gpt-oss-mxfp4"]
+    private static let names = [
+        "granitemoe", "granitemoeshared", "gpt-oss", "gpt-oss-mxfp4", "llama4",
+    ]
 
     private static func folder(_ name: String) throws -> ModelFolder {
         try ModelFolder.open(Fixtures.path("architectures/\(name)"))
@@ -111,7 +113,7 @@ struct StackedCheckpointTests {
     @Test(arguments: [
         "granitemoe", "granitemoeshared", "gpt-oss", "glm4-moe", "ernie4-5-moe", "phi3",
         "falcon-new",
-        "qwen3-moe-mixed", "gpt2", "gpt-bigcode", "opt",
+        "qwen3-moe-mixed", "gpt2", "gpt-bigcode", "opt", "llama4",
     ])
     func `a model that is written has the tensors that it was read from`(_ name: String) throws {
         let source = try Self.folder(name)

@@ -28,6 +28,11 @@ package struct NamedShape: Sendable {
         case qwen3MoE(experts: Int, expertsPerRow: Int)
         /// The same beside an MLP that acts on all rows.
         case qwen2MoE(experts: Int, expertsPerRow: Int, shared: Int)
+        /// One product for queries, keys and values and one for both factors of the MLP; three quarters of a head rotate,
+        /// stretched beyond 4096 positions.
+        case phi3
+        /// Experts as wide as `intermediate` with biases, sinks, a window in every other layer.
+        case gptOss(experts: Int, expertsPerRow: Int, window: Int = 128)
     }
 
     /// Names a shape.
@@ -78,6 +83,14 @@ package struct NamedShape: Sendable {
             name: "qwen3-30b-a3b", family: .qwen3MoE(experts: 128, expertsPerRow: 8),
             vocabulary: 151_936, hidden: 2048, intermediate: 768, layers: 48, heads: 32, kvHeads: 4,
             headDim: 128, ropeTheta: 1_000_000, context: 40960, tied: false),
+        NamedShape(
+            name: "phi-4-mini", family: .phi3, vocabulary: 200_064, hidden: 3072,
+            intermediate: 8192, layers: 32, heads: 24, kvHeads: 8, headDim: 128, ropeTheta: 10000,
+            context: 131_072, tied: true),
+        NamedShape(
+            name: "gpt-oss-20b", family: .gptOss(experts: 32, expertsPerRow: 4),
+            vocabulary: 201_088, hidden: 2880, intermediate: 2880, layers: 24, heads: 64,
+            kvHeads: 8, headDim: 64, ropeTheta: 150_000, context: 131_072, tied: false),
     ]
 
     /// The shape as a Hugging Face configuration, of any number of layers.
@@ -91,7 +104,9 @@ package struct NamedShape: Sendable {
             "hidden_act": "silu", "tie_word_embeddings": ConfigNode(tied),
             "attention_bias": false, "torch_dtype": ConfigNode(dtype),
         ]
-        for (key, value) in family.entries(intermediate: intermediate) { config[key] = value }
+        for (key, value) in family.entries(intermediate: intermediate, headDim: headDim) {
+            config[key] = value
+        }
         return config
     }
 
@@ -105,7 +120,7 @@ package struct NamedShape: Sendable {
 
 extension NamedShape.Family {
     /// The keys in which families differ.
-    fileprivate func entries(intermediate: Int) -> [(String, ConfigNode)] {
+    fileprivate func entries(intermediate: Int, headDim: Int) -> [(String, ConfigNode)] {
         switch self {
         case .llama:
             [
@@ -150,6 +165,35 @@ extension NamedShape.Family {
                 ("moe_intermediate_size", ConfigNode(intermediate)),
                 ("shared_expert_intermediate_size", ConfigNode(shared)),
             ]
+        case .phi3:
+            phi3(frequencies: headDim * 3 / 8)
+        case .gptOss(let experts, let chosen, let window):
+            [
+                ("architectures", ["GptOssForCausalLM"]), ("model_type", "gpt_oss"),
+                ("rms_norm_eps", 1e-5), ("num_local_experts", ConfigNode(experts)),
+                ("num_experts_per_tok", ConfigNode(chosen)), ("attention_bias", true),
+                ("sliding_window", ConfigNode(window)),
+                (
+                    "rope_scaling",
+                    [
+                        "rope_type": "yarn", "factor": 32.0, "beta_fast": 32.0, "beta_slow": 1.0,
+                        "original_max_position_embeddings": 4096, "truncate": false,
+                    ]
+                ),
+            ]
         }
+    }
+
+    private func phi3(frequencies: Int) -> [(String, ConfigNode)] {
+        let factors = ConfigNode([ConfigNode](repeating: ConfigNode(1.0), count: frequencies))
+        return [
+            ("architectures", ["Phi3ForCausalLM"]), ("model_type", "phi3"),
+            ("rms_norm_eps", 1e-5), ("sliding_window", 262_144),
+            ("original_max_position_embeddings", 4096), ("partial_rotary_factor", 0.75),
+            (
+                "rope_scaling",
+                ["type": "longrope", "short_factor": factors, "long_factor": factors]
+            ),
+        ]
     }
 }

@@ -567,6 +567,7 @@ typedef struct eft_attention {
     eft_float_type kv_type;
     uint32_t key_bits, value_bits;
     size_t window;   // positions that a row sees, its own included; 0 for all
+    bool is_chunked; // sequences are cut into chunks of `window` positions, and a row sees those of its own
     float soft_cap;  // scores s become soft_cap * tanh(s / soft_cap); 0 leaves them as they are
 } eft_attention;
 
@@ -574,7 +575,7 @@ typedef struct eft_attention {
 #define EFT_KV_MOST_DIM 256
 
 /// Consecutive query rows of one sequence. Row r stands at position first_position + r and sees positions up to its own,
-/// all of them or those of its window. Pages that no row sees are not read.
+/// all of them, those of its window or those of its chunk. Pages that no row sees are not read.
 typedef struct eft_attention_run {
     size_t rows;
     size_t first_position;

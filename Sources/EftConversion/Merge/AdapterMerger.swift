@@ -136,7 +136,10 @@ package final class AdapterMerger {
         // A matrix that is written by inputs is put together before.
         let turned =
             model.storesByInputs || model.stack?.isTransposed == true
-            ? linears.reduce(0) { max($0, $1.inputs * $1.outputs * 4) } : 0
+            ? linears.reduce(0) { most, linear in
+                let beside = model.isStacked(linear) ? model.stack?.part(linear).count ?? 1 : 1
+                return max(most, linear.inputs * linear.outputs * 4 * beside)
+            } : 0
         // Rows are quantized before adapter and runs are there.
         let excess = max(0, rowScratch - runs - adapterBytes)
         return MemoryTable([
@@ -194,20 +197,66 @@ package final class AdapterMerger {
                     try caster.copy(info, as: target.dtype, to: writer, advance: advance)
                     continue
                 }
+                var turned: Turned?
                 for part in parts {
-                    try write(
-                        part.module, target, to: writer, places: part.places, advance: advance)
+                    if turned == nil, part.module.isTurned {
+                        turned = try Turned(
+                            part.module, columns: part.columns, target.dtype, backend)
+                    }
+                    turned?.places = part.places
+                    try write(part.module, target, to: writer, turned: turned, advance: advance)
+                    if let whole = turned, part.isLast {
+                        try writer.write(target.name, UnsafeRawBufferPointer(whole.bytes.bytes))
+                        turned = nil
+                    }
                 }
             case .module(let module):
-                try write(module, target, to: writer, advance: advance)
+                let turned =
+                    module.isTurned
+                    ? try Turned(module, columns: module.outputs, target.dtype, backend) : nil
+                try write(module, target, to: writer, turned: turned, advance: advance)
+                if let turned {
+                    try writer.write(target.name, UnsafeRawBufferPointer(turned.bytes.bytes))
+                }
             }
         }
     }
 
-    /// - Parameter places: where the tensor has the matrix's rows, or columns if it is turned; in order when nil.
+    /// What is written as [inputs, outputs], put together before.
+    private struct Turned {
+        let bytes: Buffer
+        /// Outputs of all matrices side by side.
+        let columns: Int
+        /// Where it has each output of a matrix.
+        var places: [Int]
+
+        init(
+            _ module: BaseWeights.Module, columns: Int, _ dtype: DType, _ backend: CPUBackend
+        ) throws(TensorError) {
+            bytes = try Buffer(
+                byteCount: module.inputs * columns * dtype.byteWidth, ledger: backend.ledger,
+                purpose: .window)
+            self.columns = columns
+            places = Array(0..<columns)
+        }
+
+        /// Puts rows of a matrix where they stand.
+        func put(_ rows: UnsafeRawBufferPointer, _ range: Range<Int>, inputs: Int, width: Int) {
+            guard var source = rows.baseAddress else { return }
+            for row in places[range] {
+                for input in 0..<inputs {
+                    let place = (input * columns + row) * width
+                    (bytes.base + place).copyMemory(from: source, byteCount: width)
+                    source += width
+                }
+            }
+        }
+    }
+
+    /// - Parameter turned: where the matrix is put in place of the file; nil for one that is written in order.
     private func write(
         _ module: BaseWeights.Module, _ target: TensorInfo, to writer: SafetensorsWriter,
-        places: [Int]? = nil, advance: (Int) throws -> Void
+        turned: Turned? = nil, advance: (Int) throws -> Void
     ) throws {
         let source = try base.source(module)
         let roundTrip =
@@ -222,11 +271,6 @@ package final class AdapterMerger {
                 rows: rows, columns: module.inputs, ledger: backend.ledger, purpose: .window)
         }
         let (weight, delta, cast) = (try matrix(), try matrix(), try matrix())
-        let turned =
-            module.isTurned
-            ? try Buffer(
-                byteCount: module.inputs * module.outputs * target.dtype.byteWidth,
-                ledger: backend.ledger, purpose: .window) : nil
         for first in stride(from: 0, to: module.outputs, by: rows) {
             let range = first..<min(first + rows, module.outputs)
             let (w, d) = (weight.rows(0..<range.count), delta.rows(0..<range.count))
@@ -234,35 +278,19 @@ package final class AdapterMerger {
             try lora?.merge(range, into: w, delta: d, backend)
             let bytes = try narrow(w, to: target.dtype, cast, target.name)
             if let turned {
-                let columns = places.map { Array($0[range]) } ?? Array(range)
-                turn(bytes, columns, of: module, width: target.dtype.byteWidth, into: turned)
+                turned.put(
+                    bytes, range, inputs: module.inputs, width: target.dtype.byteWidth)
             } else {
                 try writer.write(target.name, bytes)
             }
             try advance(bytes.count)
         }
-        if let turned { try writer.write(target.name, UnsafeRawBufferPointer(turned.bytes)) }
     }
 
     /// What the adapter adds to a module; nil where it adds nothing.
     private func loaded(_ module: String) throws -> AdapterWeights.Loaded? {
         guard let adapter, let found = adapter.modules[module] else { return nil }
         return try adapter.load(found, backend: backend)
-    }
-
-    /// Puts rows where a matrix that is written as [inputs, outputs] has them.
-    private func turn(
-        _ bytes: UnsafeRawBufferPointer, _ rows: [Int], of module: BaseWeights.Module,
-        width: Int, into whole: Buffer
-    ) {
-        guard var source = bytes.baseAddress else { return }
-        for row in rows {
-            for column in 0..<module.inputs {
-                let place = (column * module.outputs + row) * width
-                (whole.base + place).copyMemory(from: source, byteCount: width)
-                source += width
-            }
-        }
     }
 
     private func load(

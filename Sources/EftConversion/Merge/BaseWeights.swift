@@ -49,8 +49,12 @@ package struct BaseWeights {
     struct StackedModule {
         /// The matrix, under the name of its linear layer.
         let module: Module
-        /// Where the tensor has each of its outputs.
+        /// Where the tensor has each of its outputs; the place among those of all matrices side by side where it is turned.
         let places: [Int]
+        /// Whether the matrices that stand side by side are complete with it.
+        let isLast: Bool
+        /// Outputs of the matrices that stand side by side.
+        let columns: Int
     }
 
     /// Finds and checks all weights of a model; reads no weights.
@@ -108,8 +112,14 @@ package struct BaseWeights {
                     name: linear.name, isDecoderLinear: true, inputs: linear.inputs,
                     outputs: linear.outputs, dtype: info.dtype, isDense: true)
                 module.isTurned = stack.isTransposed
-                let places = (0..<linear.outputs).map { stack.place(ofOutput: $0, linear) }
-                stacks[name, default: []].append(StackedModule(module: module, places: places))
+                let part = stack.isTransposed ? stack.part(linear) : (count: 1, index: 0)
+                let places = (0..<linear.outputs).map {
+                    part.index * linear.outputs + stack.place(ofOutput: $0, linear)
+                }
+                stacks[name, default: []].append(
+                    StackedModule(
+                        module: module, places: places, isLast: part.index == part.count - 1,
+                        columns: part.count * linear.outputs))
             }
         }
         return stacks

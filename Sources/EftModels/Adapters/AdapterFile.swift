@@ -100,6 +100,15 @@ package enum AdapterFile {
     ) throws -> any CheckpointReader {
         let checkpoint = try CheckpointFolder.open(
             folder, kind: .adapter, headDim: base.shape.headDim)
+        if !base.takesStackedAdapters,
+            let tensor = checkpoint.tensors.first(where: { base.isStackedAdapter($0.name) })
+        {
+            throw ModelError(
+                .unsupported,
+                "the adapter's tensor '\(excerpt(tensor.name))' acts on all experts together (target_parameters), which is "
+                    + "not supported for \(base.architecture); take an adapter of other linear layers",
+                path: folder)
+        }
         guard !stacked.isEmpty else { return checkpoint }
         return try StackedAdapterCheckpoint(checkpoint, stacked.products)
     }

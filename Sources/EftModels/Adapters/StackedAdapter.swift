@@ -42,7 +42,9 @@ package struct StackedAdapter: Sendable {
 
     /// Those of a layer; none where it has no mixture.
     package static func all(_ description: DecoderDescription, layer: Int) -> [StackedAdapter] {
-        guard let experts = description.shape(layer: layer).mixture?.experts else { return [] }
+        guard let experts = description.shape(layer: layer).mixture?.experts,
+            description.takesStackedAdapters
+        else { return [] }
         let linears = description.linears(layer: layer).filter { $0.expert != nil }
         return ExpertStack.products.compactMap { roles in
             let name = roles == [.down] ? "down_proj" : "gate_up_proj"
@@ -77,6 +79,14 @@ package struct StackedAdapter: Sendable {
 extension DecoderDescription {
     /// What transformers calls the module with the parameters of all experts, below a layer.
     fileprivate var expertsModule: String { stack?.module ?? ExpertStack.usualModule }
+
+    /// Whether adapters may act on the matrices of all experts together.
+    package var takesStackedAdapters: Bool { stack?.takesAdapters ?? true }
+
+    /// Whether a tensor of an adapter's file belongs to such an adapter.
+    func isStackedAdapter(_ tensor: String) -> Bool {
+        ["", ".base_layer"].contains { tensor.contains("." + expertsModule + $0 + ".lora_") }
+    }
 
     /// The products of experts that names of `target_parameters` mean, layer by layer.
     package func stackedAdapters(_ names: [String]) -> [[StackedAdapter]] {

@@ -80,6 +80,23 @@ enum LayerKinds {
         ).map { LayerKind(window: $0.window, rotary: $0.window == nil ? 0 : 1) }
     }
 
+    /// Whether each layer rotates, by `no_rope_layers` (1 where it does), or by how many layers apart others stand.
+    /// - Throws: `ConfigError` for lists that are too short.
+    static func rotating(_ config: ConfigCursor, layers: Int) throws -> [Bool] {
+        let list = try config.optional("no_rope_layers")
+        let values = try list?.elements().map { try $0.int() != 0 } ?? []
+        guard let list, !values.isEmpty else {
+            let interval = try pattern("no_rope_layer_interval", config, default: 4)
+            return (0..<layers).map { ($0 + 1) % interval != 0 }
+        }
+        guard values.count >= layers else {
+            throw list.error(
+                .badValue,
+                "no_rope_layers has \(values.count) entries, num_hidden_layers says \(layers)")
+        }
+        return Array(values.prefix(layers))
+    }
+
     /// `sliding_window`; nil where the config says null.
     static func window(_ config: ConfigCursor, default value: Int?) throws -> Int? {
         guard try config.hasKey("sliding_window") else { return value }

@@ -102,16 +102,16 @@ enum MixtureConfig {
         return MixtureShape.SharedExpert(intermediate: count * width, isWeighed: false)
     }
 
-    /// Leaves experts to some layers; the others have one MLP of `intermediate_size`.
+    /// Leaves experts to some layers; the others have one MLP of the width under `denseKey`.
     /// - Throws: `ConfigError` for a size that no model has.
     static func keepExperts(
         _ config: ConfigCursor, in description: inout DecoderDescription,
-        _ hasExperts: (_ layer: Int) -> Bool
+        denseKey: String = "intermediate_size", _ hasExperts: (_ layer: Int) -> Bool
     ) throws {
         let kept = (0..<description.layers).map(hasExperts)
         guard kept.contains(false) else { return }
         let width = try FamilyConfig.extent(
-            "intermediate_size", config, most: FamilyConfig.largestWidth)
+            denseKey, config, most: FamilyConfig.largestWidth)
         guard kept.contains(true) else {
             description.shape.mixture = nil
             description.shape.intermediate = width

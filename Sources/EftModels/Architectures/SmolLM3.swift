@@ -15,7 +15,7 @@ package enum SmolLM3: Architecture {
         traits.tied = true
         traits.context = 32768
         var description = try FamilyConfig.describe(config, traits)
-        let rotates = try self.rotates(config, layers: description.layers)
+        let rotates = try LayerKinds.rotating(config, layers: description.layers)
         let hasWindows = try config.bool("use_sliding_window", default: false)
         description.kinds = try LayerKinds.read(
             config, layers: description.layers, isSliding: { hasWindows && !rotates[$0] }
@@ -23,20 +23,5 @@ package enum SmolLM3: Architecture {
             LayerKind(window: hasWindows ? $1.window : nil, rotary: rotates[$0] ? 0 : nil)
         }
         return description
-    }
-
-    /// Whether each layer rotates.
-    private static func rotates(_ config: ConfigCursor, layers: Int) throws -> [Bool] {
-        guard let list = try config.optional("no_rope_layers") else {
-            let interval = try LayerKinds.pattern("no_rope_layer_interval", config, default: 4)
-            return (0..<layers).map { ($0 + 1) % interval != 0 }
-        }
-        let values = try list.elements().map { try $0.int() != 0 }
-        guard values.count >= layers else {
-            throw list.error(
-                .badValue,
-                "no_rope_layers has \(values.count) entries, num_hidden_layers says \(layers)")
-        }
-        return Array(values.prefix(layers))
     }
 }

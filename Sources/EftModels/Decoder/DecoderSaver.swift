@@ -113,9 +113,14 @@ package struct DecoderSaver {
                     try write(base, count: $0.count, name: entry.name, writer)
                 }
             case .stack(let stack):
-                for place in stack.linears.indices {
-                    let matrix = try stack.matrix(place, backend)
-                    try write(matrix.pointer, count: matrix.count, name: entry.name, writer)
+                for expert in stack.byExpert {
+                    let extents = (inputs: expert.inputs, outputs: expert.outputs)
+                    let gather: Gather = { expert.gather($0, into: $1, backend) }
+                    if stack.isTransposed {
+                        try writeTurned(extents, entry.name, writer, gather: gather)
+                    } else {
+                        try write(extents, entry.name, writer, gather: gather)
+                    }
                 }
             case .stackedBiases(let stack):
                 for place in stack.linears.indices {
@@ -141,25 +146,46 @@ package struct DecoderSaver {
         return Shape(buffer.floatCount)
     }
 
-    /// Rows at a time, so that no second copy of the tensor is ever held.
     func write(_ weight: PackedWeight, name: String, _ writer: SafetensorsWriter) throws {
-        let chunk = max(1, (1 << 20) / weight.inputs)
+        try write((weight.inputs, weight.outputs), name, writer) {
+            backend.gather(weight, rows: $0.map(Int32.init), into: $1)
+        }
+    }
+
+    private func writeTurned(
+        _ weight: PackedWeight, name: String, _ writer: SafetensorsWriter
+    ) throws {
+        try writeTurned((weight.inputs, weight.outputs), name, writer) {
+            backend.gather(weight, rows: $0.map(Int32.init), into: $1)
+        }
+    }
+
+    /// Copies rows, one an output, into a matrix.
+    private typealias Gather = (_ outputs: Range<Int>, _ rows: Matrix) -> Void
+
+    /// Rows at a time, so that no second copy of the tensor is ever held.
+    private func write(
+        _ extents: (inputs: Int, outputs: Int), _ name: String, _ writer: SafetensorsWriter,
+        gather: Gather
+    ) throws {
+        let chunk = max(1, (1 << 20) / extents.inputs)
         let rows = try Matrix(
-            rows: min(chunk, weight.outputs), columns: weight.inputs, ledger: backend.ledger,
+            rows: min(chunk, extents.outputs), columns: extents.inputs, ledger: backend.ledger,
             purpose: .workspace)
-        for first in stride(from: 0, to: weight.outputs, by: chunk) {
-            let indices = (first..<min(first + chunk, weight.outputs)).map(Int32.init)
-            let part = rows.rows(0..<indices.count)
-            backend.gather(weight, rows: indices, into: part)
+        for first in stride(from: 0, to: extents.outputs, by: chunk) {
+            let range = first..<min(first + chunk, extents.outputs)
+            let part = rows.rows(0..<range.count)
+            gather(range, part)
             try write(part.pointer, count: part.count, name: name, writer)
         }
     }
 
     /// Columns at a time, for each of which all rows are looked at in turn.
     private func writeTurned(
-        _ weight: PackedWeight, name: String, _ writer: SafetensorsWriter
+        _ extents: (inputs: Int, outputs: Int), _ name: String, _ writer: SafetensorsWriter,
+        gather: Gather
     ) throws {
-        let (inputs, outputs) = (weight.inputs, weight.outputs)
+        let (inputs, outputs) = extents
         // Both together are no more than what other weights take at a time.
         let most = max(1, min(1 << 19, inputs * outputs / 2))
         let chunk = max(1, min(inputs, most / outputs))
@@ -172,8 +198,7 @@ package struct DecoderSaver {
             let count = min(chunk, inputs - first)
             for start in stride(from: 0, to: outputs, by: rows.rows) {
                 let part = rows.rows(0..<min(rows.rows, outputs - start))
-                backend.gather(
-                    weight, rows: (start..<start + part.rows).map(Int32.init), into: part)
+                gather(start..<start + part.rows, part)
                 for row in 0..<part.rows {
                     let source = part.pointer + row * inputs + first
                     for column in 0..<count {

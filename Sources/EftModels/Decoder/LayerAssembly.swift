@@ -59,7 +59,11 @@ extension DecoderDescription {
             feedForward: try shapes.feedForward.map(norm),
             feedForwardValue: try shapes.feedForwardValue.map(norm))
         var headNorms: HeadNorms?
-        if let queryNorm, let keyNorm { headNorms = HeadNorms(query: queryNorm, key: keyNorm) }
+        if let queryNorm, let keyNorm {
+            headNorms = HeadNorms(query: queryNorm, key: keyNorm)
+        } else if shape.normsHeads {
+            headNorms = try HeadNorms(headDim: shape.headDim, epsilon: shape.normEpsilon)
+        }
         func trainedVector(_ role: VectorShape.Role, decays: Bool) throws -> TrainedVector? {
             try vectors.first { $0.role == role }.map {
                 TrainedVector(name: $0.name, values: try vector($0), decays: decays)

@@ -26,6 +26,9 @@ package struct ExpertStack: Sendable, Hashable {
     package var module = ExpertStack.usualModule
     /// Whether a matrix is [inputs][outputs].
     package var isTransposed = false
+    /// Whether Eft reads and makes adapters of the parameters themselves. PEFT 0.19 takes matrices that are [inputs][outputs]
+    /// for [outputs][inputs], but for gpt-oss's.
+    package var takesAdapters = true
     /// Whether outputs of both factors alternate, and do not follow each other.
     package var alternates = false
 
@@ -51,7 +54,7 @@ package struct ExpertStack: Sendable, Hashable {
     }
 
     /// How many matrices of an expert as large as a linear layer's stand in its tensor, and which of them it is.
-    func part(_ linear: DecoderDescription.LinearShape) -> (count: Int, index: Int) {
+    package func part(_ linear: DecoderDescription.LinearShape) -> (count: Int, index: Int) {
         switch linear.role {
         case .gate: (2, 0)
         case .up: (2, 1)

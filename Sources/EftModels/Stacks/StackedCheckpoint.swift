@@ -25,6 +25,8 @@ package final class StackedCheckpoint: CheckpointView {
         let expert: Int
         /// Its number among the matrices of its size in the tensor.
         let place: Int
+        /// Where its outputs begin in a row of the tensor, and how long the row is, where that has outputs of each input.
+        let columns: (first: Int, count: Int)
         let form: Form
     }
 
@@ -52,14 +54,14 @@ package final class StackedCheckpoint: CheckpointView {
                     parts[name] = Part(
                         info: try TensorInfo(name: name, dtype: dtype, shape: shape),
                         tensor: tensor, linear: linear, expert: expert,
-                        place: expert * part.count + part.index, form: form)
+                        place: expert * part.count + part.index,
+                        columns: (part.index * linear.outputs, part.count * linear.outputs),
+                        form: form)
                     stacks.insert(tensor)
                 }
                 let part = stack.part(linear)
                 precondition(
-                    part.count == 1
-                        || !stack.isTransposed && !stack.alternates
-                            && tensor.bias == nil,
+                    part.count == 1 || !stack.alternates && tensor.bias == nil,
                     "a stack of another form")
                 let matrix = Shape(linear.outputs, linear.inputs)
                 let name = linear.name + ".weight"
@@ -69,7 +71,7 @@ package final class StackedCheckpoint: CheckpointView {
                         info, base,
                         [mixture.experts]
                             + (stack.isTransposed
-                                ? matrix.dims.reversed()
+                                ? [linear.inputs, part.count * linear.outputs]
                                 : [part.count * linear.outputs, linear.inputs]))
                     try add(name, info.dtype, matrix, tensor.weight, .matrix)
                 } else if part.count == 1, let info = base.find(blocks.0) {
@@ -281,17 +283,17 @@ package final class StackedCheckpoint: CheckpointView {
     private func readColumns(
         _ part: Part, _ range: Range<Int>, _ target: UnsafeMutableRawBufferPointer
     ) throws(FormatError) {
-        let (inputs, outputs) = (part.linear.inputs, part.linear.outputs)
+        let inputs = part.linear.inputs
         let width = part.info.dtype.byteWidth
         guard !range.isEmpty else { return }
         let (first, last) = (range.lowerBound / width, (range.upperBound - 1) / width)
         let rows = first / inputs...last / inputs
         // The runs of consecutive rows that stand beside each other in the checkpoint, or two apart.
-        let stored = rows.map { stack.place(ofOutput: $0, part.linear) }
+        let stored = rows.map { part.columns.first + stack.place(ofOutput: $0, part.linear) }
         let (low, high) = (stored.min() ?? 0, stored.max() ?? 0)
         var segment = [UInt8](repeating: 0, count: (high - low + 1) * width)
         for input in 0..<inputs {
-            let start = ((part.expert * inputs + input) * outputs + low) * width
+            let start = ((part.expert * inputs + input) * part.columns.count + low) * width
             try segment.withUnsafeMutableBufferPointer { (bytes) throws(FormatError) in
                 try base.read(
                     part.tensor, bytes: start..<start + bytes.count,

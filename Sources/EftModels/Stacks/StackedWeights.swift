@@ -36,32 +36,51 @@ struct StackedWeights {
     /// The extents of the weights' tensor.
     var weightShape: Shape {
         stack.isTransposed
-            ? Shape(linears.count, shape.inputs, shape.outputs)
+            ? Shape(linears.count / count, shape.inputs, count * shape.outputs)
             : Shape(linears.count / count, count * shape.outputs, shape.inputs)
     }
 
     /// The extents of the biases' tensor.
     var biasShape: Shape { Shape(linears.count, shape.outputs) }
 
-    /// The matrix of an expert in the tensor's order.
-    /// - Throws: `TensorError` when it does not fit the ledger.
-    func matrix(_ expert: Int, _ backend: CPUBackend) throws -> Matrix {
-        let (rows, columns) = (shape.outputs, shape.inputs)
-        let plain = try Matrix(
-            rows: rows, columns: columns, ledger: backend.ledger, purpose: .workspace)
-        let order = (0..<rows).map { stack.place(ofOutput: $0, shape) }
-        backend.gather(linears[expert].weight, rows: (0..<rows).map(Int32.init), into: plain)
-        let stored = try Matrix(
-            rows: rows, columns: columns, ledger: backend.ledger, purpose: .workspace)
-        for (row, place) in order.enumerated() {
-            let source = plain.pointer + row * columns
-            guard stack.isTransposed else {
-                (stored.pointer + place * columns).update(from: source, count: columns)
-                continue
+    /// Matrices of one expert with all their outputs, as the tensor has them.
+    struct Expert {
+        /// Inputs, and outputs of all matrices.
+        let inputs: Int
+        let outputs: Int
+        fileprivate let weights: [PackedWeight]
+        /// The output of a matrix that stands at each place.
+        fileprivate let order: [Int32]
+
+        /// Copies the weights of some outputs, by their places in the tensor.
+        func gather(_ places: Range<Int>, into rows: Matrix, _ backend: CPUBackend) {
+            var place = places.lowerBound
+            while place < places.upperBound {
+                let (part, first) = place.quotientAndRemainder(dividingBy: order.count)
+                let end = min(places.upperBound, (part + 1) * order.count)
+                let start = place - places.lowerBound
+                backend.gather(
+                    weights[part], rows: Array(order[first..<first + end - place]),
+                    into: rows.rows(start..<start + end - place))
+                place = end
             }
-            for column in 0..<columns { stored.pointer[column * rows + place] = source[column] }
         }
-        return stored
+    }
+
+    /// Whether an expert's matrices are written input by input.
+    var isTransposed: Bool { stack.isTransposed }
+
+    /// The matrices of each expert.
+    var byExpert: [Expert] {
+        var order = [Int32](repeating: 0, count: shape.outputs)
+        for output in 0..<shape.outputs {
+            order[stack.place(ofOutput: output, shape)] = Int32(output)
+        }
+        return stride(from: 0, to: linears.count, by: count).map { first in
+            Expert(
+                inputs: shape.inputs, outputs: count * shape.outputs,
+                weights: linears[first..<first + count].map(\.weight), order: order)
+        }
     }
 
     /// The bias of an expert in the tensor's order.

@@ -208,13 +208,15 @@ package struct AttentionShape: Sendable, Hashable {
     package let kvType: KVType
     /// Positions that a row sees, its own included; all when nil.
     package let window: Int?
+    /// Whether sequences are cut into chunks of that many positions, of which a row sees those of its own.
+    package let isChunked: Bool
     /// Scores s become cap * tanh(s / cap); nil leaves them as they are.
     package let softCap: Float?
 
     /// Makes a shape.
     package init(
         heads: Int, kvHeads: Int, headDim: Int, scale: Float, kvType: KVType, window: Int? = nil,
-        softCap: Float? = nil
+        isChunked: Bool = false, softCap: Float? = nil
     ) {
         precondition(kvHeads > 0 && heads % kvHeads == 0)
         precondition(kvType.holds(headDim: headDim), "head of a cache in codes")
@@ -224,6 +226,7 @@ package struct AttentionShape: Sendable, Hashable {
         self.scale = scale
         self.kvType = kvType
         self.window = window
+        self.isChunked = isChunked
         self.softCap = softCap
     }
 }

@@ -254,7 +254,7 @@ extension AttentionShape {
         return eft_attention(
             heads: heads, kv_heads: kvHeads, head_dim: headDim, scale: scale, kv_type: type,
             key_bits: UInt32(kvType.bits.key), value_bits: UInt32(kvType.bits.value),
-            window: window ?? 0, soft_cap: softCap ?? 0)
+            window: window ?? 0, is_chunked: isChunked, soft_cap: softCap ?? 0)
     }
 }
 

@@ -10,6 +10,12 @@ extension AdapterTargets {
         _ settings: AdapterSettings, _ description: DecoderDescription
     ) throws -> StackedAdapters {
         let names = settings.targetParameters
+        guard names.isEmpty || description.takesStackedAdapters else {
+            throw TrainingError(
+                .configuration,
+                "lora_target_parameters is not supported for \(description.architecture); name linear layers in "
+                    + "lora_target_modules")
+        }
         let all = (0..<description.layers).flatMap { StackedAdapter.all(description, layer: $0) }
         guard let first = all.first, !names.isEmpty else { return StackedAdapters([], description) }
         if let stranger = names.first(where: { name in !all.contains { $0.isMeant(by: name) } }) {

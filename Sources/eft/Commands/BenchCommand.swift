@@ -23,7 +23,7 @@ enum BenchCommand: Command {
     static let specification = CommandSpecification(
         name: "bench", abstract: "Measure speeds as ratios to limits measured in the same run.",
         discussion:
-            "Weights are random, of TinyLlama-1.1B's shape. Kinds: limits, kernels, sampling, quantize, decode, "
+            "Weights are random, of TinyLlama-1.1B's shape, or for decode, prefill and train of the one that --shape names, with as many layers as fit the free memory. Kinds: limits, kernels, sampling, quantize, decode, "
             + "prefill, train; all of them when none is named. 'eft bench disk' measures the disk of --output or of the working folder. 'eft bench shape NAME' writes a model folder of a known shape with "
             + "random weights, and goes on after the last finished weight file when it was stopped: "
             + "\(NamedShape.all.map(\.name).joined(separator: ", ")).",
@@ -33,9 +33,11 @@ enum BenchCommand: Command {
                 "a folder of that shape, 21 GB"),
             Example("eft bench kernels", "matrix products in every format"),
             Example("eft bench decode prefill --json", "whole models, for machines"),
+            Example("eft bench decode --shape gpt-oss-20b", "another model's shape"),
             Example("eft bench serve --help", "load on a server, and what is below"),
         ],
         options: [
+            BenchOptions.shape,
             BenchOptions.layers,
             OptionSpecification(
                 "--format", kind: .value("WORD"), help: "shape: form of the linear layers",
@@ -73,7 +75,8 @@ enum BenchCommand: Command {
         let devices = try BenchDevices(arguments)
         var limits = try MachineLimits(devices.generating)
         var options = ModelBenchmark.Options()
-        options.layers = try arguments.int("layers", default: 22, in: layerRange)
+        options.shape = BenchOptions.shape(arguments)
+        options.layers = try arguments.int("layers", in: layerRange)
         let progress = CommonOptions.progress(arguments)
         var results: [BenchmarkResult] = []
         for kind in kinds where asked.isEmpty || asked.contains(kind) {

@@ -225,10 +225,10 @@ import Testing
         #expect(used(core).allSatisfy { $0 == 0 })
     }
 
-    /// Small models of several families, with windows of 6 to 9 positions.
+    /// Small models of several families, with windows or chunks of 6 to 9 positions.
     @Test(arguments: [
         "gemma2", "gemma3", "gpt-oss", "olmo3", "mistral-window", "exaone4", "cohere2", "phi3",
-        "qwen2-window",
+        "qwen2-window", "llama4",
     ])
     func `models of all families say the same`(_ model: String) throws {
         var rig = EngineRig(model: "architectures/" + model, sequences: 2, batch: 9, pages: 20)

@@ -56,6 +56,7 @@ import Testing
     private static let models =
         StoredForm.allCases.map { ($0, "qwen3") } + [
             (.exl2, "qwen3_next"), (.exl2, "lfm2"), (.exl2, "granitemoehybrid"),
+            (.exl2, "llama4_text"),
         ]
 
     @Test(arguments: models, splits)
@@ -79,7 +80,7 @@ import Testing
         arguments: [
             (StoredForm.f32, "qwen3"), (.storedNF4, "qwen3"), (.exl2, "qwen3"),
             (.storedNF4, "qwen3_next"), (.storedNF4, "lfm2"),
-            (.storedNF4, "granitemoehybrid"),
+            (.storedNF4, "granitemoehybrid"), (.storedNF4, "llama4_text"),
         ], splits)
     func `any division gives the gradients of one device, bit for bit`(
         _ model: (form: StoredForm, type: String), _ split: Split

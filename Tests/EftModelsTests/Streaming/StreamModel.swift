@@ -74,6 +74,7 @@ struct StreamModel {
              "num_hidden_layers": \(StreamModel.layers), "num_attention_heads": 4,
              "num_key_value_heads": 2, "max_position_embeddings": 128, "rms_norm_eps": 1e-5,
              "rope_theta": 10000.0, "tie_word_embeddings": false, "attention_bias": true,
+             "moe_layers": [], "intermediate_size_mlp": 96, "attention_chunk_size": 5, "floor_scale": 3,
              "moe_intermediate_size": 96, "shared_expert_intermediate_size": 96,
              "linear_num_key_heads": 2, "linear_num_value_heads": 4, "linear_key_head_dim": 16,
              "linear_value_head_dim": 16, "initializer_range": 0.1,

@@ -12,7 +12,7 @@ import Testing
 
     @Test(
         arguments: StoredForm.allCases,
-        ["qwen3", "mixtral", "qwen3_next", "lfm2", "granitemoehybrid"])
+        ["qwen3", "mixtral", "qwen3_next", "lfm2", "granitemoehybrid", "llama4_text"])
     func `streamed logits are resident ones, bit for bit`(
         _ form: StoredForm, _ type: String
     ) throws {
@@ -36,7 +36,7 @@ import Testing
         arguments: StoredForm.allCases,
         [
             ("qwen3", true), ("qwen3", false), ("mixtral", true), ("qwen3_next", true),
-            ("lfm2", true), ("granitemoehybrid", true),
+            ("lfm2", true), ("granitemoehybrid", true), ("llama4_text", true),
         ])
     func `streamed gradients are resident ones, bit for bit`(
         _ form: StoredForm, _ model: (type: String, checkpointing: Bool)

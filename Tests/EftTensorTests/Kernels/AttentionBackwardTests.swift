@@ -161,7 +161,7 @@ extension AttentionSequence {
                 let rowDot = (0..<dim).reduce(0) {
                     $0 + Double(dout[at + $1]) * result.out[at + $1]
                 }
-                let from = shape.window > 0 ? max(0, first + t + 1 - shape.window) : 0
+                let from = shape.firstSeen(first + t)
                 for j in from...first + t {
                     let kv = j * kvColumns + h / shape.group * dim
                     var score = 0.0, pull = 0.0

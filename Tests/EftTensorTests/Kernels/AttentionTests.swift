@@ -16,6 +16,9 @@ struct AttentionTests {
         AttentionShape(heads: 7, kvHeads: 1, dim: 12, window: 70),
         AttentionShape(heads: 4, kvHeads: 2, dim: 32, softCap: 2),
         AttentionShape(heads: 2, kvHeads: 1, dim: 40, window: 64, softCap: 5),
+        AttentionShape(heads: 4, kvHeads: 2, dim: 16, window: 1, isChunked: true),
+        AttentionShape(heads: 7, kvHeads: 1, dim: 12, window: 23, isChunked: true),
+        AttentionShape(heads: 4, kvHeads: 2, dim: 32, window: 64, isChunked: true),
     ]
     static let placements = [
         (0, 1), (0, 16), (0, 37), (15, 2), (16, 1), (63, 3), (64, 1), (70, 75), (130, 5),

@@ -16,6 +16,8 @@ struct AttentionShape: Sendable, CustomTestStringConvertible {
     var valueBits: UInt32 = 0
     /// Positions that a row sees; all when 0.
     var window = 0
+    /// Whether it sees the chunk of that many positions that it stands in.
+    var isChunked = false
     /// What scores cannot exceed; 0 for none.
     var softCap: Float = 0
 
@@ -24,14 +26,21 @@ struct AttentionShape: Sendable, CustomTestStringConvertible {
     var testDescription: String {
         "\(heads)/\(kvHeads) heads of \(dim)"
             + (keyBits > 0 ? ", \(keyBits) and \(valueBits) bits" : "")
-            + (window > 0 ? ", a window of \(window)" : "")
+            + (window > 0 ? ", a \(isChunked ? "chunk" : "window") of \(window)" : "")
             + (softCap > 0 ? ", scores below \(softCap)" : "")
+    }
+
+    /// The first position that a row sees.
+    func firstSeen(_ position: Int) -> Int {
+        guard window > 0 else { return 0 }
+        return isChunked ? position / window * window : max(0, position + 1 - window)
     }
 
     func parameters(_ type: eft_float_type) -> eft_attention {
         eft_attention(
             heads: heads, kv_heads: kvHeads, head_dim: dim, scale: scale, kv_type: type,
-            key_bits: keyBits, value_bits: valueBits, window: window, soft_cap: softCap)
+            key_bits: keyBits, value_bits: valueBits, window: window, is_chunked: isChunked,
+            soft_cap: softCap)
     }
 }
 
@@ -100,7 +109,7 @@ struct AttentionSequence {
         for t in 0..<rows {
             for h in 0..<shape.heads {
                 let at = t * columns + h * shape.dim, kv = h / shape.group * shape.dim
-                let from = shape.window > 0 ? max(0, first + t + 1 - shape.window) : 0
+                let from = shape.firstSeen(first + t)
                 let scores = (from...first + t).map { j in
                     let score =
                         (0..<shape.dim).reduce(0) { $0 + q[at + $1] * k[j * kvColumns + kv + $1] }
