@@ -328,9 +328,13 @@ int main(int count, char **arguments) {
     static const size_t places[][2] = {{0, 1}, {0, 37}, {63, 2}, {130, 9}};
     for (size_t f = 0; f < 6; f++)
         for (size_t p = 0; p < 4; p++)
-            for (size_t window = 0; window < 21; window += 20)
-                check_attention((eft_attention){6, 2, forms[f].dim, 0.2f, forms[f].type, forms[f].key_bits, forms[f].value_bits, window, p % 2 ? 3.0f : 0},
-                                places[p][0], places[p][1]);
+            for (int seen = 0; seen < 3; seen++) {
+                eft_attention a = {.heads = 6, .kv_heads = 2, .head_dim = forms[f].dim, .scale = 0.2f, .kv_type = forms[f].type};
+                a.key_bits = forms[f].key_bits, a.value_bits = forms[f].value_bits;
+                a.window = seen > 0 ? 20 : 0, a.is_chunked = seen > 1;
+                a.soft_cap = p % 2 ? 3.0f : 0;
+                check_attention(a, places[p][0], places[p][1]);
+            }
     printf("%s: %zu checks of layers, %zu failures\n", eft_isa_name(isa), checks, failures);
     eft_context_destroy(levels[0]), eft_context_destroy(levels[1]);
     return failures != 0;

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Attention of one row over a long context, in every form of a cache, beside what memory gives.
+import EftPlanning
 import EftTensor
 
 /// Times attention as a decoding sequence asks for it.
@@ -44,7 +45,7 @@ package enum AttentionBenchmark {
         for list in lists { backend.writeKV(shape, k: k, v: k, firstPosition: 0, pages: list) }
         let q = try numbers(rows: 1, columns: shape.heads * shape.headDim)
         let out = try Matrix(rows: 1, columns: q.columns, ledger: nil)
-        let seconds = try Stopwatch.median(5) {
+        let seconds = Stopwatch.median(5) {
             for list in lists {
                 let run = AttentionRun(rows: 0..<1, firstPosition: tokens - 1, pages: list)
                 backend.attention(shape, runs: [run], q: q, out: out, lse: nil)

@@ -19,6 +19,7 @@ enum CommandRegistry {
         RunCommand.self,
         ChatCommand.self,
         EvalCommand.self,
+        ImatrixCommand.self,
         ServeCommand.self,
         PullCommand.self,
         ListCommand.self,

@@ -43,7 +43,7 @@ struct GGUFWrittenArchitectureTests {
     static let names = GGUFRecipe.names.filter { !unwritten.contains($0) }
 
     /// A folder with the weights and settings of a fixture, and the tokenizer of a GGUF file.
-    private static func folder(
+    static func folder(
         _ name: String, tokenizer: String, in folder: TemporaryFolder
     ) throws -> String {
         let source = Fixtures.path(GGUFRecipe.source(of: name))

@@ -11,6 +11,7 @@ import Testing
         #expect(help.status == 0)
         for verb in [
             "plan", "inspect", "train", "merge", "convert", "quantize", "run", "chat", "eval",
+            "imatrix",
             "bench",
         ] {
             #expect(help.output.contains("\n  \(verb) "), "\(verb)")

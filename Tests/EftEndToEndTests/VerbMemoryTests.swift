@@ -69,6 +69,10 @@ struct VerbMemoryTests {
         let (base, adapter) = (models.folder.file("base"), models.folder.file("adapter"))
         let text = models.folder.file("text.txt")
         try Peaks.check(["eval", "-m", base, "--data", text, "--length", "128"])
+        try Peaks.check([
+            "imatrix", "-m", base, "-f", text, "-c", "128", "-o",
+            models.folder.file("imatrix.gguf"),
+        ])
         let coded = SmallModels.lora + [("optimizer", "adamw_bnb_8bit")]
         for keys in [coded, SmallModels.lora, SmallModels.qlora] {
             try Peaks.check(["train", models.config("adapter", base: "base", keys)])

@@ -24,9 +24,9 @@ package final class GGUFConverter {
     private let backend: CPUBackend
     /// Lists of numbers that are no weights, which stand first in the file.
     private let factors: [(name: String, numbers: [Float])]
-    private let tensors: [GGUFHeaderWriter.Tensor]
+    let tensors: [GGUFHeaderWriter.Tensor]
     private let head: [UInt8]
-    private var origins: GGUFOrigins
+    private(set) var origins: GGUFOrigins
 
     /// Tensors that will be written.
     package var tensorCount: Int { tensors.count }
@@ -39,10 +39,11 @@ package final class GGUFConverter {
     /// - Parameters:
     ///   - importance: the file of an importance matrix, for types of blocks.
     ///   - checksShape: whether shapes that llama.cpp does not read are refused.
+    ///   - writesTokenizer: whether the file has a tokenizer; without one nothing runs it.
     /// - Throws: `ConversionError` (`unsupported`) for models that are not written, `TokenizerError`, `FormatError`.
     package init(
         _ folder: ModelFolder, output: String, mix: GGUFMix, importance: String? = nil,
-        checksShape: Bool = true, backend: CPUBackend
+        checksShape: Bool = true, writesTokenizer: Bool = true, backend: CPUBackend
     ) throws {
         let type = try folder.config.string("model_type", default: "")
         let description = folder.description
@@ -70,8 +71,10 @@ package final class GGUFConverter {
         } catch { throw FormatError(error) }
         self.backend = backend
         var head = try GGUFSettings.write(folder, names, mix: mix)
-        try GGUFTokenizerWriter.add(
-            folder.tokenizerFolder, vocabulary: description.vocabulary, to: &head)
+        if writesTokenizer {
+            try GGUFTokenizerWriter.add(
+                folder.tokenizerFolder, vocabulary: description.vocabulary, to: &head)
+        }
         if let importance = self.importance { GGUFSettings.add(importance, to: &head) }
         factors = GGUFSettings.factors(description.rotary)
         tensors =

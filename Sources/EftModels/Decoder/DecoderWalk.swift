@@ -41,16 +41,20 @@ package struct DecoderWalk {
     package var isDone: Bool { next == decoder.layers.count }
 
     /// Computes the next layer.
-    /// - Parameter kept: the rows that somebody will look at, packed to the front of `hidden`; all rows when nil.
-    /// - Throws: `FormatError` when a streamed layer cannot be read.
-    package mutating func step(keeping kept: [Int]? = nil) throws {
+    /// - Parameters:
+    ///   - kept: the rows that somebody will look at, packed to the front of `hidden`; all rows when nil.
+    ///   - observer: sees the inputs of the layer's linear layers, where all rows are kept.
+    /// - Throws: `FormatError` when a streamed layer cannot be read, and what the observer throws.
+    package mutating func step(
+        keeping kept: [Int]? = nil, observer: DecoderLayer.Observer? = nil
+    ) throws {
         enter(decoder.device(ofLayer: next))
         let (hidden, state) = (hidden, state)
         try decoder.withLayer(next) { layer in
             if let kept {
                 try layer.forwardLast(hidden, keeping: kept, state)
             } else {
-                try layer.forward(hidden, into: hidden, state)
+                try layer.forward(hidden, into: hidden, state, observer: observer)
             }
         }
         next += 1
