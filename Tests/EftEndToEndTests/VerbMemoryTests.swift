@@ -69,10 +69,6 @@ struct VerbMemoryTests {
         let (base, adapter) = (models.folder.file("base"), models.folder.file("adapter"))
         let text = models.folder.file("text.txt")
         try Peaks.check(["eval", "-m", base, "--data", text, "--length", "128"])
-        try Peaks.check([
-            "imatrix", "-m", base, "-f", text, "-c", "128", "-o",
-            models.folder.file("imatrix.gguf"),
-        ])
         let coded = SmallModels.lora + [("optimizer", "adamw_bnb_8bit")]
         for keys in [coded, SmallModels.lora, SmallModels.qlora] {
             try Peaks.check(["train", models.config("adapter", base: "base", keys)])
@@ -190,6 +186,13 @@ struct VerbMemoryTests {
             ["run", "-m", base, "-p", "The quick brown fox", "-t", "8", "--adapter", adapter])
         try Peaks.check(
             ["eval", "-m", base, "--data", text, "--length", "128", "--adapter", adapter])
+        for rest in [[], ["--adapter", adapter]] {
+            try Peaks.check(
+                [
+                    "imatrix", "-m", base, "-f", text, "-c", "128", "-o",
+                    models.folder.file("imatrix.gguf"),
+                ] + rest)
+        }
         try Peaks.check(
             ["merge", "--base", base, "--adapter", adapter, "-o", models.folder.file("merged")])
         try Peaks.check([

@@ -52,7 +52,8 @@ enum ImatrixCommand: Command {
         let chunks = try chunks(text, model.tokenizer, arguments)
         let length = chunks[0].count
         let plan = model.planner(
-            for: .evaluation, reserving: ImportanceCollector.byteCount(model.folder.description)
+            for: .evaluation,
+            reserving: ImportanceCollector.byteCount(model.folder.description) + headBytes
         ).evaluate(
             name: "imatrix", layouts: model.layouts, adapters: model.adapterExtents,
             load: try model.loader.loadNeed(), rows: length)
@@ -75,6 +76,9 @@ enum ImatrixCommand: Command {
         progress.clear()
         show(output, chunks.count, length, budget, isJSON: isJSON)
     }
+
+    /// What was measured to be taken by putting a file's head together and reading it, outside of the ledgers.
+    private static let headBytes = 896 << 10
 
     /// The chunks, all of one length.
     private static func chunks(
