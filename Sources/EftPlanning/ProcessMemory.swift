@@ -34,7 +34,7 @@ package enum ProcessMemory {
             case .training: 3392 << 10
             case .evaluation: 2752 << 10
             case .copying: 1600 << 10
-            case .quantizing: 2560 << 10
+            case .quantizing: 2688 << 10
             }
         }
 

@@ -44,7 +44,7 @@ package struct LowRank: Sendable {
             case .randomized: rank
             case .orthogonal: 0
             }
-        return threads * ((800 << 10) + 1280 * rank) + 2200 * eigenvectors
+        return threads * ((864 << 10) + 1280 * rank) + 2200 * eigenvectors
     }
 
     /// Numbers of a sum, and columns of a result, that the library is given at a time. It packs what it is given, on some
